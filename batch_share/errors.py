@@ -1,0 +1,105 @@
+"""The errors a caller can meet, as one tree::
+
+    BatchShareError              base; `str(error)` is one sentence for a person
+    ├── SettingsError            a setting is missing or makes no sense
+    ├── SheetError               the sheet can't be read at all (a bad row is no error: it is an `invalid` row)
+    ├── LedgerError              the ledger can't be opened, written or trusted
+    │   ├── LedgerLocked         another process is using it
+    │   └── LedgerTooNew         it was written by a later version
+    ├── AccessDenied             LeadSquared refused the keys or the user behind them
+    └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
+
+Each carries what a program needs as attributes; nothing has to be parsed out of a message. No message ever
+holds a key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class BatchShareError(Exception):
+    """Base of everything batch_share raises for a foreseeable reason."""
+
+
+class SettingsError(BatchShareError):
+    """A setting is missing or makes no sense.
+
+    `setting` is its name as in the settings file, `problem` what is wrong, without the value: it may be a key.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
+        self.problem = problem
+
+
+class SheetError(BatchShareError):
+    """The sheet as a whole can't be read. `path` is the sheet, `problem` the reason, `row` the place if known."""
+
+    def __init__(self, path: Path, problem: str, *, row: int | None = None) -> None:
+        where = f"{path.name}, row {row}" if row is not None else path.name
+        super().__init__(f"{where}: {problem}")
+        self.path = path
+        self.problem = problem
+        self.row = row
+
+
+class LedgerError(BatchShareError):
+    """The ledger can't be opened, written or trusted. `ledger` is its file or URL, `problem` the reason."""
+
+    def __init__(self, ledger: Path | str, problem: str) -> None:
+        super().__init__(f"Ledger {ledger}: {problem}")
+        self.ledger = ledger
+        self.problem = problem
+
+
+class LedgerLocked(LedgerError):
+    """Another process is using the ledger."""
+
+
+class LedgerTooNew(LedgerError):
+    """The ledger was written by a later version of batch_share."""
+
+
+class AccessDenied(BatchShareError):
+    """LeadSquared answered 401, or a 403 that is no throttle: `status` is the code, `words` the API's own."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(
+            f"LeadSquared refused access (HTTP {status}): {words or 'no reason given'}. "
+            "Check the keys, that they belong to an administrator, and that the host is your region's."
+        )
+        self.status = status
+        self.words = words
+
+
+class OwnerNotVerified(BatchShareError):
+    """The first activity's owner could not be verified, so nothing was shared on trust.
+
+    `activity_id` is the activity that was read back, `expected` the sales user's Id, `found` the owner that
+    LeadSquared shows (None: it shows none).
+    """
+
+    def __init__(self, activity_id: str, expected: str, found: str | None) -> None:
+        super().__init__(_owner_sentence(activity_id, expected, found))
+        self.activity_id = activity_id
+        self.expected = expected
+        self.found = found
+
+
+def _owner_sentence(activity_id: str, expected: str, found: str | None) -> str:
+    if found is None:
+        return (
+            f"LeadSquared does not show who owns activity {activity_id}, so it is not certain that leads would be "
+            f"shared with the right user. Look at it in LeadSquared: if its owner is {expected}, run again with "
+            "--trust-owner."
+        )
+    return (
+        f"Activity {activity_id} was posted for user {expected}, but LeadSquared says its owner is {found}. "
+        "Nothing more was sent: every share would have gone to the wrong user. Check that the activity type "
+        "has its Owner field enabled."
+    )

@@ -1,0 +1,68 @@
+"""Small values with a unit, as people write them: rates (25/5s), durations of a share (7d), waits (150ms)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_RATE = re.compile(r"\s*(\d{1,6})\s*/\s*(\d{0,6}(?:\.\d{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
+_TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
+_DURATION = re.compile(r"\s*(\d{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*", re.IGNORECASE)
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_MINUTES = {"m": 1, "h": 60, "d": 1440}
+
+# Nobody documents a maximum; ten years is beyond any honest use and guards against a date typed as minutes.
+MAX_DURATION_MINUTES = 10 * 366 * 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `limit` calls in any `period` seconds."""
+
+    limit: int
+    period: float
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.period <= 0:
+            raise ValueError("a rate needs at least one call and a period longer than nothing")
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Read `25/5s`, `10/500ms` or `1/s`; ValueError says what a rate looks like."""
+        match = _RATE.fullmatch(text)
+        if match is None or (match[2] and float(match[2]) == 0) or int(match[1]) == 0:
+            raise ValueError(f"{text!r} is no rate: write calls/period, such as 25/5s")
+        return cls(int(match[1]), float(match[2] or 1) * _SECONDS[match[3].lower()])
+
+    @property
+    def per_second(self) -> float:
+        """Calls per second in the long run."""
+        return self.limit / self.period
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between two calls that are spread evenly."""
+        return self.period / self.limit
+
+    def __str__(self) -> str:
+        return f"{self.limit}/{self.period:g}s"
+
+
+def parse_seconds(text: str) -> float:
+    """Read a wait: `150ms`, `3s`, `10m`, `1h`, or a bare number of seconds. Raises ValueError."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no length of time: write 150ms, 30s, 10m or 1h")
+    return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+
+
+def parse_duration(text: str) -> int:
+    """Read how long a share lasts, in minutes: `90`, `30m`, `12h` or `7d`. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration: write minutes, or 30m, 12h, 7d")
+    minutes = int(match[1]) * _MINUTES[(match[2] or "m")[0].lower()]
+    if not 1 <= minutes <= MAX_DURATION_MINUTES:
+        raise ValueError(f"{text!r} is not between 1 minute and ten years")
+    return minutes
