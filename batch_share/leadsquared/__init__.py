@@ -1,0 +1,1 @@
+"""The LeadSquared API: what to send, what an answer means, how fast, and the thin adapter to aiohttp."""

@@ -1,0 +1,142 @@
+"""The thin aiohttp adapter: sends a Call, returns the Answer or what became of it.
+
+aiohttp's exceptions carry the request's headers, so its keys: none leaves this module.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from batch_share.leadsquared.outcome import Lost, NotSent
+from batch_share.leadsquared.protocol import Answer, Call, clean
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace, TracebackType
+
+    from pydantic import SecretStr
+
+CONNECT_SECONDS = 15.0
+ANSWER_SECONDS = 60.0
+# Shorter than any server is known to keep an idle connection: a POST that meets a closing one is lost for nothing.
+KEEP_ALIVE_SECONDS = 4.0
+MAX_BODY_BYTES = 32 * 1024 * 1024
+
+
+class Client:
+    """A session with one account on one host. Use it as an async context manager.
+
+    `base_url` is the host's base, without `/v2`; the keys travel in headers only
+    (https://apidocs.leadsquared.com/authentication/).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        access_key: SecretStr,
+        secret_key: SecretStr,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._root = f"{base_url}/v2/"
+        self._keys = (access_key, secret_key)
+        self._answer_seconds = answer_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Client:
+        access_key, secret_key = (key.get_secret_value() for key in self._keys)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            headers={
+                "x-LSQ-AccessKey": access_key,
+                "x-LSQ-SecretKey": secret_key,
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+            timeout=aiohttp.ClientTimeout(
+                total=CONNECT_SECONDS + self._answer_seconds,
+                sock_connect=CONNECT_SECONDS,
+                sock_read=self._answer_seconds,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_note_departure()],
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, call: Call) -> Answer | NotSent | Lost:
+        """Send `call` once. Never raises for what the network or the server does."""
+        if self._session is None:
+            raise RuntimeError("the client is not open: use it as an async context manager")
+        departed: list[bool] = []
+        try:
+            async with self._session.request(
+                call.method,
+                self._root + call.path,
+                params=call.query,
+                data=call.body,
+                allow_redirects=False,
+                trace_request_ctx=departed,
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, headers, self._redact(await _body(response)))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return Lost(_after(error)) if departed else NotSent(_before(error))
+
+    def _redact(self, body: bytes) -> bytes:
+        """A server's debugging page may quote our headers: what we keep of an answer never holds a key."""
+        for key in self._keys:
+            secret = key.get_secret_value()
+            for form in {secret, json.dumps(secret)[1:-1]}:
+                body = body.replace(form.encode(), b"***")
+        return body
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = await response.content.read(MAX_BODY_BYTES + 1)
+    while chunk := await response.content.read(MAX_BODY_BYTES + 1 - len(body)):
+        body += chunk
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError("the answer is too long")
+    return body
+
+
+def _note_departure() -> aiohttp.TraceConfig:
+    """Tell a call that never left from one that may have arrived: aiohttp signals just before the first byte."""
+
+    async def leaving(_session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.append(True)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(leaving)
+    return trace
+
+
+def _before(error: Exception) -> str:
+    """Why no connection came about, in words of our own: the exception's could hold a URL or a header."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host's name was not found"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "the TLS connection failed: the certificate or the protocol was refused"
+    if isinstance(error, TimeoutError):
+        return f"no connection within {CONNECT_SECONDS:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return f"no connection: {clean(error.strerror)}"
+    return "no connection"
+
+
+def _after(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "sent, but no answer came in time"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "sent, but the answer broke off"
+    if isinstance(error, ValueError):
+        return "sent, but the answer could not be read"
+    return "sent, but the connection was lost before the answer"

@@ -1,0 +1,26 @@
+"""What no page of LeadSquared's documentation says, each in one named place.
+
+The README lists these as the things to verify on a live account; when one turns out otherwise, it changes here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OWNER_FIELD: Final = "Owner"
+"""SchemaName of the owner inside `Fields`: documented for Update Activity, not for Create."""
+
+OWNER_KEYS: Final = ("Owner", "OwnerId", "ActivityOwner")
+"""Names under which an activity that is read back may show its owner."""
+
+PROCESSED: Final = 6
+"""The only ShareStatus that the documentation shows, next to "Request processed successfully."."""
+
+NO_ID: Final = frozenset({"", "00000000-0000-0000-0000-000000000000", "0" * 32})
+"""Ids that are there but name nothing: an answer with one is an answer without an Id."""
+
+NOTE_LIMIT: Final = 1800
+"""Characters of a note that every account seen so far keeps whole."""
+
+CLOCK_MARGIN: Final = 0.01
+"""Seconds added to a period: our clock and the server's need not tick alike."""

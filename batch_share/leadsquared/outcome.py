@@ -1,0 +1,89 @@
+"""What became of a call, in the only words the rest of the program knows.
+
+The table of `protocol` turns every answer, or the lack of one, into one of these; what to do next follows from
+the class alone. `words` are the API's own, made safe to print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from batch_share.units import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """LeadSquared did it and gave `id`: an activity's Id or a request Id."""
+
+    id: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Definitely not done, and asking again would get the same answer."""
+
+    words: str
+    type: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not done: too many calls. `pause` is Retry-After in seconds, `rate` the account's real limit, if told."""
+
+    words: str
+    pause: float | None = None
+    rate: Rate | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Not done, and nothing else will be either: the keys or their user were refused."""
+
+    words: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The call never left: no connection. It may be tried again."""
+
+    words: str
+    status: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """It was sent, and nobody knows whether it was done."""
+
+    words: str
+    status: int | None = None
+
+
+Failure: TypeAlias = Refused | Throttled | Denied | NotSent | Lost
+Outcome: TypeAlias = Done | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ShareStatus:
+    """The status API's word on a request: `verdict` is `processed`, `failed` or `pending`.
+
+    `number` is the raw ShareStatus, `words` the ErrorMessage or the ResponseText.
+    """
+
+    verdict: str
+    number: int | None
+    words: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityView:
+    """An activity as LeadSquared shows it: its `id` and its `owner`'s user Id, None where it shows none."""
+
+    id: str
+    owner: str | None

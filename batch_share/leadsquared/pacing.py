@@ -1,0 +1,167 @@
+"""Never more than `limit` calls in any `period`, and no slot wasted.
+
+LeadSquared allows 25 calls in 5 seconds for an account (https://apidocs.leadsquared.com/rate-limits/) and does
+not say whether the window slides. `AsyncLimiter(25, 5)` alone lets 25 go at once *and* refills, so a sliding
+window sees up to 49. Here two things work together:
+
+1. a guard of `limit` permits, each given back `period` after its call's answer arrived. A call reached the server
+   no later than its answer reached us, so the next call on that permit arrives more than `period` after it: no
+   window, sliding or fixed, can hold more than `limit`, whatever the latency;
+2. `AsyncLimiter(1, period / limit)`, which spreads the calls evenly, so that permits come back evenly too. After
+   an idle period, with every permit home, the first `limit` calls need no spreading: the guard alone is the proof.
+
+All clocks are the event loop's; tests run this in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from aiolimiter import AsyncLimiter
+
+from batch_share.leadsquared.guesses import CLOCK_MARGIN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batch_share.units import Rate
+
+
+class PacerClosed(Exception):
+    """The run is stopping: no slot will be given any more."""
+
+
+class SendMemory(Protocol):
+    """Remembers over a restart when the account was last called; `owed` is asked once, before the first call."""
+
+    def owed(self, period: float) -> float:
+        """Seconds to wait before the first call, so that the period before this process counts too."""
+
+    def note(self) -> None:
+        """A call is leaving, or its answer came, just now."""
+
+
+class Pacer:
+    """The one gate through which all calls of an account go, in the order in which they ask.
+
+    `rate` is the limit to keep; it is only ever lowered, by what a refusal tells. `memory` carries the last calls
+    over a restart.
+    """
+
+    def __init__(self, rate: Rate, memory: SendMemory | None = None) -> None:
+        self._memory = memory
+        self._turnstile = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._out = 0
+        self._unspaced = 0
+        self._refusals = 0
+        self._opens_at: float | None = None
+        self._closed = False
+        self._set_rate(rate)
+
+    @property
+    def rate(self) -> Rate:
+        """The rate kept now."""
+        return self._rate
+
+    @property
+    def refusals(self) -> int:
+        """How often LeadSquared said "too many"."""
+        return self._refusals
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a turn and hold it while the call is under way. Raises PacerClosed once `close` was called."""
+        await self._acquire()
+        try:
+            self._note()
+            yield
+        finally:
+            self._note()
+            self._return_later()
+
+    def refused(self, *, pause: float | None, told: Rate | None) -> None:
+        """Close the account's gate after a throttle: for `pause` seconds, else one period; learn what was told.
+
+        From now on nothing goes unspaced: somebody else is using the account's calls as well.
+        """
+        self._refusals += 1
+        self._unspaced = 0
+        if told is not None and told.per_second < self._rate.per_second:
+            self._set_rate(told)
+        self._hold(self._rate.period if pause is None else pause)
+
+    def close(self) -> None:
+        """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
+        self._closed = True
+        self._changed.set()
+
+    # The turnstile lets one caller at a time wait for the gate, a permit and its distance, first come first served.
+    async def _acquire(self) -> None:
+        async with self._turnstile:
+            await self._gate_and_permit()
+            self._out += 1
+            try:
+                await self._distance()
+                await self._gate()
+            except BaseException:
+                self._give_back()
+                raise
+
+    async def _gate_and_permit(self) -> None:
+        await self._gate()
+        while self._out >= self._rate.limit:
+            await self._change()
+            await self._gate()
+
+    async def _gate(self) -> None:
+        while (wait := self._opening() - _now()) > 0 and not self._closed:
+            await self._change(wait)
+        if self._closed:
+            raise PacerClosed
+
+    def _opening(self) -> float:
+        if self._opens_at is None:  # the first call of this process
+            owed = self._memory.owed(self._rate.period + CLOCK_MARGIN) if self._memory else 0.0
+            self._opens_at = _now() + owed
+        return self._opens_at
+
+    async def _distance(self) -> None:
+        if self._out == 1 and not self._refusals:  # every other permit was home: a whole period went by
+            self._unspaced = self._rate.limit
+        if self._unspaced > 0:
+            self._unspaced -= 1
+            return
+        await self._spacing.acquire()
+
+    async def _change(self, at_most: float | None = None) -> None:
+        self._changed.clear()
+        try:
+            await asyncio.wait_for(self._changed.wait(), at_most)
+        except TimeoutError:
+            return
+
+    def _hold(self, seconds: float) -> None:
+        self._opens_at = max(self._opening(), _now() + seconds)
+        self._changed.set()
+
+    def _return_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._rate.period + CLOCK_MARGIN, self._give_back)
+
+    def _give_back(self) -> None:
+        self._out -= 1
+        self._changed.set()
+
+    def _note(self) -> None:
+        if self._memory is not None:
+            self._memory.note()
+
+    def _set_rate(self, rate: Rate) -> None:
+        self._rate = rate
+        self._spacing = AsyncLimiter(1, rate.spacing)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

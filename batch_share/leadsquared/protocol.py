@@ -1,0 +1,249 @@
+"""The wire without the network: builds each request and turns each answer into an Outcome.
+
+Nothing here does I/O. The order of the rules in `judge` is the retry policy of the whole program:
+
+=======================================================  =============  ===============
+what came back                                           done there?    outcome
+=======================================================  =============  ===============
+a throttle in any form (429; its type or words)          no             Throttled
+401, 403                                                 no             Denied
+400, 404; `Status: Failed`; an MX… type in a 2xx or 500  no             Refused
+2xx with a usable Id                                     yes            Done
+anything else                                            maybe          Lost
+=======================================================  =============  ===============
+
+(A call that never left is NotSent; the adapter says so.) Documentation: https://apidocs.leadsquared.com/error-handling/
+and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import ValidationError
+
+from batch_share.leadsquared import guesses
+from batch_share.leadsquared.models import (
+    ActivityBody,
+    ActivityPage,
+    ActivityRecord,
+    FieldValue,
+    ShareItem,
+    StatusAnswer,
+    SuccessAnswer,
+)
+from batch_share.leadsquared.outcome import (
+    ActivityView,
+    Denied,
+    Done,
+    Failure,
+    Lost,
+    Outcome,
+    Refused,
+    ShareStatus,
+    Throttled,
+)
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
+_THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
+_WORDS_LIMIT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to be made. `path` is relative to `{host}/v2/`; keys are the adapter's business."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: `status`, `headers` with lower-case names, and the whole `body`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+# ------------------------------------------------------------------------------------------------- requests
+
+
+def post_activity(*, lead_id: str, event: int, note: str, owner_id: str) -> Call:
+    """Post an activity on the lead `lead_id` (GUID), owned by the user `owner_id` (GUID).
+
+    https://apidocs.leadsquared.com/post-an-activity-to-lead/. Not idempotent: sent twice, it makes two.
+    """
+    body = ActivityBody(
+        related_prospect_id=lead_id,
+        activity_event=event,
+        activity_note=note,
+        fields=(FieldValue(schema_name=guesses.OWNER_FIELD, value=owner_id),),
+    )
+    return Call("POST", "ProspectActivity.svc/Create", body=body.json_bytes())
+
+
+def share_lead(item: ShareItem) -> Call:
+    """Share one lead in the context of an activity: https://apidocs.leadsquared.com/share-a-lead/"""
+    return Call("POST", "EntityAccess.svc/Share", body=b"[" + item.json_bytes() + b"]")
+
+
+def share_status(request_id: str) -> Call:
+    """Ask what became of a request: https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
+    return Call("GET", "EntityAccess.svc/Status/Get", query={"id": request_id})
+
+
+def activities_of_lead(lead_id: str, event: int) -> Call:
+    """Read a lead's latest activities of one type: https://apidocs.leadsquared.com/get-activities-of-a-lead/"""
+    body = {"Parameter": {"ActivityEvent": event}, "Paging": {"Offset": "0", "RowCount": "100"}}
+    return Call("POST", "ProspectActivity.svc/Retrieve", query={"leadId": lead_id}, body=json.dumps(body).encode())
+
+
+# -------------------------------------------------------------------------------------------------- answers
+
+
+def read_id(answer: Answer) -> Outcome:
+    """The Outcome of a call that answers with an Id: post activity, share."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    try:
+        success = SuccessAnswer.model_validate(judged.value)
+    except ValidationError:
+        return Lost("the answer was not understood", answer.status)
+    usable = (success.message.id or "").strip()
+    if usable in guesses.NO_ID or len(usable) > 100:
+        return Lost("the answer has no Id", answer.status)
+    return Done(usable)
+
+
+def read_status(answer: Answer) -> ShareStatus | Failure:
+    """The status API's word. Only ErrorMessage and the one documented number decide; the rest is pending."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    try:
+        status = StatusAnswer.model_validate(judged.value)
+    except ValidationError:
+        return Lost("the answer was not understood", answer.status)
+    if (status.error_message or "").strip():
+        return ShareStatus("failed", status.share_status, clean(status.error_message or ""), answer.status)
+    verdict = "processed" if status.share_status == guesses.PROCESSED else "pending"
+    return ShareStatus(verdict, status.share_status, clean(status.message.response_text or ""), answer.status)
+
+
+def read_activities(answer: Answer) -> list[ActivityView] | Failure:
+    """The activities on a page, each with its owner."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    try:
+        page = ActivityPage.model_validate(judged.value)
+    except ValidationError:
+        return Lost("the list of activities was not understood", answer.status)
+    return [ActivityView(record.id, _owner(record)) for record in page.prospect_activities]
+
+
+def _owner(record: ActivityRecord) -> str | None:
+    shown = {entry.key: entry.value for entry in record.data} | record.activity_fields
+    for key in guesses.OWNER_KEYS:
+        value = shown.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+# ------------------------------------------------------------------------------------------------- judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The JSON `value` of an answer that reports no failure."""
+
+    value: Any
+
+
+def judge(answer: Answer) -> Judged | Failure:
+    """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
+    value = _json(answer.body)
+    envelope = value if isinstance(value, dict) else {}
+    words, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
+    if _is_throttle(answer, envelope, words, kind):
+        return Throttled(words, _retry_after(answer), _told_rate(words), answer.status)
+    if answer.status in {401, 403}:
+        return Denied(words, answer.status)
+    if answer.status in {400, 404} or _is_refusal(answer.status, envelope, kind):
+        return Refused(words, kind, answer.status)
+    if not 200 <= answer.status < 300:
+        return Lost(words, answer.status)
+    if value is None or envelope.get("Status") == "Error":
+        return Lost(words, answer.status)
+    return Judged(value)
+
+
+def _is_throttle(answer: Answer, envelope: dict[str, Any], words: str, kind: str) -> bool:
+    if answer.status == 429 or kind == _THROTTLE_TYPE:
+        return True
+    # Only in an answer that reports a failure: a success may quote anybody's note.
+    failed = answer.status >= 400 or envelope.get("Status") in {"Error", "Failed"}
+    return failed and _LIMIT_WORDS.search(words) is not None
+
+
+def _is_refusal(status: int, envelope: dict[str, Any], kind: str) -> bool:
+    if not (200 <= status < 300 or status == 500):
+        return False
+    return envelope.get("Status") == "Failed" or (envelope.get("Status") == "Error" and kind.startswith("MX"))
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _words(envelope: dict[str, Any], answer: Answer) -> str:
+    message = envelope.get("Message")
+    inner = message.get("Message") if isinstance(message, dict) else message
+    told = clean(_text(envelope.get("ExceptionMessage")) or _text(inner) or _text(envelope.get("ExceptionType")))
+    return told or _body_words(answer)
+
+
+def _body_words(answer: Answer) -> str:
+    """What can be said of an answer that has no envelope: a page's text, or that it was empty."""
+    if not answer.body.strip():
+        return f"HTTP {answer.status} with an empty body"
+    text = clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:200]
+    return f"HTTP {answer.status}: {text}"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def clean(text: str) -> str:
+    """The API's words on one line, without control characters, at most 500 characters."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_WORDS_LIMIT]
+
+
+def _told_rate(words: str) -> Rate | None:
+    match = _LIMIT_WORDS.search(words)
+    if match is None or int(match[1]) == 0 or int(match[2]) == 0:
+        return None
+    return Rate(int(match[1]), float(match[2]))
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Retry-After in seconds, where one comes (none is documented); a date or nonsense counts as none."""
+    value = answer.headers.get("retry-after", "").strip()
+    return min(float(value), 3600.0) if re.fullmatch(r"\d{1,9}(\.\d+)?", value) else None
