@@ -5,7 +5,9 @@
     ├── SheetError               the sheet can't be read at all (a bad row is no error: it is an `invalid` row)
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
-    │   └── LedgerTooNew         it was written by a later version
+    │   ├── LedgerTooNew         it was written by a later version
+    │   └── IllegalTransition    a row was told to go where the table of states has no way
+    ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
 
@@ -63,6 +65,28 @@ class LedgerLocked(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of batch_share."""
+
+
+class IllegalTransition(LedgerError):
+    """A row was told to enter `state` from a state that has no way there: two writers, or a bug."""
+
+    def __init__(self, ledger: Path | str, row_id: int, state: str) -> None:
+        super().__init__(ledger, f"row {row_id} can't become {state} from where it is; nothing was changed")
+        self.row_id = row_id
+        self.state = state
+
+
+class Unreachable(BatchShareError):
+    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why."""
+
+    def __init__(self, host: str, tries: int, words: str) -> None:
+        super().__init__(
+            f"{host} could not be reached in {tries} tries: {words}. Nothing was sent for the rows that are left; "
+            "run the same command again when it can be reached."
+        )
+        self.host = host
+        self.tries = tries
+        self.words = words
 
 
 class AccessDenied(BatchShareError):

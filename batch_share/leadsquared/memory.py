@@ -1,0 +1,85 @@
+"""When an account was last called from this machine, remembered over restarts.
+
+The pacer's promise covers any `period`, also one in which a process was killed and another started. The memory is
+one small file for each account: its modification time is the time of the last send or answer (a touch costs
+microseconds and survives `kill -9`), its text says whether the last process closed it with nothing under way.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from batch_share.errors import BatchShareError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+# A call that was under way when its process was killed arrives, if ever, well within this many seconds.
+_IN_FLIGHT_SECONDS = 60.0
+_OPEN, _CLOSED = "calls under way\n", "closed\n"
+
+
+class AccountMemory:
+    """The file behind a pacer's `SendMemory`; a context manager, closed only when no call is under way.
+
+    Raises BatchShareError on entering when the folder can't be written.
+    """
+
+    def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._wall_clock = wall_clock
+        self._age: float | None = None
+        self._was_closed = True
+
+    def __enter__(self) -> AccountMemory:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._recall()
+            self._write(_OPEN)
+        except OSError as error:
+            raise BatchShareError(
+                f"The state folder {self._file.parent} can't be written ({error.strerror}); "
+                "set BATCH_SHARE_STATE_FOLDER to one that can."
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write(_CLOSED)
+
+    def owed(self, period: float) -> float:
+        """Seconds until the period after the last process's last call is over."""
+        if self._age is None:
+            return 0.0
+        if not self._was_closed and self._age < period + _IN_FLIGHT_SECONDS:
+            return period  # it may have left a call that arrives only now
+        # A clock that was set back makes the last call look later than now: then it counts as now.
+        return max(0.0, period - max(0.0, self._age))
+
+    def note(self) -> None:
+        """Remember that the account was called, or answered, just now."""
+        now = self._wall_clock()
+        os.utime(self._file, (now, now))
+
+    def _recall(self) -> None:
+        if self._file.exists():
+            self._age = self._wall_clock() - self._file.stat().st_mtime
+            self._was_closed = self._file.read_text() == _CLOSED
+
+    def _write(self, text: str) -> None:
+        """Change the text but not the time: opening and closing are no calls."""
+        seen = self._file.stat().st_mtime if self._file.exists() else 0.0
+        self._file.write_text(text)
+        os.utime(self._file, (seen, seen))
+
+
+def account_name(base_url: str, access_key: SecretStr) -> str:
+    """A file name for the account: the same for the same host and key, and no way back to the key."""
+    digest = hashlib.blake2b(f"{base_url}\n{access_key.get_secret_value()}".encode(), digest_size=10).digest()
+    return base64.b32encode(digest).decode().lower()

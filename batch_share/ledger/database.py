@@ -1,0 +1,159 @@
+"""Opening a ledger's database, and writing to it in groups.
+
+SQLite by default, in WAL mode with synchronous=FULL: what is committed survives the power going out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import event, insert, inspect, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from batch_share.errors import LedgerError, LedgerTooNew
+from batch_share.ledger import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    Operation = Callable[[AsyncConnection], Awaitable[Any]]
+
+T = TypeVar("T")
+
+
+def connect(file: Path) -> AsyncEngine:
+    """An engine on the SQLite file `file`, every connection set up for safety before speed."""
+    engine = create_async_engine(f"sqlite+aiosqlite:///{file}")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def create_private(file: Path) -> None:
+    """Create an empty file that only its owner can read, before SQLite would make one that anybody can."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise LedgerError(file, f"can't be created ({error.strerror})") from None
+
+
+def prepare(connection: Connection, ledger: Path, facts: dict[str, str]) -> None:
+    """Make the tables of a new ledger, bring an older one up to date, refuse a newer one or a stranger."""
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        schema.metadata.create_all(connection)
+        facts = facts | {"schema_version": str(schema.VERSION)}
+        connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
+        return
+    if schema.about.name not in tables:
+        raise LedgerError(ledger, "this is a database, but not a ledger of batch_share")
+    _upgrade(connection, ledger, check_version(connection, ledger))
+
+
+def check_version(connection: Connection, ledger: Path) -> int:
+    """The ledger's schema version. Raises LedgerTooNew for one from the future."""
+    name = schema.about.c.name
+    version = int(connection.scalar(select(schema.about.c.value).where(name == "schema_version")) or 0)
+    if version > schema.VERSION:
+        raise LedgerTooNew(
+            ledger,
+            f"it was written by a later version of batch_share (schema {version}, this one knows "
+            f"{schema.VERSION}). Update batch_share and try again.",
+        )
+    return version
+
+
+def _upgrade(connection: Connection, ledger: Path, version: int) -> None:
+    for step in range(version, schema.VERSION):
+        if step not in schema.UPGRADES:
+            raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
+        schema.UPGRADES[step](connection)
+    if version < schema.VERSION:
+        in_force = update(schema.about).where(schema.about.c.name == "schema_version")
+        connection.execute(in_force.values(value=str(schema.VERSION)))
+
+
+def explain(ledger: Path, error: SQLAlchemyError) -> LedgerError:
+    """A database's error in one sentence, with what it means for the work."""
+    problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+    if "not a database" in problem or "malformed" in problem:
+        return LedgerError(ledger, f"this file is no ledger, or a damaged one ({problem})")
+    return LedgerError(
+        ledger,
+        f"it can't be read or written ({problem}). Every call that had left is noted in it as an intent; "
+        "mend this and run the same command again.",
+    )
+
+
+class Writer:
+    """Writes to the ledger in order, everything that waits at a moment in one transaction.
+
+    A call of `do` returns when its operation is committed, so an intent is on disk before its call leaves.
+    """
+
+    def __init__(self, engine: AsyncEngine, ledger: Path) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._turn = asyncio.Lock()
+        self._waiting: list[tuple[Operation, asyncio.Future[Any]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def do(self, operation: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `operation` in a transaction and commit it. Raises LedgerError; then nothing of it was done.
+
+        A caller that is cancelled meanwhile does not undo it: what is known gets written.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_look_at_error)
+        self._waiting.append((operation, done))
+        task = asyncio.create_task(self._commit_waiting())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(done)
+
+    async def close(self) -> None:
+        """Wait until everything that was asked for is committed or has failed."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def _commit_waiting(self) -> None:
+        async with self._turn:
+            batch, self._waiting = self._waiting, []
+            if not batch:
+                return
+            try:
+                async with self._engine.begin() as connection:
+                    results = [await operation(connection) for operation, _ in batch]
+            except SQLAlchemyError as error:
+                _fail(batch, explain(self._ledger, error))
+            except Exception as error:
+                _fail(batch, error)
+            else:
+                for (_, done), result in zip(batch, results, strict=True):
+                    done.set_result(result)
+
+
+def _fail(batch: list[tuple[Operation, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, done in batch:
+        done.set_exception(error)
+
+
+def _look_at_error(done: asyncio.Future[Any]) -> None:
+    """Its caller may be gone (cancelled); asyncio would then complain of an exception nobody read."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,104 @@
+"""What goes into a ledger and comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from batch_share.ledger.states import Stage, State
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What a row asks for, in canonical form: share `lead` with `user`. `duration` is in minutes."""
+
+    lead_id: str
+    lead_number: str
+    user_id: str
+    access: int
+    duration: int
+    event: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid."""
+
+    key: str
+    sheet_row: int
+    cells: Sequence[str]
+    state: State
+    instruction: Instruction | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as the ledger holds it."""
+
+    id: int
+    sheet_row: int
+    cells: Sequence[str]
+    state: State
+    instruction: Instruction | None
+    position: int | None
+    stage: Stage | None = None
+    reason: str | None = None
+    activity_id: str | None = None
+    request_id: str | None = None
+    share_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRecord:
+    """One version of a sheet. `digest` is of its bytes and of every option that changes what its rows mean."""
+
+    name: str
+    path: str
+    worksheet: str | None
+    digest: str
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
+
+    new: int
+    kept: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One process that worked on the ledger."""
+
+    id: int
+    command: str
+    version: str
+    settings: Mapping[str, Any]
+    started_at: datetime
+    ended_at: datetime | None
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a call changes its row: the `state` it enters, and what is now known of it.
+
+    `outcome` names the Outcome, `words` are the API's own, `reason` is for the person who reads the results.
+    """
+
+    state: State
+    outcome: str
+    words: str = ""
+    http_status: int | None = None
+    answer_id: str | None = None
+    stage: Stage | None = None
+    reason: str | None = None
+    learned: Mapping[str, str | int | None] = field(default_factory=dict)

@@ -1,0 +1,120 @@
+"""The ledger's tables, and how an older ledger becomes one of today.
+
+Plain SQL types only, so that another database can hold a ledger as well as SQLite.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+VERSION: Final = 1
+
+metadata = MetaData()
+
+about = Table(
+    "about",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host."""
+
+sheets = Table(
+    "sheets",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("worksheet", Text),
+    Column("digest", String(64), nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("taken_at", DateTime, nullable=False),
+)
+"""Each version of the sheet that was taken in; the last is the one in force. `digest` covers its options too."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("command", String(20), nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("ended_at", DateTime),
+    Column("ended", Text),
+)
+"""Each process that worked on the ledger; `settings` without keys, `ended` how it ended, in words."""
+
+rows = Table(
+    "rows",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("position", Integer),  # in the sheet in force; NULL: that sheet no longer has the row
+    Column("sheet_row", Integer, nullable=False),
+    Column("cells", JSON, nullable=False),
+    Column("lead_id", String(36)),
+    Column("lead_number", String(20)),
+    Column("user_id", String(36)),
+    Column("access", Integer),
+    Column("duration", Integer),  # minutes
+    Column("event", Integer),
+    Column("note", Text),
+    Column("state", String(10), nullable=False),
+    Column("stage", String(10)),
+    Column("reason", Text),
+    Column("activity_id", String(100)),
+    Column("request_id", String(100)),
+    Column("share_status", Integer),
+    Column("changed_at", DateTime, nullable=False),
+    Index("rows_by_state", "state", "id"),
+    Index("rows_by_position", "position"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("row_id", ForeignKey("rows.id"), nullable=False, index=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("step", String(10), nullable=False),
+    Column("sent_at", DateTime, nullable=False),
+    Column("answered_at", DateTime),
+    Column("http_status", Integer),
+    Column("outcome", String(20)),  # NULL: sent, and no answer was recorded
+    Column("answer_id", String(100)),
+    Column("words", Text),
+)
+"""Every call made for a row: what, when, and the API's own words."""
+
+owner_checks = Table(
+    "owner_checks",
+    metadata,
+    Column("event", Integer, primary_key=True),
+    Column("activity_id", String(100), nullable=False),
+    Column("verified", Boolean, nullable=False),  # false: the user chose to trust it
+    Column("checked_at", DateTime, nullable=False),
+)
+"""Activity types whose owner field was read back and found to be the sales user."""
+
+UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {}
+"""By the version it starts from: what makes a ledger of that version one of the next."""

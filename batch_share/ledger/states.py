@@ -1,0 +1,68 @@
+"""The states of a row and the one table of legal transitions.
+
+::
+
+    pending → posting → posted → sharing → accepted → shared
+       invalid (can't be sent)   skipped (need not be sent)   failed (refused)   unknown (sent, and nobody knows)
+
+`posting` and `sharing` are intents, committed before their call leaves. A process that finds one left by another
+can't know whether the call arrived: the row is `unknown`, never `pending`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a row stands."""
+
+    PENDING = "pending"
+    POSTING = "posting"
+    POSTED = "posted"
+    SHARING = "sharing"
+    ACCEPTED = "accepted"
+    SHARED = "shared"
+    INVALID = "invalid"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """Which step a `failed` or `unknown` row was in."""
+
+    ACTIVITY = "activity"
+    SHARE = "share"
+    PROCESSING = "processing"
+
+
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
+    State.PENDING: frozenset({State.POSTING, State.SKIPPED}),
+    # back to pending: definitely not done (a throttle, no connection)
+    State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
+    # failed without a call: the activity turned out to belong to somebody else
+    State.POSTED: frozenset({State.SHARING, State.FAILED}),
+    State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
+    State.ACCEPTED: frozenset({State.SHARED, State.FAILED}),
+    State.SHARED: frozenset(),
+    State.INVALID: frozenset(),
+    State.SKIPPED: frozenset(),
+    State.FAILED: frozenset(),
+    State.UNKNOWN: frozenset(),
+}
+
+INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}
+"""The states that say "a call may be under way", each with its stage."""
+
+NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
+"""States in which nothing of a row is, or can be, at LeadSquared."""
+
+TO_DO: Final = frozenset({State.PENDING, State.POSTED})
+"""States from which a run goes on."""
+
+
+def predecessors(state: State) -> frozenset[State]:
+    """The states from which `state` may be reached."""
+    return frozenset(old for old, news in TRANSITIONS.items() if state in news)

@@ -1,0 +1,187 @@
+"""A CSV or Excel file as text cells with the sheet's own row numbers.
+
+Nothing is guessed from a cell's look: `00123`, `1e5`, `NA` and `+91…` arrive as written. CSV is read with the csv
+module, row by row, because it alone tells a row with too few cells from one whose last cells are blank; Excel with
+pandas and calamine. A row's number is the one that a spreadsheet shows beside it: blank rows count, and a cell
+with line breaks in it is still one row.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from batch_share.errors import SheetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+EXCEL_SUFFIXES: Final = frozenset({".xlsx"})
+CSV_SUFFIXES: Final = frozenset({".csv", ".txt"})
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""What makes a spreadsheet take a cell's text for a formula, the full-width forms too."""
+
+# Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
+_EXACT_NUMBER: Final = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as text. `problem` says why its cells can't be trusted to stand under their headers."""
+
+    number: int
+    cells: Sequence[str]
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes."""
+
+    path: Path
+    worksheet: str | None
+    columns: Sequence[str]
+    rows: Callable[[], Iterator[RawRow]]
+
+
+def read_sheet(path: Path, worksheet: str | None = None) -> Sheet:
+    """Open a CSV (UTF-8, with or without BOM) or .xlsx file; the first row that is not blank is the header.
+
+    `worksheet` names one in a workbook, else the first is read. Raises SheetError.
+    """
+    if not path.is_file():
+        raise SheetError(path, "there is no such file")
+    suffix = path.suffix.lower()
+    if suffix in EXCEL_SUFFIXES:
+        return _read_excel(path, worksheet)
+    if suffix not in CSV_SUFFIXES:
+        known = ", ".join(sorted(CSV_SUFFIXES | EXCEL_SUFFIXES))
+        raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
+    if worksheet is not None:
+        raise SheetError(path, f"a CSV file has no worksheet {worksheet!r}")
+    return _with_header(path, None, lambda: _csv_rows(path))
+
+
+def _with_header(path: Path, worksheet: str | None, source: Callable[[], Iterator[RawRow]]) -> Sheet:
+    header = next((row for row in source() if any(cell.strip() for cell in row.cells)), None)
+    if header is None:
+        raise SheetError(path, "the sheet is empty")
+    columns = _trim([cell.strip() for cell in header.cells])
+
+    def rows() -> Iterator[RawRow]:
+        for row in source():
+            if row.number > header.number and any(cell.strip() for cell in row.cells):
+                yield _fitted(row, len(columns))
+
+    return Sheet(path, worksheet, columns, rows)
+
+
+def _fitted(row: RawRow, width: int) -> RawRow:
+    """The row at the header's width. Blank cells past it mean nothing, filled ones mean that something shifted."""
+    cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
+    if len(cells) > width:
+        problem = f"{len(cells)} cells under {width} headers: something may stand in the wrong column"
+        return RawRow(row.number, cells, problem)
+    if len(cells) < width and row.problem is None and not isinstance(row.cells, tuple):
+        return RawRow(row.number, cells, f"only {len(cells)} cells under {width} headers")
+    return RawRow(row.number, [*cells, *[""] * (width - len(cells))], row.problem)
+
+
+def _trim(cells: Sequence[str]) -> list[str]:
+    end = len(cells)
+    while end and not cells[end - 1].strip():
+        end -= 1
+    return list(cells[:end])
+
+
+# ------------------------------------------------------------------------------------------------------ CSV
+
+
+def _csv_rows(path: Path) -> Iterator[RawRow]:
+    csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, cells in enumerate(_parsed(file), start=1):
+                yield RawRow(number, [_unguarded(cell) for cell in cells])
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 (byte {error.start}): save it as “CSV UTF-8” and try again"
+        raise SheetError(path, problem, row=number + 1) from None
+    except csv.Error as error:
+        problem = f"can't be read from here on ({error}): look for a quotation mark that is not closed"
+        raise SheetError(path, problem, row=number + 1) from None
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
+
+
+def _parsed(file: TextIO) -> Iterator[list[str]]:
+    return csv.reader(file, strict=True)
+
+
+def _unguarded(cell: str) -> str:
+    """Results that are CSV guard a cell against becoming a formula with an apostrophe; a sheet may be one of them."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
+
+
+# ---------------------------------------------------------------------------------------------------- Excel
+
+
+def _read_excel(path: Path, worksheet: str | None) -> Sheet:
+    name, table = _excel_table(path, worksheet)
+
+    def rows() -> Iterator[RawRow]:
+        for number, cells in enumerate(table, start=1):
+            yield RawRow(number, tuple(_cell_text(cell) for cell in cells))
+
+    return _with_header(path, name, rows)
+
+
+def _excel_table(path: Path, worksheet: str | None) -> tuple[str, Sequence[Sequence[Any]]]:
+    import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
+
+    try:
+        with pd.ExcelFile(path, engine="calamine") as workbook:
+            name = _choose_worksheet(path, [str(each) for each in workbook.sheet_names], worksheet)
+            frame = workbook.parse(name, header=None, dtype=object, na_filter=False)
+    except SheetError:
+        raise
+    except Exception as error:  # calamine's and zip's errors have no common base
+        raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
+    return name, frame.to_numpy().tolist()
+
+
+def _choose_worksheet(path: Path, names: list[str], wanted: str | None) -> str:
+    if not names:
+        raise SheetError(path, "the workbook has no worksheet")
+    if wanted is None:
+        return names[0]
+    if wanted not in names:
+        raise SheetError(path, f"it has no worksheet {wanted!r}, only {', '.join(map(repr, names))}")
+    return wanted
+
+
+def _cell_text(value: object) -> str:
+    """A cell as text. A whole number has no `.0`; true and false are spelled as Excel shows them."""
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN, without numpy
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        return _number_text(value)
+    if isinstance(value, dt.datetime) and not value.time():
+        return value.date().isoformat()
+    return str(value)
+
+
+def _number_text(value: float) -> str:
+    if abs(value) >= _EXACT_NUMBER:
+        return f"{value:.14E}"
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
