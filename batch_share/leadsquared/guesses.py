@@ -19,8 +19,5 @@ PROCESSED: Final = 6
 NO_ID: Final = frozenset({"", "00000000-0000-0000-0000-000000000000", "0" * 32})
 """Ids that are there but name nothing: an answer with one is an answer without an Id."""
 
-NOTE_LIMIT: Final = 1800
-"""Characters of a note that every account seen so far keeps whole."""
-
 CLOCK_MARGIN: Final = 0.01
 """Seconds added to a period: our clock and the server's need not tick alike."""

@@ -63,10 +63,13 @@ def read_sheet(path: Path, worksheet: str | None = None) -> Sheet:
         raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
     if worksheet is not None:
         raise SheetError(path, f"a CSV file has no worksheet {worksheet!r}")
-    return _with_header(path, None, lambda: _csv_rows(path))
+    return _with_header(path, None, lambda: _csv_rows(path), ragged=True)
 
 
-def _with_header(path: Path, worksheet: str | None, source: Callable[[], Iterator[RawRow]]) -> Sheet:
+def _with_header(
+    path: Path, worksheet: str | None, source: Callable[[], Iterator[RawRow]], *, ragged: bool
+) -> Sheet:
+    """`ragged`: rows come as long as they are written, so one that is too short is an error and no blank end."""
     header = next((row for row in source() if any(cell.strip() for cell in row.cells)), None)
     if header is None:
         raise SheetError(path, "the sheet is empty")
@@ -75,20 +78,20 @@ def _with_header(path: Path, worksheet: str | None, source: Callable[[], Iterato
     def rows() -> Iterator[RawRow]:
         for row in source():
             if row.number > header.number and any(cell.strip() for cell in row.cells):
-                yield _fitted(row, len(columns))
+                yield _fitted(row, len(columns), ragged=ragged)
 
     return Sheet(path, worksheet, columns, rows)
 
 
-def _fitted(row: RawRow, width: int) -> RawRow:
+def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
     """The row at the header's width. Blank cells past it mean nothing, filled ones mean that something shifted."""
     cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
     if len(cells) > width:
         problem = f"{len(cells)} cells under {width} headers: something may stand in the wrong column"
         return RawRow(row.number, cells, problem)
-    if len(cells) < width and row.problem is None and not isinstance(row.cells, tuple):
+    if len(cells) < width and ragged:
         return RawRow(row.number, cells, f"only {len(cells)} cells under {width} headers")
-    return RawRow(row.number, [*cells, *[""] * (width - len(cells))], row.problem)
+    return RawRow(row.number, [*cells, *[""] * (width - len(cells))])
 
 
 def _trim(cells: Sequence[str]) -> list[str]:
@@ -123,7 +126,7 @@ def _parsed(file: TextIO) -> Iterator[list[str]]:
 
 
 def _unguarded(cell: str) -> str:
-    """Results that are CSV guard a cell against becoming a formula with an apostrophe; a sheet may be one of them."""
+    """Our own results guard a cell against becoming a formula with an apostrophe, and may come back as a sheet."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
 
 
@@ -135,9 +138,9 @@ def _read_excel(path: Path, worksheet: str | None) -> Sheet:
 
     def rows() -> Iterator[RawRow]:
         for number, cells in enumerate(table, start=1):
-            yield RawRow(number, tuple(_cell_text(cell) for cell in cells))
+            yield RawRow(number, [_cell_text(cell) for cell in cells])
 
-    return _with_header(path, name, rows)
+    return _with_header(path, name, rows, ragged=False)
 
 
 def _excel_table(path: Path, worksheet: str | None) -> tuple[str, Sequence[Sequence[Any]]]:

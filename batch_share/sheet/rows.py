@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NOTE: Final = "Lead shared for a limited time"
 NOTE_LIMIT: Final = 1800
-"""Characters of a note; see the guesses of the LeadSquared package."""
+"""Characters of a note that every account seen so far keeps whole: a guess, no page gives a number."""
 
 _ACCESS: Final = {"read": 1, "1": 1, "write": 2, "2": 2}
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
@@ -72,10 +72,6 @@ def parse_note(text: str) -> str:
     return text
 
 
-def _duration(text: str) -> int:
-    return parse_duration(text)
-
-
 class ShareRow(BaseModel):
     """What a row asks for, in canonical form. `duration` is in minutes."""
 
@@ -85,7 +81,7 @@ class ShareRow(BaseModel):
     lead_number: Annotated[str, BeforeValidator(parse_lead_number)]
     user_id: Annotated[str, BeforeValidator(parse_guid)]
     access: Annotated[int, BeforeValidator(parse_access)]
-    duration: Annotated[int, BeforeValidator(_duration)]
+    duration: Annotated[int, BeforeValidator(parse_duration)]
     event: Annotated[int, BeforeValidator(parse_event)]
     note: Annotated[str, BeforeValidator(parse_note)]
 

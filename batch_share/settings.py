@@ -1,0 +1,150 @@
+"""All settings in one place: file < .env < environment < flag.
+
+A setting `rate` is `rate` in the TOML file, BATCH_SHARE_RATE in the environment or .env, and `--rate` on the
+command line; the keys are never flags. The file is `batch-share.toml` in the current folder, or the one that
+BATCH_SHARE_CONFIG names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BeforeValidator, PlainSerializer, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from batch_share.errors import SettingsError
+from batch_share.units import Rate, parse_seconds
+
+DEFAULT_FILE: Final = "batch-share.toml"
+DEFAULT_RATE: Final = Rate(25, 5.0)
+"""What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
+
+
+def parse_host(text: object) -> str:
+    """A host as a base URL: https://, or http:// on this machine only. Raises ValueError, never quoting the value."""
+    if not isinstance(text, str):
+        raise ValueError("write the host as text, such as https://api-in21.leadsquared.com")
+    given = text.strip()
+    parts = urlsplit(given if "://" in given else f"https://{given}")
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError(
+            "write only the host, such as https://api-in21.leadsquared.com; keys have settings of their own"
+        )
+    if parts.path.rstrip("/").lower() not in {"", "/v2"}:
+        raise ValueError("write the host without a path, such as https://api-in21.leadsquared.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("use https:// (plain http is only for a sandbox on this machine)")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _rate(value: object) -> Rate:
+    return value if isinstance(value, Rate) else Rate.parse(str(value))
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else parse_seconds(str(value))
+
+
+RateSetting = Annotated[Rate, BeforeValidator(_rate), PlainSerializer(str)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations of waits are in seconds; text such as `10m` is understood."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BATCH_SHARE_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    host: Annotated[str, BeforeValidator(parse_host)] | None = None
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    event: str = ""
+    access: str = ""
+    duration: str = ""
+    note: str = ""
+    rate: RateSetting = DEFAULT_RATE
+    workers: int | None = None
+    wait: Seconds = 600.0
+    follow_up: bool = True
+    trust_owner: bool = False
+    allow_duplicates: bool = False
+    state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, the environment over .env, .env over the file."""
+        return init_settings, env_settings, dotenv_settings, _file_source(settings_cls)
+
+    def public(self) -> dict[str, Any]:
+        """The settings as plain values, without the keys and without what belongs to this machine."""
+        return self.model_dump(mode="json", exclude={"access_key", "secret_key", "state_folder"})
+
+    def account(self) -> tuple[str, SecretStr, SecretStr]:
+        """Host and keys. Raises SettingsError naming the first that is missing."""
+        for name in ("host", "access_key", "secret_key"):
+            if not getattr(self, name):
+                raise SettingsError(
+                    name,
+                    f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in {DEFAULT_FILE}",
+                )
+        assert self.host is not None  # noqa: S101 - for the type checker; the loop has looked
+        assert self.access_key is not None  # noqa: S101
+        assert self.secret_key is not None  # noqa: S101
+        return self.host, self.access_key, self.secret_key
+
+
+def load_settings(**flags: object) -> Settings:
+    """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        raise SettingsError(name, fault["msg"].removeprefix("Value error, ")) from None
+    except OSError as error:
+        raise SettingsError("settings file", f"can't be read ({error.strerror})") from None
+
+
+def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
+    named = os.environ.get("BATCH_SHARE_CONFIG")
+    file = Path(named or DEFAULT_FILE)
+    if named and not file.is_file():
+        raise SettingsError("BATCH_SHARE_CONFIG", f"there is no file {file}")
+    try:
+        source = TomlConfigSettingsSource(settings_cls, file)
+    except ValueError as error:  # tomllib's message says where, and quotes no value
+        raise SettingsError(str(file), f"is not valid TOML ({error})") from None
+    unknown = sorted(set(source.toml_data) - set(settings_cls.model_fields))
+    if unknown:
+        raise SettingsError(str(file), f"has no setting called {unknown[0]!r}")
+    return source
