@@ -40,6 +40,7 @@ class Client:
         *,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
+        self.base_url = base_url
         self._root = f"{base_url}/v2/"
         self._keys = (access_key, secret_key)
         self._answer_seconds = answer_seconds

@@ -56,6 +56,12 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}
 """The states that say "a call may be under way", each with its stage."""
 
+INTENT_OF: Final = {stage: state for state, stage in INTENTS.items()}
+"""The intent of each step that sends something."""
+
+BEFORE: Final = {Stage.ACTIVITY: State.PENDING, Stage.SHARE: State.POSTED}
+"""Where a row stands before each step, and again after one that was definitely not done."""
+
 NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
 """States in which nothing of a row is, or can be, at LeadSquared."""
 

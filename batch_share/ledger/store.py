@@ -24,7 +24,7 @@ from batch_share.ledger.records import (
     SheetRecord,
 )
 from batch_share.ledger.schema import about, attempts, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import INTENTS, NEVER_SENT, TO_DO, Stage, State, predecessors
+from batch_share.ledger.states import INTENT_OF, INTENTS, NEVER_SENT, TO_DO, Stage, State, predecessors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,7 +37,6 @@ T = TypeVar("T")
 
 PAGE = 500
 _INSTRUCTION = ("lead_id", "lead_number", "user_id", "access", "duration", "event", "note")
-_INTENT_OF = {stage: state for state, stage in INTENTS.items()}
 
 GONE = "the sheet no longer has this row; nothing was sent for it"
 GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
@@ -171,7 +170,7 @@ class Ledger:
         """Commit that a call for `row` is about to leave. Returns the attempt's Id for `settle`."""
 
         async def note(connection: AsyncConnection) -> int:
-            await self._move(connection, row.id, _INTENT_OF[step])
+            await self._move(connection, row.id, INTENT_OF[step])
             return await self._attempt(connection, row.id, step)
 
         return await self._writer.do(note)
@@ -191,15 +190,16 @@ class Ledger:
         result = Result(State.FAILED, "failed", stage=stage, reason=reason)
         await self._writer.do(lambda connection: self._move(connection, row.id, State.FAILED, _row_values(result)))
 
-    async def note_status(self, request_id: str, sent_at: datetime, result: Result) -> None:
-        """Commit the status API's answer for every accepted row of `request_id`.
+    async def note_status(self, request_id: str, sent_at: datetime, result: Result) -> int:
+        """Commit the status API's answer for every accepted row of `request_id`; how many those are.
 
         A `result.state` of `accepted` leaves the rows where they are, with the raw number and text.
         """
         waiting = select(rows.c.id).where(rows.c.request_id == request_id, rows.c.state == State.ACCEPTED)
 
-        async def note(connection: AsyncConnection) -> None:
-            for (row_id,) in (await connection.execute(waiting)).all():
+        async def note(connection: AsyncConnection) -> int:
+            found = (await connection.execute(waiting)).all()
+            for (row_id,) in found:
                 if result.state is State.ACCEPTED:
                     await connection.execute(update(rows).where(rows.c.id == row_id).values(_row_values(result)))
                 else:
@@ -207,8 +207,9 @@ class Ledger:
                 await self._attempt(
                     connection, row_id, "status", sent_at, answered_at=self._now(), **_attempt_values(result)
                 )
+            return len(found)
 
-        await self._writer.do(note)
+        return await self._writer.do(note)
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without)."""

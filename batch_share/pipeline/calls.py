@@ -1,0 +1,76 @@
+"""Making one call count: paced, noted before it leaves, settled when it is answered, repeated only if it is safe."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from batch_share.errors import AccessDenied, Unreachable
+from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
+from batch_share.leadsquared.protocol import Answer, read_id
+from batch_share.ledger.states import BEFORE, INTENT_OF
+from batch_share.pipeline.verdict import judge_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_share.leadsquared.outcome import Failure, Outcome
+    from batch_share.leadsquared.protocol import Call
+    from batch_share.ledger.records import Row
+    from batch_share.ledger.states import Stage
+    from batch_share.pipeline.session import Session
+
+T = TypeVar("T")
+
+CONNECT_TRIES: Final = 7
+"""Tries to connect before the run gives up; with the waits between them, about a minute."""
+
+
+async def write(session: Session, row: Row, step: Stage, call: Call) -> Outcome:
+    """Make a call that is not idempotent, for `row`, and record what came of it.
+
+    Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
+    end, AccessDenied, Unreachable, LedgerError; the row is then in the state that the ledger says.
+    """
+    unsent = 0
+    while True:
+        async with session.pacer.slot():
+            attempt = await session.ledger.intend(row, step)
+            session.tally.moved(BEFORE[step], INTENT_OF[step])
+            session.tally.called()
+            answer = await session.client.send(call)
+        outcome = read_id(answer) if isinstance(answer, Answer) else answer
+        result = judge_step(step, outcome)
+        await session.ledger.settle(attempt, row, result)
+        session.tally.moved(INTENT_OF[step], result.state)
+        if not isinstance(outcome, NotSent | Throttled | Denied):
+            return outcome
+        unsent += isinstance(outcome, NotSent)
+        await before_repeating(session, outcome, unsent)
+
+
+async def read(session: Session, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
+    """Make a call that changes nothing, repeated over throttles and lost connections. Raises as `write` does."""
+    unsent = 0
+    while True:
+        async with session.pacer.slot():
+            session.tally.called()
+            answer = await session.client.send(call)
+        parsed = parse(answer) if isinstance(answer, Answer) else answer
+        if not isinstance(parsed, NotSent | Throttled | Denied):
+            return parsed
+        unsent += isinstance(parsed, NotSent)
+        await before_repeating(session, parsed, unsent)
+
+
+async def before_repeating(session: Session, outcome: NotSent | Throttled | Denied, unsent: int) -> None:
+    """Do what must come before another try: close the account's gate, wait, or give up by raising."""
+    if isinstance(outcome, Denied):
+        raise AccessDenied(outcome.status, outcome.words)
+    if isinstance(outcome, Throttled):
+        session.tally.refusals += 1
+        session.pacer.refused(pause=outcome.pause, told=outcome.rate)
+        return
+    if unsent >= CONNECT_TRIES:
+        raise Unreachable(session.client.base_url, unsent, outcome.words)
+    await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter

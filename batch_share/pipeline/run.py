@@ -1,0 +1,121 @@
+"""The run: every row that is still to be sent, through intent → activity → intent → share → accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, cast
+
+from batch_share.errors import BatchShareError
+from batch_share.leadsquared.models import ShareItem
+from batch_share.leadsquared.outcome import Done
+from batch_share.leadsquared.pacing import PacerClosed
+from batch_share.leadsquared.protocol import post_activity, share_lead
+from batch_share.ledger.states import Stage, State
+from batch_share.pipeline.calls import write
+from batch_share.pipeline.owner import verify_owner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from batch_share.ledger.records import Instruction, Row
+    from batch_share.pipeline.session import Session
+
+
+async def send_rows(session: Session) -> None:
+    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
+
+    What ended it early is `session.stop.error`. Before an activity type is used by many rows, one activity of it is
+    posted and its owner read back.
+    """
+    try:
+        await _verify_owners(session)
+    except PacerClosed:
+        return
+    except BatchShareError as error:
+        session.stop.ask(error)
+        return
+    feed = Feed(session.ledger.to_do())
+    await in_parallel(session, lambda: _work(session, feed))
+
+
+class Feed:
+    """The rows to do, handed out one by one to whichever worker asks first."""
+
+    def __init__(self, rows: AsyncIterator[Row]) -> None:
+        self._rows = rows
+        self._turn = asyncio.Lock()
+
+    async def next(self) -> Row | None:
+        """The next row, None when there is none left."""
+        async with self._turn:
+            return await anext(self._rows, None)
+
+
+async def in_parallel(session: Session, worker: Callable[[], Awaitable[None]]) -> None:
+    """Run `worker` as often as the session has workers. One that fails ends the work of all, in good order."""
+
+    async def guarded() -> None:
+        try:
+            await worker()
+        except PacerClosed:
+            return
+        except BatchShareError as error:
+            session.stop.ask(error)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(session.workers):
+            group.create_task(guarded())
+
+
+async def _work(session: Session, feed: Feed) -> None:
+    while not session.stop.asked and (row := await feed.next()) is not None:
+        await _send_row(session, row)
+
+
+async def _send_row(session: Session, row: Row) -> None:
+    activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
+    if activity_id is not None:
+        await _share(session, row, activity_id)
+
+
+async def post(session: Session, row: Row) -> str | None:
+    """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
+    asked = _asked(row)
+    call = post_activity(lead_id=asked.lead_id, event=asked.event, note=asked.note, owner_id=asked.user_id)
+    outcome = await write(session, row, Stage.ACTIVITY, call)
+    return outcome.id if isinstance(outcome, Done) else None
+
+
+async def _share(session: Session, row: Row, activity_id: str) -> None:
+    asked = _asked(row)
+    item = ShareItem(
+        user_id=asked.user_id,
+        entity_id=asked.lead_number,
+        context_entity_id=activity_id,
+        access_type=cast("Literal[1, 2]", asked.access),
+        duration_in_minutes=asked.duration,
+    )
+    await write(session, row, Stage.SHARE, share_lead(item))
+
+
+def _asked(row: Row) -> Instruction:
+    if row.instruction is None:
+        raise AssertionError("a row without instruction is invalid and never sent")
+    return row.instruction
+
+
+async def _verify_owners(session: Session) -> None:
+    checked = await session.ledger.checked_events()
+    for event in await session.ledger.events_to_do():
+        if event not in checked:
+            await _verify_event(session, event)
+
+
+async def _verify_event(session: Session, event: int) -> None:
+    """Post rows of this activity type one at a time until one stands, and check whose it is."""
+    session.tally.phase = "checking the first activity's owner"
+    while (row := await session.ledger.next_to_do(event)) is not None:
+        activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
+        if activity_id is not None:
+            await verify_owner(session, row, _asked(row), activity_id)
+            return

@@ -1,0 +1,114 @@
+"""What every step of the pipeline works with: the ledger, the account, the way to stop, and the counts so far."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.leadsquared.client import Client
+from batch_share.leadsquared.memory import AccountMemory, account_name
+from batch_share.leadsquared.pacing import Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batch_share.ledger.states import State
+    from batch_share.ledger.store import Ledger
+    from batch_share.settings import Settings
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing."""
+
+    phase: str = "starting"
+    states: Counter[State] = field(default_factory=Counter)
+    calls: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
+    refusals: int = 0
+
+    def called(self) -> None:
+        """One more call left, just now."""
+        self.calls += 1
+        self.recent.append(asyncio.get_running_loop().time())
+
+    def moved(self, old: State, new: State, rows: int = 1) -> None:
+        """`rows` rows went from one state to another."""
+        self.states[old] -= rows
+        self.states[new] += rows
+
+    def calls_per_second(self, seconds: float = 10.0) -> float:
+        """Calls per second over the last `seconds`, or since the first if that is less."""
+        now = asyncio.get_running_loop().time()
+        times = [at for at in self.recent if now - at <= seconds]
+        return len(times) / max(min(seconds, now - times[0]), 1.0) if times else 0.0
+
+
+class Stop:
+    """The one way in which work ends early: no new calls, those under way are finished and noted.
+
+    `error` is why, None when a person asked for it.
+    """
+
+    def __init__(self, pacer: Pacer) -> None:
+        self._pacer = pacer
+        self._event = asyncio.Event()
+        self.error: BatchShareError | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the work is to end."""
+        return self._event.is_set()
+
+    def ask(self, error: BatchShareError | None = None) -> None:
+        """End the work. The first error is kept."""
+        if error is not None and self.error is None:
+            self.error = error
+        self._event.set()
+        self._pacer.close()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but no longer than until the work is to end."""
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One process's work on one ledger and one account."""
+
+    settings: Settings
+    ledger: Ledger
+    client: Client
+    pacer: Pacer
+    stop: Stop
+    tally: Tally
+
+    @property
+    def workers(self) -> int:
+        """How many rows are under way at once: enough to fill the limit at a round trip of one second."""
+        return self.settings.workers or max(2, round(self.pacer.rate.per_second) + 1)
+
+
+@asynccontextmanager
+async def open_session(settings: Settings, ledger: Ledger, tally: Tally) -> AsyncIterator[Session]:
+    """Connect the ledger with its account. Raises SettingsError, and LedgerError if it belongs to another host."""
+    host, access_key, secret_key = settings.account()
+    theirs = (await ledger.facts())["host"]
+    if theirs != host:
+        raise LedgerError(
+            ledger.file,
+            f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
+            "another ledger with --ledger",
+        )
+    file = settings.state_folder / f"{account_name(host, access_key)}.account"
+    with AccountMemory(file) as memory:
+        pacer = Pacer(settings.rate, memory)
+        async with Client(host, access_key, secret_key) as client:
+            yield Session(settings, ledger, client, pacer, Stop(pacer), tally)

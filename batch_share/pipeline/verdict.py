@@ -1,0 +1,58 @@
+"""What an Outcome means for its row: the state it enters and the reason a person reads. A pure table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from batch_share.leadsquared.outcome import Denied, Done, NotSent, Refused, ShareStatus, Throttled
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import BEFORE, Stage, State
+
+if TYPE_CHECKING:
+    from batch_share.leadsquared.outcome import Failure, Outcome
+
+_DONE: Final = {Stage.ACTIVITY: (State.POSTED, "activity_id"), Stage.SHARE: (State.ACCEPTED, "request_id")}
+_WHAT: Final = {Stage.ACTIVITY: "the activity was posted", Stage.SHARE: "the share was accepted"}
+_REFUSED: Final = {Stage.ACTIVITY: "LeadSquared refused the activity", Stage.SHARE: "LeadSquared refused the share"}
+
+
+def judge_step(step: Stage, outcome: Outcome) -> Result:
+    """How the answer to a row's activity or share changes the row."""
+    match outcome:
+        case Done():
+            state, learned = _DONE[step]
+            return Result(state, "done", answer_id=outcome.id, http_status=200, learned={learned: outcome.id})
+        case Refused():
+            reason = f"{_REFUSED[step]}: {outcome.words}"
+            return Result(State.FAILED, "refused", outcome.words, outcome.status, stage=step, reason=reason)
+        case Throttled() | Denied() | NotSent():
+            return Result(BEFORE[step], type(outcome).__name__.lower(), outcome.words, outcome.status)
+        case _:
+            reason = (
+                f"nobody knows whether {_WHAT[step]}: {outcome.words}. Look at the lead before sharing it again"
+            )
+            return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
+
+
+def judge_status(answer: ShareStatus | Failure) -> Result:
+    """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
+    if not isinstance(answer, ShareStatus):
+        reason = f"accepted; its status could not be read: {answer.words}"
+        outcome = type(answer).__name__.lower()
+        return Result(State.ACCEPTED, outcome, answer.words, answer.status, reason=reason)
+    learned = {"share_status": answer.number}
+    if answer.verdict == "processed":
+        return Result(State.SHARED, "processed", answer.words, answer.status, learned=learned)
+    if answer.verdict == "failed":
+        return Result(
+            State.FAILED,
+            "failed",
+            answer.words,
+            answer.status,
+            stage=Stage.PROCESSING,
+            reason=f"LeadSquared accepted the share but could not process it: {answer.words}",
+            learned=learned,
+        )
+    number = "no ShareStatus" if answer.number is None else f"ShareStatus {answer.number}"
+    reason = f"accepted, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
+    return Result(State.ACCEPTED, "pending", answer.words, answer.status, reason=reason, learned=learned)

@@ -1,0 +1,143 @@
+"""The answered sheet: every original column in the input's order, then what became of the row.
+
+No cell of it is ever a live formula. CSV has no types, so there a text that a spreadsheet would take for a formula
+gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batch_share.errors import BatchShareError
+from batch_share.ledger.states import State
+from batch_share.sheet.reader import FORMULA_STARTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from batch_share.ledger.records import Row
+    from batch_share.ledger.store import Ledger
+
+COLUMNS: Final = ("Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row")
+_WIDEST: Final = 60
+_EXCEL_CELL: Final = 32_767
+
+COLOURS: Final = {
+    State.SHARED: "#C6EFCE",
+    State.ACCEPTED: "#DDEBF7",
+    State.SKIPPED: "#EDEDED",
+    State.INVALID: "#FCE4D6",
+    State.FAILED: "#FFC7CE",
+    State.UNKNOWN: "#FFEB9C",
+}
+"""Behind the Result of each state in a workbook."""
+
+_LABELS: Final = {
+    State.PENDING: "not yet sent",
+    State.POSTED: "activity posted, not yet shared",
+    State.POSTING: "posting the activity now",
+    State.SHARING: "sharing now",
+}
+
+
+def results_path(sheet: Path) -> Path:
+    """Where the results of `sheet` go when nobody says: beside it, in its own format."""
+    suffix = ".xlsx" if sheet.suffix.lower() == ".xlsx" else ".csv"
+    return sheet.with_name(f"{sheet.stem}.results{suffix}")
+
+
+async def write_results(ledger: Ledger, target: Path) -> None:
+    """Write the answered sheet as CSV or .xlsx, to a temporary file that is then renamed.
+
+    Raises BatchShareError when the file can't be written, LedgerError.
+    """
+    write = {".csv": _write_csv, ".xlsx": _write_excel}.get(target.suffix.lower())
+    if write is None:
+        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
+    sheet = await ledger.sheet()
+    columns = list(sheet.columns) if sheet else []
+    with replacing(target) as temporary:
+        await write(temporary, [*columns, *COLUMNS], _answers(ledger, len(columns)))
+
+
+async def _answers(ledger: Ledger, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+    async for row in ledger.all_rows():
+        cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
+        yield row.state, cells + _answer(row)
+
+
+def _answer(row: Row) -> list[str]:
+    return [
+        str(row.state),
+        row.reason or _LABELS.get(row.state, ""),
+        row.activity_id or "",
+        row.request_id or "",
+        "" if row.share_status is None else str(row.share_status),
+        str(row.sheet_row) if row.position is not None else "",
+    ]
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Callable[..., Path]:  # type: ignore[misc]
+    """A temporary file beside `target` that takes its place at the end, or disappears on any error."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise BatchShareError(f"The results {target} can't be written ({error.strerror}).") from None
+
+
+# ------------------------------------------------------------------------------------------------------ CSV
+
+
+async def _write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
+        writer = csv.writer(out)
+        writer.writerow([_guarded(cell) for cell in header])
+        async for _, cells in answers:
+            writer.writerow([_guarded(cell) for cell in cells])
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+# ---------------------------------------------------------------------------------------------------- Excel
+
+
+async def _write_excel(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+    import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
+
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(file, options | {"constant_memory": True}) as book:
+        page = book.add_worksheet("Results")
+        head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
+        # quote_prefix: the text stays text even after somebody edits the cell
+        text = book.add_format({"num_format": "@", "quote_prefix": True})
+        fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
+        page.freeze_panes(1, 0)
+        result_column = len(header) - len(COLUMNS)
+        widths = [len(name) for name in header]
+        for column, name in enumerate(header):
+            page.write_string(0, column, name, head)
+        number = 0
+        async for state, cells in answers:
+            number += 1
+            for column, cell in enumerate(cells):
+                shape = fills.get(state, text) if column == result_column else text
+                page.write_string(number, column, cell[:_EXCEL_CELL], shape)
+                widths[column] = max(widths[column], min(len(cell), _WIDEST))
+        for column, width in enumerate(widths):
+            page.set_column(column, column, width + 2)
+        page.autofilter(0, 0, max(number, 1), len(header) - 1)

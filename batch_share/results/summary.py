@@ -1,0 +1,68 @@
+"""The totals of a ledger, and the exit code they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from batch_share.ledger.store import Ledger
+
+
+class ExitCode(IntEnum):
+    """How a command ends; of several, the most urgent: 1, 4, 3, 5."""
+
+    DONE = 0
+    NOT_DONE = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    SOME_UNKNOWN = 4
+    STILL_PROCESSING = 5
+    INTERRUPTED = 130
+
+
+_URGENCY = (
+    (ExitCode.NOT_DONE, {State.PENDING, State.POSTING, State.POSTED, State.SHARING}),
+    (ExitCode.SOME_UNKNOWN, {State.UNKNOWN}),
+    (ExitCode.SOME_FAILED, {State.FAILED, State.INVALID}),
+    (ExitCode.STILL_PROCESSING, {State.ACCEPTED}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many rows are in which state, and where the ledger and the results are."""
+
+    states: Mapping[State, int]
+    ledger: Path
+    results: Path | None = None
+
+    @property
+    def rows(self) -> int:
+        """All rows: the sum over the states."""
+        return sum(self.states.values())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the states mean to a script."""
+        for code, states in _URGENCY:
+            if any(self.states.get(state) for state in states):
+                return code
+        return ExitCode.DONE
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        states = {str(state): self.states[state] for state in State if self.states.get(state)}
+        results = str(self.results) if self.results else None
+        return {"rows": self.rows, "states": states, "ledger": str(self.ledger), "results": results}
+
+
+async def summarize(ledger: Ledger, results: Path | None = None) -> Summary:
+    """Count the ledger's rows. Raises LedgerError."""
+    return Summary(await ledger.counts(), ledger.file, results)
