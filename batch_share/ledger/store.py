@@ -74,18 +74,19 @@ class Ledger:
             return None
         return SheetRecord(**{name: found[0][name] for name in ("name", "path", "worksheet", "digest", "columns")})
 
-    async def begin_run(self, command: str, version: str, settings: Mapping[str, Any]) -> int:
-        """Note that this process starts to work on the ledger. Returns how many rows an earlier one left unknown.
+    async def begin_run(self, command: str, version: str, settings: Mapping[str, Any]) -> None:
+        """Note that this process starts to work on the ledger. What an earlier one left under way becomes unknown.
 
         `settings` are kept as they are: give them without keys.
         """
 
-        async def begin(connection: AsyncConnection) -> int:
+        async def begin(connection: AsyncConnection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
             self._run_id = await _new_id(connection, insert(runs).values(values))
-            return sum([await self._abandon(connection, state) for state in INTENTS])
+            for intent in INTENTS:
+                await self._abandon(connection, intent)
 
-        return await self._writer.do(begin)
+        await self._writer.do(begin)
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""
@@ -96,11 +97,11 @@ class Ledger:
         """Every process that worked on the ledger, oldest first."""
         return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
 
-    async def _abandon(self, connection: AsyncConnection, intent: State) -> int:
+    async def _abandon(self, connection: AsyncConnection, intent: State) -> None:
         """An intent found at start-up: its call may have left, so its row is unknown."""
         found = update(rows).where(rows.c.state == intent)
         values = {"state": State.UNKNOWN, "stage": INTENTS[intent], "reason": CUT_OFF, "changed_at": self._now()}
-        return (await connection.execute(found.values(values))).rowcount
+        await connection.execute(found.values(values))
 
     # ------------------------------------------------------------------------------------------ the sheet
 

@@ -1,4 +1,4 @@
-"""Making one call count: paced, noted before it leaves, settled when it is answered, repeated only if it is safe."""
+"""Making one call count: paced, noted before it leaves, settled when answered, repeated only if that is safe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The follow-up: ask the status API what became of each accepted request, until it is settled or the wait is over."""
+"""The follow-up: ask the status API what became of each accepted request, until settled or the wait is over."""
 
 from __future__ import annotations
 

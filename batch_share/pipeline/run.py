@@ -34,6 +34,7 @@ async def send_rows(session: Session) -> None:
     except BatchShareError as error:
         session.stop.ask(error)
         return
+    session.tally.phase = "sharing"
     feed = Feed(session.ledger.to_do())
     await in_parallel(session, lambda: _work(session, feed))
 

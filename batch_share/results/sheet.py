@@ -18,7 +18,7 @@ from batch_share.ledger.states import State
 from batch_share.sheet.reader import FORMULA_STARTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
@@ -83,7 +83,7 @@ def _answer(row: Row) -> list[str]:
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Callable[..., Path]:  # type: ignore[misc]
+def replacing(target: Path) -> Iterator[Path]:
     """A temporary file beside `target` that takes its place at the end, or disappears on any error."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)

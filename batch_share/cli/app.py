@@ -1,0 +1,255 @@
+"""The commands. Heavy libraries are imported inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from batch_share import __version__
+from batch_share.errors import BatchShareError, SettingsError, SheetError
+
+if TYPE_CHECKING:
+    from batch_share.settings import Settings
+
+app = typer.Typer(
+    name="batch-share",
+    help="Share LeadSquared leads with sales users from a sheet: never twice, never lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Sheet = Annotated[
+    Path, typer.Argument(metavar="SHEET", help="A .csv or .xlsx file with one lead and user to a row.")
+]
+LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.")]
+Worksheet = Annotated[Optional[str], typer.Option(help="Worksheet of the workbook; the first, if not given.")]
+LedgerOption = Annotated[
+    Optional[Path], typer.Option(help="Where the ledger is. Default: SHEET.ledger.db beside it.")
+]
+Event = Annotated[Optional[str], typer.Option(help="Code of the activity type, for rows that name none.")]
+Access = Annotated[Optional[str], typer.Option(help="read or write, for rows that say nothing. Default: read.")]
+Duration = Annotated[Optional[str], typer.Option(help="How long: minutes, or 30m, 12h, 7d; for rows without.")]
+Note = Annotated[Optional[str], typer.Option(help="Note of the activity, for rows that have none.")]
+Rate = Annotated[Optional[str], typer.Option(help="Calls that this run may make, such as 20/5s. Default: 25/5s.")]
+Workers = Annotated[
+    Optional[int], typer.Option(min=1, max=64, help="Rows under way at once. Default: by the rate.")
+]
+Wait = Annotated[
+    Optional[str], typer.Option(help="How long a request may take before its follow-up ends. Default: 10m.")
+]
+NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
+TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
+Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
+    if wanted:
+        typer.echo(f"batch-share {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Share LeadSquared leads with sales users from a sheet: never twice, never lost."""
+
+
+@app.command()
+def run(
+    sheet: Sheet,
+    ledger: LedgerOption = None,
+    worksheet: Worksheet = None,
+    event: Event = None,
+    access: Access = None,
+    duration: Duration = None,
+    note: Note = None,
+    rate: Rate = None,
+    workers: Workers = None,
+    wait: Wait = None,
+    no_follow_up: NoFollowUp = False,
+    trust_owner: TrustOwner = False,
+    allow_duplicates: Duplicates = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Share every lead of SHEET with its user, follow up, and write the results beside the sheet.
+
+    The same command again goes on where it stopped and repeats nothing.
+    Example: batch-share run leads.csv --event 201 --duration 7d
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import run_sheet
+
+    settings = _settings(
+        event=event,
+        access=access,
+        duration=duration,
+        note=note,
+        rate=rate,
+        workers=workers,
+        wait=wait,
+        follow_up=False if no_follow_up else None,
+        trust_owner=trust_owner or None,
+        allow_duplicates=allow_duplicates or None,
+    )
+    file = ledger or sheet.with_name(f"{sheet.name}.ledger.db")
+    display = Display(yes=yes, json=json)
+    raise typer.Exit(finish(lambda watcher: run_sheet(sheet, worksheet, file, settings, watcher), display))
+
+
+@app.command()
+def resume(
+    ledger: LedgerFile,
+    rate: Rate = None,
+    workers: Workers = None,
+    wait: Wait = None,
+    no_follow_up: NoFollowUp = False,
+    trust_owner: TrustOwner = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Go on with LEDGER where its run stopped; the sheet is not needed. Repeats nothing.
+
+    Example: batch-share resume leads.csv.ledger.db
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import resume as resume_job
+
+    settings = _settings(
+        rate=rate,
+        workers=workers,
+        wait=wait,
+        follow_up=False if no_follow_up else None,
+        trust_owner=trust_owner or None,
+    )
+    display = Display(yes=yes, json=json)
+    raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
+
+
+@app.command("follow-up")
+def follow_up(ledger: LedgerFile, rate: Rate = None, wait: Wait = None, json: Json = False) -> None:
+    """Ask LeadSquared what became of every accepted share of LEDGER, and write the results again.
+
+    Example: batch-share follow-up leads.csv.ledger.db --wait 30s
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import follow_up_ledger
+
+    settings = _settings(rate=rate, wait=wait)
+    raise typer.Exit(finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json)))
+
+
+@app.command()
+def status(ledger: LedgerFile, json: Json = False) -> None:
+    """Show how many rows of LEDGER are in which state, also while a run works on it.
+
+    Example: batch-share status leads.csv.ledger.db --json
+    """
+    import asyncio
+
+    from batch_share.cli.display import Display
+    from batch_share.pipeline.jobs import status_of
+
+    summary = asyncio.run(status_of(ledger))
+    Display(json=json).totals(summary)
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def results(
+    ledger: LedgerFile,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
+    ] = None,
+) -> None:
+    """Write the sheet of LEDGER again, with what became of each row, as CSV or Excel.
+
+    Example: batch-share results leads.csv.ledger.db -o answered.xlsx
+    """
+    import asyncio
+
+    from batch_share.pipeline.jobs import results_of
+
+    typer.echo(asyncio.run(results_of(ledger, output)))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
+    limit: Annotated[str, typer.Option(help="Calls it allows.")] = "25/5s",
+    window: Annotated[str, typer.Option(help="How it counts them: sliding or fixed.")] = "sliding",
+    latency: Annotated[str, typer.Option(help="How long a call takes.")] = "150ms",
+    processing: Annotated[str, typer.Option(help="How long a share takes to be processed.")] = "3s",
+    reject_as: Annotated[str, typer.Option(help="How it says “too many calls”: 429, 403 or 200.")] = "429",
+    fail: Annotated[float, typer.Option(min=0, max=1, help="Share of the requests whose processing fails.")] = 0.0,
+    ignore_owner: Annotated[
+        bool, typer.Option("--ignore-owner", help="Ignore the owner field of activities.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Which leads and users it has.")] = 1,
+) -> None:
+    """Start an imitation LeadSquared on this machine, for trying and rehearsing; Ctrl-C ends it.
+
+    Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
+    """
+    from batch_share.cli.playground import serve_sandbox
+
+    serve_sandbox(
+        port=port,
+        limit=limit,
+        window=window,
+        latency=latency,
+        processing=processing,
+        reject_as=reject_as,
+        fail=fail,
+        ignore_owner=ignore_owner,
+        seed=seed,
+    )
+
+
+@app.command()
+def demo(
+    sheets: Annotated[
+        Optional[list[Path]],
+        typer.Argument(metavar="[SHEET]...", help="Sheets to run; made up, if none are given."),
+    ] = None,
+    folder: Annotated[
+        Optional[Path], typer.Option(help="Where the files go. Default: a new temporary folder.")
+    ] = None,
+    limit: Annotated[str, typer.Option(help="Calls that the sandbox allows; the real API: 25/5s.")] = "25/1s",
+) -> None:
+    """Run sheets against a sandbox of its own, from plan to results, to see what a real run looks like.
+
+    Example: batch-share demo
+    """
+    from batch_share.cli.playground import run_demo
+
+    raise typer.Exit(run_demo(sheets or [], folder, limit))
+
+
+def _settings(**flags: object) -> Settings:
+    from batch_share.settings import load_settings
+
+    return load_settings(**flags)
+
+
+def main() -> None:
+    """The console script: runs a command; a foreseeable error is one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except BatchShareError as error:
+        typer.echo(f"batch-share: {error}", err=True)
+        sys.exit(2 if isinstance(error, SheetError | SettingsError) else 1)

@@ -1,0 +1,252 @@
+"""What a person sees: the plan in short, progress while calls are made, and how it ended.
+
+Everything for people goes to standard error except the ending, so that `--json` leaves standard output to one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from rich.console import RenderableType
+
+    from batch_share.pipeline.jobs import Ending, Preview
+    from batch_share.pipeline.session import Session, Tally
+    from batch_share.results.summary import Summary
+
+REFRESH_SECONDS: Final = 0.25
+PLAIN_LINE_SECONDS: Final = 15.0
+ASK_ABOVE: Final = 50
+"""Rows above which a run asks before it sends."""
+
+STYLES: Final = {
+    State.SHARED: "green",
+    State.ACCEPTED: "cyan",
+    State.POSTED: "blue",
+    State.FAILED: "bold red",
+    State.INVALID: "red",
+    State.UNKNOWN: "bold yellow",
+    State.SKIPPED: "dim",
+}
+MEANING: Final = {
+    State.PENDING: "not yet sent",
+    State.POSTING: "its activity is being posted",
+    State.POSTED: "activity posted, not yet shared",
+    State.SHARING: "being shared",
+    State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
+    State.SHARED: "LeadSquared says the share was processed",
+    State.INVALID: "could not be sent: something is wrong in the sheet",
+    State.SKIPPED: "need not be sent",
+    State.FAILED: "refused by LeadSquared",
+    State.UNKNOWN: "sent, but nobody knows whether it arrived; never sent again by itself",
+}
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 row`, `2 rows`, `1,000 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def lasting(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def seconds_left(states: Mapping[State, int], per_second: float, *, follow_up: bool) -> float:
+    """About how long the calls that are left take at `per_second`."""
+    calls = 2 * states.get(State.PENDING, 0) + states.get(State.POSTED, 0) + states.get(State.SHARING, 0)
+    if follow_up:
+        open_rows = (State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.ACCEPTED)
+        calls += sum(states.get(state, 0) for state in open_rows)
+    return calls / per_second
+
+
+@dataclass(slots=True)
+class Display:
+    """A console for people. `yes` agrees to every plan; `quiet` leaves standard output to the JSON object."""
+
+    yes: bool = False
+    json: bool = False
+    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    # ------------------------------------------------------------------------------------------ the plan
+
+    def agree(self, preview: Preview) -> bool:
+        """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
+        self._show(preview)
+        if self.yes or preview.to_send <= ASK_ABOVE:
+            return True
+        if not sys.stdin.isatty():
+            self.console.print(
+                f"[bold]More than {ASK_ABOVE} rows and nobody to ask: add --yes to send them.[/bold]"
+            )
+            return False
+        return self.console.input("[bold]Send them? (y/N) [/bold]").strip().lower() in {"y", "yes"}
+
+    def _show(self, preview: Preview) -> None:
+        sheet, states = preview.sheet, preview.states
+        of = f", worksheet {sheet.worksheet}" if sheet.worksheet else ""
+        total = sum(states.values())
+        self.console.print(
+            f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
+        )
+        if preview.changes is not None and preview.changes.kept:
+            kept, new, gone = preview.changes.kept, preview.changes.new, preview.changes.gone
+            self.console.print(
+                f"  The sheet or its options changed since this ledger was begun: {kept} as before, {new} new, {gone} gone."
+            )
+        if preview.cut_off:
+            self.console.print(
+                f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: unknown, not sent "
+                "again.[/yellow]"
+            )
+        for state in (State.INVALID, State.SKIPPED):
+            if states.get(state):
+                self.console.print(f"  {states[state]} {state}: {MEANING[state]}", style=STYLES[state])
+        self.console.print(f"  {self._estimate(preview)}")
+
+    def _estimate(self, preview: Preview) -> str:
+        if not preview.to_send:
+            return "Nothing left to send."
+        settings = preview.settings
+        seconds = seconds_left(preview.states, settings.rate.per_second, follow_up=settings.follow_up)
+        follow_up = "with" if settings.follow_up else "without"
+        return (
+            f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, about {lasting(seconds)} at "
+            f"{settings.rate} ({follow_up} the follow-up)."
+        )
+
+    # ------------------------------------------------------------------------------------------ progress
+
+    @contextlib.asynccontextmanager
+    async def watch(self, session: Session) -> AsyncIterator[None]:
+        """Show progress until the work is over: a live view on a terminal, else a plain line now and then."""
+        if self.console.is_terminal:
+            with Live(console=self.console, auto_refresh=False, transient=True) as live:
+                task = asyncio.create_task(self._refresh(session, live))
+                try:
+                    yield
+                finally:
+                    await _end(task)
+        else:
+            task = asyncio.create_task(self._lines(session))
+            try:
+                yield
+            finally:
+                await _end(task)
+
+    async def _refresh(self, session: Session, live: Live) -> None:
+        while True:
+            live.update(view(session), refresh=True)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def _lines(self, session: Session) -> None:
+        while True:
+            self.console.print(status_line(session), soft_wrap=True)
+            await asyncio.sleep(PLAIN_LINE_SECONDS)
+
+    # ------------------------------------------------------------------------------------------ the end
+
+    def end(self, ending: Ending) -> None:
+        """Say how it ended and where everything is; as JSON if that was asked for."""
+        if ending.error is not None:
+            self.console.print(f"[bold red]Stopped:[/bold red] {escape(str(ending.error))}", soft_wrap=True)
+        elif ending.interrupted:
+            self.console.print(
+                "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; run the same command "
+                "again to go on.",
+                soft_wrap=True,
+            )
+        self.totals(ending.summary)
+
+    def totals(self, summary: Summary) -> None:
+        """The totals, as a table or as JSON."""
+        if self.json:
+            print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
+            return
+        out = Console(highlight=False)
+        out.print(totals_table(summary))
+        out.print(f"Ledger:  {summary.ledger}", soft_wrap=True)
+        if summary.results:
+            out.print(f"Results: {summary.results}", soft_wrap=True)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def view(session: Session) -> RenderableType:
+    """The live view: a bar over all rows, the counts by state, and the pace."""
+    tally = session.tally
+    total = sum(tally.states.values())
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(tally.phase, ProgressBar(total=max(total, 1), completed=_done(session), width=40), _left(session))
+    counts = Text("  ").join(
+        Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in _counts(tally).items()
+    )
+    return Group(bar, counts, Text(_pace(session), style="dim"))
+
+
+def status_line(session: Session) -> str:
+    """The same on one line, for a log."""
+    counts = ", ".join(f"{state} {count}" for state, count in _counts(session.tally).items())
+    return f"{session.tally.phase}: {counts} | {_pace(session)} | {_left(session)}"
+
+
+def _counts(tally: Tally) -> dict[State, int]:
+    return {state: tally.states[state] for state in State if tally.states[state]}
+
+
+def _done(session: Session) -> float:
+    """Rows done, an accepted one counted as two thirds of the way while it is still to be followed up."""
+    weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
+    if session.settings.follow_up:
+        weight[State.ACCEPTED] = 2 / 3
+    return sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
+
+
+def _left(session: Session) -> str:
+    if session.stop.asked:
+        return "finishing what is under way; press Ctrl-C again to cut it"
+    states, rate = session.tally.states, session.pacer.rate
+    return f"about {lasting(seconds_left(states, rate.per_second, follow_up=session.settings.follow_up))} left"
+
+
+def _pace(session: Session) -> str:
+    rate = session.pacer.rate
+    pace = f"{session.tally.calls:,} calls, {session.tally.calls_per_second():.1f}/s of {rate.per_second:g}/s"
+    return f"{pace}, {plural(session.tally.refusals, 'refusal')}" if session.tally.refusals else pace
+
+
+def totals_table(summary: Summary) -> Table:
+    """The states and how many rows are in each, with what each means."""
+    table = Table(title=plural(summary.rows, "row"), title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("state")
+    table.add_column("rows", justify="right")
+    table.add_column("meaning")
+    for state in State:
+        if count := summary.states.get(state):
+            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
+    return table

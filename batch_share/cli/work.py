@@ -1,0 +1,76 @@
+"""Running a job under a person's hands: signals, the display, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+from batch_share.cli.display import Display
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager
+    from typing import Any
+
+    from batch_share.pipeline.jobs import Ending, Preview
+    from batch_share.pipeline.session import Session, Stop
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class TerminalWatcher:
+    """The Watcher of a terminal: Ctrl-C (or SIGTERM) drains, a second one cuts."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def agree(self, preview: Preview) -> bool:
+        """See `Display.agree`."""
+        return self._display.agree(preview)
+
+    def watch(self, session: Session) -> AbstractAsyncContextManager[None]:
+        """Show progress and listen for signals."""
+        return self._watch(session)
+
+    @contextlib.asynccontextmanager
+    async def _watch(self, session: Session) -> AsyncIterator[None]:
+        with _draining(session.stop):
+            async with self._display.watch(session):
+                yield
+
+
+@contextlib.contextmanager
+def _draining(stop: Stop) -> Iterator[None]:
+    """The first signal asks the work to end, the second cancels it where it is."""
+    loop, work = asyncio.get_running_loop(), asyncio.current_task()
+
+    def heard() -> None:
+        if stop.asked and work is not None:
+            work.cancel()
+        stop.ask()
+
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, heard)
+    try:
+        yield
+    finally:
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+
+
+def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], display: Display) -> ExitCode:
+    """Run a job to its end, show how it ended, and return the exit code. Raises BatchShareError."""
+    try:
+        ending = asyncio.run(job(TerminalWatcher(display)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        display.console.print(
+            "[bold yellow]Cut.[/bold yellow] Calls that were under way are intents in the ledger: run the same command "
+            "again, and they are shown as unknown and not sent again.",
+            soft_wrap=True,
+        )
+        return ExitCode.INTERRUPTED
+    display.end(ending)
+    return ending.exit_code

@@ -1,0 +1,182 @@
+"""The whole jobs, each from opening the ledger to the written results: run a sheet, resume, follow up."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from batch_share import __version__
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.store import open_ledger, read_ledger
+from batch_share.pipeline.follow_up import follow_up
+from batch_share.pipeline.plan import make_plan
+from batch_share.pipeline.run import send_rows
+from batch_share.pipeline.session import Tally, open_session
+from batch_share.results.sheet import results_path, write_results
+from batch_share.results.summary import ExitCode, Summary, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.session import Session
+    from batch_share.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run is about to do, for a person to agree to.
+
+    `changes` is None when the ledger knew this very sheet with these very options.
+    """
+
+    sheet: SheetRecord
+    host: str
+    states: dict[State, int]
+    changes: Changes | None
+    settings: Settings
+
+    @property
+    def to_send(self) -> int:
+        """Rows that will be sent."""
+        return self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+
+    @property
+    def cut_off(self) -> int:
+        """Rows whose call was under way when an earlier process was cut off: unknown from now on."""
+        return sum(self.states.get(state, 0) for state in INTENTS)
+
+    @property
+    def calls(self) -> int:
+        """Calls that sending them takes, at least."""
+        return 2 * self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+
+
+class Watcher(Protocol):
+    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Show what will happen; False ends the job before anything is sent."""
+
+    def watch(self, session: Session) -> AbstractAsyncContextManager[None]:
+        """Entered while calls are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended: the totals, the error that stopped it early, whether a person did."""
+
+    summary: Summary
+    error: BatchShareError | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the ending means to a script."""
+        if self.error is not None:
+            return ExitCode.NOT_DONE
+        return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
+
+
+async def run_sheet(
+    sheet: Path, worksheet: str | None, ledger_file: Path, settings: Settings, watcher: Watcher
+) -> Ending:
+    """Take `sheet` into the ledger, send what is to be sent, follow up, and write the results beside the sheet.
+
+    What the ledger holds already is never sent again. Raises BatchShareError for what stops it before the first
+    call; an error after that is in the Ending, with the totals.
+    """
+    plan = make_plan(sheet, worksheet, settings)
+    host, _, _ = settings.account()
+    async with open_ledger(ledger_file, host=host) as ledger:
+        in_force = await ledger.sheet()
+        if in_force is not None and in_force.digest == plan.record.digest:
+            changes = None
+        else:
+            job = (await ledger.facts())["job"]
+            changes = await ledger.take_in(plan.record, plan.rows(job))
+        return await _work(ledger, "run", settings, watcher, changes)
+
+
+async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
+    """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
+    async with open_ledger(ledger_file) as ledger:
+        return await _work(ledger, "resume", settings, watcher, None)
+
+
+async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
+    """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
+    async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings) as session:
+        async with watcher.watch(session):
+            await follow_up(session, settings.wait)
+        return await _end(session)
+
+
+async def _work(
+    ledger: Ledger, command: str, settings: Settings, watcher: Watcher, changes: Changes | None
+) -> Ending:
+    sheet = await ledger.sheet()
+    if sheet is None:
+        raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
+    preview = Preview(sheet, (await ledger.facts())["host"], await ledger.counts(), changes, settings)
+    if not watcher.agree(preview):
+        return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
+    async with _session(ledger, command, settings) as session:
+        async with watcher.watch(session):
+            await send_rows(session)
+            if settings.follow_up and not session.stop.asked:
+                await follow_up(session, settings.wait)
+        return await _end(session)
+
+
+@asynccontextmanager
+async def _session(ledger: Ledger, command: str, settings: Settings) -> AsyncIterator[Session]:
+    """A session on the ledger, noted in it from beginning to end."""
+    async with open_session(settings, ledger, Tally()) as session:
+        await ledger.begin_run(command, __version__, settings.public())
+        session.tally.states.update(await ledger.counts())
+        ended = "cut off"
+        try:
+            yield session
+            ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
+        finally:
+            await ledger.end_run(ended)
+
+
+async def _end(session: Session) -> Ending:
+    """Write the results; that they can't be written must not hide what the ledger knows."""
+    ledger, error = session.ledger, session.stop.error
+    target: Path | None = await default_results(ledger)
+    try:
+        await write_results(ledger, target)
+    except BatchShareError as problem:
+        target, error = None, error or problem
+    summary = await summarize(ledger, target)
+    return Ending(summary, error, interrupted=session.stop.asked and error is None)
+
+
+async def status_of(ledger_file: Path) -> Summary:
+    """The totals of a ledger, also while a run works on it. Raises LedgerError."""
+    async with read_ledger(ledger_file) as ledger:
+        target = await default_results(ledger)
+        return await summarize(ledger, target if target.is_file() else None)
+
+
+async def results_of(ledger_file: Path, target: Path | None) -> Path:
+    """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        chosen = target or await default_results(ledger)
+        await write_results(ledger, chosen)
+        return chosen
+
+
+async def default_results(ledger: Ledger) -> Path:
+    """Where a ledger's results go when nobody says: beside its sheet, or beside the ledger if that folder is gone."""
+    sheet = await ledger.sheet()
+    path = Path(sheet.path) if sheet else ledger.file
+    return results_path(path if path.parent.is_dir() else ledger.file.with_name(path.name))
