@@ -50,7 +50,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's callback
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"batch-share {__version__}")
         raise typer.Exit

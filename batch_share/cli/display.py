@@ -1,6 +1,6 @@
 """What a person sees: the plan in short, progress while calls are made, and how it ended.
 
-Everything for people goes to standard error except the ending, so that `--json` leaves standard output to one object.
+All of it but the totals goes to standard error, so that `--json` leaves standard output to its object.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], displa
         ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         display.console.print(
-            "[bold yellow]Cut.[/bold yellow] Calls that were under way are intents in the ledger: run the same command "
-            "again, and they are shown as unknown and not sent again.",
+            "[bold yellow]Cut.[/bold yellow] Calls that were under way are intents in the ledger: run the same "
+            "command again, and they are shown as unknown and not sent again.",
             soft_wrap=True,
         )
         return ExitCode.INTERRUPTED

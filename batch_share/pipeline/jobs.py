@@ -151,12 +151,13 @@ async def _session(ledger: Ledger, command: str, settings: Settings) -> AsyncIte
 async def _end(session: Session) -> Ending:
     """Write the results; that they can't be written must not hide what the ledger knows."""
     ledger, error = session.ledger, session.stop.error
-    target: Path | None = await default_results(ledger)
+    target = await default_results(ledger)
+    written: Path | None = target
     try:
         await write_results(ledger, target)
     except BatchShareError as problem:
-        target, error = None, error or problem
-    summary = await summarize(ledger, target)
+        written, error = None, error or problem
+    summary = await summarize(ledger, written)
     return Ending(summary, error, interrupted=session.stop.asked and error is None)
 
 
@@ -176,7 +177,7 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
 
 
 async def default_results(ledger: Ledger) -> Path:
-    """Where a ledger's results go when nobody says: beside its sheet, or beside the ledger if that folder is gone."""
+    """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
     sheet = await ledger.sheet()
     path = Path(sheet.path) if sheet else ledger.file
     return results_path(path if path.parent.is_dir() else ledger.file.with_name(path.name))

@@ -1,0 +1,173 @@
+"""The sandbox and the demo: trying everything without an account."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.rule import Rule
+
+from batch_share.cli.display import Display, plural
+from batch_share.cli.work import TerminalWatcher
+from batch_share.errors import SettingsError, SheetError
+from batch_share.ledger.states import State
+from batch_share.pipeline.jobs import run_sheet
+from batch_share.results.summary import ExitCode
+from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
+from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
+from batch_share.settings import Settings
+from batch_share.units import Rate, parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch_share.pipeline.jobs import Ending
+
+
+def sandbox_options(**flags: object) -> SandboxOptions:
+    """Options from the command line's words. Raises SettingsError."""
+    try:
+        return SandboxOptions(**flags)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SettingsError("sandbox", str(error)) from None
+
+
+def serve_sandbox(
+    port: int,
+    limit: str,
+    window: str,
+    latency: str,
+    processing: str,
+    reject_as: str,
+    fail: float,
+    ignore_owner: bool,
+    seed: int,
+) -> None:
+    """Serve a sandbox until a signal ends it, telling how to use it. Raises SettingsError."""
+    if window not in {"sliding", "fixed"}:
+        raise SettingsError("window", "write sliding or fixed")
+    try:
+        times = {
+            "rate": Rate.parse(limit),
+            "latency": parse_seconds(latency),
+            "processing": parse_seconds(processing),
+        }
+        form = int(reject_as)
+    except ValueError as error:
+        raise SettingsError("sandbox", str(error)) from None
+    options = sandbox_options(
+        port=port,
+        fixed_window=window == "fixed",
+        reject_as=form,
+        fail=fail,
+        ignore_owner=ignore_owner,
+        seed=seed,
+        **times,
+    )
+    asyncio.run(serve_forever(options, _announce))
+
+
+def _announce(sandbox: Sandbox) -> None:
+    options = sandbox.options
+    Console(highlight=False).print(
+        f"The sandbox listens on {sandbox.url} and allows {options.rate}. Ctrl-C ends it.\n\n"
+        f"  export BATCH_SHARE_HOST={sandbox.url}\n"
+        f"  export BATCH_SHARE_ACCESS_KEY={options.access_key}\n"
+        f"  export BATCH_SHARE_SECRET_KEY={options.secret_key}\n\n"
+        f"What it saw: {sandbox.url}/sandbox/report",
+        soft_wrap=True,
+    )
+
+
+def run_demo(sheets: Sequence[Path], folder: Path | None, limit: str) -> ExitCode:
+    """Run `sheets`, or made-up ones, against a sandbox of the demo's own. Raises BatchShareError."""
+    try:
+        rate = Rate.parse(limit)
+    except ValueError as error:
+        raise SettingsError("limit", str(error)) from None
+    return asyncio.run(_demo(sheets, _new_folder(folder), rate))
+
+
+def _new_folder(parent: Path | None) -> Path:
+    """A folder of this demo's own, so that no demo goes on where another stopped."""
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
+    except OSError as error:
+        raise SettingsError("folder", f"{parent} can't be written ({error.strerror})") from None
+
+
+async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
+    console = Console(highlight=False)
+    copies = _gather(sheets, folder)
+    options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2.0, fail=0.02)
+    async with Sandbox(options) as sandbox:
+        _introduce(console, sandbox)
+        endings = []
+        for sheet in copies:
+            console.print(Rule(sheet.name, align="left"))
+            endings.append(await _run(sheet, sandbox, folder))
+        _conclude(console, sandbox, endings)
+    unknown = any(ending.summary.states.get(State.UNKNOWN) for ending in endings)
+    stopped = any(ending.error is not None or ending.interrupted for ending in endings)
+    return ExitCode.NOT_DONE if unknown or stopped else ExitCode.DONE
+
+
+def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
+    """Copies of the sheets, so that ledgers and results stand beside them and not among yours."""
+    if sheets:
+        for sheet in sheets:
+            if not sheet.is_file():
+                raise SheetError(sheet, "there is no such file")
+        return [Path(shutil.copy(sheet, folder)) for sheet in sheets]
+    world = World()
+    made = [folder / "leads.csv", folder / "leads.xlsx"]
+    write_csv(world, made[0])
+    write_excel(world, made[1])
+    return made
+
+
+async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
+    """One sheet, exactly as `batch-share run` does it."""
+    settings = Settings(
+        host=sandbox.url,
+        access_key=SecretStr(sandbox.options.access_key),
+        secret_key=SecretStr(sandbox.options.secret_key),
+        rate=sandbox.options.rate,
+        event=str(EVENT),
+        duration="7d",
+        state_folder=folder / ".state",
+    )
+    display = Display(yes=True)
+    ledger = sheet.with_name(f"{sheet.name}.ledger.db")
+    ending = await run_sheet(sheet, None, ledger, settings, TerminalWatcher(display))
+    display.end(ending)
+    return ending
+
+
+def _introduce(console: Console, sandbox: Sandbox) -> None:
+    console.print(
+        f"[bold]batch_share demo[/bold]: an imitation LeadSquared listens on {sandbox.url} and allows "
+        f"{sandbox.options.rate} (the real one: 25/5s). Each row becomes an activity, then a share; afterwards the "
+        "status API is asked what became of it. Some rows are wrong on purpose.",
+    )
+
+
+def _conclude(console: Console, sandbox: Sandbox, endings: Sequence[Ending]) -> None:
+    report = sandbox.report()
+    console.print(Rule("what the imitation LeadSquared saw", align="left"))
+    console.print(
+        f"{plural(report['calls'], 'call')}, {plural(report['refusals'], 'refusal')}, at most "
+        f"{report['fullest_window']} in any {sandbox.options.rate.period:g} s; "
+        f"{plural(report['activities'], 'activity').replace('activitys', 'activities')}, "
+        f"{plural(report['live_shares']['count'], 'live share')}.",
+    )
+    for ending in endings:
+        if ending.summary.results:
+            console.print(f"Look at the results: {ending.summary.results}", soft_wrap=True)

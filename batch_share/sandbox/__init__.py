@@ -1,0 +1,7 @@
+"""An imitation LeadSquared, for trying, rehearsing and testing: real shapes, limits and refusals, no real lead."""
+
+from batch_share.sandbox.options import SandboxOptions
+from batch_share.sandbox.server import Sandbox, build_app, serve_forever
+from batch_share.sandbox.world import World
+
+__all__ = ["Sandbox", "SandboxOptions", "World", "build_app", "serve_forever"]

@@ -1,0 +1,68 @@
+"""Every switch of the sandbox.
+
+A default is what LeadSquared's documentation or a live account showed; where nobody knows
+(`ignore_owner`, `share_batch`, `fixed_window`, ...) a switch lets both answers be rehearsed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch_share.units import Rate
+
+REJECT_FORMS = (429, 403, 200)
+CALLS = Rate(25, 5)
+BULK_CALLS = Rate(1, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """How the sandbox listens, whom it knows and how it behaves. All times are seconds.
+
+    Account: `seed`, `leads` and `users` make the World; `activity_types` are the valid event codes; `listed_users`
+    cuts the list of Users.Get short, as large accounts report.
+
+    Limits: `rate` for all calls, `bulk_rate` for bulk calls on top (None: none); the window slides unless
+    `fixed_window`; a refusal comes as HTTP `reject_as` (429, 403 or 200), with a Retry-After if `retry_after`.
+
+    Time: `latency` is the median round trip, `jitter` the sigma of its lognormal spread; `processing` is how long a
+    share request takes, spread from half to one and a half; `read_lag` hides young activities from reads.
+
+    Doubts: `fail` is the fraction of share requests that end in an ErrorMessage; `share_batch` the most elements of
+    one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` leaves owners out
+    of reads; `refuse_in` refuses the operator IN of Leads.Get.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8425
+    access_key: str = "sandbox-access-key"
+    secret_key: str = "sandbox-secret-key"  # noqa: S105 - public on purpose: it opens nothing but the sandbox
+    seed: int = 1
+    leads: int = 2000
+    users: int = 20
+    activity_types: tuple[int, ...] = (201, 202)
+    listed_users: int | None = None
+    rate: Rate = CALLS
+    bulk_rate: Rate | None = BULK_CALLS
+    fixed_window: bool = False
+    reject_as: int = 429
+    retry_after: float | None = None
+    latency: float = 0.0
+    jitter: float = 0.0
+    processing: float = 3.0
+    read_lag: float = 0.0
+    fail: float = 0.0
+    share_batch: int = 25
+    ignore_owner: bool = False
+    hide_owner: bool = False
+    refuse_in: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reject_as not in REJECT_FORMS:
+            raise ValueError("reject_as is 429, 403 or 200")
+        if self.users < 1 or self.leads < 0 or self.share_batch < 1:
+            raise ValueError("an account has at least one user, and a share at least one element")
+        if not 0 <= self.fail <= 1:
+            raise ValueError("fail is a fraction from 0 to 1")
+        if min(self.latency, self.jitter, self.processing, self.read_lag, self.retry_after or 0) < 0:
+            raise ValueError("no time is negative")

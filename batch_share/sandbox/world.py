@@ -1,0 +1,120 @@
+"""The people of the sandbox's account: its leads and users, the same for the same seed, everywhere and always.
+
+Each person follows from the seed and its own position only, so a smaller world is the beginning of a larger one
+(but for the leads' owners) and a sheet made from `World(seed=1)` fits every sandbox with seed 1. Nobody is real:
+e-mail addresses are on example.com (RFC 2606).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch_share.sandbox.chance import guid
+
+FIRST_NUMBER = 869_000
+_FIRST_NAMES = (
+    "Aarav", "Asha", "Bhavna", "Chetan", "Deepa", "Farhan", "Gauri", "Harish", "Isha", "Jatin", "Kavya", "Lakshmi",
+    "Manoj", "Nisha", "Omkar", "Priya", "Rahul", "Sana", "Tarun", "Usha", "Varun", "Yamini", "Zoya",
+)  # fmt: skip
+_LAST_NAMES = (
+    "Agarwal", "Bose", "Chopra", "Das", "Fernandes", "Gupta", "Iyer", "Joshi", "Kulkarni", "Menon", "Nair", "Patel",
+    "Rao", "Reddy", "Sharma", "Shetty", "Singh", "Thomas", "Verma",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A lead: `id` is the ProspectID (GUID), `number` the ProspectAutoId, shown as "Lead Number"."""
+
+    id: str
+    number: int
+    first_name: str
+    last_name: str
+    email: str
+    phone: str
+    owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the account; only an active one can own an activity."""
+
+    id: str
+    first_name: str
+    last_name: str
+    email: str
+    role: str
+    active: bool
+
+    @property
+    def name(self) -> str:
+        """First and last name."""
+        return f"{self.first_name} {self.last_name}"
+
+
+class World:
+    """`leads` and `users`, in a fixed order; `users[0]` is the administrator whose keys are in use.
+
+    Every tenth user (`users[9]`, `users[19]`, ...) is inactive. `leads[i].number` is 869000 + i.
+    """
+
+    def __init__(self, seed: int = 1, leads: int = 2000, users: int = 20) -> None:
+        self.seed = seed
+        self.users = tuple(_user(seed, position) for position in range(users))
+        self.leads = tuple(_lead(seed, position, self.users) for position in range(leads))
+        self._users = {user.id: user for user in self.users}
+        self._emails = {user.email: user for user in self.users}
+        self._leads = {lead.id: lead for lead in self.leads}
+        self._numbers = {str(lead.number): lead for lead in self.leads}
+
+    @property
+    def key_user(self) -> User:
+        """The user behind the keys: the owner of whatever names no other."""
+        return self.users[0]
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """The lead with this GUID."""
+        return self._leads.get(lead_id.lower())
+
+    def lead_numbered(self, number: str) -> Lead | None:
+        """The lead with this Lead Number, in digits."""
+        return self._numbers.get(number)
+
+    def user(self, user_id: str) -> User | None:
+        """The user with this GUID, active or not."""
+        return self._users.get(user_id.lower())
+
+    def user_with_email(self, email: str) -> User | None:
+        """The user with this e-mail address, active or not."""
+        return self._emails.get(email.strip().lower())
+
+
+def _user(seed: int, position: int) -> User:
+    first, last = _names(seed, "user", position)
+    return User(
+        id=guid(seed, "user", position),
+        first_name=first,
+        last_name=last,
+        email=f"{first}.{last}.{position}@sales.example.com".lower(),
+        role="Sales_User" if position else "Administrator",
+        active=position % 10 != 9,
+    )
+
+
+def _lead(seed: int, position: int, users: tuple[User, ...]) -> Lead:
+    first, last = _names(seed, "lead", position)
+    return Lead(
+        id=guid(seed, "lead", position),
+        number=FIRST_NUMBER + position,
+        first_name=first,
+        last_name=last,
+        email=f"{first}.{last}.{position}@example.com".lower(),
+        # 7919 shares no factor with 10^8: no two leads have the same number.
+        phone=f"+91-98{(10_000_019 + position * 7919) % 100_000_000:08d}",
+        owner_id=users[position % len(users)].id,
+    )
+
+
+def _names(seed: int, kind: str, position: int) -> tuple[str, str]:
+    pick = int(guid(seed, kind, position, "name").replace("-", ""), 16)
+    return _FIRST_NAMES[pick % len(_FIRST_NAMES)], _LAST_NAMES[pick // 1000 % len(_LAST_NAMES)]
