@@ -247,7 +247,7 @@ def _settings(**flags: object) -> Settings:
 
 
 def main() -> None:
-    """The console script: runs a command; a foreseeable error is one sentence and an exit code, never a traceback."""
+    """The console script. A foreseeable error is one sentence and an exit code, never a traceback."""
     try:
         app()
     except BatchShareError as error:

@@ -113,12 +113,13 @@ class Display:
         if preview.changes is not None and preview.changes.kept:
             kept, new, gone = preview.changes.kept, preview.changes.new, preview.changes.gone
             self.console.print(
-                f"  The sheet or its options changed since this ledger was begun: {kept} as before, {new} new, {gone} gone."
+                f"  The sheet or its options changed since this ledger was begun: "
+                f"{kept} as before, {new} new, {gone} gone."
             )
         if preview.cut_off:
             self.console.print(
-                f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: unknown, not sent "
-                "again.[/yellow]"
+                f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
+                "unknown, not sent again.[/yellow]"
             )
         for state in (State.INVALID, State.SKIPPED):
             if states.get(state):
@@ -132,8 +133,8 @@ class Display:
         seconds = seconds_left(preview.states, settings.rate.per_second, follow_up=settings.follow_up)
         follow_up = "with" if settings.follow_up else "without"
         return (
-            f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, about {lasting(seconds)} at "
-            f"{settings.rate} ({follow_up} the follow-up)."
+            f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "
+            f"about {lasting(seconds)} at {settings.rate} ({follow_up} the follow-up)."
         )
 
     # ------------------------------------------------------------------------------------------ progress
@@ -173,8 +174,8 @@ class Display:
             self.console.print(f"[bold red]Stopped:[/bold red] {escape(str(ending.error))}", soft_wrap=True)
         elif ending.interrupted:
             self.console.print(
-                "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; run the same command "
-                "again to go on.",
+                "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; "
+                "run the same command again to go on.",
                 soft_wrap=True,
             )
         self.totals(ending.summary)

@@ -1,42 +1,29 @@
-"""The ledger's doings, in the words of the work: take a sheet in, note an intent, settle it, count."""
+"""Writing a ledger, in the words of the work: take a sheet in, note an intent, settle it."""
 
 from __future__ import annotations
 
 import uuid
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import case, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import delete, func, insert, select, update
 
-from batch_share.errors import IllegalTransition, LedgerError
+from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.lock import LedgerLock
-from batch_share.ledger.records import (
-    Changes,
-    Instruction,
-    NewRow,
-    Result,
-    Row,
-    RunRecord,
-    SheetRecord,
-)
-from batch_share.ledger.schema import about, attempts, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import INTENT_OF, INTENTS, NEVER_SENT, TO_DO, Stage, State, predecessors
+from batch_share.ledger.reading import INSTRUCTION, PAGE, LedgerReader
+from batch_share.ledger.records import Changes, Instruction, NewRow, Result, Row, SheetRecord
+from batch_share.ledger.schema import attempts, owner_checks, rows, runs, sheets
+from batch_share.ledger.states import INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Executable, Insert, RowMapping
+    from sqlalchemy import Executable, Insert
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
-
-PAGE = 500
-_INSTRUCTION = ("lead_id", "lead_number", "user_id", "access", "duration", "event", "note")
 
 GONE = "the sheet no longer has this row; nothing was sent for it"
 GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
@@ -48,31 +35,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class Ledger:
-    """An open ledger. Make one with `open_ledger`.
+class Ledger(LedgerReader):
+    """A ledger open for work, by this process alone. Make one with `open_ledger`.
 
-    Every method that touches the file raises LedgerError, in one sentence, when it can't.
+    Every method raises LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
     def __init__(self, file: Path, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
-        self.file = file
-        self._engine = engine
+        super().__init__(file, engine)
         self._writer = database.Writer(engine, file)
         self._now = now
         self._run_id = 0
 
     # ------------------------------------------------------------------------------------------ the whole
-
-    async def facts(self) -> dict[str, str]:
-        """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
-        return {row["name"]: row["value"] for row in await self._all(select(about))}
-
-    async def sheet(self) -> SheetRecord | None:
-        """The sheet in force, None before the first was taken in."""
-        found = await self._all(select(sheets).order_by(sheets.c.id.desc()).limit(1))
-        if not found:
-            return None
-        return SheetRecord(**{name: found[0][name] for name in ("name", "path", "worksheet", "digest", "columns")})
 
     async def begin_run(self, command: str, version: str, settings: Mapping[str, Any]) -> None:
         """Note that this process starts to work on the ledger. What an earlier one left under way becomes unknown.
@@ -92,10 +67,6 @@ class Ledger:
         """Note how this process ended, in words."""
         values = {"ended_at": self._now(), "ended": ended}
         await self._execute(update(runs).where(runs.c.id == self._run_id).values(values))
-
-    async def runs(self) -> list[RunRecord]:
-        """Every process that worked on the ledger, oldest first."""
-        return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
 
     async def _abandon(self, connection: AsyncConnection, intent: State) -> None:
         """An intent found at start-up: its call may have left, so its row is unknown."""
@@ -146,7 +117,7 @@ class Ledger:
         return len(chunk) - len(fresh)
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
-        asked = _fields(row.instruction) if row.instruction else dict.fromkeys(_INSTRUCTION)
+        asked = _fields(row.instruction) if row.instruction else dict.fromkeys(INSTRUCTION)
         state = {"key": row.key, "state": row.state, "reason": row.reason, "changed_at": self._now()}
         return _place(position, row) | asked | state
 
@@ -242,69 +213,7 @@ class Ledger:
         call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
         return await _new_id(connection, insert(attempts).values(call | values))
 
-    # ------------------------------------------------------------------------------------------ reading
-
-    async def counts(self) -> dict[State, int]:
-        """How many rows are in each state; the sum is the number of rows."""
-        found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
-        return {State(row["state"]): row["n"] for row in found}
-
-    async def checked_events(self) -> set[int]:
-        """The activity types whose owner was verified, or is trusted."""
-        return {row["event"] for row in await self._all(select(owner_checks.c.event))}
-
-    async def events_to_do(self) -> list[int]:
-        """The activity types of the rows that are still to be sent, in order of first use."""
-        todo = select(rows.c.event).where(self._to_do()).group_by(rows.c.event).order_by(func.min(rows.c.position))
-        return [row["event"] for row in await self._all(todo)]
-
-    async def next_to_do(self, event: int) -> Row | None:
-        """The first row of this activity type that is still to be sent, one whose activity stands before others."""
-        posted_first = case((rows.c.state == State.POSTED, 0), else_=1)
-        first = select(rows).where(self._to_do(), rows.c.event == event)
-        found = await self._all(first.order_by(posted_first, rows.c.position).limit(1))
-        return _row(found[0]) if found else None
-
-    async def to_do(self) -> AsyncIterator[Row]:
-        """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
-        async for row in self._in_order(self._to_do()):
-            yield row
-
-    async def all_rows(self) -> AsyncIterator[Row]:
-        """Every row in the sheet's order, then those that the sheet no longer has."""
-        async for row in self._in_order(rows.c.position.is_not(None)):
-            yield row
-        for found in await self._all(select(rows).where(rows.c.position.is_(None)).order_by(rows.c.id)):
-            yield _row(found)
-
-    async def waiting_requests(self) -> list[str]:
-        """The request Ids of accepted rows, each once, oldest first."""
-        accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)
-        ordered = accepted.group_by(rows.c.request_id).order_by(func.min(rows.c.changed_at))
-        return [row["request_id"] for row in await self._all(ordered)]
-
-    def _to_do(self) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & rows.c.position.is_not(None)
-
-    async def _in_order(self, which: ColumnElement[bool]) -> AsyncIterator[Row]:
-        last = -1
-        while True:
-            page = select(rows).where(which, rows.c.position > last).order_by(rows.c.position).limit(PAGE)
-            found = await self._all(page)
-            for row in found:
-                yield _row(row)
-            if len(found) < PAGE:
-                return
-            last = found[-1]["position"]
-
     # ------------------------------------------------------------------------------------------ plumbing
-
-    async def _all(self, query: Executable) -> Sequence[RowMapping]:
-        try:
-            async with self._engine.connect() as connection:
-                return (await connection.execute(query)).mappings().all()
-        except SQLAlchemyError as error:
-            raise database.explain(self.file, error) from None
 
     async def _execute(self, statement: Executable) -> None:
         await self._writer.do(lambda connection: connection.execute(statement))
@@ -315,82 +224,14 @@ class Ledger:
             lambda connection: connection.run_sync(database.prepare, self.file, {"job": uuid.uuid4().hex} | facts)
         )
 
-    async def check_readable(self) -> None:
-        """Raise LedgerError or LedgerTooNew for a file that is no ledger we can read."""
-        try:
-            async with self._engine.connect() as connection:
-                await connection.run_sync(database.check_version, self.file)
-        except SQLAlchemyError as error:
-            raise database.explain(self.file, error) from None
-
     async def close(self) -> None:
         """Finish what is being written and close the file."""
         await self._writer.close()
-        await self._engine.dispose()
-
-
-@asynccontextmanager
-async def open_ledger(
-    file: Path, *, host: str | None = None, now: Callable[[], datetime] = utc_now
-) -> AsyncIterator[Ledger]:
-    """Open a ledger for work, alone. With `host` a missing one is created, for that host.
-
-    Raises LedgerLocked while another process has it, LedgerTooNew, and LedgerError for anything else.
-    """
-    if host is None:
-        _must_exist(file)
-    lock = LedgerLock(file)
-    lock.acquire()
-    try:
-        if host is not None:
-            database.create_private(file)
-        ledger = Ledger(file, database.connect(file), now)
-        try:
-            await ledger.prepare({"host": host} if host is not None else {})
-            yield ledger
-        finally:
-            await ledger.close()
-    finally:
-        lock.release()
-
-
-@asynccontextmanager
-async def read_ledger(file: Path) -> AsyncIterator[Ledger]:
-    """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError."""
-    _must_exist(file)
-    ledger = Ledger(file, database.connect(file))
-    try:
-        await ledger.check_readable()
-        yield ledger
-    finally:
-        await ledger.close()
+        await super().close()
 
 
 async def _new_id(connection: AsyncConnection, statement: Insert) -> int:
     return int((await connection.execute(statement.returning(statement.table.c.id))).scalar_one())
-
-
-def _must_exist(file: Path) -> None:
-    if not file.is_file():
-        raise LedgerError(file, "there is no such file. `batch-share run SHEET` makes a ledger")
-
-
-def _row(found: RowMapping) -> Row:
-    asked = Instruction(**{name: found[name] for name in _INSTRUCTION}) if found["lead_id"] else None
-    stage = Stage(found["stage"]) if found["stage"] else None
-    return Row(
-        id=found["id"],
-        sheet_row=found["sheet_row"],
-        cells=found["cells"],
-        state=State(found["state"]),
-        instruction=asked,
-        position=found["position"],
-        stage=stage,
-        reason=found["reason"],
-        activity_id=found["activity_id"],
-        request_id=found["request_id"],
-        share_status=found["share_status"],
-    )
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError
+from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS, State
-from batch_share.ledger.store import open_ledger, read_ledger
 from batch_share.pipeline.follow_up import follow_up
 from batch_share.pipeline.plan import make_plan
 from batch_share.pipeline.run import send_rows
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Session
@@ -176,7 +177,7 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
         return chosen
 
 
-async def default_results(ledger: Ledger) -> Path:
+async def default_results(ledger: LedgerReader) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
     sheet = await ledger.sheet()
     path = Path(sheet.path) if sheet else ledger.file

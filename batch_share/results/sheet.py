@@ -20,8 +20,8 @@ from batch_share.sheet.reader import FORMULA_STARTS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row
-    from batch_share.ledger.store import Ledger
 
 COLUMNS: Final = ("Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row")
 _WIDEST: Final = 60
@@ -51,7 +51,7 @@ def results_path(sheet: Path) -> Path:
     return sheet.with_name(f"{sheet.stem}.results{suffix}")
 
 
-async def write_results(ledger: Ledger, target: Path) -> None:
+async def write_results(ledger: LedgerReader, target: Path) -> None:
     """Write the answered sheet as CSV or .xlsx, to a temporary file that is then renamed.
 
     Raises BatchShareError when the file can't be written, LedgerError.
@@ -65,7 +65,7 @@ async def write_results(ledger: Ledger, target: Path) -> None:
         await write(temporary, [*columns, *COLUMNS], _answers(ledger, len(columns)))
 
 
-async def _answers(ledger: Ledger, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[State, list[str]]]:
     async for row in ledger.all_rows():
         cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
         yield row.state, cells + _answer(row)

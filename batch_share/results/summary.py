@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from batch_share.ledger.store import Ledger
+    from batch_share.ledger.reading import LedgerReader
 
 
 class ExitCode(IntEnum):
@@ -63,6 +63,6 @@ class Summary:
         return {"rows": self.rows, "states": states, "ledger": str(self.ledger), "results": results}
 
 
-async def summarize(ledger: Ledger, results: Path | None = None) -> Summary:
+async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     return Summary(await ledger.counts(), ledger.file, results)

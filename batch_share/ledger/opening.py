@@ -1,0 +1,59 @@
+"""Opening a ledger: alone for work, or beside others to look at it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from batch_share.errors import LedgerError
+from batch_share.ledger import database
+from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.reading import LedgerReader
+from batch_share.ledger.store import Ledger, utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
+    from pathlib import Path
+
+
+@asynccontextmanager
+async def open_ledger(
+    file: Path, *, host: str | None = None, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Ledger]:
+    """Open a ledger for work, alone. With `host` a missing one is created, for that host.
+
+    Raises LedgerLocked while another process has it, LedgerTooNew, and LedgerError for anything else.
+    """
+    if host is None:
+        _must_exist(file)
+    lock = LedgerLock(file)
+    lock.acquire()
+    try:
+        if host is not None:
+            database.create_private(file)
+        ledger = Ledger(file, database.connect(file), now)
+        try:
+            await ledger.prepare({"host": host} if host is not None else {})
+            yield ledger
+        finally:
+            await ledger.close()
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
+    """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError."""
+    _must_exist(file)
+    ledger = LedgerReader(file, database.connect(file))
+    try:
+        await ledger.check_readable()
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+def _must_exist(file: Path) -> None:
+    if not file.is_file():
+        raise LedgerError(file, "there is no such file. `batch-share run SHEET` makes a ledger")

@@ -1,0 +1,142 @@
+"""Reading a ledger: its facts, its counts, its rows; possible while another process writes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import case, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from batch_share.ledger import database
+from batch_share.ledger.records import Instruction, Row, RunRecord, SheetRecord
+from batch_share.ledger.schema import about, owner_checks, rows, runs, sheets
+from batch_share.ledger.states import TO_DO, Stage, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import ColumnElement, Executable, RowMapping
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+PAGE: Final = 500
+"""Rows that are read at a time: memory stays flat however long the sheet is."""
+
+INSTRUCTION: Final = tuple(Instruction.__slots__)
+"""The columns that hold what a row asks for."""
+
+
+class LedgerReader:
+    """An open ledger, to be looked at. Make one with `read_ledger`.
+
+    Every method raises LedgerError, in one sentence, when the file can't be read.
+    """
+
+    def __init__(self, file: Path, engine: AsyncEngine) -> None:
+        self.file = file
+        self._engine = engine
+
+    async def facts(self) -> dict[str, str]:
+        """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
+        return {row["name"]: row["value"] for row in await self._all(select(about))}
+
+    async def sheet(self) -> SheetRecord | None:
+        """The sheet in force, None before the first was taken in."""
+        found = await self._all(select(sheets).order_by(sheets.c.id.desc()).limit(1))
+        if not found:
+            return None
+        return SheetRecord(**{name: found[0][name] for name in ("name", "path", "worksheet", "digest", "columns")})
+
+    async def runs(self) -> list[RunRecord]:
+        """Every process that worked on the ledger, oldest first."""
+        return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
+
+    async def counts(self) -> dict[State, int]:
+        """How many rows are in each state; the sum is the number of rows."""
+        found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
+        return {State(row["state"]): row["n"] for row in found}
+
+    async def checked_events(self) -> set[int]:
+        """The activity types whose owner was verified, or is trusted."""
+        return {row["event"] for row in await self._all(select(owner_checks.c.event))}
+
+    async def events_to_do(self) -> list[int]:
+        """The activity types of the rows that are still to be sent, in order of first use."""
+        todo = select(rows.c.event).where(self._to_do()).group_by(rows.c.event).order_by(func.min(rows.c.position))
+        return [row["event"] for row in await self._all(todo)]
+
+    async def next_to_do(self, event: int) -> Row | None:
+        """The first row of this activity type that is still to be sent, one whose activity stands before others."""
+        posted_first = case((rows.c.state == State.POSTED, 0), else_=1)
+        first = select(rows).where(self._to_do(), rows.c.event == event)
+        found = await self._all(first.order_by(posted_first, rows.c.position).limit(1))
+        return _row(found[0]) if found else None
+
+    async def to_do(self) -> AsyncIterator[Row]:
+        """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
+        async for row in self._in_order(self._to_do()):
+            yield row
+
+    async def all_rows(self) -> AsyncIterator[Row]:
+        """Every row in the sheet's order, then those that the sheet no longer has."""
+        async for row in self._in_order(rows.c.position.is_not(None)):
+            yield row
+        for found in await self._all(select(rows).where(rows.c.position.is_(None)).order_by(rows.c.id)):
+            yield _row(found)
+
+    async def waiting_requests(self) -> list[str]:
+        """The request Ids of accepted rows, each once, oldest first."""
+        accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)
+        ordered = accepted.group_by(rows.c.request_id).order_by(func.min(rows.c.changed_at))
+        return [row["request_id"] for row in await self._all(ordered)]
+
+    def _to_do(self) -> ColumnElement[bool]:
+        return rows.c.state.in_(TO_DO) & rows.c.position.is_not(None)
+
+    async def _in_order(self, which: ColumnElement[bool]) -> AsyncIterator[Row]:
+        last = -1
+        while True:
+            page = select(rows).where(which, rows.c.position > last).order_by(rows.c.position).limit(PAGE)
+            found = await self._all(page)
+            for row in found:
+                yield _row(row)
+            if len(found) < PAGE:
+                return
+            last = found[-1]["position"]
+
+    async def _all(self, query: Executable) -> Sequence[RowMapping]:
+        try:
+            async with self._engine.connect() as connection:
+                return (await connection.execute(query)).mappings().all()
+        except SQLAlchemyError as error:
+            raise database.explain(self.file, error) from None
+
+    async def check_readable(self) -> None:
+        """Raise LedgerError or LedgerTooNew for a file that is no ledger we can read."""
+        try:
+            async with self._engine.connect() as connection:
+                await connection.run_sync(database.check_version, self.file)
+        except SQLAlchemyError as error:
+            raise database.explain(self.file, error) from None
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._engine.dispose()
+
+
+def _row(found: RowMapping) -> Row:
+    asked = Instruction(**{name: found[name] for name in INSTRUCTION}) if found["lead_id"] else None
+    stage = Stage(found["stage"]) if found["stage"] else None
+    return Row(
+        id=found["id"],
+        sheet_row=found["sheet_row"],
+        cells=found["cells"],
+        state=State(found["state"]),
+        instruction=asked,
+        position=found["position"],
+        stage=stage,
+        reason=found["reason"],
+        activity_id=found["activity_id"],
+        request_id=found["request_id"],
+        share_status=found["share_status"],
+    )
