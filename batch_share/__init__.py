@@ -1,3 +1,33 @@
-"""batch_share: share LeadSquared leads with sales users from a sheet, through a ledger that tells the truth."""
+"""Share LeadSquared leads with sales users from a sheet: never twice, never lost.
+
+Importing this costs next to nothing: whatever is heavy is imported where it is needed.
+"""
+
+from batch_share.errors import (
+    AccessDenied,
+    BatchShareError,
+    IllegalTransition,
+    LedgerError,
+    LedgerLocked,
+    LedgerTooNew,
+    OwnerNotVerified,
+    SettingsError,
+    SheetError,
+    Unreachable,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AccessDenied",
+    "BatchShareError",
+    "IllegalTransition",
+    "LedgerError",
+    "LedgerLocked",
+    "LedgerTooNew",
+    "OwnerNotVerified",
+    "SettingsError",
+    "SheetError",
+    "Unreachable",
+    "__version__",
+]

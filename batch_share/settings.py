@@ -17,6 +17,7 @@ import platformdirs
 from pydantic import BeforeValidator, PlainSerializer, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -60,7 +61,8 @@ def _seconds(value: object) -> float:
     return float(value) if isinstance(value, int | float) else parse_seconds(str(value))
 
 
-RateSetting = Annotated[Rate, BeforeValidator(_rate), PlainSerializer(str)]
+# NoDecode: in the environment a rate is text, not JSON.
+RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 

@@ -19,13 +19,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.states import State
+from batch_share.ledger.states import TROUBLED, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from rich.console import RenderableType
 
+    from batch_share.ledger.records import Row
     from batch_share.pipeline.jobs import Ending, Preview
     from batch_share.pipeline.session import Session, Tally
     from batch_share.results.summary import Summary
@@ -57,10 +58,13 @@ MEANING: Final = {
     State.UNKNOWN: "sent, but nobody knows whether it arrived; never sent again by itself",
 }
 
+SETTLED: Final = (State.SHARED, State.ACCEPTED, State.FAILED, State.UNKNOWN, State.INVALID, State.SKIPPED)
+"""States of rows that a run does not send, as the plan tells them."""
 
-def plural(count: int, noun: str) -> str:
-    """`1 row`, `2 rows`, `1,000 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 row`, `2 rows`, `1,000 rows`; `nouns` where an s won't do."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def lasting(seconds: float) -> str:
@@ -121,7 +125,7 @@ class Display:
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
                 "unknown, not sent again.[/yellow]"
             )
-        for state in (State.INVALID, State.SKIPPED):
+        for state in SETTLED:
             if states.get(state):
                 self.console.print(f"  {states[state]} {state}: {MEANING[state]}", style=STYLES[state])
         self.console.print(f"  {self._estimate(preview)}")
@@ -187,6 +191,7 @@ class Display:
             return
         out = Console(highlight=False)
         out.print(totals_table(summary))
+        out.print(troubles(summary))
         out.print(f"Ledger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
@@ -251,3 +256,19 @@ def totals_table(summary: Summary) -> Table:
         if count := summary.states.get(state):
             table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
     return table
+
+
+def troubles(summary: Summary) -> RenderableType:
+    """The first rows that need a person, each with its reason; where the others are."""
+    lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
+    more = sum(summary.states.get(state, 0) for state in TROUBLED) - len(lines)
+    if more:
+        lines.append(Text(f"… and {plural(more, 'more row')} in the results."))
+    return Group(*lines)
+
+
+def _trouble(row: Row) -> str:
+    reason = row.reason or ""
+    if row.position is None:
+        return f"A row that the sheet no longer has: {reason}"
+    return reason if reason.startswith(f"Row {row.sheet_row}") else f"Row {row.sheet_row}: {reason}"

@@ -106,14 +106,14 @@ def _new_folder(parent: Path | None) -> Path:
 async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
     console = Console(highlight=False)
     copies = _gather(sheets, folder)
-    options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2.0, fail=0.02)
+    options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2 * rate.period, fail=0.02)
     async with Sandbox(options) as sandbox:
         _introduce(console, sandbox)
         endings = []
         for sheet in copies:
             console.print(Rule(sheet.name, align="left"))
             endings.append(await _run(sheet, sandbox, folder))
-        _conclude(console, sandbox, endings)
+        _conclude(console, sandbox)
     unknown = any(ending.summary.states.get(State.UNKNOWN) for ending in endings)
     stopped = any(ending.error is not None or ending.interrupted for ending in endings)
     return ExitCode.NOT_DONE if unknown or stopped else ExitCode.DONE
@@ -159,15 +159,12 @@ def _introduce(console: Console, sandbox: Sandbox) -> None:
     )
 
 
-def _conclude(console: Console, sandbox: Sandbox, endings: Sequence[Ending]) -> None:
+def _conclude(console: Console, sandbox: Sandbox) -> None:
     report = sandbox.report()
     console.print(Rule("what the imitation LeadSquared saw", align="left"))
     console.print(
-        f"{plural(report['calls'], 'call')}, {plural(report['refusals'], 'refusal')}, at most "
-        f"{report['fullest_window']} in any {sandbox.options.rate.period:g} s; "
-        f"{plural(report['activities'], 'activity').replace('activitys', 'activities')}, "
+        f"{plural(report['total_calls'], 'call')}, {plural(report['refusals'], 'refusal')}, at most "
+        f"{report['fullest_window']} in any {sandbox.options.rate.period:g} s. "
+        f"{plural(report['activities'], 'activity', 'activities')}, {report['duplicates']} of them twice; "
         f"{plural(report['live_shares']['count'], 'live share')}.",
     )
-    for ending in endings:
-        if ending.summary.results:
-            console.print(f"Look at the results: {ending.summary.results}", soft_wrap=True)

@@ -52,13 +52,16 @@ def _draining(stop: Stop) -> Iterator[None]:
             work.cancel()
         stop.ask()
 
-    for each in _SIGNALS:
-        loop.add_signal_handler(each, heard)
+    def pass_on(_number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(heard)
+
+    # Not loop.add_signal_handler: Windows has none.
+    before = {each: signal.signal(each, pass_on) for each in _SIGNALS}
     try:
         yield
     finally:
-        for each in _SIGNALS:
-            loop.remove_signal_handler(each)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], display: Display) -> ExitCode:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch_share.ledger import database
 from batch_share.ledger.records import Instruction, Row, RunRecord, SheetRecord
 from batch_share.ledger.schema import about, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import TO_DO, Stage, State
+from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,6 +24,8 @@ PAGE: Final = 500
 
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
+
+_GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
 
 class LedgerReader:
@@ -84,6 +86,11 @@ class LedgerReader:
         for found in await self._all(select(rows).where(rows.c.position.is_(None)).order_by(rows.c.id)):
             yield _row(found)
 
+    async def troubled_rows(self, most: int) -> list[Row]:
+        """The first rows that a person has to look at, in the sheet's order."""
+        troubled = select(rows).where(rows.c.state.in_(TROUBLED)).order_by(*_GONE_LAST).limit(most)
+        return [_row(found) for found in await self._all(troubled)]
+
     async def waiting_requests(self) -> list[str]:
         """The request Ids of accepted rows, each once, oldest first."""
         accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)
@@ -111,11 +118,11 @@ class LedgerReader:
         except SQLAlchemyError as error:
             raise database.explain(self.file, error) from None
 
-    async def check_readable(self) -> None:
-        """Raise LedgerError or LedgerTooNew for a file that is no ledger we can read."""
+    async def schema_version(self) -> int:
+        """The version of the ledger's tables. Raises LedgerError or LedgerTooNew for what we can't read."""
         try:
             async with self._engine.connect() as connection:
-                await connection.run_sync(database.check_version, self.file)
+                return await connection.run_sync(database.check_version, self.file)
         except SQLAlchemyError as error:
             raise database.explain(self.file, error) from None
 

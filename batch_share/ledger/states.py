@@ -68,6 +68,9 @@ NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
 TO_DO: Final = frozenset({State.PENDING, State.POSTED})
 """States from which a run goes on."""
 
+TROUBLED: Final = frozenset({State.FAILED, State.UNKNOWN, State.INVALID})
+"""States that a person has to look at."""
+
 
 def predecessors(state: State) -> frozenset[State]:
     """The states from which `state` may be reached."""

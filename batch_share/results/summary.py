@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import Row
+
+
+TROUBLES_SHOWN: Final = 10
 
 
 class ExitCode(IntEnum):
@@ -37,11 +41,12 @@ _URGENCY = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many rows are in which state, and where the ledger and the results are."""
+    """How many rows are in which state, where the ledger and the results are, and the first rows in trouble."""
 
     states: Mapping[State, int]
     ledger: Path
     results: Path | None = None
+    troubles: Sequence[Row] = ()
 
     @property
     def rows(self) -> int:
@@ -65,4 +70,6 @@ class Summary:
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
-    return Summary(await ledger.counts(), ledger.file, results)
+    return Summary(
+        await ledger.counts(), ledger.file.absolute(), results, await ledger.troubled_rows(TROUBLES_SHOWN)
+    )

@@ -6,15 +6,20 @@ Deterministic: the same world gives the same files, so a test can hold samples/ 
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from batch_share.sandbox.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from batch_share.sandbox.world import Lead, User, World
+    from batch_share.sandbox.world import Lead, User
 
 EVENT: Final = 201
+_MADE: Final = dt.datetime(2026, 1, 1)  # noqa: DTZ001 - a workbook's dates have no zone; any will do, if it stays
 _REGIONS: Final = ("North", "East", "South", "West")
 _HEADER: Final = (
     "Lead Name", "Lead Id", "Lead Number", "Phone", "Region", "Sales User", "User Id", "Access", "Duration",
@@ -46,7 +51,7 @@ def write_excel(world: World, file: Path) -> None:
     retired = world.users[9]
     rows[7][_at("Sales User")], rows[7][_at("User Id")] = retired.name, retired.id
     with xlsxwriter.Workbook(file) as book:
-        book.set_properties({"title": "Leads to share", "created": None})
+        book.set_properties({"title": "Leads to share", "created": _MADE})
         page = book.add_worksheet("To share")
         head = book.add_format({"bold": True, "bg_color": "#DDEBF7"})
         page.write_row(0, 0, _HEADER, head)
@@ -86,3 +91,14 @@ def _at(header: str) -> int:
 
 
 _NUMBERS: Final = (_at("Lead Number"), _at("Activity Event"))
+
+
+def _main() -> None:
+    """Make samples/ again: `python -m batch_share.sandbox.sheets samples`."""
+    folder, world = Path(sys.argv[1]), World()
+    write_csv(world, folder / "leads.csv")
+    write_excel(world, folder / "leads.xlsx")
+
+
+if __name__ == "__main__":
+    _main()

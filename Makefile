@@ -1,0 +1,58 @@
+# `make demo` and `make test` need nothing but Python 3.11 to 3.13; `make help` lists the rest.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+FITS := import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(FITS)' 2>/dev/null && { echo $$p; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format samples reference lock clean
+
+help:  ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 (with venv) is needed: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing batch_share and what it needs ..."
+	@$(PIP) install --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@echo "Installing what its tests need ..."
+	@$(PIP) install --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSquared on this machine
+	@$(BIN)/batch-share demo samples/leads.csv samples/leads.xlsx --folder .demo
+
+test: $(VENV)/.tested  ## Run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.tested  ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.tested  ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+samples: $(VENV)/.installed  ## Make the sample sheets again
+	@$(BIN)/python -m batch_share.sandbox.sheets samples
+
+reference: $(VENV)/.tested  ## Write the README's list of commands and options anew
+	@$(BIN)/python tests/readme_reference.py
+
+lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)
+	@$(PIP) install uv
+	@$(BIN)/uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+
+clean:  ## Remove the virtual environment, the demo's files and caches
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist ./*.egg-info

@@ -1,0 +1,25 @@
+"""A sandbox in a process of its own, and a shell that knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import FAST, SandboxProcess, Shell, sandbox_process, shell_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxProcess]:
+    """A quick sandbox of the test's own."""
+    with sandbox_process("--limit", FAST, "--latency", "5ms", "--processing", "50ms") as process:
+        yield process
+
+
+@pytest.fixture
+def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
+    """A shell whose settings point to the sandbox."""
+    return shell_for(sandbox, tmp_path)

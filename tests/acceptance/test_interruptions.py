@@ -1,0 +1,126 @@
+"""Runs that end early, by a person's hand or by force, and what the next command makes of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CREATE = "ProspectActivity.svc/Create"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxProcess]:
+    """Slow enough to be caught in the middle."""
+    with sandbox_process("--limit", "60/1s", "--latency", "60ms", "--processing", "50ms") as process:
+        yield process
+
+
+@pytest.fixture
+def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
+    shutil.copy(SAMPLES / "leads.csv", tmp_path)
+    slow = shell_for(sandbox, tmp_path)
+    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "60/1s"})
+
+
+def started(shell: Shell, sandbox: SandboxProcess, activities: int) -> subprocess.Popen[str]:
+    """A run that is under way: the sandbox has made `activities` for it."""
+    process = shell.start("run", "leads.csv", "--yes")
+    wait_until(lambda: sandbox.report()["activities"] >= activities or process.poll() is not None)
+    assert process.poll() is None
+    return process
+
+
+def finish(shell: Shell, *command: str) -> dict[str, int]:
+    done = shell.run(*command, "--yes", "--json")
+    assert "Traceback" not in done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["rows"] == 110
+    assert sum(summary["states"].values()) == 110
+    return dict(summary["states"])
+
+
+def recorded_activities(ledger: Path) -> set[str]:
+    with closing(sqlite3.connect(ledger)) as connection:
+        query = "SELECT activity_id FROM rows WHERE activity_id IS NOT NULL"
+        return {activity_id for (activity_id,) in connection.execute(query)}
+
+
+@pytest.mark.parametrize("command", [("run", "leads.csv"), ("resume", "leads.csv.ledger.db")])
+def test_ctrl_c_drains_and_the_next_command_goes_on(
+    shell: Shell, sandbox: SandboxProcess, command: tuple[str, ...]
+) -> None:
+    process = started(shell, sandbox, activities=15)
+    process.send_signal(signal.SIGINT)
+    _, screen = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted." in screen
+    states = finish(shell, *command)
+    assert states == {"shared": 103, "invalid": 4, "skipped": 1, "failed": 2}
+    assert sandbox.report()["duplicates"] == 0
+
+
+def test_a_drained_run_has_nothing_under_way(shell: Shell, sandbox: SandboxProcess) -> None:
+    process = started(shell, sandbox, activities=15)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    status = json.loads(shell.run("status", "leads.csv.ledger.db", "--json").stdout)
+    assert not {"posting", "sharing", "unknown"} & set(status["states"])
+    assert sum(status["states"].values()) == 110
+
+
+def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(shell: Shell, sandbox: SandboxProcess) -> None:
+    process = started(shell, sandbox, activities=15)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, screen = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in screen
+    states = finish(shell, "run", "leads.csv")
+    assert states["shared"] + states.get("failed", 0) + states.get("unknown", 0) == 105
+    assert sandbox.report()["duplicates"] == 0
+
+
+def test_kill_9_repeats_nothing_that_was_recorded(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
+    process, ledger = started(shell, sandbox, activities=1), tmp_path / "leads.csv.ledger.db"
+    wait_until(lambda: len(recorded_activities(ledger)) >= 25)
+    process.kill()
+    process.communicate(timeout=30)
+    recorded = recorded_activities(ledger)
+    before = {call["lead"] for call in sandbox.calls(CREATE) if call["activity"] in recorded}
+    seen = len(sandbox.calls(CREATE))
+    states = finish(shell, "run", "leads.csv")
+    after = {call["lead"] for call in sandbox.calls(CREATE)[seen:]}
+    assert after
+    assert not before & after
+    assert sandbox.report()["duplicates"] == 0
+    assert sandbox.report()["fullest_window"] <= 60
+    assert states["shared"] + states.get("failed", 0) + states.get("unknown", 0) == 105
+
+
+def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: SandboxProcess) -> None:
+    process = started(shell, sandbox, activities=3)
+    second = shell.run("run", "leads.csv", "--yes")
+    process.kill()
+    process.communicate(timeout=30)
+    assert second.returncode == 1
+    assert "another batch_share process is working on it" in second.stderr
+
+
+def test_status_answers_while_a_run_works(shell: Shell, sandbox: SandboxProcess) -> None:
+    process = started(shell, sandbox, activities=3)
+    status = shell.run("status", "leads.csv.ledger.db", "--json")
+    process.kill()
+    process.communicate(timeout=30)
+    assert json.loads(status.stdout)["rows"] == 110

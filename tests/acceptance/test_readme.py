@@ -1,0 +1,65 @@
+"""The README is true: its commands run, and no command or option is missing from it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import FAST, ROOT, SAMPLES, sandbox_process
+from readme_reference import README, with_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXT = README.read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def test_the_reference_names_every_command_and_option_as_they_are() -> None:
+    assert with_reference(TEXT) == TEXT, "run `make reference`"
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make")])
+def test_make_knows_its_targets(command: str) -> None:
+    subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """The sandbox that the README starts, on a port of this test's own and in a hurry."""
+    command = next(line for line in COMMANDS if line.startswith("batch-share sandbox"))
+    options = command.removeprefix("batch-share sandbox").replace("--port 8080", "").split()
+    with sandbox_process(*options, "--limit", FAST, "--latency", "5ms", "--processing", "50ms") as sandbox:
+        yield sandbox.url.rpartition(":")[2]
+
+
+def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
+    lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
+    assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
+        "run", "status", "resume", "follow-up", "results",
+    ]  # fmt: skip
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
+    env = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "BATCH_SHARE_STATE_FOLDER": str(tmp_path),
+        "BATCH_SHARE_RATE": FAST,
+    }
+    script = ["sh", "-ec", "\n".join(said)]
+    done = subprocess.run(script, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "samples" / "leads.results.xlsx").is_file()
+    assert (tmp_path / "samples" / "answered.csv").is_file()
+
+
+def _run(line: str, port: str) -> str:
+    return line.replace(":8080", f":{port}")

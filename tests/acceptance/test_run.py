@@ -1,0 +1,161 @@
+"""`batch-share run` and what goes with it, as a person or a script starts it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import SAMPLES, SandboxProcess, Shell
+
+EXPECTED = {"shared": 103, "invalid": 4, "skipped": 1, "failed": 2}
+"""What becomes of samples/leads.csv: see batch_share/sandbox/sheets.py."""
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    return Path(shutil.copy(SAMPLES / "leads.csv", tmp_path))
+
+
+def object_of(output: str) -> dict[str, Any]:
+    """The one JSON object on standard output."""
+    return dict(json.loads(output))
+
+
+def results(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8-sig", newline="") as source:
+        return list(csv.DictReader(source))
+
+
+def test_a_sheet_is_shared_to_its_last_row(shell: Shell, sandbox: SandboxProcess, sheet: Path) -> None:
+    done = shell.run("run", "leads.csv", "--yes", "--json")
+    assert done.returncode == 3
+    summary = object_of(done.stdout)
+    assert summary["rows"] == 110
+    assert summary["states"] == EXPECTED
+    report = sandbox.report()
+    assert report["refusals"] == 0
+    assert report["duplicates"] == 0
+    assert report["live_shares"]["count"] == EXPECTED["shared"]
+
+
+def test_the_results_hold_every_row_in_order_with_what_became_of_it(shell: Shell, sheet: Path) -> None:
+    summary = object_of(shell.run("run", "leads.csv", "--yes", "--json").stdout)
+    rows = results(sheet.with_name("leads.results.csv"))
+    assert summary["results"] == str(sheet.with_name("leads.results.csv"))
+    assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 112)]
+    assert all(row["Activity Id"] and row["Request Id"] for row in rows if row["Result"] == "shared")
+    assert {row["Share Status"] for row in rows if row["Result"] == "shared"} == {"6"}
+    assert rows[11]["Reason"] == "Row 13, Lead Number: blank"
+    assert rows[0]["Phone"] == "'+91-9810000019"
+
+
+def test_the_same_command_again_sends_nothing(shell: Shell, sandbox: SandboxProcess, sheet: Path) -> None:
+    shell.run("run", "leads.csv", "--yes")
+    calls = sandbox.report()["total_calls"]
+    again = shell.run("run", "leads.csv")
+    assert again.returncode == 3
+    assert "Nothing left to send." in again.stderr
+    assert sandbox.report()["total_calls"] == calls
+
+
+def test_status_and_results_answer_without_the_sheet_and_the_account(shell: Shell, sheet: Path) -> None:
+    ran = object_of(shell.run("run", "leads.csv", "--yes", "--json").stdout)
+    sheet.unlink()
+    status = shell.run("status", "leads.csv.ledger.db", "--json", BATCH_SHARE_HOST="")
+    assert object_of(status.stdout) == ran
+    assert status.returncode == 3
+    answered = shell.run("results", "leads.csv.ledger.db", "-o", "answered.xlsx", BATCH_SHARE_HOST="")
+    assert answered.returncode == 0
+    assert answered.stdout.strip() == "answered.xlsx"
+    assert sheet.with_name("answered.xlsx").stat().st_size > 1000
+
+
+def test_follow_up_can_come_days_later(shell: Shell, sheet: Path) -> None:
+    ran = shell.run("run", "leads.csv", "--yes", "--json", "--no-follow-up")
+    assert ran.returncode == 3
+    assert object_of(ran.stdout)["states"]["accepted"] == EXPECTED["shared"]
+    followed = shell.run("follow-up", "leads.csv.ledger.db", "--json", "--wait", "20s")
+    assert object_of(followed.stdout)["states"] == EXPECTED
+
+
+def test_a_workbook_comes_back_as_a_workbook(shell: Shell, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "leads.xlsx", tmp_path)
+    summary = object_of(shell.run("run", "leads.xlsx", "--json").stdout)
+    assert summary["states"] == {"shared": 39, "failed": 1}
+    assert summary["results"].endswith("leads.results.xlsx")
+
+
+def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: SandboxProcess, sheet: Path) -> None:
+    refused = shell.run("run", "leads.csv")
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    assert sandbox.report()["total_calls"] == 0
+
+
+def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet: Path) -> None:
+    done = shell.run("run", "leads.csv", "--yes")
+    assert "105 rows to send: 210 calls" in done.stderr
+    assert "Row 25, User Id 'asha@sales.example.com': not a GUID" in done.stdout
+    assert "Row 66: LeadSquared refused the activity: Invalid event code" in done.stdout
+    assert str(sheet.with_name("leads.csv.ledger.db")) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (["run", "nothing.csv"], {}, "nothing.csv: there is no such file"),
+        (["run", "leads.csv"], {"BATCH_SHARE_ACCESS_KEY": ""}, "access_key: is not set"),
+        (["run", "leads.csv"], {"BATCH_SHARE_HOST": "http://example.com"}, "host: use https://"),
+        (["run", "leads.csv", "--rate", "fast"], {}, "rate: 'fast' is no rate"),
+        (["run", "leads.csv", "--access", "admin"], {}, "access: not an access"),
+        (["run", "leads.csv", "--worksheet", "One"], {}, "a CSV file has no worksheet 'One'"),
+        (["run", "leads.csv", "--frobnicate"], {}, "No such option: --frobnicate"),
+        (["sandbox", "--limit", "0"], {}, "sandbox: '0' is no rate"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(
+    shell: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
+) -> None:
+    done = shell.run(*arguments, **env)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (
+            ["run", "leads.csv", "--yes"],
+            {"BATCH_SHARE_SECRET_KEY": "wrong"},
+            "LeadSquared refused access (HTTP 401)",
+        ),
+        (["resume", "nothing.db"], {}, "there is no such file"),
+        (["status", "leads.csv"], {}, "this file is no ledger"),
+        (["run", "leads.csv", "--yes", "--ledger", "no/such/folder.db"], {}, "folder"),
+        (["run", "leads.csv", "--yes"], {"BATCH_SHARE_STATE_FOLDER": "leads.csv/state"}, "state folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(
+    shell: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
+) -> None:
+    done = shell.run(*arguments, **env)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_key_is_printed_or_kept(shell: Shell, sheet: Path) -> None:
+    key = "very-secret-and-wrong"
+    done = shell.run("run", "leads.csv", "--yes", BATCH_SHARE_SECRET_KEY=key)
+    shell.run("run", "leads.csv", "--yes")
+    assert key not in done.stdout + done.stderr
+    for file in sheet.parent.rglob("*"):
+        held = file.read_bytes() if file.is_file() else b""
+        assert key.encode() not in held
+        assert b"sandbox-secret-key" not in held
+        assert b"sandbox-access-key" not in held

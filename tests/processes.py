@@ -1,0 +1,105 @@
+"""The command line in processes of its own, against a sandbox in another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT / "samples"
+FAST = "500/1s"
+_DEADLINE = 60.0
+
+
+@dataclass(frozen=True)
+class SandboxProcess:
+    """A sandbox in a process of its own."""
+
+    url: str
+
+    def report(self) -> dict[str, Any]:
+        """What it saw so far."""
+        return dict(self._get("report"))
+
+    def calls(self, endpoint: str) -> list[dict[str, Any]]:
+        """The calls of one endpoint, in order of arrival."""
+        return [call for call in self._get("calls") if call["endpoint"] == endpoint]
+
+    def _get(self, name: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/sandbox/{name}", timeout=10) as answer:
+            return json.load(answer)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `batch-share` in a folder, with an environment that knows one sandbox and nothing of this machine."""
+
+    folder: Path
+    env: Mapping[str, str]
+
+    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        with self.start(*arguments, **env) as process:
+            out, err = process.communicate(timeout=_DEADLINE)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """Start a command. It has no terminal, and nobody answers it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "batch_share", *arguments],
+            cwd=self.folder,
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@contextlib.contextmanager
+def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
+    """A sandbox process on a free port, ended with the context."""
+    command = [sys.executable, "-m", "batch_share", "sandbox", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
+        assert found is not None
+        try:
+            yield SandboxProcess(found[0])
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for another process to get somewhere."""
+    deadline = time.monotonic() + _DEADLINE
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.02)
+
+
+def shell_for(sandbox: SandboxProcess, folder: Path) -> Shell:
+    """A shell in `folder` whose settings point to `sandbox`."""
+    own = {
+        "BATCH_SHARE_HOST": sandbox.url,
+        "BATCH_SHARE_ACCESS_KEY": "sandbox-access-key",
+        "BATCH_SHARE_SECRET_KEY": "sandbox-secret-key",
+        "BATCH_SHARE_RATE": FAST,
+        "BATCH_SHARE_STATE_FOLDER": str(folder / "state"),
+        "PYTHONWARNINGS": "error",
+    }
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
+    return Shell(folder, foreign | own)

@@ -1,0 +1,78 @@
+"""The rules of who may import whom: arrows only downward, and no I/O where none belongs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import batch_share
+
+PACKAGE = Path(batch_share.__file__).parent
+ALLOWED = {
+    "errors": set[str](),
+    "units": set[str](),
+    "settings": {"errors", "units"},
+    "leadsquared": {"settings", "errors", "units"},
+    "ledger": {"settings", "errors", "units"},
+    "sheet": {"settings", "errors", "units"},
+    "sandbox": {"settings", "errors", "units"},
+    "results": {"ledger", "sheet", "settings", "errors", "units"},
+    "pipeline": {"results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
+    "cli": {"pipeline", "results", "sandbox", "ledger", "settings", "errors", "units"},
+    "__main__": {"cli"},
+    "__init__": {"errors"},
+}
+"""What each part may import of batch_share, besides itself."""
+
+NO_IO = {
+    "leadsquared/protocol.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
+    "ledger/states.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
+    "pipeline/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
+    "pipeline/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
+    "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
+}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file names in an import, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part(module: str) -> str | None:
+    """The part of batch_share that a module belongs to; `__version__` belongs to none."""
+    names = module.split(".")
+    return names[1] if names[0] == "batch_share" and names[1] in ALLOWED else None
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_arrows_go_only_downward(file: Path) -> None:
+    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    used = {name for module in imports(file) if (name := part(module)) is not None}
+    assert used <= ALLOWED[own] | {own}
+
+
+@pytest.mark.parametrize("name", NO_IO)
+def test_what_only_thinks_does_no_io(name: str) -> None:
+    roots = {module.split(".")[0] for module in imports(PACKAGE / name)}
+    assert not roots & NO_IO[name]
+
+
+def test_only_the_reader_imports_pandas() -> None:
+    users = [file.relative_to(PACKAGE).as_posix() for file in FILES if "pandas" in imports(file)]
+    assert users == ["sheet/reader.py"]
+
+
+def test_only_the_client_and_the_sandbox_speak_http() -> None:
+    users = {file for file in FILES if any(module.split(".")[0] == "aiohttp" for module in imports(file))}
+    assert {file.parent.name for file in users} == {"leadsquared", "sandbox"}
+    assert [file.name for file in users if file.parent.name == "leadsquared"] == ["client.py"]
