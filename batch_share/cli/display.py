@@ -52,7 +52,7 @@ MEANING: Final = {
     State.SHARING: "being shared",
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
-    State.INVALID: "could not be sent: something is wrong in the sheet",
+    State.INVALID: "can't be sent: something is wrong in the sheet",
     State.SKIPPED: "need not be sent",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; never sent again by itself",
@@ -191,8 +191,9 @@ class Display:
             return
         out = Console(highlight=False)
         out.print(totals_table(summary))
-        out.print(troubles(summary))
-        out.print(f"Ledger:  {summary.ledger}", soft_wrap=True)
+        if summary.troubles:
+            out.print("", troubles(summary), sep="\n")
+        out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import event, insert, inspect, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from batch_share.errors import LedgerError, LedgerTooNew
@@ -35,9 +36,18 @@ def connect(file: Path) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+                cursor.execute(f"PRAGMA {pragma}")
+        except Exception:
+            connection.close()  # it never gets into the pool, so nobody else would end its thread
+            raise
         cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # The driver begins only before a row is written: tables and savepoints would be committed one by one.
+        connection.exec_driver_sql("BEGIN")
 
     return engine
 
@@ -52,23 +62,25 @@ def create_private(file: Path) -> None:
         raise LedgerError(file, f"can't be created ({error.strerror})") from None
 
 
-def prepare(connection: Connection, ledger: Path, facts: dict[str, str]) -> None:
-    """Make the tables of a new ledger, bring an older one up to date, refuse a newer one or a stranger."""
-    tables = inspect(connection).get_table_names()
-    if not tables:
+def prepare(connection: Connection, ledger: Path, facts: dict[str, str] | None) -> None:
+    """Make the tables of a new ledger, bring an older one up to date, refuse a newer one or a stranger.
+
+    Without `facts` no ledger is made: an empty file is refused.
+    """
+    if facts is not None and not inspect(connection).get_table_names():
         schema.metadata.create_all(connection)
         facts = facts | {"schema_version": str(schema.VERSION)}
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
-    if schema.about.name not in tables:
-        raise LedgerError(ledger, "this is a database, but not a ledger of batch_share")
     _upgrade(connection, ledger, check_version(connection, ledger))
 
 
 def check_version(connection: Connection, ledger: Path) -> int:
-    """The ledger's schema version. Raises LedgerTooNew for one from the future."""
-    name = schema.about.c.name
-    version = int(connection.scalar(select(schema.about.c.value).where(name == "schema_version")) or 0)
+    """The ledger's schema version. Raises LedgerTooNew for one from the future, LedgerError for a stranger."""
+    found = _version(connection)
+    if found is None:
+        raise LedgerError(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+    version = int(found)
     if version > schema.VERSION:
         raise LedgerTooNew(
             ledger,
@@ -76,6 +88,18 @@ def check_version(connection: Connection, ledger: Path) -> int:
             f"{schema.VERSION}). Update batch_share and try again.",
         )
     return version
+
+
+def _version(connection: Connection) -> str | None:
+    """What stands where a ledger has its version, None in other databases."""
+    about = schema.about
+    shape = inspect(connection)
+    if about.name not in shape.get_table_names():
+        return None
+    if not {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
+        return None
+    found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
+    return found if found and found.isdecimal() else None
 
 
 def _upgrade(connection: Connection, ledger: Path, version: int) -> None:
@@ -114,7 +138,9 @@ class Writer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def do(self, operation: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `operation` in a transaction and commit it. Raises LedgerError; then nothing of it was done.
+        """Run `operation` in a transaction and commit it. If it raises, nothing of it was done, and it alone.
+
+        Raises LedgerError too where the transaction fails as a whole.
 
         A caller that is cancelled meanwhile does not undo it: what is known gets written.
         """
@@ -138,19 +164,40 @@ class Writer:
                 return
             try:
                 async with self._engine.begin() as connection:
-                    results = [await operation(connection) for operation, _ in batch]
+                    endings = [await self._apart(connection, operation) for operation, _ in batch]
             except SQLAlchemyError as error:
-                _fail(batch, explain(self._ledger, error))
+                endings = [Failed(explain(self._ledger, error))] * len(batch)
             except Exception as error:
-                _fail(batch, error)
-            else:
-                for (_, done), result in zip(batch, results, strict=True):
-                    done.set_result(result)
+                endings = [Failed(error)] * len(batch)
+            for (_, done), ending in zip(batch, endings, strict=True):
+                if isinstance(ending, Failed):
+                    done.set_exception(ending.error)
+                else:
+                    done.set_result(ending)
+
+    async def _apart(self, connection: AsyncConnection, operation: Operation) -> Any:
+        """The operation's result, or Failed if it alone is undone; raises what is the whole database's trouble."""
+        savepoint = await connection.begin_nested()
+        try:
+            result = await operation(connection)
+        except IntegrityError as error:
+            ending = Failed(explain(self._ledger, error))
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            ending = Failed(error)
+        else:
+            await savepoint.commit()
+            return result
+        await savepoint.rollback()
+        return ending
 
 
-def _fail(batch: list[tuple[Operation, asyncio.Future[Any]]], error: Exception) -> None:
-    for _, done in batch:
-        done.set_exception(error)
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """How an operation ended that changed nothing."""
+
+    error: Exception
 
 
 def _look_at_error(done: asyncio.Future[Any]) -> None:

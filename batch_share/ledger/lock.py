@@ -21,7 +21,8 @@ class LedgerLock:
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = ledger
-        self._lock = FileLock(ledger.with_name(f".{ledger.name}.lock"), mode=0o600, thread_local=False)
+        real = ledger.resolve()  # two names of one file are one ledger
+        self._lock = FileLock(real.with_name(f".{real.name}.lock"), mode=0o600, thread_local=False)
 
     def acquire(self) -> None:
         """Take the lock or say at once why not."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from batch_share.errors import LedgerError
-from batch_share.ledger import database
+from batch_share.ledger import database, schema
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import Ledger, utc_now
@@ -27,6 +27,8 @@ async def open_ledger(
     """
     if host is None:
         _must_exist(file)
+    elif not file.parent.is_dir():
+        raise LedgerError(file, "there is no such folder")
     lock = LedgerLock(file)
     lock.acquire()
     try:
@@ -34,7 +36,7 @@ async def open_ledger(
             database.create_private(file)
         ledger = Ledger(file, database.connect(file), now)
         try:
-            await ledger.prepare({"host": host} if host is not None else {})
+            await ledger.prepare(host)
             yield ledger
         finally:
             await ledger.close()
@@ -44,11 +46,16 @@ async def open_ledger(
 
 @asynccontextmanager
 async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
-    """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError."""
+    """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError.
+
+    One of an older version is brought up to date first; LedgerLocked if its run still goes on.
+    """
     _must_exist(file)
     ledger = LedgerReader(file, database.connect(file))
     try:
-        await ledger.check_readable()
+        if await ledger.schema_version() < schema.VERSION:
+            async with open_ledger(file):
+                pass
         yield ledger
     finally:
         await ledger.close()

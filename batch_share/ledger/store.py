@@ -97,8 +97,12 @@ class Ledger(LedgerReader):
         return await self._writer.do(take)
 
     async def _known(self, connection: AsyncConnection) -> dict[str, tuple[int, State]]:
-        found = await connection.execute(select(rows.c.key, rows.c.id, rows.c.state))
-        return {key: (row_id, State(state)) for key, row_id, state in found}
+        """By key, each row's Id and the state it is in, or was in before the sheet lost it."""
+        found = await connection.execute(select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason))
+        return {
+            key: (row_id, State.POSTED if reason == GONE_POSTED else State(state))
+            for key, row_id, state, reason in found
+        }
 
     async def _take_chunk(
         self,
@@ -112,9 +116,18 @@ class Ledger(LedgerReader):
         for position, row in chunk:
             if row.key in known:
                 row_id, state = known[row.key]
-                values = self._values(position, row) if state in NEVER_SENT else _place(position, row)
+                values = self._known_values(position, row, state)
                 await connection.execute(update(rows).where(rows.c.id == row_id).values(values))
         return len(chunk) - len(fresh)
+
+    def _known_values(self, position: int, row: NewRow, state: State) -> dict[str, Any]:
+        """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
+        if state in NEVER_SENT:
+            return self._values(position, row)
+        if state is State.POSTED and row.instruction is not None:
+            goes_on = {"state": state, "stage": None, "reason": None, "changed_at": self._now()}
+            return _place(position, row) | goes_on | {"duration": row.instruction.duration}
+        return _place(position, row)
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
         asked = _fields(row.instruction) if row.instruction else dict.fromkeys(INSTRUCTION)
@@ -218,11 +231,10 @@ class Ledger(LedgerReader):
     async def _execute(self, statement: Executable) -> None:
         await self._writer.do(lambda connection: connection.execute(statement))
 
-    async def prepare(self, facts: dict[str, str]) -> None:
-        """Create or upgrade the tables. Raises LedgerTooNew, LedgerError."""
-        await self._writer.do(
-            lambda connection: connection.run_sync(database.prepare, self.file, {"job": uuid.uuid4().hex} | facts)
-        )
+    async def prepare(self, host: str | None) -> None:
+        """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
+        facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
+        await self._writer.do(lambda connection: connection.run_sync(database.prepare, self.file, facts))
 
     async def close(self) -> None:
         """Finish what is being written and close the file."""

@@ -11,11 +11,11 @@ import csv
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
-from batch_share.sheet.reader import FORMULA_STARTS
+from batch_share.sheet.reader import guarded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row")
 _WIDEST: Final = 60
 _EXCEL_CELL: Final = 32_767
+_NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
 
 COLOURS: Final = {
     State.SHARED: "#C6EFCE",
@@ -104,13 +105,9 @@ def replacing(target: Path) -> Iterator[Path]:
 async def _write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
     with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
         writer = csv.writer(out)
-        writer.writerow([_guarded(cell) for cell in header])
+        writer.writerow([guarded(cell) for cell in header])
         async for _, cells in answers:
-            writer.writerow([_guarded(cell) for cell in cells])
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+            writer.writerow([guarded(cell) for cell in cells])
 
 
 # ---------------------------------------------------------------------------------------------------- Excel
@@ -118,26 +115,37 @@ def _guarded(cell: str) -> str:
 
 async def _write_excel(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
     import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
+    from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
 
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with xlsxwriter.Workbook(file, options | {"constant_memory": True}) as book:
-        page = book.add_worksheet("Results")
-        head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
-        # quote_prefix: the text stays text even after somebody edits the cell
-        text = book.add_format({"num_format": "@", "quote_prefix": True})
-        fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
-        page.freeze_panes(1, 0)
-        result_column = len(header) - len(COLUMNS)
-        widths = [len(name) for name in header]
-        for column, name in enumerate(header):
-            page.write_string(0, column, name, head)
-        number = 0
-        async for state, cells in answers:
-            number += 1
-            for column, cell in enumerate(cells):
-                shape = fills.get(state, text) if column == result_column else text
-                page.write_string(number, column, cell[:_EXCEL_CELL], shape)
-                widths[column] = max(widths[column], min(len(cell), _WIDEST))
-        for column, width in enumerate(widths):
-            page.set_column(column, column, width + 2)
-        page.autofilter(0, 0, max(number, 1), len(header) - 1)
+    # A folder of its own: after an error xlsxwriter leaves the rows it has buffered behind.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as buffers:
+        try:
+            with xlsxwriter.Workbook(file, options | {"constant_memory": True, "tmpdir": buffers}) as book:
+                await _fill(book, header, answers)
+        except FileCreateError as error:
+            raise BatchShareError(f"The results can't be written ({error})") from None
+
+
+async def _fill(book: Any, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+    page = book.add_worksheet("Results")
+    head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
+    # quote_prefix: the text stays text even after somebody edits the cell
+    text = book.add_format({"num_format": "@", "quote_prefix": True})
+    fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
+    page.freeze_panes(1, 0)
+    result_column = len(header) - len(COLUMNS)
+    widths = [len(name) for name in header]
+    for column, name in enumerate(header):
+        page.write_string(0, column, name, head)
+    number = 0
+    async for state, cells in answers:
+        number += 1
+        for column, cell in enumerate(cells):
+            shape = fills.get(state, text) if column == result_column else text
+            if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
+                raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
+            widths[column] = max(widths[column], min(len(cell), _WIDEST))
+    for column, width in enumerate(widths):
+        page.set_column(column, column, width + 2)
+    page.autofilter(0, 0, max(number, 1), len(header) - 1)

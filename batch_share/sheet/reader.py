@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXCEL_SUFFIXES: Final = frozenset({".xlsx"})
 CSV_SUFFIXES: Final = frozenset({".csv", ".txt"})
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a cell's text for a formula, the full-width forms too."""
 
 # Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
@@ -87,10 +87,12 @@ def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
     """The row at the header's width. Blank cells past it mean nothing, filled ones mean that something shifted."""
     cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
     if len(cells) > width:
-        problem = f"{len(cells)} cells under {width} headers: something may stand in the wrong column"
+        problem = f"{len(cells)} cells for {width} headers: something may be under a wrong header"
         return RawRow(row.number, cells, problem)
     if len(cells) < width and ragged:
-        return RawRow(row.number, cells, f"only {len(cells)} cells under {width} headers")
+        return RawRow(
+            row.number, cells, f"only {len(cells)} of {width} cells: something may be under a wrong header"
+        )
     return RawRow(row.number, [*cells, *[""] * (width - len(cells))])
 
 
@@ -108,11 +110,11 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
     csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
     number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, cells in enumerate(_parsed(file), start=1):
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            for number, cells in enumerate(csv.reader(_lines(file), strict=True), start=1):
                 yield RawRow(number, [_unguarded(cell) for cell in cells])
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 (byte {error.start}): save it as “CSV UTF-8” and try again"
+    except UnicodeError:
+        problem = "not UTF-8: save it as “CSV UTF-8” and try again"
         raise SheetError(path, problem, row=number + 1) from None
     except csv.Error as error:
         problem = f"can't be read from here on ({error}): look for a quotation mark that is not closed"
@@ -121,13 +123,21 @@ def _csv_rows(path: Path) -> Iterator[RawRow]:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
 
-def _parsed(file: TextIO) -> Iterator[list[str]]:
-    return csv.reader(file, strict=True)
+def _lines(file: TextIO) -> Iterator[str]:
+    """The file's lines. Raises UnicodeEncodeError at the very one that was not UTF-8, not a buffer before it."""
+    for line in file:
+        line.encode()
+        yield line
+
+
+def guarded(cell: str) -> str:
+    """The cell as it stands in our own CSV files: with an apostrophe where a spreadsheet would see a formula."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA_STARTS) else cell
 
 
 def _unguarded(cell: str) -> str:
-    """Our own results guard a cell against becoming a formula with an apostrophe, and may come back as a sheet."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
+    """The way back, for our own results may come back as a sheet."""
+    return cell[1:] if cell.startswith("'") and guarded(cell) != cell else cell
 
 
 # ---------------------------------------------------------------------------------------------------- Excel
@@ -149,7 +159,7 @@ def _excel_table(path: Path, worksheet: str | None) -> tuple[str, Sequence[Seque
     try:
         with pd.ExcelFile(path, engine="calamine") as workbook:
             name = _choose_worksheet(path, [str(each) for each in workbook.sheet_names], worksheet)
-            frame = workbook.parse(name, header=None, dtype=object, na_filter=False)
+            frame = pd.read_excel(workbook, sheet_name=name, header=None, dtype=object, na_filter=False)
     except SheetError:
         raise
     except Exception as error:  # calamine's and zip's errors have no common base
@@ -175,7 +185,7 @@ def _cell_text(value: object) -> str:
         return str(value).upper()
     if isinstance(value, int | float):
         return _number_text(value)
-    if isinstance(value, dt.datetime) and not value.time():
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
     return str(value)
 

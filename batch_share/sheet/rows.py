@@ -25,15 +25,16 @@ NOTE_LIMIT: Final = 1800
 """Characters of a note that every account seen so far keeps whole: a guess, no page gives a number."""
 
 _ACCESS: Final = {"read": 1, "1": 1, "write": 2, "2": 2}
+# Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
+_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 
 
 def parse_guid(text: str) -> str:
     """A GUID in LeadSquared's spelling: lower case, with dashes. Raises ValueError."""
-    try:
-        guid = UUID(text)
-    except ValueError:
-        raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e") from None
+    if not _GUID.fullmatch(text):
+        raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
+    guid = UUID(text)
     if guid.int == 0:
         raise ValueError("an empty GUID names nobody")
     return str(guid)

@@ -1,0 +1,106 @@
+"""Ledgers for tests: rows in few words, brought to a state by the legal way, looked at from outside."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord
+from batch_share.ledger.states import Stage, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from batch_share.ledger.records import Row
+    from batch_share.ledger.store import Ledger
+
+HOST: Final = "https://leads.example"
+NOON: Final = datetime(2026, 1, 2, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone
+
+POSTED: Final = Result(State.POSTED, "done", http_status=200, answer_id="act", learned={"activity_id": "act"})
+ACCEPTED: Final = Result(State.ACCEPTED, "done", http_status=200, answer_id="req", learned={"request_id": "req"})
+SHARED: Final = Result(State.SHARED, "processed", "Done.", 200, learned={"share_status": 6})
+REFUSED: Final = Result(State.FAILED, "refused", "No such lead", 400, stage=Stage.ACTIVITY, reason="refused")
+LOST: Final = Result(State.UNKNOWN, "lost", "timeout", stage=Stage.ACTIVITY, reason="nobody knows")
+
+
+def sheet_record(columns: Sequence[str] = ("Lead", "Note"), digest: str = "digest") -> SheetRecord:
+    """A sheet as the ledger notes it."""
+    return SheetRecord("leads.csv", "leads.csv", None, digest, list(columns))
+
+
+def instruction(number: int = 1, **changes: Any) -> Instruction:
+    """What a row asks for, some of it changed."""
+    guid = f"{number:08x}-0000-4000-8000-000000000000"
+    values = {
+        "lead_id": guid,
+        "lead_number": str(number),
+        "user_id": guid,
+        "access": 1,
+        "duration": 60,
+        "event": 201,
+    }
+    return Instruction(**values | {"note": "Hello"} | changes)  # type: ignore[arg-type]
+
+
+def new_row(number: int, cells: Sequence[str] | None = None, **changes: Any) -> NewRow:
+    """Row `number` of the lead `number`, pending, some of its instruction changed."""
+    shown = list(cells) if cells is not None else [str(number), "Hello"]
+    return NewRow(f"key{number}", number + 1, shown, State.PENDING, instruction(number, **changes))
+
+
+def unsendable(number: int, state: State) -> NewRow:
+    """A row that is `invalid` or `skipped` as it comes."""
+    asked = instruction(number) if state is State.SKIPPED else None
+    return NewRow(f"key{number}", number + 1, [str(number), ""], state, asked, f"why it is {state}")
+
+
+@asynccontextmanager
+async def working(file: Path, *rows: NewRow) -> AsyncIterator[Ledger]:
+    """The ledger `file` with a run begun; `rows` are taken in if there are any."""
+    async with open_ledger(file, host=HOST, now=lambda: NOON) as ledger:
+        if rows:
+            await ledger.take_in(sheet_record(), rows)
+        await ledger.begin_run("run", "1.0", {})
+        yield ledger
+
+
+async def row_of(ledger: Ledger, number: int) -> Row:
+    """The row of lead `number`, wherever it stands."""
+    (found,) = [row async for row in ledger.all_rows() if row.cells[0] == str(number)]
+    return found
+
+
+async def advance(ledger: Ledger, number: int, to: State) -> Row:
+    """Bring the pending row of lead `number` to a state by the shortest legal way."""
+    row = await row_of(ledger, number)
+    if to not in {State.PENDING, State.INVALID, State.SKIPPED}:
+        await _send(ledger, row, to)
+    return await row_of(ledger, number)
+
+
+async def _send(ledger: Ledger, row: Row, to: State) -> None:
+    attempt = await ledger.intend(row, Stage.ACTIVITY)
+    if to is State.POSTING:
+        return
+    first = {State.FAILED: REFUSED, State.UNKNOWN: LOST}.get(to, POSTED)
+    await ledger.settle(attempt, row, first)
+    if to in {State.FAILED, State.UNKNOWN, State.POSTED}:
+        return
+    attempt = await ledger.intend(row, Stage.SHARE)
+    if to is State.SHARING:
+        return
+    request = f"req{row.id}"
+    await ledger.settle(attempt, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
+    if to is State.SHARED:
+        await ledger.note_status(request, NOON, SHARED)
+
+
+def seen_from_outside(file: Path, query: str) -> list[Any]:
+    """What another process would read just now: what is committed, and no more."""
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(query).fetchall()

@@ -1,0 +1,197 @@
+"""The database beneath: safety settings, and writing in groups without one write spoiling another's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledgers import seen_from_outside
+from sqlalchemy import event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from batch_share.errors import LedgerError
+from batch_share.ledger.database import Writer, connect, create_private, explain, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    Operation = Callable[[AsyncConnection], Awaitable[int]]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "notes.db"
+
+
+@asynccontextmanager
+async def opened(file: Path) -> AsyncIterator[tuple[Writer, AsyncEngine]]:
+    """A writer on a database with a table of numbers, each of which may be there once."""
+    engine = connect(file)
+    writer = Writer(engine, file)
+    await writer.do(lambda connection: connection.execute(text("create table notes (n integer unique)")))
+    try:
+        yield writer, engine
+    finally:
+        await writer.close()
+        await engine.dispose()
+
+
+def note(number: int, then: Exception | None = None) -> Operation:
+    """An operation that writes `number`, and raises `then` after it has."""
+
+    async def operation(connection: AsyncConnection) -> int:
+        await connection.execute(text("insert into notes values (:n)"), {"n": number})
+        if then is not None:
+            raise then
+        return number
+
+    return operation
+
+
+def noted(file: Path) -> list[int]:
+    return [number for (number,) in seen_from_outside(file, "select n from notes order by rowid")]
+
+
+# ----------------------------------------------------------------------------------------------- connecting
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10000)]
+)
+async def test_every_connection_puts_safety_before_speed(file: Path, pragma: str, value: object) -> None:
+    engine = connect(file)
+    async with engine.connect() as first, engine.connect() as second:
+        for connection in (first, second):
+            assert (await connection.execute(text(f"pragma {pragma}"))).scalar() == value
+    await engine.dispose()
+
+
+def test_a_file_is_made_for_its_owner_alone_and_one_that_is_there_stays(file: Path) -> None:
+    create_private(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("something")
+    create_private(file)
+    assert file.read_text() == "something"
+
+
+def test_a_file_that_cannot_be_made_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(LedgerError, match=r"can't be created \(No space left on device\)"):
+            create_private(file)
+
+
+async def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:
+    """Else a process killed at its start would leave a ledger that nobody can open."""
+    engine = connect(file)
+    facts: dict[str, Any] = {"job": None}
+    with pytest.raises(SQLAlchemyError):
+        async with engine.begin() as connection:
+            await connection.run_sync(prepare, file, facts)
+    await engine.dispose()
+    assert seen_from_outside(file, "select name from sqlite_master") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("file is not a database", "this file is no ledger, or a damaged one (file is not a database)"),
+        ("database disk image is malformed", "this file is no ledger, or a damaged one (database disk image"),
+        ("disk I/O error\nand more", "it can't be read or written (disk I/O error). Every call that had left"),
+    ],
+)
+def test_a_databases_error_is_told_in_words_for_a_person(file: Path, words: str, told: str) -> None:
+    assert explain(file, SQLAlchemyError(words)).problem.startswith(told)
+
+
+# -------------------------------------------------------------------------------------------------- writing
+
+
+async def test_what_was_done_is_committed_when_do_returns(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        assert await writer.do(note(7)) == 7
+        assert noted(file) == [7]
+
+
+async def test_many_at_once_are_few_transactions_and_in_order(file: Path) -> None:
+    async with opened(file) as (writer, engine):
+        commits: list[object] = []
+        event.listen(engine.sync_engine, "commit", commits.append)
+        results = await asyncio.gather(*(writer.do(note(number)) for number in range(100)))
+        assert results == noted(file) == list(range(100))
+        assert len(commits) <= 2
+
+
+async def test_one_that_fails_is_undone_and_fails_its_own_caller_only(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        wanted = [note(1), note(2, KeyError("two")), note(1), note(3)]
+        results = await asyncio.gather(*map(writer.do, wanted), return_exceptions=True)
+        assert results[0] == 1
+        assert isinstance(results[1], KeyError)
+        assert isinstance(results[2], LedgerError), "a row that is there already"
+        assert results[3] == 3
+        assert noted(file) == [1, 3]
+
+
+async def test_a_full_disk_fails_every_write_of_its_group_and_none_is_half_done(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        results = await asyncio.gather(
+            writer.do(note(1)), writer.do(fills_up), writer.do(note(2)), return_exceptions=True
+        )
+        assert all(isinstance(each, LedgerError) and "full" in each.problem for each in results), results
+        assert noted(file) == []
+
+
+async def fills_up(connection: AsyncConnection) -> None:
+    """What a full disk looks like to SQLite: the file may not grow, and something large is written."""
+    pages = (await connection.execute(text("pragma page_count"))).scalar()
+    await connection.execute(text(f"pragma max_page_count = {pages}"))
+    await connection.execute(text("create table large as select zeroblob(1000000)"))
+
+
+async def test_the_writer_goes_on_after_a_failure(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        with pytest.raises(LedgerError):
+            await writer.do(lambda connection: connection.execute(text("this is no SQL")))
+        assert await writer.do(note(1)) == 1
+
+
+async def test_what_a_cancelled_caller_asked_for_is_still_committed(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        asked = asyncio.create_task(writer.do(note(1)))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await writer.close()
+        assert noted(file) == [1]
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(file: Path) -> None:
+    """Warnings are errors here, and asyncio's complaint about an error nobody read would be a logged one."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with opened(file) as (writer, _):
+        asked = asyncio.create_task(writer.do(note(1, KeyError("one"))))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    assert complaints == []
+
+
+async def test_closing_waits_for_what_was_asked_for(file: Path) -> None:
+    async with opened(file) as (writer, _):
+        asked = [asyncio.create_task(writer.do(note(number))) for number in range(10)]
+        await asyncio.sleep(0)
+        await writer.close()
+        assert noted(file) == list(range(10))
+        await asyncio.gather(*asked)

@@ -1,0 +1,108 @@
+"""One process at a time: the lock ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import batch_share
+from batch_share.errors import LedgerError, LedgerLocked
+from batch_share.ledger.lock import LedgerLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOLDER = """
+import sys, pathlib
+from batch_share.ledger.lock import LedgerLock
+lock = LedgerLock(pathlib.Path(sys.argv[1]))
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return tmp_path / "leads.db"
+
+
+@contextmanager
+def held_by_another_process(ledger: Path) -> Iterator[subprocess.Popen[str]]:
+    folder = str(Path(batch_share.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(ledger)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": folder},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
+    with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
+        LedgerLock(ledger).acquire()
+    assert caught.value.ledger == ledger
+    assert "another batch_share process is working on it" in str(caught.value)
+
+
+def test_a_killed_process_leaves_no_lock_behind(ledger: Path) -> None:
+    with held_by_another_process(ledger) as process:
+        process.kill()
+        process.wait()
+        lock = LedgerLock(ledger)
+        lock.acquire()
+        lock.release()
+
+
+def test_a_second_lock_in_the_same_process_is_refused_until_the_first_is_given_back(ledger: Path) -> None:
+    first, second = LedgerLock(ledger), LedgerLock(ledger)
+    first.acquire()
+    with pytest.raises(LedgerLocked):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_another_name_of_the_same_file_is_the_same_ledger(ledger: Path, tmp_path: Path) -> None:
+    ledger.touch()
+    link = tmp_path / "link.db"
+    link.symlink_to(ledger)
+    lock = LedgerLock(ledger)
+    lock.acquire()
+    with pytest.raises(LedgerLocked):
+        LedgerLock(link).acquire()
+    lock.release()
+
+
+def test_other_ledgers_are_free(ledger: Path, tmp_path: Path) -> None:
+    first, second = LedgerLock(ledger), LedgerLock(tmp_path / "other.db")
+    first.acquire()
+    second.acquire()
+    first.release()
+    second.release()
+
+
+def test_a_folder_that_cannot_be_written_is_told(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permission bits don't bind root, so the refusal is put in by hand."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(LedgerError, match=r"its folder can't be written \(Permission denied\)"):
+            LedgerLock(ledger).acquire()

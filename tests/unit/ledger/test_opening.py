@@ -1,0 +1,237 @@
+"""Opening a ledger: a new one, an older, a newer, a stranger, one that another works on."""
+
+# ruff: noqa: ASYNC240 - a test waits for its own small files
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import HOST, advance, new_row, seen_from_outside, working
+from sqlalchemy import text
+
+from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
+from batch_share.ledger import schema
+from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from batch_share.ledger.reading import LedgerReader
+
+    Way = Callable[[Path], AbstractAsyncContextManager[LedgerReader]]
+
+VERSION = "select value from about where name = 'schema_version'"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.ledger.db"
+
+
+async def refusals(file: Path) -> list[LedgerError]:
+    """How the file is refused by each of the three ways to open it."""
+    found = []
+    for way in (open_ledger(file, host=HOST), open_ledger(file), read_ledger(file)):
+        with pytest.raises(LedgerError) as caught:
+            async with way:
+                pass
+        found.append(caught.value)
+    return found
+
+
+def other_database(file: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+# -------------------------------------------------------------------------------------------------- its file
+
+
+async def test_its_files_are_for_their_owner_alone_from_the_first_byte(file: Path) -> None:
+    async with working(file, new_row(1)):
+        modes = {each.name: each.stat().st_mode & 0o777 for each in file.parent.iterdir()}
+    names = {file.name, f"{file.name}-wal", f"{file.name}-shm", f".{file.name}.lock"}
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+@pytest.mark.parametrize("host", [HOST, None])
+async def test_a_ledger_that_is_there_is_opened_and_stays_as_it_is(file: Path, host: str | None) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        facts = await ledger.facts()
+    async with open_ledger(file, host=host) as ledger:
+        assert await ledger.facts() == facts
+        assert await ledger.counts() == {State.POSTED: 1}
+
+
+async def test_a_ledger_keeps_the_host_it_was_made_for(file: Path) -> None:
+    async with working(file):
+        pass
+    async with open_ledger(file, host="https://other.example") as ledger:
+        assert (await ledger.facts())["host"] == HOST
+
+
+@pytest.mark.parametrize("way", [open_ledger, read_ledger])
+async def test_a_missing_file_is_told_and_not_made(file: Path, way: Way) -> None:
+    with pytest.raises(LedgerError, match="there is no such file"):
+        async with way(file):
+            pass
+    assert list(file.parent.iterdir()) == []
+
+
+async def test_a_missing_folder_is_told_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="there is no such folder"):
+        async with open_ledger(tmp_path / "typo" / "leads.db", host=HOST):
+            pass
+    assert not (tmp_path / "typo").exists()
+
+
+async def test_a_folder_is_no_ledger(file: Path) -> None:
+    file.mkdir()
+    assert "unable to open database file" in (await refusals(file))[0].problem
+
+
+async def test_a_text_file_is_no_ledger_and_stays_as_it_is(file: Path) -> None:
+    content = b"Lead Id,Lead Number\n" * 100
+    file.write_bytes(content)
+    for error in await refusals(file):
+        assert "no ledger, or a damaged one" in error.problem
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["create table customers (name text)"],
+        ["create table about (title text)"],
+        ["create table about (name text, value text)"],
+        ["create table about (name text, value text)", "insert into about values ('schema_version', 'new')"],
+    ],
+)
+async def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(file: Path, statements: list[str]) -> None:
+    other_database(file, *statements)
+    for error in await refusals(file):
+        assert "not a ledger of batch_share" in error.problem
+    assert seen_from_outside(file, "select count(*) from sqlite_master") == [(1,)]
+
+
+async def test_an_empty_file_becomes_a_ledger_only_when_a_host_is_known(file: Path) -> None:
+    """A process that was killed at its very start leaves one."""
+    file.touch()
+    for way in (open_ledger(file), read_ledger(file)):
+        with pytest.raises(LedgerError, match="or an empty one"):
+            async with way:
+                pass
+    async with open_ledger(file, host=HOST) as ledger:
+        assert (await ledger.facts())["host"] == HOST
+
+
+# ------------------------------------------------------------------------------------------------ its schema
+
+
+def add_colour(connection: Connection) -> None:
+    connection.execute(text("create table colours (name text)"))
+
+
+def add_red(connection: Connection) -> None:
+    connection.execute(text("insert into colours values ('red')"))
+
+
+@pytest.mark.parametrize("way", [open_ledger, read_ledger])
+async def test_an_older_ledger_is_upgraded_step_by_step_whichever_way_it_is_opened(
+    file: Path, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    async with working(file, new_row(1)):
+        now = schema.VERSION
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", now + 2)
+        patch.setitem(schema.UPGRADES, now, add_colour)
+        patch.setitem(schema.UPGRADES, now + 1, add_red)
+        async with way(file) as ledger:
+            assert await ledger.counts() == {State.PENDING: 1}
+    assert seen_from_outside(file, "select name from colours") == [("red",)]
+    assert seen_from_outside(file, VERSION) == [(str(now + 2),)]
+
+
+async def test_an_upgrade_that_breaks_off_leaves_the_ledger_as_it_was(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks_off(connection: Connection) -> None:
+        add_colour(connection)
+        connection.execute(text("this is no SQL"))
+
+    async with working(file, new_row(1)):
+        now = schema.VERSION
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", now + 1)
+        patch.setitem(schema.UPGRADES, now, breaks_off)
+        with pytest.raises(LedgerError, match="syntax error"):
+            async with open_ledger(file):
+                pass
+    assert seen_from_outside(file, "select name from sqlite_master where name = 'colours'") == []
+    async with open_ledger(file) as ledger:
+        assert await ledger.counts() == {State.PENDING: 1}
+
+
+async def test_an_older_ledger_without_a_way_up_is_refused(file: Path) -> None:
+    async with working(file):
+        pass
+    other_database(file, "update about set value = '0' where name = 'schema_version'")
+    for error in await refusals(file):
+        assert error.problem == "its schema version 0 is not one that can be upgraded"
+
+
+async def test_a_newer_ledger_is_refused_with_what_to_do_and_stays_as_it_is(file: Path) -> None:
+    async with working(file):
+        pass
+    other_database(file, "update about set value = '99' where name = 'schema_version'")
+    for error in await refusals(file):
+        assert isinstance(error, LedgerTooNew)
+        assert "schema 99" in error.problem
+        assert "Update batch_share" in error.problem
+    assert seen_from_outside(file, VERSION) == [("99",)]
+
+
+# ---------------------------------------------------------------------------------------------- who has it
+
+
+async def test_a_ledger_is_opened_for_work_once_at_a_time(file: Path) -> None:
+    async with working(file):
+        with pytest.raises(LedgerLocked):
+            async with open_ledger(file, host=HOST):
+                pass
+    async with open_ledger(file):
+        pass
+
+
+async def test_a_refused_ledger_does_not_stay_locked(file: Path) -> None:
+    file.write_bytes(b"no ledger" * 100)
+    with pytest.raises(LedgerError):
+        async with open_ledger(file, host=HOST):
+            pass
+    file.unlink()
+    async with open_ledger(file, host=HOST):
+        pass
+
+
+async def test_a_ledger_is_closed_and_free_after_an_error_in_the_work(file: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with working(file):
+            raise ZeroDivisionError
+    async with open_ledger(file):
+        pass
+    assert not file.with_name(f"{file.name}-wal").exists()
+
+
+async def test_a_ledger_can_be_looked_at_while_it_is_worked_on(file: Path) -> None:
+    async with working(file, new_row(1)), read_ledger(file) as reader:
+        assert await reader.counts() == {State.PENDING: 1}

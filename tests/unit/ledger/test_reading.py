@@ -1,0 +1,149 @@
+"""Reading a ledger: counts, rows in the sheet's order, what is to do; also beside a process that writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_record, unsendable, working
+
+from batch_share.ledger import schema
+from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from batch_share.ledger.records import Row
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.ledger.db"
+
+
+async def leads(rows: AsyncIterator[Row]) -> list[str]:
+    return [row.cells[0] async for row in rows]
+
+
+async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
+    async with working(file) as ledger:
+        assert await ledger.sheet() is None
+        assert await ledger.counts() == {}
+        assert await ledger.next_to_do(201) is None
+        assert await ledger.events_to_do() == []
+        assert await ledger.waiting_requests() == []
+        assert await leads(ledger.all_rows()) == []
+
+
+async def test_its_facts_are_the_host_the_schema_and_a_job_of_its_own(file: Path, tmp_path: Path) -> None:
+    async with working(file) as ledger, working(tmp_path / "other.db") as other:
+        facts = await ledger.facts()
+        assert facts["host"] == HOST
+        assert facts["schema_version"] == str(schema.VERSION)
+        assert len(facts["job"]) == 32
+        assert facts["job"] != (await other.facts())["job"]
+
+
+async def test_a_row_comes_back_as_it_was_taken_in(file: Path) -> None:
+    cells = ["1", "=1+1\n“é”", "", " x "]
+    async with working(file, new_row(1, cells)) as ledger:
+        row = await row_of(ledger, 1)
+    assert (row.sheet_row, row.cells, row.position, row.instruction) == (2, cells, 0, instruction(1))
+
+
+async def test_an_invalid_row_has_no_instruction_but_a_reason(file: Path) -> None:
+    async with working(file, unsendable(1, State.INVALID)) as ledger:
+        row = await row_of(ledger, 1)
+    assert (row.state, row.instruction, row.reason) == (State.INVALID, None, "why it is invalid")
+
+
+async def test_counts_are_by_state_and_sum_up_to_the_rows(file: Path) -> None:
+    async with working(file, *map(new_row, range(4)), unsendable(9, State.INVALID)) as ledger:
+        await advance(ledger, 0, State.SHARED)
+        await advance(ledger, 1, State.UNKNOWN)
+        counts = await ledger.counts()
+    assert counts == {State.PENDING: 2, State.SHARED: 1, State.UNKNOWN: 1, State.INVALID: 1}
+
+
+async def test_to_do_are_the_pending_and_the_posted_in_the_sheets_order(file: Path) -> None:
+    async with working(file, *map(new_row, reversed(range(6))), unsendable(9, State.SKIPPED)) as ledger:
+        for number, state in enumerate([State.SHARED, State.POSTED, State.FAILED, State.UNKNOWN]):
+            await advance(ledger, number, state)
+        assert await leads(ledger.to_do()) == ["5", "4", "1"]
+
+
+async def test_rows_to_do_come_page_by_page_while_others_change(file: Path) -> None:
+    async with working(file, *map(new_row, range(1100))) as ledger:
+        handed_out = []
+        async for row in ledger.to_do():
+            handed_out.append(row.cells[0])
+            if row.id % 100 == 0:
+                await advance(ledger, int(row.cells[0]), State.FAILED)
+    assert handed_out == [str(number) for number in range(1100)]
+
+
+async def test_rows_the_sheet_lost_come_last(file: Path) -> None:
+    async with working(file, *map(new_row, range(4))) as ledger:
+        await advance(ledger, 0, State.SHARED)
+        await advance(ledger, 1, State.UNKNOWN)
+        await ledger.take_in(sheet_record(), [new_row(3), new_row(2)])
+        assert await leads(ledger.all_rows()) == ["3", "2", "0", "1"]
+
+
+async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_last(file: Path) -> None:
+    async with working(file, *map(new_row, range(5))) as ledger:
+        for number, state in enumerate([State.FAILED, State.UNKNOWN, State.SHARED, State.FAILED]):
+            await advance(ledger, number, state)
+        await ledger.take_in(sheet_record(), [unsendable(9, State.INVALID), *map(new_row, (4, 3, 2, 1))])
+        troubled = [row.cells[0] for row in await ledger.troubled_rows(10)]
+        assert troubled == ["9", "3", "1", "0"]
+        assert [row.cells[0] for row in await ledger.troubled_rows(2)] == troubled[:2]
+
+
+async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:
+    rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 201, 202])]
+    async with working(file, *rows) as ledger:
+        assert await ledger.events_to_do() == [300, 202, 201]
+        await advance(ledger, 3, State.FAILED)
+        await advance(ledger, 0, State.POSTED)
+        assert await ledger.events_to_do() == [300, 202]
+
+
+async def test_the_next_row_of_an_activity_type_is_one_whose_activity_stands(file: Path) -> None:
+    rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 300])]
+    async with working(file, *rows) as ledger:
+        first = await ledger.next_to_do(300)
+        await advance(ledger, 2, State.POSTED)
+        second = await ledger.next_to_do(300)
+    assert first is not None
+    assert second is not None
+    assert (first.cells[0], second.cells[0]) == ("0", "2")
+
+
+async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> None:
+    async with working(file, *map(new_row, range(4))) as ledger:
+        for number, request in enumerate(["b", "a", "b", "c"]):
+            row = await advance(ledger, number, State.SHARING)
+            await ledger.settle(0, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
+        assert sorted(await ledger.waiting_requests()) == ["a", "b", "c"]
+        await ledger.note_status("b", NOON, Result(State.SHARED, "processed"))
+        assert sorted(await ledger.waiting_requests()) == ["a", "c"]
+
+
+async def test_a_reader_sees_what_was_committed_while_the_writer_goes_on(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger, read_ledger(file) as reader:
+        row = await advance(ledger, 1, State.POSTED)
+        assert await reader.counts() == {State.POSTED: 1}
+        await ledger.intend(row, Stage.SHARE)
+        assert await reader.counts() == {State.SHARING: 1}
+        assert await reader.sheet() == sheet_record()
+
+
+async def test_reading_leaves_an_intent_alone(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.SHARING)
+    async with read_ledger(file) as reader:
+        assert await reader.counts() == {State.SHARING: 1}

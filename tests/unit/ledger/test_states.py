@@ -1,0 +1,73 @@
+"""The table of legal transitions, pinned."""
+
+from __future__ import annotations
+
+import pytest
+
+from batch_share.ledger.states import (
+    BEFORE,
+    INTENT_OF,
+    INTENTS,
+    NEVER_SENT,
+    TO_DO,
+    TRANSITIONS,
+    TROUBLED,
+    Stage,
+    State,
+    predecessors,
+)
+
+LEGAL = {
+    "pending": "posting skipped",
+    "posting": "posted pending failed unknown",
+    "posted": "sharing failed",
+    "sharing": "accepted posted failed unknown",
+    "accepted": "shared failed",
+    "shared": "",
+    "invalid": "",
+    "skipped": "",
+    "failed": "",
+    "unknown": "",
+}
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_row_may_go_from_a_state_where_the_table_says_and_nowhere_else(state: State) -> None:
+    assert TRANSITIONS[state] == {State(name) for name in LEGAL[state].split()}
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_predecessors_are_the_table_read_backwards(state: State) -> None:
+    assert predecessors(state) == {State(old) for old, news in LEGAL.items() if state in news.split()}
+
+
+def test_no_way_leads_to_a_second_call_that_may_have_been_done() -> None:
+    """Once a call's answer is not a plain "not done", no path comes back to the intent of that call."""
+    for after, intent in [(State.POSTED, State.POSTING), (State.ACCEPTED, State.SHARING)]:
+        assert intent not in reachable(after)
+    for final in (State.UNKNOWN, State.SHARED, State.FAILED):
+        assert reachable(final) == set()
+
+
+def reachable(state: State) -> set[State]:
+    found: set[State] = set()
+    ahead = [state]
+    while ahead:
+        news = TRANSITIONS[ahead.pop()] - found
+        found |= news
+        ahead += news
+    return found
+
+
+def test_every_intent_is_entered_from_the_state_before_its_step_and_may_go_back_there() -> None:
+    for stage, intent in INTENT_OF.items():
+        assert predecessors(intent) == {BEFORE[stage]}
+        assert BEFORE[stage] in TRANSITIONS[intent]
+        assert {State.FAILED, State.UNKNOWN} < TRANSITIONS[intent]
+    assert INTENTS == {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}
+
+
+def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
+    assert {State.PENDING, State.POSTED} == TO_DO
+    assert {State.PENDING, State.INVALID, State.SKIPPED} == NEVER_SENT
+    assert {State.FAILED, State.UNKNOWN, State.INVALID} == TROUBLED

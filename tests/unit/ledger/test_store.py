@@ -1,0 +1,456 @@
+"""Writing a ledger: intents before calls, legal transitions only, sheets taken in again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledgers import (
+    ACCEPTED,
+    LOST,
+    NOON,
+    POSTED,
+    REFUSED,
+    SHARED,
+    advance,
+    instruction,
+    new_row,
+    row_of,
+    seen_from_outside,
+    sheet_record,
+    unsendable,
+    working,
+)
+
+from batch_share.errors import IllegalTransition, LedgerError, SheetError
+from batch_share.ledger.records import Changes, Result
+from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
+from batch_share.ledger.store import CUT_OFF, GONE, GONE_POSTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_share.ledger.records import NewRow, Row
+    from batch_share.ledger.store import Ledger
+
+ATTEMPTS = "select step, sent_at, answered_at, outcome, http_status, answer_id, words from attempts order by id"
+MOMENT = "2026-01-02 12:00:00.000000"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.ledger.db"
+
+
+# ------------------------------------------------------------------------------------------------ the calls
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "intent"),
+    [(Stage.ACTIVITY, State.PENDING, "posting"), (Stage.SHARE, State.POSTED, "sharing")],
+)
+async def test_an_intent_is_committed_before_its_call_can_leave(
+    file: Path, step: Stage, before: State, intent: str
+) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, before)
+        await ledger.intend(row, step)
+        assert seen_from_outside(file, "select state from rows") == [(intent,)]
+        assert seen_from_outside(file, ATTEMPTS)[-1] == (step, MOMENT, None, None, None, None, None)
+
+
+async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await row_of(ledger, 1)
+        throttled = Result(State.PENDING, "throttled", "too many calls", 429)
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, throttled)
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, POSTED)
+        await ledger.settle(await ledger.intend(row, Stage.SHARE), row, ACCEPTED)
+        await ledger.note_status("req", NOON, SHARED)
+    assert seen_from_outside(file, ATTEMPTS) == [
+        ("activity", MOMENT, MOMENT, "throttled", 429, None, "too many calls"),
+        ("activity", MOMENT, MOMENT, "done", 200, "act", None),
+        ("share", MOMENT, MOMENT, "done", 200, "req", None),
+        ("status", MOMENT, MOMENT, "processed", 200, None, "Done."),
+    ]
+
+
+async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await row_of(ledger, 1)
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, POSTED)
+        await ledger.settle(await ledger.intend(row, Stage.SHARE), row, ACCEPTED)
+        await ledger.note_status("req", NOON, SHARED)
+        row = await row_of(ledger, 1)
+        assert (row.state, row.activity_id, row.request_id, row.share_status) == (State.SHARED, "act", "req", 6)
+        assert (row.stage, row.reason) == (None, None)
+
+
+@pytest.mark.parametrize("result", [REFUSED, LOST])
+async def test_a_row_in_trouble_keeps_its_stage_and_reason(file: Path, result: Result) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await row_of(ledger, 1)
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, result)
+        row = await row_of(ledger, 1)
+        assert (row.state, row.stage, row.reason) == (result.state, Stage.ACTIVITY, result.reason)
+
+
+async def test_a_row_may_fail_without_a_further_call(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await ledger.fail(await advance(ledger, 1, State.POSTED), Stage.ACTIVITY, "somebody else owns it")
+        row = await row_of(ledger, 1)
+        assert (row.state, row.stage, row.reason) == (State.FAILED, Stage.ACTIVITY, "somebody else owns it")
+        assert len(seen_from_outside(file, ATTEMPTS)) == 1
+
+
+async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.ACCEPTED)
+        pending = Result(State.ACCEPTED, "pending", "Queued", 200, reason="not yet", learned={"share_status": 3})
+        assert await ledger.note_status(str(row.request_id), NOON, pending) == 1
+        row = await row_of(ledger, 1)
+        assert (row.state, row.reason, row.share_status) == (State.ACCEPTED, "not yet", 3)
+
+
+async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(file: Path) -> None:
+    async with working(file, *map(new_row, range(4))) as ledger:
+        for number, request in enumerate(["a", "a", "b"]):
+            row = await advance(ledger, number, State.SHARING)
+            await ledger.settle(1, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
+        assert await ledger.note_status("a", NOON, SHARED) == 2
+        assert await ledger.note_status("a", NOON, SHARED) == 0  # asked twice, counted once
+        assert await ledger.counts() == {State.SHARED: 2, State.ACCEPTED: 1, State.PENDING: 1}
+
+
+# ------------------------------------------------------------------------------------------ the transitions
+
+
+def rows_in(state: State) -> Iterator[NewRow]:
+    """One row for every state it could be told to enter."""
+    for number in range(len(State)):
+        yield unsendable(number, state) if state in {State.INVALID, State.SKIPPED} else new_row(number)
+
+
+@pytest.mark.parametrize("old", list(State))
+async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(file: Path, old: State) -> None:
+    async with working(file, *rows_in(old)) as ledger:
+        entered = set()
+        for number, new in enumerate(State):
+            row = await advance(ledger, number, old)
+            if await obeys(ledger, row, new):
+                entered.add(new)
+        assert entered == TRANSITIONS[old]
+
+
+async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
+    """Whether the row could enter the state; if not, nothing at all may have changed."""
+    told = ledger.settle(row.id, row, Result(new, "outcome", reason="told to", learned={"activity_id": "new"}))
+    if new in TRANSITIONS[row.state]:
+        await told
+        return (await row_of(ledger, int(row.cells[0]))).state is new
+    before = everything(ledger)
+    with pytest.raises(IllegalTransition) as caught:
+        await told
+    assert (caught.value.row_id, caught.value.state, caught.value.ledger) == (row.id, new, ledger.file)
+    assert everything(ledger) == before
+    return False
+
+
+def everything(ledger: Ledger) -> list[Any]:
+    return [seen_from_outside(ledger.file, query) for query in ("select * from rows", "select * from attempts")]
+
+
+@pytest.mark.parametrize("old", sorted(set(State) - {State.PENDING}))
+async def test_only_a_pending_row_can_have_its_activity_posted(file: Path, old: State) -> None:
+    first = unsendable(1, old) if old in {State.INVALID, State.SKIPPED} else new_row(1)
+    async with working(file, first) as ledger:
+        row = await advance(ledger, 1, old)
+        attempts = seen_from_outside(file, ATTEMPTS)
+        with pytest.raises(IllegalTransition):
+            await ledger.intend(row, Stage.ACTIVITY)
+        assert (await row_of(ledger, 1)).state == old
+        assert seen_from_outside(file, ATTEMPTS) == attempts
+
+
+async def test_two_that_want_the_same_row_at_once_get_it_once(file: Path) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        row, other = await row_of(ledger, 1), await row_of(ledger, 2)
+        wanted = [ledger.intend(each, Stage.ACTIVITY) for each in (row, row, other)]
+        first, second, third = await asyncio.gather(*wanted, return_exceptions=True)
+        assert isinstance(first, int)
+        assert isinstance(second, IllegalTransition)
+        assert isinstance(third, int), "one caller's mistake is not another's"
+        assert await ledger.counts() == {State.POSTING: 2}
+        assert len(seen_from_outside(file, ATTEMPTS)) == 2
+
+
+# ------------------------------------------------------------------------------------------------ the runs
+
+
+@pytest.mark.parametrize(("intent", "stage"), [(State.POSTING, Stage.ACTIVITY), (State.SHARING, Stage.SHARE)])
+async def test_an_intent_left_by_another_process_becomes_unknown(file: Path, intent: State, stage: Stage) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        await advance(ledger, 1, intent)
+    async with working(file) as ledger:
+        row = await row_of(ledger, 1)
+        assert (row.state, row.stage, row.reason) == (State.UNKNOWN, stage, CUT_OFF)
+        assert [each.cells[0] async for each in ledger.to_do()] == ["2"]
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - set(INTENT_OF.values()) - {State.INVALID, State.SKIPPED}))
+async def test_every_other_state_outlives_its_process(file: Path, state: State) -> None:
+    async with working(file, new_row(1)) as ledger:
+        before = await advance(ledger, 1, state)
+    async with working(file) as ledger:
+        assert await row_of(ledger, 1) == before
+
+
+async def test_each_run_is_noted_from_beginning_to_end(file: Path) -> None:
+    async with working(file) as ledger:
+        await ledger.end_run("done")
+    async with working(file) as ledger:
+        await ledger.begin_run("resume", "2.0", {"rate": "25/5s"})
+        runs = await ledger.runs()
+    assert [(run.command, run.version, run.ended) for run in runs] == [
+        ("run", "1.0", "done"),
+        ("run", "1.0", None),
+        ("resume", "2.0", None),
+    ]
+    assert (runs[0].started_at, runs[0].ended_at, runs[2].settings) == (NOON, NOON, {"rate": "25/5s"})
+
+
+async def test_an_attempt_belongs_to_its_run(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.POSTED)
+    async with working(file) as ledger:
+        await ledger.intend(await row_of(ledger, 1), Stage.SHARE)
+    assert seen_from_outside(file, "select run_id, step from attempts") == [(1, "activity"), (2, "share")]
+
+
+async def test_a_checked_owner_is_remembered_for_its_activity_type(file: Path) -> None:
+    async with working(file) as ledger:
+        await ledger.note_owner_check(201, "act", verified=True)
+        await ledger.note_owner_check(202, "other", verified=False)
+    async with working(file) as ledger:
+        assert await ledger.checked_events() == {201, 202}
+    seen = seen_from_outside(file, "select event, activity_id, verified from owner_checks")
+    assert seen == [(201, "act", 1), (202, "other", 0)]
+
+
+async def test_a_second_owner_check_of_one_type_is_refused_in_words(file: Path) -> None:
+    async with working(file) as ledger:
+        await ledger.note_owner_check(201, "act", verified=True)
+        with pytest.raises(LedgerError, match=r"UNIQUE constraint failed"):
+            await ledger.note_owner_check(201, "act", verified=True)
+
+
+# ----------------------------------------------------------------------------------------------- the sheets
+
+
+async def cells_and_states(ledger: Ledger) -> list[tuple[str, State, int | None]]:
+    return [(row.cells[0], row.state, row.position) async for row in ledger.all_rows()]
+
+
+async def test_a_sheet_that_is_taken_in_is_the_one_in_force(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        assert await ledger.take_in(sheet_record(digest="next"), [new_row(1)]) == Changes(new=0, kept=1, gone=0)
+        assert await ledger.sheet() == sheet_record(digest="next")
+        assert seen_from_outside(file, "select digest, taken_at from sheets") == [
+            ("digest", MOMENT),
+            ("next", MOMENT),
+        ]
+
+
+async def test_rows_may_be_inserted_moved_and_removed_and_what_was_done_stays(file: Path) -> None:
+    async with working(file, *map(new_row, range(4))) as ledger:
+        await advance(ledger, 0, State.SHARED)
+        await advance(ledger, 1, State.UNKNOWN)
+        changes = await ledger.take_in(sheet_record(), [new_row(9), new_row(3), new_row(1), new_row(0)])
+        assert changes == Changes(new=1, kept=3, gone=1)
+        assert await cells_and_states(ledger) == [
+            ("9", State.PENDING, 0),
+            ("3", State.PENDING, 1),
+            ("1", State.UNKNOWN, 2),
+            ("0", State.SHARED, 3),
+        ]
+
+
+async def test_a_mended_row_that_was_never_sent_takes_everything_from_the_sheet(file: Path) -> None:
+    async with working(file, new_row(1), unsendable(2, State.SKIPPED)) as ledger:
+        changed = replace(new_row(1, ["1", "Bye"], note="Bye", duration=5), sheet_row=40)
+        await ledger.take_in(sheet_record(), [changed, new_row(2)])
+        row = await row_of(ledger, 1)
+        assert (row.sheet_row, row.cells, row.instruction) == (40, ["1", "Bye"], changed.instruction)
+        second = await row_of(ledger, 2)
+        assert (second.state, second.reason) == (State.PENDING, None)
+
+
+@pytest.mark.parametrize(
+    "state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED, State.FAILED, State.UNKNOWN})
+)
+async def test_a_mended_row_that_was_sent_keeps_what_was_asked_for(file: Path, state: State) -> None:
+    async with working(file, new_row(1)) as ledger:
+        before = await advance(ledger, 1, state)
+        await ledger.take_in(sheet_record(), [new_row(1, ["1", "Bye"], note="Bye", duration=5)])
+        assert await row_of(ledger, 1) == replace(before, cells=["1", "Bye"])
+
+
+async def test_a_duration_that_is_mended_before_the_share_left_is_the_one_that_is_sent(file: Path) -> None:
+    """Else a lead would be shared for longer than the sheet and the results say."""
+    async with working(file, new_row(1, duration=60)) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        await ledger.take_in(sheet_record(), [new_row(1, note="Bye", duration=5)])
+        row = await row_of(ledger, 1)
+        assert row.state is State.POSTED
+        assert row.instruction == instruction(1, duration=5)  # the note left with the activity
+
+
+async def test_a_row_that_nothing_was_tried_for_is_forgotten_when_the_sheet_loses_it(file: Path) -> None:
+    async with working(file, new_row(1), unsendable(2, State.INVALID), unsendable(3, State.SKIPPED)) as ledger:
+        assert await ledger.take_in(sheet_record(), [new_row(4)]) == Changes(new=1, kept=0, gone=3)
+        assert await cells_and_states(ledger) == [("4", State.PENDING, 0)]
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "reason"),
+    [
+        (State.POSTING, State.POSTING, None),
+        (State.POSTED, State.FAILED, GONE_POSTED),
+        (State.SHARING, State.SHARING, None),
+        (State.ACCEPTED, State.ACCEPTED, None),
+        (State.SHARED, State.SHARED, None),
+        (State.FAILED, State.FAILED, "refused"),
+        (State.UNKNOWN, State.UNKNOWN, "nobody knows"),
+    ],
+)
+async def test_a_row_that_was_sent_stays_when_the_sheet_loses_it_and_is_not_sent_again(
+    file: Path, state: State, after: State, reason: str | None
+) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, state)
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        row = await row_of(ledger, 1)
+        assert (row.state, row.position, row.reason) == (after, None, reason)
+        assert [each.cells[0] async for each in ledger.to_do()] == ["2"]
+
+
+async def test_a_row_with_an_attempt_that_was_not_done_is_skipped_when_the_sheet_loses_it(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await row_of(ledger, 1)
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, Result(State.PENDING, "throttled"))
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        gone = await row_of(ledger, 1)
+        assert (gone.state, gone.reason) == (State.SKIPPED, GONE)
+        await ledger.take_in(sheet_record(), [new_row(1)])
+        back = await row_of(ledger, 1)
+        assert (back.state, back.reason, back.position) == (State.PENDING, None, 0)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.INVALID, State.SKIPPED}))
+async def test_a_row_that_returns_goes_on_where_it_stood(file: Path, state: State) -> None:
+    async with working(file, new_row(1)) as ledger:
+        before = await advance(ledger, 1, state)
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        await ledger.take_in(sheet_record(), [new_row(2), new_row(1)])
+        after = await row_of(ledger, 1)
+        assert replace(after, id=before.id) == replace(before, position=1)
+
+
+async def test_a_sheet_that_breaks_in_the_middle_changes_nothing(file: Path) -> None:
+    def broken() -> Iterator[NewRow]:
+        yield new_row(8)
+        raise SheetError(file, "not UTF-8")
+
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        before = await cells_and_states(ledger)
+        with pytest.raises(SheetError):
+            await ledger.take_in(sheet_record(digest="broken"), broken())
+        assert await cells_and_states(ledger) == before
+        assert await ledger.sheet() == sheet_record()
+
+
+async def test_more_rows_than_a_page_are_taken_in_and_known_again(file: Path) -> None:
+    rows = [new_row(number) for number in range(1201)]
+    async with working(file, *rows) as ledger:
+        await advance(ledger, 700, State.SHARED)
+        assert await ledger.take_in(sheet_record(), reversed(rows)) == Changes(new=0, kept=1201, gone=0)
+        assert [row.cells[0] async for row in ledger.all_rows()] == [str(n) for n in reversed(range(1201))]
+        assert await ledger.counts() == {State.PENDING: 1200, State.SHARED: 1}
+
+
+# -------------------------------------------------------------------------------------------- any sequence
+
+ROWS = 3
+NOT_DONE = "throttled"
+ANSWERS = {
+    State.POSTING: [POSTED, REFUSED, LOST, Result(State.PENDING, NOT_DONE)],
+    State.SHARING: [ACCEPTED, REFUSED, LOST, Result(State.POSTED, NOT_DONE)],
+}
+MAYBE_DONE = f"select row_id, step from attempts where step != 'status' and outcome is not '{NOT_DONE}'"
+STEPS = st.one_of(
+    st.tuples(st.just("intend"), st.integers(0, ROWS - 1), st.sampled_from(sorted(INTENT_OF))),
+    st.tuples(st.just("settle"), st.integers(0, ROWS - 1), st.integers(0, 3)),
+    st.tuples(st.just("status"), st.just(0), st.sampled_from([SHARED, REFUSED])),
+    st.tuples(st.just("sheet"), st.just(0), st.lists(st.integers(0, ROWS - 1), unique=True)),
+    st.tuples(st.just("restart"), st.just(0), st.none()),
+)
+
+
+class Walk:
+    """Takes steps that may be legal or not, each as a process would that believes what it saw last."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.attempts: dict[int, int] = {}
+
+    async def step(self, what: str, number: int, how: Any) -> None:
+        rows = {row.cells[0]: row async for row in self.ledger.all_rows()}
+        if what == "restart":
+            await self.ledger.begin_run("run", "1.0", {})
+        elif what == "sheet":
+            await self.ledger.take_in(sheet_record(), map(new_row, how))
+        elif what == "status":
+            await self.ledger.note_status("req", NOON, how)
+        elif row := rows.get(str(number)):
+            await self._call(row, what, how)
+
+    async def _call(self, row: Row, what: str, how: Any) -> None:
+        if what == "intend":
+            self.attempts[row.id] = await self.ledger.intend(row, how)
+        else:
+            answers = ANSWERS.get(row.state, ANSWERS[State.SHARING])
+            await self.ledger.settle(self.attempts.get(row.id, 0), row, answers[how])
+
+    async def check(self) -> None:
+        rows = [row async for row in self.ledger.all_rows()]
+        assert Counter(row.state for row in rows) == await self.ledger.counts()
+        assert len({row.cells[0] for row in rows}) == len(rows)
+        tried = seen_from_outside(self.ledger.file, "select row_id from attempts")
+        assert {row_id for (row_id,) in tried} <= {row.id for row in rows}, "a row that was tried is lost"
+        maybe_done = seen_from_outside(self.ledger.file, MAYBE_DONE)
+        assert len(maybe_done) == len(set(maybe_done)), "a call that may have been done was made again"
+
+
+async def walk(file: Path, steps: list[tuple[str, int, Any]]) -> None:
+    async with working(file, *map(new_row, range(ROWS))) as ledger:
+        walker = Walk(ledger)
+        for step in steps:
+            with contextlib.suppress(IllegalTransition):
+                await walker.step(*step)
+            await walker.check()
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(STEPS, max_size=20))
+def test_whatever_happens_no_row_is_lost_and_no_call_repeated_that_may_have_been_done(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Any]]
+) -> None:
+    asyncio.run(walk(tmp_path_factory.mktemp("walk") / "leads.db", steps))

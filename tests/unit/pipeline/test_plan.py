@@ -1,0 +1,291 @@
+"""The plan: keys that follow what a row asks for, duplicates named, a digest of all that gives rows meaning."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import xlsxwriter
+
+from batch_share.errors import SettingsError, SheetError
+from batch_share.ledger.states import State
+from batch_share.pipeline.plan import make_plan
+from batch_share.settings import Settings
+from batch_share.sheet.rows import DEFAULT_NOTE
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from batch_share.ledger.records import NewRow
+    from batch_share.pipeline.plan import Plan
+
+    Write = Callable[..., Path]
+
+HEADER = ["Lead Id", "Lead Number", "User Id", "Access", "Duration", "Note", "Activity Event", "City"]
+
+
+def guid(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def cells(lead: int = 1, /, **changed: str) -> list[str]:
+    """A good row for the lead, some of its cells changed."""
+    usual = {"id": guid(lead), "number": str(lead), "user": guid(99), "access": "read", "duration": "7d"}
+    return list((usual | {"note": "Hi", "event": "201", "city": "Pune"} | changed).values())
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(*rows: Sequence[str], header: Sequence[str] = HEADER, name: str = "leads.csv") -> Path:
+        with (tmp_path / name).open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([header, *rows])
+        return tmp_path / name
+
+    return to_file
+
+
+def planned(path: Path, job: str = "job", **options: Any) -> list[NewRow]:
+    return list(make_plan(path, None, settings(**options)).rows(job))
+
+
+def settings(**options: Any) -> Settings:
+    """The settings as the options alone make them, wherever the tests run."""
+    return Settings.model_construct(**options)
+
+
+def keys(rows: Iterable[NewRow]) -> list[str]:
+    return [row.key for row in rows]
+
+
+# ---------------------------------------------------------------------------------------------------- rows
+
+
+def test_a_row_is_planned_with_everything_it_asks_for_and_all_its_cells(write: Write) -> None:
+    (row,) = planned(write(cells(5, access="write", city="Ölpe")))
+    assert (row.sheet_row, row.state, row.reason, row.cells[-1]) == (2, State.PENDING, None, "Ölpe")
+    asked = row.instruction
+    assert asked is not None
+    assert (asked.lead_id, asked.lead_number, asked.user_id) == (guid(5), "5", guid(99))
+    assert (asked.access, asked.duration, asked.event, asked.note) == (2, 10080, 201, "Hi")
+
+
+def test_a_row_that_cannot_be_sent_is_invalid_with_every_reason_and_the_others_go_on(write: Write) -> None:
+    bad, short, good = planned(write(cells(1, id="x", duration="soon"), ["only one"], cells(2)))
+    assert (bad.state, bad.instruction, bad.cells[0]) == (State.INVALID, None, "x")
+    assert bad.reason == (
+        "Row 2, Lead Id 'x': not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e; "
+        "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d"
+    )
+    assert short.state is State.INVALID
+    assert str(short.reason).startswith("Row 3: only 1 of 8 cells")
+    assert (good.state, good.sheet_row) == (State.PENDING, 4)
+
+
+def test_a_sheet_that_breaks_off_says_so_while_its_rows_are_read(tmp_path: Path, write: Write) -> None:
+    path = write(cells(1))
+    path.write_bytes(path.read_bytes() + b'"')
+    rows = make_plan(path, None, settings()).rows("job")
+    assert next(rows).sheet_row == 2
+    with pytest.raises(SheetError) as caught:
+        next(rows)
+    assert caught.value.row == 3
+
+
+# ---------------------------------------------------------------------------------------------------- keys
+
+
+def test_a_key_stays_when_rows_move_and_when_other_rows_are_mended(write: Write) -> None:
+    before = planned(write(cells(1), cells(2), cells(3, id="x")))
+    after = planned(write(cells(7), cells(3, id="x"), [], cells(2), cells(1)))
+    assert keys(after)[1:] == list(reversed(keys(before)))
+
+
+@pytest.mark.parametrize("changed", [{"duration": "1d"}, {"note": "Bye"}, {"city": "Goa"}])
+def test_a_key_stays_when_something_changes_that_makes_no_other_share(
+    write: Write, changed: dict[str, str]
+) -> None:
+    assert keys(planned(write(cells()))) == keys(planned(write(cells(**changed))))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"id": guid(1).upper()},
+        {"id": guid(1).replace("-", "")},
+        {"access": "1"},
+        {"access": "READ"},
+        {"event": "0201"},
+    ],
+)
+def test_a_key_stays_when_the_same_is_spelled_otherwise(write: Write, changed: dict[str, str]) -> None:
+    assert keys(planned(write(cells()))) == keys(planned(write(cells(**changed))))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"id": guid(2)}, {"number": "2"}, {"user": guid(2)}, {"access": "write"}, {"event": "202"}]
+)
+def test_a_key_differs_where_another_share_is_asked_for(write: Write, changed: dict[str, str]) -> None:
+    assert keys(planned(write(cells()))) != keys(planned(write(cells(**changed))))
+
+
+def test_a_key_differs_by_ledger(write: Write) -> None:
+    path = write(cells())
+    assert keys(planned(path, "one")) == keys(planned(path, "one")) != keys(planned(path, "two"))
+
+
+def test_no_two_rows_of_a_sheet_have_the_same_key(write: Write) -> None:
+    rows = planned(write(*[cells(1)] * 3, *[cells(1, id="x")] * 3, cells(2)))
+    assert len(set(keys(rows))) == 7
+
+
+def test_an_invalid_row_has_a_new_key_once_it_is_mended(write: Write) -> None:
+    assert keys(planned(write(cells(1, id="x")))) != keys(planned(write(cells(1))))
+
+
+# ---------------------------------------------------------------------------------------------- duplicates
+
+
+def test_a_duplicate_is_skipped_and_names_the_first_row(write: Write) -> None:
+    same = cells(1, id=guid(1).upper(), duration="1d", note="Bye")
+    rows = planned(write(cells(1), cells(2), same, cells(1)))
+    assert [row.state for row in rows] == [State.PENDING, State.PENDING, State.SKIPPED, State.SKIPPED]
+    assert {row.reason for row in rows[2:]} == {"the same lead, user, access and activity as row 2"}
+    assert rows[2].instruction is not None
+
+
+def test_duplicates_are_sent_where_they_are_wanted(write: Write) -> None:
+    path = write(cells(1), cells(1))
+    allowed = planned(path, allow_duplicates=True)
+    assert [row.state for row in allowed] == [State.PENDING, State.PENDING]
+    assert keys(allowed) == keys(planned(path))
+
+
+@pytest.mark.parametrize("changed", [{"user": guid(2)}, {"access": "write"}, {"event": "202"}])
+def test_the_same_lead_for_another_user_access_or_activity_is_no_duplicate(
+    write: Write, changed: dict[str, str]
+) -> None:
+    rows = planned(write(cells(1), cells(1, **changed)))
+    assert [row.state for row in rows] == [State.PENDING, State.PENDING]
+
+
+def test_two_rows_with_the_same_fault_are_both_invalid(write: Write) -> None:
+    rows = planned(write(cells(1, id="x"), cells(1, id="x")))
+    assert [row.state for row in rows] == [State.INVALID, State.INVALID]
+
+
+# ------------------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("options", [{}, {"note": "  ", "access": ""}])
+def test_access_and_note_have_defaults(write: Write, options: dict[str, str]) -> None:
+    (row,) = planned(write(cells(access="", note="")), **options)
+    assert row.instruction is not None
+    assert (row.instruction.access, row.instruction.note) == (1, DEFAULT_NOTE)
+
+
+def test_options_fill_blank_cells_and_missing_columns(write: Write) -> None:
+    options = {"access": "write", "duration": "1h", "note": "All", "event": "300"}
+    blank, without = write(cells(access="", duration="", note="", event="")), [guid(1), "1", guid(99)]
+    for path in (blank, write(without, header=HEADER[:3], name="other.csv")):
+        (row,) = planned(path, **options)
+        asked = row.instruction
+        assert asked is not None
+        assert (asked.access, asked.duration, asked.note, asked.event) == (2, 60, "All", 300)
+
+
+@pytest.mark.parametrize(("column", "flag"), [("Duration", "--duration"), ("Activity Event", "--event")])
+def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, column: str, flag: str) -> None:
+    header = [name for name in HEADER if name != column]
+    row = [cell for name, cell in zip(HEADER, cells(), strict=True) if name != column]
+    with pytest.raises(SheetError) as caught:
+        make_plan(write(row, header=header), None, settings())
+    assert f"no column for {column}" in caught.value.problem
+    assert flag in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", "<b>")]
+)
+def test_an_option_that_makes_no_sense_is_told_before_any_row(write: Write, name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_plan(write(cells()), None, settings(**{name: value}))
+    assert caught.value.setting == name
+
+
+# -------------------------------------------------------------------------------------------------- digest
+
+
+def digest(path: Path, worksheet: str | None = None, **options: Any) -> str:
+    return make_plan(path, worksheet, settings(**options)).record.digest
+
+
+def test_the_digest_is_the_same_for_the_same_file_wherever_it_lies(write: Write, tmp_path: Path) -> None:
+    path = write(cells())
+    moved = tmp_path / "moved" / "renamed.csv"
+    moved.parent.mkdir()
+    moved.write_bytes(path.read_bytes())
+    assert digest(path) == digest(path) == digest(moved)
+
+
+@pytest.mark.parametrize("changed", [b" ", b"\n"])
+def test_the_digest_changes_with_every_byte(write: Write, changed: bytes) -> None:
+    path = write(cells())
+    before = digest(path)
+    path.write_bytes(path.read_bytes() + changed)
+    assert digest(path) != before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"access": "write"}, {"duration": "1h"}, {"note": "All"}, {"event": "300"}, {"allow_duplicates": True}],
+)
+def test_the_digest_changes_with_each_option_that_gives_rows_meaning(write: Write, options: dict[str, Any]) -> None:
+    path = write(cells())
+    assert digest(path, **options) != digest(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate": Rate(20, 5.0)},
+        {"wait": 1.0},
+        {"workers": 3},
+        {"follow_up": False},
+        {"trust_owner": True},
+        {"host": "https://x.example"},
+        {"access": "read"},  # which is the default
+        {"note": DEFAULT_NOTE},
+    ],
+)
+def test_the_digest_stays_with_every_other_option(write: Write, options: dict[str, Any]) -> None:
+    path = write(cells())
+    assert digest(path, **options) == digest(path)
+
+
+def workbook(folder: Path) -> Path:
+    path = folder / "leads.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        for name in ("One", "Two"):
+            page = book.add_worksheet(name)
+            page.write_row(0, 0, HEADER)
+            page.write_row(1, 0, cells())
+    return path
+
+
+def test_the_digest_changes_with_the_worksheet_and_the_first_need_not_be_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path)
+    assert digest(path) == digest(path, "One") != digest(path, "Two")
+
+
+def test_the_record_names_the_sheet(tmp_path: Path) -> None:
+    plan: Plan = make_plan(workbook(tmp_path), "Two", settings())
+    record = plan.record
+    assert (record.name, record.worksheet, record.columns) == ("leads.xlsx", "Two", HEADER)
+    assert record.path == str(tmp_path / "leads.xlsx")
+
+
+def test_a_workbook_and_a_csv_with_the_same_rows_have_the_same_keys(tmp_path: Path, write: Write) -> None:
+    assert keys(planned(workbook(tmp_path))) == keys(planned(write(cells())))

@@ -1,0 +1,319 @@
+"""The answered sheet: the same rows in the same order, answered; and never a live formula."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import gc
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openpyxl  # type: ignore[import-untyped]
+import pytest
+import xlsxwriter.workbook
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsendable, working
+
+from batch_share.errors import BatchShareError
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
+from batch_share.sheet.reader import FORMULA_STARTS, read_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch_share.ledger.store import Ledger
+
+DANGEROUS = [
+    "=1+1",
+    "+919876543210",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠1",
+    "'=1",
+    "=A1|''!'",
+]
+HARMLESS = ["00123", "1e5", "NA", "12345678901234567890", "https://leads.example/x", "é", "a=b", " =1", "", "x\ny"]
+BOTH = pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.db"
+
+
+def read_back(target: Path) -> tuple[list[str], list[list[str]]]:
+    """The columns and rows of a results sheet as our own reader sees them: only the Sheet Row may be blank."""
+    sheet = read_sheet(target)
+    rows = list(sheet.rows())
+    assert [row.problem for row in rows] == [None] * len(rows)
+    return list(sheet.columns), [list(row.cells) for row in rows]
+
+
+async def with_cells(ledger: Ledger, *rows: Sequence[str]) -> None:
+    """Take in rows with these cells under as many headers as the first has."""
+    columns = [f"Column {n}" for n in range(len(rows[0]))]
+    await ledger.take_in(sheet_record(columns), [new_row(n, cells) for n, cells in enumerate(rows)])
+
+
+@BOTH
+async def test_every_row_is_answered_in_the_sheets_order(file: Path, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out{suffix}"
+    rows = [new_row(3), unsendable(2, State.INVALID), new_row(1), new_row(0)]
+    async with working(file, *rows) as ledger:
+        row = await advance(ledger, 3, State.ACCEPTED)
+        await ledger.note_status(str(row.request_id), NOON, SHARED)
+        await advance(ledger, 1, State.FAILED)
+        await write_results(ledger, target)
+    columns, answered = read_back(target)
+    assert columns == ["Lead", "Note", "Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row"]
+    assert answered == [
+        ["3", "Hello", "shared", "", "act", "req1", "6", "4"],
+        ["2", "", "invalid", "why it is invalid", "", "", "", "3"],
+        ["1", "Hello", "failed", "refused", "", "", "", "2"],
+        ["0", "Hello", "pending", "not yet sent", "", "", "", "1"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.PENDING, "not yet sent"),
+        (State.POSTING, "posting the activity now"),
+        (State.POSTED, "activity posted, not yet shared"),
+        (State.SHARING, "sharing now"),
+        (State.ACCEPTED, ""),
+        (State.UNKNOWN, "nobody knows"),
+    ],
+)
+async def test_a_row_that_is_under_way_says_where_it_stands(file: Path, state: State, reason: str) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, state)
+        await write_results(ledger, file.with_suffix(".csv"))
+    _, [answered] = read_back(file.with_suffix(".csv"))
+    assert answered[2:4] == [state, reason]
+
+
+@BOTH
+async def test_rows_the_sheet_lost_come_last_without_a_row_number(file: Path, suffix: str) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        await advance(ledger, 1, State.SHARED)
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        await write_results(ledger, file.with_suffix(suffix))
+    _, answered = read_back(file.with_suffix(suffix))
+    assert [(row[0], row[2], row[-1]) for row in answered] == [("2", "pending", "3"), ("1", "shared", "")]
+
+
+@BOTH
+async def test_a_row_of_another_length_keeps_its_answer_under_the_right_headers(file: Path, suffix: str) -> None:
+    async with working(file) as ledger:
+        await with_cells(ledger, ["a", "b"], ["short"], ["w", "i", "d", "e"])
+        await write_results(ledger, file.with_suffix(suffix))
+    _, answered = read_back(file.with_suffix(suffix))
+    assert [row[:3] for row in answered] == [["a", "b", "pending"], ["short", "", "pending"], ["w", "i", "pending"]]
+
+
+@BOTH
+async def test_a_ledger_without_a_sheet_gives_the_header_alone(file: Path, suffix: str) -> None:
+    async with working(file) as ledger:
+        await write_results(ledger, file.with_suffix(suffix))
+    assert read_back(file.with_suffix(suffix)) == (list(COLUMNS), [])
+
+
+# ------------------------------------------------------------------------------------------- never a formula
+
+
+async def test_a_csv_has_no_cell_that_a_spreadsheet_takes_for_a_formula(file: Path) -> None:
+    columns = [*HARMLESS[:2], *DANGEROUS]
+    async with working(file) as ledger:
+        await ledger.take_in(sheet_record(columns), [new_row(1, ["1", "2", *DANGEROUS])])
+        row = await row_of(ledger, 1)
+        words = Result(
+            State.FAILED, "refused", stage=Stage.ACTIVITY, reason='=HYPERLINK("x")', learned={"activity_id": "+1"}
+        )
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, words)
+        await write_results(ledger, file.with_suffix(".csv"))
+    with file.with_suffix(".csv").open(encoding="utf-8-sig", newline="") as written:
+        header, answered = csv.reader(written)
+    assert not [cell for cell in header + answered if cell.startswith(FORMULA_STARTS)]
+    assert answered[2:] == [*(f"'{cell}" for cell in DANGEROUS), "failed", '\'=HYPERLINK("x")', "'+1", "", "", "2"]
+
+
+async def test_harmless_cells_are_written_as_they_are(file: Path) -> None:
+    async with working(file) as ledger:
+        await with_cells(ledger, HARMLESS)
+        await write_results(ledger, file.with_suffix(".csv"))
+    with file.with_suffix(".csv").open(encoding="utf-8-sig", newline="") as written:
+        assert list(csv.reader(written))[1][: len(HARMLESS)] == HARMLESS
+
+
+async def test_a_csv_says_that_it_is_utf_8(file: Path) -> None:
+    async with working(file, new_row(1, ["1", "é"])) as ledger:
+        await write_results(ledger, file.with_suffix(".csv"))
+    content = file.with_suffix(".csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert "é".encode() in content
+
+
+async def test_a_workbook_has_only_text_with_the_quote_prefix(file: Path) -> None:
+    target = file.with_suffix(".xlsx")
+    async with working(file) as ledger:
+        await with_cells(ledger, ["1", *DANGEROUS, *HARMLESS])
+        await write_results(ledger, target)
+    page = openpyxl.load_workbook(target).active
+    assert page is not None
+    cells: list[Any] = [cell for row in page.iter_rows() for cell in row if cell.value is not None]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert not [cell.value for cell in cells if cell.hyperlink]
+    originals = [cell for cell in cells if cell.row == 2 and cell.column <= 1 + len(DANGEROUS)]
+    assert all(cell.quotePrefix and cell.number_format == "@" for cell in originals)
+
+
+async def test_the_xml_of_a_workbook_knows_no_formula(file: Path) -> None:
+    target = file.with_suffix(".xlsx")
+    async with working(file) as ledger:
+        await with_cells(ledger, DANGEROUS)
+        await write_results(ledger, target)
+    with zipfile.ZipFile(target) as parts:
+        xml = parts.read("xl/worksheets/sheet1.xml").decode()
+    assert "=1+1" in xml
+    assert "<f>" not in xml
+    assert "<f " not in xml
+    assert "<hyperlink" not in xml
+
+
+async def test_a_text_longer_than_a_cell_of_a_workbook_is_cut_and_not_lost(file: Path) -> None:
+    async with working(file) as ledger:
+        await with_cells(ledger, ["x" * 40_000])
+        await write_results(ledger, file.with_suffix(".xlsx"))
+    _, [answered] = read_back(file.with_suffix(".xlsx"))
+    assert answered[0] == "x" * 32_767
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("'=+-@\t\r\n\",; aé", max_size=6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=4))
+def test_a_results_csv_read_as_a_sheet_has_the_same_cells(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    target = tmp_path_factory.mktemp("round") / "out.csv"
+
+    async def write() -> None:
+        async with working(target.with_suffix(".db")) as ledger:
+            await with_cells(ledger, *rows)
+            await write_results(ledger, target)
+
+    asyncio.run(write())
+    assert [row[:3] for row in read_back(target)[1]] == rows
+
+
+# ------------------------------------------------------------------------------------------------ the file
+
+
+@pytest.mark.parametrize(
+    ("sheet", "results"),
+    [
+        ("leads.csv", "leads.results.csv"),
+        ("leads.txt", "leads.results.csv"),
+        ("leads.XLSX", "leads.results.xlsx"),
+        ("my.leads.csv", "my.leads.results.csv"),
+        ("leads", "leads.results.csv"),
+    ],
+)
+def test_results_lie_beside_their_sheet_in_its_format(sheet: str, results: str) -> None:
+    assert results_path(Path("folder") / sheet) == Path("folder") / results
+
+
+@pytest.mark.parametrize("name", ["out.pdf", "out", "out.xls", "out.csv.gz"])
+async def test_another_format_is_refused_and_nothing_written(file: Path, name: str) -> None:
+    async with working(file, new_row(1)) as ledger:
+        before = sorted(file.parent.iterdir())
+        with pytest.raises(BatchShareError, match=rf"\.csv or \.xlsx, not as {name}"):
+            await write_results(ledger, file.with_name(name))
+        assert sorted(file.parent.iterdir()) == before
+
+
+@BOTH
+async def test_a_folder_that_does_not_exist_is_told(file: Path, suffix: str) -> None:
+    target = file.parent / "missing" / f"out{suffix}"
+    async with working(file, new_row(1)) as ledger:
+        with pytest.raises(BatchShareError, match=r"can't be written \(No such file or directory\)"):
+            await write_results(ledger, target)
+    assert not target.parent.exists()
+
+
+@BOTH
+async def test_results_take_the_place_of_older_ones_and_are_for_their_owner_alone(file: Path, suffix: str) -> None:
+    target = file.with_name(f"out{suffix}")
+    target.write_text("older")
+    async with working(file, new_row(1)) as ledger:
+        await write_results(ledger, target)
+    assert len(read_back(target)[1]) == 1
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in file.parent.iterdir() if each.name.startswith(".out")] == []
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
+def test_an_error_in_the_middle_leaves_the_older_file_and_no_other(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("older")
+
+    def write_half() -> None:
+        with replacing(target) as temporary:
+            temporary.write_text("half of")
+            raise error
+
+    with pytest.raises((BatchShareError, ZeroDivisionError, KeyboardInterrupt)):
+        write_half()
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("out.csv", "older")]
+
+
+def test_a_target_that_is_a_folder_is_told_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.mkdir()
+    with pytest.raises(BatchShareError, match="can't be written"), replacing(target) as temporary:
+        temporary.write_text("new")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # xlsxwriter's own open file
+async def test_a_workbook_that_cannot_be_packed_is_told_and_leaves_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (file.parent / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(file.parent / "tmp"))
+    monkeypatch.setattr(xlsxwriter.workbook, "ZipFile", refuse)
+    async with working(file, new_row(1)) as ledger:
+        with pytest.raises(BatchShareError, match="No space left on device"):
+            await write_results(ledger, file.with_name("out.xlsx"))
+    gc.collect()  # here, where its warning is expected
+    assert [
+        each.name for each in file.parent.rglob("*") if each.suffix == ".xlsx" or each.parent.name == "tmp"
+    ] == []
+
+
+async def test_more_than_a_worksheet_holds_is_told_and_not_cut(file: Path) -> None:
+    target = file.with_name("out.xlsx")
+    async with working(file) as ledger:
+        await with_cells(ledger, ["x"] * 16_380)
+        with pytest.raises(BatchShareError, match=r"larger than a worksheet can be: write them as \.csv"):
+            await write_results(ledger, target)
+        await write_results(ledger, file.with_name("out.csv"))
+    assert not target.exists()

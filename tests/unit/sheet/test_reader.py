@@ -1,0 +1,348 @@
+"""Reading sheets: every cell arrives as written, every row under the number that a spreadsheet shows."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import xlsxwriter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_share.errors import SheetError
+from batch_share.sheet.reader import FORMULA_STARTS, Sheet, guarded, read_sheet
+from batch_share.sheet.rows import parse_lead_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+AS_WRITTEN = [
+    "00123",
+    "1e5",
+    "NA",
+    "NaN",
+    "null",
+    "TRUE",
+    "+919876543210",
+    "12345678901234567890",
+    "1.0",
+    "=1+1",
+    " x ",
+]
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Callable[[bytes], Path]:
+    def make(content: bytes) -> Path:
+        file = tmp_path / "leads.csv"
+        file.write_bytes(content)
+        return file
+
+    return make
+
+
+def workbook(folder: Path, *tables: Sequence[Sequence[Any]]) -> Path:
+    """A workbook with worksheets One, Two, …; text cells are written as text, the others by their type."""
+    file = folder / "leads.xlsx"
+    with xlsxwriter.Workbook(file, {"strings_to_formulas": False, "strings_to_numbers": False}) as book:
+        day = book.add_format({"num_format": "yyyy-mm-dd"})
+        for name, table in zip(["One", "Two"], tables, strict=False):
+            page = book.add_worksheet(name)
+            for number, cells in enumerate(table):
+                for column, cell in enumerate(cells):
+                    shape = day if isinstance(cell, dt.date | dt.time) else None
+                    page.write(number, column, cell, shape)
+    return file
+
+
+def numbers(sheet: Sheet) -> list[int]:
+    return [row.number for row in sheet.rows()]
+
+
+def cells(sheet: Sheet) -> list[list[str]]:
+    return [list(row.cells) for row in sheet.rows()]
+
+
+def refusal(file: Path, worksheet: str | None = None) -> SheetError:
+    with pytest.raises(SheetError) as caught:
+        list(read_sheet(file, worksheet).rows())
+    assert str(caught.value).startswith(file.name)
+    return caught.value
+
+
+# ------------------------------------------------------------------------------------------------------ CSV
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_a_csv_cell_arrives_as_written(csv_file: Callable[[bytes], Path], text: str) -> None:
+    assert cells(read_sheet(csv_file(f"A,B\n{text},x\n".encode()))) == [[text, "x"]]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_every_kind_of_line_end_and_a_bom_are_understood(
+    csv_file: Callable[[bytes], Path], bom: bytes, end: str
+) -> None:
+    sheet = read_sheet(csv_file(bom + end.join(["Ä,B", "1,2", "", "3,ö", ""]).encode()))
+    assert sheet.columns == ["Ä", "B"]
+    assert [(row.number, row.cells) for row in sheet.rows()] == [(2, ["1", "2"]), (4, ["3", "ö"])]
+
+
+@pytest.mark.parametrize("blank", ["", ",", " , ", '"",""'])
+def test_blank_rows_count_but_are_no_rows(csv_file: Callable[[bytes], Path], blank: str) -> None:
+    sheet = read_sheet(csv_file(f"{blank}\nA,B\n{blank}\n1,2\n{blank}\n{blank}\n3,4\n".encode()))
+    assert sheet.columns == ["A", "B"]
+    assert numbers(sheet) == [4, 7]
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_a_cell_with_line_breaks_is_one_row_of_the_spreadsheet(
+    csv_file: Callable[[bytes], Path], line_break: str
+) -> None:
+    note = f"one{line_break}{line_break}two"
+    sheet = read_sheet(csv_file(f'A,B\n"{note}",2\n3,4\n'.encode()))
+    assert [(row.number, row.cells[0]) for row in sheet.rows()] == [(2, note), (3, "3")]
+
+
+def test_a_quoted_cell_may_hold_commas_and_quotation_marks(csv_file: Callable[[bytes], Path]) -> None:
+    assert cells(read_sheet(csv_file(b'A,B\n"x, ""y""",2\n'))) == [['x, "y"', "2"]]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("1,2", "only 2 of 3 cells: something may be under a wrong header"),
+        ("1", "only 1 of 3 cells: something may be under a wrong header"),
+        ("1,2,3,4", "4 cells for 3 headers: something may be under a wrong header"),
+        ("1,2,3,,5", "5 cells for 3 headers: something may be under a wrong header"),
+    ],
+)
+def test_a_row_of_another_length_has_a_problem_and_the_next_does_not(
+    csv_file: Callable[[bytes], Path], row: str, problem: str
+) -> None:
+    bad, good = read_sheet(csv_file(f"A,B,C\n{row}\n1,2,3\n".encode())).rows()
+    assert (bad.number, bad.cells, bad.problem) == (2, row.split(","), problem)
+    assert (good.number, good.cells, good.problem) == (3, ["1", "2", "3"], None)
+
+
+def test_blank_cells_past_the_header_mean_nothing(csv_file: Callable[[bytes], Path]) -> None:
+    (row,) = read_sheet(csv_file(b"A,B,,\n1,2,, ,,\n")).rows()
+    assert (row.cells, row.problem) == (["1", "2"], None)
+
+
+def test_a_blank_last_cell_that_is_written_is_no_missing_one(csv_file: Callable[[bytes], Path]) -> None:
+    (row,) = read_sheet(csv_file(b"A,B,C\n1,,\n")).rows()
+    assert (row.cells, row.problem) == (["1", "", ""], None)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b" , \n"])
+def test_a_sheet_without_a_header_is_refused(csv_file: Callable[[bytes], Path], content: bytes) -> None:
+    assert refusal(csv_file(content)).problem == "the sheet is empty"
+
+
+def test_a_header_without_rows_is_a_sheet_of_no_rows(csv_file: Callable[[bytes], Path]) -> None:
+    assert numbers(read_sheet(csv_file(b"A,B"))) == []
+
+
+def test_an_unclosed_quotation_mark_is_told_with_the_row_it_stands_in(csv_file: Callable[[bytes], Path]) -> None:
+    error = refusal(csv_file(b'A,B\n1,2\n\n"3,4\n5,6\n'))
+    assert error.row == 4
+    assert "quotation mark" in error.problem
+
+
+@pytest.mark.parametrize("rows_before", [0, 1, 5000])
+def test_bytes_that_are_not_utf_8_are_told_with_their_row(
+    csv_file: Callable[[bytes], Path], rows_before: int
+) -> None:
+    error = refusal(csv_file(b"A,B\n" + b"1,2\n" * rows_before + "3,ü\n".encode("cp1252") + b"5,6\n"))
+    assert error.row == rows_before + 2
+    assert "UTF-8" in error.problem
+
+
+def test_the_rows_before_unreadable_bytes_are_read(csv_file: Callable[[bytes], Path]) -> None:
+    rows = read_sheet(csv_file(b"A,B\n1,2\n3,\xff\n")).rows()
+    assert next(rows).cells == ["1", "2"]
+
+
+def test_utf_16_is_refused_as_not_utf_8(csv_file: Callable[[bytes], Path]) -> None:
+    assert "UTF-8" in refusal(csv_file("A,B\n1,2\n".encode("utf-16"))).problem
+
+
+def test_a_long_sheet_comes_row_by_row_and_may_be_read_again(csv_file: Callable[[bytes], Path]) -> None:
+    sheet = read_sheet(csv_file(b"A,B\n" + b"".join(b"%d,x\n" % n for n in range(50_000)) + b'"'))
+    first = sheet.rows()
+    assert [next(first).number for _ in range(3)] == [2, 3, 4]  # the fault at the end was not met yet
+    assert next(sheet.rows()).cells == ["0", "x"]
+    with pytest.raises(SheetError) as caught:
+        list(first)
+    assert caught.value.row == 50_002
+
+
+def test_a_very_long_cell_is_read(csv_file: Callable[[bytes], Path]) -> None:
+    assert len(cells(read_sheet(csv_file(b"A,B\n" + b"x" * 200_000 + b",2\n")))[0][0]) == 200_000
+
+
+@pytest.mark.parametrize("start", FORMULA_STARTS)
+def test_the_apostrophe_of_our_own_results_comes_off(csv_file: Callable[[bytes], Path], start: str) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([["A", "B"], [f"'{start}1", "2"]])
+    assert cells(read_sheet(csv_file(text.getvalue().encode()))) == [[f"{start}1", "2"]]
+
+
+@pytest.mark.parametrize("text", ["'quoted'", "'", "''", "O'Brien", "'tis"])
+def test_any_other_apostrophe_stays(csv_file: Callable[[bytes], Path], text: str) -> None:
+    assert cells(read_sheet(csv_file(f"A,B\n{text},2\n".encode()))) == [[text, "2"]]
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text("'=+-@\t\r\n\",; aé", max_size=6)
+
+
+@given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_what_a_csv_writer_wrote_comes_back_exactly(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    """`x` makes no row blank; guarded, as our own results are, because a bare `'=1` is read as `=1`."""
+    file = tmp_path_factory.mktemp("csv") / "leads.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([["A", "B", "C", "D"], *[["x", *map(guarded, row)] for row in rows]])
+    assert cells(read_sheet(file)) == [["x", *row] for row in rows]
+
+
+@given(text=CELL)
+def test_what_is_guarded_is_never_a_formula(text: str) -> None:
+    assert not guarded(text).startswith(FORMULA_STARTS)
+
+
+# ---------------------------------------------------------------------------------------------------- Excel
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_a_text_cell_of_a_workbook_arrives_as_written(tmp_path: Path, text: str) -> None:
+    assert cells(read_sheet(workbook(tmp_path, [["A", "B"], [text, "x"]]))) == [[text, "x"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (869196, "869196"),
+        (869196.0, "869196"),
+        (0, "0"),
+        (-5, "-5"),
+        (0.1, "0.1"),
+        (999_999_999_999_999, "999999999999999"),
+        (True, "TRUE"),
+        (False, "FALSE"),
+        (dt.date(2024, 1, 2), "2024-01-02"),
+        (dt.datetime(2024, 1, 2), "2024-01-02"),  # noqa: DTZ001 - a workbook knows no zones
+        (dt.datetime(2024, 1, 2, 3, 4, 5), "2024-01-02 03:04:05"),  # noqa: DTZ001
+        (dt.time(3, 4), "03:04:00"),
+    ],
+)
+def test_a_cell_with_a_type_arrives_as_a_spreadsheet_shows_it(tmp_path: Path, value: object, text: str) -> None:
+    assert cells(read_sheet(workbook(tmp_path, [["A", "B"], [value, "x"]]))) == [[text, "x"]]
+
+
+def test_a_number_keeps_its_looks_beside_text_and_blanks_in_the_same_column(tmp_path: Path) -> None:
+    table: list[list[Any]] = [["A", "B"], [869196, "x"], ["00123", "x"], [None, "x"], [0.5, "x"]]
+    assert [row[0] for row in cells(read_sheet(workbook(tmp_path, table)))] == ["869196", "00123", "", "0.5"]
+
+
+@pytest.mark.parametrize("value", [1_000_000_000_000_000, 1234567890123456, 12345678901234567890])
+def test_a_number_longer_than_excel_keeps_is_refused_with_the_reason(tmp_path: Path, value: int) -> None:
+    ((text, _),) = cells(read_sheet(workbook(tmp_path, [["A", "B"], [value, "x"]])))
+    with pytest.raises(ValueError, match="last digits are lost: keep the column as text"):
+        parse_lead_number(text)
+
+
+def test_a_formula_arrives_as_its_last_value(tmp_path: Path) -> None:
+    file = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(file) as book:
+        page = book.add_worksheet()
+        page.write_row(0, 0, ["A", "B", "C"])
+        page.write_formula(1, 0, "=1+1", None, 2)
+        page.write_formula(1, 1, '="0"&"7"', None, "07")
+        page.write_formula(1, 2, "=1/0", None, "#DIV/0!")
+    # calamine shows an error as nothing at all
+    assert cells(read_sheet(file)) == [["2", "07", ""]]
+
+
+def test_blank_rows_of_a_workbook_count(tmp_path: Path) -> None:
+    table: list[list[Any]] = [[], ["", None], ["A", "B"], [], ["1", "2"], [None, "  "], ["3", "4"]]
+    sheet = read_sheet(workbook(tmp_path, table))
+    assert sheet.columns == ["A", "B"]
+    assert numbers(sheet) == [5, 7]
+
+
+def test_blank_cells_at_a_workbook_rows_end_are_no_problem_but_filled_ones_past_the_header_are(
+    tmp_path: Path,
+) -> None:
+    short, wide = read_sheet(workbook(tmp_path, [["A", "B"], ["1"], ["1", "2", None, "4"]])).rows()
+    assert (short.cells, short.problem) == (["1", ""], None)
+    assert wide.cells == ["1", "2", "", "4"]
+    assert wide.problem == "4 cells for 2 headers: something may be under a wrong header"
+
+
+def test_an_empty_column_before_the_table_shifts_nothing(tmp_path: Path) -> None:
+    sheet = read_sheet(workbook(tmp_path, [[None, "A", "B"], [None, "1", "2"]]))
+    assert sheet.columns == ["", "A", "B"]
+    assert cells(sheet) == [["", "1", "2"]]
+
+
+def test_the_first_worksheet_is_read_unless_one_is_named(tmp_path: Path) -> None:
+    file = workbook(tmp_path, [["A"], ["1"]], [["B"], ["2"]])
+    assert (read_sheet(file).worksheet, read_sheet(file).columns) == ("One", ["A"])
+    assert (read_sheet(file, "Two").worksheet, read_sheet(file, "Two").columns) == ("Two", ["B"])
+
+
+def test_an_unknown_worksheet_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    assert refusal(workbook(tmp_path, [["A"]], [["B"]]), "Three").problem == (
+        "it has no worksheet 'Three', only 'One', 'Two'"
+    )
+
+
+def test_an_empty_worksheet_is_refused(tmp_path: Path) -> None:
+    assert refusal(workbook(tmp_path, [])).problem == "the sheet is empty"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"A,B\n1,2\n", b"PK\x03\x04 cut off", bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000)],
+    ids=["empty", "csv", "cut-off", "encrypted"],
+)
+def test_what_is_no_workbook_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "leads.xlsx"
+    file.write_bytes(content)
+    error = refusal(file)
+    assert error.problem.startswith("not a workbook that can be read")
+    assert "\n" not in str(error)
+
+
+# -------------------------------------------------------------------------------------------- which file
+
+
+@pytest.mark.parametrize("name", ["leads.xls", "leads.pdf", "leads"])
+def test_other_kinds_of_files_are_refused_with_those_that_are_read(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"A,B\n1,2\n")
+    assert ".csv, .txt, .xlsx" in refusal(file).problem
+
+
+def test_the_suffix_may_be_upper_case(tmp_path: Path) -> None:
+    file = tmp_path / "LEADS.CSV"
+    file.write_bytes(b"A\n1\n")
+    assert cells(read_sheet(file)) == [["1"]]
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    for file in (tmp_path / "leads.csv", folder):
+        assert refusal(file).problem == "there is no such file"
+
+
+def test_a_csv_file_has_no_worksheets(csv_file: Callable[[bytes], Path]) -> None:
+    assert refusal(csv_file(b"A\n1\n"), "One").problem == "a CSV file has no worksheet 'One'"
