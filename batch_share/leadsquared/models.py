@@ -77,7 +77,8 @@ class SuccessAnswer(Answer):
 class StatusAnswer(SuccessAnswer):
     """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
 
-    share_status: int | None = None
+    # Bounded as the ledger's column is.
+    share_status: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     error_message: str | None = None
 
 
@@ -97,6 +98,7 @@ class ActivityRecord(Answer):
 
 
 class ActivityPage(Answer):
-    """One page of a lead's activities."""
+    """One page of a lead's activities. The count is always there: what lacks it is no page, not an empty one."""
 
+    record_count: int
     prospect_activities: list[ActivityRecord] = Field(default_factory=list)

@@ -121,7 +121,7 @@ def read_id(answer: Answer) -> Outcome:
     except ValidationError:
         return Lost("the answer was not understood", answer.status)
     usable = (success.message.id or "").strip()
-    if usable in guesses.NO_ID or len(usable) > 100:
+    if usable in guesses.NO_ID or len(usable) > 100 or not usable.isprintable():
         return Lost("the answer has no Id", answer.status)
     return Done(usable)
 
@@ -157,8 +157,8 @@ def _owner(record: ActivityRecord) -> str | None:
     shown = {entry.key: entry.value for entry in record.data} | record.activity_fields
     for key in guesses.OWNER_KEYS:
         value = shown.get(key)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if owner := clean(_text(value)):
+            return owner
     return None
 
 
@@ -177,31 +177,32 @@ def judge(answer: Answer) -> Judged | Failure:
     value = _json(answer.body)
     envelope = value if isinstance(value, dict) else {}
     words, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
-    if _is_throttle(answer, envelope, words, kind):
+    told = _text(envelope.get("Status"))
+    if _is_throttle(answer.status, told, kind, words):
         return Throttled(words, _retry_after(answer), _told_rate(words), answer.status)
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
-    if answer.status in {400, 404} or _is_refusal(answer.status, envelope, kind):
+    if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
         return Refused(words, kind, answer.status)
     if not 200 <= answer.status < 300:
         return Lost(words, answer.status)
-    if value is None or envelope.get("Status") == "Error":
+    if value is None or told == "Error":
         return Lost(words, answer.status)
     return Judged(value)
 
 
-def _is_throttle(answer: Answer, envelope: dict[str, Any], words: str, kind: str) -> bool:
-    if answer.status == 429 or kind == _THROTTLE_TYPE:
+def _is_throttle(status: int, told: str, kind: str, words: str) -> bool:
+    if status == 429 or kind == _THROTTLE_TYPE:
         return True
-    # Only in an answer that reports a failure: a success may quote anybody's note.
-    failed = answer.status >= 400 or envelope.get("Status") in {"Error", "Failed"}
+    # Only in an answer that says "not done": a success, or the page of a broken server, may quote anybody's note.
+    failed = 400 <= status < 500 or told in {"Error", "Failed"}
     return failed and _LIMIT_WORDS.search(words) is not None
 
 
-def _is_refusal(status: int, envelope: dict[str, Any], kind: str) -> bool:
+def _is_refusal(status: int, told: str, kind: str) -> bool:
     if not (200 <= status < 300 or status == 500):
         return False
-    return envelope.get("Status") == "Failed" or (envelope.get("Status") == "Error" and kind.startswith("MX"))
+    return told == "Failed" or (told == "Error" and kind.startswith("MX"))
 
 
 def _json(body: bytes) -> Any:

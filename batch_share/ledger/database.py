@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +31,8 @@ T = TypeVar("T")
 
 
 def connect(file: Path) -> AsyncEngine:
-    """An engine on the SQLite file `file`, every connection set up for safety before speed."""
+    """An engine on the SQLite file `file`, every connection set up for safety before speed. Raises LedgerError."""
+    _check_opens(file)
     engine = create_async_engine(f"sqlite+aiosqlite:///{file}")
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -50,6 +52,14 @@ def connect(file: Path) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _check_opens(file: Path) -> None:
+    """Open it once without the driver, whose thread outlives a connection that could not be opened."""
+    try:
+        sqlite3.connect(file).close()
+    except sqlite3.Error as error:
+        raise LedgerError(file, f"it can't be opened ({error})") from None
 
 
 def create_private(file: Path) -> None:
