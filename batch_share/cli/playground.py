@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -69,7 +70,11 @@ def serve_sandbox(
         seed=seed,
         **times,
     )
-    asyncio.run(serve_forever(options, _announce))
+    try:
+        asyncio.run(serve_forever(options, _announce))
+    except OSError as error:
+        problem = f"{port} can't be listened on ({os.strerror(error.errno or 0)}): choose another, or 0 for any"
+        raise SettingsError("port", problem) from None
 
 
 def _announce(sandbox: Sandbox) -> None:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-# A call that was under way when its process was killed arrives, if ever, well within this many seconds.
+# A call that was under way when its process was killed may arrive this many seconds after it was sent …
+_ON_ITS_WAY_SECONDS = 1.0
+# … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
-_OPEN, _CLOSED = "calls under way\n", "closed\n"
+_OPEN, _CLOSED = b"calls under way\n", b"closed\n"
 
 
 class AccountMemory:
@@ -35,6 +38,7 @@ class AccountMemory:
     def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time) -> None:
         self._file = file
         self._wall_clock = wall_clock
+        self._last = 0.0
         self._age: float | None = None
         self._was_closed = True
 
@@ -50,33 +54,39 @@ class AccountMemory:
             ) from None
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._write(_CLOSED)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What ends by an exception, a second Ctrl-C say, may have cut off calls under way.
+        if kind is None:
+            with suppress(OSError):
+                self._write(_CLOSED)
 
     def owed(self, period: float) -> float:
         """Seconds until the period after the last process's last call is over."""
         if self._age is None:
             return 0.0
-        if not self._was_closed and self._age < period + _IN_FLIGHT_SECONDS:
-            return period  # it may have left a call that arrives only now
         # A clock that was set back makes the last call look later than now: then it counts as now.
-        return max(0.0, period - max(0.0, self._age))
+        age = max(0.0, self._age)
+        if not self._was_closed and age < period + _IN_FLIGHT_SECONDS:
+            return period + max(0.0, _ON_ITS_WAY_SECONDS - age)
+        return max(0.0, period - age)
 
     def note(self) -> None:
         """Remember that the account was called, or answered, just now."""
-        now = self._wall_clock()
-        os.utime(self._file, (now, now))
+        self._last = self._wall_clock()
+        # An answer that has just come must reach the ledger, whatever becomes of this file.
+        with suppress(OSError):
+            os.utime(self._file, (self._last, self._last))
 
     def _recall(self) -> None:
         if self._file.exists():
-            self._age = self._wall_clock() - self._file.stat().st_mtime
-            self._was_closed = self._file.read_text() == _CLOSED
+            self._last = self._file.stat().st_mtime
+            self._age = self._wall_clock() - self._last
+            self._was_closed = self._file.read_bytes() == _CLOSED
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: bytes) -> None:
         """Change the text but not the time: opening and closing are no calls."""
-        seen = self._file.stat().st_mtime if self._file.exists() else 0.0
-        self._file.write_text(text)
-        os.utime(self._file, (seen, seen))
+        self._file.write_bytes(text)
+        os.utime(self._file, (self._last, self._last))
 
 
 def account_name(base_url: str, access_key: SecretStr) -> str:

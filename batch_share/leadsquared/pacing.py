@@ -16,7 +16,7 @@ All clocks are the event loop's; tests run this in virtual time.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from aiolimiter import AsyncLimiter
@@ -79,8 +79,8 @@ class Pacer:
             self._note()
             yield
         finally:
-            self._note()
             self._return_later()
+            self._note()
 
     def refused(self, *, pause: float | None, told: Rate | None) -> None:
         """Close the account's gate after a throttle: for `pause` seconds, else one period; learn what was told.
@@ -138,14 +138,13 @@ class Pacer:
 
     async def _change(self, at_most: float | None = None) -> None:
         self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), at_most)
-        except TimeoutError:
-            return
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._changed.wait()
 
     def _hold(self, seconds: float) -> None:
         self._opens_at = max(self._opening(), _now() + seconds)
-        self._changed.set()
 
     def _return_later(self) -> None:
         asyncio.get_running_loop().call_later(self._rate.period + CLOCK_MARGIN, self._give_back)

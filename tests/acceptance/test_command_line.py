@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -35,6 +36,15 @@ def test_every_command_shows_an_example_in_its_help(command: str, shell: Shell) 
     done = shell.run(command, "--help")
     assert done.returncode == 0
     assert f"Example: batch-share {command}" in " ".join(done.stdout.split())
+
+
+def test_a_port_that_is_taken_is_told(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = shell.run("sandbox", "--port", str(port))
+    assert done.returncode == 2
+    assert f"port: {port} can't be listened on" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_version_is_the_packages(shell: Shell) -> None:

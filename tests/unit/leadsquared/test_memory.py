@@ -1,0 +1,172 @@
+"""What an account's file remembers over a restart: when it was last called, and whether anything was under way."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from batch_share.errors import BatchShareError
+from batch_share.leadsquared.memory import AccountMemory, account_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = 1_700_000_000.0
+PERIOD = 5.0
+
+
+class Clock:
+    """A wall clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock at START."""
+    return Clock()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An account's file, not yet there, in a folder that is not there either."""
+    return tmp_path / "state" / "name.account"
+
+
+def owed(file: Path, clock: Clock) -> float:
+    """What a new process owes; it is killed at once."""
+    return AccountMemory(file, clock).__enter__().owed(PERIOD)
+
+
+def call_and_close(file: Path, clock: Clock) -> None:
+    """A process that makes a call and ends well."""
+    with AccountMemory(file, clock) as memory:
+        memory.note()
+
+
+def call_and_die(file: Path, clock: Clock) -> None:
+    """A process that is killed after it sent a call."""
+    AccountMemory(file, clock).__enter__().note()
+
+
+def test_an_account_never_called_owes_nothing(file: Path, clock: Clock) -> None:
+    assert owed(file, clock) == 0.0
+
+
+def test_opening_and_closing_are_no_calls(file: Path, clock: Clock) -> None:
+    for _ in range(2):
+        with AccountMemory(file, clock) as memory:
+            assert memory.owed(PERIOD) == 0.0
+
+
+@pytest.mark.parametrize(("later", "rest"), [(0.0, 5.0), (1.5, 3.5), (5.0, 0.0), (1e6, 0.0), (-3600.0, 5.0)])
+def test_after_a_good_end_the_rest_of_the_period_is_owed(
+    file: Path, clock: Clock, later: float, rest: float
+) -> None:
+    call_and_close(file, clock)
+    clock.now += later
+    assert owed(file, clock) == pytest.approx(rest, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("later", "rest"), [(0.0, 6.0), (0.4, 5.6), (1.0, 5.0), (30.0, 5.0), (64.0, 5.0), (66.0, 0.0), (-3600.0, 6.0)]
+)
+def test_after_a_kill_a_call_may_still_be_on_its_way(file: Path, clock: Clock, later: float, rest: float) -> None:
+    call_and_die(file, clock)
+    clock.now += later
+    assert owed(file, clock) == pytest.approx(rest, abs=1e-5)
+
+
+def test_the_time_is_that_of_the_last_note(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.note()
+        clock.now += 4.0
+        memory.note()
+    assert owed(file, clock) == pytest.approx(5.0, abs=1e-5)
+
+
+def test_a_killed_process_that_called_nobody_changes_nothing(file: Path, clock: Clock) -> None:
+    call_and_close(file, clock)
+    clock.now += 100.0
+    for _ in range(3):
+        assert owed(file, clock) == 0.0
+
+
+def test_an_end_by_an_exception_may_leave_calls_under_way(file: Path, clock: Clock) -> None:
+    with suppress(KeyboardInterrupt), AccountMemory(file, clock) as memory:
+        memory.note()
+        raise KeyboardInterrupt
+    clock.now += 3.0
+    assert owed(file, clock) == 5.0
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\x00torn", b"closed"])
+def test_a_torn_file_counts_as_left_open(file: Path, clock: Clock, text: bytes) -> None:
+    call_and_close(file, clock)
+    file.write_bytes(text)
+    os.utime(file, (START, START))
+    clock.now += 3.0
+    assert owed(file, clock) == 5.0
+
+
+def test_a_file_that_vanishes_disturbs_no_call_and_is_made_anew(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        file.unlink()
+        memory.note()
+    clock.now += 2.0
+    assert owed(file, clock) == pytest.approx(3.0, abs=1e-5)
+
+
+def test_a_folder_that_vanishes_disturbs_nothing(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        file.unlink()
+        file.parent.rmdir()
+        memory.note()
+
+
+def test_the_folder_is_its_owners_only(file: Path, clock: Clock) -> None:
+    call_and_close(file, clock)
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    with (
+        pytest.raises(BatchShareError, match=r"state folder .*state can't be written .*BATCH_SHARE_STATE_FOLDER"),
+        AccountMemory(tmp_path / "state" / "name.account", clock),
+    ):
+        pass
+
+
+def test_a_file_that_can_not_be_read_is_an_error_too(file: Path, clock: Clock) -> None:
+    file.mkdir(parents=True)
+    with pytest.raises(BatchShareError), AccountMemory(file, clock):
+        pass
+
+
+HOST = "https://api.example"
+KEY = SecretStr("u$r0123456789abcdef")
+
+
+def test_the_same_account_has_the_same_name() -> None:
+    assert account_name(HOST, KEY) == account_name(HOST, SecretStr(KEY.get_secret_value()))
+
+
+@pytest.mark.parametrize(("host", "key"), [("https://api2.example", KEY), (HOST, SecretStr("another"))])
+def test_another_host_or_key_has_another_name(host: str, key: SecretStr) -> None:
+    assert account_name(host, key) != account_name(HOST, KEY)
+
+
+def test_a_name_is_a_file_name_without_any_piece_of_the_key() -> None:
+    name, key = account_name(HOST, KEY), KEY.get_secret_value()
+    assert name.isalnum()
+    assert not any(key[start : start + 4] in name for start in range(len(key) - 3))

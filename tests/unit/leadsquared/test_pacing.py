@@ -1,0 +1,592 @@
+"""Never 26 arrivals in any 5 seconds, and no slot wasted: thousands of calls in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, TypeVarTuple
+
+import pytest
+from aiolimiter import AsyncLimiter
+from virtual_time import VirtualTimeLoop
+
+from batch_share.leadsquared.pacing import Pacer, PacerClosed
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+    from contextvars import Context
+
+RATE: Final = Rate(25, 5.0)
+WORKERS: Final = 8
+SEEDS: Final = [1, 2, 3]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[object]]"
+
+
+class TickingLoop(VirtualTimeLoop):
+    """Virtual time in which every timer takes two nanoseconds at least, as on a real clock.
+
+    AsyncLimiter sets a timer for this very moment when rounding leaves it a hair short: time that stood still
+    would let it do so for ever.
+    """
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Set a timer, a moment ahead."""
+        return super().call_at(max(when, self.time() + 2e-9), callback, *args, context=context)
+
+
+def run_virtually(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` in virtual time that ticks."""
+    with asyncio.Runner(loop_factory=TickingLoop) as runner:
+        return runner.run(main)
+
+
+def now() -> float:
+    """The loop's time, in virtual seconds."""
+    return asyncio.get_running_loop().time()
+
+
+@dataclass
+class Server:
+    """Notes when calls arrive: a random part of a lognormal round trip after they were sent."""
+
+    seed: int
+    arrivals: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    async def call(self) -> None:
+        """A call that is answered after one round trip, 50 to 1 000 ms."""
+        trip = min(max(self.random.lognormvariate(math.log(0.25), 0.8), 0.05), 1.0)
+        there = trip * self.random.random()
+        # On its way, a call arrives whatever becomes of its sender.
+        asyncio.get_running_loop().call_later(there, self._arrive)
+        await asyncio.sleep(trip)
+
+    def _arrive(self) -> None:
+        self.arrivals.append(now())
+
+    def fullest(self, period: float) -> int:
+        """The most arrivals in any half-open window of `period` seconds, wherever it starts."""
+        window: deque[float] = deque()
+        most = 0
+        for at in sorted(self.arrivals):
+            window.append(at)
+            while window[0] <= at - period:
+                window.popleft()
+            most = max(most, len(window))
+        return most
+
+
+async def make_calls(slot: Slot, server: Server, calls: int, workers: int = WORKERS) -> float:
+    """`workers` make `calls` calls together; the seconds that it took."""
+    began, left = now(), iter(range(calls))
+
+    async def worker() -> None:
+        for _ in left:
+            async with slot():
+                await server.call()
+
+    await asyncio.gather(*(worker() for _ in range(workers)))
+    return now() - began
+
+
+async def instantly(pacer: Pacer, calls: int) -> list[float]:
+    """When each of `calls` calls that are answered at once was sent."""
+    sent = []
+    for _ in range(calls):
+        async with pacer.slot():
+            sent.append(now())
+    return sent
+
+
+class Remembered:
+    """A memory of a call some seconds ago, that counts how often it was told and asked."""
+
+    def __init__(self, owed: float = 0.0) -> None:
+        self.owes, self.asked, self.noted = owed, 0, 0
+
+    def owed(self, period: float) -> float:
+        """What is owed, whatever the period."""
+        self.asked += 1
+        return self.owes
+
+    def note(self) -> None:
+        """Count."""
+        self.noted += 1
+
+
+# ------------------------------------------------------------------------------------------------- the proof
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ten_thousand_calls_never_put_26_arrivals_into_5_seconds(seed: int) -> None:
+    server = Server(seed)
+    took = run_virtually(paced(RATE, server, 10_000))
+    assert len(server.arrivals) == 10_000
+    assert server.fullest(5.0) == 25
+    assert (10_000 - 25) / took >= 0.85 * RATE.per_second
+
+
+async def paced(rate: Rate, server: Server, calls: int) -> float:
+    """The seconds that `calls` calls take."""
+    return await make_calls(Pacer(rate).slot, server, calls)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_bare_limiter_does_put_more_than_25_into_5_seconds(seed: int) -> None:
+    async def bare() -> None:
+        limiter = AsyncLimiter(25, 5)
+        await make_calls(lambda: limiter, server, 10_000)
+
+    server = Server(seed)
+    run_virtually(bare())
+    assert server.fullest(5.0) > 25
+
+
+@pytest.mark.parametrize("rate", [Rate(1, 1.0), Rate(10, 5.0), Rate(20, 5.0), Rate(72, 5.0), Rate(3, 0.5)], ids=str)
+def test_other_rates_are_kept_too(rate: Rate) -> None:
+    server = Server(4)
+    run_virtually(make_calls_at(rate, server, 1_000, workers=100))
+    assert len(server.arrivals) == 1_000
+    assert server.fullest(rate.period) == rate.limit
+
+
+async def make_calls_at(rate: Rate, server: Server, calls: int, workers: int) -> None:
+    """Make the calls with more workers than the limit can keep busy."""
+    await make_calls(Pacer(rate).slot, server, calls, workers)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("pause", "told"), [(None, None), (0.3, None), (30.0, None), (None, Rate(10, 5.0))])
+def test_a_refusal_in_the_middle_breaks_no_window(seed: int, pause: float | None, told: Rate | None) -> None:
+    async def with_refusals() -> None:
+        pacer = Pacer(RATE)
+        for at in (0.1, 3.0, 60.0, 60.1, 400.0):
+            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=pause, told=told))
+        await make_calls(pacer.slot, server, 3_000)
+
+    server = Server(seed)
+    run_virtually(with_refusals())
+    assert len(server.arrivals) == 3_000
+    assert server.fullest(5.0) <= 25
+    if told is not None:
+        late = Server(seed, [at for at in server.arrivals if at > 5.0])
+        assert late.fullest(told.period) == told.limit
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_calls_that_fail_or_are_cancelled_on_their_way_count_too(seed: int) -> None:
+    async def unruly() -> None:
+        pacer, chance = Pacer(RATE), random.Random(seed)
+
+        async def call() -> None:
+            async with pacer.slot(), asyncio.timeout(chance.choice([0.1, 0.3, 5])):
+                await server.call()
+
+        for _ in range(1_000):
+            await asyncio.gather(*(call() for _ in range(3)), return_exceptions=True)
+        await asyncio.sleep(1)
+
+    server = Server(seed)
+    run_virtually(unruly())
+    # A call that was given up arrives at most a round trip later than we think: so much shorter is the window.
+    assert server.fullest(5.0 - 1.0) <= 25
+    assert len(server.arrivals) == 3_000
+
+
+@dataclass
+class KilledMemory:
+    """What the account's file says to the next process: the last send or answer, and that it was left open."""
+
+    last: float | None = None
+
+    def owed(self, period: float) -> float:
+        """A period from now, and from the arrival of what was under way: it is at most a second away."""
+        return 0.0 if self.last is None else max(period, period + 1.0 - (now() - self.last))
+
+    def note(self) -> None:
+        """Remember."""
+        self.last = now()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_process_killed_and_started_anew_breaks_no_window(seed: int) -> None:
+    async def lives() -> None:
+        memory, chance = KilledMemory(), random.Random(seed)
+        for _ in range(6):
+            life = asyncio.create_task(make_calls(Pacer(RATE, memory).slot, server, 1_000))
+            await asyncio.sleep(chance.uniform(0, 20))
+            last = memory.last
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+            memory.last = last  # a killed process notes nothing as it goes
+            await asyncio.sleep(chance.choice([0, 0.5, 3]))
+
+    server = Server(seed)
+    run_virtually(lives())
+    assert len(server.arrivals) >= 25
+    assert server.fullest(5.0) <= 25
+
+
+# ------------------------------------------------------------------------------------------------- no slot wasted
+
+
+def test_a_cold_start_sends_its_first_25_at_once() -> None:
+    sent = run_virtually(sent_by_a_new_pacer(26))
+    assert sent[:25] == [0.0] * 25
+    assert 5.0 < sent[25] < 5.1
+
+
+async def sent_by_a_new_pacer(calls: int, memory: Remembered | None = None) -> list[float]:
+    """When each call was sent."""
+    return await instantly(Pacer(RATE, memory), calls)
+
+
+def test_n_calls_take_about_n_minus_25_fifths_of_a_second() -> None:
+    sent = run_virtually(sent_by_a_new_pacer(400))
+    assert sent[-1] == pytest.approx((400 - 25) / 5, abs=0.3)
+
+
+def test_under_load_calls_are_spread_evenly_after_the_first() -> None:
+    async def main() -> list[float]:
+        pacer, sent = Pacer(RATE), []
+
+        async def call(number: int) -> None:
+            async with pacer.slot():
+                sent.append(now())
+                await asyncio.sleep(0.3 + number / 1000)
+
+        await asyncio.gather(*(call(number) for number in range(200)))
+        return sent
+
+    gaps = [after - before for before, after in pairwise(run_virtually(main())[25:])]
+    assert min(gaps) > 0.19
+
+
+def test_after_an_idle_period_calls_go_at_once_again() -> None:
+    async def two_bursts() -> list[float]:
+        pacer = Pacer(RATE)
+        await instantly(pacer, 60)
+        await asyncio.sleep(6)
+        began = now()
+        return [at - began for at in await instantly(pacer, 25)]
+
+    assert run_virtually(two_bursts()) == [0.0] * 25
+
+
+def test_after_a_short_idle_time_calls_do_not_go_at_once() -> None:
+    async def two_bursts() -> list[float]:
+        pacer = Pacer(RATE)
+        await instantly(pacer, 25)
+        await asyncio.sleep(4)
+        return await instantly(pacer, 1)
+
+    assert run_virtually(two_bursts())[0] > 5.0
+
+
+def test_turns_are_given_in_the_order_of_asking() -> None:
+    async def order() -> list[int]:
+        pacer, served = Pacer(Rate(2, 1.0)), []
+
+        async def call(number: int) -> None:
+            async with pacer.slot():
+                served.append(number)
+
+        await asyncio.gather(*(call(number) for number in range(50)))
+        return served
+
+    assert run_virtually(order()) == list(range(50))
+
+
+# ------------------------------------------------------------------------------------------------- the gate
+
+
+def sent_after_a_refusal(pause: float | None, told: Rate | None, calls: int = 60) -> tuple[Pacer, list[float]]:
+    """A new pacer that is refused at once, and when it sent its next calls."""
+
+    async def main() -> tuple[Pacer, list[float]]:
+        pacer = Pacer(RATE)
+        pacer.refused(pause=pause, told=told)
+        return pacer, await instantly(pacer, calls)
+
+    return run_virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("pause", "told", "first"),
+    [(None, None, 5.0), (12.5, None, 12.5), (0.0, None, 0.0), (None, Rate(6, 3.0), 3.0), (1.0, Rate(6, 3.0), 1.0)],
+)
+def test_the_first_call_after_a_refusal_waits_for_the_pause_or_a_period(
+    pause: float | None, told: Rate | None, first: float
+) -> None:
+    pacer, sent = sent_after_a_refusal(pause, told)
+    assert sent[0] == pytest.approx(first)
+    assert pacer.refusals == 1
+
+
+def test_after_a_refusal_nothing_goes_unspaced() -> None:
+    _, sent = sent_after_a_refusal(None, None)
+    assert min(after - before for before, after in pairwise(sent)) > 0.19
+
+
+def test_a_refusal_ends_the_first_calls_that_go_unspaced() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(RATE)
+        await instantly(pacer, 3)
+        pacer.refused(pause=0.0, told=None)
+        return await instantly(pacer, 20)
+
+    assert min(after - before for before, after in pairwise(run_virtually(main()))) > 0.19
+
+
+def test_a_refusal_also_holds_up_the_one_whose_turn_is_next() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(RATE)
+        pacer.refused(pause=0.0, told=None)  # from here on calls are spaced
+        await instantly(pacer, 1)
+        asyncio.get_running_loop().call_later(0.1, lambda: pacer.refused(pause=7.0, told=None))
+        return await instantly(pacer, 1)
+
+    assert run_virtually(main()) == [pytest.approx(7.1)]
+
+
+@pytest.mark.parametrize("told", [Rate(10, 5.0), Rate(1, 1.0), Rate(72, 60.0)], ids=str)
+def test_a_lower_limit_is_learnt(told: Rate) -> None:
+    pacer, sent = sent_after_a_refusal(None, told, 100)
+    assert pacer.rate == told
+    assert Server(0, sent).fullest(told.period) <= told.limit
+
+
+@pytest.mark.parametrize("told", [None, RATE, Rate(72, 5.0), Rate(30, 5.0), Rate(5, 1.0)], ids=str)
+def test_the_rate_is_never_raised(told: Rate | None) -> None:
+    pacer, sent = sent_after_a_refusal(None, told)
+    assert pacer.rate == RATE
+    assert Server(0, sent).fullest(5.0) <= 25
+
+
+def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(RATE)
+        pacer.refused(pause=30.0, told=None)
+        pacer.refused(pause=1.0, told=None)
+        return await instantly(pacer, 1)
+
+    assert run_virtually(main()) == [30.0]
+
+
+def test_the_gate_pauses_everybody_who_waits() -> None:
+    async def main() -> None:
+        pacer = Pacer(RATE)
+        asyncio.get_running_loop().call_later(2.0, lambda: pacer.refused(pause=100.0, told=None))
+        await make_calls(pacer.slot, server, 40, workers=40)
+
+    server = Server(5)
+    run_virtually(main())
+    assert [at for at in server.arrivals if 3.0 < at < 102.0] == []
+    assert len(server.arrivals) == 40
+
+
+def test_a_pause_can_grow_while_somebody_waits_for_it() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(RATE)
+        pacer.refused(pause=5.0, told=None)
+        asyncio.get_running_loop().call_later(4.0, lambda: pacer.refused(pause=10.0, told=None))
+        return await instantly(pacer, 1)
+
+    assert run_virtually(main()) == [14.0]
+
+
+# ------------------------------------------------------------------------------------------------- closing
+
+
+def waiting_for_a_permit(pacer: Pacer) -> None:
+    """Nothing more to do: every permit is out."""
+
+
+def waiting_at_the_gate(pacer: Pacer) -> None:
+    """Close the gate for a while."""
+    pacer.refused(pause=60.0, told=None)
+
+
+@pytest.mark.parametrize("hinder", [waiting_for_a_permit, waiting_at_the_gate])
+def test_closing_wakes_all_who_wait_and_touches_no_call_under_way(hinder: Callable[[Pacer], None]) -> None:
+    async def main() -> tuple[list[Any], float, bool]:
+        pacer, server = Pacer(Rate(1, 1.0)), Server(1)
+        under_way = asyncio.create_task(make_calls(pacer.slot, server, 1, workers=1))
+        await asyncio.sleep(0.001)
+        hinder(pacer)
+        waiters = [asyncio.create_task(instantly(pacer, 1)) for _ in range(5)]
+        await asyncio.sleep(0.009)
+        pacer.close()
+        came = await asyncio.gather(*waiters, return_exceptions=True)
+        woken = now()
+        await under_way
+        return came, woken, len(server.arrivals) == 1
+
+    came, woken, arrived = run_virtually(main())
+    assert [type(error) for error in came] == [PacerClosed] * 5
+    assert woken == pytest.approx(0.01)
+    assert arrived
+
+
+def test_whoever_asks_after_closing_gets_no_slot() -> None:
+    async def main() -> None:
+        pacer = Pacer(RATE)
+        pacer.close()
+        with pytest.raises(PacerClosed):
+            await instantly(pacer, 1)
+
+    run_virtually(main())
+
+
+# ------------------------------------------------------------------------------------------------- cancelling
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_cancelled_waiters_leave_no_trace(seed: int) -> None:
+    async def main() -> list[float]:
+        pacer, chance = Pacer(Rate(5, 1.0)), random.Random(seed)
+        waiters = [asyncio.create_task(make_calls(pacer.slot, Server(seed), 1, workers=1)) for _ in range(60)]
+        for waiter in chance.sample(waiters, 40):
+            asyncio.get_running_loop().call_later(chance.uniform(0, 10), waiter.cancel)
+        await asyncio.gather(*waiters, return_exceptions=True)
+        await asyncio.sleep(3)
+        began = now()
+        return [at - began for at in await instantly(pacer, 6)]
+
+    # Five permits, no more and no fewer, are home again.
+    sent = run_virtually(main())
+    assert sent[:5] == [0.0] * 5
+    assert 1.0 < sent[5] < 1.1
+
+
+def test_a_cancelled_waiter_does_not_hold_up_the_next() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(Rate(1, 1.0))
+        await instantly(pacer, 1)
+        first = asyncio.create_task(instantly(pacer, 1))
+        second = asyncio.create_task(instantly(pacer, 1))
+        await asyncio.sleep(0.5)
+        first.cancel()
+        return await second
+
+    assert run_virtually(main())[0] == pytest.approx(1.0, abs=0.05)
+
+
+def steps_until_done(interrupt_after: int, prepare: Callable[[Pacer], None]) -> tuple[bool, bool, float]:
+    """Cancel a waiter after so many turns of the loop, in the same turn in which the gate changes.
+
+    Whether it was cancelled, whether it had been sent before, and when the next caller was served.
+    """
+
+    async def main() -> tuple[bool, bool, float]:
+        pacer = Pacer(Rate(2, 1.0))
+        prepare(pacer)
+        sent: list[float] = []
+
+        async def call() -> None:
+            async with pacer.slot():
+                sent.append(now())
+                await asyncio.sleep(0.1)
+
+        waiter = asyncio.create_task(call())
+        for _ in range(interrupt_after):
+            await asyncio.sleep(0)
+        pacer.refused(pause=0.5, told=None)
+        before = bool(sent)
+        waiter.cancel()
+        (came,) = await asyncio.gather(waiter, return_exceptions=True)
+        later = await instantly(pacer, 3)
+        return isinstance(came, asyncio.CancelledError), bool(sent) == before, later[-1]
+
+    return run_virtually(main())
+
+
+def nothing(pacer: Pacer) -> None:
+    """The gate is open."""
+
+
+def a_pause(pacer: Pacer) -> None:
+    """The gate is closed for a moment."""
+    pacer.refused(pause=0.2, told=None)
+
+
+@pytest.mark.parametrize("prepare", [nothing, a_pause])
+@pytest.mark.parametrize("turns", range(8))
+def test_a_cancellation_is_never_swallowed_at_any_await(turns: int, prepare: Callable[[Pacer], None]) -> None:
+    cancelled, sent_nothing_more, last = steps_until_done(turns, prepare)
+    assert cancelled
+    assert sent_nothing_more
+    assert last < 3.0
+
+
+def test_a_cancellation_that_comes_together_with_closing_is_not_swallowed() -> None:
+    async def main() -> Any:
+        pacer = Pacer(RATE)
+        pacer.refused(pause=60.0, told=None)
+        waiter = asyncio.create_task(instantly(pacer, 1))
+        await asyncio.sleep(1)
+        pacer.close()
+        waiter.cancel()
+        return await asyncio.gather(waiter, return_exceptions=True)
+
+    (came,) = run_virtually(main())
+    assert isinstance(came, asyncio.CancelledError)
+
+
+# ------------------------------------------------------------------------------------------------- the memory
+
+
+def test_what_is_owed_from_before_is_waited_out_and_asked_once() -> None:
+    memory = Remembered(owed=3.5)
+    assert run_virtually(sent_by_a_new_pacer(30, memory))[0] == 3.5
+    assert memory.asked == 1
+
+
+def test_a_pause_shorter_than_what_is_owed_does_not_shorten_it() -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(RATE, Remembered(owed=3.5))
+        pacer.refused(pause=1.0, told=None)
+        return await instantly(pacer, 1)
+
+    assert run_virtually(main()) == [3.5]
+
+
+def test_every_send_and_every_answer_is_noted() -> None:
+    memory = Remembered()
+
+    async def main() -> list[int]:
+        pacer, seen = Pacer(RATE, memory), []
+        async with pacer.slot():
+            seen.append(memory.noted)
+        return [*seen, memory.noted]
+
+    assert run_virtually(main()) == [1, 2]
+
+
+def test_a_call_that_fails_is_noted_and_its_error_comes_out() -> None:
+    memory = Remembered()
+
+    async def main() -> None:
+        with pytest.raises(KeyError):
+            async with Pacer(RATE, memory).slot():
+                raise KeyError
+
+    run_virtually(main())
+    assert memory.noted == 2

@@ -1,0 +1,440 @@
+"""The wire without the network: every request as documented, and what every kind of answer means."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_share.leadsquared.models import ShareItem
+from batch_share.leadsquared.outcome import (
+    ActivityView,
+    Denied,
+    Done,
+    Failure,
+    Lost,
+    Outcome,
+    Refused,
+    ShareStatus,
+    Throttled,
+)
+from batch_share.leadsquared.protocol import (
+    Answer,
+    Judged,
+    activities_of_lead,
+    clean,
+    judge,
+    post_activity,
+    read_activities,
+    read_id,
+    read_status,
+    share_lead,
+    share_status,
+)
+from batch_share.units import Rate
+
+LEAD: Final = "0a1b2c3d-0000-4000-8000-00000000aaaa"
+USER: Final = "0a1b2c3d-0000-4000-8000-00000000bbbb"
+ACTIVITY: Final = "0a1b2c3d-0000-4000-8000-00000000cccc"
+REQUEST: Final = "98fe2984209c413c9b6b06a1b68111ff"
+TOO_MANY: Final = "API calls exceeded the limit of 20 in 5 second(s)"
+THROTTLE: Final = {
+    "Status": "Error",
+    "ExceptionType": "MXAPIRateLimitExceededException",
+    "ExceptionMessage": TOO_MANY,
+}
+MISSING: Final = {
+    "Status": "Error",
+    "ExceptionType": "MXMandatoryAttributeMissingException",
+    "ExceptionMessage": "RelatedProspectId is missing",
+}
+UNTYPED: Final = {"Status": "Error", "ExceptionMessage": "Something went wrong"}
+PAGE: Final = b"<html><body>\n<h1>Bad gateway</h1></body></html>"
+ZERO: Final = "00000000-0000-0000-0000-000000000000"
+
+
+def answer(status: int, body: Any = b"", **headers: str) -> Answer:
+    """An answer; a body that is not bytes is sent as JSON."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, sent)
+
+
+def success(**fields: Any) -> dict[str, Any]:
+    """A success's envelope, some of it changed."""
+    return {"Status": "Success", "Message": {"Id": ACTIVITY}} | fields
+
+
+# ------------------------------------------------------------------------------------------------- requests
+
+
+def sent(body: bytes | None) -> Any:
+    """The JSON of a request's body."""
+    assert body is not None
+    return json.loads(body)
+
+
+def test_an_activity_is_posted_as_documented_with_its_owner() -> None:
+    call = post_activity(lead_id=LEAD, event=201, note="Grüße „हिन्दी“", owner_id=USER)
+    assert (call.method, call.path, call.query) == ("POST", "ProspectActivity.svc/Create", {})
+    assert sent(call.body) == {
+        "RelatedProspectId": LEAD,
+        "ActivityEvent": 201,
+        "ActivityNote": "Grüße „हिन्दी“",
+        "Fields": [{"SchemaName": "Owner", "Value": USER}],
+    }
+
+
+def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
+    item = ShareItem(
+        user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=2, duration_in_minutes=30
+    )
+    call = share_lead(item)
+    assert (call.method, call.path, call.query) == ("POST", "EntityAccess.svc/Share", {})
+    assert sent(call.body) == [
+        {
+            "UserId": USER,
+            "Entity": 1,
+            "EntityType": 3,
+            "EntityId": "869196",
+            "ContextEntity": 1,
+            "ContextEntityId": ACTIVITY,
+            "AccessType": 2,
+            "DurationInMinutes": 30,
+        }
+    ]
+
+
+def test_a_requests_status_is_asked_with_its_id_in_the_query() -> None:
+    call = share_status(REQUEST)
+    assert (call.method, call.path, call.body) == ("GET", "EntityAccess.svc/Status/Get", None)
+    assert call.query == {"id": REQUEST}
+
+
+def test_a_leads_activities_are_asked_for_by_lead_and_event() -> None:
+    call = activities_of_lead(LEAD, 201)
+    assert (call.method, call.path, call.query) == ("POST", "ProspectActivity.svc/Retrieve", {"leadId": LEAD})
+    assert sent(call.body) == {"Parameter": {"ActivityEvent": 201}, "Paging": {"Offset": "0", "RowCount": "100"}}
+
+
+# ------------------------------------------------------------------------------------------------ the table
+
+_RATE: Final = Rate(20, 5.0)
+TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
+    # Throttles, in every form, before any other rule.
+    "429, its message": (
+        answer(429, UNTYPED | {"ExceptionMessage": TOO_MANY}),
+        Throttled(TOO_MANY, None, _RATE, 429),
+    ),
+    "429, empty": (answer(429), Throttled("HTTP 429 with an empty body", None, None, 429)),
+    "429, Retry-After": (answer(429, THROTTLE, retry_after="7"), Throttled(TOO_MANY, 7.0, _RATE, 429)),
+    "429, Retry-After in parts": (answer(429, THROTTLE, retry_after=" 0.5 "), Throttled(TOO_MANY, 0.5, _RATE, 429)),
+    "429, Retry-After a date": (
+        answer(429, THROTTLE, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"),
+        Throttled(TOO_MANY, None, _RATE, 429),
+    ),
+    "429, Retry-After negative": (answer(429, THROTTLE, retry_after="-3"), Throttled(TOO_MANY, None, _RATE, 429)),
+    "429, Retry-After absurd": (
+        answer(429, THROTTLE, retry_after="9" * 9),
+        Throttled(TOO_MANY, 3600.0, _RATE, 429),
+    ),
+    "429, Retry-After too long to read": (
+        answer(429, THROTTLE, retry_after="9" * 400),
+        Throttled(TOO_MANY, None, _RATE, 429),
+    ),
+    "429, no limit told": (answer(429, {"Message": "Slow down"}), Throttled("Slow down", None, None, 429)),
+    "429, a limit of nothing told": (
+        answer(429, {"Message": "limit of 0 in 5 second(s)"}),
+        Throttled("limit of 0 in 5 second(s)", None, None, 429),
+    ),
+    "429, a limit in no time told": (
+        answer(429, {"Message": "limit of 5 in 0 second(s)"}),
+        Throttled("limit of 5 in 0 second(s)", None, None, 429),
+    ),
+    "403, a throttle's type": (answer(403, THROTTLE), Throttled(TOO_MANY, None, _RATE, 403)),
+    "403, a throttle's words": (
+        answer(403, {"Message": TOO_MANY.upper()}),
+        Throttled(TOO_MANY.upper(), None, _RATE, 403),
+    ),
+    "403, a throttle's words as plain text": (
+        answer(403, TOO_MANY.encode()),
+        Throttled(f"HTTP 403: {TOO_MANY}", None, _RATE, 403),
+    ),
+    "200, a throttle's envelope": (answer(200, THROTTLE), Throttled(TOO_MANY, None, _RATE, 200)),
+    "200, a throttle's type only": (
+        answer(200, {"Status": "Error", "ExceptionType": "MXAPIRateLimitExceededException"}),
+        Throttled("MXAPIRateLimitExceededException", None, None, 200),
+    ),
+    "200, a throttle's words in a failure": (
+        answer(200, {"Status": "Failed", "Message": {"Message": TOO_MANY}}),
+        Throttled(TOO_MANY, None, _RATE, 200),
+    ),
+    "500, a throttle's envelope": (answer(500, THROTTLE), Throttled(TOO_MANY, None, _RATE, 500)),
+    # Keys.
+    "401": (
+        answer(401, {"Status": "Error", "ExceptionType": "MXInvalidAccessDetailsException"}),
+        Denied("MXInvalidAccessDetailsException", 401),
+    ),
+    "401, empty": (answer(401), Denied("HTTP 401 with an empty body", 401)),
+    "401, HTML": (answer(401, PAGE), Denied("HTTP 401: Bad gateway", 401)),
+    "403, no throttle": (answer(403, UNTYPED), Denied("Something went wrong", 403)),
+    "403, an MX type": (answer(403, MISSING), Denied("RelatedProspectId is missing", 403)),
+    # Definite refusals.
+    "400, its type": (answer(400, MISSING), Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 400)),
+    "400, empty": (answer(400), Refused("HTTP 400 with an empty body", "", 400)),
+    "404": (answer(404, PAGE), Refused("HTTP 404: Bad gateway", "", 404)),
+    "200, the error envelope": (
+        answer(200, MISSING),
+        Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 200),
+    ),
+    "200, Failed": (
+        answer(200, {"Status": "Failed", "Message": {"Message": "Invalid event code"}}),
+        Refused("Invalid event code", "", 200),
+    ),
+    "200, Failed, though an Id is there": (
+        answer(200, {"Status": "Failed", "Message": {"Id": ACTIVITY}}),
+        Refused(f'HTTP 200: {{"Status": "Failed", "Message": {{"Id": "{ACTIVITY}"}}}}', "", 200),
+    ),
+    "500, an MX type": (
+        answer(500, MISSING),
+        Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 500),
+    ),
+    "500, Failed": (answer(500, {"Status": "Failed", "Message": "No"}), Refused("No", "", 500)),
+    # Done.
+    "200": (answer(200, success()), Done(ACTIVITY)),
+    "200, spaces around the Id": (answer(200, success(Message={"Id": f" {ACTIVITY} "})), Done(ACTIVITY)),
+    "200, a request's Id": (answer(200, success(Message={"Id": REQUEST})), Done(REQUEST)),
+    "201": (answer(201, success()), Done(ACTIVITY)),
+    "200, with a byte order mark": (answer(200, b"\xef\xbb\xbf" + json.dumps(success()).encode()), Done(ACTIVITY)),
+    "200, more than we know": (
+        answer(200, success(Extra=[1], Message={"Id": ACTIVITY, "More": {}})),
+        Done(ACTIVITY),
+    ),
+    "200, a note that quotes a limit": (
+        answer(200, success(Message={"Id": ACTIVITY, "Message": "limit of 25 in 5 second"}, Note=TOO_MANY)),
+        Done(ACTIVITY),
+    ),
+    # Nobody knows.
+    "200, an error without a type": (answer(200, UNTYPED), Lost("Something went wrong", 200)),
+    "200, an error of a foreign type": (
+        answer(200, UNTYPED | {"ExceptionType": "NullReferenceException"}),
+        Lost("Something went wrong", 200),
+    ),
+    "200, no Id": (answer(200, success(Message={})), Lost("the answer has no Id", 200)),
+    "200, an Id of null": (answer(200, success(Message={"Id": None})), Lost("the answer has no Id", 200)),
+    "200, an empty Id": (answer(200, success(Message={"Id": " "})), Lost("the answer has no Id", 200)),
+    "200, a zero GUID": (answer(200, success(Message={"Id": ZERO})), Lost("the answer has no Id", 200)),
+    "200, zeros": (answer(200, success(Message={"Id": "0" * 32})), Lost("the answer has no Id", 200)),
+    "200, an endless Id": (answer(200, success(Message={"Id": "a" * 101})), Lost("the answer has no Id", 200)),
+    "200, a numeric Id": (answer(200, success(Message={"Id": 7})), Lost("the answer was not understood", 200)),
+    "200, an Id that is no text": (
+        answer(200, b'{"Status":"Success","Message":{"Id":"\\ud800"}}'),
+        Lost("the answer has no Id", 200),
+    ),
+    "200, no Status": (answer(200, {"Message": {"Id": ACTIVITY}}), Lost("the answer was not understood", 200)),
+    "200, another Status": (answer(200, success(Status="success?")), Lost("the answer was not understood", 200)),
+    "200, a Status of true": (answer(200, success(Status=True)), Lost("the answer was not understood", 200)),
+    "200, a list": (answer(200, [success()]), Lost("the answer was not understood", 200)),
+    "200, a number": (answer(200, 7), Lost("the answer was not understood", 200)),
+    "200, null": (answer(200, None), Lost("HTTP 200: null", 200)),
+    "200, empty": (answer(200, b" \n"), Lost("HTTP 200 with an empty body", 200)),
+    "200, bad JSON": (answer(200, b'{"Status":"Success"'), Lost('HTTP 200: {"Status":"Success"', 200)),
+    "200, HTML": (answer(200, PAGE), Lost("HTTP 200: Bad gateway", 200)),
+    "200, HTML that quotes a limit": (answer(200, TOO_MANY.encode()), Lost(f"HTTP 200: {TOO_MANY}", 200)),
+    "204": (answer(204), Lost("HTTP 204 with an empty body", 204)),
+    "302": (answer(302, location="https://elsewhere.example"), Lost("HTTP 302 with an empty body", 302)),
+    "302, with a success": (answer(302, success()), Lost(f"HTTP 302: {json.dumps(success())}", 302)),
+    "500, no type": (answer(500, UNTYPED), Lost("Something went wrong", 500)),
+    "500, HTML": (answer(500, PAGE), Lost("HTTP 500: Bad gateway", 500)),
+    "500, a page that quotes a limit": (answer(500, TOO_MANY.encode()), Lost(f"HTTP 500: {TOO_MANY}", 500)),
+    "500, a foreign type": (
+        answer(500, {"Status": "Error", "ExceptionType": "SqlException"}),
+        Lost("SqlException", 500),
+    ),
+    "502": (answer(502, PAGE), Lost("HTTP 502: Bad gateway", 502)),
+    "503": (answer(503), Lost("HTTP 503 with an empty body", 503)),
+    "503, an MX type": (answer(503, MISSING), Lost("RelatedProspectId is missing", 503)),
+    "504": (answer(504, UNTYPED), Lost("Something went wrong", 504)),
+    "418": (answer(418), Lost("HTTP 418 with an empty body", 418)),
+}
+
+
+@pytest.mark.parametrize(("given_answer", "meaning"), TABLE.values(), ids=TABLE.keys())
+def test_what_an_answer_means(given_answer: Answer, meaning: Outcome) -> None:
+    assert read_id(given_answer) == meaning
+
+
+NO_SUCCESS: Final = {name: row for name, row in TABLE.items() if isinstance(row[1], Throttled | Denied | Refused)}
+
+
+@pytest.mark.parametrize(("given_answer", "meaning"), NO_SUCCESS.values(), ids=NO_SUCCESS.keys())
+def test_a_refusal_means_the_same_whatever_was_asked(given_answer: Answer, meaning: Outcome) -> None:
+    assert judge(given_answer) == read_status(given_answer) == read_activities(given_answer) == meaning
+
+
+ODD: Final = [None, True, 0, -1, 1.5, 10**400, "", "text", [], [1], {}, {"Id": 1}, {"Message": [1]}]
+
+
+@pytest.mark.parametrize("field", ["Status", "Message", "ExceptionType", "ExceptionMessage"])
+@pytest.mark.parametrize("value", ODD, ids=[repr(value)[:20] for value in ODD])
+def test_a_field_of_an_odd_type_is_never_a_crash_and_never_a_success(field: str, value: Any) -> None:
+    envelope = success(Message={}, ExceptionType="", ExceptionMessage="") | {field: value}
+    for status in (200, 401, 403, 404, 429, 500):
+        assert isinstance(read_id(answer(status, envelope)), Failure)
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'{"Id":' + b"9" * 5_000 + b"}"])
+def test_json_that_python_can_not_hold_is_an_answer_nobody_understands(body: bytes) -> None:
+    assert isinstance(read_id(answer(200, body)), Lost)
+    assert isinstance(read_id(answer(400, body)), Refused)
+
+
+# --------------------------------------------------------------------------------------------- words
+
+
+def test_words_are_kept_on_one_line_and_within_bounds() -> None:
+    assert clean("a\r\n\tb\x1b[31m\u202e c\x00") == "a b [31m c"
+    assert len(clean("x" * 5000)) == 500
+
+
+def test_a_page_is_told_by_its_text_not_its_tags() -> None:
+    page = b"<html><title>Oops</title>" + b"<br/>" * 10 + b"\xff sorry" + b"x" * 5000
+    outcome = read_id(answer(502, page))
+    assert isinstance(outcome, Lost)
+    assert outcome.words.startswith("HTTP 502: Oops � sorryxxx")
+    assert len(outcome.words) < 250
+
+
+# ---------------------------------------------------------------------------------------- the status API
+
+
+def status_answer(**fields: Any) -> Answer:
+    """The status API's documented answer, some of it changed."""
+    told = {"Message": {"ResponseText": "Request processed successfully."}, "ShareStatus": 6, "ErrorMessage": None}
+    return answer(200, {"Status": "Success"} | told | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict", "number", "words"),
+    [
+        ({}, "processed", 6, "Request processed successfully."),
+        ({"ErrorMessage": " \n"}, "processed", 6, "Request processed successfully."),
+        ({"ErrorMessage": "User is\ninactive"}, "failed", 6, "User is inactive"),
+        ({"ErrorMessage": "No such lead", "ShareStatus": None}, "failed", None, "No such lead"),
+        ({"ShareStatus": 1, "Message": {"ResponseText": "In queue"}}, "pending", 1, "In queue"),
+        ({"ShareStatus": None}, "pending", None, "Request processed successfully."),
+        ({"ShareStatus": -999}, "pending", -999, "Request processed successfully."),
+        ({"ShareStatus": 3, "Message": {}}, "pending", 3, ""),
+    ],
+)
+def test_only_six_and_an_error_message_decide(
+    fields: dict[str, Any], verdict: str, number: int | None, words: str
+) -> None:
+    assert read_status(status_answer(**fields)) == ShareStatus(verdict, number, words)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ShareStatus": "six"},
+        {"ShareStatus": 6.5},
+        {"ShareStatus": [6]},
+        {"ShareStatus": 2**63},
+        {"ErrorMessage": 6},
+        {"ErrorMessage": {"text": "x"}},
+        {"Message": "Request processed successfully."},
+        {"Message": None},
+        {"Status": "Succeeded"},
+    ],
+)
+def test_a_status_of_a_wrong_type_is_not_understood_and_decides_nothing(fields: dict[str, Any]) -> None:
+    assert read_status(status_answer(**fields)) == Lost("the answer was not understood", 200)
+
+
+# ------------------------------------------------------------------------------------ a lead's activities
+
+
+def page(*records: dict[str, Any]) -> Answer:
+    """A page of activities."""
+    return answer(200, {"RecordCount": len(records), "ProspectActivities": list(records)})
+
+
+@pytest.mark.parametrize(
+    ("record", "owner"),
+    [
+        ({"Data": [{"Key": "Owner", "Value": USER}]}, USER),
+        ({"Data": [{"Key": "OwnerId", "Value": f" {USER} "}]}, USER),
+        ({"ActivityFields": {"ActivityOwner": USER}}, USER),
+        ({"ActivityFields": {"Owner": USER}, "Data": [{"Key": "Owner", "Value": "stale"}]}, USER),
+        ({"Data": [{"Key": "Owner", "Value": "a\ud800\x00b"}]}, "a b"),
+        ({"Data": [{"Key": "CreatedBy", "Value": USER}]}, None),
+        ({"Data": [{"Key": "Owner", "Value": 7}, {"Key": "OwnerId", "Value": " "}]}, None),
+        ({"Data": None, "ActivityFields": None}, None),
+        ({}, None),
+    ],
+)
+def test_an_activity_shows_its_owner_under_any_of_the_names(record: dict[str, Any], owner: str | None) -> None:
+    assert read_activities(page({"Id": ACTIVITY} | record)) == [ActivityView(ACTIVITY, owner)]
+
+
+def test_a_page_without_a_list_has_no_activities() -> None:
+    assert read_activities(answer(200, {"RecordCount": 0})) == []
+    assert read_activities(page()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"Status": "Success"},
+        [],
+        {"RecordCount": "many"},
+        {"RecordCount": 1, "ProspectActivities": {}},
+        {"RecordCount": 1, "ProspectActivities": [{"Id": 7}]},
+        {"RecordCount": 1, "ProspectActivities": [{}]},
+        {"RecordCount": 1, "ProspectActivities": [{"Id": ACTIVITY, "Data": "x"}]},
+        {"RecordCount": 1, "ProspectActivities": [{"Id": ACTIVITY, "ActivityFields": [1]}]},
+    ],
+)
+def test_what_is_no_page_is_not_taken_for_an_empty_one(body: Any) -> None:
+    assert read_activities(answer(200, body)) == Lost("the list of activities was not understood", 200)
+
+
+# ---------------------------------------------------------------------------------------------- whatever comes
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["Status", "Message", "ExceptionType", "ExceptionMessage", "ShareStatus", "ErrorMessage", "RecordCount"]
+ENVELOPE = st.dictionaries(
+    st.sampled_from([*NAMES, "ProspectActivities", "Id", "Data"]),
+    st.sampled_from(["Success", "Error", "Failed", "MXException", TOO_MANY]) | JSON,
+)
+BODY = (
+    st.binary()
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | ENVELOPE.map(lambda value: json.dumps(value).encode())
+)
+STATUS = st.sampled_from([200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 502, 503]) | st.integers(100, 999)
+
+
+@given(STATUS, st.dictionaries(st.just("retry-after"), st.text()), BODY)
+def test_nothing_but_an_outcome_comes_out(status: int, headers: dict[str, str], body: bytes) -> None:
+    came = Answer(status, headers, body)
+    assert isinstance(judge(came), Judged | Failure)
+    assert isinstance(read_id(came), Outcome)
+    assert isinstance(read_status(came), ShareStatus | Failure)
+    assert isinstance(read_activities(came), list | Failure)
+
+
+@given(STATUS, BODY)
+def test_only_a_success_with_an_id_is_done(status: int, body: bytes) -> None:
+    outcome = read_id(Answer(status, {}, body))
+    if isinstance(outcome, Done):
+        assert 200 <= status < 300
+        told = json.loads(body)
+        assert (told["Status"], told["Message"]["Id"].strip()) == ("Success", outcome.id)
