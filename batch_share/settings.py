@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
-from pydantic import BeforeValidator, PlainSerializer, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -31,11 +32,14 @@ DEFAULT_RATE: Final = Rate(25, 5.0)
 """What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
 
 
+_NETLOC: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d+)?")
+_KEY: Final = re.compile(r"[!-~]*")
+
+
 def parse_host(text: object) -> str:
     """A host as a base URL: https://, or http:// on this machine only. Raises ValueError; it quotes no value."""
-    given = str(text).strip()
-    parts = urlsplit(given if "://" in given else f"https://{given}")
-    if not parts.hostname or parts.username or parts.query or parts.fragment:
+    parts = _split(text)
+    if parts is None or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(
             "write only the host, such as https://api-in21.leadsquared.com; keys have settings of their own"
         )
@@ -44,6 +48,17 @@ def parse_host(text: object) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("use https:// (plain http is only for a sandbox on this machine)")
     return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _split(text: object) -> SplitResult | None:
+    """The parts of a URL of nothing but a host and a port, None if it is none: it may hold a key."""
+    given = text.strip() if isinstance(text, str) else ""
+    try:
+        parts = urlsplit(given if "://" in given else f"https://{given}")
+        _ = parts.port  # raises when out of range
+    except ValueError:
+        return None
+    return parts if _NETLOC.fullmatch(parts.netloc.lower()) else None
 
 
 def _is_loopback(host: str) -> bool:
@@ -58,12 +73,26 @@ def _rate(value: object) -> Rate:
 
 
 def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else parse_seconds(str(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return parse_seconds(str(value))
+
+
+def _key(value: object) -> object:
+    """A key that a header can carry. A value that is no text is left to pydantic, which refuses it unquoted."""
+    if not isinstance(value, str):
+        return value
+    if not _KEY.fullmatch(value.strip()):
+        raise ValueError("holds a character that no key has; copy it again")
+    return value.strip()
 
 
 # NoDecode: in the environment a rate is text, not JSON.
 RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+Key = Annotated[SecretStr, BeforeValidator(_key)]
+# In TOML, 201 and 90 are written as the numbers they are.
+Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class Settings(BaseSettings):
@@ -79,14 +108,14 @@ class Settings(BaseSettings):
     )
 
     host: Annotated[str, BeforeValidator(parse_host)] | None = None
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    event: str = ""
-    access: str = ""
-    duration: str = ""
+    access_key: Key | None = None
+    secret_key: Key | None = None
+    event: Text = ""
+    access: Text = ""
+    duration: Text = ""
     note: str = ""
     rate: RateSetting = DEFAULT_RATE
-    workers: int | None = None
+    workers: Annotated[int, Field(ge=1, le=1000)] | None = None
     wait: Seconds = 600.0
     follow_up: bool = True
     trust_owner: bool = False
@@ -131,6 +160,8 @@ def load_settings(**flags: object) -> Settings:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = str(fault["loc"][0]) if fault["loc"] else "settings"
         raise SettingsError(name, fault["msg"].removeprefix("Value error, ")) from None
+    except UnicodeDecodeError:  # it carries the whole file, so the keys
+        raise SettingsError(".env", "is not UTF-8 text") from None
     except OSError as error:
         raise SettingsError("settings file", f"can't be read ({error.strerror})") from None
 

@@ -5,8 +5,10 @@ aiohttp's exceptions carry the request's headers, so its keys: none leaves this 
 
 from __future__ import annotations
 
+import html
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import aiohttp
 
@@ -69,8 +71,9 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the network or the server does."""
@@ -93,9 +96,8 @@ class Client:
 
     def _redact(self, body: bytes) -> bytes:
         """A server's debugging page may quote our headers: what we keep of an answer never holds a key."""
-        for key in self._keys:
-            secret = key.get_secret_value()
-            for form in {secret, json.dumps(secret)[1:-1]}:
+        for secret in filter(None, (key.get_secret_value() for key in self._keys)):
+            for form in {secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe="")}:
                 body = body.replace(form.encode(), b"***")
         return body
 
@@ -113,6 +115,9 @@ def _note_departure() -> aiohttp.TraceConfig:
     """Tell a call that never left from one that may have arrived: aiohttp signals just before the first byte."""
 
     async def leaving(_session: object, context: SimpleNamespace, _params: object) -> None:
+        if context.trace_request_ctx:
+            # aiohttp repeats a GET by itself when a connection in use breaks: a call that nobody has paced.
+            raise ConnectionResetError
         context.trace_request_ctx.append(True)
 
     trace = aiohttp.TraceConfig()

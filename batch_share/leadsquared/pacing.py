@@ -99,28 +99,20 @@ class Pacer:
         self._changed.set()
 
     # The turnstile lets one caller at a time wait for the gate, a permit and its distance, first come first served.
+    # It takes its permit only as it goes: whoever is cancelled on the way has nothing to give back.
     async def _acquire(self) -> None:
         async with self._turnstile:
-            await self._gate_and_permit()
-            self._out += 1
-            try:
+            known = None
+            while known != self._refusals:  # refused on the way: all over again, at the pace learnt
+                await self._gate_and_permit()
+                known = self._refusals
                 await self._distance()
-                await self._gate()
-            except BaseException:
-                self._give_back()
-                raise
+            self._out += 1
 
     async def _gate_and_permit(self) -> None:
-        await self._gate()
-        while self._out >= self._rate.limit:
-            await self._change()
-            await self._gate()
-
-    async def _gate(self) -> None:
-        while (wait := self._opening() - _now()) > 0 and not self._closed:
-            await self._change(wait)
-        if self._closed:
-            raise PacerClosed
+        self._heed_closing()
+        while (wait := self._opening() - _now()) > 0 or self._out >= self._rate.limit:
+            await self._change(wait if wait > 0 else None)
 
     def _opening(self) -> float:
         if self._opens_at is None:  # the first call of this process
@@ -129,12 +121,19 @@ class Pacer:
         return self._opens_at
 
     async def _distance(self) -> None:
-        if self._out == 1 and not self._refusals:  # every other permit was home: a whole period went by
+        if self._out == 0 and not self._refusals:  # every permit is home: a whole period went by
             self._unspaced = self._rate.limit
         if self._unspaced > 0:
             self._unspaced -= 1
             return
-        await self._spacing.acquire()
+        # A task, so that `close` need not wait for it: at a slow rate a distance takes minutes.
+        distance = asyncio.create_task(self._spacing.acquire())
+        distance.add_done_callback(lambda _: self._changed.set())
+        try:
+            while not distance.done():
+                await self._change()
+        finally:
+            distance.cancel()
 
     async def _change(self, at_most: float | None = None) -> None:
         self._changed.clear()
@@ -142,6 +141,11 @@ class Pacer:
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._changed.wait()
+        self._heed_closing()
+
+    def _heed_closing(self) -> None:
+        if self._closed:
+            raise PacerClosed
 
     def _hold(self, seconds: float) -> None:
         self._opens_at = max(self._opening(), _now() + seconds)

@@ -1,0 +1,86 @@
+"""The errors a caller can meet: one tree, one sentence each, and the facts as attributes."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from batch_share import errors
+from batch_share.errors import (
+    AccessDenied,
+    BatchShareError,
+    IllegalTransition,
+    LedgerError,
+    LedgerLocked,
+    LedgerTooNew,
+    OwnerNotVerified,
+    SettingsError,
+    SheetError,
+    Unreachable,
+)
+
+LEDGER: Final = Path("leads.ledger.db")
+EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
+    (SettingsError("rate", "is odd"), "rate: is odd", {"setting": "rate", "problem": "is odd"}),
+    (
+        SheetError(Path("a/leads.csv"), "is empty"),
+        "leads.csv: is empty",
+        {"path": Path("a/leads.csv"), "problem": "is empty", "row": None},
+    ),
+    (SheetError(Path("leads.csv"), "is odd", row=7), "leads.csv, row 7: is odd", {"row": 7}),
+    (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "problem": "is odd"}),
+    (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
+    (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
+    (
+        IllegalTransition(LEDGER, 3, "shared"),
+        "Ledger leads.ledger.db: row 3 can't become shared from where it is; nothing was changed",
+        {"row_id": 3, "state": "shared"},
+    ),
+    (
+        Unreachable("https://api.example", 7, "no connection"),
+        "https://api.example could not be reached in 7 tries: no connection. Nothing was sent",
+        {"host": "https://api.example", "tries": 7, "words": "no connection"},
+    ),
+    (
+        AccessDenied(401, "bad keys"),
+        "LeadSquared refused access (HTTP 401): bad keys. Check the keys",
+        {"status": 401, "words": "bad keys"},
+    ),
+    (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
+    (
+        OwnerNotVerified("act", "user", None),
+        "LeadSquared does not show who owns activity act",
+        {"activity_id": "act", "expected": "user", "found": None},
+    ),
+    (
+        OwnerNotVerified("act", "user", "other"),
+        "Activity act was posted for user user, but LeadSquared says its owner is other.",
+        {"found": "other"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "text", "facts"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_an_error_says_one_sentence_and_carries_its_facts(
+    error: BatchShareError, text: str, facts: dict[str, Any]
+) -> None:
+    assert str(error).startswith(text)
+    assert {name: getattr(error, name) for name in facts} == facts
+
+
+def test_every_error_is_in_the_tree_and_in_its_drawing() -> None:
+    classes = [
+        each for _, each in inspect.getmembers(errors, inspect.isclass) if each.__module__ == errors.__name__
+    ]
+    assert {type(error) for error, _, _ in EXAMPLES} | {BatchShareError} == set(classes)
+    assert all(issubclass(each, BatchShareError) for each in classes)
+    assert errors.__doc__ is not None
+    assert all(each.__name__ in errors.__doc__ for each in classes)
+
+
+@pytest.mark.parametrize("kind", [LedgerLocked, LedgerTooNew, IllegalTransition])
+def test_what_is_wrong_with_a_ledger_can_be_caught_as_such(kind: type[BatchShareError]) -> None:
+    assert issubclass(kind, LedgerError)

@@ -1,0 +1,289 @@
+"""Settings: who wins, what is refused, and that no key is ever quoted."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch_share.errors import SettingsError
+from batch_share.settings import DEFAULT_RATE, Settings, load_settings, parse_host
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = "u$r0123456789"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, and an environment without settings."""
+    for name in [name for name in os.environ if name.upper().startswith("BATCH_SHARE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def in_toml(folder: Path, *lines: str, name: str = "batch-share.toml") -> Path:
+    """Write a settings file."""
+    (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    return folder / name
+
+
+def refused(**flags: object) -> SettingsError:
+    """The error that the settings make."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**flags)
+    return caught.value
+
+
+# ------------------------------------------------------------------------------------------------- who wins
+
+
+def test_nothing_set_means_the_defaults() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.access_key, settings.secret_key) == (None, None, None)
+    assert (settings.rate, settings.wait, settings.follow_up) == (DEFAULT_RATE, 600.0, True)
+    assert Rate(25, 5.0) == DEFAULT_RATE
+    assert settings.state_folder.name == "batch-share"
+
+
+def test_flags_win_over_the_environment_over_dot_env_over_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [load_settings().note]
+    in_toml(folder, "note = 'file'")
+    found.append(load_settings().note)
+    (folder / ".env").write_text("BATCH_SHARE_NOTE=dotenv\nOTHER=1\n")
+    found.append(load_settings().note)
+    monkeypatch.setenv("BATCH_SHARE_NOTE", "environment")
+    found.append(load_settings().note)
+    found.append(load_settings(note="flag").note)
+    found.append(load_settings(note=None).note)
+    assert found == ["", "file", "dotenv", "environment", "flag", "environment"]
+
+
+def test_each_setting_comes_from_where_it_is_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_toml(
+        folder, "rate = '10/5s'", "wait = 30", "follow_up = false", "event = 201", "duration = 90", "access = 1"
+    )
+    (folder / ".env").write_text(f"BATCH_SHARE_ACCESS_KEY='{KEY}'\n")
+    monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", f" {KEY}\n")
+    settings = load_settings(host="api.example", workers=3)
+    host, access_key, secret_key = settings.account()
+    assert (host, access_key.get_secret_value(), secret_key.get_secret_value()) == ("https://api.example", KEY, KEY)
+    assert (settings.rate, settings.wait, settings.follow_up) == (Rate(10, 5.0), 30.0, False)
+    assert (settings.event, settings.duration, settings.access, settings.workers) == ("201", "90", "1", 3)
+
+
+def test_another_file_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_toml(folder, "note = 'usual'")
+    other = in_toml(folder, "note = 'other'", name="other.toml")
+    monkeypatch.setenv("BATCH_SHARE_CONFIG", str(other))
+    assert load_settings().note == "other"
+
+
+def test_a_file_that_is_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SHARE_CONFIG", "missing.toml")
+    assert str(refused()) == "BATCH_SHARE_CONFIG: there is no file missing.toml"
+
+
+def test_settings_can_not_be_changed_later() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load_settings(), "note", "other")  # noqa: B010 - the type checker knows it too
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rate", "fast"),
+        ("rate", "0/5s"),
+        ("rate", ""),
+        ("wait", "soon"),
+        ("wait", "-5"),
+        ("workers", "many"),
+        ("workers", "0"),
+        ("workers", "-1"),
+        ("workers", "2.5"),
+        ("follow_up", "perhaps"),
+        ("trust_owner", "2"),
+        ("allow_duplicates", ""),
+        ("host", ""),
+        ("host", "http://api.example"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"BATCH_SHARE_{name.upper()}", value)
+    error = refused()
+    assert error.setting == name
+    assert error.problem
+    assert "Value error" not in error.problem
+
+
+@pytest.mark.parametrize(
+    ("line", "setting"),
+    [
+        ("wait = -1", "wait"),
+        ("wait = inf", "wait"),
+        ("wait = nan", "wait"),
+        ("wait = true", "wait"),
+        ("rate = 25", "rate"),
+        ("workers = []", "workers"),
+        ("note = 5", "note"),
+        ("event = true", "event"),
+        ("state_folder = 5", "state_folder"),
+        ("host = 5", "host"),
+    ],
+)
+def test_a_value_of_a_wrong_type_in_the_file_is_refused_by_name(folder: Path, line: str, setting: str) -> None:
+    in_toml(folder, line)
+    assert refused().setting == setting
+
+
+def test_a_flag_is_refused_like_any_other() -> None:
+    assert refused(rate="fast").problem == "'fast' is no rate: write calls/period, such as 25/5s"
+
+
+def test_an_unknown_name_in_the_file_is_refused(folder: Path) -> None:
+    in_toml(folder, "rate = '1/s'", "acess_key = 'x'", "zzz = 1")
+    assert str(refused()) == "batch-share.toml: has no setting called 'acess_key'"
+
+
+def test_a_file_that_is_no_toml_is_refused_with_its_place(folder: Path) -> None:
+    in_toml(folder, "rate = '1/s'", f"access_key = {KEY}")
+    error = refused()
+    assert "is not valid TOML" in error.problem
+    assert "line 2" in error.problem
+    assert KEY not in str(error)
+
+
+@pytest.mark.parametrize("name", ["batch-share.toml", ".env"])
+def test_a_file_that_is_no_text_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"BATCH_SHARE_ACCESS_KEY='u$r\xff0123456'\n")
+    error = refused()
+    assert name in error.setting
+    assert "0123456" not in everything_about(error)
+
+
+# ------------------------------------------------------------------------------------------------- the host
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("https://api-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
+        ("api-in21.leadsquared.com", "https://api-in21.leadsquared.com"),
+        (" HTTPS://API.LeadSquared.com/v2/ ", "https://api.leadsquared.com"),
+        ("https://api.example:8443/", "https://api.example:8443"),
+        ("api.example:8443", "https://api.example:8443"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.1:8080/v2", "http://127.0.0.1:8080"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+    ],
+)
+def test_a_host_becomes_a_base_url(text: str, host: str) -> None:
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://",
+        "https:///v2",
+        "ftp://api.example",
+        "file:///etc/passwd",
+        "http://api.example",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://0.0.0.0:8080",
+        "http://192.168.0.1",
+        "https://api.example/v2/EntityAccess.svc",
+        f"https://api.example?accessKey={KEY}",
+        f"https://api.example#{KEY}",
+        f"https://user:{KEY}@api.example",
+        f"https://:{KEY}@api.example",
+        f"https://{KEY}@api.example",
+        "https://@api.example",
+        "http://localhost@api.example",
+        "https://api.example:port",
+        "https://api.example:99999",
+        "https://api.example:0x50",
+        "https://[::1",
+        "https://[nonsense]",
+        "https://two words",
+        "https://api.example\\@elsewhere",
+        f"https://{KEY}",
+    ],
+)
+def test_what_is_no_safe_host_is_refused_and_not_quoted(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        parse_host(text)
+    assert KEY not in str(caught.value)
+    assert refused(host=text).setting == "host"
+
+
+# ------------------------------------------------------------------------------------------------- the keys
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["with\nnewline", "with\rreturn", "with\x00null", "with space", "with\ttab", "späße", "”quoted”", "\udcff"],
+)
+@pytest.mark.parametrize("name", ["access_key", "secret_key"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted(name: str, key: str) -> None:
+    error = refused(**{name: key})
+    assert error.setting == name
+    assert key not in everything_about(error)
+
+
+@pytest.mark.parametrize(
+    "line", ["access_key = 123456789", "access_key = ['123456789']", "access_key.a = '123456789'"]
+)
+def test_a_key_of_a_wrong_type_is_refused_and_not_quoted(folder: Path, line: str) -> None:
+    in_toml(folder, line)
+    error = refused()
+    assert error.setting == "access_key"
+    assert "123456789" not in everything_about(error)
+
+
+def everything_about(error: SettingsError) -> str:
+    """All that a traceback would show."""
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+
+
+def test_nothing_of_the_settings_shows_a_key() -> None:
+    settings = load_settings(access_key=KEY, secret_key=KEY, host="api.example")
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.account())
+    assert KEY not in shown
+
+
+def test_public_settings_are_plain_values_without_keys_and_this_machine() -> None:
+    public = load_settings(access_key=KEY, secret_key=KEY, host="api.example", rate="20/5s").public()
+    assert public["rate"] == "20/5s"
+    assert public["host"] == "https://api.example"
+    assert set(public) == set(Settings.model_fields) - {"access_key", "secret_key", "state_folder"}
+
+
+ALL: dict[str, Any] = {"host": "api.example", "access_key": KEY, "secret_key": KEY}
+
+
+@pytest.mark.parametrize("missing", ALL)
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_an_account_needs_host_and_keys(missing: str, empty: str | None) -> None:
+    if missing == "host" and empty is not None:
+        assert refused(host=empty).setting == "host"
+        return
+    with pytest.raises(SettingsError, match=f"Set BATCH_SHARE_{missing.upper()} in the environment") as caught:
+        load_settings(**ALL | {missing: empty}).account()
+    assert caught.value.setting == missing
