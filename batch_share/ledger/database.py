@@ -164,8 +164,10 @@ class Writer:
 
     async def close(self) -> None:
         """Wait until everything that was asked for is committed or has failed."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        while tasks := [*self._tasks]:
+            await asyncio.gather(*tasks)
+            # Their callbacks may not have run yet: from Python 3.12 on, waiting for what is done gives way to nobody.
+            self._tasks.difference_update(tasks)
 
     async def _commit_waiting(self) -> None:
         async with self._turn:
