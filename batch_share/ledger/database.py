@@ -166,7 +166,7 @@ class Writer:
         """Wait until everything that was asked for is committed or has failed."""
         while tasks := [*self._tasks]:
             await asyncio.gather(*tasks)
-            # Their callbacks may not have run yet: from Python 3.12 on, waiting for what is done gives way to nobody.
+            # Their callbacks need not have run: since Python 3.12, waiting for what is done gives way to nobody.
             self._tasks.difference_update(tasks)
 
     async def _commit_waiting(self) -> None:
