@@ -9,6 +9,8 @@
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
+    ├── PlanChanged              a run is not what its plan was approved for
+    ├── LookupRefused            LeadSquared would not say who the leads or users are
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
 
 Each carries what a program needs as attributes; nothing has to be parsed out of a message. No message ever
@@ -98,6 +100,30 @@ class AccessDenied(BatchShareError):
             "Check the keys, that they belong to an administrator, and that the host is your region's."
         )
         self.status = status
+        self.words = words
+
+
+class PlanChanged(BatchShareError):
+    """A run is not what was approved: nothing was sent. `plan` is the saved plan, `what` the thing that changed."""
+
+    def __init__(self, plan: Path, what: str) -> None:
+        super().__init__(
+            f"{what[0].upper()}{what[1:]} changed since {plan.name} was approved. Nothing was sent; plan again and "
+            "have it approved."
+        )
+        self.plan = plan
+        self.what = what
+
+
+class LookupRefused(BatchShareError):
+    """A look-up was refused or not understood: nothing was sent. `path` is the call, `words` the API's own."""
+
+    def __init__(self, path: str, words: str) -> None:
+        super().__init__(
+            f"LeadSquared did not answer the look-up {path}: {words or 'no reason given'}. Nothing was sent; "
+            "run the same command again, or put lead and user Ids into the sheet."
+        )
+        self.path = path
         self.words = words
 
 

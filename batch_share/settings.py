@@ -15,7 +15,16 @@ from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -95,11 +104,26 @@ Key = Annotated[SecretStr, BeforeValidator(_key)]
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
+class SheetLimits(BaseModel):
+    """The largest sheet that is read: sizes in megabytes, the others counted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file_mb: PositiveInt = 200
+    unpacked_mb: PositiveInt = 1000
+    ratio: PositiveInt = 200
+    entries: PositiveInt = 5000
+    rows: PositiveInt = 1_048_576
+    columns: PositiveInt = 1000
+    cell_characters: PositiveInt = 32_767
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Durations of waits are in seconds; text such as `10m` is understood."""
 
     model_config = SettingsConfigDict(
         env_prefix="BATCH_SHARE_",
+        env_nested_delimiter="__",
         env_file=".env",
         extra="ignore",
         frozen=True,
@@ -120,6 +144,9 @@ class Settings(BaseSettings):
     follow_up: bool = True
     trust_owner: bool = False
     allow_duplicates: bool = False
+    timezone: str = ""
+    daily_limit: PositiveInt | None = None
+    sheet: SheetLimits = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
 
     @classmethod

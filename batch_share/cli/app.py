@@ -12,6 +12,7 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
 if TYPE_CHECKING:
+    from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
 
 app = typer.Typer(
@@ -25,10 +26,29 @@ app = typer.Typer(
 )
 
 Sheet = Annotated[
-    Path, typer.Argument(metavar="SHEET", help="A .csv or .xlsx file with one lead and user to a row.")
+    Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
 ]
 LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.")]
-Worksheet = Annotated[Optional[str], typer.Option(help="Worksheet of the workbook; the first, if not given.")]
+Worksheet = Annotated[
+    Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
+]
+HeaderRow = Annotated[Optional[int], typer.Option(min=1, help="Row of the headers. Default: it is found.")]
+Map = Annotated[
+    Optional[list[str]],
+    typer.Option("--map", metavar="HEADER=FIELD", help='What a column holds, as in "Owner mail=User Email".'),
+]
+MappingFile = Annotated[
+    Optional[Path], typer.Option("--mapping", help="A file with such mappings; plan --save-map writes one.")
+]
+TimeZone = Annotated[
+    Optional[str], typer.Option(help="Time zone of dates that name none. Default: the account's own.")
+]
+Limit = Annotated[Optional[int], typer.Option(min=1, help="Only the first N rows.")]
+Rows = Annotated[Optional[str], typer.Option(metavar="5-40", help="Only rows with these numbers.")]
+Only = Annotated[
+    Optional[list[str]],
+    typer.Option(metavar="HEADER=VALUE", help="Only rows where a column says this, as in Region=North."),
+]
 LedgerOption = Annotated[
     Optional[Path], typer.Option(help="Where the ledger is. Default: SHEET.ledger.db beside it.")
 ]
@@ -46,6 +66,8 @@ Wait = Annotated[
 NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
 TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
 Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
+DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
+Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
@@ -66,14 +88,74 @@ def _root(
 
 
 @app.command()
-def run(
+def plan(
     sheet: Sheet,
-    ledger: LedgerOption = None,
     worksheet: Worksheet = None,
+    header_row: HeaderRow = None,
+    map_: Map = None,
+    mapping: MappingFile = None,
+    timezone: TimeZone = None,
     event: Event = None,
     access: Access = None,
     duration: Duration = None,
     note: Note = None,
+    limit: Limit = None,
+    rows: Rows = None,
+    only: Only = None,
+    rate: Rate = None,
+    daily_limit: Annotated[
+        Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")
+    ] = None,
+    allow_duplicates: Duplicates = False,
+    online: Online = False,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file for the plan of every row.")
+    ] = None,
+    save: Annotated[
+        Optional[Path], typer.Option(help="A file for what was planned: run --plan accepts no other.")
+    ] = None,
+    save_map: Annotated[Optional[Path], typer.Option(help="A file for the mapping used, for --mapping.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a run of SHEET would do, and send nothing. Without --online no call is made at all.
+
+    Example: batch-share plan leads.csv --event 201 --duration 7d
+    """
+    from batch_share.cli.planning import show_plan
+
+    options = _sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    settings = _settings(
+        event=event,
+        access=access,
+        duration=duration,
+        note=note,
+        rate=rate,
+        timezone=timezone,
+        daily_limit=daily_limit,
+        allow_duplicates=allow_duplicates or None,
+    )
+    show_plan(sheet, options, settings, online=online, output=output, save=save, save_map=save_map, json=json)
+
+
+@app.command()
+def run(
+    sheet: Sheet,
+    ledger: LedgerOption = None,
+    plan: Annotated[
+        Optional[Path], typer.Option(help="A plan that plan --save wrote: run this or nothing.")
+    ] = None,
+    worksheet: Worksheet = None,
+    header_row: HeaderRow = None,
+    map_: Map = None,
+    mapping: MappingFile = None,
+    timezone: TimeZone = None,
+    event: Event = None,
+    access: Access = None,
+    duration: Duration = None,
+    note: Note = None,
+    limit: Limit = None,
+    rows: Rows = None,
+    only: Only = None,
     rate: Rate = None,
     workers: Workers = None,
     wait: Wait = None,
@@ -90,6 +172,7 @@ def run(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.work import finish
+    from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
 
     settings = _settings(
@@ -98,15 +181,17 @@ def run(
         duration=duration,
         note=note,
         rate=rate,
+        timezone=timezone,
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
         trust_owner=trust_owner or None,
         allow_duplicates=allow_duplicates or None,
     )
-    file = ledger or sheet.with_name(f"{sheet.name}.ledger.db")
+    options = _sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    job = SheetJob(sheet, ledger or sheet.with_name(f"{sheet.name}.ledger.db"), options, plan)
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: run_sheet(sheet, worksheet, file, settings, watcher), display))
+    raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
 
 
 @app.command()
@@ -238,6 +323,26 @@ def demo(
     from batch_share.cli.playground import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
+
+
+def _sheet_options(
+    worksheet: str | None,
+    header_row: int | None,
+    maps: list[str] | None,
+    mapping: Path | None,
+    limit: int | None,
+    rows: str | None,
+    only: list[str] | None,
+) -> SheetOptions:
+    """How the sheet is read. Raises SettingsError."""
+    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.settings import load_settings
+    from batch_share.sheet.mapping import read_mapping
+    from batch_share.sheet.reader import ReadOptions
+    from batch_share.sheet.selection import Selection
+
+    reading = ReadOptions(worksheet, header_row, read_mapping(mapping, maps or []), load_settings().sheet)
+    return SheetOptions(reading, Selection.parse(limit, rows, only or []))
 
 
 def _settings(**flags: object) -> Settings:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.records import Row
     from batch_share.pipeline.jobs import Ending, Preview
-    from batch_share.pipeline.session import Session, Tally
+    from batch_share.pipeline.session import Connection, Tally
     from batch_share.results.summary import Summary
 
 REFRESH_SECONDS: Final = 0.25
@@ -144,7 +144,7 @@ class Display:
     # ------------------------------------------------------------------------------------------ progress
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: Session) -> AsyncIterator[None]:
+    async def watch(self, session: Connection) -> AsyncIterator[None]:
         """Show progress until the work is over: a live view on a terminal, else a plain line now and then."""
         if self.console.is_terminal:
             with Live(console=self.console, auto_refresh=False, transient=True) as live:
@@ -160,12 +160,12 @@ class Display:
             finally:
                 await _end(task)
 
-    async def _refresh(self, session: Session, live: Live) -> None:
+    async def _refresh(self, session: Connection, live: Live) -> None:
         while True:
             live.update(view(session), refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
 
-    async def _lines(self, session: Session) -> None:
+    async def _lines(self, session: Connection) -> None:
         while True:
             self.console.print(status_line(session), soft_wrap=True)
             await asyncio.sleep(PLAIN_LINE_SECONDS)
@@ -204,7 +204,7 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
-def view(session: Session) -> RenderableType:
+def view(session: Connection) -> RenderableType:
     """The live view: a bar over all rows, the counts by state, and the pace."""
     tally = session.tally
     total = sum(tally.states.values())
@@ -216,7 +216,7 @@ def view(session: Session) -> RenderableType:
     return Group(bar, counts, Text(_pace(session), style="dim"))
 
 
-def status_line(session: Session) -> str:
+def status_line(session: Connection) -> str:
     """The same on one line, for a log."""
     counts = ", ".join(f"{state} {count}" for state, count in _counts(session.tally).items())
     return f"{session.tally.phase}: {counts} | {_pace(session)} | {_left(session)}"
@@ -226,7 +226,7 @@ def _counts(tally: Tally) -> dict[State, int]:
     return {state: tally.states[state] for state in State if tally.states[state]}
 
 
-def _done(session: Session) -> float:
+def _done(session: Connection) -> float:
     """Rows done, an accepted one counted as two thirds of the way while it is still to be followed up."""
     weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
     if session.settings.follow_up:
@@ -234,14 +234,14 @@ def _done(session: Session) -> float:
     return sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
 
 
-def _left(session: Session) -> str:
+def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     states, rate = session.tally.states, session.pacer.rate
     return f"about {lasting(seconds_left(states, rate.per_second, follow_up=session.settings.follow_up))} left"
 
 
-def _pace(session: Session) -> str:
+def _pace(session: Connection) -> str:
     rate = session.pacer.rate
     pace = f"{session.tally.calls:,} calls, {session.tally.calls_per_second():.1f}/s of {rate.per_second:g}/s"
     return f"{pace}, {plural(session.tally.refusals, 'refusal')}" if session.tally.refusals else pace

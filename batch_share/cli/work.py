@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from batch_share.pipeline.jobs import Ending, Preview
-    from batch_share.pipeline.session import Session, Stop
+    from batch_share.pipeline.session import Connection, Stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,12 +31,12 @@ class TerminalWatcher:
         """See `Display.agree`."""
         return self._display.agree(preview)
 
-    def watch(self, session: Session) -> AbstractAsyncContextManager[None]:
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Show progress and listen for signals."""
         return self._watch(session)
 
     @contextlib.asynccontextmanager
-    async def _watch(self, session: Session) -> AsyncIterator[None]:
+    async def _watch(self, session: Connection) -> AsyncIterator[None]:
         with _draining(session.stop):
             async with self._display.watch(session):
                 yield

@@ -78,16 +78,19 @@ class Answer:
 # ------------------------------------------------------------------------------------------------- requests
 
 
-def post_activity(*, lead_id: str, event: int, note: str, owner_id: str) -> Call:
-    """Post an activity on the lead `lead_id` (GUID), owned by the user `owner_id` (GUID).
+def post_activity(
+    *, lead_id: str, event: int, note: str, owner_id: str, custom: Mapping[str, str] | None = None
+) -> Call:
+    """Post an activity on the lead `lead_id` (GUID), owned by the user `owner_id` (GUID), with `custom` fields.
 
     https://apidocs.leadsquared.com/post-an-activity-to-lead/. Not idempotent: sent twice, it makes two.
     """
+    fields = {guesses.OWNER_FIELD: owner_id} | dict(custom or {})
     body = ActivityBody(
         related_prospect_id=lead_id,
         activity_event=event,
         activity_note=note,
-        fields=(FieldValue(schema_name=guesses.OWNER_FIELD, value=owner_id),),
+        fields=tuple(FieldValue(schema_name=name, value=value) for name, value in fields.items()),
     )
     return Call("POST", "ProspectActivity.svc/Create", body=body.json_bytes())
 

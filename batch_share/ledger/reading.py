@@ -8,8 +8,8 @@ from sqlalchemy import case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.ledger import database
-from batch_share.ledger.records import Instruction, Row, RunRecord, SheetRecord
-from batch_share.ledger.schema import about, owner_checks, rows, runs, sheets
+from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord
+from batch_share.ledger.schema import about, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LedgerReader:
         found = await self._all(select(sheets).order_by(sheets.c.id.desc()).limit(1))
         if not found:
             return None
-        return SheetRecord(**{name: found[0][name] for name in ("name", "path", "worksheet", "digest", "columns")})
+        return SheetRecord(**{name: found[0][name] for name in SheetRecord.__slots__})
 
     async def runs(self) -> list[RunRecord]:
         """Every process that worked on the ledger, oldest first."""
@@ -90,6 +90,12 @@ class LedgerReader:
         """The first rows that a person has to look at, in the sheet's order."""
         troubled = select(rows).where(rows.c.state.in_(TROUBLED)).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
+
+    async def lookups(self) -> list[Lookup]:
+        """Everything that LeadSquared was asked about leads and users, and its answers."""
+        return [
+            Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in await self._all(select(lookups))
+        ]
 
     async def waiting_requests(self) -> list[str]:
         """The request Ids of accepted rows, each once, oldest first."""

@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a row asks for, in canonical form: share `lead` with `user`. `duration` is in minutes."""
+    """What a row asks for, in canonical form: share `lead` with `user`.
+
+    The share lasts `duration` minutes or `until` (UTC, without a zone); one of them is None. `custom` are custom
+    fields of the activity.
+    """
 
     lead_id: str
     lead_number: str
     user_id: str
     access: int
-    duration: int
+    duration: int | None
     event: int
     note: str
+    until: datetime | None = None
+    custom: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,20 @@ class SheetRecord:
     worksheet: str | None
     digest: str
     columns: Sequence[str]
+    mapping: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What LeadSquared answered for a lead or user that a row names by `kind` and `value`.
+
+    `found` is what there is, None where nothing can be used; then `problem` says why.
+    """
+
+    kind: str
+    value: str
+    found: Mapping[str, Any] | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 metadata = MetaData()
 
@@ -47,6 +48,7 @@ sheets = Table(
     Column("worksheet", Text),
     Column("digest", String(64), nullable=False),
     Column("columns", JSON, nullable=False),
+    Column("mapping", JSON(none_as_null=True)),  # which column holds what, as it was read; since version 2
     Column("taken_at", DateTime, nullable=False),
 )
 """Each version of the sheet that was taken in; the last is the one in force. `digest` covers its options too."""
@@ -76,7 +78,9 @@ rows = Table(
     Column("lead_number", String(20)),
     Column("user_id", String(36)),
     Column("access", Integer),
-    Column("duration", Integer),  # minutes
+    Column("duration", Integer),  # minutes; NULL where `until` says when the share ends
+    Column("until", DateTime),  # since version 2
+    Column("custom", JSON(none_as_null=True)),  # custom fields of the activity; since version 2
     Column("event", Integer),
     Column("note", Text),
     Column("state", String(10), nullable=False),
@@ -116,5 +120,25 @@ owner_checks = Table(
 )
 """Activity types whose owner field was read back and found to be the sales user."""
 
-UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {}
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("value", String(320), primary_key=True),
+    Column("found", JSON(none_as_null=True)),  # NULL: nothing that can be used
+    Column("problem", Text),
+    Column("asked_at", DateTime, nullable=False),
+)
+"""What LeadSquared answered when it was asked for a lead or a user; since version 2."""
+
+
+def _to_version_2(connection: Connection) -> None:
+    """Version 1 knew leads and users by their Ids only."""
+    lookups.create(connection)
+    for table, column in ((sheets, "mapping"), (rows, "until"), (rows, "custom")):
+        kind = table.c[column].type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))
+
+
+UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {1: _to_version_2}
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -39,10 +39,11 @@ class Stage(StrEnum):
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.PENDING: frozenset({State.POSTING, State.SKIPPED}),
+    # failed without a call: its end was over before its turn came
+    State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED}),
     # back to pending: definitely not done (a throttle, no connection)
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
-    # failed without a call: the activity turned out to belong to somebody else
+    # failed without a call: as above, or the activity turned out to belong to somebody else
     State.POSTED: frozenset({State.SHARING, State.FAILED}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     State.ACCEPTED: frozenset({State.SHARED, State.FAILED}),

@@ -12,8 +12,8 @@ from sqlalchemy import delete, func, insert, select, update
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
 from batch_share.ledger.reading import INSTRUCTION, PAGE, LedgerReader
-from batch_share.ledger.records import Changes, Instruction, NewRow, Result, Row, SheetRecord
-from batch_share.ledger.schema import attempts, owner_checks, rows, runs, sheets
+from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Result, Row, SheetRecord
+from batch_share.ledger.schema import attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class Ledger(LedgerReader):
             return self._values(position, row)
         if state is State.POSTED and row.instruction is not None:
             goes_on = {"state": state, "stage": None, "reason": None, "changed_at": self._now()}
-            return _place(position, row) | goes_on | {"duration": row.instruction.duration}
+            lasting = {"duration": row.instruction.duration, "until": row.instruction.until}
+            return _place(position, row) | goes_on | lasting
         return _place(position, row)
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
@@ -201,6 +202,19 @@ class Ledger(LedgerReader):
         values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self._now()}
         await self._execute(insert(owner_checks).values(values))
 
+    async def note_lookups(self, answers: Sequence[Lookup]) -> None:
+        """Commit what LeadSquared answered about leads and users; a later answer replaces an earlier one."""
+
+        async def note(connection: AsyncConnection) -> None:
+            for answer in answers:
+                same = (lookups.c.kind == answer.kind) & (lookups.c.value == answer.value)
+                await connection.execute(delete(lookups).where(same))
+            values = [{**_fields(answer), "asked_at": self._now()} for answer in answers]
+            await connection.execute(insert(lookups), values)
+
+        if answers:
+            await self._writer.do(note)
+
     async def _move(
         self,
         connection: AsyncConnection,
@@ -263,7 +277,7 @@ def _attempt_values(result: Result) -> dict[str, Any]:
     }
 
 
-def _fields(record: Instruction | SheetRecord) -> dict[str, Any]:
+def _fields(record: Instruction | SheetRecord | Lookup) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Row
     from batch_share.ledger.states import Stage
-    from batch_share.pipeline.session import Session
+    from batch_share.pipeline.session import Connection, Session
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ async def write(session: Session, row: Row, step: Stage, call: Call) -> Outcome:
         await before_repeating(session, outcome, unsent)
 
 
-async def read(session: Session, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
+async def read(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
     """Make a call that changes nothing, repeated over throttles and lost connections. Raises as `write` does."""
     unsent = 0
     while True:
@@ -63,7 +63,7 @@ async def read(session: Session, call: Call, parse: Callable[[Answer], T | Failu
         await before_repeating(session, parsed, unsent)
 
 
-async def before_repeating(session: Session, outcome: NotSent | Throttled | Denied, unsent: int) -> None:
+async def before_repeating(session: Connection, outcome: NotSent | Throttled | Denied, unsent: int) -> None:
     """Do what must come before another try: close the account's gate, wait, or give up by raising."""
     if isinstance(outcome, Denied):
         raise AccessDenied(outcome.status, outcome.words)

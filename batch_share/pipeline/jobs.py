@@ -11,10 +11,11 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS, State
+from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import follow_up
-from batch_share.pipeline.plan import make_plan
+from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.run import send_rows
-from batch_share.pipeline.session import Tally, open_session
+from batch_share.pipeline.session import open_session
 from batch_share.results.sheet import results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.session import Session
+    from batch_share.pipeline.session import Connection, Session
     from batch_share.settings import Settings
 
 
@@ -33,24 +34,21 @@ if TYPE_CHECKING:
 class Preview:
     """What a run is about to do, for a person to agree to.
 
-    `changes` is None when the ledger knew this very sheet with these very options.
+    `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
+    when an earlier process was cut off: unknown from now on.
     """
 
     sheet: SheetRecord
     host: str
     states: dict[State, int]
     changes: Changes | None
+    cut_off: int
     settings: Settings
 
     @property
     def to_send(self) -> int:
         """Rows that will be sent."""
         return self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
-
-    @property
-    def cut_off(self) -> int:
-        """Rows whose call was under way when an earlier process was cut off: unknown from now on."""
-        return sum(self.states.get(state, 0) for state in INTENTS)
 
     @property
     def calls(self) -> int:
@@ -64,7 +62,7 @@ class Watcher(Protocol):
     def agree(self, preview: Preview) -> bool:
         """Show what will happen; False ends the job before anything is sent."""
 
-    def watch(self, session: Session) -> AbstractAsyncContextManager[None]:
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made."""
 
 
@@ -84,30 +82,35 @@ class Ending:
         return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
 
 
-async def run_sheet(
-    sheet: Path, worksheet: str | None, ledger_file: Path, settings: Settings, watcher: Watcher
-) -> Ending:
-    """Take `sheet` into the ledger, send what is to be sent, follow up, and write the results beside the sheet.
+async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Ending:
+    """Take the sheet into the ledger, send what is to be sent, follow up, and write the results beside the sheet.
 
-    What the ledger holds already is never sent again. Raises BatchShareError for what stops it before the first
-    call; an error after that is in the Ending, with the totals.
+    Whoever the rows name is looked up first. What the ledger holds already is never sent again. Raises
+    BatchShareError for what stops it before the first call; an error after that is in the Ending, with the totals.
     """
-    plan = make_plan(sheet, worksheet, settings)
+    plan = plan_job(job.sheet, job.options, settings)
+    if job.approved is not None:
+        check_approval(job.approved, plan, settings)
     host, _, _ = settings.account()
-    async with open_ledger(ledger_file, host=host) as ledger:
-        in_force = await ledger.sheet()
-        if in_force is not None and in_force.digest == plan.record.digest:
+    async with open_ledger(job.ledger, host=host) as ledger:
+        cut_off = await _under_way(ledger)
+        async with _session(ledger, "run", settings) as session:
             changes = None
-        else:
-            job = (await ledger.facts())["job"]
-            changes = await ledger.take_in(plan.record, plan.rows(job))
-        return await _work(ledger, "run", settings, watcher, changes)
+            try:
+                changes = await take_in(session, job, plan, watcher.watch)
+            except BatchShareError as error:
+                session.stop.ask(error)
+            if session.stop.asked:
+                return await _end(session)
+            return await _work(session, watcher, changes, cut_off)
 
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
-        return await _work(ledger, "resume", settings, watcher, None)
+        cut_off = await _under_way(ledger)
+        async with _session(ledger, "resume", settings) as session:
+            return await _work(session, watcher, None, cut_off)
 
 
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
@@ -118,29 +121,34 @@ async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watch
         return await _end(session)
 
 
-async def _work(
-    ledger: Ledger, command: str, settings: Settings, watcher: Watcher, changes: Changes | None
-) -> Ending:
+async def _under_way(ledger: Ledger) -> int:
+    """Rows whose call was under way when an earlier process was cut off."""
+    counts = await ledger.counts()
+    return sum(counts.get(state, 0) for state in INTENTS)
+
+
+async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
+    ledger, settings = session.ledger, session.settings
     sheet = await ledger.sheet()
     if sheet is None:
         raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
-    preview = Preview(sheet, (await ledger.facts())["host"], await ledger.counts(), changes, settings)
-    if not watcher.agree(preview):
+    states = await ledger.counts()
+    session.tally.begin(states)
+    if not watcher.agree(Preview(sheet, session.client.base_url, states, changes, cut_off, settings)):
         return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
-    async with _session(ledger, command, settings) as session:
-        async with watcher.watch(session):
-            await send_rows(session)
-            if settings.follow_up and not session.stop.asked:
-                await follow_up(session, settings.wait)
-        return await _end(session)
+    async with watcher.watch(session):
+        await send_rows(session)
+        if settings.follow_up and not session.stop.asked:
+            await follow_up(session, settings.wait)
+    return await _end(session)
 
 
 @asynccontextmanager
 async def _session(ledger: Ledger, command: str, settings: Settings) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
-    async with open_session(settings, ledger, Tally()) as session:
+    async with open_session(settings, ledger) as session:
         await ledger.begin_run(command, __version__, settings.public())
-        session.tally.states.update(await ledger.counts())
+        session.tally.begin(await ledger.counts())
         ended = "cut off"
         try:
             yield session

@@ -6,32 +6,32 @@ runs, and what was done stays done.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
-from batch_share.sheet.columns import Field, match_columns
-from batch_share.sheet.reader import RawRow, read_sheet
-from batch_share.sheet.rows import (
-    DEFAULT_NOTE,
-    RowRules,
-    ShareRow,
-    parse_access,
-    parse_event,
-    parse_note,
-)
+from batch_share.sheet.columns import LASTING, Field, letters
+from batch_share.sheet.reader import ReadOptions, read_sheet
+from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
+from batch_share.sheet.selection import Selection
+from batch_share.sheet.values import parse_access, parse_event, parse_note
 from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from batch_share.pipeline.directory import Directory
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
+    from batch_share.sheet.rows import Ref
+    from batch_share.sheet.table import RawRow
 
 _OPTIONS: Final[dict[Field, Callable[[str], object]]] = {
     Field.ACCESS: parse_access,
@@ -43,82 +43,182 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 
 @dataclass(frozen=True, slots=True)
+class SheetOptions:
+    """How a sheet is read, and which of its rows are meant."""
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A row as far as it can be judged without asking anybody. `is_chosen`: the run is for it."""
+
+    raw: RawRow
+    asked: ShareRow | list[Problem]
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning."""
 
     sheet: Sheet
     rules: RowRules
     record: SheetRecord
+    selection: Selection
     allow_duplicates: bool
 
-    def rows(self, job: str) -> Iterator[NewRow]:
+    def checked(self) -> Iterator[Checked]:
+        """Every row, judged by itself. May raise SheetError while it goes."""
+        is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
+        for raw in self.sheet.rows():
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw))
+
+    def refs(self) -> Iterator[Ref]:
+        """Everybody that a row names which can be sent. May raise SheetError while it goes."""
+        for each in self.checked():
+            if each.is_chosen and isinstance(each.asked, ShareRow):
+                yield from each.asked.leads
+                yield from each.asked.users
+
+    def header(self, named: Field) -> str:
+        """The header under which the sheet names leads or users so."""
+        fields = self.sheet.found.fields
+        return self.sheet.columns[fields[named if named in fields else Field.USER]]
+
+    def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
         seen: dict[tuple[Any, ...], list[int]] = {}
-        for raw in self.sheet.rows():
-            yield self._row(job, raw, seen)
+        for each in self.checked():
+            yield self._row(job, each, directory, seen)
 
-    def _row(self, job: str, raw: RawRow, seen: dict[tuple[Any, ...], list[int]]) -> NewRow:
-        checked = self.rules.check(raw)
-        asked = _identity(checked) if isinstance(checked, ShareRow) else ("invalid", *raw.cells)
-        earlier = seen.setdefault(asked, [])
-        earlier.append(raw.number)
-        key = _key(job, asked, occurrence=len(earlier))
-        if not isinstance(checked, ShareRow):
-            reason = "; ".join(str(problem) for problem in checked)
+    def _row(self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]) -> NewRow:
+        raw = each.raw
+        if not each.is_chosen:
+            return self._left_out(job, each, directory, seen)
+        asked = directory.resolve(each.asked, raw, self.header) if isinstance(each.asked, ShareRow) else each.asked
+        key, earlier = _numbered(job, asked, raw, seen)
+        if not isinstance(asked, Instruction):
+            reason = "; ".join(str(problem) for problem in asked)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason)
-        instruction = Instruction(**checked.model_dump())
         if len(earlier) > 1 and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {earlier[0]}"
-            return NewRow(key, raw.number, raw.cells, State.SKIPPED, instruction, reason)
-        return NewRow(key, raw.number, raw.cells, State.PENDING, instruction)
+            return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
+        return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
+
+    def _left_out(
+        self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]
+    ) -> NewRow:
+        """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
+        asked: Instruction | list[Problem] = []
+        if isinstance(each.asked, ShareRow) and directory.knows(each.asked):
+            asked = directory.resolve(each.asked, each.raw, self.header)
+        key, _ = _numbered(job, asked, each.raw, seen)
+        instruction = asked if isinstance(asked, Instruction) else None
+        reason = f"left out by {self.selection}"
+        return NewRow(key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason)
 
 
-def make_plan(path: Path, worksheet: str | None, settings: Settings) -> Plan:
-    """Read the sheet's header and the options. Raises SheetError, SettingsError."""
-    sheet = read_sheet(path, worksheet)
-    fields = match_columns(path, sheet.columns)
+def make_plan(
+    path: Path,
+    options: SheetOptions,
+    settings: Settings,
+    *,
+    zone: ZoneInfo | None = None,
+    now: dt.datetime | None = None,
+) -> Plan:
+    """Read the sheet's header and the options. `zone` is for dates that name none, `now` for those that are over.
+
+    Raises SheetError, SettingsError.
+    """
+    sheet = read_sheet(path, options.read)
     defaults = _defaults(settings)
-    for field in (Field.DURATION, Field.EVENT):
-        if field not in fields and field not in defaults:
-            raise SheetError(path, _nowhere(field))
+    _check_given(path, sheet, defaults)
+    zone = named_zone(settings) or zone
+    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now)
     record = SheetRecord(
         name=path.name,
         path=str(path.absolute()),
         worksheet=sheet.worksheet,
-        digest=_digest(path, sheet.worksheet, defaults, settings),
+        digest=_digest(path, sheet, defaults, settings, options.selection),
         columns=list(sheet.columns),
+        mapping=mapping_of(sheet),
     )
-    return Plan(sheet, RowRules(sheet.columns, fields, defaults), record, settings.allow_duplicates)
+    return Plan(sheet, rules, record, options.selection, settings.allow_duplicates)
+
+
+def mapping_of(sheet: Sheet) -> dict[str, str]:
+    """By header, what each column that is read holds."""
+    fields = {sheet.columns[index]: str(each) for each, index in sheet.found.fields.items()}
+    return fields | {sheet.columns[index]: name for name, index in sheet.found.custom.items()}
+
+
+def named_zone(settings: Settings) -> ZoneInfo | None:
+    """The time zone that the settings name. Raises SettingsError."""
+    if not settings.timezone:
+        return None
+    try:
+        return ZoneInfo(settings.timezone)
+    except (KeyError, ValueError, OSError):  # not found, not a name, the name of a folder
+        raise SettingsError("timezone", "not the name of a time zone, such as Asia/Kolkata") from None
 
 
 def _defaults(settings: Settings) -> dict[Field, str]:
     """What blank cells take from the options, each checked once for the whole run."""
-    given = {field: str(getattr(settings, field.name.lower())).strip() for field in _OPTIONS}
-    for field, text in given.items():
+    given = {each: str(getattr(settings, each.name.lower())).strip() for each in _OPTIONS}
+    for each, text in given.items():
         try:
-            _OPTIONS[field](text) if text else None
+            _OPTIONS[each](text) if text else None
         except ValueError as error:
-            raise SettingsError(field.name.lower(), str(error)) from None
-    return _FALLBACK | {field: text for field, text in given.items() if text}
+            raise SettingsError(each.name.lower(), str(error)) from None
+    return _FALLBACK | {each: text for each, text in given.items() if text}
 
 
-def _nowhere(field: Field) -> str:
-    flag, example = {Field.DURATION: ("--duration", "7d"), Field.EVENT: ("--event", "201")}[field]
-    return (
-        f"no column for {field}, and no option either: add the column or give {flag}, for example {flag} {example}"
-    )
+def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
+    """How long and by which activity: from a column or an option."""
+    found = sheet.found.fields
+    if Field.DURATION not in defaults and not any(each in found for each in LASTING):
+        raise SheetError(path, _nowhere("Duration, Days or Until", "--duration 7d"))
+    if Field.EVENT not in defaults and Field.EVENT not in found:
+        raise SheetError(path, _nowhere("Activity Event", "--event 201"))
 
 
-def _identity(row: ShareRow) -> tuple[Any, ...]:
-    return row.lead_id, row.lead_number, row.user_id, row.access, row.event
+def _nowhere(columns: str, example: str) -> str:
+    flag = example.split(" ", maxsplit=1)[0]
+    return f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}"
+
+
+def _numbered(
+    job: str, asked: Instruction | list[Problem], raw: RawRow, seen: dict[tuple[Any, ...], list[int]]
+) -> tuple[str, list[int]]:
+    """The row's key, and the rows so far that ask for the same, itself included."""
+    identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
+    rows = seen.setdefault(identity, [])
+    rows.append(raw.number)
+    return _key(job, identity, occurrence=len(rows)), rows
+
+
+def _identity(asked: Instruction) -> tuple[Any, ...]:
+    return asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
 
 
 def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:
     return hashlib.sha256(json.dumps([job, *asked, occurrence]).encode()).hexdigest()
 
 
-def _digest(path: Path, worksheet: str | None, defaults: dict[Field, str], settings: Settings) -> str:
-    options = [worksheet, sorted(defaults.items()), settings.allow_duplicates]
+def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Settings, selection: Selection) -> str:
+    places = {letters(index): str(name) for name, index in sheet.found.fields.items()}
+    places |= {letters(index): name for name, index in sheet.found.custom.items()}
+    options = [
+        sheet.worksheet,
+        sheet.header_row,
+        sorted(places.items()),
+        sorted(defaults.items()),
+        settings.timezone,
+        settings.allow_duplicates,
+        str(selection),
+    ]
     digest = hashlib.sha256(json.dumps(options).encode())
     try:
         with path.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Literal, cast
 
 from batch_share.errors import BatchShareError
@@ -11,14 +12,16 @@ from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.protocol import post_activity, share_lead
 from batch_share.ledger.states import Stage, State
+from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import write
 from batch_share.pipeline.owner import verify_owner
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from batch_share.ledger.records import Instruction, Row
-    from batch_share.pipeline.session import Session
+    from batch_share.pipeline.session import Connection, Session
 
 
 async def send_rows(session: Session) -> None:
@@ -52,7 +55,7 @@ class Feed:
             return await anext(self._rows, None)
 
 
-async def in_parallel(session: Session, worker: Callable[[], Awaitable[None]]) -> None:
+async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]]) -> None:
     """Run `worker` as often as the session has workers. One that fails ends the work of all, in good order."""
 
     async def guarded() -> None:
@@ -74,6 +77,9 @@ async def _work(session: Session, feed: Feed) -> None:
 
 
 async def _send_row(session: Session, row: Row) -> None:
+    if minutes_left(_asked(row), utc_now()) < 1:
+        await _too_late(session, row)
+        return
     activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
     if activity_id is not None:
         await _share(session, row, activity_id)
@@ -82,21 +88,46 @@ async def _send_row(session: Session, row: Row) -> None:
 async def post(session: Session, row: Row) -> str | None:
     """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
     asked = _asked(row)
-    call = post_activity(lead_id=asked.lead_id, event=asked.event, note=asked.note, owner_id=asked.user_id)
+    call = post_activity(
+        lead_id=asked.lead_id,
+        event=asked.event,
+        note=asked.note,
+        owner_id=asked.user_id,
+        custom=asked.custom,
+    )
     outcome = await write(session, row, Stage.ACTIVITY, call)
     return outcome.id if isinstance(outcome, Done) else None
 
 
 async def _share(session: Session, row: Row, activity_id: str) -> None:
     asked = _asked(row)
+    minutes = minutes_left(asked, utc_now())
+    if minutes < 1:
+        await _too_late(session, row, State.POSTED)
+        return
     item = ShareItem(
         user_id=asked.user_id,
         entity_id=asked.lead_number,
         context_entity_id=activity_id,
         access_type=cast("Literal[1, 2]", asked.access),
-        duration_in_minutes=asked.duration,
+        duration_in_minutes=minutes,
     )
     await write(session, row, Stage.SHARE, share_lead(item))
+
+
+def minutes_left(asked: Instruction, now: dt.datetime) -> int:
+    """How long the share lasts from `now` (UTC, without a zone): to the next whole minute if it has an end."""
+    if asked.until is None:
+        return asked.duration or 0
+    return math.ceil((asked.until - now).total_seconds() / 60)
+
+
+async def _too_late(session: Session, row: Row, state: State | None = None) -> None:
+    """Its end came before its turn. `state` is where the row stands, if not where it was read."""
+    stood = state or row.state
+    stage = Stage.ACTIVITY if stood is State.PENDING else Stage.SHARE
+    await session.ledger.fail(row, stage, f"it was to end at {_asked(row).until:%Y-%m-%d %H:%M} UTC, which is over")
+    session.tally.moved(stood, State.FAILED)
 
 
 def _asked(row: Row) -> Instruction:
@@ -116,6 +147,9 @@ async def _verify_event(session: Session, event: int) -> None:
     """Post rows of this activity type one at a time until one stands, and check whose it is."""
     session.tally.phase = "checking the first activity's owner"
     while (row := await session.ledger.next_to_do(event)) is not None:
+        if minutes_left(_asked(row), utc_now()) < 1:
+            await _too_late(session, row)
+            continue
         activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
         if activity_id is not None:
             await verify_owner(session, row, _asked(row), activity_id)

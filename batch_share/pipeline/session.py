@@ -14,7 +14,7 @@ from batch_share.leadsquared.memory import AccountMemory, account_name
 from batch_share.leadsquared.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -30,6 +30,12 @@ class Tally:
     calls: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     refusals: int = 0
+
+    def begin(self, states: Mapping[State, int]) -> None:
+        """Count from these."""
+        self.phase = "starting"
+        self.states.clear()
+        self.states.update(states)
 
     def called(self) -> None:
         """One more call left, just now."""
@@ -79,12 +85,11 @@ class Stop:
                 await self._event.wait()
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One process's work on one ledger and one account."""
+@dataclass(frozen=True)
+class Connection:
+    """One process's work on one account: the calls, their pace, the way to stop them."""
 
     settings: Settings
-    ledger: Ledger
     client: Client
     pacer: Pacer
     stop: Stop
@@ -96,10 +101,28 @@ class Session:
         return self.settings.workers or max(2, round(self.pacer.rate.per_second) + 1)
 
 
+@dataclass(frozen=True)
+class Session(Connection):
+    """One process's work on one account through one ledger."""
+
+    ledger: Ledger
+
+
 @asynccontextmanager
-async def open_session(settings: Settings, ledger: Ledger, tally: Tally) -> AsyncIterator[Session]:
-    """Connect the ledger with its account. Raises SettingsError, and LedgerError if it belongs to another host."""
+async def open_connection(settings: Settings) -> AsyncIterator[Connection]:
+    """Connect to the account. Raises SettingsError, BatchShareError if the state folder can't be written."""
     host, access_key, secret_key = settings.account()
+    file = settings.state_folder / f"{account_name(host, access_key)}.account"
+    with AccountMemory(file) as memory:
+        pacer = Pacer(settings.rate, memory)
+        async with Client(host, access_key, secret_key) as client:
+            yield Connection(settings, client, pacer, Stop(pacer), Tally())
+
+
+@asynccontextmanager
+async def open_session(settings: Settings, ledger: Ledger) -> AsyncIterator[Session]:
+    """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
+    host, _, _ = settings.account()
     theirs = (await ledger.facts())["host"]
     if theirs != host:
         raise LedgerError(
@@ -107,8 +130,5 @@ async def open_session(settings: Settings, ledger: Ledger, tally: Tally) -> Asyn
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
             "another ledger with --ledger",
         )
-    file = settings.state_folder / f"{account_name(host, access_key)}.account"
-    with AccountMemory(file) as memory:
-        pacer = Pacer(settings.rate, memory)
-        async with Client(host, access_key, secret_key) as client:
-            yield Session(settings, ledger, client, pacer, Stop(pacer), tally)
+    async with open_connection(settings) as connection:
+        yield Session(**vars(connection), ledger=ledger)

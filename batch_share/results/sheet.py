@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
-from batch_share.sheet.reader import guarded
+from batch_share.sheet.text import guarded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -48,7 +48,7 @@ _LABELS: Final = {
 
 def results_path(sheet: Path) -> Path:
     """Where the results of `sheet` go when nobody says: beside it, in its own format."""
-    suffix = ".xlsx" if sheet.suffix.lower() == ".xlsx" else ".csv"
+    suffix = ".csv" if sheet.suffix.lower() in {".csv", ".tsv", ".txt"} else ".xlsx"
     return sheet.with_name(f"{sheet.stem}.results{suffix}")
 
 
@@ -57,13 +57,23 @@ async def write_results(ledger: LedgerReader, target: Path) -> None:
 
     Raises BatchShareError when the file can't be written, LedgerError.
     """
-    write = {".csv": _write_csv, ".xlsx": _write_excel}.get(target.suffix.lower())
-    if write is None:
-        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
     sheet = await ledger.sheet()
     columns = list(sheet.columns) if sheet else []
+    await write_table(target, [*columns, *COLUMNS], _answers(ledger, len(columns)), coloured=len(columns))
+
+
+async def write_table(
+    target: Path, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], *, coloured: int
+) -> None:
+    """Write rows as CSV or .xlsx, where the column `coloured` (from 0) shows each row's state. Raises as above."""
+    suffix = target.suffix.lower()
+    if suffix not in {".csv", ".xlsx"}:
+        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
     with replacing(target) as temporary:
-        await write(temporary, [*columns, *COLUMNS], _answers(ledger, len(columns)))
+        if suffix == ".csv":
+            await _write_csv(temporary, header, rows)
+        else:
+            await _write_excel(temporary, header, rows, coloured=coloured)
 
 
 async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[State, list[str]]]:
@@ -113,7 +123,9 @@ async def _write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[t
 # ---------------------------------------------------------------------------------------------------- Excel
 
 
-async def _write_excel(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+async def _write_excel(
+    file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]], *, coloured: int
+) -> None:
     import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
     from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
 
@@ -122,19 +134,23 @@ async def _write_excel(file: Path, header: Sequence[str], answers: AsyncIterator
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as buffers:
         try:
             with xlsxwriter.Workbook(file, options | {"constant_memory": True, "tmpdir": buffers}) as book:
-                await _fill(book, header, answers)
+                await _fill(book, header, answers, coloured)
         except FileCreateError as error:
             raise BatchShareError(f"The results can't be written ({error})") from None
 
 
-async def _fill(book: Any, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+async def _fill(
+    book: Any, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]], coloured: int
+) -> None:
     page = book.add_worksheet("Results")
     head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
     # quote_prefix: the text stays text even after somebody edits the cell
     text = book.add_format({"num_format": "@", "quote_prefix": True})
     fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
     page.freeze_panes(1, 0)
-    result_column = len(header) - len(COLUMNS)
+    page.set_landscape()
+    page.fit_to_pages(1, 0)  # on paper: one page wide, as many as it takes
+    page.repeat_rows(0)
     widths = [len(name) for name in header]
     for column, name in enumerate(header):
         page.write_string(0, column, name, head)
@@ -142,7 +158,7 @@ async def _fill(book: Any, header: Sequence[str], answers: AsyncIterator[tuple[S
     async for state, cells in answers:
         number += 1
         for column, cell in enumerate(cells):
-            shape = fills.get(state, text) if column == result_column else text
+            shape = fills.get(state, text) if column == coloured else text
             if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
                 raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
             widths[column] = max(widths[column], min(len(cell), _WIDEST))

@@ -1,41 +1,92 @@
-"""Which column holds what: headers matched to fields, whatever their case and spacing."""
+"""Which column holds what: by a mapping that was given, else by headers as people write them."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from rapidfuzz import fuzz, process
 
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
 class Field(StrEnum):
-    """What batch_share reads from a sheet, by the name it has in messages."""
+    """What a column can hold. The name is lower-cased for options and models, the value is for people."""
 
     LEAD_ID = "Lead Id"
     LEAD_NUMBER = "Lead Number"
+    LEAD_EMAIL = "Lead Email"
+    LEAD_PHONE = "Lead Phone"
     USER_ID = "User Id"
+    USER_EMAIL = "User Email"
+    USER = "Sales User"
     ACCESS = "Access"
     DURATION = "Duration"
+    DAYS = "Days"
+    UNTIL = "Until"
     NOTE = "Note"
     EVENT = "Activity Event"
 
 
 HEADERS: Final[dict[Field, tuple[str, ...]]] = {
-    Field.LEAD_ID: ("Lead Id", "ProspectID", "RelatedProspectId"),
-    Field.LEAD_NUMBER: ("Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId"),
-    Field.USER_ID: ("User Id",),
-    Field.ACCESS: ("Access", "AccessType"),
+    Field.LEAD_ID: ("Lead Id", "ProspectID", "RelatedProspectId", "Lead GUID"),
+    Field.LEAD_NUMBER: ("Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId", "Lead No"),
+    Field.LEAD_EMAIL: ("Lead Email", "Lead Email Address", "Customer Email"),
+    Field.LEAD_PHONE: ("Lead Phone", "Lead Phone Number", "Lead Mobile", "Customer Phone"),
+    Field.USER_ID: ("User Id", "Sales User Id"),
+    Field.USER_EMAIL: ("User Email", "User Email Address", "Sales User Email"),
+    Field.ACCESS: ("Access", "AccessType", "Permission"),
     Field.DURATION: ("Duration", "DurationInMinutes"),
-    Field.NOTE: ("Note", "ActivityNote"),
-    Field.EVENT: ("Activity Event",),
+    Field.DAYS: ("Days", "DurationInDays"),
+    Field.UNTIL: ("Until", "Share Until", "Valid Until", "End Date"),
+    Field.NOTE: ("Note", "Notes", "ActivityNote"),
+    Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code"),
 }
-"""The headers each field is known by."""
+"""The headers each field is known by, whatever else the sheet has."""
 
-REQUIRED: Final = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.USER_ID)
+VAGUE: Final[dict[Field, tuple[str, ...]]] = {
+    Field.LEAD_EMAIL: ("Email", "Email Address"),
+    Field.LEAD_PHONE: ("Phone", "Phone Number", "Mobile", "Mobile Number"),
+    Field.USER_ID: ("Owner Id",),
+    Field.USER_EMAIL: ("Owner Email", "Owner Email Address"),
+    Field.USER: ("Sales User", "User", "Owner", "Assigned To", "Share With"),
+}
+"""Headers that are read so only where no plainer column says which lead, or which user."""
+
+LEADS: Final = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_PHONE)
+"""What can name a lead, the surest first."""
+
+USERS: Final = (Field.USER_ID, Field.USER_EMAIL, Field.USER)
+"""What can name a user, the surest first."""
+
+LASTING: Final = (Field.DURATION, Field.DAYS, Field.UNTIL)
+"""What can say how long a share lasts."""
+
+IGNORE: Final = "ignore"
+"""What a mapping says of a column that is not to be read, whatever its header."""
+
+_CUSTOM: Final = re.compile(r"mx_?custom_?(\d{1,2})", re.IGNORECASE)
+_CLOSE: Final = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where each field and each custom field of the activity stands, from 0."""
+
+    fields: Mapping[Field, int]
+    custom: Mapping[str, int]
+
+    @property
+    def used(self) -> set[int]:
+        """The columns that are read."""
+        return {*self.fields.values(), *self.custom.values()}
 
 
 def squeeze(header: str) -> str:
@@ -43,27 +94,134 @@ def squeeze(header: str) -> str:
     return "".join(char for char in header.casefold() if char.isalnum())
 
 
-_FIELD_OF: Final = {squeeze(header): field for field, headers in HEADERS.items() for header in headers}
+def _by_header(headers: Mapping[Field, tuple[str, ...]]) -> dict[str, Field]:
+    return {squeeze(header): field for field, names in headers.items() for header in names}
 
 
-def match_columns(path: Path, columns: Sequence[str]) -> Mapping[Field, int]:
-    """Where each field stands. Raises SheetError when one is there twice, or a required one is missing."""
-    found: dict[Field, int] = {}
-    for index, header in enumerate(columns):
-        field = _FIELD_OF.get(squeeze(header))
-        if field is None:
-            continue
-        if field in found:
-            both = f"{columns[found[field]]!r} and {header!r}"
-            raise SheetError(path, f"two columns could be the {field}: {both}. Rename or remove one")
-        found[field] = index
-    missing = [field for field in REQUIRED if field not in found]
+_PLAIN: Final = _by_header(HEADERS)
+_VAGUE: Final = _by_header(VAGUE)
+_ALL: Final = _by_header({field: (field.value,) for field in Field}) | _VAGUE | _PLAIN
+
+
+def match_columns(path: Path, columns: Sequence[str], mapping: Mapping[str, str] | None = None) -> Columns:
+    """Find each field's column. `mapping` names fields by header and wins over what headers look like.
+
+    Raises SheetError for headers that are blank or there twice, a mapping that fits no header, two columns for one
+    field, and a sheet that says no lead or no user; each names the candidates.
+    """
+    _check_headers(path, columns)
+    named = _mapped(path, columns, mapping or {})
+    fields = {field: index for index, field in named.items() if isinstance(field, Field)}
+    custom = {field: index for index, field in named.items() if field and not isinstance(field, Field)}
+    open_columns = [index for index in range(len(columns)) if index not in named]
+    plain = _known(columns, open_columns, _PLAIN)
+    fields |= _single(path, columns, {field: at for field, at in plain.items() if field not in fields})
+    for role in (LEADS, USERS):
+        if not any(field in fields for field in role):
+            vague = _known(columns, open_columns, _VAGUE)
+            fields |= _single(path, columns, {field: at for field, at in vague.items() if field in role})
+    custom |= {
+        name: index
+        for index in open_columns
+        if index not in fields.values() and (name := custom_field(columns[index])) and name not in custom
+    }
+    missing = [role for role in (LEADS, USERS) if not any(field in fields for field in role)]
     if missing:
         raise SheetError(path, _missing(missing, columns))
+    return Columns(fields, custom)
+
+
+def custom_field(text: str) -> str | None:
+    """The SchemaName of an activity's custom field, mx_Custom_1 to mx_Custom_99, if `text` is one."""
+    match = _CUSTOM.fullmatch(text.strip())
+    return f"mx_Custom_{int(match[1])}" if match and int(match[1]) else None
+
+
+def field_named(text: str) -> Field | str | None:
+    """The field or custom field that `text` names; "" for one to be ignored, None for no field at all."""
+    if text.strip().casefold() == IGNORE:
+        return ""
+    return _ALL.get(squeeze(text)) or custom_field(text)
+
+
+def suggest(text: str, known: Sequence[str]) -> str:
+    """` Did you mean …?` for the closest of what is known, or nothing."""
+    close = process.extractOne(squeeze(text), {name: squeeze(name) for name in known}, scorer=fuzz.ratio)
+    return f" Did you mean {close[2]!r}?" if close is not None and close[1] >= _CLOSE else ""
+
+
+def letters(index: int) -> str:
+    """A column's name in a spreadsheet: 0 is A, 26 is AA."""
+    name = ""
+    number = index + 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+def _check_headers(path: Path, columns: Sequence[str]) -> None:
+    blank = [letters(index) for index, header in enumerate(columns) if not header.strip()]
+    if blank:
+        raise SheetError(path, f"column {', '.join(blank)} has no header: name it or remove it")
+    counts = Counter(header.casefold() for header in columns)
+    twice = [f"{name!r} ({letters(index)})" for index, name in enumerate(columns) if counts[name.casefold()] > 1]
+    if twice:
+        raise SheetError(path, f"a header is there more than once: {', '.join(twice)}. Rename or remove one")
+
+
+def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> dict[int, Field | str]:
+    """By column, what the mapping says it holds ("": nothing)."""
+    places = {squeeze(header): index for index, header in enumerate(columns)}
+    found: dict[int, Field | str] = {}
+    for header, name in mapping.items():
+        field = field_named(name)
+        if field is None:
+            choices = [*map(str, Field), "mx_Custom_1", IGNORE]
+            raise SheetError(path, f"the mapping of {header!r} names no field: {name!r}.{suggest(name, choices)}")
+        if squeeze(header) not in places:
+            problem = f"the mapping names a column {header!r} that is not there.{suggest(header, columns)}"
+            raise SheetError(path, problem)
+        if field in found.values() and field:
+            raise SheetError(path, f"the mapping names two columns for {field}")
+        found[places[squeeze(header)]] = field
     return found
 
 
-def _missing(missing: Sequence[Field], columns: Sequence[str]) -> str:
-    wanted = "; ".join(f"{field} (or {', '.join(HEADERS[field][1:])})".replace(" (or )", "") for field in missing)
-    there = ", ".join(repr(column) for column in columns if column)
-    return f"no column for {wanted}. Its headers are: {there}"
+def _known(columns: Sequence[str], places: Sequence[int], names: Mapping[str, Field]) -> dict[Field, list[int]]:
+    found: dict[Field, list[int]] = {}
+    for index in places:
+        field = names.get(squeeze(columns[index]))
+        if field is not None:
+            found.setdefault(field, []).append(index)
+    return found
+
+
+def _single(path: Path, columns: Sequence[str], found: Mapping[Field, list[int]]) -> dict[Field, int]:
+    for field, places in found.items():
+        if len(places) > 1:
+            several = " and ".join(repr(columns[index]) for index in places)
+            problem = f"two columns could be the {field}: {several}. Rename one, or say which with --map"
+            raise SheetError(path, problem)
+    return {field: places[0] for field, places in found.items()}
+
+
+def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str]) -> str:
+    wanted = " and ".join({LEADS: "the lead", USERS: "the user"}[tuple(role)] for role in missing)
+    names = "; ".join(", ".join(map(str, role)) for role in missing)
+    close = "".join(_close(role, columns) for role in missing)
+    there = ", ".join(repr(column) for column in columns)
+    return f"no column for {wanted} ({names}).{close} Its headers are: {there}. Rename one, or say which with --map"
+
+
+def _close(role: Sequence[Field], columns: Sequence[str]) -> str:
+    """The header that looks most like one of the role's, if any does."""
+    known = [header for field in role for header in (*HEADERS.get(field, ()), *VAGUE.get(field, ()))]
+    return next((f" Did you mean {header!r} for {hit}?" for header, hit in _hits(columns, known)), "")
+
+
+def _hits(columns: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for header in columns:
+        hit = process.extractOne(squeeze(header), {name: squeeze(name) for name in known}, scorer=fuzz.ratio)
+        if hit is not None and hit[1] >= _CLOSE:
+            yield header, hit[2]

@@ -1,86 +1,142 @@
-"""A CSV or Excel file as text cells with the sheet's own row numbers.
+"""A sheet as text cells with the sheet's own row numbers, whatever kind of file it is.
 
-Nothing is guessed from a cell's look: `00123`, `1e5`, `NA` and `+91…` arrive as written. CSV is read with the csv
-module, row by row, because it alone tells a row with too few cells from one whose last cells are blank; Excel with
-pandas and calamine. A row's number is the one that a spreadsheet shows beside it: blank rows count, and a cell
-with line breaks in it is still one row.
+Nothing is guessed from a cell's look: `00123`, `1e5`, `NA` and `+91…` arrive as written. A row's number is the one
+that a spreadsheet shows beside it: blank rows count, and a cell with line breaks in it is still one row.
 """
 
 from __future__ import annotations
 
-import csv
-import datetime as dt
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
+from batch_share.settings import SheetLimits
+from batch_share.sheet.columns import Columns, letters, match_columns
+from batch_share.sheet.header import familiarity, likeliest_header
+from batch_share.sheet.limits import check_file
+from batch_share.sheet.text import text_tables
+from batch_share.sheet.workbook import OLE_MAGIC, ZIP_MAGIC, workbook_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-EXCEL_SUFFIXES: Final = frozenset({".xlsx"})
-CSV_SUFFIXES: Final = frozenset({".csv", ".txt"})
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet take a cell's text for a formula, the full-width forms too."""
+    from batch_share.sheet.table import RawRow, Table
 
-# Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
-_EXACT_NUMBER: Final = 10**15
+WORKBOOK_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
 
 
 @dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row as text. `problem` says why its cells can't be trusted to stand under their headers."""
+class ReadOptions:
+    """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what."""
 
-    number: int
-    cells: Sequence[str]
-    problem: str | None = None
+    worksheet: str | None = None
+    header_row: int | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    limits: SheetLimits = field(default_factory=SheetLimits)
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes."""
+    """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
+
+    `found` is where each field stands, `notes()` what a person should know of how the sheet was read.
+    """
 
     path: Path
     worksheet: str | None
+    header_row: int
     columns: Sequence[str]
+    found: Columns
     rows: Callable[[], Iterator[RawRow]]
+    notes: Callable[[], Sequence[str]]
 
 
-def read_sheet(path: Path, worksheet: str | None = None) -> Sheet:
-    """Open a CSV (UTF-8, with or without BOM) or .xlsx file; the first row that is not blank is the header.
+def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
+    """Open a CSV, TSV, .xlsx, .xlsm, .xls or .ods file and find its table. Raises SheetError.
 
-    `worksheet` names one in a workbook, else the first is read. Raises SheetError.
+    Of several worksheets the first visible one is taken whose headers say which lead and which user.
     """
+    options = options or ReadOptions()
     if not path.is_file():
         raise SheetError(path, "there is no such file")
-    suffix = path.suffix.lower()
-    if suffix in EXCEL_SUFFIXES:
-        return _read_excel(path, worksheet)
-    if suffix not in CSV_SUFFIXES:
-        known = ", ".join(sorted(CSV_SUFFIXES | EXCEL_SUFFIXES))
-        raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
-    if worksheet is not None:
-        raise SheetError(path, f"a CSV file has no worksheet {worksheet!r}")
-    return _with_header(path, None, lambda: _csv_rows(path), ragged=True)
+    check_file(path, options.limits)
+    failures: list[tuple[int, SheetError]] = []
+    for table in _tables(path, options):
+        header = _header(table, options)
+        if header is None:
+            continue
+        columns = [cell.strip() for cell in _trim(header.cells)]
+        try:
+            found = match_columns(path, columns, options.mapping)
+        except SheetError as error:
+            failures.append((familiarity(header, set()) + len(columns) // 2, error))
+        else:
+            return _sheet(path, table, header, columns, found, options.limits)
+    if failures:
+        raise max(failures, key=lambda failure: failure[0])[1]
+    raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
 
 
-def _with_header(
-    path: Path, worksheet: str | None, source: Callable[[], Iterator[RawRow]], *, ragged: bool
+def _tables(path: Path, options: ReadOptions) -> list[Table]:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        suffix = path.suffix.lower()
+        if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
+            return workbook_tables(path, options.worksheet, options.limits)
+        if suffix not in TEXT_SUFFIXES:
+            known = ", ".join(sorted(TEXT_SUFFIXES | WORKBOOK_SUFFIXES))
+            raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
+        if options.worksheet is not None:
+            raise SheetError(path, f"a CSV file has no worksheet {options.worksheet!r}")
+        return text_tables(path, options.limits)
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
+
+
+def _header(table: Table, options: ReadOptions) -> RawRow | None:
+    if options.header_row is None:
+        return likeliest_header(_readable(table), options.mapping)
+    return next((row for row in table.rows() if row.number == options.header_row and not row.is_blank), None)
+
+
+def _readable(table: Table) -> Iterator[RawRow]:
+    """The table's first rows, up to one that can't be read: whether that matters shows when all are."""
+    try:
+        yield from table.peek()
+    except SheetError:
+        return
+
+
+def _sheet(
+    path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
 ) -> Sheet:
-    """`ragged`: rows come as long as they are written, so one that is too short is an error and no blank end."""
-    header = next((row for row in source() if any(cell.strip() for cell in row.cells)), None)
-    if header is None:
-        raise SheetError(path, "the sheet is empty")
-    columns = _trim([cell.strip() for cell in header.cells])
-
     def rows() -> Iterator[RawRow]:
-        for row in source():
-            if row.number > header.number and any(cell.strip() for cell in row.cells):
-                yield _fitted(row, len(columns), ragged=ragged)
+        count = 0
+        for row in table.rows():
+            if row.number > header.number and not row.is_blank:
+                count += 1
+                _check_size(path, row, count, limits)
+                yield _fitted(row, len(columns), ragged=table.ragged)
 
-    return Sheet(path, worksheet, columns, rows)
+    def notes() -> Sequence[str]:
+        start = [f"headers in row {header.number}"] if header.number > 1 else []
+        return [*table.notes, *start, *table.late_notes()]
+
+    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes)
+
+
+def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
+    if count > limits.rows:
+        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (rows)", row=row.number)
+    if len(row.cells) > limits.columns:
+        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (columns)", row=row.number)
+    longest = max(map(len, row.cells))
+    if longest > limits.cell_characters:
+        limit = f"the limit is {limits.cell_characters:,} (cell_characters)"
+        raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
 
 
 def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
@@ -88,12 +144,16 @@ def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
     cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
     if len(cells) > width:
         problem = f"{len(cells)} cells for {width} headers: something may be under a wrong header"
-        return RawRow(row.number, cells, problem)
+        return replace(row, cells=cells, problem=problem if ragged else _beyond(cells, width))
     if len(cells) < width and ragged:
-        return RawRow(
-            row.number, cells, f"only {len(cells)} of {width} cells: something may be under a wrong header"
-        )
-    return RawRow(row.number, [*cells, *[""] * (width - len(cells))])
+        problem = f"only {len(cells)} of {width} cells: something may be under a wrong header"
+        return replace(row, cells=cells, problem=problem)
+    return replace(row, cells=[*cells, *[""] * (width - len(cells))])
+
+
+def _beyond(cells: Sequence[str], width: int) -> str:
+    places = ", ".join(letters(index) for index in range(width, len(cells)) if cells[index].strip())
+    return f"column {places} has no header: something may be under a wrong header"
 
 
 def _trim(cells: Sequence[str]) -> list[str]:
@@ -101,100 +161,3 @@ def _trim(cells: Sequence[str]) -> list[str]:
     while end and not cells[end - 1].strip():
         end -= 1
     return list(cells[:end])
-
-
-# ------------------------------------------------------------------------------------------------------ CSV
-
-
-def _csv_rows(path: Path) -> Iterator[RawRow]:
-    csv.field_size_limit(sys.maxsize if sys.maxsize < 2**31 else 2**31 - 1)
-    number = 0
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            for number, cells in enumerate(csv.reader(_lines(file), strict=True), start=1):
-                yield RawRow(number, [_unguarded(cell) for cell in cells])
-    except UnicodeError:
-        problem = "not UTF-8: save it as “CSV UTF-8” and try again"
-        raise SheetError(path, problem, row=number + 1) from None
-    except csv.Error as error:
-        problem = f"can't be read from here on ({error}): look for a quotation mark that is not closed"
-        raise SheetError(path, problem, row=number + 1) from None
-    except OSError as error:
-        raise SheetError(path, f"can't be read ({error.strerror})") from None
-
-
-def _lines(file: TextIO) -> Iterator[str]:
-    """The file's lines. Raises UnicodeEncodeError at the very one that was not UTF-8, not a buffer before it."""
-    for line in file:
-        line.encode()
-        yield line
-
-
-def guarded(cell: str) -> str:
-    """The cell as it stands in our own CSV files: with an apostrophe where a spreadsheet would see a formula."""
-    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA_STARTS) else cell
-
-
-def _unguarded(cell: str) -> str:
-    """The way back, for our own results may come back as a sheet."""
-    return cell[1:] if cell.startswith("'") and guarded(cell) != cell else cell
-
-
-# ---------------------------------------------------------------------------------------------------- Excel
-
-
-def _read_excel(path: Path, worksheet: str | None) -> Sheet:
-    name, table = _excel_table(path, worksheet)
-
-    def rows() -> Iterator[RawRow]:
-        for number, cells in enumerate(table, start=1):
-            yield RawRow(number, [_cell_text(cell) for cell in cells])
-
-    return _with_header(path, name, rows, ragged=False)
-
-
-def _excel_table(path: Path, worksheet: str | None) -> tuple[str, Sequence[Sequence[Any]]]:
-    import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
-
-    try:
-        with pd.ExcelFile(path, engine="calamine") as workbook:
-            name = _choose_worksheet(path, [str(each) for each in workbook.sheet_names], worksheet)
-            frame = pd.read_excel(workbook, sheet_name=name, header=None, dtype=object, na_filter=False)
-    except SheetError:
-        raise
-    except Exception as error:  # calamine's and zip's errors have no common base
-        raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
-    return name, frame.to_numpy().tolist()
-
-
-def _choose_worksheet(path: Path, names: list[str], wanted: str | None) -> str:
-    if not names:
-        raise SheetError(path, "the workbook has no worksheet")
-    if wanted is None:
-        return names[0]
-    if wanted not in names:
-        raise SheetError(path, f"it has no worksheet {wanted!r}, only {', '.join(map(repr, names))}")
-    return wanted
-
-
-def _cell_text(value: object) -> str:
-    """A cell as text. A whole number has no `.0`; true and false are spelled as Excel shows them."""
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN, without numpy
-        return ""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, int | float):
-        return _number_text(value)
-    if isinstance(value, dt.datetime) and value.time() == dt.time():
-        return value.date().isoformat()
-    return str(value)
-
-
-def _number_text(value: float) -> str:
-    if abs(value) >= _EXACT_NUMBER:
-        return f"{value:.14E}"
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -5,89 +5,56 @@ The rules do no I/O. Values a cell leaves blank come from the options of the who
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
-from uuid import UUID
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-
-from batch_share.sheet.columns import Field
+from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
+from batch_share.sheet.values import (
+    parse_access,
+    parse_custom,
+    parse_days,
+    parse_email,
+    parse_event,
+    parse_guid,
+    parse_lead_number,
+    parse_note,
+    parse_phone,
+    parse_until,
+)
 from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from zoneinfo import ZoneInfo
 
-    from batch_share.sheet.reader import RawRow
+    from batch_share.sheet.table import RawRow
 
 DEFAULT_NOTE: Final = "Lead shared for a limited time"
-NOTE_LIMIT: Final = 1800
-"""Characters of a note that every account seen so far keeps whole: a guess, no page gives a number."""
-
-_ACCESS: Final = {"read": 1, "1": 1, "write": 2, "2": 2}
-# Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
-_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
-_MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 
 
-def parse_guid(text: str) -> str:
-    """A GUID in LeadSquared's spelling: lower case, with dashes. Raises ValueError."""
-    if not _GUID.fullmatch(text):
-        raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
-    guid = UUID(text)
-    if guid.int == 0:
-        raise ValueError("an empty GUID names nobody")
-    return str(guid)
+class Ref(NamedTuple):
+    """How a row names a lead or a user: by which field, and the value in canonical form."""
+
+    field: Field
+    value: str
 
 
-def parse_lead_number(text: str) -> str:
-    """A lead number: digits. Raises ValueError."""
-    if re.fullmatch(r"\d\.\d+E\+\d+", text):
-        raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
-    if not re.fullmatch(r"[0-9]{1,20}", text):
-        raise ValueError("not a lead number: digits only")
-    return text
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
+    The share lasts `duration` minutes, or `until` (UTC); one of them is None.
+    """
 
-def parse_access(text: str) -> int:
-    """An AccessType, 1 (read) or 2 (write): https://apidocs.leadsquared.com/share-a-lead/. Raises ValueError."""
-    try:
-        return _ACCESS[text.casefold()]
-    except KeyError:
-        raise ValueError("not an access: write read, write, 1 or 2") from None
-
-
-def parse_event(text: str) -> int:
-    """The code of an activity type. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise ValueError("not the code of an activity type, such as 201")
-    return int(text)
-
-
-def parse_note(text: str) -> str:
-    """A note that LeadSquared keeps whole. Raises ValueError."""
-    if len(text) > NOTE_LIMIT:
-        raise ValueError(f"{len(text)} characters; LeadSquared keeps {NOTE_LIMIT}")
-    if _MARKUP.search(text):
-        raise ValueError("looks like markup (<…), which LeadSquared refuses")
-    return text
-
-
-class ShareRow(BaseModel):
-    """What a row asks for, in canonical form. `duration` is in minutes."""
-
-    model_config = ConfigDict(frozen=True)
-
-    lead_id: Annotated[str, BeforeValidator(parse_guid)]
-    lead_number: Annotated[str, BeforeValidator(parse_lead_number)]
-    user_id: Annotated[str, BeforeValidator(parse_guid)]
-    access: Annotated[int, BeforeValidator(parse_access)]
-    duration: Annotated[int, BeforeValidator(parse_duration)]
-    event: Annotated[int, BeforeValidator(parse_event)]
-    note: Annotated[str, BeforeValidator(parse_note)]
-
-
-_NAMES: Final = {field.name.lower(): field for field in Field}
+    leads: tuple[Ref, ...]
+    users: tuple[Ref, ...]
+    access: int
+    duration: int | None
+    until: dt.datetime | None
+    event: int
+    note: str
+    custom: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,36 +73,148 @@ class Problem:
         return f"Row {self.row}, {self.column}{shown} {self.wrong}"
 
 
+def parse_user(text: str) -> Ref:
+    """A user by GUID or e-mail address, whichever it is. Raises ValueError."""
+    if "@" in text:
+        return Ref(Field.USER_EMAIL, parse_email(text))
+    try:
+        return Ref(Field.USER_ID, parse_guid(text))
+    except ValueError:
+        raise ValueError("neither an e-mail address nor a GUID: a name does not say which user it is") from None
+
+
+_PARSERS: Final[dict[Field, Callable[[str], Any]]] = {
+    Field.LEAD_ID: parse_guid,
+    Field.LEAD_NUMBER: parse_lead_number,
+    Field.LEAD_EMAIL: parse_email,
+    Field.LEAD_PHONE: parse_phone,
+    Field.USER_ID: parse_guid,
+    Field.USER_EMAIL: parse_email,
+    Field.USER: parse_user,
+    Field.ACCESS: parse_access,
+    Field.DURATION: parse_duration,
+    Field.DAYS: parse_days,
+    Field.NOTE: parse_note,
+    Field.EVENT: parse_event,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class RowRules:
-    """How to read the rows of one sheet: its columns, and what blank cells take from the options."""
+    """How to read the rows of one sheet: its columns, and what blank cells take from the options.
+
+    `zone` is for dates that name none; a share whose end is before `now` is no share any more.
+    """
 
     columns: Sequence[str]
-    fields: Mapping[Field, int]
+    found: Columns
     defaults: Mapping[Field, str]
+    zone: ZoneInfo | dt.timezone = dt.UTC
+    now: dt.datetime | None = None
 
     def check(self, row: RawRow) -> ShareRow | list[Problem]:
         """The row's canonical values, or everything that is wrong with it."""
         if row.problem is not None:
             return [Problem(row.number, "", "", row.problem)]
-        given = {name: self._text(field, row.cells) for name, field in _NAMES.items()}
-        blank = [name for name, text in given.items() if not text]
+        reading = _Reading(self, row)
+        asked = reading.read()
+        return asked if asked is not None else reading.problems
+
+
+class _Reading:
+    """One row being read; everything that is wrong is collected, not only the first."""
+
+    def __init__(self, rules: RowRules, row: RawRow) -> None:
+        self._rules = rules
+        self._row = row
+        self.problems: list[Problem] = []
+
+    def read(self) -> ShareRow | None:
+        leads, users = self._refs(LEADS), self._refs(USERS)
+        lasting = self._lasting()
+        values = {each: self._value(each, needed=True) for each in (Field.ACCESS, Field.EVENT, Field.NOTE)}
+        custom = {name: self._parse(index, parse_custom) for name, index in self._rules.found.custom.items()}
+        if self.problems:
+            return None
+        until = lasting if isinstance(lasting, dt.datetime) else None
+        return ShareRow(
+            leads=leads,
+            users=users,
+            access=values[Field.ACCESS],
+            duration=None if until else lasting,
+            until=until,
+            event=values[Field.EVENT],
+            note=values[Field.NOTE],
+            custom={name: value for name, value in custom.items() if value},
+        )
+
+    def _refs(self, fields: Sequence[Field]) -> tuple[Ref, ...]:
+        """Everything the row says of its lead, or of its user: at least one thing."""
+        there = [each for each in fields if each in self._rules.found.fields]
+        before = len(self.problems)
+        refs = [self._ref(each) for each in there]
+        found = tuple(ref for ref in refs if ref is not None)
+        if not found and len(self.problems) == before:
+            self._wrong(there[0], "", "blank")
+        return found
+
+    def _ref(self, each: Field) -> Ref | None:
+        value = self._value(each, needed=False)
+        return value if value is None or isinstance(value, Ref) else Ref(each, value)
+
+    def _lasting(self) -> Any:
+        """Minutes, or when the share ends; from the one column of several that says so, else from the option."""
+        given = [each for each in LASTING if self._says_something(each)]
+        if len(given) > 1:
+            problem = f"{given[0]} says how long already: leave one of them blank"
+            self._wrong(given[1], self._text(given[1]), problem)
+            return None
+        return self._value(given[0] if given else Field.DURATION, needed=True)
+
+    def _value(self, each: Field, *, needed: bool) -> Any:
+        index = self._rules.found.fields.get(each)
+        text = self._text(each)
+        if not text and index not in self._row.faults:
+            text = self._rules.defaults.get(each, "")
+            if needed and not text:
+                self._wrong(each, "", "blank")
+        parse = self._until if each is Field.UNTIL else _PARSERS[each]
+        return self._checked(parse, text, self._header(each), index)
+
+    def _until(self, text: str) -> dt.datetime:
+        end = parse_until(text, self._rules.zone)
+        if self._rules.now is not None and end <= self._rules.now:
+            raise ValueError("is over already")
+        return end
+
+    def _parse(self, index: int, parse: Callable[[str], Any]) -> Any:
+        return self._checked(parse, self._row.cells[index].strip(), self._rules.columns[index], index)
+
+    def _checked(self, parse: Callable[[str], Any], text: str, header: str, index: int | None) -> Any:
+        if index is not None and index in self._row.faults:
+            self.problems.append(Problem(self._row.number, header, text, self._row.faults[index]))
+            return None
+        if not text:
+            return None
         try:
-            return ShareRow.model_validate(given)
-        except ValidationError as error:
-            faults: list[Any] = error.errors(include_url=False, include_context=False)
-            return [self._problem(row, str(fault["loc"][0]), fault["msg"], blank) for fault in faults]
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(Problem(self._row.number, header, text, str(error)))
+            return None
 
-    def _text(self, field: Field, cells: Sequence[str]) -> str:
-        text = cells[self.fields[field]].strip() if field in self.fields else ""
-        return text or self.defaults.get(field, "")
+    def _says_something(self, each: Field) -> bool:
+        return bool(self._text(each)) or self._rules.found.fields.get(each) in self._row.faults
 
-    def _problem(self, row: RawRow, name: str, message: str, blank: Sequence[str]) -> Problem:
-        field = _NAMES[name]
-        column = self.columns[self.fields[field]] if field in self.fields else str(field)
-        wrong = "blank" if name in blank else message.removeprefix("Value error, ")
-        value = "" if name in blank else self._text(field, row.cells)
-        return Problem(row.number, column, value, wrong)
+    def _text(self, each: Field) -> str:
+        index = self._rules.found.fields.get(each)
+        return self._row.cells[index].strip() if index is not None else ""
+
+    def _header(self, each: Field) -> str:
+        index = self._rules.found.fields.get(each)
+        return self._rules.columns[index] if index is not None else str(each)
+
+    def _wrong(self, each: Field, value: str, wrong: str) -> None:
+        self.problems.append(Problem(self._row.number, self._header(each), value, wrong))
 
 
 def _short(value: str) -> str:

@@ -1,0 +1,148 @@
+"""The `plan` command: what a run would do, on the screen, as JSON, as a sheet, and as a file to hold a run to."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from batch_share.cli.display import STYLES, Display, lasting, plural
+from batch_share.cli.work import TerminalWatcher
+from batch_share.ledger.states import State
+from batch_share.pipeline.approval import approval_of, save_approval
+from batch_share.pipeline.intake import show_sheet
+from batch_share.pipeline.overview import top
+from batch_share.results.sheet import write_table
+from batch_share.sheet.mapping import write_mapping
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from batch_share.pipeline.directory import Directory
+    from batch_share.pipeline.overview import Overview
+    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.settings import Settings
+
+SHOWN = 20
+_PLANNED = {State.PENDING: "to send", State.INVALID: "invalid", State.SKIPPED: "skipped"}
+
+
+def show_plan(
+    sheet: Path,
+    options: SheetOptions,
+    settings: Settings,
+    *,
+    online: bool,
+    output: Path | None,
+    save: Path | None,
+    save_map: Path | None,
+    json: bool,
+) -> None:
+    """Show and keep a plan. Raises BatchShareError."""
+    watch = TerminalWatcher(Display(json=json)).watch if online else None
+    seen, directory = asyncio.run(show_sheet(sheet, options, settings, watch))
+    if json:
+        print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
+    else:
+        _print(Console(highlight=False), seen, online=online)
+    if output is not None:
+        asyncio.run(_write(output, seen, directory))
+    if save is not None:
+        save_approval(save, approval_of(seen.plan, settings))
+    if save_map is not None:
+        write_mapping(save_map, seen.plan.record.mapping or {})
+
+
+async def _write(output: Path, seen: Overview, directory: Directory) -> None:
+    """Every row with its plan and the reason."""
+
+    async def rows() -> AsyncIterator[tuple[State, list[str]]]:
+        width = len(seen.plan.sheet.columns)
+        for row in seen.plan.rows("", directory):
+            cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
+            yield row.state, [*cells, _PLANNED[row.state], row.reason or "", str(row.sheet_row)]
+
+    header = [*seen.plan.sheet.columns, "Plan", "Reason", "Sheet Row"]
+    await write_table(output, header, rows(), coloured=len(seen.plan.sheet.columns))
+
+
+def _print(out: Console, seen: Overview, *, online: bool) -> None:
+    record = seen.plan.record
+    out.print(f"[bold]{escape(record.name)}[/bold]: {plural(seen.rows, 'row')}", soft_wrap=True)
+    for note in seen.plan.sheet.notes():
+        out.print(f"  {escape(note)}", soft_wrap=True)
+    out.print(_what(seen, online=online))
+    _print_problems(out, seen)
+    if seen.states[State.PENDING]:
+        out.print(_who(seen))
+        out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
+        out.print(_cost(seen), soft_wrap=True)
+    out.print(f"Columns read: {escape(_read_columns(record.mapping or {}))}", soft_wrap=True)
+    if seen.ignored:
+        out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
+    for odd in seen.oddities():
+        out.print(f"[yellow]Look again:[/yellow] {escape(odd)}", soft_wrap=True)
+    out.print("Nothing was sent." if online else "Nothing was sent, and nobody was looked up (--online does that).")
+
+
+def _read_columns(mapping: Mapping[str, str]) -> str:
+    return ", ".join(header if header == name else f"{header} → {name}" for header, name in mapping.items())
+
+
+def _what(seen: Overview, *, online: bool) -> Table:
+    table = Table(show_edge=False, pad_edge=False, show_header=False)
+    send = "to be sent" if online else "to be sent, if the leads and users are found"
+    told = {
+        State.PENDING: send,
+        State.INVALID: "can't be sent: see below",
+        State.SKIPPED: "repeat an earlier row",
+    }
+    for state, meaning in told.items():
+        if seen.states[state]:
+            table.add_row(f"{seen.states[state]:,}", meaning, style=STYLES.get(state, ""))
+    if seen.left_out:
+        table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
+    return table
+
+
+def _print_problems(out: Console, seen: Overview) -> None:
+    for sentence in seen.invalid[:SHOWN]:
+        out.print(f"  {escape(sentence)}", style="red", soft_wrap=True)
+    if len(seen.invalid) > SHOWN:
+        out.print(f"  … and {len(seen.invalid) - SHOWN} more: --output plan.xlsx has them all", style="red")
+
+
+def _who(seen: Overview) -> Table:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("user")
+    table.add_column("leads", justify="right")
+    for user, count in top(seen.users):
+        table.add_row(escape(user), f"{count:,}")
+    rest = len(seen.users) - len(top(seen.users))
+    if rest:
+        table.add_row(f"… and {plural(rest, 'more user')}", f"{seen.users.total() - _sum(seen):,}", style="dim")
+    return table
+
+
+def _sum(seen: Overview) -> int:
+    return sum(count for _, count in top(seen.users))
+
+
+def _spread(counts: Counter[str]) -> str:
+    shown = [f"{name} {count:,}" for name, count in counts.most_common(5)]
+    return ", ".join(shown) + (f" and {len(counts) - 5} others" if len(counts) > 5 else "")
+
+
+def _cost(seen: Overview) -> str:
+    follow_up = "with" if seen.settings.follow_up else "without"
+    calls = f"{plural(seen.calls, 'call')} ({follow_up} follow-up)"
+    cost = f"{calls}, about {lasting(seen.seconds)} at {seen.settings.rate}"
+    if seen.share_of_day is None:
+        return f"{cost}."
+    return f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day."

@@ -1,0 +1,120 @@
+"""Taking a sheet in: read, looked up, judged, and into the ledger; or only shown."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from batch_share.errors import LookupRefused, SettingsError
+from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.pacing import PacerClosed
+from batch_share.pipeline.calls import read
+from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
+from batch_share.pipeline.overview import Overview, Unasked, overview
+from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
+from batch_share.pipeline.session import open_connection
+from batch_share.sheet.columns import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from batch_share.ledger.records import Changes
+    from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.session import Connection, Session
+    from batch_share.settings import Settings
+    from batch_share.sheet.rows import Ref
+
+    Watch = Callable[[Connection], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SheetJob:
+    """A sheet to be run into a `ledger`; with `approved`, only if it is what that saved plan says."""
+
+    sheet: Path
+    ledger: Path
+    options: SheetOptions = field(default_factory=SheetOptions)
+    approved: Path | None = None
+
+
+def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
+    """The plan of a sheet as of now. Raises SheetError, SettingsError."""
+    return make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+
+
+async def take_in(session: Session, job: SheetJob, plan: Plan, watch: Watch) -> Changes | None:
+    """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
+
+    Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
+    """
+    ledger, directory = session.ledger, Directory()
+    directory.learn(await ledger.lookups())
+    is_same = await _is_in_force(ledger, plan)
+    wanted = directory.unfound() if is_same else _unknown(plan, directory)
+    asks_zone = not is_same and needs_zone(plan, session.settings)
+    zone = None
+    session.tally.phase = LOOKING_UP
+    async with watch(session) if wanted or asks_zone else nullcontext():
+        zone = await account_zone(session) if asks_zone else None
+        await Enquiry(session, directory, ledger).ask(wanted)
+    if session.stop.asked or (is_same and not any(map(directory.is_found, wanted))):
+        return None
+    final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
+    ledger_job = (await ledger.facts())["job"]
+    return await ledger.take_in(final.record, final.rows(ledger_job, directory))
+
+
+async def show_sheet(
+    sheet: Path, options: SheetOptions, settings: Settings, watch: Watch | None
+) -> tuple[Overview, Directory]:
+    """What a run of the sheet would do. Without `watch` no call is made. Raises BatchShareError."""
+    plan = plan_job(sheet, options, settings)
+    if watch is None:
+        directory: Directory = Unasked()
+        return overview(plan, settings, directory), directory
+    directory = Directory()
+    async with open_connection(settings) as connection:
+        connection.tally.phase = LOOKING_UP
+        async with watch(connection):
+            if needs_zone(plan, settings):
+                plan = plan_job(sheet, options, settings, await account_zone(connection))
+            await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
+        if connection.stop.error is not None:
+            raise connection.stop.error
+    return overview(plan, settings, directory), directory
+
+
+def needs_zone(plan: Plan, settings: Settings) -> bool:
+    """Whether the sheet has dates whose time zone nobody named."""
+    return not settings.timezone and Field.UNTIL in plan.sheet.found.fields
+
+
+async def account_zone(connection: Connection) -> ZoneInfo | None:
+    """The account's time zone; None when the work is to end. Raises LookupRefused, SettingsError."""
+    try:
+        answer = await read(connection, key_user(), read_key_user)
+    except PacerClosed:
+        return None
+    if not isinstance(answer, KeyUser):
+        raise LookupRefused("UserByAccessKey.Get", answer.words)
+    try:
+        return ZoneInfo(answer.time_zone)
+    except (KeyError, ValueError, OSError):
+        raise SettingsError(
+            "timezone", "the account's own could not be found out: give --timezone, such as Asia/Kolkata"
+        ) from None
+
+
+async def _is_in_force(ledger: Ledger, plan: Plan) -> bool:
+    in_force = await ledger.sheet()
+    return in_force is not None and in_force.digest == plan.record.digest
+
+
+def _unknown(plan: Plan, directory: Directory) -> Sequence[Ref]:
+    return [ref for ref in dict.fromkeys(plan.refs()) if not directory.is_found(ref)]

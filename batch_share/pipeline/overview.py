@@ -1,0 +1,182 @@
+"""A plan as a person approves it: what will happen to how many rows, to whom, at what cost, and what looks odd."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share.ledger.records import Instruction
+from batch_share.ledger.states import State
+from batch_share.pipeline.directory import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from batch_share.ledger.records import NewRow
+    from batch_share.pipeline.plan import Plan
+    from batch_share.settings import Settings
+    from batch_share.sheet.columns import Field
+    from batch_share.sheet.rows import Problem, ShareRow
+    from batch_share.sheet.table import RawRow
+
+ODD_MINUTES: Final = 90 * 1440
+"""A share longer than LeadSquared's own default of 90 days is worth a second look."""
+
+_ACCESS: Final = {1: "read", 2: "write"}
+_TOP: Final = 10
+
+
+class Unasked(Directory):
+    """Takes everybody that a row names to exist: for a plan that makes no call."""
+
+    def resolve(
+        self,
+        row: ShareRow,
+        raw: RawRow,  # noqa: ARG002 - as the others
+        header: Callable[[Field], str],  # noqa: ARG002
+    ) -> Instruction | list[Problem]:
+        """The instruction with names in place of Ids: enough to count, and to see what is there twice."""
+        return Instruction(
+            lead_id=f"{row.leads[0].field} {row.leads[0].value}",
+            lead_number="",
+            user_id=row.users[0].value,
+            access=row.access,
+            duration=row.duration,
+            event=row.event,
+            note=row.note,
+            until=row.until.replace(tzinfo=None) if row.until else None,
+        )
+
+
+@dataclass(slots=True)
+class Overview:
+    """The counts of a plan. `invalid` and `conflicts` are sentences; `days` is how many days the run takes."""
+
+    plan: Plan
+    settings: Settings
+    rows: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+    left_out: int = 0
+    invalid: list[str] = field(default_factory=list)
+    users: Counter[str] = field(default_factory=Counter)
+    access: Counter[str] = field(default_factory=Counter)
+    lasting: Counter[str] = field(default_factory=Counter)
+    conflicts: list[str] = field(default_factory=list)
+    long: list[int] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """Calls that the run makes at least: two for a row, and one for its follow-up."""
+        return self.states[State.PENDING] * (3 if self.settings.follow_up else 2)
+
+    @property
+    def seconds(self) -> float:
+        """How long they take at the rate: the first `limit` calls go at once."""
+        rate = self.settings.rate
+        return max(0, self.calls - rate.limit) / rate.per_second
+
+    @property
+    def share_of_day(self) -> float | None:
+        """The part of the daily allowance that they use, 1 being all of it; None where none is set."""
+        return self.calls / self.settings.daily_limit if self.settings.daily_limit else None
+
+    @property
+    def ignored(self) -> list[str]:
+        """The columns that are not read."""
+        used = self.plan.sheet.found.used
+        return [header for index, header in enumerate(self.plan.sheet.columns) if index not in used]
+
+    def oddities(self) -> list[str]:
+        """What deserves a second look before anything is sent."""
+        odd = list(self.conflicts)
+        sent = self.states[State.PENDING]
+        for user, count in self.users.most_common(1):
+            if 2 * count > sent > 4:
+                odd.append(f"{user} gets {count} of {sent} leads")
+        if self.long:
+            shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
+            odd.append(f"{len(self.long)} shares last longer than 90 days: row {shown}")
+        return odd
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "rows": self.rows,
+            "to_send": self.states[State.PENDING],
+            "invalid": self.states[State.INVALID],
+            "skipped": self.states[State.SKIPPED],
+            "left_out": self.left_out,
+            "columns": self.plan.record.mapping,
+            "ignored_columns": self.ignored,
+            "notes": list(self.plan.sheet.notes()),
+            "leads_per_user": dict(self.users.most_common()),
+            "access": dict(self.access),
+            "lasting": dict(self.lasting),
+            "calls": self.calls,
+            "seconds": round(self.seconds),
+            "share_of_daily_limit": self.share_of_day,
+            "oddities": self.oddities(),
+            "problems": self.invalid,
+        }
+
+
+def overview(plan: Plan, settings: Settings, directory: Directory) -> Overview:
+    """Count a plan's rows. May raise SheetError."""
+    seen = Overview(plan, settings)
+    access: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
+    for row in plan.rows("", directory):
+        seen.rows += 1
+        if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
+            seen.left_out += 1
+            continue
+        seen.states[row.state] += 1
+        if row.state is State.INVALID:
+            seen.invalid.append(row.reason or "")
+        elif row.state is State.PENDING and row.instruction is not None:
+            _count(seen, row, row.instruction, directory)
+            asked = row.instruction
+            access[asked.lead_id, asked.user_id, asked.event].setdefault(asked.access, row.sheet_row)
+    seen.conflicts = [*_conflicts(access.values())]
+    return seen
+
+
+def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:
+    seen.users[directory.user_name(asked.user_id)] += 1
+    seen.access[_ACCESS[asked.access]] += 1
+    seen.lasting[_lasting(asked)] += 1
+    if _minutes(asked) > ODD_MINUTES:
+        seen.long.append(row.sheet_row)
+
+
+def _conflicts(found: Any) -> Iterator[str]:
+    for rows in found:
+        if len(rows) > 1:
+            said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
+            yield f"the same lead and user twice, with different access: {said}"
+
+
+def _minutes(asked: Instruction) -> float:
+    if asked.until is None:
+        return asked.duration or 0
+    return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
+
+
+def _lasting(asked: Instruction) -> str:
+    if asked.until is not None:
+        return f"until {asked.until:%Y-%m-%d %H:%M} UTC"
+    return spell_minutes(asked.duration or 0)
+
+
+def spell_minutes(minutes: int) -> str:
+    """A duration as people say it: `7 days`, `12 hours`, `90 minutes`."""
+    for size, name in ((1440, "day"), (60, "hour")):
+        if minutes % size == 0:
+            return f"{minutes // size} {name}{'' if minutes == size else 's'}"
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+
+
+def top(counts: Counter[str]) -> Sequence[tuple[str, int]]:
+    """The ten most frequent."""
+    return counts.most_common(_TOP)

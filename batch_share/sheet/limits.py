@@ -1,0 +1,89 @@
+"""Refusing a hostile file before anything parses it.
+
+A sheet comes from anybody. A few kilobytes can unpack to gigabytes, and an XML file can name entities and files of
+its own; so size, compression and prologue are looked at first, and every limit is a setting.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Final
+from xml.parsers import expat
+
+from batch_share.errors import SheetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+    from batch_share.settings import SheetLimits
+
+_MEGABYTE: Final = 1_000_000
+_PROLOGUE_STEP: Final = 4096
+
+
+def check_file(path: Path, limits: SheetLimits) -> None:
+    """Refuse a file that is too large. Raises SheetError."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
+    if size == 0:
+        raise SheetError(path, "the file is empty")
+    if size > limits.file_mb * _MEGABYTE:
+        raise SheetError(path, f"{size / _MEGABYTE:,.0f} MB is over the limit of {limits.file_mb} MB (file_mb)")
+
+
+def check_package(path: Path, limits: SheetLimits) -> None:
+    """Refuse a zipped workbook that unpacks to too much, or whose XML brings a DTD. Raises SheetError."""
+    try:
+        with zipfile.ZipFile(path) as package:
+            _check_sizes(path, package.infolist(), limits)
+            for entry in package.infolist():
+                if entry.filename.lower().endswith((".xml", ".rels")):
+                    with package.open(entry) as part:
+                        _check_prologue(path, part)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise SheetError(path, f"a damaged or protected workbook ({error})") from None
+
+
+def _check_sizes(path: Path, entries: list[zipfile.ZipInfo], limits: SheetLimits) -> None:
+    if len(entries) > limits.entries:
+        raise SheetError(path, f"{len(entries):,} parts in the workbook; the limit is {limits.entries:,} (entries)")
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > limits.unpacked_mb * _MEGABYTE:
+        size = f"{unpacked / _MEGABYTE:,.0f} MB"
+        raise SheetError(path, f"it unpacks to {size}; the limit is {limits.unpacked_mb} MB (unpacked_mb)")
+    worst = max((entry.file_size / max(entry.compress_size, 1) for entry in entries), default=0.0)
+    if worst > limits.ratio and unpacked > _MEGABYTE:
+        raise SheetError(
+            path, f"a part unpacks to {worst:,.0f} times its size; the limit is {limits.ratio} (ratio)"
+        )
+
+
+class _Root(Exception):
+    """The root element began: nothing after it can be a DTD."""
+
+
+class _Doctype(Exception):
+    """The file brings a DTD, which no spreadsheet program writes."""
+
+
+def _check_prologue(path: Path, part: IO[bytes]) -> None:
+    parser = expat.ParserCreate()
+
+    def root(_name: str, _attributes: object) -> None:
+        raise _Root
+
+    def doctype(*_: object) -> None:
+        raise _Doctype
+
+    parser.StartElementHandler = root
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        while chunk := part.read(_PROLOGUE_STEP):
+            parser.Parse(chunk)
+    except (_Root, expat.ExpatError):  # what is not XML at all is for the reader to refuse
+        return
+    except _Doctype:
+        raise SheetError(path, "its XML brings a document type, which no spreadsheet does: not opened") from None

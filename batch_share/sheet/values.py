@@ -1,0 +1,124 @@
+"""What a cell may say, field by field: from text to a canonical value, or why not. No I/O, no clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from batch_share.units import parse_duration
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+NOTE_LIMIT: Final = 1800
+"""Characters of a note that every account seen so far keeps whole: a guess, no page gives a number."""
+
+CUSTOM_LIMIT: Final = 200
+"""Characters of a custom text field of an activity."""
+
+_ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
+# Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
+_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
+_EMAIL: Final = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
+_PHONE: Final = re.compile(r"\+?[\d\s().\-/]{5,30}")
+_MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
+_LONG_NUMBER: Final = re.compile(r"\d\.\d+E\+\d+")
+_DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_END_OF_DAY: Final = dt.time(23, 59)
+
+
+def parse_guid(text: str) -> str:
+    """A GUID in LeadSquared's spelling: lower case, with dashes. Raises ValueError."""
+    if not _GUID.fullmatch(text):
+        raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
+    guid = UUID(text)
+    if guid.int == 0:
+        raise ValueError("an empty GUID names nobody")
+    return str(guid)
+
+
+def parse_lead_number(text: str) -> str:
+    """A lead number: digits. Raises ValueError."""
+    if _LONG_NUMBER.fullmatch(text):
+        raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        raise ValueError("not a lead number: digits only")
+    return text
+
+
+def parse_email(text: str) -> str:
+    """One e-mail address, in lower case. Raises ValueError."""
+    if not _EMAIL.fullmatch(text) or len(text) > 254:
+        raise ValueError("not an e-mail address such as asha@example.com")
+    return text.casefold()
+
+
+def parse_phone(text: str) -> str:
+    """A phone number as written, with at least six digits. Raises ValueError."""
+    if _LONG_NUMBER.fullmatch(text):
+        raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
+    if not _PHONE.fullmatch(text) or len(digits(text)) < 6:
+        raise ValueError("not a phone number such as +91-9812345678")
+    return text
+
+
+def digits(text: str) -> str:
+    """A phone number's digits alone."""
+    return "".join(char for char in text if char.isdigit())
+
+
+def parse_access(text: str) -> int:
+    """An AccessType, 1 (read) or 2 (write): https://apidocs.leadsquared.com/share-a-lead/. Raises ValueError."""
+    try:
+        return _ACCESS[text.casefold()]
+    except KeyError:
+        raise ValueError("not an access: write read, write, 1 or 2") from None
+
+
+def parse_event(text: str) -> int:
+    """The code of an activity type. Raises ValueError."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+        raise ValueError("not the code of an activity type, such as 201")
+    return int(text)
+
+
+def parse_note(text: str) -> str:
+    """A note that LeadSquared keeps whole. Raises ValueError."""
+    return _plain(text, NOTE_LIMIT)
+
+
+def parse_custom(text: str) -> str:
+    """The value of an activity's custom field. Raises ValueError."""
+    return _plain(text, CUSTOM_LIMIT)
+
+
+def _plain(text: str, limit: int) -> str:
+    if len(text) > limit:
+        raise ValueError(f"{len(text)} characters; LeadSquared keeps {limit}")
+    if _MARKUP.search(text):
+        raise ValueError("looks like markup (<…), which LeadSquared refuses")
+    return text
+
+
+def parse_days(text: str) -> int:
+    """A number of days, in minutes. Raises ValueError."""
+    match = _DAYS.fullmatch(text)
+    if match is None:
+        raise ValueError("not a number of days, such as 7")
+    return parse_duration(str(int(Decimal(match[1]) * 1440)))
+
+
+def parse_until(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
+    """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
+    try:
+        if _DATE.fullmatch(text):
+            moment = dt.datetime.combine(dt.date.fromisoformat(text), _END_OF_DAY, zone)
+        else:
+            moment = dt.datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("not a date: write 2026-12-31, or 2026-12-31 18:00") from None
