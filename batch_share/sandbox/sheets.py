@@ -9,17 +9,18 @@ import csv
 import datetime as dt
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.sandbox.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from batch_share.sandbox.world import Lead, User
 
 EVENT: Final = 201
 _MADE: Final = dt.datetime(2026, 1, 1)  # noqa: DTZ001 - a workbook's dates have no zone; any will do, if it stays
+_ENDS: Final = dt.date(2035, 12, 31)
 _REGIONS: Final = ("North", "East", "South", "West")
 _HEADER: Final = (
     "Lead Name", "Lead Id", "Lead Number", "Phone", "Region", "Sales User", "User Id", "Access", "Duration",
@@ -29,43 +30,151 @@ _CSV_ROWS: Final = 110
 _EXCEL_ROWS: Final = 40
 
 
+def write_minimal(world: World, file: Path) -> None:
+    """The least that a sheet needs: which lead, which user. All else is given for the whole run."""
+    users = active_users(world)
+    rows = [(str(world.leads[number].number), users[number % 3].email) for number in range(400, 405)]
+    _write_csv(file, [("Lead Number", "User Email"), *rows])
+
+
 def write_csv(world: World, file: Path) -> None:
-    """A CSV of 110 leads; four rows can't be sent, and LeadSquared will refuse two more."""
+    """A CSV of 110 leads; four rows can't be sent, and LeadSquared will refuse another."""
     rows = [list(row) for row in _rows(world, 0, _CSV_ROWS)]
-    rows[11][_at("Lead Number")] = ""
+    rows[11][_at("Lead Number")] = ""  # no mistake: the Lead Id says which lead it is
     rows[23][_at("User Id")] = "asha@sales.example.com"
     rows[37][_at("Duration")] = "soon"
-    rows[52][_at("Lead Number")] = str(world.leads[53].number)  # another lead's: refused when it is shared
+    rows[52][_at("Lead Number")] = str(world.leads[53].number)  # another lead's
     rows[64][_at("Activity Event")] = "999"  # no such activity type: refused when it is posted
     rows[80] = list(rows[79])  # the same row twice
     rows[95] = rows[95][:-2]  # two cells too few
-    with file.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows([_HEADER, *rows])
+    _write_csv(file, [_HEADER, *rows])
 
 
 def write_excel(world: World, file: Path) -> None:
-    """A workbook of 40 leads, numbers as numbers; one row's user is no longer active."""
+    """A workbook as people keep them: another sheet before it, a title, e-mail addresses, columns of their own."""
     import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
 
-    rows = [list(row) for row in _rows(world, _CSV_ROWS, _EXCEL_ROWS)]
-    retired = world.users[9]
-    rows[7][_at("Sales User")], rows[7][_at("User Id")] = retired.name, retired.id
     with xlsxwriter.Workbook(file) as book:
-        book.set_properties({"title": "Leads to share", "created": _MADE})
-        page = book.add_worksheet("To share")
+        book.set_properties({"title": "Weekend cover", "created": _MADE})
+        about = book.add_worksheet("About")
+        about.write_column(0, 0, ["Weekend cover", "Kept by Sales Operations", "One lead to a row"])
+        page = book.add_worksheet("Cover")
+        bold = book.add_format({"bold": True, "font_size": 14})
         head = book.add_format({"bold": True, "bg_color": "#DDEBF7"})
-        page.write_row(0, 0, _HEADER, head)
-        page.freeze_panes(1, 0)
-        for number, row in enumerate(rows, start=1):
-            for column, cell in enumerate(row):
-                write = page.write_number if column in _NUMBERS else page.write_string
-                write(number, column, int(cell) if column in _NUMBERS else cell)
-        page.autofit()
+        date = book.add_format({"num_format": "dd-mmm-yyyy"})
+        page.write_string(0, 0, "Weekend cover, all regions", bold)
+        page.write_string(1, 0, "Ask Sales Operations before you change anything")
+        page.write_row(3, 0, _COVER, head)
+        for number, row in enumerate(_cover(world), start=4):
+            _write_cover_row(page, number, row, date)
+        page.freeze_panes(4, 0)
+        page.set_column(0, len(_COVER) - 1, 18)
+
+
+_COVER: Final = ("Customer", "Lead Number", "Lead Email", "City", "Sales User", "Permission", "Until", "Note")
+
+
+def _cover(world: World) -> Iterator[list[Any]]:
+    """40 leads; three mistakes: nobody has that e-mail address, a user who left, a name for a user."""
+    users = active_users(world)
+    for number in range(_CSV_ROWS, _CSV_ROWS + _EXCEL_ROWS):
+        lead, user = world.leads[number], users[number % 6]
+        by_number = lead.number if number % 2 else ""
+        by_email = "" if number % 2 else lead.email
+        access, note = ("edit" if number % 4 == 0 else "view"), ("VIP" if number % 9 == 0 else "")
+        row = [lead.first_name, by_number, by_email, _REGIONS[number % 4], user.email, access, _ENDS, note]
+        match number - _CSV_ROWS:
+            case 4:
+                row[2] = "nobody@example.com"
+            case 7:
+                row[4] = world.users[9].email
+            case 11:
+                row[4] = world.users[1].name
+        yield row
+
+
+def _write_cover_row(page: Any, number: int, row: Sequence[Any], date: Any) -> None:
+    for column, cell in enumerate(row):
+        if isinstance(cell, dt.date):
+            page.write_datetime(number, column, cell, date)
+        elif cell != "":
+            page.write(number, column, cell)
+
+
+def write_mistakes(world: World, file: Path) -> None:
+    """Rows that can't be sent, each for a reason of its own, and one that can."""
+    lead, user, other = world.leads[500], active_users(world)[0], world.leads[501]
+    good = [lead.id, str(lead.number), user.email, "read", "7d", "", str(EVENT), "Fine"]
+    wrong: list[tuple[int, str]] = [
+        (0, "not-a-guid"),
+        (0, world.leads[502].id.replace("-", "")[:-1]),
+        (1, "86-95-00"),
+        (1, str(other.number)),
+        (1, "8.69500000000000E+19"),
+        (2, ""),
+        (2, "asha"),
+        (2, world.users[9].email),
+        (2, "nobody@sales.example.com"),
+        (3, "admin"),
+        (4, "soon"),
+        (4, "0"),
+        (4, "1000000d"),
+        (5, "31/12/2035"),
+        (5, "2035-12-31"),
+        (6, "callback"),
+        (7, "<b>urgent</b>"),
+        (7, "x" * 2000),
+    ]
+    rows = [[*good[:place], cell, *good[place + 1 :]] for place, cell in wrong]
+    header = ("Lead Id", "Lead Number", "User Email", "Access", "Duration", "Until", "Activity Event", "Note")
+    _write_csv(file, [header, good, *rows, good[:5], [*good, "one more"]])
+
+
+def write_export(world: World, file: Path) -> None:
+    """Another program's export: semicolons, Windows-1252, headers that need a mapping."""
+    users = active_users(world)
+    header = ("Kunde", "Lead-Nr", "Betreuer", "Zugriff", "Dauer", "Bemerkung")
+    rows = [
+        (lead.last_name, str(lead.number), users[lead.number % 4].email, "read", "7d", "Rückruf nötig")
+        for lead in world.leads[600:612]
+    ]
+    with file.open("w", encoding="cp1252", newline="") as out:
+        csv.writer(out, delimiter=";", lineterminator="\r\n").writerows([header, *rows])
+
+
+def write_mapping_file(_world: World, file: Path) -> None:
+    """What the columns of that export hold."""
+    file.write_text(
+        '[columns]\n"Lead-Nr" = "Lead Number"\nBetreuer = "User Email"\nZugriff = "Access"\nDauer = "Duration"\n'
+        'Bemerkung = "Note"\n',
+        encoding="utf-8",
+    )
+
+
+SAMPLES: Final[dict[str, Callable[[World, Path], None]]] = {
+    "minimal.csv": write_minimal,
+    "leads.csv": write_csv,
+    "leads.xlsx": write_excel,
+    "mistakes.csv": write_mistakes,
+    "export.csv": write_export,
+    "mapping.toml": write_mapping_file,
+}
+"""What is in samples/, and how each file is made."""
+
+
+def active_users(world: World) -> list[User]:
+    """Who is active, and no administrator."""
+    return [user for user in world.users[1:] if user.active]
+
+
+def _write_csv(file: Path, rows: Iterable[Sequence[str]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
 
 
 def _rows(world: World, first: int, count: int) -> Iterator[tuple[str, ...]]:
-    """One lead to a row, its users in turn; who is active, and no administrator."""
-    users = [user for user in world.users[1:] if user.active]
+    """One lead to a row, its users in turn."""
+    users = active_users(world)
     for number in range(first, first + count):
         yield _row(world.leads[number], users[number % 6], number)
 
@@ -90,14 +199,11 @@ def _at(header: str) -> int:
     return _HEADER.index(header)
 
 
-_NUMBERS: Final = (_at("Lead Number"), _at("Activity Event"))
-
-
 def _main() -> None:
     """Make samples/ again: `python -m batch_share.sandbox.sheets samples`."""
     folder, world = Path(sys.argv[1]), World()
-    write_csv(world, folder / "leads.csv")
-    write_excel(world, folder / "leads.xlsx")
+    for name, write in SAMPLES.items():
+        write(world, folder / name)
 
 
 if __name__ == "__main__":
