@@ -121,7 +121,7 @@ def plan(
 
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
-    from batch_share.cli.planning import show_plan
+    from batch_share.cli.planning import PlanFiles, show_plan
 
     options = _sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     settings = _settings(
@@ -134,7 +134,8 @@ def plan(
         daily_limit=daily_limit,
         allow_duplicates=allow_duplicates or None,
     )
-    show_plan(sheet, options, settings, online=online, output=output, save=save, save_map=save_map, json=json)
+    files = PlanFiles(output, save, save_map)
+    raise typer.Exit(show_plan(sheet, options, settings, files, online=online, json=json))
 
 
 @app.command()

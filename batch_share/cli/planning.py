@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_module
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import show_sheet
 from batch_share.pipeline.overview import top
 from batch_share.results.sheet import write_table
+from batch_share.results.summary import ExitCode
 from batch_share.sheet.mapping import write_mapping
 
 if TYPE_CHECKING:
@@ -33,30 +35,32 @@ SHOWN = 20
 _PLANNED = {State.PENDING: "to send", State.INVALID: "invalid", State.SKIPPED: "skipped"}
 
 
+@dataclass(frozen=True, slots=True)
+class PlanFiles:
+    """Where a plan goes: every row's plan, what a run is held to, the mapping that was used."""
+
+    output: Path | None
+    save: Path | None
+    save_map: Path | None
+
+
 def show_plan(
-    sheet: Path,
-    options: SheetOptions,
-    settings: Settings,
-    *,
-    online: bool,
-    output: Path | None,
-    save: Path | None,
-    save_map: Path | None,
-    json: bool,
-) -> None:
-    """Show and keep a plan. Raises BatchShareError."""
+    sheet: Path, options: SheetOptions, settings: Settings, files: PlanFiles, *, online: bool, json: bool
+) -> ExitCode:
+    """Show and keep a plan; SOME_FAILED if some rows can't be sent. Raises BatchShareError."""
     watch = TerminalWatcher(Display(json=json)).watch if online else None
     seen, directory = asyncio.run(show_sheet(sheet, options, settings, watch))
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
         _print(Console(highlight=False), seen, online=online)
-    if output is not None:
-        asyncio.run(_write(output, seen, directory))
-    if save is not None:
-        save_approval(save, approval_of(seen.plan, settings))
-    if save_map is not None:
-        write_mapping(save_map, seen.plan.record.mapping or {})
+    if files.output is not None:
+        asyncio.run(_write(files.output, seen, directory))
+    if files.save is not None:
+        save_approval(files.save, approval_of(seen.plan, settings))
+    if files.save_map is not None:
+        write_mapping(files.save_map, seen.plan.record.mapping or {})
+    return ExitCode.SOME_FAILED if seen.invalid else ExitCode.DONE
 
 
 async def _write(output: Path, seen: Overview, directory: Directory) -> None:

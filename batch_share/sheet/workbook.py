@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cached_property, partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import SheetError
@@ -48,7 +49,7 @@ def _open(path: Path) -> pd.ExcelFile:
     import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
 
     try:
-        return pd.ExcelFile(path, engine="calamine")
+        return pd.ExcelFile(BytesIO(path.read_bytes()), engine="calamine")
     except Exception as error:  # calamine's and zip's errors have no common base
         raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
 

@@ -64,4 +64,4 @@ def test_the_demo_runs_csv_and_excel_to_their_end(shell: Shell, tmp_path: Path) 
 def test_the_demo_makes_sheets_of_its_own_where_none_are_given(shell: Shell, tmp_path: Path) -> None:
     done = shell.run("demo", "--folder", str(tmp_path), "--limit", "50/100ms")
     assert done.returncode == 0
-    assert "leads.xlsx, worksheet To share: 40 rows" in done.stderr
+    assert "leads.xlsx, worksheet Cover: 40 rows" in done.stderr

@@ -45,7 +45,7 @@ def port() -> Iterator[str]:
 def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
-        "run", "status", "resume", "follow-up", "results",
+        "plan", "plan", "plan", "plan", "run", "status", "resume", "follow-up", "results",
     ]  # fmt: skip
     shutil.copytree(SAMPLES, tmp_path / "samples")
     said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
@@ -59,6 +59,8 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "samples" / "leads.results.xlsx").is_file()
     assert (tmp_path / "samples" / "answered.csv").is_file()
+    assert (tmp_path / "plan.xlsx").is_file()
+    assert (tmp_path / "plan.json").is_file()
 
 
 def _run(line: str, port: str) -> str:
