@@ -219,7 +219,8 @@ def view(session: Connection) -> RenderableType:
 def status_line(session: Connection) -> str:
     """The same on one line, for a log."""
     counts = ", ".join(f"{state} {count}" for state, count in _counts(session.tally).items())
-    return f"{session.tally.phase}: {counts} | {_pace(session)} | {_left(session)}"
+    said = " | ".join(part for part in (counts, _pace(session), _left(session)) if part)
+    return f"{session.tally.phase}: {said}"
 
 
 def _counts(tally: Tally) -> dict[State, int]:
@@ -238,7 +239,8 @@ def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     states, rate = session.tally.states, session.pacer.rate
-    return f"about {lasting(seconds_left(states, rate.per_second, follow_up=session.settings.follow_up))} left"
+    seconds = seconds_left(states, rate.per_second, follow_up=session.settings.follow_up)
+    return f"about {lasting(seconds)} left" if seconds else ""
 
 
 def _pace(session: Connection) -> str:

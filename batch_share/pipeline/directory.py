@@ -15,7 +15,7 @@ from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.values import digits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from batch_share.sheet.table import RawRow
 
@@ -48,8 +48,8 @@ class Directory:
         return ref in self._answers
 
     def knows(self, row: ShareRow) -> bool:
-        """Whether everything that the row names has been asked for."""
-        return all(ref in self._answers for ref in (*row.leads, *row.users))
+        """Whether what the row is looked up by has been asked for."""
+        return row.leads[0] in self._answers and row.users[0] in self._answers
 
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
@@ -59,20 +59,22 @@ class Directory:
         return self._names.get(user_id, user_id)
 
     def resolve(self, row: ShareRow, raw: RawRow, header: Callable[[Field], str]) -> Instruction | list[Problem]:
-        """What the row asks for, with Ids; or what is wrong: everything that names its lead must mean the same."""
-        problems = {ref: self._problem(ref) for ref in (*row.leads, *row.users)}
-        if any(problems.values()):
-            told = [(ref, problem) for ref, problem in problems.items() if problem]
-            return [Problem(raw.number, header(ref.field), ref.value, problem) for ref, problem in told]
-        leads, users = self._leads(row.leads), self._users(row.users)
-        for found, refs, what in ((leads, row.leads, "lead"), (users, row.users, "user")):
-            if len({each.id for each in found}) > 1:
-                shown = " and ".join(f"{header(ref.field)} {ref.value!r}" for ref in refs)
-                return [Problem(raw.number, "", "", f"{shown} are not the same {what}")]
+        """What the row asks for, with Ids; or what is wrong.
+
+        The surest name of the lead and of the user was looked up; whatever else the row says of them must agree.
+        """
+        problems = [
+            Problem(raw.number, header(ref.field), ref.value, wrong)
+            for refs in (row.leads, row.users)
+            for ref, wrong in self._wrong(refs, header)
+        ]
+        if problems:
+            return problems
+        lead, user = self._lead(row.leads[0]), self._user(row.users[0])
         return Instruction(
-            lead_id=leads[0].id,
-            lead_number=leads[0].number,
-            user_id=users[0].id,
+            lead_id=lead.id,
+            lead_number=lead.number,
+            user_id=user.id,
             access=row.access,
             duration=row.duration,
             event=row.event,
@@ -81,15 +83,27 @@ class Directory:
             custom=dict(row.custom) or None,
         )
 
-    def _problem(self, ref: Ref) -> str | None:
-        answer = self._answers.get(ref)
-        return "was not looked up" if answer is None else answer.problem
+    def _wrong(self, refs: Sequence[Ref], header: Callable[[Field], str]) -> Iterator[tuple[Ref, str]]:
+        """What is wrong with the names of one lead, or of one user."""
+        first, *others = refs
+        answer = self._answers.get(first)
+        if answer is None or answer.problem:
+            yield first, "was not looked up" if answer is None else answer.problem or ""
+            return
+        for ref in others:
+            real = _said(self._lead(first), ref.field) if ref.field in LEADS else self._user(first).email
+            if real and not _agree(ref, real):
+                yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
 
-    def _leads(self, refs: Sequence[Ref]) -> list[FoundLead]:
-        return [FoundLead(**dict(self._answers[ref].found or {})) for ref in refs]
+    def _lead(self, ref: Ref) -> FoundLead:
+        return FoundLead(**dict(self._answers[ref].found or {}))
 
-    def _users(self, refs: Sequence[Ref]) -> list[FoundUser]:
-        return [FoundUser(**dict(self._answers[ref].found or {})) for ref in refs]
+    def _user(self, ref: Ref) -> FoundUser:
+        return FoundUser(**dict(self._answers[ref].found or {}))
+
+
+def _agree(ref: Ref, real: str) -> bool:
+    return same_phone(ref.value, real) if ref.field is Field.LEAD_PHONE else ref.value == real.casefold()
 
 
 def answer_for_lead(ref: Ref, leads: Iterable[FoundLead]) -> Lookup:
@@ -116,17 +130,17 @@ def _answer(ref: Ref, meant: Sequence[FoundLead | FoundUser], nobody: str) -> Lo
 
 
 def _is_lead(ref: Ref, lead: FoundLead) -> bool:
-    if not lead.id or not lead.number:
-        return False
-    match ref.field:
-        case Field.LEAD_ID:
-            return lead.id == ref.value
-        case Field.LEAD_NUMBER:
-            return lead.number == ref.value
-        case Field.LEAD_EMAIL:
-            return lead.email.casefold() == ref.value
-        case _:
-            return same_phone(lead.phone, ref.value)
+    return bool(lead.id and lead.number) and _agree(ref, _said(lead, ref.field))
+
+
+def _said(lead: FoundLead, named: Field) -> str:
+    """What LeadSquared says of the lead, in the way that a row may name it."""
+    return {
+        Field.LEAD_ID: lead.id,
+        Field.LEAD_NUMBER: lead.number,
+        Field.LEAD_EMAIL: lead.email,
+        Field.LEAD_PHONE: lead.phone,
+    }[named]
 
 
 def _is_user(ref: Ref, user: FoundUser) -> bool:

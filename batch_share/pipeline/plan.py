@@ -76,11 +76,11 @@ class Plan:
             yield Checked(raw, self.rules.check(raw), is_chosen(raw))
 
     def refs(self) -> Iterator[Ref]:
-        """Everybody that a row names which can be sent. May raise SheetError while it goes."""
+        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
         for each in self.checked():
             if each.is_chosen and isinstance(each.asked, ShareRow):
-                yield from each.asked.leads
-                yield from each.asked.users
+                yield each.asked.leads[0]
+                yield each.asked.users[0]
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
@@ -88,14 +89,15 @@ _PARSERS: Final[dict[Field, Callable[[str], Any]]] = {
     Field.LEAD_NUMBER: parse_lead_number,
     Field.LEAD_EMAIL: parse_email,
     Field.LEAD_PHONE: parse_phone,
-    Field.USER_ID: parse_guid,
-    Field.USER_EMAIL: parse_email,
-    Field.USER: parse_user,
-    Field.ACCESS: parse_access,
-    Field.DURATION: parse_duration,
-    Field.DAYS: parse_days,
-    Field.NOTE: parse_note,
-    Field.EVENT: parse_event,
+    # These say the same in row after row.
+    Field.USER_ID: lru_cache(parse_guid),
+    Field.USER_EMAIL: lru_cache(parse_email),
+    Field.USER: lru_cache(parse_user),
+    Field.ACCESS: lru_cache(parse_access),
+    Field.DURATION: lru_cache(parse_duration),
+    Field.DAYS: lru_cache(parse_days),
+    Field.NOTE: lru_cache(parse_note),
+    Field.EVENT: lru_cache(parse_event),
 }
 
 
