@@ -1,0 +1,322 @@
+"""Whole jobs against a sandbox over a real socket: what comes out, and what the server saw of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import (
+    CREATE,
+    KEY,
+    SECRET,
+    SHARE,
+    STATUS,
+    Fault,
+    Onlooker,
+    Trial,
+    answer,
+    envelope,
+    options,
+    sheet_rows,
+)
+
+from batch_share.errors import AccessDenied, LedgerError, OwnerNotVerified, Unreachable
+from batch_share.ledger.states import State
+from batch_share.ledger.store import Ledger
+from batch_share.pipeline import calls
+from batch_share.results.summary import ExitCode
+from batch_share.sandbox import Sandbox
+from batch_share.sandbox.wire import Reply
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from batch_share.pipeline.session import Connection
+
+DROPPED = Reply(200, b"", drop=True)
+
+
+@asynccontextmanager
+async def trial(folder: Path, *faults: Fault, rows: int = 12, **changes: Any) -> AsyncIterator[Trial]:
+    """A trial with a sheet of `rows` rows."""
+    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
+        made = Trial(folder, sandbox)
+        made.write(sheet_rows(rows, sandbox.world))
+        yield made
+
+
+async def test_every_row_is_shared_once_with_its_own_user_and_access(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=60) as it:
+        ending = await it.run()
+        shares = it.sandbox.report()["live_shares"]["shares"]
+        rows = sheet_rows(60)
+        assert ending.exit_code is ExitCode.DONE
+        assert ending.summary.states == {State.SHARED: 60}
+        assert sorted((share["lead"], share["user"], share["access"]) for share in shares) == sorted(
+            (row[1], row[2], 2 if row[3] == "write" else 1) for row in rows
+        )
+        assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
+
+
+async def test_a_run_makes_no_more_calls_than_it_needs(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=20) as it:
+        await it.run()
+        assert it.sandbox.report()["calls"] == {
+            "LeadManagement.svc/Leads/Retrieve/ByIds": 1,
+            "UserManagement.svc/Users.Get": 1,
+            "ProspectActivity.svc/Retrieve": 1,
+            CREATE: 20,
+            SHARE: 20,
+            STATUS: 20,
+        }
+
+
+async def test_the_ledger_holds_each_attempt_and_no_key(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        steps = it.query("SELECT step, outcome, count(*) FROM attempts GROUP BY 1, 2 ORDER BY 1")
+        assert steps == [("activity", "done", 12), ("share", "done", 12), ("status", "processed", 12)]
+        assert it.query("SELECT count(*) FROM attempts WHERE answered_at IS NULL OR sent_at > answered_at") == [
+            (0,)
+        ]
+    for file in tmp_path.rglob("*"):
+        held = file.read_bytes() if file.is_file() else b""
+        assert KEY.encode() not in held
+        assert SECRET.encode() not in held
+
+
+@pytest.mark.parametrize("form", [429, 403, 200])
+async def test_a_throttle_in_any_form_costs_nothing_but_time(tmp_path: Path, form: int) -> None:
+    async with trial(tmp_path, rows=8, rate=Rate(10, 1.0), reject_as=form, retry_after=0.02) as it:
+        onlooker = Onlooker()
+        ending = await it.run(onlooker, rate=Rate(60, 1.0))
+        report = it.sandbox.report()
+        assert ending.summary.states == {State.SHARED: 8}
+        assert report["refusals"] >= 1
+        assert report["duplicates"] == 0
+        assert onlooker.connection is not None
+        assert onlooker.connection.pacer.rate == Rate(10, 1.0)
+
+
+@pytest.mark.parametrize("reply", [envelope(401, "Invalid Access Details"), envelope(403, "No permission")])
+async def test_a_refused_key_stops_the_run_at_once(tmp_path: Path, reply: Reply) -> None:
+    async with trial(tmp_path, Fault(CREATE, [5], reply), rows=30) as it:
+        ending = await it.run(workers=1)
+        assert isinstance(ending.error, AccessDenied)
+        assert ending.exit_code is ExitCode.NOT_DONE
+        assert len(it.sent(CREATE)) == 5
+        assert ending.summary.states == {State.PENDING: 26, State.ACCEPTED: 4}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        envelope(400, "Because"),
+        envelope(404, "Because"),
+        envelope(500, "Because"),
+        envelope(200, "Because"),
+        answer(200, '{"Status": "Failed", "Message": {"Message": "Because"}}'),
+    ],
+)
+@pytest.mark.parametrize(("endpoint", "stage"), [(CREATE, "activity"), (SHARE, "share")])
+async def test_a_refusal_is_that_rows_failure_with_their_words(
+    tmp_path: Path, endpoint: str, stage: str, reply: Reply
+) -> None:
+    async with trial(tmp_path, Fault(endpoint, [3], reply)) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 11, State.FAILED: 1}
+        (row,) = it.query("SELECT stage, reason FROM rows WHERE state = 'failed'")
+        assert row == (stage, f"LeadSquared refused the {stage}: Because")
+
+
+LOST = [
+    (answer(502, "<html>Bad gateway</html>", "text/html"), False),
+    (answer(500, "oops"), False),
+    (answer(200, "{"), True),
+    (answer(200, '{"Status": "Success", "Message": {}}'), True),
+    (answer(204, ""), True),
+    (DROPPED, True),
+    (DROPPED, False),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "stage"), [(CREATE, "activity"), (SHARE, "share")])
+@pytest.mark.parametrize(("reply", "applied"), LOST)
+async def test_what_nobody_knows_is_unknown_and_never_sent_again_by_itself(
+    tmp_path: Path, endpoint: str, stage: str, reply: Reply, applied: bool
+) -> None:
+    async with trial(tmp_path, Fault(endpoint, [4], reply, applied)) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert ending.exit_code is ExitCode.SOME_UNKNOWN
+        assert it.query("SELECT stage FROM rows WHERE state = 'unknown'") == [(stage,)]
+        before = len(it.sent(endpoint))
+        for again in (it.run, it.resume):
+            assert (await again()).summary.states == ending.summary.states
+        assert len(it.sent(endpoint)) == before
+
+
+async def test_an_unreachable_host_stops_the_run_with_nothing_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_time_at_all(_stop: object, _seconds: float) -> None:
+        return
+
+    monkeypatch.setattr("batch_share.pipeline.session.Stop.sleep", no_time_at_all)
+    async with trial(tmp_path) as it:
+        ending = await it.run(host="http://127.0.0.1:9")
+        assert isinstance(ending.error, Unreachable)
+        assert ending.error.tries == calls.CONNECT_TRIES
+        assert it.sandbox.report()["total_calls"] == 0
+
+
+async def test_an_ignored_owner_is_seen_on_the_first_activity_and_nothing_is_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.error.found == it.sandbox.world.key_user.id
+        assert ending.summary.states == {State.FAILED: 1, State.PENDING: 11}
+        assert it.sent(SHARE) == []
+        assert len(it.sent(CREATE)) == 1
+
+
+async def test_an_owner_that_is_not_shown_must_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_share.pipeline.owner.LOOKS", (0.0, 0.0))
+    async with trial(tmp_path, hide_owner=True) as it:
+        doubted = await it.run()
+        assert isinstance(doubted.error, OwnerNotVerified)
+        assert doubted.summary.states == {State.POSTED: 1, State.PENDING: 11}
+        trusted = await it.run(trust_owner=True)
+        assert trusted.summary.states == {State.SHARED: 12}
+        assert len(it.sent(CREATE)) == 12
+
+
+async def test_each_activity_type_is_checked_once_and_that_is_remembered(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write([[*row[:5], "201" if at % 3 else "202"] for at, row in enumerate(sheet_rows(12))])
+        await it.run()
+        assert len(it.sent("ProspectActivity.svc/Retrieve")) == 2
+        it.write([[*row[:5], "202"] for row in sheet_rows(20)[12:]])
+        await it.run()
+        assert len(it.sent("ProspectActivity.svc/Retrieve")) == 2
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the others run until the sandbox has got somewhere."""
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110 - the sandbox tells nobody
+            await asyncio.sleep(0.001)
+
+
+def stop_after(activities: int, it: Trial, tasks: list[asyncio.Task[None]]) -> Onlooker:
+    """Asks the run to end once so many activities are posted."""
+
+    async def wait(connection: Connection) -> None:
+        await until(lambda: it.sandbox.report()["activities"] >= activities)
+        connection.stop.ask()
+
+    return Onlooker(lambda connection: tasks.append(asyncio.create_task(wait(connection))))
+
+
+@pytest.mark.parametrize("way", ["run", "resume"])
+async def test_a_stopped_run_drains_and_goes_on_without_repeating_anything(tmp_path: Path, way: str) -> None:
+    async with trial(tmp_path, rows=60, latency=0.01) as it:
+        tasks: list[asyncio.Task[None]] = []
+        ending = await it.run(stop_after(10, it, tasks))
+        assert ending.exit_code is ExitCode.INTERRUPTED
+        assert not {State.POSTING, State.SHARING, State.UNKNOWN} & set(ending.summary.states)
+        assert ending.summary.states[State.PENDING] > 0
+        rest = await getattr(it, way)()
+        assert rest.summary.states == {State.SHARED: 60}
+        assert len(it.leads_sent()) == 60
+
+
+async def test_a_cut_run_leaves_intents_that_are_unknown_from_then_on(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=60, latency=0.02) as it:
+        running = asyncio.create_task(it.run())
+        await until(lambda: it.sandbox.report()["activities"] >= 20)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        under_way = it.query("SELECT count(*) FROM rows WHERE state IN ('posting', 'sharing')")[0][0]
+        assert under_way > 0
+        onlooker = Onlooker()
+        ending = await it.run(onlooker)
+        assert onlooker.previews[0].cut_off == under_way
+        assert ending.summary.states == {State.UNKNOWN: under_way, State.SHARED: 60 - under_way}
+        assert it.sandbox.report()["duplicates"] == 0
+        assert it.query("SELECT ended FROM runs")[0] == ("cut off",)
+
+
+async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle, count = Ledger.settle, 0
+
+    async def breaks(self: Ledger, *arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 7:
+            raise LedgerError(self.file, "the disk is full")
+        await settle(self, *arguments)
+
+    async with trial(tmp_path, rows=40) as it:
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "settle", breaks)
+            ending = await it.run()
+        assert isinstance(ending.error, LedgerError)
+        assert sum(ending.summary.states.values()) == 40
+        again = await it.run()
+        assert again.summary.states == {State.UNKNOWN: 1, State.SHARED: 39}
+        assert it.sandbox.report()["duplicates"] == 0
+
+
+async def test_a_request_that_takes_its_time_is_followed_up_later(tmp_path: Path) -> None:
+    async with trial(tmp_path, processing=0.4) as it:
+        ending = await it.run()
+        assert ending.summary.states == {State.ACCEPTED: 12}
+        assert ending.exit_code is ExitCode.STILL_PROCESSING
+        assert len(it.sent(STATUS)) == 12
+        assert "accepted, not yet processed (ShareStatus " in it.rows("reason")[0][0]
+        await until(lambda: it.sandbox.report()["requests"] == {"processed": 12})
+        assert (await it.follow_up()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_request_that_could_not_be_processed_is_a_failure(tmp_path: Path) -> None:
+    async with trial(tmp_path, fail=1.0) as it:
+        ending = await it.run()
+        assert ending.summary.states == {State.FAILED: 12}
+        stage, reason = it.rows("stage", "reason")[0]
+        assert stage == "processing"
+        assert reason.endswith("could not process it: User does not have access to the entity type.")
+
+
+@pytest.mark.parametrize(
+    "reply", [answer(502, "oops"), answer(200, "[]"), envelope(500, "Request Id does not exist")]
+)
+async def test_an_unreadable_status_settles_nothing(tmp_path: Path, reply: Reply) -> None:
+    async with trial(tmp_path, Fault(STATUS, [1], reply)) as it:
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 11, State.ACCEPTED: 1}
+        assert (await it.follow_up()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_sheet_that_changed_keeps_what_was_done(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        rows = sheet_rows(20)
+        it.write([*rows[15:20], *rows[3:12]])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 17}
+        assert len(it.leads_sent()) == 17
+
+
+async def test_a_ledger_belongs_to_one_host(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        async with Sandbox(options()) as other:
+            with pytest.raises(LedgerError, match="it belongs to"):
+                await it.run(host=other.url)
+            assert other.report()["total_calls"] == 0

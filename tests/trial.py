@@ -1,0 +1,172 @@
+"""A sheet, a sandbox in this process, and the jobs of the pipeline run between them, in a hurry."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from batch_share.pipeline.intake import SheetJob
+from batch_share.pipeline.jobs import Ending, Preview, follow_up_ledger, resume, run_sheet
+from batch_share.sandbox import Sandbox, SandboxOptions, World
+from batch_share.sandbox.sheets import active_users
+from batch_share.sandbox.wire import Reply
+from batch_share.settings import Settings
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from batch_share.pipeline.session import Connection
+    from batch_share.sandbox.wire import Call
+
+    Step = Callable[[Call], Awaitable[Reply]]
+
+FAST = Rate(500, 0.1)
+KEY, SECRET = "the-access-key-of-the-trial", "the-secret-key-of-the-trial"
+CREATE, SHARE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Status/Get"
+HEADER = ("Lead Id", "Lead Number", "User Id", "Access", "Duration", "Activity Event")
+
+
+def options(**changes: Any) -> SandboxOptions:
+    """A sandbox that processes at once and hardly limits."""
+    values: dict[str, Any] = {"port": 0, "rate": FAST, "processing": 0.0, "access_key": KEY, "secret_key": SECRET}
+    return SandboxOptions(**values | changes)
+
+
+def sheet_rows(count: int, world: World | None = None) -> list[list[str]]:
+    """Rows of as many leads, with the users in turn."""
+    world = world or World()
+    users = active_users(world)
+    return [
+        [lead.id, str(lead.number), users[at % 5].id, ("read", "write")[at % 2], "7d", "201"]
+        for at, lead in enumerate(world.leads[:count])
+    ]
+
+
+@dataclass(slots=True)
+class Onlooker:
+    """Agrees to everything, and does `during` once calls are made."""
+
+    during: Callable[[Connection], None] | None = None
+    previews: list[Preview] = field(default_factory=list)
+    connection: Connection | None = None
+
+    def agree(self, preview: Preview) -> bool:
+        """Keep the preview and say yes."""
+        self.previews.append(preview)
+        return True
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        """Keep the connection for the test."""
+        return self._watch(session)
+
+    @asynccontextmanager
+    async def _watch(self, session: Connection) -> AsyncIterator[None]:
+        self.connection = session
+        if self.during is not None and self.previews:
+            self.during(session)
+        yield
+
+
+@dataclass(slots=True)
+class Trial:
+    """A folder with a sheet, and what is to be run with which settings."""
+
+    folder: Path
+    sandbox: Sandbox
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Path:
+        """Where the ledger is."""
+        return self.folder / "leads.csv.ledger.db"
+
+    def write(self, rows: Sequence[Sequence[str]]) -> None:
+        """Write the sheet."""
+        with (self.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([HEADER, *rows])
+
+    def settings(self, **changes: Any) -> Settings:
+        """Settings that point to the sandbox."""
+        values: dict[str, Any] = {
+            "host": self.sandbox.url,
+            "access_key": SecretStr(KEY),
+            "secret_key": SecretStr(SECRET),
+            "rate": FAST,
+            "workers": 6,
+            "wait": 0.0,
+            "state_folder": self.folder / "state",
+        }
+        return Settings(**values | self.changes | changes)
+
+    async def run(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
+        """Run the sheet."""
+        job = SheetJob(self.folder / "leads.csv", self.ledger)
+        return await run_sheet(job, self.settings(**changes), onlooker or Onlooker())
+
+    async def resume(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
+        """Go on without the sheet."""
+        return await resume(self.ledger, self.settings(**changes), onlooker or Onlooker())
+
+    async def follow_up(self, **changes: Any) -> Ending:
+        """Follow up alone."""
+        return await follow_up_ledger(self.ledger, self.settings(**changes), Onlooker())
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        """The ledger's rows, in the sheet's order, seen from outside."""
+        return self.query(f"SELECT {', '.join(columns)} FROM rows ORDER BY position")
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the ledger from outside."""
+        with closing(sqlite3.connect(self.ledger)) as connection:
+            return list(connection.execute(statement))
+
+    def sent(self, endpoint: str) -> list[dict[str, Any]]:
+        """The calls of one endpoint that the sandbox saw."""
+        return [call for call in self.sandbox.journal.since(0) if call["endpoint"] == endpoint]
+
+    def leads_sent(self) -> list[str]:
+        """The leads that an activity was posted on, each as often as it was."""
+        return [call["lead"] for call in self.sent(CREATE) if call["outcome"] == "done"]
+
+
+def answer(status: int, body: str, content_type: str = "application/json") -> Reply:
+    """Whatever a server may say."""
+    return Reply(status, body.encode(), content_type=content_type)
+
+
+def envelope(status: int, words: str, kind: str = "MXSomeException") -> Reply:
+    """LeadSquared's error envelope."""
+    return answer(status, json.dumps({"Status": "Error", "ExceptionType": kind, "ExceptionMessage": words}))
+
+
+@dataclass(slots=True)
+class Fault:
+    """Answers certain calls of `endpoint`, by number from 1, with `reply`; `applied`: after they took effect."""
+
+    endpoint: str
+    numbers: Sequence[int]
+    reply: Reply
+    applied: bool = False
+    seen: int = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        if call.endpoint != self.endpoint:
+            return await step(call)
+        self.seen += 1
+        if self.seen not in self.numbers:
+            return await step(call)
+        if self.applied:
+            await step(call)
+        else:
+            call.outcome = "fault"
+        return self.reply
