@@ -31,18 +31,14 @@ _EXACT_NUMBER: Final = 10**15
 
 def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> list[Table]:
     """The worksheets that may be meant: the one that is named, else every visible one. Raises SheetError."""
-    _check_protection(path)
-    if path.open("rb").read(4) == ZIP_MAGIC:
-        check_package(path, limits)
-    book = _open(path)
-    return [Worksheet(path, book, name).table() for name in _candidates(path, book, wanted)]
-
-
-def _check_protection(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(1 << 20)
     if head.startswith(OLE_MAGIC) and _ENCRYPTED in head:
-        raise SheetError(path, "protected with a password: remove it (File, Info, Protect Workbook) and try again")
+        raise SheetError(path, "protected with a password: remove it and try again")
+    if head.startswith(ZIP_MAGIC):
+        check_package(path, limits)
+    book = _open(path)
+    return [Worksheet(path, book, name).table() for name in _candidates(path, book, wanted)]
 
 
 def _open(path: Path) -> pd.ExcelFile:

@@ -16,7 +16,9 @@ from batch_share.errors import (
     LedgerError,
     LedgerLocked,
     LedgerTooNew,
+    LookupRefused,
     OwnerNotVerified,
+    PlanChanged,
     SettingsError,
     SheetError,
     Unreachable,
@@ -50,6 +52,16 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"status": 401, "words": "bad keys"},
     ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
+    (
+        LookupRefused("Users.Get", "no"),
+        "LeadSquared did not answer the look-up Users.Get: no. Nothing was sent",
+        {"path": "Users.Get", "words": "no"},
+    ),
+    (
+        PlanChanged(Path("a/plan.json"), "the sheet"),
+        "The sheet changed since plan.json was approved. Nothing was sent",
+        {"plan": Path("a/plan.json"), "what": "the sheet"},
+    ),
     (
         OwnerNotVerified("act", "user", None),
         "LeadSquared does not show who owns activity act",

@@ -18,7 +18,7 @@ from batch_share.ledger.states import (
 )
 
 LEGAL = {
-    "pending": "posting skipped",
+    "pending": "posting skipped failed",
     "posting": "posted pending failed unknown",
     "posted": "sharing failed",
     "sharing": "accepted posted failed unknown",

@@ -6,22 +6,37 @@ from pathlib import Path
 
 import pytest
 
+from batch_share.pipeline.overview import Unasked
+from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.sandbox import World
-from batch_share.sandbox.sheets import write_csv, write_excel
-from batch_share.sheet.reader import read_sheet
+from batch_share.sandbox.sheets import SAMPLES as MADE
+from batch_share.settings import Settings
+from batch_share.sheet.mapping import read_mapping
+from batch_share.sheet.reader import ReadOptions, read_sheet
 
 SAMPLES = Path(__file__).parents[3] / "samples"
+MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", []))
 
 
-def test_the_sample_csv_is_todays(tmp_path: Path) -> None:
-    write_csv(World(), tmp_path / "leads.csv")
-    assert (tmp_path / "leads.csv").read_bytes() == (SAMPLES / "leads.csv").read_bytes()
+def test_nothing_else_is_among_the_samples() -> None:
+    assert {file.name for file in SAMPLES.iterdir()} == set(MADE)
 
 
-@pytest.mark.parametrize("name", ["leads.csv", "leads.xlsx"])
-def test_the_sample_sheets_read_as_todays(name: str, tmp_path: Path) -> None:
-    write = {"leads.csv": write_csv, "leads.xlsx": write_excel}[name]
-    write(World(), tmp_path / name)
-    made, kept = read_sheet(tmp_path / name), read_sheet(SAMPLES / name)
+@pytest.mark.parametrize("name", [name for name in MADE if not name.endswith(".xlsx")])
+def test_a_sample_is_todays(name: str, tmp_path: Path) -> None:
+    MADE[name](World(), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == (SAMPLES / name).read_bytes()
+
+
+def test_the_sample_workbook_reads_as_todays(tmp_path: Path) -> None:
+    MADE["leads.xlsx"](World(), tmp_path / "leads.xlsx")
+    made, kept = read_sheet(tmp_path / "leads.xlsx"), read_sheet(SAMPLES / "leads.xlsx")
     assert made.columns == kept.columns
     assert [*made.rows()] == [*kept.rows()]
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if not name.endswith(".toml")])
+def test_every_sample_can_be_planned(name: str) -> None:
+    options = SheetOptions(MAPPED if name == "export.csv" else ReadOptions())
+    plan = make_plan(SAMPLES / name, options, Settings(event="201", duration="7d"))
+    assert [*plan.rows("job", Unasked())]
