@@ -8,6 +8,7 @@
     │   ├── LedgerTooNew         it was written by a later version
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── Unreachable              no connection to LeadSquared came about, again and again
+    ├── NotAnswered              call after call was sent and not answered as documented
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── PlanChanged              a run is not what its plan was approved for
     ├── LookupRefused            LeadSquared would not say who the leads or users are
@@ -88,6 +89,18 @@ class Unreachable(BatchShareError):
         )
         self.host = host
         self.tries = tries
+        self.words = words
+
+
+class NotAnswered(BatchShareError):
+    """`calls` calls in a row were sent, and nobody knows whether they were done. `words` are of the last."""
+
+    def __init__(self, calls: int, words: str) -> None:
+        super().__init__(
+            f"{calls} calls in a row were sent and not properly answered ({words}), so the run stopped before more "
+            "rows became unknown. Run the same command again when LeadSquared is well; it repeats nothing."
+        )
+        self.calls = calls
         self.words = words
 
 

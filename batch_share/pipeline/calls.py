@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share.errors import AccessDenied, Unreachable
-from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
+from batch_share.errors import AccessDenied, NotAnswered, Unreachable
+from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
 from batch_share.leadsquared.protocol import Answer, read_id
 from batch_share.ledger.states import BEFORE, INTENT_OF
 from batch_share.pipeline.verdict import judge_step
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from batch_share.pipeline.session import Connection, Session
 
 T = TypeVar("T")
+
+MOST_LOST: Final = 10
+"""Calls that may go without a proper answer, one after the other, before the run stops."""
 
 CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
@@ -44,9 +47,20 @@ async def write(session: Session, row: Row, step: Stage, call: Call) -> Outcome:
         await session.ledger.settle(attempt, row, result)
         session.tally.moved(INTENT_OF[step], result.state)
         if not isinstance(outcome, NotSent | Throttled | Denied):
+            _watch_silence(session, outcome)
             return outcome
         unsent += isinstance(outcome, NotSent)
         await before_repeating(session, outcome, unsent)
+
+
+def _watch_silence(session: Session, outcome: Outcome) -> None:
+    """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
+    if not isinstance(outcome, Lost):
+        session.tally.lost_in_a_row = 0
+        return
+    session.tally.lost_in_a_row += 1
+    if session.tally.lost_in_a_row >= MOST_LOST:
+        raise NotAnswered(session.tally.lost_in_a_row, outcome.words)
 
 
 async def read(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:

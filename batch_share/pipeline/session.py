@@ -30,6 +30,7 @@ class Tally:
     calls: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     refusals: int = 0
+    lost_in_a_row: int = 0
 
     def begin(self, states: Mapping[State, int]) -> None:
         """Count from these."""

@@ -22,7 +22,7 @@ from trial import (
     sheet_rows,
 )
 
-from batch_share.errors import AccessDenied, LedgerError, OwnerNotVerified, Unreachable
+from batch_share.errors import AccessDenied, LedgerError, NotAnswered, OwnerNotVerified, Unreachable
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.pipeline import calls
@@ -159,6 +159,21 @@ async def test_what_nobody_knows_is_unknown_and_never_sent_again_by_itself(
         for again in (it.run, it.resume):
             assert (await again()).summary.states == ending.summary.states
         assert len(it.sent(endpoint)) == before
+
+
+async def test_a_server_that_answers_nothing_properly_stops_the_run(tmp_path: Path) -> None:
+    unwell = Fault(CREATE, range(3, 1000), answer(502, "oops"))
+    async with trial(tmp_path, unwell, rows=40) as it:
+        ending = await it.run(workers=1)
+        assert isinstance(ending.error, NotAnswered)
+        assert ending.summary.states == {State.ACCEPTED: 2, State.UNKNOWN: 10, State.PENDING: 28}
+
+
+async def test_lost_answers_that_come_singly_stop_nothing(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, range(2, 60, 2), answer(502, "oops")), rows=40) as it:
+        ending = await it.run(workers=1)
+        assert ending.error is None
+        assert ending.summary.states == {State.SHARED: 20, State.UNKNOWN: 20}
 
 
 async def test_an_unreachable_host_stops_the_run_with_nothing_sent(

@@ -17,6 +17,7 @@ from batch_share.errors import (
     LedgerLocked,
     LedgerTooNew,
     LookupRefused,
+    NotAnswered,
     OwnerNotVerified,
     PlanChanged,
     SettingsError,
@@ -52,6 +53,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"status": 401, "words": "bad keys"},
     ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
+    (
+        NotAnswered(10, "HTTP 502"),
+        "10 calls in a row were sent and not properly answered (HTTP 502)",
+        {"calls": 10, "words": "HTTP 502"},
+    ),
     (
         LookupRefused("Users.Get", "no"),
         "LeadSquared did not answer the look-up Users.Get: no. Nothing was sent",

@@ -8,8 +8,8 @@ import batch_share
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
         "AccessDenied", "BatchShareError", "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew",
-        "LookupRefused", "OwnerNotVerified", "PlanChanged", "SettingsError", "SheetError", "Unreachable",
-        "__version__",
+        "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError", "SheetError",
+        "Unreachable", "__version__",
     ]  # fmt: skip
 
 
