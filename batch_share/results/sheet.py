@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
+from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.text import guarded
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _LABELS: Final = {
 
 def results_path(sheet: Path) -> Path:
     """Where the results of `sheet` go when nobody says: beside it, in its own format."""
-    suffix = ".csv" if sheet.suffix.lower() in {".csv", ".tsv", ".txt"} else ".xlsx"
+    suffix = ".xlsx" if sheet.suffix.lower() in WORKBOOK_SUFFIXES else ".csv"
     return sheet.with_name(f"{sheet.stem}.results{suffix}")
 
 

@@ -161,10 +161,12 @@ def letters(index: int) -> str:
 
 
 def _check_headers(path: Path, columns: Sequence[str]) -> None:
-    blank = [letters(index) for index, header in enumerate(columns) if not header.strip()]
+    # Left of the first header blank is no fault: a table may begin in column B, or number its rows.
+    first = next((index for index, header in enumerate(columns) if header.strip()), 0)
+    blank = [letters(index) for index, header in enumerate(columns) if index > first and not header.strip()]
     if blank:
         raise SheetError(path, f"column {', '.join(blank)} has no header: name it or remove it")
-    counts = Counter(header.casefold() for header in columns)
+    counts = Counter(header.casefold() for header in columns if header)
     twice = [f"{name!r} ({letters(index)})" for index, name in enumerate(columns) if counts[name.casefold()] > 1]
     if twice:
         raise SheetError(path, f"a header is there more than once: {', '.join(twice)}. Rename or remove one")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import xlsxwriter
+from directories import Everybody
 
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
-from batch_share.pipeline.plan import make_plan
+from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
+from batch_share.sheet.reader import ReadOptions
 from batch_share.sheet.rows import DEFAULT_NOTE
 from batch_share.units import Rate
 
@@ -48,7 +50,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def planned(path: Path, job: str = "job", **options: Any) -> list[NewRow]:
-    return list(make_plan(path, None, settings(**options)).rows(job))
+    return list(make_plan(path, SheetOptions(), settings(**options)).rows(job, Everybody()))
 
 
 def settings(**options: Any) -> Settings:
@@ -87,7 +89,7 @@ def test_a_row_that_cannot_be_sent_is_invalid_with_every_reason_and_the_others_g
 def test_a_sheet_that_breaks_off_says_so_while_its_rows_are_read(tmp_path: Path, write: Write) -> None:
     path = write(cells(1))
     path.write_bytes(path.read_bytes() + b'"')
-    rows = make_plan(path, None, settings()).rows("job")
+    rows = make_plan(path, SheetOptions(), settings()).rows("job", Everybody())
     assert next(rows).sheet_row == 2
     with pytest.raises(SheetError) as caught:
         next(rows)
@@ -201,7 +203,7 @@ def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, 
     header = [name for name in HEADER if name != column]
     row = [cell for name, cell in zip(HEADER, cells(), strict=True) if name != column]
     with pytest.raises(SheetError) as caught:
-        make_plan(write(row, header=header), None, settings())
+        make_plan(write(row, header=header), SheetOptions(), settings())
     assert f"no column for {column}" in caught.value.problem
     assert flag in caught.value.problem
 
@@ -211,15 +213,19 @@ def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, 
 )
 def test_an_option_that_makes_no_sense_is_told_before_any_row(write: Write, name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        make_plan(write(cells()), None, settings(**{name: value}))
+        make_plan(write(cells()), SheetOptions(), settings(**{name: value}))
     assert caught.value.setting == name
 
 
 # -------------------------------------------------------------------------------------------------- digest
 
 
+def on(worksheet: str | None) -> SheetOptions:
+    return SheetOptions(ReadOptions(worksheet=worksheet))
+
+
 def digest(path: Path, worksheet: str | None = None, **options: Any) -> str:
-    return make_plan(path, worksheet, settings(**options)).record.digest
+    return make_plan(path, on(worksheet), settings(**options)).record.digest
 
 
 def test_the_digest_is_the_same_for_the_same_file_wherever_it_lies(write: Write, tmp_path: Path) -> None:
@@ -281,7 +287,7 @@ def test_the_digest_changes_with_the_worksheet_and_the_first_need_not_be_named(t
 
 
 def test_the_record_names_the_sheet(tmp_path: Path) -> None:
-    plan: Plan = make_plan(workbook(tmp_path), "Two", settings())
+    plan: Plan = make_plan(workbook(tmp_path), on("Two"), settings())
     record = plan.record
     assert (record.name, record.worksheet, record.columns) == ("leads.xlsx", "Two", HEADER)
     assert record.path == str(tmp_path / "leads.xlsx")

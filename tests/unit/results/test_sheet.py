@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pytest
 import xlsxwriter.workbook
 from hypothesis import given, settings
@@ -21,7 +21,9 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
-from batch_share.sheet.reader import FORMULA_STARTS, read_sheet
+from batch_share.settings import SheetLimits
+from batch_share.sheet.text import FORMULA_STARTS, text_tables
+from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,11 +55,12 @@ def file(tmp_path: Path) -> Path:
 
 
 def read_back(target: Path) -> tuple[list[str], list[list[str]]]:
-    """The columns and rows of a results sheet as our own reader sees them: only the Sheet Row may be blank."""
-    sheet = read_sheet(target)
-    rows = list(sheet.rows())
-    assert [row.problem for row in rows] == [None] * len(rows)
-    return list(sheet.columns), [list(row.cells) for row in rows]
+    """The columns and rows of a results sheet as our own reader sees them."""
+    limits = SheetLimits()
+    tables = text_tables(target, limits) if target.suffix == ".csv" else workbook_tables(target, None, limits)
+    header, *rows = tables[0].rows()
+    assert {len(row.cells) for row in rows} <= {len(header.cells)}
+    return list(header.cells), [list(row.cells) for row in rows]
 
 
 async def with_cells(ledger: Ledger, *rows: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Finding columns by their headers."""
+"""Finding columns by a mapping, or by their headers as people write them."""
 
 from __future__ import annotations
 
@@ -7,68 +7,181 @@ from pathlib import Path
 import pytest
 
 from batch_share.errors import SheetError
-from batch_share.sheet.columns import Field, match_columns
+from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns
 
 FILE = Path("leads.csv")
-LEAST = ["Lead Id", "Lead Number", "User Id"]
+LEAST = ["Lead Number", "User Id"]
+LEAD_OR_USER = {
+    Field.LEAD_ID,
+    Field.LEAD_NUMBER,
+    Field.LEAD_EMAIL,
+    Field.LEAD_PHONE,
+    Field.USER_ID,
+    Field.USER_EMAIL,
+}
 
 KNOWN_AS = {
     Field.LEAD_ID: ["Lead Id", "ProspectID", "RelatedProspectId"],
     Field.LEAD_NUMBER: ["Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId"],
-    Field.USER_ID: ["User Id", "UserId"],
-    Field.ACCESS: ["Access", "AccessType"],
+    Field.LEAD_EMAIL: ["Lead Email", "Customer Email", "Email", "Email Address"],
+    Field.LEAD_PHONE: ["Lead Phone", "Phone", "Mobile Number"],
+    Field.USER_ID: ["User Id", "UserId", "Owner Id"],
+    Field.USER_EMAIL: ["User Email", "Sales User Email", "Owner Email"],
+    Field.USER: ["Sales User", "User", "Owner", "Assigned To"],
+    Field.ACCESS: ["Access", "AccessType", "Permission"],
     Field.DURATION: ["Duration", "DurationInMinutes"],
+    Field.DAYS: ["Days"],
+    Field.UNTIL: ["Until", "End Date"],
     Field.NOTE: ["Note", "ActivityNote"],
     Field.EVENT: ["Activity Event", "ActivityEvent"],
 }
+LEADS = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_PHONE)
+USERS = (Field.USER_ID, Field.USER_EMAIL, Field.USER)
 
 
 def with_header(field: Field, header: str) -> list[str]:
-    """A sheet's headers, with `header` for the field."""
-    others = [name for name in LEAST if name != field]
-    return [*others, "City", header]
+    """A sheet's headers, with `header` for the field and something for the lead and the user."""
+    lead = [] if field in LEADS else ["Lead Number"]
+    user = [] if field in USERS else ["User Id"]
+    return [*lead, *user, "City", header]
+
+
+def fields(columns: list[str], mapping: dict[str, str] | None = None) -> dict[Field, str]:
+    """By field, the header it was found under."""
+    found = match_columns(FILE, columns, mapping)
+    return {field: columns[index] for field, index in found.fields.items()}
+
+
+def refusal(columns: list[str], mapping: dict[str, str] | None = None) -> str:
+    with pytest.raises(SheetError) as caught:
+        match_columns(FILE, columns, mapping)
+    return caught.value.problem
 
 
 @pytest.mark.parametrize(
     ("field", "header"), [(field, each) for field, names in KNOWN_AS.items() for each in names]
 )
-@pytest.mark.parametrize("vary", [str, str.upper, str.lower, lambda text: f"  {text.replace(' ', '  ')} "])
+@pytest.mark.parametrize("vary", [str, str.upper, str.lower, lambda text: text.replace(" ", "  ")])
 def test_a_field_is_found_under_each_of_its_names_however_they_are_spelled(
     field: Field, header: str, vary: object
 ) -> None:
     assert callable(vary)
-    assert match_columns(FILE, with_header(field, vary(header)))[field] == (3 if field in LEAST else 4)
+    assert fields(with_header(field, vary(header)))[field] == vary(header)
 
 
 @pytest.mark.parametrize("header", ["user_id", "USER-ID", "User\u00a0Id", "User\nId"])
 def test_other_separators_mean_the_same(header: str) -> None:
-    assert match_columns(FILE, with_header(Field.USER_ID, header))[Field.USER_ID] == 3
+    assert fields(["Lead Number", header])[Field.USER_ID] == header
 
 
-@pytest.mark.parametrize("header", ["", "Id", "User", "User Id 2", "Lead", "Notes on lead"])
+@pytest.mark.parametrize("header", ["Id", "User Id 2", "Lead", "Notes on lead", "Lead Owner"])
 def test_other_headers_are_other_columns(header: str) -> None:
-    assert match_columns(FILE, [*LEAST, header]) == {Field.LEAD_ID: 0, Field.LEAD_NUMBER: 1, Field.USER_ID: 2}
+    assert match_columns(FILE, [*LEAST, header]) == Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1}, {})
 
 
-@pytest.mark.parametrize(("first", "second"), [("Lead Id", "lead id"), ("ProspectID", "Related Prospect Id")])
+@pytest.mark.parametrize("vague", ["Owner", "Owner Id", "Sales User", "Email", "Phone"])
+def test_a_vague_header_is_not_read_beside_a_plain_one(vague: str) -> None:
+    assert fields([*LEAST, vague]) == {Field.LEAD_NUMBER: "Lead Number", Field.USER_ID: "User Id"}
+
+
+@pytest.mark.parametrize(("first", "second"), [("ProspectID", "Related Prospect Id"), ("Access", "Permission")])
 def test_two_columns_for_one_field_are_refused_with_both_names(first: str, second: str) -> None:
-    with pytest.raises(SheetError) as caught:
-        match_columns(FILE, [first, "Lead Number", "User Id", second])
-    assert f"two columns could be the Lead Id: {first!r} and {second!r}" in caught.value.problem
+    problem = refusal([*LEAST, first, second])
+    assert "two columns could be the" in problem
+    assert f"{first!r} and {second!r}" in problem
+    assert "--map" in problem
 
 
-@pytest.mark.parametrize("missing", LEAST)
-def test_a_missing_column_is_told_with_its_names_and_the_headers_that_there_are(missing: str) -> None:
-    there = [name for name in LEAST if name != missing] + ["City", ""]
-    with pytest.raises(SheetError) as caught:
-        match_columns(FILE, there)
-    wanted, shown = caught.value.problem.split(". Its headers are: ")
-    assert wanted.startswith(f"no column for {missing}")
-    assert all(name in wanted or name == "UserId" for name in KNOWN_AS[Field(missing)])
-    assert shown == f"'{there[0]}', '{there[1]}', 'City'"
+def test_two_vague_columns_for_the_user_are_refused_only_where_one_is_needed() -> None:
+    assert "two columns could be the Sales User: 'Owner' and 'Assigned To'" in refusal(
+        ["Lead Number", "Owner", "Assigned To"]
+    )
+    assert fields([*LEAST, "Owner", "Assigned To"])[Field.USER_ID] == "User Id"
 
 
-def test_all_missing_columns_are_told_at_once() -> None:
-    with pytest.raises(SheetError) as caught:
-        match_columns(FILE, ["City"])
-    assert all(name in caught.value.problem for name in LEAST)
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (["Lead Number", "City"], "no column for the user (User Id, User Email, Sales User)"),
+        (["User Id", "City"], "no column for the lead (Lead Id, Lead Number, Lead Email, Lead Phone)"),
+        (["City"], "no column for the lead and the user"),
+        (["Lead Numbr", "User Id"], "Did you mean 'Lead Numbr' for Lead Number?"),
+        (["Lead Number", "Usr Emial"], "Did you mean 'Usr Emial' for User Email?"),
+    ],
+)
+def test_what_is_missing_is_told_with_what_there_is(columns: list[str], words: str) -> None:
+    problem = refusal(columns)
+    assert words in problem
+    assert all(repr(column) in problem for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (["Lead Number", "", "User Id"], "column B has no header"),
+        (["Lead Number", "City", "User Id", "city"], "'City' (B), 'city' (D)"),
+        (["Lead Id", "User Id", "lead id"], "'Lead Id' (A), 'lead id' (C)"),
+    ],
+)
+def test_headers_that_are_blank_or_there_twice_are_refused_by_name(columns: list[str], words: str) -> None:
+    assert words in refusal(columns)
+
+
+def test_a_table_may_begin_in_another_column_than_the_first() -> None:
+    assert match_columns(FILE, ["", "", *LEAST]).fields == {Field.LEAD_NUMBER: 2, Field.USER_ID: 3}
+
+
+def test_headers_of_signs_alone_are_different_headers() -> None:
+    assert fields([*LEAST, "#", "№"])[Field.LEAD_NUMBER] == "Lead Number"
+
+
+# ------------------------------------------------------------------------------------------------- mapping
+
+
+def test_a_mapping_says_what_a_column_holds() -> None:
+    columns = ["Kunde", "Betreuer", "Region"]
+    found = match_columns(FILE, columns, {"Kunde": "Lead Email", "betreuer": "user email", "Region": "mx_Custom_3"})
+    assert found == Columns({Field.LEAD_EMAIL: 0, Field.USER_EMAIL: 1}, {"mx_Custom_3": 2})
+
+
+def test_a_mapping_wins_over_what_a_header_looks_like() -> None:
+    assert fields([*LEAST, "Number of the lead"], {"Number of the lead": "Lead Number"}) == {
+        Field.LEAD_NUMBER: "Number of the lead",
+        Field.USER_ID: "User Id",
+    }
+
+
+def test_a_mapping_can_have_a_column_ignored() -> None:
+    assert Field.NOTE not in fields([*LEAST, "Note"], {"Note": "ignore"})
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({"Citty": "Note"}, "names a column 'Citty' that is not there. Did you mean 'City'?"),
+        ({"City": "Notee"}, "names no field: 'Notee'. Did you mean 'Note'?"),
+        ({"City": "mx_Custom_0"}, "names no field: 'mx_Custom_0'"),
+        ({"City": "Note", "Region": "Note"}, "the mapping names two columns for Note"),
+    ],
+)
+def test_a_mapping_that_fits_nothing_is_refused(mapping: dict[str, str], words: str) -> None:
+    assert words in refusal([*LEAST, "City", "Region"], mapping)
+
+
+# ------------------------------------------------------------------------------------------- custom fields
+
+
+def test_custom_fields_are_found_by_their_names() -> None:
+    found = match_columns(FILE, [*LEAST, "MX_custom_1", "mx_Custom_12"])
+    assert found.custom == {"mx_Custom_1": 2, "mx_Custom_12": 3}
+    assert found.used == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", ["mx_Custom_0", "mx_Custom_100", "mx_Custom", "xmx_Custom_1", "mx_Custom_1x"])
+def test_other_names_are_no_custom_fields(name: str) -> None:
+    assert custom_field(name) is None
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "A"), (25, "Z"), (26, "AA"), (701, "ZZ"), (702, "AAA")])
+def test_columns_have_the_letters_of_a_spreadsheet(index: int, name: str) -> None:
+    assert letters(index) == name

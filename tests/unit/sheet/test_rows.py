@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from batch_share.sheet.columns import Field
-from batch_share.sheet.reader import RawRow
-from batch_share.sheet.rows import NOTE_LIMIT, Problem, RowRules, ShareRow
+from batch_share.sheet.columns import Columns, Field
+from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
+from batch_share.sheet.table import RawRow
+from batch_share.sheet.values import CUSTOM_LIMIT, NOTE_LIMIT
 
+NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 GOOD = {
     Field.LEAD_ID: GUID,
@@ -23,11 +27,17 @@ GOOD = {
 
 
 def check(changed: dict[Field, str], defaults: dict[Field, str] | None = None) -> ShareRow | list[Problem]:
-    """Row 7 of a sheet with a column for every field, headers in capitals, some cells changed."""
-    rules = RowRules(
-        [field.upper() for field in Field], {field: n for n, field in enumerate(Field)}, defaults or {}
-    )
-    return rules.check(RawRow(7, [(GOOD | changed)[field] for field in Field]))
+    """Row 7 of a sheet, headers in capitals, some cells changed or more of them there."""
+    cells = GOOD | changed
+    found = Columns({field: n for n, field in enumerate(cells)}, {})
+    rules = RowRules([field.upper() for field in cells], found, defaults or {}, now=NOON)
+    return rules.check(RawRow(7, [*cells.values()]))
+
+
+def said(row: ShareRow, name: str) -> object:
+    """What a row says of this name, be it the lead's or the user's."""
+    refs = {ref.field.name.lower(): ref.value for ref in (*row.leads, *row.users)}
+    return refs[name] if name in refs else getattr(row, name)
 
 
 def good(changed: dict[Field, str], defaults: dict[Field, str] | None = None) -> ShareRow:
@@ -65,7 +75,7 @@ def problems(changed: dict[Field, str]) -> list[Problem]:
     ],
 )
 def test_good_values_become_canonical(field: Field, name: str, text: str, value: object) -> None:
-    assert getattr(good({field: text}), name) == value
+    assert said(good({field: text}), name) == value
 
 
 BAD: list[tuple[Field, str, str]] = [
@@ -108,13 +118,16 @@ def test_a_bad_value_is_told_with_row_column_value_and_what_is_wrong(field: Fiel
     assert "Value error" not in problem.wrong
 
 
-@pytest.mark.parametrize("field", list(Field))
+@pytest.mark.parametrize("field", [Field.USER_ID, Field.ACCESS, Field.DURATION, Field.NOTE, Field.EVENT])
 @pytest.mark.parametrize("blank", ["", "  ", "\u00a0"])
 def test_a_blank_value_without_a_default_is_blank_and_nothing_else(field: Field, blank: str) -> None:
-    if field is Field.NOTE:
-        assert good({field: blank}).note == ""
-    else:
-        assert problems({field: blank}) == [Problem(7, field.upper(), "", "blank")]
+    assert problems({field: blank}) == [Problem(7, field.upper(), "", "blank")]
+
+
+def test_a_lead_must_be_named_in_one_way_at_least() -> None:
+    assert good({Field.LEAD_ID: ""}).leads == (Ref(Field.LEAD_NUMBER, "869196"),)
+    assert good({Field.LEAD_NUMBER: ""}).leads == (Ref(Field.LEAD_ID, GUID),)
+    assert problems({Field.LEAD_ID: "", Field.LEAD_NUMBER: ""}) == [Problem(7, "LEAD ID", "", "blank")]
 
 
 def test_everything_that_is_wrong_with_a_row_is_told_at_once() -> None:
@@ -123,7 +136,7 @@ def test_everything_that_is_wrong_with_a_row_is_told_at_once() -> None:
 
 
 def test_a_row_whose_cells_may_be_shifted_is_not_read_further() -> None:
-    rules = RowRules(["A"], {Field.LEAD_ID: 0}, {})
+    rules = RowRules(["A"], Columns({Field.LEAD_ID: 0}, {}), {})
     assert rules.check(RawRow(3, ["x", "y"], "2 cells for 1 headers")) == [
         Problem(3, "", "", "2 cells for 1 headers")
     ]
@@ -146,14 +159,15 @@ def test_a_blank_cell_takes_the_option_and_a_filled_one_does_not(field: Field, n
 
 def test_a_field_without_a_column_takes_the_option() -> None:
     fields = {Field.LEAD_ID: 0, Field.LEAD_NUMBER: 1, Field.USER_ID: 2}
-    row = RowRules(list(fields), fields, DEFAULTS).check(RawRow(2, [GUID, "1", GUID]))
+    row = RowRules(list(fields), Columns(fields, {}), DEFAULTS).check(RawRow(2, [GUID, "1", GUID]))
     assert isinstance(row, ShareRow)
     assert (row.access, row.duration, row.event, row.note) == (1, 60, 300, "From the option")
 
 
 def test_a_field_without_column_and_option_is_named_by_its_usual_header() -> None:
     fields = {Field.LEAD_ID: 0, Field.LEAD_NUMBER: 1, Field.USER_ID: 2}
-    found = RowRules(["a", "b", "c"], fields, {Field.ACCESS: "read"}).check(RawRow(2, [GUID, "1", GUID]))
+    rules = RowRules(["a", "b", "c"], Columns(fields, {}), {Field.ACCESS: "read", Field.NOTE: "n"})
+    found = rules.check(RawRow(2, [GUID, "1", GUID]))
     assert found == [Problem(2, "Duration", "", "blank"), Problem(2, "Activity Event", "", "blank")]
 
 
@@ -168,3 +182,100 @@ def test_a_field_without_column_and_option_is_named_by_its_usual_header() -> Non
 )
 def test_a_problem_reads_as_one_line(problem: Problem, sentence: str) -> None:
     assert str(problem) == sentence
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "ref"),
+    [
+        (Field.LEAD_EMAIL, "Asha@Example.com", Ref(Field.LEAD_EMAIL, "asha@example.com")),
+        (Field.LEAD_PHONE, "+91-98 1000 0019", Ref(Field.LEAD_PHONE, "+91-98 1000 0019")),
+    ],
+)
+def test_a_lead_may_be_named_by_address_or_phone(field: Field, text: str, ref: Ref) -> None:
+    assert good({Field.LEAD_ID: "", Field.LEAD_NUMBER: "", field: text}).leads == (ref,)
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [("Asha@Example.com", Ref(Field.USER_EMAIL, "asha@example.com")), (GUID.upper(), Ref(Field.USER_ID, GUID))],
+)
+def test_a_sales_user_may_be_an_address_or_an_id(text: str, ref: Ref) -> None:
+    assert good({Field.USER_ID: "", Field.USER: text}).users == (ref,)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "wrong"),
+    [
+        (Field.LEAD_EMAIL, "asha", "not an e-mail address"),
+        (Field.LEAD_EMAIL, "a@x.com; b@x.com", "not an e-mail address"),
+        (Field.LEAD_PHONE, "none", "not a phone number"),
+        (Field.LEAD_PHONE, "9.19810000019E+11", "last digits are lost"),
+        (Field.USER_EMAIL, "Asha Rao", "not an e-mail address"),
+        (Field.USER, "Asha Rao", "a name does not say which user it is"),
+    ],
+)
+def test_a_name_that_names_nobody_is_told(field: Field, text: str, wrong: str) -> None:
+    (problem,) = problems({field: text})
+    assert (problem.column, problem.value) == (field.upper(), text)
+    assert wrong in problem.wrong
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("7", 10080), ("1.5", 2160), ("2 days", 2880), ("30d", 43200)])
+def test_days_are_minutes(text: str, minutes: int) -> None:
+    assert good({Field.DURATION: "", Field.DAYS: text}).duration == minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-12-31", "2026-12-31T18:29"),
+        ("2026-12-31 18:00", "2026-12-31T12:30"),
+        ("2026-12-31T18:00:00Z", "2026-12-31T18:00"),
+        ("2026-12-31T18:00:00+02:00", "2026-12-31T16:00"),
+    ],
+)
+def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str) -> None:
+    found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.UNTIL: 2}, {})
+    rules = RowRules(["a", "b", "c"], found, DEFAULTS, ZoneInfo("Asia/Kolkata"), NOON)
+    row = rules.check(RawRow(2, ["1", GUID, text]))
+    assert isinstance(row, ShareRow)
+    assert row.duration is None
+    assert row.until is not None
+    assert f"{row.until:%Y-%m-%dT%H:%M}" == utc
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [("2026-01-02 11:59Z", "is over already"), ("31/12/2026", "not a date"), ("soon", "not a date")],
+)
+def test_an_end_that_is_none_is_told(text: str, wrong: str) -> None:
+    (problem,) = problems({Field.DURATION: "", Field.UNTIL: text})
+    assert (problem.column, problem.value) == ("UNTIL", text)
+    assert wrong in problem.wrong
+
+
+def test_only_one_column_may_say_how_long() -> None:
+    (problem,) = problems({Field.DAYS: "7"})
+    assert problem == Problem(7, "DAYS", "7", "Duration says how long already: leave one of them blank")
+
+
+def with_custom(text: str) -> ShareRow | list[Problem]:
+    found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1}, {"mx_Custom_1": 2})
+    return RowRules(["a", "b", "Region"], found, DEFAULTS).check(RawRow(2, ["1", GUID, text]))
+
+
+def test_custom_fields_go_along_where_they_are_filled() -> None:
+    assert [row.custom for text in ("north", " ") if isinstance(row := with_custom(text), ShareRow)] == [
+        {"mx_Custom_1": "north"},
+        {},
+    ]
+    assert with_custom("x" * (CUSTOM_LIMIT + 1)) == [
+        Problem(2, "Region", "x" * 201, "201 characters; LeadSquared keeps 200")
+    ]
+
+
+def test_a_cell_that_could_not_be_read_is_told_where_it_matters() -> None:
+    found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.DURATION: 2}, {})
+    rules = RowRules(["a", "b", "c", "d"], found, DEFAULTS)
+    row = RawRow(2, ["1", GUID, "", ""], faults={2: "an error", 3: "an error"})
+    assert rules.check(row) == [Problem(2, "c", "", "an error")]
