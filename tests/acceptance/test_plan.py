@@ -1,0 +1,125 @@
+"""`batch-share plan`, and runs of a part of a sheet or of a plan that was approved."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from processes import SAMPLES, SandboxProcess, Shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def samples(tmp_path: Path) -> Path:
+    return shutil.copytree(SAMPLES, tmp_path, dirs_exist_ok=True)
+
+
+def planned(shell: Shell, *arguments: str) -> dict[str, Any]:
+    done = shell.run("plan", *arguments, "--json")
+    assert "Traceback" not in done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def states(shell: Shell, *arguments: str) -> dict[str, int]:
+    done = shell.run("run", *arguments, "--yes", "--json")
+    assert "Traceback" not in done.stderr
+    return dict(json.loads(done.stdout)["states"])
+
+
+def test_a_plan_makes_no_call_at_all(shell: Shell, sandbox: SandboxProcess) -> None:
+    done = shell.run("plan", "leads.xlsx", "--event", "201")
+    assert done.returncode == 3
+    assert "39 │ to be sent, if the leads and users are found" in done.stdout
+    assert "Row 16, Sales User 'Nisha Gupta': neither an e-mail address nor a GUID" in done.stdout
+    assert "worksheet 'Cover'" in done.stdout
+    assert "Columns kept but not read: Customer, City" in done.stdout
+    assert sandbox.report()["total_calls"] == 0
+
+
+def test_a_plan_online_looks_people_up_and_changes_nothing(shell: Shell, sandbox: SandboxProcess) -> None:
+    plan = planned(shell, "leads.xlsx", "--event", "201", "--online")
+    assert (plan["to_send"], plan["invalid"]) == (37, 3)
+    assert any("no lead has this email" in problem for problem in plan["problems"])
+    assert any("is no longer an active user" in problem for problem in plan["problems"])
+    assert "Isha Rao <isha.rao.2@sales.example.com>" in plan["leads_per_user"]
+    assert sandbox.report()["activities"] == 0
+
+
+def test_a_plan_needs_no_keys(shell: Shell) -> None:
+    done = shell.run("plan", "minimal.csv", "--event", "201", "--duration", "7d", BATCH_SHARE_ACCESS_KEY="")
+    assert done.returncode == 0
+
+
+def test_the_costs_are_told(shell: Shell) -> None:
+    plan = planned(shell, "leads.csv", "--rate", "25/5s", "--daily-limit", "1000")
+    assert plan["calls"] == 3 * plan["to_send"]
+    assert plan["seconds"] == round((plan["calls"] - 25) / 5)
+    assert plan["share_of_daily_limit"] == plan["calls"] / 1000
+
+
+@pytest.mark.parametrize("name", ["plan.csv", "plan.xlsx"])
+def test_every_row_has_its_plan_in_a_file(shell: Shell, tmp_path: Path, name: str) -> None:
+    shell.run("plan", "mistakes.csv", "--output", name)
+    assert (tmp_path / name).stat().st_size > 1000
+    if name.endswith(".csv"):
+        with (tmp_path / name).open(encoding="utf-8-sig", newline="") as source:
+            rows = list(csv.DictReader(source))
+        assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 23)]
+        assert rows[0]["Plan"] == "to send"
+        assert rows[1]["Reason"].startswith("Row 3, Lead Id 'not-a-guid'")
+
+
+def test_a_mapping_can_be_saved_and_used(shell: Shell, tmp_path: Path) -> None:
+    foreign = ["--map", "Lead-Nr=Lead Number", "--map", "Betreuer=User Email", "--map", "Dauer=Duration"]
+    shell.run("plan", "export.csv", "--event", "201", *foreign, "--save-map", "saved.toml")
+    assert planned(shell, "export.csv", "--event", "201", "--mapping", "saved.toml")["to_send"] == 12
+    assert states(shell, "export.csv", "--event", "201", "--mapping", "saved.toml") == {"shared": 12}
+
+
+def test_a_run_is_held_to_the_plan_that_was_approved(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
+    options = ["--event", "201", "--duration", "7d"]
+    shell.run("plan", "minimal.csv", *options, "--save", "plan.json")
+    for changed in (["--event", "202", "--duration", "7d"], [*options, "--limit", "1"], [*options, "--note", "x"]):
+        refused = shell.run("run", "minimal.csv", "--plan", "plan.json", *changed)
+        assert refused.returncode == 1
+        assert "changed since plan.json was approved. Nothing was sent" in refused.stderr
+    assert states(shell, "minimal.csv", "--plan", "plan.json", *options) == {"shared": 5}
+    with (tmp_path / "minimal.csv").open("a", encoding="utf-8") as sheet:
+        sheet.write("869409,nisha.gupta.1@sales.example.com\n")
+    assert shell.run("run", "minimal.csv", "--plan", "plan.json", *options).returncode == 1
+    assert sandbox.report()["activities"] == 5
+
+
+def test_a_part_first_and_then_the_whole_repeats_and_loses_nothing(shell: Shell, sandbox: SandboxProcess) -> None:
+    assert states(shell, "leads.csv", "--limit", "3") == {"shared": 3, "skipped": 107}
+    assert states(shell, "leads.csv", "--rows", "10-12") == {"shared": 6, "skipped": 104}
+    assert states(shell, "leads.csv", "--only", "Region=North", "--limit", "5")["shared"] == 9
+    assert states(shell, "leads.csv") == {"shared": 104, "invalid": 4, "skipped": 1, "failed": 1}
+    assert sandbox.report()["duplicates"] == 0
+    assert sandbox.report()["activities"] == 104
+
+
+def test_an_end_is_kept_in_the_accounts_time_zone(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
+    (tmp_path / "until.csv").write_text(
+        "Lead Number,User Email,Until\n869000,nisha.gupta.1@sales.example.com,2035-06-30 18:00\n", encoding="utf-8"
+    )
+    assert states(shell, "until.csv", "--event", "201") == {"shared": 1}
+    (share,) = sandbox.report()["live_shares"]["shares"]
+    assert share["expires"].startswith(("2035-06-30 12:30", "2035-06-30 12:29"))  # Asia/Kolkata is 5:30 ahead
+
+
+def test_what_looks_odd_is_told(shell: Shell, tmp_path: Path) -> None:
+    user = "nisha.gupta.1@sales.example.com"
+    rows = [f"86900{at},{user},read,{'100d' if at == 3 else '7d'}" for at in range(6)]
+    content = "\n".join(["Lead Number,User Email,Access,Duration", *rows, f"869000,{user},write,7d"])
+    (tmp_path / "odd.csv").write_text(content, encoding="utf-8")
+    assert planned(shell, "odd.csv", "--event", "201")["oddities"] == [
+        "the same lead and user twice, with different access: row 2 says read and row 8 says write",
+        f"{user} gets 7 of 7 leads",
+        "1 shares last longer than 90 days: row 5",
+    ]

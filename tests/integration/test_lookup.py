@@ -1,0 +1,170 @@
+"""Looking leads and users up before a run: few calls, nobody guessed at, nothing asked twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, Fault, Onlooker, Trial, answer, envelope, options, sheet_rows
+
+from batch_share.errors import LookupRefused
+from batch_share.ledger.states import State
+from batch_share.pipeline.intake import show_sheet
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.sandbox import Sandbox
+from batch_share.sandbox.sheets import active_users
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from batch_share.sandbox.wire import Reply
+
+BY_IDS, CRITERIA = "LeadManagement.svc/Leads/Retrieve/ByIds", "LeadManagement.svc/Leads.Get"
+USERS, ONE_USER = "UserManagement.svc/Users.Get", "UserManagement.svc/User/Retrieve/ByEmailAddress"
+PHONE = "LeadManagement.svc/RetrieveLeadByPhoneNumber"
+
+
+@asynccontextmanager
+async def trial(folder: Path, *faults: Fault, **changes: Any) -> AsyncIterator[Trial]:
+    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
+        yield Trial(folder, sandbox, {"event": "201", "duration": "7d"})
+
+
+def write(it: Trial, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    with (it.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([header, *rows])
+
+
+def looked_up(it: Trial) -> dict[str, int]:
+    """How many calls of each look-up were made."""
+    calls = it.sandbox.report()["calls"]
+    return {name: calls[name] for name in (BY_IDS, CRITERIA, PHONE, USERS, ONE_USER) if name in calls}
+
+
+async def test_ids_are_looked_up_a_thousand_at_a_time(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write(sheet_rows(1001))
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker().watch)
+        assert seen.states == {State.PENDING: 1001}
+        assert it.sandbox.report()["calls"] == {BY_IDS: 2, USERS: 1}
+
+
+@pytest.mark.parametrize(("refused", "calls"), [(False, 3), (True, 31)])
+async def test_numbers_are_looked_up_with_in_where_that_works_and_else_alone(
+    tmp_path: Path, refused: bool, calls: int
+) -> None:
+    async with trial(tmp_path, refuse_in=refused) as it:
+        leads, user = it.sandbox.world.leads[:30], active_users(it.sandbox.world)[0]
+        write(it, ["Lead Number", "User Id"], [[str(lead.number), user.id] for lead in leads])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 30}
+        assert looked_up(it) == {CRITERIA: calls, USERS: 1}
+        assert sorted(it.leads_sent()) == sorted(lead.id for lead in leads)
+
+
+async def test_what_in_does_not_find_is_asked_for_once_more_alone(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        leads, user = it.sandbox.world.leads[:10], active_users(it.sandbox.world)[0]
+        emails = [*(lead.email.upper() for lead in leads), "nobody@example.com"]
+        write(it, ["Lead Email", "User Id"], [[email, user.id] for email in emails])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 10, State.INVALID: 1}
+        assert looked_up(it)[CRITERIA] == 4
+        assert it.query("SELECT reason FROM rows WHERE state = 'invalid'") == [
+            ("Row 12, Lead Email 'nobody@example.com': no lead has this email",)
+        ]
+
+
+async def test_in_is_given_up_where_it_answers_with_others(tmp_path: Path) -> None:
+    everybody = answer(200, json.dumps([{"ProspectID": each, "ProspectAutoId": each} for each in ("7", "8")]))
+    async with trial(tmp_path, Fault(CRITERIA, [2], everybody)) as it:
+        leads, user = it.sandbox.world.leads[:5], active_users(it.sandbox.world)[0]
+        write(it, ["Lead Number", "User Id"], [[str(lead.number), user.id] for lead in leads])
+        assert (await it.run()).summary.states == {State.SHARED: 5}
+        assert looked_up(it)[CRITERIA] == 6
+
+
+async def test_leads_are_found_by_phone_with_and_without_country_code(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        leads, user = it.sandbox.world.leads[:2], active_users(it.sandbox.world)[0]
+        write(it, ["Lead Phone", "User Id"], [[leads[0].phone, user.id], [leads[1].phone[4:], user.id]])
+        assert (await it.run()).summary.states == {State.SHARED: 2}
+        assert looked_up(it) == {PHONE: 2, USERS: 1}
+
+
+async def test_a_user_that_the_list_lacks_is_asked_for_before_the_row_is_refused(tmp_path: Path) -> None:
+    async with trial(tmp_path, listed_users=3) as it:
+        world = it.sandbox.world
+        emails = [world.users[1].email, world.users[7].email, "nobody@example.com"]
+        rows = [[lead.id, email] for lead, email in zip(world.leads, emails, strict=False)]
+        write(it, ["Lead Id", "User Email"], rows)
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 2, State.INVALID: 1}
+        assert looked_up(it) == {BY_IDS: 1, USERS: 1, ONE_USER: 2}
+
+
+async def test_an_inactive_user_is_told_by_name(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        retired = it.sandbox.world.users[9]
+        write(it, ["Lead Id", "Owner"], [[it.sandbox.world.leads[0].id, retired.email]])
+        ending = await it.run()
+        assert ending.summary.states == {State.INVALID: 1}
+        reason = it.rows("reason")[0][0]
+        assert f"Row 2, Owner '{retired.email}': {retired.name} is no longer an active user" in reason
+
+
+async def test_an_id_and_a_number_of_two_leads_are_not_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        rows = sheet_rows(3)
+        rows[1][1] = rows[2][1]
+        it.write(rows)
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 2, State.INVALID: 1}
+        assert "Row 3, Lead Number '869002': is not that of Lead Id" in it.rows("reason")[1][0]
+
+
+async def test_two_leads_with_one_number_are_nobody(tmp_path: Path) -> None:
+    twins = answer(200, '[{"ProspectID": "a", "ProspectAutoId": 7}, {"ProspectID": "b", "ProspectAutoId": "7"}]')
+    async with trial(tmp_path, Fault(CRITERIA, [1], twins)) as it:
+        write(it, ["Lead Number", "User Id"], [["7", active_users(it.sandbox.world)[0].id]])
+        await it.run()
+        assert it.rows("reason") == [("Row 2, Lead Number '7': found 2 times: use the Id instead",)]
+        assert it.sent(CREATE) == []
+
+
+@pytest.mark.parametrize("reply", [envelope(500, "Not allowed"), answer(200, '{"Leads": 7}'), answer(502, "oops")])
+async def test_a_look_up_that_is_refused_stops_everything_before_it_begins(tmp_path: Path, reply: Reply) -> None:
+    async with trial(tmp_path, Fault(BY_IDS, [1], reply)) as it:
+        it.write(sheet_rows(3))
+        ending = await it.run()
+        assert isinstance(ending.error, LookupRefused)
+        assert it.sent(CREATE) == []
+        assert (await it.run()).summary.states == {State.SHARED: 3}
+
+
+async def test_nothing_is_asked_twice_but_what_was_not_found(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        rows = sheet_rows(5)
+        rows[4][0], rows[4][1] = "0f8fad5b-d9cb-469f-a165-70867728950e", ""
+        it.write(rows)
+        await it.run()
+        assert looked_up(it) == {BY_IDS: 1, USERS: 1}
+        await it.resume()
+        assert looked_up(it) == {BY_IDS: 1, USERS: 1}
+        await it.run()
+        assert looked_up(it) == {BY_IDS: 2, USERS: 1}
+        it.write([*rows, sheet_rows(6)[5]])
+        assert (await it.run()).summary.states == {State.SHARED: 5, State.INVALID: 1}
+        assert looked_up(it) == {BY_IDS: 3, USERS: 1}
+
+
+async def test_no_call_could_create_a_lead(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write(sheet_rows(3))
+        await it.run()
+        bodies = [call.body for call in it.sandbox.journal.calls if call.endpoint == CREATE]
+        assert all(b"RelatedProspectId" in body and b"EmailAddress" not in body for body in bodies)

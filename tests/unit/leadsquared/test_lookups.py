@@ -1,0 +1,124 @@
+"""Look-ups on the wire: the documented requests, and answers of any shape."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_share.leadsquared import lookups
+from batch_share.leadsquared.lookups import FoundLead, FoundUser, KeyUser
+from batch_share.leadsquared.outcome import Denied, Lost, Refused, Throttled
+from batch_share.leadsquared.protocol import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COLUMNS = {"Include_CSV": "ProspectID,ProspectAutoId,EmailAddress,Phone"}
+PAGE = {"PageIndex": 1, "PageSize": 1000}
+READERS = [
+    lookups.read_lead_page,
+    lookups.read_leads,
+    lookups.read_users,
+    lookups.read_user,
+    lookups.read_key_user,
+]
+
+
+def answer(value: object, status: int = 200) -> Answer:
+    return Answer(status, {}, json.dumps(value).encode())
+
+
+def test_leads_are_asked_for_by_ids_as_documented() -> None:
+    call = lookups.leads_by_ids(["a", "b"])
+    assert (call.method, call.path, dict(call.query)) == ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds", {})
+    body = {"SearchParameters": {"LeadIds": ["a", "b"]}, "Paging": PAGE, "Columns": COLUMNS}
+    assert json.loads(call.body or b"") == body
+
+
+def test_leads_are_asked_for_by_a_field_as_documented() -> None:
+    call = lookups.leads_where("ProspectAutoId", ["7", "8"], "IN")
+    assert (call.method, call.path) == ("POST", "LeadManagement.svc/Leads.Get")
+    criteria = {"LookupName": "ProspectAutoId", "LookupValue": "7,8", "SqlOperator": "IN"}
+    assert json.loads(call.body or b"") == {"Parameter": criteria, "Paging": PAGE, "Columns": COLUMNS}
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "query"),
+    [
+        (lookups.leads_by_phone("+91"), "LeadManagement.svc/RetrieveLeadByPhoneNumber", {"phone": "+91"}),
+        (lookups.all_users(), "UserManagement.svc/Users.Get", {}),
+        (lookups.user_by_id("u"), "UserManagement.svc/User/Retrieve/ByUserId", {"userId": "u"}),
+        (lookups.user_by_email("e"), "UserManagement.svc/User/Retrieve/ByEmailAddress", {"emailAddress": "e"}),
+        (lookups.key_user(), "Authentication.svc/UserByAccessKey.Get", {}),
+    ],
+)
+def test_what_is_only_read_is_a_get(call: Any, path: str, query: dict[str, str]) -> None:
+    assert (call.method, call.path, dict(call.query), call.body) == ("GET", path, query, None)
+
+
+LEAD = {"ProspectID": " ABC ", "ProspectAutoId": 7, "EmailAddress": "A@x.com", "Phone": None, "Other": [1]}
+FOUND = FoundLead("abc", "7", "A@x.com", "")
+
+
+def test_leads_are_read_in_one_spelling() -> None:
+    assert lookups.read_leads(answer([LEAD])) == [FOUND]
+    assert lookups.read_lead_page(answer({"RecordCount": 1, "Leads": [LEAD]})) == [FOUND]
+    assert lookups.read_leads(answer([])) == []
+
+
+def test_users_are_read_with_their_status() -> None:
+    user = {"ID": "ABC", "FirstName": "Asha", "LastName": None, "EmailAddress": "a@x.com"}
+    listed = lookups.read_users(answer([{**user, "StatusCode": 0}, {**user, "StatusCode": 1}]))
+    assert listed == [FoundUser("abc", "a@x.com", "Asha", active) for active in (True, False)]
+    retrieved = lookups.read_user(answer([{"UserId": "ABC", "EmailAddress": "a@x.com"}]))
+    assert retrieved == [FoundUser("abc", "a@x.com", "", active=True)]
+
+
+def test_the_user_behind_the_keys_tells_the_time_zone() -> None:
+    found = lookups.read_key_user(answer({"Id": "u", "TimeZone": "Asia/Kolkata", "Role": "Administrator"}))
+    assert isinstance(found, KeyUser)
+    assert (found.id, found.role, found.time_zone) == ("u", "Administrator", "Asia/Kolkata")
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    ("given_answer", "kind"),
+    [
+        (answer({"x": 1}), Lost),
+        (answer([{"x": 1}]), Lost),
+        (answer([7]), Lost),
+        (answer(None), Lost),
+        (Answer(200, {}, b"<html>"), Lost),
+        (Answer(502, {}, b""), Lost),
+        (answer({"Status": "Error", "ExceptionType": "MXX", "ExceptionMessage": "no"}, 500), Refused),
+        (answer({}, 401), Denied),
+        (answer({}, 429), Throttled),
+    ],
+)
+def test_what_is_no_answer_is_an_outcome(
+    read: Callable[[Answer], object], given_answer: Answer, kind: type
+) -> None:
+    assert isinstance(read(given_answer), kind)
+
+
+NAMES = st.sampled_from(["Leads", "ProspectID", "ProspectAutoId", "ID", "UserId", "StatusCode", "Id"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Leads", "ProspectID", "ProspectAutoId", "ID", "UserId", "StatusCode", "Id"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(value=JSON, status=st.sampled_from([200, 204, 400, 500]))
+def test_no_reader_ever_raises(value: object, status: int) -> None:
+    for read in READERS:
+        read(answer(value, status))

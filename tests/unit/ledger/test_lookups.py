@@ -1,0 +1,64 @@
+"""Look-ups in the ledger, and ledgers from before there were any."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import HOST, new_row, working
+
+from batch_share.ledger import schema
+from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.records import Lookup
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOUND = Lookup("Lead Number", "7", {"id": "x", "number": "7"})
+NOBODY = Lookup("Lead Number", "8", None, "no lead has this number")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.db"
+
+
+async def test_what_was_answered_is_kept(file: Path) -> None:
+    async with working(file) as ledger:
+        await ledger.note_lookups([FOUND, NOBODY])
+        await ledger.note_lookups([])
+    async with read_ledger(file) as ledger:
+        assert await ledger.lookups() == [FOUND, NOBODY]
+
+
+async def test_a_later_answer_takes_the_place_of_an_earlier(file: Path) -> None:
+    later = Lookup("Lead Number", "8", {"id": "y", "number": "8"})
+    async with working(file) as ledger:
+        await ledger.note_lookups([FOUND, NOBODY])
+        await ledger.note_lookups([later])
+        assert await ledger.lookups() == [FOUND, later]
+
+
+def make_version_1(file: Path) -> None:
+    """A ledger as version 1 made it: without look-ups, mapping, ends and custom fields."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TABLE lookups")
+        for table, column in (("sheets", "mapping"), ("rows", "until"), ("rows", "custom")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("UPDATE about SET value = '1' WHERE name = 'schema_version'")
+        connection.commit()
+
+
+async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(file: Path) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        before = [row async for row in ledger.all_rows()]
+    make_version_1(file)
+    async with open_ledger(file, host=HOST) as ledger:
+        assert await ledger.schema_version() == schema.VERSION
+        assert [row async for row in ledger.all_rows()] == before
+        assert await ledger.counts() == {State.PENDING: 2}
+        await ledger.note_lookups([FOUND])
+        assert await ledger.lookups() == [FOUND]

@@ -1,0 +1,59 @@
+"""Mappings: from options, from a file, and back into one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.errors import SettingsError
+from batch_share.sheet.mapping import read_mapping, write_mapping
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_option_maps_a_header_even_with_an_equals_sign_in_it() -> None:
+    assert read_mapping(None, ["Owner mail=User Email", "a=b = Note"]) == {
+        "Owner mail": "User Email",
+        "a=b": "Note",
+    }
+
+
+@pytest.mark.parametrize("option", ["Owner mail", "=Note", "Owner="])
+def test_what_is_no_mapping_is_told(option: str) -> None:
+    with pytest.raises(SettingsError, match="is no mapping"):
+        read_mapping(None, [option])
+
+
+@pytest.mark.parametrize("header", ["Owner mail", 'say "hi"', "a\\b", "Größe", "a=b", "two\nlines", "[x]"])
+def test_what_was_written_is_read_again(header: str, tmp_path: Path) -> None:
+    write_mapping(tmp_path / "map.toml", {header: "Note"})
+    assert read_mapping(tmp_path / "map.toml", []) == {header: "Note"}
+
+
+def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
+    write_mapping(tmp_path / "map.toml", {"A": "Note", "B": "Access"})
+    assert read_mapping(tmp_path / "map.toml", ["A=ignore"]) == {"A": "ignore", "B": "Access"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"columns = ", "is not valid TOML"),
+        (b"\xff", "is not valid TOML"),
+        (b"x = 1", "has no table"),
+        (b"[columns]\na = 1", "has no table"),
+    ],
+)
+def test_a_file_that_is_none_is_told(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=words):
+        read_mapping(tmp_path / "map.toml", [])
+
+
+def test_files_that_can_not_be_read_or_written_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_mapping(tmp_path / "none.toml", [])
+    with pytest.raises(SettingsError, match="can't be written"):
+        write_mapping(tmp_path / "no" / "map.toml", {})
