@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from batch_share import __version__
+from batch_share.cli.arguments import (
+    Access,
+    Duplicates,
+    Duration,
+    Event,
+    HeaderRow,
+    Json,
+    LedgerFile,
+    LedgerOption,
+    Limit,
+    Map,
+    MappingFile,
+    NoFollowUp,
+    Note,
+    Online,
+    Only,
+    Rate,
+    Rows,
+    Sheet,
+    TimeZone,
+    TrustOwner,
+    Wait,
+    Workers,
+    Worksheet,
+    Yes,
+    load,
+    sheet_options,
+)
 from batch_share.errors import BatchShareError, SettingsError, SheetError
-
-if TYPE_CHECKING:
-    from batch_share.pipeline.plan import SheetOptions
-    from batch_share.settings import Settings
 
 app = typer.Typer(
     name="batch-share",
@@ -24,52 +48,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Sheet = Annotated[
-    Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
-]
-LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.")]
-Worksheet = Annotated[
-    Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
-]
-HeaderRow = Annotated[Optional[int], typer.Option(min=1, help="Row of the headers. Default: it is found.")]
-Map = Annotated[
-    Optional[list[str]],
-    typer.Option("--map", metavar="HEADER=FIELD", help='What a column holds, as in "Owner mail=User Email".'),
-]
-MappingFile = Annotated[
-    Optional[Path], typer.Option("--mapping", help="A file with such mappings; plan --save-map writes one.")
-]
-TimeZone = Annotated[
-    Optional[str], typer.Option(help="Time zone of dates that name none. Default: the account's own.")
-]
-Limit = Annotated[Optional[int], typer.Option(min=1, help="Only the first N rows.")]
-Rows = Annotated[Optional[str], typer.Option(metavar="5-40", help="Only rows with these numbers.")]
-Only = Annotated[
-    Optional[list[str]],
-    typer.Option(metavar="HEADER=VALUE", help="Only rows where a column says this, as in Region=North."),
-]
-LedgerOption = Annotated[
-    Optional[Path], typer.Option(help="Where the ledger is. Default: SHEET.ledger.db beside it.")
-]
-Event = Annotated[Optional[str], typer.Option(help="Code of the activity type, for rows that name none.")]
-Access = Annotated[Optional[str], typer.Option(help="read or write, for rows that say nothing. Default: read.")]
-Duration = Annotated[Optional[str], typer.Option(help="How long: minutes, or 30m, 12h, 7d; for rows without.")]
-Note = Annotated[Optional[str], typer.Option(help="Note of the activity, for rows that have none.")]
-Rate = Annotated[Optional[str], typer.Option(help="Calls that this run may make, such as 20/5s. Default: 25/5s.")]
-Workers = Annotated[
-    Optional[int], typer.Option(min=1, max=64, help="Rows under way at once. Default: by the rate.")
-]
-Wait = Annotated[
-    Optional[str], typer.Option(help="How long a request may take before its follow-up ends. Default: 10m.")
-]
-NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
-TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
-Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
-DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
-Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -123,8 +101,8 @@ def plan(
     """
     from batch_share.cli.planning import PlanFiles, show_plan
 
-    options = _sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    settings = _settings(
+    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    settings = load(
         event=event,
         access=access,
         duration=duration,
@@ -176,7 +154,7 @@ def run(
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
 
-    settings = _settings(
+    settings = load(
         event=event,
         access=access,
         duration=duration,
@@ -189,7 +167,7 @@ def run(
         trust_owner=trust_owner or None,
         allow_duplicates=allow_duplicates or None,
     )
-    options = _sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     job = SheetJob(sheet, ledger or sheet.with_name(f"{sheet.name}.ledger.db"), options, plan)
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
@@ -214,7 +192,7 @@ def resume(
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import resume as resume_job
 
-    settings = _settings(
+    settings = load(
         rate=rate,
         workers=workers,
         wait=wait,
@@ -235,7 +213,7 @@ def follow_up(ledger: LedgerFile, rate: Rate = None, wait: Wait = None, json: Js
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import follow_up_ledger
 
-    settings = _settings(rate=rate, wait=wait)
+    settings = load(rate=rate, wait=wait)
     raise typer.Exit(finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json)))
 
 
@@ -324,32 +302,6 @@ def demo(
     from batch_share.cli.playground import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
-
-
-def _sheet_options(
-    worksheet: str | None,
-    header_row: int | None,
-    maps: list[str] | None,
-    mapping: Path | None,
-    limit: int | None,
-    rows: str | None,
-    only: list[str] | None,
-) -> SheetOptions:
-    """How the sheet is read. Raises SettingsError."""
-    from batch_share.pipeline.plan import SheetOptions
-    from batch_share.settings import load_settings
-    from batch_share.sheet.mapping import read_mapping
-    from batch_share.sheet.reader import ReadOptions
-    from batch_share.sheet.selection import Selection
-
-    reading = ReadOptions(worksheet, header_row, read_mapping(mapping, maps or []), load_settings().sheet)
-    return SheetOptions(reading, Selection.parse(limit, rows, only or []))
-
-
-def _settings(**flags: object) -> Settings:
-    from batch_share.settings import load_settings
-
-    return load_settings(**flags)
 
 
 def main() -> None:

@@ -11,16 +11,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_pascal
 
 from batch_share.leadsquared.models import Answer as AnswerModel
-from batch_share.leadsquared.outcome import Failure, Lost
-from batch_share.leadsquared.protocol import Call, Judged, judge
+from batch_share.leadsquared.protocol import Call, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.protocol import Answer
 
 T = TypeVar("T")
@@ -167,19 +167,19 @@ _RETRIEVED: Final = TypeAdapter(list[_RetrievedUser])
 
 def read_lead_page(answer: Answer) -> list[FoundLead] | Failure:
     """The answer to `leads_by_ids`."""
-    page = _read(answer, TypeAdapter(_LeadPage))
+    page = read_as(answer, TypeAdapter(_LeadPage))
     return [_lead(lead) for lead in page.leads] if isinstance(page, _LeadPage) else page
 
 
 def read_leads(answer: Answer) -> list[FoundLead] | Failure:
     """The answer to `leads_where` and `leads_by_phone`."""
-    leads = _read(answer, _LEADS)
+    leads = read_as(answer, _LEADS)
     return [_lead(lead) for lead in leads] if isinstance(leads, list) else leads
 
 
 def read_users(answer: Answer) -> list[FoundUser] | Failure:
     """The answer to `all_users`: StatusCode 0 is active."""
-    users = _read(answer, _LISTED)
+    users = read_as(answer, _LISTED)
     if not isinstance(users, list):
         return users
     return [_user(user.id, user, active=user.status_code == _ACTIVE) for user in users]
@@ -187,23 +187,13 @@ def read_users(answer: Answer) -> list[FoundUser] | Failure:
 
 def read_user(answer: Answer) -> list[FoundUser] | Failure:
     """The answer to `user_by_id` and `user_by_email`: only active users are shown."""
-    users = _read(answer, _RETRIEVED)
+    users = read_as(answer, _RETRIEVED)
     return [_user(user.user_id, user, active=True) for user in users] if isinstance(users, list) else users
 
 
 def read_key_user(answer: Answer) -> KeyUser | Failure:
     """The answer to `key_user`."""
-    return _read(answer, _KEY_USER)
-
-
-def _read(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    try:
-        return adapter.validate_python(judged.value)
-    except ValidationError:
-        return Lost("the answer was not understood", answer.status)
+    return read_as(answer, _KEY_USER)
 
 
 def _lead(lead: _Lead) -> FoundLead:

@@ -21,9 +21,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
@@ -50,6 +50,8 @@ from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+T = TypeVar("T")
 
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
@@ -114,15 +116,16 @@ def activities_of_lead(lead_id: str, event: int) -> Call:
 # -------------------------------------------------------------------------------------------------- answers
 
 
+_SUCCESS: Final = TypeAdapter(SuccessAnswer)
+_STATUS: Final = TypeAdapter(StatusAnswer)
+_ACTIVITIES: Final = TypeAdapter(ActivityPage)
+
+
 def read_id(answer: Answer) -> Outcome:
     """The Outcome of a call that answers with an Id: post activity, share."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    try:
-        success = SuccessAnswer.model_validate(judged.value)
-    except ValidationError:
-        return Lost("the answer was not understood", answer.status)
+    success = read_as(answer, _SUCCESS)
+    if not isinstance(success, SuccessAnswer):
+        return success
     usable = (success.message.id or "").strip()
     if usable in guesses.NO_ID or len(usable) > 100 or not usable.isprintable():
         return Lost("the answer has no Id", answer.status)
@@ -131,13 +134,9 @@ def read_id(answer: Answer) -> Outcome:
 
 def read_status(answer: Answer) -> ShareStatus | Failure:
     """The status API's word. Only ErrorMessage and the one documented number decide; the rest is pending."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    try:
-        status = StatusAnswer.model_validate(judged.value)
-    except ValidationError:
-        return Lost("the answer was not understood", answer.status)
+    status = read_as(answer, _STATUS)
+    if not isinstance(status, StatusAnswer):
+        return status
     if (status.error_message or "").strip():
         return ShareStatus("failed", status.share_status, clean(status.error_message or ""), answer.status)
     verdict = "processed" if status.share_status == guesses.PROCESSED else "pending"
@@ -146,14 +145,21 @@ def read_status(answer: Answer) -> ShareStatus | Failure:
 
 def read_activities(answer: Answer) -> list[ActivityView] | Failure:
     """The activities on a page, each with its owner."""
+    page = read_as(answer, _ACTIVITIES)
+    if not isinstance(page, ActivityPage):
+        return page
+    return [ActivityView(record.id, _owner(record)) for record in page.prospect_activities]
+
+
+def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
+    """What an answer that reports no failure holds; Lost if it is not of the documented shape."""
     judged = judge(answer)
     if not isinstance(judged, Judged):
         return judged
     try:
-        page = ActivityPage.model_validate(judged.value)
+        return adapter.validate_python(judged.value)
     except ValidationError:
-        return Lost("the list of activities was not understood", answer.status)
-    return [ActivityView(record.id, _owner(record)) for record in page.prospect_activities]
+        return Lost("the answer was not understood", answer.status)
 
 
 def _owner(record: ActivityRecord) -> str | None:

@@ -399,7 +399,7 @@ def test_a_page_without_a_list_has_no_activities() -> None:
     ],
 )
 def test_what_is_no_page_is_not_taken_for_an_empty_one(body: Any) -> None:
-    assert read_activities(answer(200, body)) == Lost("the list of activities was not understood", 200)
+    assert read_activities(answer(200, body)) == Lost("the answer was not understood", 200)
 
 
 # ---------------------------------------------------------------------------------------------- whatever comes
