@@ -147,6 +147,7 @@ async def _fill(
     head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
     # quote_prefix: the text stays text even after somebody edits the cell
     text = book.add_format({"num_format": "@", "quote_prefix": True})
+    wrapped = book.add_format({"num_format": "@", "quote_prefix": True, "text_wrap": True})
     fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
     page.freeze_panes(1, 0)
     page.set_landscape()
@@ -159,7 +160,8 @@ async def _fill(
     async for state, cells in answers:
         number += 1
         for column, cell in enumerate(cells):
-            shape = fills.get(state, text) if column == coloured else text
+            plain = wrapped if len(cell) > _WIDEST else text
+            shape = fills.get(state, plain) if column == coloured else plain
             if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
                 raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
             widths[column] = max(widths[column], min(len(cell), _WIDEST))
