@@ -96,7 +96,7 @@ def _key(value: object) -> object:
     return value.strip()
 
 
-# NoDecode: in the environment a rate is text, not JSON.
+# NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     allow_duplicates: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
-    sheet: SheetLimits = SheetLimits()
+    sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
 
     @classmethod
@@ -185,7 +185,7 @@ def load_settings(**flags: object) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        name = ".".join(map(str, fault["loc"])) or "settings"
         raise SettingsError(name, fault["msg"].removeprefix("Value error, ")) from None
     except UnicodeDecodeError:  # it carries the whole file, so the keys
         raise SettingsError(".env", "is not UTF-8 text") from None

@@ -263,6 +263,15 @@ def sandbox(
     ignore_owner: Annotated[
         bool, typer.Option("--ignore-owner", help="Ignore the owner field of activities.")
     ] = False,
+    hide_owner: Annotated[bool, typer.Option("--hide-owner", help="Show nobody's owner of an activity.")] = False,
+    read_lag: Annotated[str, typer.Option(help="How long a new activity is not shown by reads.")] = "0s",
+    refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
+    refuse: Annotated[
+        Optional[list[str]], typer.Option(metavar="API", help="Refuse an API whole, such as Users.Get.")
+    ] = None,
+    listed_users: Annotated[
+        Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which leads and users it has.")] = 1,
 ) -> None:
     """Start an imitation LeadSquared on this machine, for trying and rehearsing; Ctrl-C ends it.
@@ -273,13 +282,18 @@ def sandbox(
 
     serve_sandbox(
         port=port,
-        limit=limit,
+        rate=limit,
         window=window,
         latency=latency,
         processing=processing,
+        read_lag=read_lag,
         reject_as=reject_as,
         fail=fail,
         ignore_owner=ignore_owner,
+        hide_owner=hide_owner,
+        refuse_in=refuse_in,
+        refuse=tuple(refuse or ()),
+        listed_users=listed_users,
         seed=seed,
     )
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -31,46 +31,23 @@ if TYPE_CHECKING:
     from batch_share.pipeline.jobs import Ending
 
 
-def sandbox_options(**flags: object) -> SandboxOptions:
+def sandbox_options(*, window: str, reject_as: str, **given: Any) -> SandboxOptions:
     """Options from the command line's words. Raises SettingsError."""
-    try:
-        return SandboxOptions(**flags)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise SettingsError("sandbox", str(error)) from None
-
-
-def serve_sandbox(
-    port: int,
-    limit: str,
-    window: str,
-    latency: str,
-    processing: str,
-    reject_as: str,
-    fail: float,
-    ignore_owner: bool,
-    seed: int,
-) -> None:
-    """Serve a sandbox until a signal ends it, telling how to use it. Raises SettingsError."""
     if window not in {"sliding", "fixed"}:
         raise SettingsError("window", "write sliding or fixed")
+    if reject_as not in {"429", "403", "200"}:
+        raise SettingsError("reject-as", "write 429, 403 or 200")
     try:
-        times = {
-            "rate": Rate.parse(limit),
-            "latency": parse_seconds(latency),
-            "processing": parse_seconds(processing),
-        }
-        form = int(reject_as)
+        times = {name: parse_seconds(given[name]) for name in ("latency", "processing", "read_lag")}
+        read = {"rate": Rate.parse(given["rate"]), "reject_as": int(reject_as)}
+        return SandboxOptions(**{**given, **times, **read, "fixed_window": window == "fixed"})
     except ValueError as error:
         raise SettingsError("sandbox", str(error)) from None
-    options = sandbox_options(
-        port=port,
-        fixed_window=window == "fixed",
-        reject_as=form,
-        fail=fail,
-        ignore_owner=ignore_owner,
-        seed=seed,
-        **times,
-    )
+
+
+def serve_sandbox(*, port: int, **given: Any) -> None:
+    """Serve a sandbox until a signal ends it, telling how to use it. Raises SettingsError."""
+    options = sandbox_options(port=port, **given)
     try:
         asyncio.run(serve_forever(options, _announce))
     except OSError as error:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.ledger import database
 from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord
-from batch_share.ledger.schema import about, lookups, owner_checks, rows, runs, sheets
+from batch_share.ledger.schema import about, lookups, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
@@ -58,19 +58,18 @@ class LedgerReader:
         found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
         return {State(row["state"]): row["n"] for row in found}
 
-    async def checked_events(self) -> set[int]:
-        """The activity types whose owner was verified, or is trusted."""
-        return {row["event"] for row in await self._all(select(owner_checks.c.event))}
-
     async def events_to_do(self) -> list[int]:
         """The activity types of the rows that are still to be sent, in order of first use."""
         todo = select(rows.c.event).where(self._to_do()).group_by(rows.c.event).order_by(func.min(rows.c.position))
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(self, event: int) -> Row | None:
-        """The first row of this activity type that is still to be sent, one whose activity stands before others."""
+    async def next_to_do(self, event: int, not_for: str = "") -> Row | None:
+        """The first row of this activity type that is still to be sent, one whose activity stands before others.
+
+        Rows for the user `not_for` are passed over.
+        """
         posted_first = case((rows.c.state == State.POSTED, 0), else_=1)
-        first = select(rows).where(self._to_do(), rows.c.event == event)
+        first = select(rows).where(self._to_do(), rows.c.event == event, rows.c.user_id != not_for)
         found = await self._all(first.order_by(posted_first, rows.c.position).limit(1))
         return _row(found[0]) if found else None
 

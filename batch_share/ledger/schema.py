@@ -118,7 +118,7 @@ owner_checks = Table(
     Column("verified", Boolean, nullable=False),  # false: the user chose to trust it
     Column("checked_at", DateTime, nullable=False),
 )
-"""Activity types whose owner field was read back and found to be the sales user."""
+"""For each activity type, the last activity whose owner was read back and found to be the sales user."""
 
 lookups = Table(
     "lookups",

@@ -198,9 +198,14 @@ class Ledger(LedgerReader):
         return await self._writer.do(note)
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
-        """Commit that the owner of an activity of type `event` was read back (or is trusted without)."""
+        """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""
         values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self._now()}
-        await self._execute(insert(owner_checks).values(values))
+
+        async def note(connection: AsyncConnection) -> None:
+            await connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
+            await connection.execute(insert(owner_checks).values(values))
+
+        await self._writer.do(note)
 
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Commit what LeadSquared answered about leads and users; a later answer replaces an earlier one."""

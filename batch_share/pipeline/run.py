@@ -14,7 +14,7 @@ from batch_share.leadsquared.protocol import post_activity, share_lead
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import write
-from batch_share.pipeline.owner import verify_owner
+from batch_share.pipeline.owner import find_key_user, verify_owner
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -137,16 +137,21 @@ def _asked(row: Row) -> Instruction:
 
 
 async def _verify_owners(session: Session) -> None:
-    checked = await session.ledger.checked_events()
-    for event in await session.ledger.events_to_do():
-        if event not in checked:
-            await _verify_event(session, event)
-
-
-async def _verify_event(session: Session, event: int) -> None:
-    """Post rows of this activity type one at a time until one stands, and check whose it is."""
+    events = await session.ledger.events_to_do()
+    if not events:
+        return
     session.tally.phase = "checking the first activity's owner"
-    while (row := await session.ledger.next_to_do(event)) is not None:
+    key_user_id = await find_key_user(session)
+    for event in events:
+        await _verify_event(session, event, key_user_id)
+
+
+async def _verify_event(session: Session, event: int, key_user_id: str) -> None:
+    """Post rows of this activity type one at a time until one stands, and check whose it is.
+
+    Rows for the key's own user prove nothing: were the owner field ignored, theirs would be right all the same.
+    """
+    while (row := await session.ledger.next_to_do(event, not_for=key_user_id)) is not None:
         if minutes_left(_asked(row), utc_now()) < 1:
             await _too_late(session, row)
             continue

@@ -30,7 +30,8 @@ class SandboxOptions:
 
     Doubts: `fail` is the fraction of share requests that end in an ErrorMessage; `share_batch` the most elements of
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` leaves owners out
-    of reads; `refuse_in` refuses the operator IN of Leads.Get.
+    of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such as Users.Get, that are
+    refused whatever they are asked.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +57,7 @@ class SandboxOptions:
     ignore_owner: bool = False
     hide_owner: bool = False
     refuse_in: bool = False
+    refuse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.reject_as not in REJECT_FORMS:

@@ -25,7 +25,7 @@ from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.window import Limits
-from batch_share.sandbox.wire import Call, Refusal, Reply, envelope
+from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -165,10 +165,12 @@ class Sandbox:
             call.outcome = "unknown path"
             return Reply(404, b"No such API.", content_type="text/plain")
         try:
+            if call.endpoint.rpartition("/")[2] in self.options.refuse or call.endpoint in self.options.refuse:
+                raise refusal("MXUnauthorizedException", "You are not allowed to use this API")
             value = handler(self.account, call)
-        except Refusal as refusal:
+        except Refusal as refused:
             call.outcome = "refused"
-            return refusal.reply
+            return refused.reply
         call.outcome = "done"
         return Reply.json(value)
 

@@ -68,6 +68,7 @@ async def test_a_run_makes_no_more_calls_than_it_needs(tmp_path: Path) -> None:
         assert it.sandbox.report()["calls"] == {
             "LeadManagement.svc/Leads/Retrieve/ByIds": 1,
             "UserManagement.svc/Users.Get": 1,
+            "Authentication.svc/UserByAccessKey.Get": 1,
             "ProspectActivity.svc/Retrieve": 1,
             CREATE: 20,
             SHARE: 20,
@@ -211,14 +212,32 @@ async def test_an_owner_that_is_not_shown_must_be_trusted(tmp_path: Path, monkey
         assert len(it.sent(CREATE)) == 12
 
 
-async def test_each_activity_type_is_checked_once_and_that_is_remembered(tmp_path: Path) -> None:
+async def test_each_activity_type_is_checked_once_a_run(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write([[*row[:5], "201" if at % 3 else "202"] for at, row in enumerate(sheet_rows(12))])
         await it.run()
         assert len(it.sent("ProspectActivity.svc/Retrieve")) == 2
         it.write([[*row[:5], "202"] for row in sheet_rows(20)[12:]])
         await it.run()
-        assert len(it.sent("ProspectActivity.svc/Retrieve")) == 2
+        assert len(it.sent("ProspectActivity.svc/Retrieve")) == 3
+
+
+async def test_an_activity_of_the_keys_own_user_proves_nothing(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as it:
+        rows = sheet_rows(6)
+        for row in rows[:2]:
+            row[2] = it.sandbox.world.key_user.id
+        it.write(rows)
+        ending = await it.run()
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.summary.states == {State.PENDING: 5, State.FAILED: 1}
+        assert it.sent(SHARE) == []
+
+
+async def test_rows_for_the_keys_own_user_alone_need_no_proof(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as it:
+        it.write([[*row[:2], it.sandbox.world.key_user.id, *row[3:]] for row in sheet_rows(3)])
+        assert (await it.run()).summary.states == {State.SHARED: 3}
 
 
 async def until(is_so: Callable[[], bool]) -> None:
