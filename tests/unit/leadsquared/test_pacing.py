@@ -9,11 +9,11 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import pytest
 from aiolimiter import AsyncLimiter
-from virtual_time import VirtualTimeLoop
+from virtual_time import run_virtually
 
 from batch_share.leadsquared.memory import AccountMemory
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
@@ -22,7 +22,6 @@ from batch_share.units import Rate
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
-    from contextvars import Context
     from pathlib import Path
 
 RATE: Final = Rate(25, 5.0)
@@ -30,32 +29,7 @@ WORKERS: Final = 8
 SEEDS: Final = [1, 2, 3]
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[object]]"
-
-
-class TickingLoop(VirtualTimeLoop):
-    """Virtual time in which every timer takes two nanoseconds at least, as on a real clock.
-
-    AsyncLimiter sets a timer for this very moment when rounding leaves it a hair short: time that stood still
-    would let it do so for ever.
-    """
-
-    def call_at(
-        self,
-        when: float,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: Context | None = None,
-    ) -> asyncio.TimerHandle:
-        """Set a timer, a moment ahead."""
-        return super().call_at(max(when, self.time() + 2e-9), callback, *args, context=context)
-
-
-def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` in virtual time that ticks."""
-    with asyncio.Runner(loop_factory=TickingLoop) as runner:
-        return runner.run(main)
 
 
 def now() -> float:

@@ -87,6 +87,14 @@ def test_an_activity_is_posted_as_documented_with_its_owner() -> None:
     }
 
 
+def test_custom_fields_are_posted_beside_the_owner() -> None:
+    custom = {"mx_Custom_1": "a", "mx_Custom_12": "“b”"}
+    call = post_activity(lead_id=LEAD, event=201, note="", owner_id=USER, custom=custom)
+    assert sent(call.body)["Fields"] == [
+        {"SchemaName": name, "Value": value} for name, value in ({"Owner": USER} | custom).items()
+    ]
+
+
 def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
     item = ShareItem(
         user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=2, duration_in_minutes=30
@@ -333,6 +341,13 @@ def test_only_six_and_an_error_message_decide(
     fields: dict[str, Any], verdict: str, number: int | None, words: str
 ) -> None:
     assert read_status(status_answer(**fields)) == ShareStatus(verdict, number, words)
+
+
+@pytest.mark.parametrize("number", [*range(-1, 6), *range(7, 20), 66])
+def test_a_number_that_no_page_shows_decides_nothing(number: int) -> None:
+    outcome = read_status(status_answer(ShareStatus=number))
+    assert isinstance(outcome, ShareStatus)
+    assert (outcome.verdict, outcome.number) == ("pending", number)
 
 
 @pytest.mark.parametrize(
