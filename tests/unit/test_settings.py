@@ -7,9 +7,10 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
 from batch_share.errors import SettingsError
-from batch_share.settings import DEFAULT_RATE, Settings, load_settings, parse_host
+from batch_share.settings import DEFAULT_RATE, Settings, SheetLimits, load_settings, parse_host
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def test_each_setting_comes_from_where_it_is_set(folder: Path, monkeypatch: pyte
     assert (settings.event, settings.duration, settings.access, settings.workers) == ("201", "90", "1", 3)
 
 
+def test_the_limits_of_a_sheet_come_one_by_one_from_where_they_are_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_toml(folder, "[sheet]", "rows = 7", "columns = 8")
+    monkeypatch.setenv("BATCH_SHARE_SHEET__COLUMNS", "9")
+    assert load_settings().sheet == SheetLimits(rows=7, columns=9)
+
+
 def test_another_file_can_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_toml(folder, "note = 'usual'")
     other = in_toml(folder, "note = 'other'", name="other.toml")
@@ -146,6 +155,47 @@ def test_a_bad_value_is_refused_by_the_settings_name(
 def test_a_value_of_a_wrong_type_in_the_file_is_refused_by_name(folder: Path, line: str, setting: str) -> None:
     in_toml(folder, line)
     assert refused().setting == setting
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "setting"),
+    [
+        ("SHEET__ROWS", "0", "sheet.rows"),
+        ("SHEET__FILE_MB", "lots", "sheet.file_mb"),
+        ("SHEET__ROWZ", "5", "sheet.rowz"),
+        ("SHEET", "nonsense", "sheet"),
+        ("SHEET", "5", "sheet"),
+    ],
+)
+def test_a_bad_limit_of_a_sheet_is_refused_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, setting: str
+) -> None:
+    monkeypatch.setenv(f"BATCH_SHARE_{name}", value)
+    assert refused().setting == setting
+
+
+@pytest.mark.parametrize("in_dot_env", [False, True])
+def test_limits_that_can_not_be_read_are_refused_and_not_quoted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, in_dot_env: bool
+) -> None:
+    if in_dot_env:
+        (folder / ".env").write_text(f"BATCH_SHARE_SHEET={KEY}\n")
+    else:
+        monkeypatch.setenv("BATCH_SHARE_SHEET", KEY)
+    error = refused()
+    assert error.setting == "sheet"
+    assert KEY not in everything_about(error)
+
+
+def test_a_file_that_may_not_be_read_is_refused_with_the_reason(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    in_toml(folder, "rate = '1/s'")
+    monkeypatch.setattr("pathlib.Path.open", forbid)
+    assert str(refused()) == "settings file: can't be read (Permission denied)"
 
 
 def test_a_flag_is_refused_like_any_other() -> None:
@@ -255,6 +305,12 @@ def test_a_key_of_a_wrong_type_is_refused_and_not_quoted(folder: Path, line: str
     error = refused()
     assert error.setting == "access_key"
     assert "123456789" not in everything_about(error)
+
+
+def test_settings_made_without_the_loader_quote_no_key_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"access_key": [KEY]})
+    assert KEY not in str(caught.value)
 
 
 def everything_about(error: SettingsError) -> str:
