@@ -1,0 +1,46 @@
+"""What people keep in columns of their own goes through sheet, ledger and results, and comes back the same."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+from directories import Everybody
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_share.ledger.opening import open_ledger
+from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.results.sheet import write_results
+from batch_share.settings import Settings
+from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.text import guarded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+HEADER = ["Lead Id", "User Id", "Kept"]
+KEPT = st.text(st.characters(exclude_categories=["C"]) | st.sampled_from("\t\n'=+-@"), max_size=15)
+
+
+async def through_the_ledger(folder: Path, suffix: str) -> Path:
+    """Take the sheet in and write its results."""
+    plan = make_plan(folder / "leads.csv", SheetOptions(), Settings(event="201", duration="7d"))
+    async with open_ledger(folder / "leads.db", host="https://leads.example") as ledger:
+        await ledger.take_in(plan.record, plan.rows("job", Everybody()))
+        await write_results(ledger, folder / f"out{suffix}")
+    return folder / f"out{suffix}"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+@settings(max_examples=25, deadline=None)
+@given(kept=st.lists(KEPT, min_size=1, max_size=4))
+def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("trip")
+    with (folder / "leads.csv").open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([HEADER, *[[GUID, GUID, guarded(text)] for text in kept]])
+    answered = asyncio.run(through_the_ledger(folder, suffix))
+    assert [row.cells[2] for row in read_sheet(answered).rows()] == kept
