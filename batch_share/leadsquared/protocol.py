@@ -87,7 +87,8 @@ def post_activity(
 
     https://apidocs.leadsquared.com/post-an-activity-to-lead/. Not idempotent: sent twice, it makes two.
     """
-    fields = {guesses.OWNER_FIELD: owner_id} | dict(custom or {})
+    owner = {guesses.OWNER_FIELD: owner_id}
+    fields = owner | dict(custom or {}) | owner  # no custom field may take its place
     body = ActivityBody(
         related_prospect_id=lead_id,
         activity_event=event,

@@ -95,6 +95,11 @@ def test_custom_fields_are_posted_beside_the_owner() -> None:
     ]
 
 
+def test_no_custom_field_takes_the_owners_place() -> None:
+    call = post_activity(lead_id=LEAD, event=201, note="", owner_id=USER, custom={"Owner": "another"})
+    assert sent(call.body)["Fields"] == [{"SchemaName": "Owner", "Value": USER}]
+
+
 def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
     item = ShareItem(
         user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=2, duration_in_minutes=30
