@@ -53,7 +53,7 @@ MEANING: Final = {
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
     State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "need not be sent",
+    State.SKIPPED: "not to be sent: it repeats an earlier row, or was left out",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; never sent again by itself",
 }
@@ -115,11 +115,8 @@ class Display:
             f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
         )
         if preview.changes is not None and preview.changes.kept:
-            kept, new, gone = preview.changes.kept, preview.changes.new, preview.changes.gone
-            self.console.print(
-                f"  The sheet or its options changed since this ledger was begun: "
-                f"{kept} as before, {new} new, {gone} gone."
-            )
+            kept = f"{preview.changes.kept:,} of {plural(total, 'row')} are as they were"
+            self.console.print(f"  The sheet or its options changed since this ledger was begun: {kept}.")
         if preview.cut_off:
             self.console.print(
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
