@@ -6,6 +6,7 @@ its own; so size, compression and prologue are looked at first, and every limit 
 
 from __future__ import annotations
 
+import re
 import zipfile
 from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 _MEGABYTE: Final = 1_000_000
 _PROLOGUE_STEP: Final = 4096
+_EXTENT_STEP: Final = 1 << 20
+_TAG: Final = 4096
+
+# The parser takes memory for every cell of the rectangle around the filled ones, 32 bytes each, and where it gets
+# none the process ends.
+_AREA: Final = 30_000_000
+# A cell with something in it: one that has only a format closes itself. Bounded, so that no XML makes it slow.
+_CELL: Final = re.compile(
+    rb"<(?:\w{1,20}:)?c\s(?:[^<>]{0,400}?\s)?r\s{0,9}=\s{0,9}[\"']([A-Za-z]{1,9})(\d{1,20})[\"'][^<>]{0,400}(?<!/)>"
+)
 
 
 def check_file(path: Path, limits: SheetLimits) -> None:
@@ -43,6 +54,8 @@ def check_package(path: Path, limits: SheetLimits) -> None:
                 if entry.filename.lower().endswith((".xml", ".rels")):
                     with package.open(entry) as part:
                         _check_prologue(path, part)
+                    with package.open(entry) as part:
+                        _check_extent(path, part)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
         raise SheetError(path, f"a damaged or protected workbook ({error})") from None
 
@@ -85,5 +98,37 @@ def _check_prologue(path: Path, part: IO[bytes]) -> None:
             parser.Parse(chunk)
     except (_Root, expat.ExpatError):  # what is not XML at all is for the reader to refuse
         return
+    except (LookupError, ValueError):
+        raise SheetError(path, "its XML is in an encoding that no spreadsheet writes: not opened") from None
     except _Doctype:
         raise SheetError(path, "its XML brings a document type, which no spreadsheet does: not opened") from None
+
+
+def _check_extent(path: Path, part: IO[bytes]) -> None:
+    """Refuse filled cells so far apart that the rectangle around them would not fit into memory."""
+    rows: set[int] = set()
+    columns: set[int] = set()
+    tail = b""
+    while chunk := part.read(_EXTENT_STEP):
+        found = _CELL.findall(tail + chunk)
+        tail = chunk[-_TAG:]
+        rows = _ends(rows | {int(row) for row in {row for _, row in found}})
+        columns = _ends(columns | {_column(letters) for letters in {letters for letters, _ in found}})
+    if rows and _span(rows) * _span(columns) > _AREA:
+        raise SheetError(path, "a filled cell stands far away from the others: delete all rows and columns between")
+
+
+def _ends(places: set[int]) -> set[int]:
+    return {min(places), max(places)} if places else places
+
+
+def _span(ends: set[int]) -> int:
+    return max(ends) - min(ends) + 1
+
+
+def _column(letters: bytes) -> int:
+    """`A` is 1, `Z` 26, `AA` 27."""
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + letter - 64
+    return number

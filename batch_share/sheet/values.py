@@ -27,7 +27,7 @@ _PHONE: Final = re.compile(r"\+?[\d\s().\-/]{5,30}")
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 _LONG_NUMBER: Final = re.compile(r"\d\.\d+E\+\d+")
 _DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE: Final = re.compile(r"\d{8}|\d{4}-\d{2}-\d{2}|\d{4}-?W\d{2}(-?\d)?")
 _END_OF_DAY: Final = dt.time(23, 59)
 
 
@@ -115,10 +115,9 @@ def parse_days(text: str) -> int:
 def parse_until(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
     """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
     try:
+        moment = dt.datetime.fromisoformat(text)
         if _DATE.fullmatch(text):
-            moment = dt.datetime.combine(dt.date.fromisoformat(text), _END_OF_DAY, zone)
-        else:
-            moment = dt.datetime.fromisoformat(text)
+            moment = dt.datetime.combine(moment, _END_OF_DAY, zone)
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         raise ValueError("not a date: write 2026-12-31, or 2026-12-31 18:00") from None

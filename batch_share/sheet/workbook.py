@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import contextmanager
 from functools import cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -44,10 +45,19 @@ def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> list
 def _open(path: Path) -> pd.ExcelFile:
     import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
 
-    try:
+    with _refusing(path):
         return pd.ExcelFile(BytesIO(path.read_bytes()), engine="calamine")
-    except Exception as error:  # calamine's and zip's errors have no common base
-        raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn whatever the parser raises into a SheetError."""
+    try:
+        yield
+    except BaseException as error:  # calamine's and zip's errors have no common base, and a panic is no Exception
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
+        raise
 
 
 def _candidates(path: Path, book: pd.ExcelFile, wanted: str | None) -> Sequence[str]:
@@ -98,12 +108,10 @@ class Worksheet:
     def _read(self, count: int | None) -> Iterator[RawRow]:
         import pandas as pd  # noqa: PLC0415
 
-        try:
+        with _refusing(self._path):
             frame = pd.read_excel(
                 self._book, sheet_name=self._name, header=None, dtype=object, na_filter=False, nrows=count
             )
-        except Exception as error:  # as above
-            raise SheetError(self._path, f"not a workbook that can be read ({_first_line(error)})") from None
         faults = self._markings.faults if count is None else {}
         for number, cells in enumerate(frame.itertuples(index=False, name=None), start=1):
             yield RawRow(number, [_cell_text(cell) for cell in cells], faults=faults.get(number, NO_FAULTS))

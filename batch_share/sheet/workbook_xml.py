@@ -55,7 +55,7 @@ def read_markings(path: Path, worksheet: str) -> Markings:
                 return Markings()
             with package.open(part) as source:
                 return _Scan().of(source)
-    except (KeyError, expat.ExpatError, zipfile.BadZipFile):
+    except (LookupError, ValueError, expat.ExpatError, zipfile.BadZipFile):
         return Markings()
 
 
