@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     wait: Seconds = 600.0
     follow_up: bool = True
     trust_owner: bool = False
+    on_unknown: Literal["settle", "park"] = "settle"
+    grace: Seconds = 60.0
+    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from batch_share.pipeline.intake import SheetJob
-from batch_share.pipeline.jobs import Ending, Preview, follow_up_ledger, resume, run_sheet
+from batch_share.pipeline.jobs import Ending, Preview, follow_up_ledger, reconcile, resume, run_sheet
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
     from batch_share.sandbox.wire import Call
 
     Step = Callable[[Call], Awaitable[Reply]]
+    Wrapper = Callable[[Step, Call], Awaitable[Reply]]
 
 FAST = Rate(500, 0.1)
 KEY, SECRET = "the-access-key-of-the-trial", "the-secret-key-of-the-trial"
 CREATE, SHARE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Status/Get"
+OF_LEAD = "ProspectActivity.svc/Retrieve"
+OF_TYPE = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
+DROPPED = Reply(200, b"", drop=True)
 HEADER = ("Lead Id", "Lead Number", "User Id", "Access", "Duration", "Activity Event")
 
 
@@ -103,6 +107,7 @@ class Trial:
             "rate": FAST,
             "workers": 6,
             "wait": 0.0,
+            "grace": 0.0,
             "state_folder": self.folder / "state",
         }
         return Settings(**values | self.changes | changes)
@@ -115,6 +120,10 @@ class Trial:
     async def resume(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Go on without the sheet."""
         return await resume(self.ledger, self.settings(**changes), onlooker or Onlooker())
+
+    async def reconcile(self, **changes: Any) -> Ending:
+        """Settle the unknown rows alone."""
+        return await reconcile(self.ledger, self.settings(**changes), Onlooker())
 
     async def follow_up(self, **changes: Any) -> Ending:
         """Follow up alone."""
@@ -136,6 +145,15 @@ class Trial:
     def leads_sent(self) -> list[str]:
         """The leads that an activity was posted on, each as often as it was."""
         return [call["lead"] for call in self.sent(CREATE) if call["outcome"] == "done"]
+
+
+@asynccontextmanager
+async def trial(folder: Path, *faults: Wrapper, rows: int = 12, **changes: Any) -> AsyncIterator[Trial]:
+    """A trial with a sheet of `rows` rows."""
+    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
+        made = Trial(folder, sandbox)
+        made.write(sheet_rows(rows, sandbox.world))
+        yield made
 
 
 def answer(status: int, body: str, content_type: str = "application/json") -> Reply:

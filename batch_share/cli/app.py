@@ -25,6 +25,7 @@ from batch_share.cli.arguments import (
     Note,
     Online,
     Only,
+    OnUnknown,
     Rate,
     Rows,
     Sheet,
@@ -140,6 +141,7 @@ def run(
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
     trust_owner: TrustOwner = False,
+    on_unknown: OnUnknown = None,
     allow_duplicates: Duplicates = False,
     yes: Yes = False,
     json: Json = False,
@@ -165,6 +167,7 @@ def run(
         wait=wait,
         follow_up=False if no_follow_up else None,
         trust_owner=trust_owner or None,
+        on_unknown=on_unknown,
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
@@ -181,6 +184,7 @@ def resume(
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
     trust_owner: TrustOwner = False,
+    on_unknown: OnUnknown = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -198,9 +202,31 @@ def resume(
         wait=wait,
         follow_up=False if no_follow_up else None,
         trust_owner=trust_owner or None,
+        on_unknown=on_unknown,
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
+
+
+@app.command()
+def reconcile(
+    ledger: LedgerFile,
+    rate: Rate = None,
+    wait: Wait = None,
+    no_follow_up: NoFollowUp = False,
+    on_unknown: OnUnknown = None,
+    json: Json = False,
+) -> None:
+    """Settle the unknown rows of LEDGER: find or post their activities, and share. Nothing else is sent.
+
+    Example: batch-share reconcile leads.csv.ledger.db
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import reconcile as reconcile_job
+
+    settings = load(rate=rate, wait=wait, follow_up=False if no_follow_up else None, on_unknown=on_unknown)
+    raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json)))
 
 
 @app.command("follow-up")

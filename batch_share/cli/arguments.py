@@ -51,6 +51,10 @@ Wait = Annotated[
 ]
 NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
 TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
+OnUnknown = Annotated[
+    Optional[str],
+    typer.Option(help="Rows of which nobody knows: settle (look up, send again if it never arrived) or park."),
+]
 Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
 DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]

@@ -19,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -55,8 +55,16 @@ MEANING: Final = {
     State.INVALID: "can't be sent: something is wrong in the sheet",
     State.SKIPPED: "not to be sent: it repeats an earlier row, or was left out",
     State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "sent, but nobody knows whether it arrived; never sent again by itself",
+    State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
 }
+
+LOOKED_UP: Final = {
+    "found": "found at LeadSquared and not posted again",
+    "absent": "not there, so posted again",
+    "again": "shared again in the same activity",
+    "foreign": "found with another owner",
+}
+"""What looking up an unknown row may lead to."""
 
 SETTLED: Final = (State.SHARED, State.ACCEPTED, State.FAILED, State.UNKNOWN, State.INVALID, State.SKIPPED)
 """States of rows that a run does not send, as the plan tells them."""
@@ -120,7 +128,7 @@ class Display:
         if preview.cut_off:
             self.console.print(
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
-                "unknown, not sent again.[/yellow]"
+                "looked up before anything is sent for them again.[/yellow]"
             )
         for state in SETTLED:
             if states.get(state):
@@ -129,7 +137,8 @@ class Display:
 
     def _estimate(self, preview: Preview) -> str:
         if not preview.to_send:
-            return "Nothing left to send."
+            unknown = preview.states.get(State.UNKNOWN)
+            return "Nothing else is left to send." if unknown else "Nothing left to send."
         settings = preview.settings
         seconds = seconds_left(preview.states, settings.rate.per_second, follow_up=settings.follow_up)
         follow_up = "with" if settings.follow_up else "without"
@@ -179,6 +188,8 @@ class Display:
                 "run the same command again to go on.",
                 soft_wrap=True,
             )
+        if ending.looked_up:
+            self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         self.totals(ending.summary)
 
     def totals(self, summary: Summary) -> None:
@@ -246,6 +257,12 @@ def _pace(session: Connection) -> str:
     return f"{pace}, {plural(session.tally.refusals, 'refusal')}" if session.tally.refusals else pace
 
 
+def looked_up(counts: Mapping[str, int]) -> str:
+    """What became of rows of which nobody knew whether their call arrived."""
+    said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
+    return f"Unknown calls that were settled: {', '.join(said)}."
+
+
 def totals_table(summary: Summary) -> Table:
     """The states and how many rows are in each, with what each means."""
     table = Table(title=plural(summary.rows, "row"), title_justify="left", show_edge=False, pad_edge=False)
@@ -261,14 +278,14 @@ def totals_table(summary: Summary) -> Table:
 def troubles(summary: Summary) -> RenderableType:
     """The first rows that need a person, each with its reason; where the others are."""
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
-    more = sum(summary.states.get(state, 0) for state in TROUBLED) - len(lines)
+    more = summary.troubled - len(lines)
     if more:
         lines.append(Text(f"… and {plural(more, 'more row')} in the results."))
     return Group(*lines)
 
 
 def _trouble(row: Row) -> str:
-    reason = row.reason or ""
+    reason = "; ".join(filter(None, (row.reason, row.notice)))
     if row.position is None:
         return f"A row that the sheet no longer has: {reason}"
     return reason if reason.startswith(f"Row {row.sheet_row}") else f"Row {row.sheet_row}: {reason}"

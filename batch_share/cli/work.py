@@ -71,7 +71,7 @@ def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], displa
     except (KeyboardInterrupt, asyncio.CancelledError):
         display.console.print(
             "[bold yellow]Cut.[/bold yellow] Calls that were under way are intents in the ledger: run the same "
-            "command again, and they are shown as unknown and not sent again.",
+            "command again, and it looks them up before it sends anything for them again.",
             soft_wrap=True,
         )
         return ExitCode.INTERRUPTED

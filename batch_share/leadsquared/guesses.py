@@ -19,5 +19,8 @@ PROCESSED: Final = 6
 NO_ID: Final = frozenset({"", "00000000-0000-0000-0000-000000000000", "0" * 32})
 """Ids that are there but name nothing: an answer with one is an answer without an Id."""
 
+CLOCK_SKEW: Final = 300.0
+"""Seconds by which the server's dates may differ from ours."""
+
 CLOCK_MARGIN: Final = 0.01
 """Seconds added to a period: our clock and the server's need not tick alike."""

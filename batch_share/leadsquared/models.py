@@ -90,9 +90,15 @@ class KeyValue(Answer):
 
 
 class ActivityRecord(Answer):
-    """An activity in https://apidocs.leadsquared.com/get-activities-of-a-lead/"""
+    """An activity in https://apidocs.leadsquared.com/get-activities-of-a-lead/
+
+    Everything else is kept: a marker may come back in any of it.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     id: str
+    created_on: Any = None
     data: Annotated[list[KeyValue], BeforeValidator(lambda value: value or [])] = []
     activity_fields: Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})] = {}
 
@@ -102,3 +108,19 @@ class ActivityPage(Answer):
 
     record_count: int
     prospect_activities: list[ActivityRecord] = Field(default_factory=list)
+
+
+class EventRecord(Answer):
+    """An activity in https://apidocs.leadsquared.com/bulk-retrieve-activities-by-activity-event/"""
+
+    model_config = ConfigDict(extra="allow")
+
+    prospect_activity_id: str
+    created_on: Any = None
+
+
+class EventPage(Answer):
+    """One page of an account's activities of one type; the list is left out when it is empty."""
+
+    record_count: int
+    records: list[EventRecord] = Field(default_factory=list, alias="List")

@@ -83,7 +83,20 @@ class ShareStatus:
 
 @dataclass(frozen=True, slots=True)
 class ActivityView:
-    """An activity as LeadSquared shows it: its `id` and its `owner`'s user Id, None where it shows none."""
+    """An activity as LeadSquared shows it: its `id` and its `owner`'s user Id, None where it shows none.
+
+    `created_on` is UTC text, `said` every text of it in lower case, wherever it stood.
+    """
 
     id: str
     owner: str | None
+    created_on: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """A page of activities, and how many there are on all pages."""
+
+    total: int
+    shown: tuple[ActivityView, ...] = ()

@@ -30,12 +30,15 @@ from batch_share.leadsquared.models import (
     ActivityBody,
     ActivityPage,
     ActivityRecord,
+    EventPage,
+    EventRecord,
     FieldValue,
     ShareItem,
     StatusAnswer,
     SuccessAnswer,
 )
 from batch_share.leadsquared.outcome import (
+    Activities,
     ActivityView,
     Denied,
     Done,
@@ -50,12 +53,20 @@ from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 T = TypeVar("T")
 
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
 _WORDS_LIMIT: Final = 500
+_DATE: Final = "%Y-%m-%d %H:%M:%S"
+
+LEAD_PAGE: Final = 100
+"""Activities of a lead to a page."""
+
+TYPE_PAGE: Final = 1000
+"""Activities of a type to a page: the most that the documentation allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +119,30 @@ def share_status(request_id: str) -> Call:
     return Call("GET", "EntityAccess.svc/Status/Get", query={"id": request_id})
 
 
-def activities_of_lead(lead_id: str, event: int) -> Call:
-    """Read a lead's latest activities of one type: https://apidocs.leadsquared.com/get-activities-of-a-lead/"""
-    body = {"Parameter": {"ActivityEvent": event}, "Paging": {"Offset": "0", "RowCount": "100"}}
+def activities_of_lead(lead_id: str, event: int, page: int = 0) -> Call:
+    """Read a page of a lead's activities of one type, latest first, `LEAD_PAGE` of them; the first page is 0.
+
+    https://apidocs.leadsquared.com/get-activities-of-a-lead/
+    """
+    paging = {"Offset": str(page), "RowCount": str(LEAD_PAGE)}
+    body = {"Parameter": {"ActivityEvent": event}, "Paging": paging}
     return Call("POST", "ProspectActivity.svc/Retrieve", query={"leadId": lead_id}, body=json.dumps(body).encode())
+
+
+def activities_of_type(event: int, since: datetime, until: datetime, page: int = 1) -> Call:
+    """Read a page of the account's activities of one type, modified in this time (UTC); the first page is 1.
+
+    https://apidocs.leadsquared.com/bulk-retrieve-activities-by-activity-event/
+    """
+    parameter = {"FromDate": f"{since:{_DATE}}", "ToDate": f"{until:{_DATE}}", "ActivityEvent": event}
+    body = {
+        "Parameter": parameter,
+        "Paging": {"PageIndex": page, "PageSize": TYPE_PAGE},
+        "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
+    }
+    return Call(
+        "POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body=json.dumps(body).encode()
+    )
 
 
 # -------------------------------------------------------------------------------------------------- answers
@@ -120,6 +151,7 @@ def activities_of_lead(lead_id: str, event: int) -> Call:
 _SUCCESS: Final = TypeAdapter(SuccessAnswer)
 _STATUS: Final = TypeAdapter(StatusAnswer)
 _ACTIVITIES: Final = TypeAdapter(ActivityPage)
+_OF_TYPE: Final = TypeAdapter(EventPage)
 
 
 def read_id(answer: Answer) -> Outcome:
@@ -127,10 +159,8 @@ def read_id(answer: Answer) -> Outcome:
     success = read_as(answer, _SUCCESS)
     if not isinstance(success, SuccessAnswer):
         return success
-    usable = (success.message.id or "").strip()
-    if usable in guesses.NO_ID or len(usable) > 100 or not usable.isprintable():
-        return Lost("the answer has no Id", answer.status)
-    return Done(usable)
+    found = _id(success.message.id)
+    return Done(found) if found else Lost("the answer has no Id", answer.status)
 
 
 def read_status(answer: Answer) -> ShareStatus | Failure:
@@ -144,12 +174,21 @@ def read_status(answer: Answer) -> ShareStatus | Failure:
     return ShareStatus(verdict, status.share_status, clean(status.message.response_text or ""), answer.status)
 
 
-def read_activities(answer: Answer) -> list[ActivityView] | Failure:
-    """The activities on a page, each with its owner."""
+def read_activities(answer: Answer) -> Activities | Failure:
+    """A page of a lead's activities."""
     page = read_as(answer, _ACTIVITIES)
     if not isinstance(page, ActivityPage):
         return page
-    return [ActivityView(record.id, _owner(record)) for record in page.prospect_activities]
+    return Activities(page.record_count, tuple(_of_lead(each) for each in page.prospect_activities if _id(each.id)))
+
+
+def read_activities_of_type(answer: Answer) -> Activities | Failure:
+    """A page of the account's activities of a type."""
+    page = read_as(answer, _OF_TYPE)
+    if not isinstance(page, EventPage):
+        return page
+    named = (each for each in page.records if _id(each.prospect_activity_id))
+    return Activities(page.record_count, tuple(map(_of_type, named)))
 
 
 def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
@@ -163,8 +202,39 @@ def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
         return Lost("the answer was not understood", answer.status)
 
 
-def _owner(record: ActivityRecord) -> str | None:
-    shown = {entry.key: entry.value for entry in record.data} | record.activity_fields
+def _id(text: str | None) -> str:
+    """An Id that names something, or ""."""
+    found = (text or "").strip()
+    return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
+
+
+def _of_lead(record: ActivityRecord) -> ActivityView:
+    data = {entry.key: entry.value for entry in record.data}
+    said = _said([list(data.values()), record.activity_fields, record.model_extra])
+    shown = data | record.activity_fields
+    return ActivityView(_id(record.id), _owner(shown), _text(record.created_on), said)
+
+
+def _of_type(record: EventRecord) -> ActivityView:
+    shown = record.model_extra or {}
+    return ActivityView(_id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown))
+
+
+def _said(value: object) -> str:
+    """Every text in a JSON value, in lower case, one to a line."""
+    texts, left = [], [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            texts.append(each.lower())
+        elif isinstance(each, dict):
+            left.extend(each.values())
+        elif isinstance(each, list):
+            left.extend(each)
+    return "\n".join(texts)
+
+
+def _owner(shown: Mapping[str, Any]) -> str | None:
     for key in guesses.OWNER_KEYS:
         value = shown.get(key)
         if owner := clean(_text(value)):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.ledger import database
-from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord
-from batch_share.ledger.schema import about, lookups, rows, runs, sheets
+from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Unsettled
+from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ PAGE: Final = 500
 
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
+
+LOOK: Final = "look"
+"""The step of an attempt that looked an unknown row up."""
 
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
@@ -58,25 +61,46 @@ class LedgerReader:
         found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
         return {State(row["state"]): row["n"] for row in found}
 
-    async def events_to_do(self) -> list[int]:
-        """The activity types of the rows that are still to be sent, in order of first use."""
-        todo = select(rows.c.event).where(self._to_do()).group_by(rows.c.event).order_by(func.min(rows.c.position))
+    async def events_to_do(self, looked_up_in: int | None = None) -> list[int]:
+        """The activity types of the rows that are still to be sent, in order of first use.
+
+        With `looked_up_in`, here and below, only of rows that this run has looked up.
+        """
+        todo = (
+            select(rows.c.event)
+            .where(_to_do(looked_up_in))
+            .group_by(rows.c.event)
+            .order_by(func.min(rows.c.position))
+        )
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(self, event: int, not_for: str = "") -> Row | None:
+    async def next_to_do(self, event: int, not_for: str = "", looked_up_in: int | None = None) -> Row | None:
         """The first row of this activity type that is still to be sent, one whose activity stands before others.
 
         Rows for the user `not_for` are passed over.
         """
         posted_first = case((rows.c.state == State.POSTED, 0), else_=1)
-        first = select(rows).where(self._to_do(), rows.c.event == event, rows.c.user_id != not_for)
+        first = select(rows).where(_to_do(looked_up_in), rows.c.event == event, rows.c.user_id != not_for)
         found = await self._all(first.order_by(posted_first, rows.c.position).limit(1))
         return _row(found[0]) if found else None
 
-    async def to_do(self) -> AsyncIterator[Row]:
+    async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
-        async for row in self._in_order(self._to_do()):
+        async for row in self._in_order(_to_do(looked_up_in)):
             yield row
+
+    async def unknown_rows(self, stage: Stage) -> list[Unsettled]:
+        """The rows of the sheet in force that are unknown in this stage, each with its last call, in order."""
+        each = attempts.alias()
+        last = select(func.max(each.c.id)).where(each.c.row_id == rows.c.id, each.c.step == stage)
+        found = await self._all(
+            select(rows, attempts.c.marker, attempts.c.sent_at)
+            .select_from(rows)
+            .join(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
+            .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, rows.c.position.is_not(None))
+            .order_by(rows.c.position)
+        )
+        return [Unsettled(_row(row), row["marker"], row["sent_at"], row["changed_at"]) for row in found]
 
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
@@ -87,8 +111,14 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        troubled = select(rows).where(rows.c.state.in_(TROUBLED)).order_by(*_GONE_LAST).limit(most)
+        trouble = or_(rows.c.state.in_(TROUBLED), rows.c.notice.is_not(None))
+        troubled = select(rows).where(trouble).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
+
+    async def noticed(self) -> int:
+        """How many rows have a notice."""
+        counted = await self._all(select(func.count().label("n")).where(rows.c.notice.is_not(None)))
+        return int(counted[0]["n"])
 
     async def lookups(self) -> list[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers."""
@@ -101,9 +131,6 @@ class LedgerReader:
         accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)
         ordered = accepted.group_by(rows.c.request_id).order_by(func.min(rows.c.changed_at))
         return [row["request_id"] for row in await self._all(ordered)]
-
-    def _to_do(self) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & rows.c.position.is_not(None)
 
     async def _in_order(self, which: ColumnElement[bool]) -> AsyncIterator[Row]:
         last = -1
@@ -136,11 +163,20 @@ class LedgerReader:
         await self._engine.dispose()
 
 
+def _to_do(looked_up_in: int | None) -> ColumnElement[bool]:
+    to_do = rows.c.state.in_(TO_DO) & rows.c.position.is_not(None)
+    if looked_up_in is None:
+        return to_do
+    looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, attempts.c.step == LOOK)
+    return to_do & rows.c.id.in_(looked_up)
+
+
 def _row(found: RowMapping) -> Row:
     asked = Instruction(**{name: found[name] for name in INSTRUCTION}) if found["lead_id"] else None
     stage = Stage(found["stage"]) if found["stage"] else None
     return Row(
         id=found["id"],
+        key=found["key"],
         sheet_row=found["sheet_row"],
         cells=found["cells"],
         state=State(found["state"]),
@@ -151,4 +187,5 @@ def _row(found: RowMapping) -> Row:
         activity_id=found["activity_id"],
         request_id=found["request_id"],
         share_status=found["share_status"],
+        notice=found["notice"],
     )

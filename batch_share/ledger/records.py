@@ -45,9 +45,10 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as the ledger holds it."""
+    """A row as the ledger holds it. `notice` is what a person must know whatever becomes of the row."""
 
     id: int
+    key: str
     sheet_row: int
     cells: Sequence[str]
     state: State
@@ -58,6 +59,20 @@ class Row:
     activity_id: str | None = None
     request_id: str | None = None
     share_status: int | None = None
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An `unknown` row: its call left at `sent_at`, and nobody knows since `unknown_since` (UTC, without a zone).
+
+    `marker` is what its activity can be found by, None where it was sent without one.
+    """
+
+    row: Row
+    marker: str | None
+    sent_at: datetime
+    unknown_since: datetime
 
 
 @dataclass(frozen=True, slots=True)

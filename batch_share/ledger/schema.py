@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 metadata = MetaData()
 
@@ -89,6 +89,7 @@ rows = Table(
     Column("activity_id", String(100)),
     Column("request_id", String(100)),
     Column("share_status", Integer),
+    Column("notice", Text),  # what a person must know whatever becomes of the row; since version 3
     Column("changed_at", DateTime, nullable=False),
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
@@ -107,8 +108,9 @@ attempts = Table(
     Column("outcome", String(20)),  # NULL: sent, and no answer was recorded
     Column("answer_id", String(100)),
     Column("words", Text),
+    Column("marker", String(40)),  # what the activity can be found by; since version 3
 )
-"""Every call made for a row: what, when, and the API's own words."""
+"""Every call made for a row: what, when, and the API's own words. The step `look` looks an unknown row up."""
 
 owner_checks = Table(
     "owner_checks",
@@ -135,10 +137,19 @@ lookups = Table(
 def _to_version_2(connection: Connection) -> None:
     """Version 1 knew leads and users by their Ids only."""
     lookups.create(connection)
-    for table, column in ((sheets, "mapping"), (rows, "until"), (rows, "custom")):
+    _add_columns(connection, (sheets, "mapping"), (rows, "until"), (rows, "custom"))
+
+
+def _to_version_3(connection: Connection) -> None:
+    """Until version 2 activities had no marker: what was lost then can't be looked up, and stays unknown."""
+    _add_columns(connection, (rows, "notice"), (attempts, "marker"))
+
+
+def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:
+    for table, column in added:
         kind = table.c[column].type.compile(connection.dialect)
         connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))
 
 
-UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {1: _to_version_2}
+UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {1: _to_version_2, 2: _to_version_3}
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -6,7 +6,7 @@
        invalid (can't be sent)   skipped (need not be sent)   failed (refused)   unknown (sent, and nobody knows)
 
 `posting` and `sharing` are intents, committed before their call leaves. A process that finds one left by another
-can't know whether the call arrived: the row is `unknown`, never `pending`.
+can't know whether the call arrived: the row is `unknown`, and goes on only after it was looked up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.INVALID: frozenset(),
     State.SKIPPED: frozenset(),
     State.FAILED: frozenset(),
-    State.UNKNOWN: frozenset(),
+    # looked up: found, definitely not there, or found to be somebody else's; a share goes back to be shared again
+    State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED}),
 }
 
 INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}

@@ -11,10 +11,10 @@ from sqlalchemy import delete, func, insert, select, update
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, PAGE, LedgerReader
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, LedgerReader
 from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Result, Row, SheetRecord
 from batch_share.ledger.schema import attempts, lookups, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ T = TypeVar("T")
 GONE = "the sheet no longer has this row; nothing was sent for it"
 GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
+_INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 
 def utc_now() -> datetime:
@@ -46,6 +47,11 @@ class Ledger(LedgerReader):
         self._writer = database.Writer(engine, file)
         self._now = now
         self._run_id = 0
+
+    @property
+    def run_id(self) -> int:
+        """The run that `begin_run` noted."""
+        return self._run_id
 
     # ------------------------------------------------------------------------------------------ the whole
 
@@ -152,12 +158,15 @@ class Ledger(LedgerReader):
 
     # ------------------------------------------------------------------------------------------ the work
 
-    async def intend(self, row: Row, step: Stage) -> int:
-        """Commit that a call for `row` is about to leave. Returns the attempt's Id for `settle`."""
+    async def intend(self, row: Row, step: Stage, marker: str | None = None) -> int:
+        """Commit that a call for `row` is about to leave. Returns the attempt's Id for `settle`.
+
+        `marker` is what the activity can be found by, should the answer be lost.
+        """
 
         async def note(connection: AsyncConnection) -> int:
-            await self._move(connection, row.id, INTENT_OF[step])
-            return await self._attempt(connection, row.id, step)
+            await self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
+            return await self._attempt(connection, row.id, step, marker=marker)
 
         return await self._writer.do(note)
 
@@ -165,7 +174,7 @@ class Ledger(LedgerReader):
         """Commit what became of the call of an intent."""
 
         async def note(connection: AsyncConnection) -> None:
-            await self._move(connection, row.id, result.state, _row_values(result))
+            await self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
             values = {"answered_at": self._now()} | _attempt_values(result)
             await connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(values))
 
@@ -174,7 +183,25 @@ class Ledger(LedgerReader):
     async def fail(self, row: Row, stage: Stage, reason: str) -> None:
         """Commit that `row` failed without a further call."""
         result = Result(State.FAILED, "failed", stage=stage, reason=reason)
-        await self._writer.do(lambda connection: self._move(connection, row.id, State.FAILED, _row_values(result)))
+
+        async def note(connection: AsyncConnection) -> None:
+            await self._move(connection, row.id, State.FAILED, _row_values(result), since=_BEFORE)
+
+        await self._writer.do(note)
+
+    async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
+        """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""
+
+        async def note(connection: AsyncConnection) -> None:
+            if result.state is State.UNKNOWN:
+                await self._touch(connection, row.id, State.UNKNOWN, _row_values(result))
+            else:
+                unknown = frozenset({State.UNKNOWN})
+                await self._move(connection, row.id, result.state, _row_values(result), since=unknown)
+            values = {"answered_at": self._now()} | _attempt_values(result)
+            await self._attempt(connection, row.id, LOOK, looked_at, **values)
+
+        await self._writer.do(note)
 
     async def note_status(self, request_id: str, sent_at: datetime, result: Result) -> int:
         """Commit the status API's answer for every accepted row of `request_id`; how many those are.
@@ -187,9 +214,10 @@ class Ledger(LedgerReader):
             found = (await connection.execute(waiting)).all()
             for (row_id,) in found:
                 if result.state is State.ACCEPTED:
-                    await connection.execute(update(rows).where(rows.c.id == row_id).values(_row_values(result)))
+                    await self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
                 else:
-                    await self._move(connection, row_id, result.state, _row_values(result))
+                    accepted = frozenset({State.ACCEPTED})
+                    await self._move(connection, row_id, result.state, _row_values(result), since=accepted)
                 await self._attempt(
                     connection, row_id, "status", sent_at, answered_at=self._now(), **_attempt_values(result)
                 )
@@ -226,12 +254,22 @@ class Ledger(LedgerReader):
         row_id: int,
         state: State,
         values: Mapping[str, Any] | None = None,
+        *,
+        since: frozenset[State],
     ) -> None:
-        """The only way a row's state changes once it is in the ledger."""
-        here = rows.c.id == row_id, rows.c.state.in_(predecessors(state))
+        """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
+        here = rows.c.id == row_id, rows.c.state.in_(predecessors(state) & since)
         changes = {"state": state, "changed_at": self._now(), **(values or {})}
         moved = await connection.execute(update(rows).where(*here).values(changes))
         if moved.rowcount != 1:
+            raise IllegalTransition(self.file, row_id, state)
+
+    async def _touch(
+        self, connection: AsyncConnection, row_id: int, state: State, values: Mapping[str, Any]
+    ) -> None:
+        """Note something about a row that stays in `state`."""
+        here = rows.c.id == row_id, rows.c.state == state
+        if (await connection.execute(update(rows).where(*here).values(values))).rowcount != 1:
             raise IllegalTransition(self.file, row_id, state)
 
     async def _attempt(

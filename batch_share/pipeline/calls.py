@@ -29,8 +29,8 @@ CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
 
 
-async def write(session: Session, row: Row, step: Stage, call: Call) -> Outcome:
-    """Make a call that is not idempotent, for `row`, and record what came of it.
+async def write(session: Session, row: Row, step: Stage, call: Call, marker: str | None = None) -> Outcome:
+    """Make a call that is not idempotent, for `row`, and record what came of it. `marker` is in the call.
 
     Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
     end, AccessDenied, Unreachable, LedgerError; the row is then in the state that the ledger says.
@@ -38,7 +38,7 @@ async def write(session: Session, row: Row, step: Stage, call: Call) -> Outcome:
     unsent = 0
     while True:
         async with session.pacer.slot():
-            attempt = await session.ledger.intend(row, step)
+            attempt = await session.ledger.intend(row, step, marker)
             session.tally.moved(BEFORE[step], INTENT_OF[step])
             session.tally.called()
             answer = await session.client.send(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,13 +14,14 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import follow_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
+from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.results.sheet import results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from batch_share.ledger.reading import LedgerReader
@@ -35,7 +36,7 @@ class Preview:
     """What a run is about to do, for a person to agree to.
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
-    when an earlier process was cut off: unknown from now on.
+    when an earlier process was cut off: unknown, and looked up.
     """
 
     sheet: SheetRecord
@@ -68,11 +69,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a job ended: the totals, the error that stopped it early, whether a person did."""
+    """How a job ended: the totals, the error that stopped it early, whether a person did.
+
+    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's).
+    """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
+    looked_up: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -113,6 +118,15 @@ async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> End
             return await _work(session, watcher, None, cut_off)
 
 
+async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
+    """Settle the unknown rows of a ledger and send those alone. Raises and returns as `run_sheet`."""
+    async with (
+        open_ledger(ledger_file) as ledger,
+        _session(ledger, "reconcile", settings, only_looked_up=True) as session,
+    ):
+        return await _send(session, watcher)
+
+
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings) as session:
@@ -136,17 +150,32 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     session.tally.begin(states)
     if not watcher.agree(Preview(sheet, session.client.base_url, states, changes, cut_off, settings)):
         return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
+    return await _send(session, watcher)
+
+
+async def _send(session: Session, watcher: Watcher) -> Ending:
     async with watcher.watch(session):
-        await send_rows(session)
-        if settings.follow_up and not session.stop.asked:
-            await follow_up(session, settings.wait)
+        await _send_and_settle(session)
+        if session.settings.follow_up and not session.stop.asked:
+            await follow_up(session, session.settings.wait)
     return await _end(session)
 
 
+async def _send_and_settle(session: Session) -> None:
+    """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
+    reconciler = Reconciler(session)
+    await reconciler.begin()
+    await send_rows(session)
+    while not session.stop.asked and await reconciler.settle():
+        await send_rows(session)
+
+
 @asynccontextmanager
-async def _session(ledger: Ledger, command: str, settings: Settings) -> AsyncIterator[Session]:
+async def _session(
+    ledger: Ledger, command: str, settings: Settings, *, only_looked_up: bool = False
+) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
-    async with open_session(settings, ledger) as session:
+    async with open_session(settings, ledger, only_looked_up=only_looked_up) as session:
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"
@@ -167,7 +196,8 @@ async def _end(session: Session) -> Ending:
     except BatchShareError as problem:
         written, error = None, error or problem
     summary = await summarize(ledger, written)
-    return Ending(summary, error, interrupted=session.stop.asked and error is None)
+    interrupted = session.stop.asked and error is None
+    return Ending(summary, error, interrupted=interrupted, looked_up=dict(session.tally.looked_up))
 
 
 async def status_of(ledger_file: Path) -> Summary:

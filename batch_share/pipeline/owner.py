@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, read_activities
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import read
@@ -50,7 +51,7 @@ async def _read_owner(session: Session, asked: Instruction, activity_id: str) ->
     for pause in LOOKS:
         await session.stop.sleep(pause)
         found = await read(session, activities_of_lead(asked.lead_id, asked.event), read_activities)
-        views = found if isinstance(found, list) else []
+        views = found.shown if isinstance(found, Activities) else ()
         owner = next((view.owner for view in views if view.id == activity_id), None)
         if owner is not None:
             return owner

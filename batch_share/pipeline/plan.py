@@ -135,6 +135,10 @@ def make_plan(
     sheet = read_sheet(path, options.read)
     defaults = _defaults(settings)
     _check_given(path, sheet, defaults)
+    if settings.marker_field in sheet.found.custom:
+        raise SettingsError(
+            "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
+        )
     zone = named_zone(settings) or zone
     rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now)
     record = SheetRecord(

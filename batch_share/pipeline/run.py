@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
-from batch_share.errors import BatchShareError
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.protocol import post_activity, share_lead
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import write
+from batch_share.pipeline.marker import marked, marker_of
 from batch_share.pipeline.owner import find_key_user, verify_owner
+from batch_share.pipeline.session import ending_early
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -30,15 +31,10 @@ async def send_rows(session: Session) -> None:
     What ended it early is `session.stop.error`. Before an activity type is used by many rows, one activity of it is
     posted and its owner read back.
     """
-    try:
+    with ending_early(session.stop):
         await _verify_owners(session)
-    except PacerClosed:
-        return
-    except BatchShareError as error:
-        session.stop.ask(error)
-        return
     session.tally.phase = "sharing"
-    feed = Feed(session.ledger.to_do())
+    feed = Feed(session.ledger.to_do(session.looked_up_in))
     await in_parallel(session, lambda: _work(session, feed))
 
 
@@ -59,12 +55,8 @@ async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]]
     """Run `worker` as often as the session has workers. One that fails ends the work of all, in good order."""
 
     async def guarded() -> None:
-        try:
+        with ending_early(session.stop):
             await worker()
-        except PacerClosed:
-            return
-        except BatchShareError as error:
-            session.stop.ask(error)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(session.workers):
@@ -87,15 +79,16 @@ async def _send_row(session: Session, row: Row) -> None:
 
 async def post(session: Session, row: Row) -> str | None:
     """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
-    asked = _asked(row)
+    asked, marker = _asked(row), marker_of(row.key, Stage.ACTIVITY)
+    field = session.settings.marker_field
     call = post_activity(
         lead_id=asked.lead_id,
         event=asked.event,
-        note=asked.note,
+        note=asked.note if field else marked(asked.note, marker),
         owner_id=asked.user_id,
-        custom=asked.custom,
+        custom={**(asked.custom or {}), field: marker} if field else asked.custom,
     )
-    outcome = await write(session, row, Stage.ACTIVITY, call)
+    outcome = await write(session, row, Stage.ACTIVITY, call, marker)
     return outcome.id if isinstance(outcome, Done) else None
 
 
@@ -137,7 +130,8 @@ def _asked(row: Row) -> Instruction:
 
 
 async def _verify_owners(session: Session) -> None:
-    events = await session.ledger.events_to_do()
+    found = await session.ledger.events_to_do(session.looked_up_in)
+    events = [event for event in found if event not in session.verified]
     if not events:
         return
     session.tally.phase = "checking the first activity's owner"
@@ -151,11 +145,13 @@ async def _verify_event(session: Session, event: int, key_user_id: str) -> None:
 
     Rows for the key's own user prove nothing: were the owner field ignored, theirs would be right all the same.
     """
-    while (row := await session.ledger.next_to_do(event, not_for=key_user_id)) is not None:
+    next_row = partial(session.ledger.next_to_do, event, key_user_id, session.looked_up_in)
+    while (row := await next_row()) is not None:
         if minutes_left(_asked(row), utc_now()) < 1:
             await _too_late(session, row)
             continue
         activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
         if activity_id is not None:
             await verify_owner(session, row, _asked(row), activity_id)
+            session.verified.add(event)
             return

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import AccountMemory, account_name
-from batch_share.leadsquared.pacing import Pacer
+from batch_share.leadsquared.pacing import Pacer, PacerClosed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -30,6 +30,7 @@ class Tally:
     calls: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     refusals: int = 0
+    looked_up: Counter[str] = field(default_factory=Counter)
     lost_in_a_row: int = 0
 
     def begin(self, states: Mapping[State, int]) -> None:
@@ -86,6 +87,17 @@ class Stop:
                 await self._event.wait()
 
 
+@contextmanager
+def ending_early(stop: Stop) -> Iterator[None]:
+    """A piece of work whose foreseeable errors end all work, in good order."""
+    try:
+        yield
+    except PacerClosed:
+        return
+    except BatchShareError as error:
+        stop.ask(error)
+
+
 @dataclass(frozen=True)
 class Connection:
     """One process's work on one account: the calls, their pace, the way to stop them."""
@@ -104,9 +116,19 @@ class Connection:
 
 @dataclass(frozen=True)
 class Session(Connection):
-    """One process's work on one account through one ledger."""
+    """One process's work on one account through one ledger; `only_looked_up`: for no other rows than those.
+
+    `verified` are the activity types whose owner was checked.
+    """
 
     ledger: Ledger
+    only_looked_up: bool = False
+    verified: set[int] = field(default_factory=set)
+
+    @property
+    def looked_up_in(self) -> int | None:
+        """The run that must have looked up what is to be sent; None: everything is."""
+        return self.ledger.run_id if self.only_looked_up else None
 
 
 @asynccontextmanager
@@ -121,7 +143,9 @@ async def open_connection(settings: Settings) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings, ledger: Ledger) -> AsyncIterator[Session]:
+async def open_session(
+    settings: Settings, ledger: Ledger, *, only_looked_up: bool = False
+) -> AsyncIterator[Session]:
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
     theirs = (await ledger.facts())["host"]
@@ -132,4 +156,4 @@ async def open_session(settings: Settings, ledger: Ledger) -> AsyncIterator[Sess
             "another ledger with --ledger",
         )
     async with open_connection(settings) as connection:
-        yield Session(**vars(connection), ledger=ledger)
+        yield Session(**vars(connection), ledger=ledger, only_looked_up=only_looked_up)

@@ -29,7 +29,7 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             return Result(BEFORE[step], type(outcome).__name__.lower(), outcome.words, outcome.status)
         case _:
             reason = (
-                f"nobody knows whether {_WHAT[step]}: {outcome.words}. Look at the lead before sharing it again"
+                f"nobody knows whether {_WHAT[step]}: {outcome.words}. The next run finds out before it sends again"
             )
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 

@@ -86,7 +86,7 @@ async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[Stat
 def _answer(row: Row) -> list[str]:
     return [
         str(row.state),
-        row.reason or _LABELS.get(row.state, ""),
+        "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice))),
         row.activity_id or "",
         row.request_id or "",
         "" if row.share_status is None else str(row.share_status),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.ledger.states import State
+from batch_share.ledger.states import TROUBLED, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,17 +41,26 @@ _URGENCY = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many rows are in which state, where the ledger and the results are, and the first rows in trouble."""
+    """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
+
+    `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
+    """
 
     states: Mapping[State, int]
     ledger: Path
     results: Path | None = None
     troubles: Sequence[Row] = ()
+    noticed: int = 0
 
     @property
     def rows(self) -> int:
         """All rows: the sum over the states."""
         return sum(self.states.values())
+
+    @property
+    def troubled(self) -> int:
+        """Rows that a person has to look at."""
+        return sum(self.states.get(state, 0) for state in TROUBLED) + self.noticed
 
     @property
     def exit_code(self) -> ExitCode:
@@ -65,11 +74,11 @@ class Summary:
         """The object that `--json` prints."""
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
-        return {"rows": self.rows, "states": states, "ledger": str(self.ledger), "results": results}
+        told = {"rows": self.rows, "states": states, "doubles": self.noticed}
+        return told | {"ledger": str(self.ledger), "results": results}
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
-    return Summary(
-        await ledger.counts(), ledger.file.absolute(), results, await ledger.troubled_rows(TROUBLES_SHOWN)
-    )
+    counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
+    return Summary(counts, ledger.file.absolute(), results, troubles, await ledger.noticed())

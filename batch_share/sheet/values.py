@@ -13,8 +13,8 @@ from batch_share.units import parse_duration
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-NOTE_LIMIT: Final = 1800
-"""Characters of a note that every account seen so far keeps whole: a guess, no page gives a number."""
+NOTE_LIMIT: Final = 1775
+"""Characters of a note: with its marker fewer than the 1,800 that every account seen so far keeps whole."""
 
 CUSTOM_LIMIT: Final = 200
 """Characters of a custom text field of an activity."""

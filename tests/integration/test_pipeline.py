@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from trial import (
     envelope,
     options,
     sheet_rows,
+    trial,
 )
 
 from batch_share.errors import AccessDenied, LedgerError, NotAnswered, OwnerNotVerified, Unreachable
@@ -28,25 +28,14 @@ from batch_share.ledger.store import Ledger
 from batch_share.pipeline import calls
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.wire import Reply
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from batch_share.pipeline.session import Connection
-
-DROPPED = Reply(200, b"", drop=True)
-
-
-@asynccontextmanager
-async def trial(folder: Path, *faults: Fault, rows: int = 12, **changes: Any) -> AsyncIterator[Trial]:
-    """A trial with a sheet of `rows` rows."""
-    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
-        made = Trial(folder, sandbox)
-        made.write(sheet_rows(rows, sandbox.world))
-        yield made
+    from batch_share.sandbox.wire import Reply
 
 
 async def test_every_row_is_shared_once_with_its_own_user_and_access(tmp_path: Path) -> None:
@@ -135,33 +124,6 @@ async def test_a_refusal_is_that_rows_failure_with_their_words(
         assert row == (stage, f"LeadSquared refused the {stage}: Because")
 
 
-LOST = [
-    (answer(502, "<html>Bad gateway</html>", "text/html"), False),
-    (answer(500, "oops"), False),
-    (answer(200, "{"), True),
-    (answer(200, '{"Status": "Success", "Message": {}}'), True),
-    (answer(204, ""), True),
-    (DROPPED, True),
-    (DROPPED, False),
-]
-
-
-@pytest.mark.parametrize(("endpoint", "stage"), [(CREATE, "activity"), (SHARE, "share")])
-@pytest.mark.parametrize(("reply", "applied"), LOST)
-async def test_what_nobody_knows_is_unknown_and_never_sent_again_by_itself(
-    tmp_path: Path, endpoint: str, stage: str, reply: Reply, applied: bool
-) -> None:
-    async with trial(tmp_path, Fault(endpoint, [4], reply, applied)) as it:
-        ending = await it.run(workers=1)
-        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
-        assert ending.exit_code is ExitCode.SOME_UNKNOWN
-        assert it.query("SELECT stage FROM rows WHERE state = 'unknown'") == [(stage,)]
-        before = len(it.sent(endpoint))
-        for again in (it.run, it.resume):
-            assert (await again()).summary.states == ending.summary.states
-        assert len(it.sent(endpoint)) == before
-
-
 async def test_a_server_that_answers_nothing_properly_stops_the_run(tmp_path: Path) -> None:
     unwell = Fault(CREATE, range(3, 1000), answer(502, "oops"))
     async with trial(tmp_path, unwell, rows=40) as it:
@@ -172,7 +134,7 @@ async def test_a_server_that_answers_nothing_properly_stops_the_run(tmp_path: Pa
 
 async def test_lost_answers_that_come_singly_stop_nothing(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(CREATE, range(2, 60, 2), answer(502, "oops")), rows=40) as it:
-        ending = await it.run(workers=1)
+        ending = await it.run(workers=1, on_unknown="park")
         assert ending.error is None
         assert ending.summary.states == {State.SHARED: 20, State.UNKNOWN: 20}
 
@@ -270,7 +232,7 @@ async def test_a_stopped_run_drains_and_goes_on_without_repeating_anything(tmp_p
         assert len(it.leads_sent()) == 60
 
 
-async def test_a_cut_run_leaves_intents_that_are_unknown_from_then_on(tmp_path: Path) -> None:
+async def test_a_cut_run_leaves_intents_that_the_next_run_settles(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=60, latency=0.02) as it:
         running = asyncio.create_task(it.run())
         await until(lambda: it.sandbox.report()["activities"] >= 20)
@@ -282,7 +244,8 @@ async def test_a_cut_run_leaves_intents_that_are_unknown_from_then_on(tmp_path: 
         onlooker = Onlooker()
         ending = await it.run(onlooker)
         assert onlooker.previews[0].cut_off == under_way
-        assert ending.summary.states == {State.UNKNOWN: under_way, State.SHARED: 60 - under_way}
+        assert ending.summary.states == {State.SHARED: 60}
+        assert sum(ending.looked_up.values()) == under_way
         assert it.sandbox.report()["duplicates"] == 0
         assert it.query("SELECT ended FROM runs")[0] == ("cut off",)
 
@@ -304,7 +267,8 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
         assert isinstance(ending.error, LedgerError)
         assert sum(ending.summary.states.values()) == 40
         again = await it.run()
-        assert again.summary.states == {State.UNKNOWN: 1, State.SHARED: 39}
+        assert again.summary.states == {State.SHARED: 40}
+        assert sum(again.looked_up.values()) == 1
         assert it.sandbox.report()["duplicates"] == 0
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import (
-    ActivityView,
+    Activities,
     Denied,
     Done,
     Failure,
@@ -396,12 +396,15 @@ def page(*records: dict[str, Any]) -> Answer:
     ],
 )
 def test_an_activity_shows_its_owner_under_any_of_the_names(record: dict[str, Any], owner: str | None) -> None:
-    assert read_activities(page({"Id": ACTIVITY} | record)) == [ActivityView(ACTIVITY, owner)]
+    read = read_activities(page({"Id": ACTIVITY} | record))
+    assert isinstance(read, Activities)
+    (view,) = read.shown
+    assert (view.id, view.owner) == (ACTIVITY, owner)
 
 
 def test_a_page_without_a_list_has_no_activities() -> None:
-    assert read_activities(answer(200, {"RecordCount": 0})) == []
-    assert read_activities(page()) == []
+    assert read_activities(answer(200, {"RecordCount": 0})) == Activities(0)
+    assert read_activities(page()) == Activities(0)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +451,7 @@ def test_nothing_but_an_outcome_comes_out(status: int, headers: dict[str, str], 
     assert isinstance(judge(came), Judged | Failure)
     assert isinstance(read_id(came), Outcome)
     assert isinstance(read_status(came), ShareStatus | Failure)
-    assert isinstance(read_activities(came), list | Failure)
+    assert isinstance(read_activities(came), Activities | Failure)
 
 
 @given(STATUS, BODY)

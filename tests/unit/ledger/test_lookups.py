@@ -46,7 +46,14 @@ def make_version_1(file: Path) -> None:
     """A ledger as version 1 made it: without look-ups, mapping, ends and custom fields."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("DROP TABLE lookups")
-        for table, column in (("sheets", "mapping"), ("rows", "until"), ("rows", "custom")):
+        later = (
+            ("sheets", "mapping"),
+            ("rows", "until"),
+            ("rows", "custom"),
+            ("rows", "notice"),
+            ("attempts", "marker"),
+        )
+        for table, column in later:
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("UPDATE about SET value = '1' WHERE name = 'schema_version'")
         connection.commit()

@@ -151,7 +151,7 @@ async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(f
 
 async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
     """Whether the row could enter the state; if not, nothing at all may have changed."""
-    told = ledger.settle(row.id, row, Result(new, "outcome", reason="told to", learned={"activity_id": "new"}))
+    told = ledger._writer.do(lambda connection: ledger._move(connection, row.id, new, since=frozenset(State)))
     if new in TRANSITIONS[row.state]:
         await told
         return (await row_of(ledger, int(row.cells[0]))).state is new
@@ -161,6 +161,54 @@ async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
     assert (caught.value.row_id, caught.value.state, caught.value.ledger) == (row.id, new, ledger.file)
     assert everything(ledger) == before
     return False
+
+
+@pytest.mark.parametrize("result", [POSTED, LOST, REFUSED])
+async def test_an_answer_settles_an_intent_and_nothing_else(file: Path, result: Result) -> None:
+    """An answer that comes when its row was found cut off changes nothing: a look-up decides."""
+    async with working(file, new_row(1), new_row(2), new_row(3)) as ledger:
+        for number, old in enumerate([State.UNKNOWN, State.POSTED, State.PENDING], start=1):
+            row = await advance(ledger, number, old)
+            with pytest.raises(IllegalTransition):
+                await ledger.settle(1, row, result)
+
+
+async def test_a_look_up_decides_about_unknown_rows_alone(file: Path) -> None:
+    async with working(file, *map(new_row, range(5))) as ledger:
+        for number, old in enumerate([State.POSTING, State.POSTED, State.PENDING, State.ACCEPTED]):
+            row = await advance(ledger, number, old)
+            for new in (State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN):
+                with pytest.raises(IllegalTransition):
+                    await ledger.resolve(row, NOON, Result(new, "found"))
+
+
+async def test_an_unknown_row_comes_with_its_last_call(file: Path) -> None:
+    async with working(file, new_row(1), new_row(2), new_row(3)) as ledger:
+        row = await row_of(ledger, 1)
+        for marker in ("first", "last"):
+            attempt = await ledger.intend(row, Stage.ACTIVITY, marker)
+            await ledger.settle(attempt, row, Result(State.PENDING, "throttled") if marker == "first" else LOST)
+        await advance(ledger, 2, State.SHARING)
+        await ledger.begin_run("run", "1.0", {})
+        (activity,) = await ledger.unknown_rows(Stage.ACTIVITY)
+        (share,) = await ledger.unknown_rows(Stage.SHARE)
+        assert (activity.row.sheet_row, activity.marker, activity.sent_at) == (2, "last", NOON)
+        assert (share.row.sheet_row, share.marker, share.unknown_since) == (3, None, NOON)
+
+
+async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        row = await advance(ledger, 2, State.UNKNOWN)
+        await ledger.resolve(row, NOON, Result(State.PENDING, "absent"))
+        looked_up = ledger.run_id
+        assert [each.sheet_row async for each in ledger.to_do(looked_up)] == [3]
+        assert await ledger.events_to_do(looked_up) == [201]
+        found = await ledger.next_to_do(201, looked_up_in=looked_up)
+        assert found is not None
+        assert found.sheet_row == 3
+        await ledger.begin_run("run", "1.0", {})
+        assert [each.sheet_row async for each in ledger.to_do(ledger.run_id)] == []
+        assert [each.sheet_row async for each in ledger.to_do()] == [2, 3]
 
 
 def everything(ledger: Ledger) -> list[Any]:

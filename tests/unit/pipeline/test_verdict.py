@@ -68,7 +68,7 @@ def test_what_was_definitely_not_done_puts_the_row_back_where_it_was(
 def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
     result = judge_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
-    assert result.reason == f"nobody knows whether {what}: HTTP 502. Look at the lead before sharing it again"
+    assert result.reason == f"nobody knows whether {what}: HTTP 502. The next run finds out before it sends again"
 
 
 @STEPS

@@ -68,6 +68,7 @@ def test_its_json_names_the_states_that_there_are_and_where_things_lie() -> None
     assert json.loads(json.dumps(told)) == {
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
+        "doubles": 0,
         "ledger": "leads.db",
         "results": "leads.results.csv",
     }

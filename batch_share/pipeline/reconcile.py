@@ -1,0 +1,294 @@
+"""Settling what nobody knows: look the activity up, adopt it, or post it again once it is surely not there.
+
+A row is `unknown` when its call left and no answer was recorded. Nothing is posted for it before it was looked up:
+found by its marker, its activity is adopted; absent in two looks, the second one a grace period after the loss
+(reads may lag behind writes), it may be posted again. A share can't be looked up, but sharing again in the same
+context makes no second share, so that is what happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from batch_share.leadsquared.guesses import CLOCK_SKEW
+from batch_share.leadsquared.outcome import Activities, Lost
+from batch_share.leadsquared.protocol import (
+    activities_of_lead,
+    activities_of_type,
+    read_activities,
+    read_activities_of_type,
+)
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.store import utc_now
+from batch_share.pipeline.calls import read
+from batch_share.pipeline.marker import markers_in
+from batch_share.pipeline.run import in_parallel
+from batch_share.pipeline.session import ending_early
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from batch_share.leadsquared.outcome import ActivityView, Failure
+    from batch_share.leadsquared.protocol import Answer, Call
+    from batch_share.ledger.records import Unsettled
+    from batch_share.pipeline.session import Session
+
+    Parse = Callable[[Answer], Activities | Failure]
+
+MOST_REPEATS: Final = 2
+"""Times that a run sends a step of a row again; then the row is left to the next run."""
+
+MOST_PAGES: Final = 20
+"""Pages of activities that are read for one lead, or of one type."""
+
+SWEEP_FROM: Final = 5
+"""Leads to look up from which their activities are first looked for all at once."""
+
+READ_TRIES: Final = 3
+
+
+class Place(NamedTuple):
+    """Where an activity is looked for: on a lead, among those of its type."""
+
+    lead_id: str
+    event: int
+
+
+class Found(NamedTuple):
+    """Activities by the marker in them; `problem` says why they are not all, None if they are."""
+
+    views: dict[str, dict[str, ActivityView]]
+    problem: str | None = None
+
+
+class Reconciler:
+    """Settles the unknown rows of one run's ledger, as often as they come up."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._first_looks: dict[int, float] = {}
+        self._repeats: Counter[tuple[int, Stage]] = Counter()
+
+    async def begin(self) -> None:
+        """Before anything is sent: adopt what can be found, let shares go on. Waits for nothing."""
+        with ending_early(self._session.stop):
+            await self._share_again()
+            await self._look_first(await self._lost_activities())
+
+    async def settle(self) -> bool:
+        """After everything was sent: decide about each row, waiting out its grace. Whether any can go on."""
+        before = self._session.tally.looked_up.total()
+        with ending_early(self._session.stop):
+            await self._share_again()
+            await self._look_first(await self._lost_activities())
+            await self._decide(await self._lost_activities())
+        return self._session.tally.looked_up.total() > before and not self._session.stop.asked
+
+    @property
+    def _parks(self) -> bool:
+        return self._session.settings.on_unknown == "park"
+
+    # ------------------------------------------------------------------------------------------ shares
+
+    async def _share_again(self) -> None:
+        """A share can be repeated in the same context; with "park" a person decides."""
+        for each in await self._session.ledger.unknown_rows(Stage.SHARE):
+            if not self._parks and self._may_repeat(each, Stage.SHARE):
+                await self._resolve(each, Result(State.POSTED, "again"))
+
+    def _may_repeat(self, each: Unsettled, step: Stage) -> bool:
+        self._repeats[each.row.id, step] += 1
+        return self._repeats[each.row.id, step] <= MOST_REPEATS
+
+    # ------------------------------------------------------------------------------------------ activities
+
+    async def _lost_activities(self) -> list[Unsettled]:
+        """Those that can be looked up: activities of an old ledger have no marker."""
+        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if each.marker]
+
+    async def _look_first(self, lost: Sequence[Unsettled]) -> None:
+        new = [each for each in lost if each.row.id not in self._first_looks]
+        if not new:
+            return
+        self._session.tally.phase = "looking up what nobody knows"
+        by_type: dict[int, list[Unsettled]] = defaultdict(list)
+        for each in new:
+            by_type[_place(each).event].append(each)
+        for event, group in by_type.items():
+            if len(_by_place(group)) >= SWEEP_FROM:
+                await self._sweep(event, group)
+        missed = [each for each in new if each.row.id not in self._first_looks]
+        await self._spread(_by_place(missed), self._look_once)
+
+    async def _sweep(self, event: int, lost: Sequence[Unsettled]) -> None:
+        """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
+
+        Given up, and nothing concluded, where that takes more calls than looking at each lead.
+        """
+        skew = timedelta(seconds=CLOCK_SKEW)
+        since, looked_at = min(each.sent_at for each in lost) - skew, utc_now()
+
+        def page(number: int) -> Call:
+            return activities_of_type(event, since, looked_at + skew, number + 1)
+
+        most = min(MOST_PAGES, len(_by_place(lost)))
+        found = await _collect(self._session, page, read_activities_of_type, most)
+        if found.problem is None:
+            await self._adopt(lost, found, looked_at)
+
+    async def _look_once(self, group: Sequence[Unsettled]) -> None:
+        await self._look(group)
+
+    async def _look(self, group: Sequence[Unsettled]) -> list[Unsettled]:
+        """Read all activities of a lead: they settle all its rows. Those that surely are not there now."""
+        place, looked_at = _place(group[0]), utc_now()
+
+        def page(number: int) -> Call:
+            return activities_of_lead(*place, number)
+
+        found = await _collect(self._session, page, read_activities, MOST_PAGES)
+        if found.problem is not None:
+            await self._leave(group, f"the lead's activities could not be read: {found.problem}")
+            return []
+        return await self._adopt(group, found, looked_at)
+
+    async def _decide(self, lost: Sequence[Unsettled]) -> None:
+        """A second look at each, its grace over: what is still not there was never posted."""
+        groups = _by_place([each for each in lost if each.row.id in self._first_looks])
+        await self._spread(sorted(groups, key=self._wait), self._decide_group)
+
+    async def _decide_group(self, group: Sequence[Unsettled]) -> None:
+        while (wait := self._wait(group)) > 0:
+            self._session.tally.phase = "waiting to look again at what nobody knows"
+            await self._session.stop.sleep(wait)
+            if self._session.stop.asked:
+                return
+        for each in await self._look(group):
+            await self._absent(each)
+
+    def _wait(self, group: Sequence[Unsettled]) -> float:
+        """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
+        grace, now = self._session.settings.grace, utc_now()
+        since_loss = max((each.unknown_since - now).total_seconds() + grace for each in group)
+        since_look = max(self._first_looks[each.row.id] for each in group) + grace / 2 - _now()
+        # A clock that was set back makes the loss look later than now.
+        return max(min(since_loss, grace), since_look)
+
+    async def _absent(self, each: Unsettled) -> None:
+        if self._parks:
+            await self._leave([each], "its activity was not found in two looks, and is not posted again (parked)")
+        elif not self._may_repeat(each, Stage.ACTIVITY):
+            await self._leave([each], "its activity was sent again and again, and was not found")
+        else:
+            del self._first_looks[each.row.id]
+            await self._resolve(each, Result(State.PENDING, "absent"))
+
+    # ------------------------------------------------------------------------------------------ endings
+
+    async def _adopt(self, lost: Iterable[Unsettled], found: Found, looked_at: datetime) -> list[Unsettled]:
+        """Adopt what was found; those that were not."""
+        absent = []
+        for each in lost:
+            self._first_looks.setdefault(each.row.id, _now())
+            if views := found.views.get(each.marker or ""):
+                await self._resolve(each, adoption(each, [*views.values()]), looked_at)
+            else:
+                absent.append(each)
+        return absent
+
+    async def _leave(self, group: Iterable[Unsettled], why: str) -> None:
+        reason = f"nobody knows whether the activity was posted: {why}. The next run looks again"
+        for each in group:
+            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, reason=reason))
+
+    async def _resolve(self, each: Unsettled, result: Result, looked_at: datetime | None = None) -> None:
+        session = self._session
+        await session.ledger.resolve(each.row, looked_at or utc_now(), result)
+        if result.state is not State.UNKNOWN:
+            session.tally.moved(State.UNKNOWN, result.state)
+            session.tally.looked_up[result.outcome] += 1
+
+    async def _spread(
+        self, groups: Sequence[Sequence[Unsettled]], work: Callable[[Sequence[Unsettled]], Awaitable[None]]
+    ) -> None:
+        left = iter(groups)
+
+        async def worker() -> None:
+            for group in left:
+                if self._session.stop.asked:
+                    return
+                await work(group)
+
+        await in_parallel(self._session, worker)
+
+
+def adoption(each: Unsettled, views: Sequence[ActivityView]) -> Result:
+    """What becomes of a row whose activity was found: once, or more often than it should be."""
+    latest_first = reversed(views)  # as a page shows them
+    first, *others = sorted([*latest_first], key=lambda view: view.created_on)
+    learned: dict[str, str | int | None] = {"activity_id": first.id}
+    if others:
+        learned["notice"] = (
+            f"its activity was found {len(views)} times: {first.id} is the one that counts, delete "
+            f"{', '.join(view.id for view in others)} in LeadSquared"
+        )
+    asked = each.row.instruction
+    if asked is not None and first.owner is not None and first.owner.lower() != asked.user_id:
+        reason = f"activity {first.id} was posted, but its owner is {first.owner}, not the user of this row"
+        return Result(
+            State.FAILED, "foreign", stage=Stage.ACTIVITY, reason=f"{reason}: not shared", learned=learned
+        )
+    return Result(State.POSTED, "found", answer_id=first.id, learned=learned)
+
+
+async def _collect(session: Session, page: Callable[[int], Call], parse: Parse, most: int) -> Found:
+    """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it."""
+    views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
+    seen = 0
+    for number in range(most):
+        answer = await _read(session, page(number), parse)
+        if not isinstance(answer, Activities):
+            return Found(views, answer.words)
+        for view in answer.shown:
+            for marker in markers_in(view.said):
+                views[marker][view.id] = view
+        seen += len(answer.shown)
+        if seen >= answer.total:
+            return Found(views)
+        if not answer.shown:
+            return Found(views, "the list is not whole")
+        if answer.total > most * len(answer.shown):
+            break
+    return Found(views, "there are too many")
+
+
+async def _read(session: Session, call: Call, parse: Parse) -> Activities | Failure:
+    """A look may be repeated when its answer is lost: it changes nothing."""
+    for _ in range(READ_TRIES):
+        answer = await read(session, call, parse)
+        if not isinstance(answer, Lost):
+            break
+    return answer
+
+
+def _place(each: Unsettled) -> Place:
+    asked = each.row.instruction
+    if asked is None:
+        raise AssertionError("a row without instruction is never sent")
+    return Place(asked.lead_id, asked.event)
+
+
+def _by_place(lost: Iterable[Unsettled]) -> list[list[Unsettled]]:
+    groups: dict[Place, list[Unsettled]] = defaultdict(list)
+    for each in lost:
+        groups[_place(each)].append(each)
+    return [*groups.values()]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

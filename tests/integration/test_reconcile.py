@@ -1,0 +1,235 @@
+"""Calls whose answer was lost: looked up, adopted or repeated, and never one activity too many."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Trial, answer, envelope, sheet_rows, trial
+
+from batch_share.ledger.states import State
+from batch_share.pipeline.reconcile import MOST_REPEATS
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call, Reply
+
+LOST = [
+    (answer(502, "<html>Bad gateway</html>", "text/html"), False),
+    (answer(500, "oops"), False),
+    (answer(200, "{"), True),
+    (answer(200, '{"Status": "Success", "Message": {}}'), True),
+    (answer(204, ""), True),
+    (DROPPED, True),
+    (DROPPED, False),
+]
+
+
+ALL_SHARED = {State.SHARED: 12}
+
+
+def activities(it: Trial) -> int:
+    return int(it.sandbox.report()["activities"])
+
+
+@pytest.mark.parametrize(("reply", "applied"), LOST)
+async def test_an_activity_whose_answer_was_lost_is_found_or_posted_again(
+    tmp_path: Path, reply: Reply, applied: bool
+) -> None:
+    async with trial(tmp_path, Fault(CREATE, [4], reply, applied)) as it:
+        ending = await it.run()
+        assert ending.summary.states == ALL_SHARED
+        assert ending.looked_up == {"found" if applied else "absent": 1}
+        assert activities(it) == 12
+        assert it.sandbox.report()["live_shares"]["count"] == 12
+
+
+@pytest.mark.parametrize(("reply", "applied"), LOST)
+async def test_a_share_whose_answer_was_lost_is_repeated_in_the_same_context(
+    tmp_path: Path, reply: Reply, applied: bool
+) -> None:
+    async with trial(tmp_path, Fault(SHARE, [4], reply, applied)) as it:
+        ending = await it.run()
+        assert ending.summary.states == ALL_SHARED
+        assert ending.looked_up == {"again": 1}
+        assert activities(it) == 12
+        assert it.sandbox.report()["live_shares"]["count"] == 12
+        assert len(it.sent(SHARE)) == 13
+        assert it.sent(OF_TYPE) == []
+
+
+async def test_nothing_is_posted_before_two_looks(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED)) as it:
+        await it.run(workers=1)
+        (lost,) = [call for call in it.sent(CREATE) if call["outcome"] == "fault"]
+        lead = it.rows("lead_id")[3][0]
+        later = [call for call in it.sandbox.journal.since(lost["n"]) if call["lead"] == lead]
+        assert [call["endpoint"] for call in later[:3]] == [OF_LEAD, OF_LEAD, CREATE]
+
+
+async def test_what_reads_show_late_is_not_posted_again(tmp_path: Path) -> None:
+    """The first look is too early; the grace is longer than reads lag."""
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True), read_lag=0.1) as it:
+        ending = await it.run(grace=0.4)
+        assert ending.summary.states == ALL_SHARED
+        assert ending.looked_up == {"found": 1}
+        assert activities(it) == 12
+
+
+async def test_many_are_found_by_a_few_calls(tmp_path: Path) -> None:
+    lost = Fault(CREATE, range(2, 40, 2), DROPPED, applied=True)
+    async with trial(tmp_path, lost, rows=40) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 40}
+        assert ending.looked_up == {"found": 19}
+        assert activities(it) == 40
+        assert len(it.sent(OF_TYPE)) == 1
+        assert len(it.sent(OF_LEAD)) == 1  # the owner's check
+
+
+async def test_one_look_settles_all_rows_of_a_lead(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2, 4, 6], DROPPED, applied=True), rows=0) as it:
+        lead, others = sheet_rows(1)[0], sheet_rows(6)
+        it.write([[*lead[:2], *row[2:]] for row in others[:5]] + [[*lead[:2], *others[0][2:5], "202"]])
+        ending = await it.run(workers=1)
+        assert ending.looked_up == {"found": 3}
+        assert activities(it) == 6
+        assert len(it.sent(OF_LEAD)) == 2 + 2  # one look for each type, and the owner's checks
+
+
+async def test_an_activity_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    async def twice(step: Step, call: Call) -> Reply:
+        if call.endpoint == CREATE and call.n == fourth:
+            await step(call)
+            await step(call)
+            return DROPPED
+        return await step(call)
+
+    fourth = 7
+    async with trial(tmp_path, twice) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == ALL_SHARED
+        assert ending.summary.noticed == 1
+        assert activities(it) == 13
+        (row,) = it.query("SELECT activity_id, notice, cells FROM rows WHERE notice IS NOT NULL")
+        assert f"found 2 times: {row[0]} is the one that counts, delete " in row[1]
+        (trouble,) = ending.summary.troubles
+        assert trouble.notice == row[1]
+        assert ending.summary.as_json()["doubles"] == 1
+        assert "found 2 times" in (tmp_path / "leads.results.csv").read_text("utf-8-sig")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_a_parked_row_waits_for_a_person_unless_it_is_found(tmp_path: Path, applied: bool) -> None:
+    faults = Fault(CREATE, [4], DROPPED, applied), Fault(SHARE, [2], DROPPED, applied)
+    async with trial(tmp_path, *faults) as it:
+        ending = await it.run(on_unknown="park")
+        left = 1 if applied else 2
+        assert ending.summary.states == {State.SHARED: 12 - left, State.UNKNOWN: left}
+        assert ending.exit_code is ExitCode.SOME_UNKNOWN
+        assert activities(it) == (12 if applied else 11)
+        assert (await it.resume()).summary.states == ALL_SHARED
+        assert activities(it) == 12
+
+
+async def test_reconcile_settles_the_unknown_rows_and_no_others(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2, 3], DROPPED), Fault(SHARE, [1], DROPPED, applied=True)) as it:
+        it.write(sheet_rows(4))
+        await it.run(workers=1, on_unknown="park")
+        it.write(sheet_rows(8))
+        denied = Fault(CREATE, [1], envelope(401, "No"))
+        it.sandbox._step, step = (lambda call: denied(step, call)), it.sandbox._step
+        assert (await it.run(workers=1, on_unknown="park")).summary.states[State.PENDING] == 4
+        ending = await it.reconcile()
+        assert ending.looked_up == {"absent": 2, "again": 1}
+        assert ending.summary.states == {State.SHARED: 4, State.PENDING: 4}
+        assert activities(it) == 4
+
+
+@pytest.mark.parametrize("reply", [envelope(500, "No such lead"), answer(200, "{}"), answer(502, "oops")])
+async def test_a_look_up_that_fails_leaves_the_row_unknown(tmp_path: Path, reply: Reply) -> None:
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED), Fault(OF_LEAD, range(2, 99), reply)) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert "could not be read" in it.query("SELECT reason FROM rows WHERE state = 'unknown'")[0][0]
+        assert activities(it) == 11
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+async def test_a_list_that_is_not_whole_proves_nothing(tmp_path: Path, shown: int) -> None:
+    activity = {"Id": "11111111-0000-4000-8000-000000000000"}
+    partial = answer(200, json.dumps({"RecordCount": 3, "ProspectActivities": [activity] * shown}))
+    nothing = answer(200, json.dumps({"RecordCount": 3}))
+    faults = Fault(CREATE, [4], DROPPED), Fault(OF_LEAD, [2], partial), Fault(OF_LEAD, range(3, 99), nothing)
+    async with trial(tmp_path, *faults) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert "not whole" in it.query("SELECT reason FROM rows WHERE state = 'unknown'")[0][0]
+
+
+async def test_a_row_that_is_lost_again_and_again_is_left_to_the_next_run(tmp_path: Path) -> None:
+    async def never(step: Step, call: Call) -> Reply:
+        return DROPPED if call.endpoint == CREATE and call.lead == bad else await step(call)
+
+    async def note_lead(step: Step, call: Call) -> Reply:
+        if call.endpoint == CREATE:
+            call.lead = json.loads(call.body)["RelatedProspectId"]
+        return await step(call)
+
+    async with trial(tmp_path, note_lead, never) as it:
+        bad = it.sandbox.world.leads[5].id
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert sum(call["lead"] == bad for call in it.sent(CREATE)) == 1 + MOST_REPEATS
+
+
+async def test_an_adopted_activity_of_somebody_else_is_never_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True)) as it:
+        activity = it.sandbox.account.world.key_user
+
+        async def forget_owner(step: Step, call: Call) -> Reply:
+            reply = await step(call)
+            if call.endpoint == OF_LEAD and call.lead == lost:
+                return answer(200, reply.body.decode().replace(user, activity.id))
+            return reply
+
+        lost, user = sheet_rows(12)[3][0], sheet_rows(12)[3][2]
+        step = it.sandbox._step
+        it.sandbox._step = lambda call: forget_owner(step, call)
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 11, State.FAILED: 1}
+        assert ending.looked_up == {"foreign": 1}
+        assert (
+            "not the user of this row: not shared" in it.query("SELECT reason FROM rows WHERE state='failed'")[0][0]
+        )
+
+
+async def test_a_marker_may_stand_in_a_custom_field(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True)) as it:
+        ending = await it.run(marker_field="mx_Custom_7")
+        assert ending.looked_up == {"found": 1}
+        shown = it.sandbox.account.visible()
+        assert {activity.note for activity in shown} == {"Lead shared for a limited time"}
+        assert len({activity.fields["mx_Custom_7"] for activity in shown}) == 12
+
+
+async def test_an_activity_that_was_posted_without_a_marker_stays_unknown(tmp_path: Path) -> None:
+    """A ledger of version 2: nothing says what to look for."""
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True)) as it:
+        await it.run(on_unknown="park", workers=1)
+        with closing(sqlite3.connect(it.ledger)) as ledger:
+            ledger.execute("UPDATE rows SET state = 'posting', activity_id = NULL WHERE sheet_row = 5")
+            ledger.execute("ALTER TABLE attempts DROP COLUMN marker")
+            ledger.execute("ALTER TABLE rows DROP COLUMN notice")
+            ledger.execute("UPDATE about SET value = '2' WHERE name = 'schema_version'")
+            ledger.commit()
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert activities(it) == 12
