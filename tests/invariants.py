@@ -1,0 +1,65 @@
+"""What must hold after any crash, read from the sandbox's own log and held against the ledger."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from trial import CREATE, SHARE
+
+from batch_share.ledger.states import State
+from batch_share.pipeline.marker import markers_in
+
+if TYPE_CHECKING:
+    from trial import Trial
+
+POSTS = (CREATE, SHARE)
+
+
+def check_never_twice(it: Trial) -> None:
+    """At any time, also just after a crash: no row has two activities, and no effect was without an intent."""
+    markers = Counter(marker for activity in it.sandbox.account.visible() for marker in markers_in(activity.note))
+    assert not [marker for marker, count in markers.items() if count > 1], "a row has two activities"
+    assert markers.total() == it.sandbox.account.activity_count(), "an activity without a marker"
+    if it.ledger.is_file() and it.query("SELECT name FROM sqlite_master WHERE name = 'rows'"):
+        _check_intents(it)
+        _check_states(it)
+    else:
+        assert not markers, "an activity without an intent"
+
+
+def _check_intents(it: Trial) -> None:
+    for endpoint, step, key in ((CREATE, "activity", "lead_id"), (SHARE, "share", "lead_number")):
+        steps = f"SELECT {key} FROM rows JOIN attempts ON row_id = rows.id WHERE step = '{step}'"
+        noted = Counter(lead for (lead,) in it.query(steps))
+        done = Counter(call["lead"] for call in it.sent(endpoint) if call["outcome"] == "done")
+        assert not done - noted, f"{endpoint} did what was not noted before"
+
+
+def _check_states(it: Trial) -> None:
+    for state, activity, request in it.rows("state", "activity_id", "request_id"):
+        assert state in set(State)
+        if state in {"accepted", "shared"}:
+            served = it.sandbox.account.shares.request(request)
+            assert served is not None, "a request Id that the server never gave"
+            assert [grant.activity.id for grant in served.grants] == [activity]
+
+
+def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
+    """At the end: every row shared once, by one activity, and told so under its own cells."""
+    check_never_twice(it)
+    assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("shared", len(rows))]
+    assert it.sandbox.account.activity_count() == len(rows)
+    live = it.sandbox.report()["live_shares"]["shares"]
+    assert sorted((share["lead"], share["user"]) for share in live) == sorted((row[1], row[2]) for row in rows)
+    with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
+        _, *told = csv.reader(file)
+    assert [row[:6] for row in told] == rows
+    answered = {(row[0], row[6], row[8], row[9]) for row in told}
+    assert answered == set(it.rows("lead_id", "state", "activity_id", "request_id"))
+
+
+def posts(it: Trial) -> int:
+    """Calls so far that may do something."""
+    return sum(len(it.sent(endpoint)) for endpoint in POSTS)

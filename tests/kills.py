@@ -1,0 +1,144 @@
+"""Where a process dies: the twelve points at which a crash could lose or repeat something.
+
+Five of them for the activity, the same five for the share; those that lie in the network or at the server are hit
+by the sandbox (`KillerSandbox`), the others by the process itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trial import CREATE, DROPPED, SHARE
+
+from batch_share.ledger.states import Stage
+from batch_share.ledger.store import Ledger
+from batch_share.results import sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trial import Step
+
+    from batch_share.ledger.records import Result, Row
+    from batch_share.sandbox.wire import Call, Reply
+
+WHERE = {Stage.ACTIVITY: CREATE, Stage.SHARE: SHARE}
+OWN = ("before-intent", "after-intent", "answered-not-recorded")
+AT_THE_SERVER = ("sent-not-applied", "applied-not-answered")
+POINTS = (
+    *(f"{stage}:{point}" for stage in WHERE for point in (*OWN[:2], *AT_THE_SERVER, OWN[2])),
+    "status-recorded",
+    "results-renamed",
+)
+
+
+def die() -> None:
+    """End this process as `kill -9` does: nothing is flushed, closed or told."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(kill: Any) -> None:
+    """Make this process die at the n-th hit of a point, `kill` being both; None: let it live."""
+    if kill is None:
+        return
+    point, number = kill
+    hits = iter(range(1, 1_000_000))
+
+    def hit() -> None:
+        if next(hits) == number:
+            die()
+
+    stage, _, where = point.rpartition(":")
+    if point == "status-recorded":
+        _arm_status(hit)
+    elif point == "results-renamed":
+        _arm_results(number)
+    elif where == "answered-not-recorded":
+        _arm_settle(Stage(stage), hit)
+    else:
+        _arm_intend(Stage(stage), hit, before=where == "before-intent")
+
+
+def _arm_intend(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
+    intend = Ledger.intend
+
+    async def dies(self: Ledger, row: Row, stage: Stage, *rest: Any) -> int:
+        if stage is step and before:
+            hit()
+        attempt = await intend(self, row, stage, *rest)
+        if stage is step and not before:
+            hit()
+        return attempt
+
+    Ledger.intend = dies  # type: ignore[method-assign, assignment]
+
+
+def _arm_settle(step: Stage, hit: Callable[[], None]) -> None:
+    settle = Ledger.settle
+
+    async def dies(self: Ledger, attempt: int, row: Row, result: Result) -> None:
+        if result.outcome == "done" and ("activity_id" in result.learned) == (step is Stage.ACTIVITY):
+            hit()
+        await settle(self, attempt, row, result)
+
+    Ledger.settle = dies  # type: ignore[method-assign, assignment]
+
+
+def _arm_status(hit: Callable[[], None]) -> None:
+    note = Ledger.note_status
+
+    async def dies(self: Ledger, *rest: Any) -> int:
+        rows = await note(self, *rest)
+        hit()
+        return rows
+
+    Ledger.note_status = dies  # type: ignore[method-assign, assignment]
+
+
+def _arm_results(number: int) -> None:
+    """While they are written, before they are renamed, or after: there is but one file."""
+    write, replace = sheet._write_csv, Path.replace
+
+    async def dies_writing(*arguments: Any) -> None:
+        if number == 1:
+            arguments[0].write_text("half a fi")
+            die()
+        await write(*arguments)
+
+    def dies_renaming(self: Path, target: Path) -> Path:
+        if number < 7:
+            die()
+        replace(self, target)
+        die()
+        raise AssertionError
+
+    sheet._write_csv = dies_writing  # type: ignore[assignment]
+    Path.replace = dies_renaming  # type: ignore[method-assign, assignment]
+
+
+class Killer:
+    """A wrapper of the sandbox: kills the caller at the n-th call of a step, before or after it takes effect."""
+
+    def __init__(self, point: str, number: int) -> None:
+        stage, _, self._where = point.rpartition(":")
+        self._endpoint = WHERE[Stage(stage)]
+        self._number = number
+        self._hits = 0
+        self.pid = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """Kill, and never answer."""
+        if call.endpoint != self._endpoint or not self.pid:
+            return await step(call)
+        self._hits += 1
+        if self._hits != self._number:
+            return await step(call)
+        if self._where == "applied-not-answered":
+            await step(call)
+        os.kill(self.pid, signal.SIGKILL)
+        await asyncio.sleep(0)
+        return DROPPED

@@ -1,0 +1,85 @@
+"""A sheet that is run again and again by processes that are killed, against one sandbox that lives through it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from invariants import check_all_shared, check_never_twice, posts
+from trial import KEY, SECRET, sheet_rows
+
+if TYPE_CHECKING:
+    from forks import Forks
+    from kills import Killer
+    from trial import Trial
+
+
+@dataclass
+class Storm:
+    """Runs the sheet of a trial in processes of their own."""
+
+    it: Trial
+    forks: Forks
+    rows: int
+    workers: int = 8
+    starts: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.it.write(sheet_rows(self.rows, self.it.sandbox.world))
+
+    async def start(self, kill: Any = None) -> int:
+        """Start a run; its process Id."""
+        self.starts += 1
+        log = self.it.folder / f"{self.starts}.log"
+        return await self.forks.start(["run", "leads.csv", "--yes", "--json"], self._env(), log, kill)
+
+    async def run(self, kill: Any = None) -> int:
+        """A run to its end; its exit code."""
+        await self.start(kill)
+        return await self.forks.end()
+
+    async def run_until(self, seconds: float) -> int:
+        """A run that is killed after so many seconds, unless it has ended by then."""
+        pid = await self.start()
+        end = asyncio.create_task(self.forks.end())
+        await asyncio.wait([end], timeout=seconds)
+        if not end.done():
+            os.kill(pid, signal.SIGKILL)
+        return await end
+
+    async def run_into(self, killer: Killer) -> int:
+        """A run that is killed by the sandbox."""
+        killer.pid = await self.start()
+        code = await self.forks.end()
+        killer.pid = 0
+        return code
+
+    async def recover(self) -> None:
+        """The plain command again: everything is done then, once, and a further run has nothing to send."""
+        check_never_twice(self.it)
+        assert await self.run() == 0, self.said()
+        check_all_shared(self.it, sheet_rows(self.rows, self.it.sandbox.world))
+        before = posts(self.it)
+        assert await self.run() == 0, self.said()
+        assert posts(self.it) == before, "a run with nothing to do sent something"
+        check_all_shared(self.it, sheet_rows(self.rows, self.it.sandbox.world))
+
+    def said(self) -> str:
+        """What the last process printed."""
+        return (self.it.folder / f"{self.starts}.log").read_text()
+
+    def _env(self) -> dict[str, str]:
+        return {
+            "BATCH_SHARE_HOST": self.it.sandbox.url,
+            "BATCH_SHARE_ACCESS_KEY": KEY,
+            "BATCH_SHARE_SECRET_KEY": SECRET,
+            "BATCH_SHARE_RATE": "500/100ms",
+            "BATCH_SHARE_WORKERS": str(self.workers),
+            "BATCH_SHARE_WAIT": "5s",
+            "BATCH_SHARE_GRACE": "0s",
+            # Its own for each: one that was killed lets the next wait a second, which would be most of the storm.
+            "BATCH_SHARE_STATE_FOLDER": str(self.it.folder / f"state-{self.starts}"),
+        }
