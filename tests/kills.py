@@ -12,6 +12,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.engine.default import DefaultDialect
 from trial import CREATE, DROPPED, SHARE
 
 from batch_share.ledger.states import Stage
@@ -53,7 +54,9 @@ def arm(kill: Any) -> None:
             die()
 
     stage, _, where = point.rpartition(":")
-    if point == "status-recorded":
+    if point == "commit":
+        _arm_commit(hit)
+    elif point == "status-recorded":
         _arm_status(hit)
     elif point == "results-renamed":
         _arm_results(number)
@@ -86,6 +89,17 @@ def _arm_settle(step: Stage, hit: Callable[[], None]) -> None:
         await settle(self, attempt, row, result)
 
     Ledger.settle = dies  # type: ignore[method-assign, assignment]
+
+
+def _arm_commit(hit: Callable[[], None]) -> None:
+    """After a commit is written, before anybody is told."""
+    commit: Callable[..., None] = DefaultDialect.do_commit
+
+    def dies(self: DefaultDialect, connection: Any) -> None:
+        commit(self, connection)
+        hit()
+
+    DefaultDialect.do_commit = dies  # type: ignore[method-assign]
 
 
 def _arm_status(hit: Callable[[], None]) -> None:

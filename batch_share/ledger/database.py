@@ -1,4 +1,4 @@
-"""Opening a ledger's database, and writing to it in groups.
+"""Opening a ledger's database, and working on it from one thread, writes in groups.
 
 SQLite by default, in WAL mode with synchronous=FULL: what is committed survives the power going out.
 """
@@ -7,59 +7,45 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import event, insert, inspect, select, update
+from sqlalchemy import create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from batch_share.errors import LedgerError, LedgerTooNew
 from batch_share.ledger import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection, Engine
 
-    Operation = Callable[[AsyncConnection], Awaitable[Any]]
+    Operation = Callable[[Connection], Any]
 
 T = TypeVar("T")
 
 
-def connect(file: Path) -> AsyncEngine:
-    """An engine on the SQLite file `file`, every connection set up for safety before speed. Raises LedgerError."""
-    _check_opens(file)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{file}")
+def connect(file: Path) -> Engine:
+    """An engine on the SQLite file `file`, every connection set up for safety before speed. Opens nothing yet."""
+    engine = create_engine(f"sqlite:///{file}")
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-                cursor.execute(f"PRAGMA {pragma}")
-        except Exception:
-            connection.close()  # it never gets into the pool, so nobody else would end its thread
-            raise
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # The driver begins only before a row is written: tables and savepoints would be committed one by one.
+        # The driver begins only before a row is written: tables would be committed one by one.
         connection.exec_driver_sql("BEGIN")
 
     return engine
-
-
-def _check_opens(file: Path) -> None:
-    """Open it once without the driver, whose thread outlives a connection that could not be opened."""
-    try:
-        sqlite3.connect(file).close()
-    except sqlite3.Error as error:
-        raise LedgerError(file, f"it can't be opened ({error})") from None
 
 
 def create_private(file: Path) -> None:
@@ -127,6 +113,8 @@ def explain(ledger: Path, error: SQLAlchemyError) -> LedgerError:
     problem = str(getattr(error, "orig", None) or error).splitlines()[0]
     if "not a database" in problem or "malformed" in problem:
         return LedgerError(ledger, f"this file is no ledger, or a damaged one ({problem})")
+    if "unable to open" in problem:
+        return LedgerError(ledger, f"it can't be opened ({problem})")
     return LedgerError(
         ledger,
         f"it can't be read or written ({problem}). Every call that had left is noted in it as an intent; "
@@ -134,75 +122,96 @@ def explain(ledger: Path, error: SQLAlchemyError) -> LedgerError:
     )
 
 
-class Writer:
-    """Writes to the ledger in order, everything that waits at a moment in one transaction.
+class Database:
+    """One database and the one thread that works on it, so that no call waits for a disk.
 
-    A call of `do` returns when its operation is committed, so an intent is on disk before its call leaves.
+    Writes are made in order, everything that waits at a moment in one transaction. `write` returns when its
+    operation is committed, so an intent is on disk before its call leaves.
     """
 
-    def __init__(self, engine: AsyncEngine, ledger: Path) -> None:
+    def __init__(self, engine: Engine, ledger: Path) -> None:
         self._engine = engine
         self._ledger = ledger
-        self._turn = asyncio.Lock()
-        self._waiting: list[tuple[Operation, asyncio.Future[Any]]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._waiting: deque[_Wish] = deque()
+        self._committing: asyncio.Task[None] | None = None
 
-    async def do(self, operation: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def read(self, operation: Callable[[Connection], T]) -> T:
+        """Run `operation`, which changes nothing. Raises LedgerError."""
+        return await self._in_thread(self._read, operation)
+
+    async def write(self, operation: Callable[[Connection], T], *, alone: bool = False) -> T:
         """Run `operation` in a transaction and commit it. If it raises, nothing of it was done, and it alone.
 
-        Raises LedgerError too where the transaction fails as a whole.
-
-        A caller that is cancelled meanwhile does not undo it: what is known gets written.
+        It may be run twice, should another of its group fail; `alone` for one that can be run but once. Raises
+        LedgerError too where the transaction fails as a whole. A caller that is cancelled meanwhile does not undo
+        it: what is known gets written.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         done.add_done_callback(_look_at_error)
-        self._waiting.append((operation, done))
-        task = asyncio.create_task(self._commit_waiting())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting.append(_Wish(operation, done, alone))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_waiting())
         return await asyncio.shield(done)
 
     async def close(self) -> None:
-        """Wait until everything that was asked for is committed or has failed."""
-        while tasks := [*self._tasks]:
-            await asyncio.gather(*tasks)
-            # Their callbacks need not have run: since Python 3.12, waiting for what is done gives way to nobody.
-            self._tasks.difference_update(tasks)
+        """Wait until everything that was asked for is committed or has failed, and close the file."""
+        if self._committing is not None:
+            await self._committing
+        await self._in_thread(self._engine.dispose)
+        self._thread.shutdown(wait=False)
 
     async def _commit_waiting(self) -> None:
-        async with self._turn:
-            batch, self._waiting = self._waiting, []
-            if not batch:
-                return
-            try:
-                async with self._engine.begin() as connection:
-                    endings = [await self._apart(connection, operation) for operation, _ in batch]
-            except SQLAlchemyError as error:
-                endings = [Failed(explain(self._ledger, error))] * len(batch)
-            except Exception as error:
-                endings = [Failed(error)] * len(batch)
-            for (_, done), ending in zip(batch, endings, strict=True):
+        while group := self._next_group():
+            endings = await self._in_thread(self._commit, [wish.operation for wish in group])
+            for wish, ending in zip(group, endings, strict=True):
                 if isinstance(ending, Failed):
-                    done.set_exception(ending.error)
+                    wish.done.set_exception(ending.error)
                 else:
-                    done.set_result(ending)
+                    wish.done.set_result(ending)
+        self._committing = None
 
-    async def _apart(self, connection: AsyncConnection, operation: Operation) -> Any:
-        """The operation's result, or Failed if it alone is undone; raises what is the whole database's trouble."""
-        savepoint = await connection.begin_nested()
+    def _next_group(self) -> list[_Wish]:
+        """What waits now, up to the next that is to be alone."""
+        group: list[_Wish] = []
+        while self._waiting and not (group and (group[0].alone or self._waiting[0].alone)):
+            group.append(self._waiting.popleft())
+        return group
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    # ------------------------------------------------------------------------------------------ in the thread
+
+    def _read(self, operation: Callable[[Connection], T]) -> T:
         try:
-            result = await operation(connection)
-        except IntegrityError as error:
-            ending = Failed(explain(self._ledger, error))
-        except SQLAlchemyError:
-            raise
+            with self._engine.connect() as connection:
+                return operation(connection)
+        except SQLAlchemyError as error:
+            raise explain(self._ledger, error) from None
+
+    def _commit(self, operations: Sequence[Operation]) -> list[Any]:
+        """Each operation's result, or Failed: all in one transaction, or each in its own if one of them fails."""
+        try:
+            with self._engine.begin() as connection:
+                return [operation(connection) for operation in operations]
+        except SQLAlchemyError as error:
+            # Not one row's trouble but the database's: nothing of the group was done, and nothing more is tried.
+            if len(operations) == 1 or not isinstance(error, IntegrityError):
+                return [Failed(explain(self._ledger, error))] * len(operations)
         except Exception as error:
-            ending = Failed(error)
-        else:
-            await savepoint.commit()
-            return result
-        await savepoint.rollback()
-        return ending
+            if len(operations) == 1:
+                return [Failed(error)]
+        return [ending for operation in operations for ending in self._commit([operation])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """An operation that waits to be committed, and whoever waits for it."""
+
+    operation: Operation
+    done: asyncio.Future[Any]
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True)

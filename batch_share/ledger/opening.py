@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from batch_share.errors import LedgerError
-from batch_share.ledger import database, schema
+from batch_share.ledger import schema
+from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import Ledger, utc_now
@@ -33,8 +34,8 @@ async def open_ledger(
     lock.acquire()
     try:
         if host is not None:
-            database.create_private(file)
-        ledger = Ledger(file, database.connect(file), now)
+            create_private(file)
+        ledger = Ledger(file, Database(connect(file), file), now)
         try:
             await ledger.prepare(host)
             yield ledger
@@ -51,7 +52,7 @@ async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
     One of an older version is brought up to date first; LedgerLocked if its run still goes on.
     """
     _must_exist(file)
-    ledger = LedgerReader(file, database.connect(file))
+    ledger = LedgerReader(file, Database(connect(file), file))
     try:
         if await ledger.schema_version() < schema.VERSION:
             async with open_ledger(file):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import case, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from batch_share.ledger import database
+from batch_share.ledger.database import check_version
 from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Unsettled
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Executable, RowMapping
-    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from batch_share.ledger.database import Database
 
 PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
@@ -37,9 +37,9 @@ class LedgerReader:
     Every method raises LedgerError, in one sentence, when the file can't be read.
     """
 
-    def __init__(self, file: Path, engine: AsyncEngine) -> None:
+    def __init__(self, file: Path, opened: Database) -> None:
         self.file = file
-        self._engine = engine
+        self._database = opened
 
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
@@ -144,23 +144,15 @@ class LedgerReader:
             last = found[-1]["position"]
 
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
-        try:
-            async with self._engine.connect() as connection:
-                return (await connection.execute(query)).mappings().all()
-        except SQLAlchemyError as error:
-            raise database.explain(self.file, error) from None
+        return await self._database.read(lambda connection: connection.execute(query).mappings().all())
 
     async def schema_version(self) -> int:
         """The version of the ledger's tables. Raises LedgerError or LedgerTooNew for what we can't read."""
-        try:
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(database.check_version, self.file)
-        except SQLAlchemyError as error:
-            raise database.explain(self.file, error) from None
+        return await self._database.read(lambda connection: check_version(connection, self.file))
 
     async def close(self) -> None:
-        """Close the file."""
-        await self._engine.dispose()
+        """Finish what is being written and close the file."""
+        await self._database.close()
 
 
 def _to_do(looked_up_in: int | None) -> ColumnElement[bool]:

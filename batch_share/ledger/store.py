@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Executable, Insert
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection, Executable, Insert
+
+    from batch_share.ledger.database import Database
 
 T = TypeVar("T")
 
@@ -42,9 +43,8 @@ class Ledger(LedgerReader):
     Every method raises LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
-    def __init__(self, file: Path, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(file, engine)
-        self._writer = database.Writer(engine, file)
+    def __init__(self, file: Path, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(file, opened)
         self._now = now
         self._run_id = 0
 
@@ -61,24 +61,24 @@ class Ledger(LedgerReader):
         `settings` are kept as they are: give them without keys.
         """
 
-        async def begin(connection: AsyncConnection) -> None:
+        def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
-            self._run_id = await _new_id(connection, insert(runs).values(values))
+            self._run_id = _new_id(connection, insert(runs).values(values))
             for intent in INTENTS:
-                await self._abandon(connection, intent)
+                self._abandon(connection, intent)
 
-        await self._writer.do(begin)
+        await self._database.write(begin)
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""
         values = {"ended_at": self._now(), "ended": ended}
         await self._execute(update(runs).where(runs.c.id == self._run_id).values(values))
 
-    async def _abandon(self, connection: AsyncConnection, intent: State) -> None:
+    def _abandon(self, connection: Connection, intent: State) -> None:
         """An intent found at start-up: its call may have left, so its row is unknown."""
         found = update(rows).where(rows.c.state == intent)
         values = {"state": State.UNKNOWN, "stage": INTENTS[intent], "reason": CUT_OFF, "changed_at": self._now()}
-        await connection.execute(found.values(values))
+        connection.execute(found.values(values))
 
     # ------------------------------------------------------------------------------------------ the sheet
 
@@ -89,41 +89,41 @@ class Ledger(LedgerReader):
         have been sent for them, out of the sheet's order, and are never sent again.
         """
 
-        async def take(connection: AsyncConnection) -> Changes:
-            known = await self._known(connection)
+        def take(connection: Connection) -> Changes:
+            known = self._known(connection)
             kept = 0
-            await connection.execute(update(rows).values(position=None))
+            connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
-                kept += await self._take_chunk(connection, chunk, known)
-            gone = await self._drop_gone(connection)
-            await connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
-            total = await connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
+                kept += self._take_chunk(connection, chunk, known)
+            gone = self._drop_gone(connection)
+            connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
+            total = connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
             return Changes(new=(total or 0) - kept, kept=kept, gone=gone)
 
-        return await self._writer.do(take)
+        return await self._database.write(take, alone=True)
 
-    async def _known(self, connection: AsyncConnection) -> dict[str, tuple[int, State]]:
+    def _known(self, connection: Connection) -> dict[str, tuple[int, State]]:
         """By key, each row's Id and the state it is in, or was in before the sheet lost it."""
-        found = await connection.execute(select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason))
+        found = connection.execute(select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason))
         return {
             key: (row_id, State.POSTED if reason == GONE_POSTED else State(state))
             for key, row_id, state, reason in found
         }
 
-    async def _take_chunk(
+    def _take_chunk(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         chunk: Sequence[tuple[int, NewRow]],
         known: Mapping[str, tuple[int, State]],
     ) -> int:
         fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
         if fresh:
-            await connection.execute(insert(rows), fresh)
+            connection.execute(insert(rows), fresh)
         for position, row in chunk:
             if row.key in known:
                 row_id, state = known[row.key]
                 values = self._known_values(position, row, state)
-                await connection.execute(update(rows).where(rows.c.id == row_id).values(values))
+                connection.execute(update(rows).where(rows.c.id == row_id).values(values))
         return len(chunk) - len(fresh)
 
     def _known_values(self, position: int, row: NewRow, state: State) -> dict[str, Any]:
@@ -141,19 +141,17 @@ class Ledger(LedgerReader):
         state = {"key": row.key, "state": row.state, "reason": row.reason, "changed_at": self._now()}
         return _place(position, row) | asked | state
 
-    async def _drop_gone(self, connection: AsyncConnection) -> int:
+    def _drop_gone(self, connection: Connection) -> int:
         """Rows without a place: forget those nothing was ever tried for, end those that still would be sent."""
         gone = rows.c.position.is_(None)
         tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
         unsent = delete(rows).where(gone, rows.c.state.in_(NEVER_SENT), ~tried)
-        count = (await connection.execute(unsent)).rowcount
+        count = (connection.execute(unsent)).rowcount
         for old, new, reason in ((State.PENDING, State.SKIPPED, GONE), (State.POSTED, State.FAILED, GONE_POSTED)):
             values = {"state": new, "reason": reason, "changed_at": self._now()}
             if new is State.FAILED:
                 values["stage"] = Stage.SHARE
-            count += (
-                await connection.execute(update(rows).where(gone, rows.c.state == old).values(values))
-            ).rowcount
+            count += (connection.execute(update(rows).where(gone, rows.c.state == old).values(values))).rowcount
         return count
 
     # ------------------------------------------------------------------------------------------ the work
@@ -164,44 +162,44 @@ class Ledger(LedgerReader):
         `marker` is what the activity can be found by, should the answer be lost.
         """
 
-        async def note(connection: AsyncConnection) -> int:
-            await self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
-            return await self._attempt(connection, row.id, step, marker=marker)
+        def note(connection: Connection) -> int:
+            self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
+            return self._attempt(connection, row.id, step, marker=marker)
 
-        return await self._writer.do(note)
+        return await self._database.write(note)
 
     async def settle(self, attempt_id: int, row: Row, result: Result) -> None:
         """Commit what became of the call of an intent."""
 
-        async def note(connection: AsyncConnection) -> None:
-            await self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
+        def note(connection: Connection) -> None:
+            self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
             values = {"answered_at": self._now()} | _attempt_values(result)
-            await connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(values))
+            connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(values))
 
-        await self._writer.do(note)
+        await self._database.write(note)
 
     async def fail(self, row: Row, stage: Stage, reason: str) -> None:
         """Commit that `row` failed without a further call."""
         result = Result(State.FAILED, "failed", stage=stage, reason=reason)
 
-        async def note(connection: AsyncConnection) -> None:
-            await self._move(connection, row.id, State.FAILED, _row_values(result), since=_BEFORE)
+        def note(connection: Connection) -> None:
+            self._move(connection, row.id, State.FAILED, _row_values(result), since=_BEFORE)
 
-        await self._writer.do(note)
+        await self._database.write(note)
 
     async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
         """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""
 
-        async def note(connection: AsyncConnection) -> None:
+        def note(connection: Connection) -> None:
             if result.state is State.UNKNOWN:
-                await self._touch(connection, row.id, State.UNKNOWN, _row_values(result))
+                self._touch(connection, row.id, State.UNKNOWN, _row_values(result))
             else:
                 unknown = frozenset({State.UNKNOWN})
-                await self._move(connection, row.id, result.state, _row_values(result), since=unknown)
+                self._move(connection, row.id, result.state, _row_values(result), since=unknown)
             values = {"answered_at": self._now()} | _attempt_values(result)
-            await self._attempt(connection, row.id, LOOK, looked_at, **values)
+            self._attempt(connection, row.id, LOOK, looked_at, **values)
 
-        await self._writer.do(note)
+        await self._database.write(note)
 
     async def note_status(self, request_id: str, sent_at: datetime, result: Result) -> int:
         """Commit the status API's answer for every accepted row of `request_id`; how many those are.
@@ -210,47 +208,47 @@ class Ledger(LedgerReader):
         """
         waiting = select(rows.c.id).where(rows.c.request_id == request_id, rows.c.state == State.ACCEPTED)
 
-        async def note(connection: AsyncConnection) -> int:
-            found = (await connection.execute(waiting)).all()
+        def note(connection: Connection) -> int:
+            found = (connection.execute(waiting)).all()
             for (row_id,) in found:
                 if result.state is State.ACCEPTED:
-                    await self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
+                    self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
                 else:
                     accepted = frozenset({State.ACCEPTED})
-                    await self._move(connection, row_id, result.state, _row_values(result), since=accepted)
-                await self._attempt(
+                    self._move(connection, row_id, result.state, _row_values(result), since=accepted)
+                self._attempt(
                     connection, row_id, "status", sent_at, answered_at=self._now(), **_attempt_values(result)
                 )
             return len(found)
 
-        return await self._writer.do(note)
+        return await self._database.write(note)
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""
         values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self._now()}
 
-        async def note(connection: AsyncConnection) -> None:
-            await connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
-            await connection.execute(insert(owner_checks).values(values))
+        def note(connection: Connection) -> None:
+            connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
+            connection.execute(insert(owner_checks).values(values))
 
-        await self._writer.do(note)
+        await self._database.write(note)
 
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Commit what LeadSquared answered about leads and users; a later answer replaces an earlier one."""
 
-        async def note(connection: AsyncConnection) -> None:
+        def note(connection: Connection) -> None:
             for answer in answers:
                 same = (lookups.c.kind == answer.kind) & (lookups.c.value == answer.value)
-                await connection.execute(delete(lookups).where(same))
+                connection.execute(delete(lookups).where(same))
             values = [{**_fields(answer), "asked_at": self._now()} for answer in answers]
-            await connection.execute(insert(lookups), values)
+            connection.execute(insert(lookups), values)
 
         if answers:
-            await self._writer.do(note)
+            await self._database.write(note)
 
-    async def _move(
+    def _move(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         row_id: int,
         state: State,
         values: Mapping[str, Any] | None = None,
@@ -260,47 +258,40 @@ class Ledger(LedgerReader):
         """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
         here = rows.c.id == row_id, rows.c.state.in_(predecessors(state) & since)
         changes = {"state": state, "changed_at": self._now(), **(values or {})}
-        moved = await connection.execute(update(rows).where(*here).values(changes))
+        moved = connection.execute(update(rows).where(*here).values(changes))
         if moved.rowcount != 1:
             raise IllegalTransition(self.file, row_id, state)
 
-    async def _touch(
-        self, connection: AsyncConnection, row_id: int, state: State, values: Mapping[str, Any]
-    ) -> None:
+    def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
         """Note something about a row that stays in `state`."""
         here = rows.c.id == row_id, rows.c.state == state
-        if (await connection.execute(update(rows).where(*here).values(values))).rowcount != 1:
+        if (connection.execute(update(rows).where(*here).values(values))).rowcount != 1:
             raise IllegalTransition(self.file, row_id, state)
 
-    async def _attempt(
+    def _attempt(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         row_id: int,
         step: str,
         sent_at: datetime | None = None,
         **values: Any,
     ) -> int:
         call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
-        return await _new_id(connection, insert(attempts).values(call | values))
+        return _new_id(connection, insert(attempts).values(call | values))
 
     # ------------------------------------------------------------------------------------------ plumbing
 
     async def _execute(self, statement: Executable) -> None:
-        await self._writer.do(lambda connection: connection.execute(statement))
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def prepare(self, host: str | None) -> None:
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
-        await self._writer.do(lambda connection: connection.run_sync(database.prepare, self.file, facts))
-
-    async def close(self) -> None:
-        """Finish what is being written and close the file."""
-        await self._writer.close()
-        await super().close()
+        await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
 
 
-async def _new_id(connection: AsyncConnection, statement: Insert) -> int:
-    return int((await connection.execute(statement.returning(statement.table.c.id))).scalar_one())
+def _new_id(connection: Connection, statement: Insert) -> int:
+    return int((connection.execute(statement.returning(statement.table.c.id))).scalar_one())
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.errors import LedgerError
-from batch_share.ledger.database import Writer, connect, create_private, explain, prepare
+from batch_share.ledger.database import Database, connect, create_private, explain, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy import Connection, Engine
 
-    Operation = Callable[[AsyncConnection], Awaitable[int]]
+    Operation = Callable[[Connection], int]
 
 
 @pytest.fixture
@@ -30,23 +30,22 @@ def file(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(file: Path) -> AsyncIterator[tuple[Writer, AsyncEngine]]:
-    """A writer on a database with a table of numbers, each of which may be there once."""
+async def opened(file: Path) -> AsyncIterator[tuple[Database, Engine]]:
+    """A database with a table of numbers, each of which may be there once."""
     engine = connect(file)
-    writer = Writer(engine, file)
-    await writer.do(lambda connection: connection.execute(text("create table notes (n integer unique)")))
+    database = Database(engine, file)
+    await database.write(lambda connection: connection.execute(text("create table notes (n integer unique)")))
     try:
-        yield writer, engine
+        yield database, engine
     finally:
-        await writer.close()
-        await engine.dispose()
+        await database.close()
 
 
 def note(number: int, then: Exception | None = None) -> Operation:
     """An operation that writes `number`, and raises `then` after it has."""
 
-    async def operation(connection: AsyncConnection) -> int:
-        await connection.execute(text("insert into notes values (:n)"), {"n": number})
+    def operation(connection: Connection) -> int:
+        connection.execute(text("insert into notes values (:n)"), {"n": number})
         if then is not None:
             raise then
         return number
@@ -64,12 +63,12 @@ def noted(file: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10000)]
 )
-async def test_every_connection_puts_safety_before_speed(file: Path, pragma: str, value: object) -> None:
+def test_every_connection_puts_safety_before_speed(file: Path, pragma: str, value: object) -> None:
     engine = connect(file)
-    async with engine.connect() as first, engine.connect() as second:
+    with engine.connect() as first, engine.connect() as second:
         for connection in (first, second):
-            assert (await connection.execute(text(f"pragma {pragma}"))).scalar() == value
-    await engine.dispose()
+            assert connection.execute(text(f"pragma {pragma}")).scalar() == value
+    engine.dispose()
 
 
 def test_a_file_is_made_for_its_owner_alone_and_one_that_is_there_stays(file: Path) -> None:
@@ -90,14 +89,13 @@ def test_a_file_that_cannot_be_made_is_told(file: Path, monkeypatch: pytest.Monk
             create_private(file)
 
 
-async def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:
+def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:
     """Else a process killed at its start would leave a ledger that nobody can open."""
     engine = connect(file)
     facts: dict[str, Any] = {"job": None}
-    with pytest.raises(SQLAlchemyError):
-        async with engine.begin() as connection:
-            await connection.run_sync(prepare, file, facts)
-    await engine.dispose()
+    with pytest.raises(SQLAlchemyError), engine.begin() as connection:
+        prepare(connection, file, facts)
+    engine.dispose()
     assert seen_from_outside(file, "select name from sqlite_master") == []
 
 
@@ -117,24 +115,24 @@ def test_a_databases_error_is_told_in_words_for_a_person(file: Path, words: str,
 
 
 async def test_what_was_done_is_committed_when_do_returns(file: Path) -> None:
-    async with opened(file) as (writer, _):
-        assert await writer.do(note(7)) == 7
+    async with opened(file) as (database, _):
+        assert await database.write(note(7)) == 7
         assert noted(file) == [7]
 
 
 async def test_many_at_once_are_few_transactions_and_in_order(file: Path) -> None:
-    async with opened(file) as (writer, engine):
+    async with opened(file) as (database, engine):
         commits: list[object] = []
-        event.listen(engine.sync_engine, "commit", commits.append)
-        results = await asyncio.gather(*(writer.do(note(number)) for number in range(100)))
+        event.listen(engine, "commit", commits.append)
+        results = await asyncio.gather(*(database.write(note(number)) for number in range(100)))
         assert results == noted(file) == list(range(100))
         assert len(commits) <= 2
 
 
 async def test_one_that_fails_is_undone_and_fails_its_own_caller_only(file: Path) -> None:
-    async with opened(file) as (writer, _):
+    async with opened(file) as (database, _):
         wanted = [note(1), note(2, KeyError("two")), note(1), note(3)]
-        results = await asyncio.gather(*map(writer.do, wanted), return_exceptions=True)
+        results = await asyncio.gather(*map(database.write, wanted), return_exceptions=True)
         assert results[0] == 1
         assert isinstance(results[1], KeyError)
         assert isinstance(results[2], LedgerError), "a row that is there already"
@@ -143,45 +141,64 @@ async def test_one_that_fails_is_undone_and_fails_its_own_caller_only(file: Path
 
 
 async def test_a_full_disk_fails_every_write_of_its_group_and_none_is_half_done(file: Path) -> None:
-    async with opened(file) as (writer, _):
+    async with opened(file) as (database, _):
         results = await asyncio.gather(
-            writer.do(note(1)), writer.do(fills_up), writer.do(note(2)), return_exceptions=True
+            database.write(note(1)), database.write(fills_up), database.write(note(2)), return_exceptions=True
         )
         assert all(isinstance(each, LedgerError) and "full" in each.problem for each in results), results
         assert noted(file) == []
 
 
-async def fills_up(connection: AsyncConnection) -> None:
+def fills_up(connection: Connection) -> None:
     """What a full disk looks like to SQLite: the file may not grow, and something large is written."""
-    pages = (await connection.execute(text("pragma page_count"))).scalar()
-    await connection.execute(text(f"pragma max_page_count = {pages}"))
-    await connection.execute(text("create table large as select zeroblob(1000000)"))
+    pages = connection.execute(text("pragma page_count")).scalar()
+    connection.execute(text(f"pragma max_page_count = {pages}"))
+    connection.execute(text("create table large as select zeroblob(1000000)"))
+
+
+def next_of(numbers: Iterator[int]) -> Operation:
+    """An operation that uses up what it was given."""
+
+    def operation(connection: Connection) -> int:
+        return note(next(numbers))(connection)
+
+    return operation
+
+
+async def test_one_that_can_be_run_but_once_is_run_but_once(file: Path) -> None:
+    """Its neighbours may fail, and what shared their transaction is done again."""
+    numbers = iter([2])
+    async with opened(file) as (database, _):
+        once = database.write(next_of(numbers), alone=True)
+        wanted = [database.write(note(1, KeyError("one"))), once, database.write(note(3, KeyError("three")))]
+        results = await asyncio.gather(*wanted, return_exceptions=True)
+        assert [type(each) for each in results] == [KeyError, int, KeyError]
+        assert noted(file) == [2]
 
 
 async def test_the_writer_goes_on_after_a_failure(file: Path) -> None:
-    async with opened(file) as (writer, _):
+    async with opened(file) as (database, _):
         with pytest.raises(LedgerError):
-            await writer.do(lambda connection: connection.execute(text("this is no SQL")))
-        assert await writer.do(note(1)) == 1
+            await database.write(lambda connection: connection.execute(text("this is no SQL")))
+        assert await database.write(note(1)) == 1
 
 
 async def test_what_a_cancelled_caller_asked_for_is_still_committed(file: Path) -> None:
-    async with opened(file) as (writer, _):
-        asked = asyncio.create_task(writer.do(note(1)))
+    async with opened(file) as (database, _):
+        asked = asyncio.create_task(database.write(note(1)))
         await asyncio.sleep(0)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        await writer.close()
-        assert noted(file) == [1]
+    assert noted(file) == [1]
 
 
 async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(file: Path) -> None:
     """Warnings are errors here, and asyncio's complaint about an error nobody read would be a logged one."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    async with opened(file) as (writer, _):
-        asked = asyncio.create_task(writer.do(note(1, KeyError("one"))))
+    async with opened(file) as (database, _):
+        asked = asyncio.create_task(database.write(note(1, KeyError("one"))))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
@@ -189,9 +206,8 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(file: Path) 
 
 
 async def test_closing_waits_for_what_was_asked_for(file: Path) -> None:
-    async with opened(file) as (writer, _):
-        asked = [asyncio.create_task(writer.do(note(number))) for number in range(10)]
+    async with opened(file) as (database, _):
+        asked = [asyncio.create_task(database.write(note(number))) for number in range(10)]
         await asyncio.sleep(0)
-        await writer.close()
-        assert noted(file) == list(range(10))
-        await asyncio.gather(*asked)
+    assert noted(file) == list(range(10))
+    await asyncio.gather(*asked)

@@ -151,7 +151,7 @@ async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(f
 
 async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
     """Whether the row could enter the state; if not, nothing at all may have changed."""
-    told = ledger._writer.do(lambda connection: ledger._move(connection, row.id, new, since=frozenset(State)))
+    told = ledger._database.write(lambda connection: ledger._move(connection, row.id, new, since=frozenset(State)))
     if new in TRANSITIONS[row.state]:
         await told
         return (await row_of(ledger, int(row.cells[0]))).state is new

@@ -1,0 +1,118 @@
+"""A ledger whose disk is full, locked, read-only or broken, at any operation: one sentence, and nothing lost.
+
+`make test` tries every ninth operation; with KILLS=200 or more, every single one, with every fault.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from invariants import check_all_shared, check_never_twice
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+from trial import Trial, options, sheet_rows
+
+from batch_share.errors import BatchShareError
+from batch_share.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ROWS = 3
+FAULTS = (
+    "database or disk is full",
+    "database is locked",
+    "attempt to write a readonly database",
+    "disk I/O error",
+)
+EVERYTHING = int(os.environ.get("KILLS", "0")) >= 200
+PARTS = 10
+
+
+class Disk:
+    """Counts the operations on any ledger of this process, and breaks at one of them."""
+
+    def __init__(self, breaks_at: int = 0, problem: str = "", *, for_good: bool = False) -> None:
+        self.operations = 0
+        self._breaks_at = breaks_at
+        self._problem = problem
+        self._for_good = for_good
+
+    def operate(self, *_: object) -> None:
+        """Count an operation. Raises sqlite3.OperationalError where it breaks."""
+        self.operations += 1
+        broken = self.operations >= self._breaks_at if self._for_good else self.operations == self._breaks_at
+        if self._breaks_at and broken:
+            raise sqlite3.OperationalError(self._problem)
+
+
+@contextmanager
+def using(disk: Disk) -> Iterator[None]:
+    """Let every opening of a file, every statement and every commit pass through `disk`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("do_execute", "do_executemany", "do_execute_no_params", "do_commit"):
+            patch.setattr(DefaultDialect, name, breakable(disk, getattr(DefaultDialect, name)))
+        event.listen(Engine, "connect", disk.operate)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "connect", disk.operate)
+
+
+def breakable(disk: Disk, operation: Callable[..., None]) -> Callable[..., None]:
+    """The operation, where the disk does not break."""
+
+    def operate(*arguments: Any) -> None:
+        disk.operate()
+        operation(*arguments)
+
+    return operate
+
+
+async def run(folder: Path, disk: Disk, sandbox: Sandbox) -> tuple[Trial, BatchShareError | None]:
+    """Run three rows on this disk; the error that stopped it. Any other exception is a failure."""
+    it = Trial(folder, sandbox)
+    it.write(sheet_rows(ROWS, sandbox.world))
+    try:
+        with using(disk):
+            ending = await it.run()
+    except BatchShareError as error:
+        return it, error
+    return it, ending.error
+
+
+async def operations(folder: Path) -> int:
+    """How many there are in an undisturbed run."""
+    disk = Disk()
+    async with Sandbox(options()) as sandbox:
+        _, error = await run(folder, disk, sandbox)
+    assert error is None
+    assert disk.operations > 100
+    return disk.operations
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_a_broken_disk_stops_the_run_in_one_sentence_and_the_next_settles_it(
+    tmp_path: Path, part: int, for_good: bool
+) -> None:
+    count = await operations(tmp_path)
+    step = 1 if EVERYTHING else 9
+    for number in range(1 + part, count + 1, PARTS * step):
+        for problem in FAULTS if EVERYTHING else [FAULTS[number % 4]]:
+            folder = tmp_path / f"{number}-{FAULTS.index(problem)}"
+            folder.mkdir()
+            async with Sandbox(options()) as sandbox:
+                it, error = await run(folder, Disk(number, problem, for_good=for_good), sandbox)
+                if for_good:
+                    assert error is not None
+                    assert problem in str(error)
+                assert error is None or "\n" not in str(error)
+                check_never_twice(it)
+                assert (await it.run()).error is None
+                check_all_shared(it, sheet_rows(ROWS, sandbox.world))
