@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from batch_share.pipeline.intake import SheetJob
-from batch_share.pipeline.jobs import Ending, Preview, follow_up_ledger, reconcile, resume, run_sheet
+from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, run_sheet
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.watcher import Preview
     from batch_share.sandbox.wire import Call
 
     Step = Callable[[Call], Awaitable[Reply]]
@@ -62,6 +63,11 @@ class Onlooker:
     during: Callable[[Connection], None] | None = None
     previews: list[Preview] = field(default_factory=list)
     connection: Connection | None = None
+    waited_for: list[int | None] = field(default_factory=list)
+
+    def wait_turn(self, process: int | None) -> None:
+        """Keep whom it waits for."""
+        self.waited_for.append(process)
 
     def agree(self, preview: Preview) -> bool:
         """Keep the preview and say yes."""
@@ -125,9 +131,9 @@ class Trial:
         """Settle the unknown rows alone."""
         return await reconcile(self.ledger, self.settings(**changes), Onlooker())
 
-    async def follow_up(self, **changes: Any) -> Ending:
+    async def follow_up(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Follow up alone."""
-        return await follow_up_ledger(self.ledger, self.settings(**changes), Onlooker())
+        return await follow_up_ledger(self.ledger, self.settings(**changes), onlooker or Onlooker())
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
         """The ledger's rows, in the sheet's order, seen from outside."""

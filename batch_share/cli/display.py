@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from batch_share.ledger.records import Row
-    from batch_share.pipeline.jobs import Ending, Preview
+    from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
+    from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
 
 REFRESH_SECONDS: Final = 0.25
@@ -145,6 +146,15 @@ class Display:
         return (
             f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "
             f"about {lasting(seconds)} at {settings.rate} ({follow_up} the follow-up)."
+        )
+
+    def wait_turn(self, process: int | None) -> None:
+        """Say why nothing happens yet."""
+        other = f" (process {process})" if process else ""
+        self.console.print(
+            f"[yellow]Another batch_share{other} on this machine is using this account, whose limit is one for "
+            "both: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
+            soft_wrap=True,
         )
 
     # ------------------------------------------------------------------------------------------ progress

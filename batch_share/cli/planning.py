@@ -48,8 +48,8 @@ def show_plan(
     sheet: Path, options: SheetOptions, settings: Settings, files: PlanFiles, *, online: bool, json: bool
 ) -> ExitCode:
     """Show and keep a plan; SOME_FAILED if some rows can't be sent. Raises BatchShareError."""
-    watch = TerminalWatcher(Display(json=json)).watch if online else None
-    seen, directory = asyncio.run(show_sheet(sheet, options, settings, watch))
+    watcher = TerminalWatcher(Display(json=json)) if online else None
+    seen, directory = asyncio.run(show_sheet(sheet, options, settings, watcher))
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:

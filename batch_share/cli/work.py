@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Any
 
-    from batch_share.pipeline.jobs import Ending, Preview
+    from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Stop
+    from batch_share.pipeline.watcher import Preview
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,6 +31,10 @@ class TerminalWatcher:
     def agree(self, preview: Preview) -> bool:
         """See `Display.agree`."""
         return self._display.agree(preview)
+
+    def wait_turn(self, process: int | None) -> None:
+        """See `Display.wait_turn`."""
+        self._display.wait_turn(process)
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Show progress and listen for signals."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ON_ITS_WAY_SECONDS = 1.0
 # … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
-_OPEN, _CLOSED = b"calls under way\n", b"closed\n"
+_CLOSED = "closed\n"
 
 
 class AccountMemory:
@@ -46,12 +46,9 @@ class AccountMemory:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._recall()
-            self._write(_OPEN)
+            self._write(f"calls under way by process {os.getpid()}\n")
         except OSError as error:
-            raise BatchShareError(
-                f"The state folder {self._file.parent} can't be written ({error.strerror}); "
-                "set BATCH_SHARE_STATE_FOLDER to one that can."
-            ) from None
+            raise unwritable(self._file.parent, error) from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -81,12 +78,20 @@ class AccountMemory:
         if self._file.exists():
             self._last = self._file.stat().st_mtime
             self._age = self._wall_clock() - self._last
-            self._was_closed = self._file.read_bytes() == _CLOSED
+            self._was_closed = self._file.read_bytes() == _CLOSED.encode()
 
-    def _write(self, text: bytes) -> None:
+    def _write(self, text: str) -> None:
         """Change the text but not the time: opening and closing are no calls."""
-        self._file.write_bytes(text)
+        self._file.write_text(text, encoding="utf-8")
         os.utime(self._file, (self._last, self._last))
+
+
+def unwritable(folder: Path, error: OSError) -> BatchShareError:
+    """The error of a state folder that can't be written."""
+    return BatchShareError(
+        f"The state folder {folder} can't be written ({error.strerror}); "
+        "set BATCH_SHARE_STATE_FOLDER to one that can."
+    )
 
 
 def account_name(base_url: str, access_key: SecretStr) -> str:

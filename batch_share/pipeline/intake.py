@@ -20,17 +20,15 @@ from batch_share.pipeline.session import open_connection
 from batch_share.sheet.columns import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Sequence
     from pathlib import Path
 
     from batch_share.ledger.records import Changes
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Connection, Session
+    from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
     from batch_share.sheet.rows import Ref
-
-    Watch = Callable[[Connection], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneI
     return make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
 
 
-async def take_in(session: Session, job: SheetJob, plan: Plan, watch: Watch) -> Changes | None:
+async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher) -> Changes | None:
     """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
 
     Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
@@ -60,7 +58,7 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watch: Watch) -> 
     asks_zone = not is_same and needs_zone(plan, session.settings)
     zone = None
     session.tally.phase = LOOKING_UP
-    async with watch(session) if wanted or asks_zone else nullcontext():
+    async with watcher.watch(session) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
         await Enquiry(session, directory, ledger).ask(wanted)
     if session.stop.asked or (is_same and not any(map(directory.is_found, wanted))):
@@ -71,17 +69,17 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watch: Watch) -> 
 
 
 async def show_sheet(
-    sheet: Path, options: SheetOptions, settings: Settings, watch: Watch | None
+    sheet: Path, options: SheetOptions, settings: Settings, watcher: Watcher | None
 ) -> tuple[Overview, Directory]:
-    """What a run of the sheet would do. Without `watch` no call is made. Raises BatchShareError."""
+    """What a run of the sheet would do. Without `watcher` no call is made. Raises BatchShareError."""
     plan = plan_job(sheet, options, settings)
-    if watch is None:
+    if watcher is None:
         directory: Directory = Unasked()
         return overview(plan, settings, directory), directory
     directory = Directory()
-    async with open_connection(settings) as connection:
+    async with open_connection(settings, watcher) as connection:
         connection.tally.phase = LOOKING_UP
-        async with watch(connection):
+        async with watcher.watch(connection):
             if needs_zone(plan, settings):
                 plan = plan_job(sheet, options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))

@@ -5,66 +5,31 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.opening import open_ledger, read_ledger
-from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import follow_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
+from batch_share.pipeline.watcher import Preview
 from batch_share.results.sheet import results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from contextlib import AbstractAsyncContextManager
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.records import Changes
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.session import Connection, Session
+    from batch_share.pipeline.session import Session
+    from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a run is about to do, for a person to agree to.
-
-    `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up.
-    """
-
-    sheet: SheetRecord
-    host: str
-    states: dict[State, int]
-    changes: Changes | None
-    cut_off: int
-    settings: Settings
-
-    @property
-    def to_send(self) -> int:
-        """Rows that will be sent."""
-        return self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
-
-    @property
-    def calls(self) -> int:
-        """Calls that sending them takes, at least."""
-        return 2 * self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
-
-
-class Watcher(Protocol):
-    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
-
-    def agree(self, preview: Preview) -> bool:
-        """Show what will happen; False ends the job before anything is sent."""
-
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Entered while calls are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +64,10 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     host, _, _ = settings.account()
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
-        async with _session(ledger, "run", settings) as session:
+        async with _session(ledger, "run", settings, watcher) as session:
             changes = None
             try:
-                changes = await take_in(session, job, plan, watcher.watch)
+                changes = await take_in(session, job, plan, watcher)
             except BatchShareError as error:
                 session.stop.ask(error)
             if session.stop.asked:
@@ -114,7 +79,7 @@ async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> End
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
         cut_off = await _under_way(ledger)
-        async with _session(ledger, "resume", settings) as session:
+        async with _session(ledger, "resume", settings, watcher) as session:
             return await _work(session, watcher, None, cut_off)
 
 
@@ -122,14 +87,14 @@ async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> 
     """Settle the unknown rows of a ledger and send those alone. Raises and returns as `run_sheet`."""
     async with (
         open_ledger(ledger_file) as ledger,
-        _session(ledger, "reconcile", settings, only_looked_up=True) as session,
+        _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session,
     ):
         return await _send(session, watcher)
 
 
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
-    async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings) as session:
+    async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings, watcher) as session:
         async with watcher.watch(session):
             await follow_up(session, settings.wait)
         return await _end(session)
@@ -172,10 +137,10 @@ async def _send_and_settle(session: Session) -> None:
 
 @asynccontextmanager
 async def _session(
-    ledger: Ledger, command: str, settings: Settings, *, only_looked_up: bool = False
+    ledger: Ledger, command: str, settings: Settings, watcher: Watcher, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
-    async with open_session(settings, ledger, only_looked_up=only_looked_up) as session:
+    async with open_session(settings, ledger, watcher, only_looked_up=only_looked_up) as session:
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"

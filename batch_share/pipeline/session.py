@@ -12,12 +12,14 @@ from batch_share.errors import BatchShareError, LedgerError
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import AccountMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
+from batch_share.leadsquared.turn import account_turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
 
 
@@ -132,19 +134,23 @@ class Session(Connection):
 
 
 @asynccontextmanager
-async def open_connection(settings: Settings) -> AsyncIterator[Connection]:
-    """Connect to the account. Raises SettingsError, BatchShareError if the state folder can't be written."""
+async def open_connection(settings: Settings, watcher: Watcher) -> AsyncIterator[Connection]:
+    """Connect to the account, once no other process of this machine is.
+
+    Raises SettingsError, BatchShareError if the state folder can't be written.
+    """
     host, access_key, secret_key = settings.account()
     file = settings.state_folder / f"{account_name(host, access_key)}.account"
-    with AccountMemory(file) as memory:
-        pacer = Pacer(settings.rate, memory)
-        async with Client(host, access_key, secret_key) as client:
-            yield Connection(settings, client, pacer, Stop(pacer), Tally())
+    async with account_turn(file, watcher.wait_turn):
+        with AccountMemory(file) as memory:
+            pacer = Pacer(settings.rate, memory)
+            async with Client(host, access_key, secret_key) as client:
+                yield Connection(settings, client, pacer, Stop(pacer), Tally())
 
 
 @asynccontextmanager
 async def open_session(
-    settings: Settings, ledger: Ledger, *, only_looked_up: bool = False
+    settings: Settings, ledger: Ledger, watcher: Watcher, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
@@ -155,5 +161,5 @@ async def open_session(
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
             "another ledger with --ledger",
         )
-    async with open_connection(settings) as connection:
+    async with open_connection(settings, watcher) as connection:
         yield Session(**vars(connection), ledger=ledger, only_looked_up=only_looked_up)

@@ -118,6 +118,39 @@ def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: S
     assert "another batch_share process is working on it" in second.stderr
 
 
+def test_a_second_sheet_of_the_account_waits_its_turn_and_takes_over_from_the_dead(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    shutil.copy(SAMPLES / "minimal.csv", tmp_path)
+    first = started(shell, sandbox, activities=10)
+    second = shell.start("run", "minimal.csv", "--event", "201", "--duration", "7d", "--yes", "--json")
+    assert second.stderr is not None
+    assert f"(process {first.pid}) on this machine is using this account" in second.stderr.readline()
+    before = sandbox.report()["total_calls"]
+    first.kill()
+    first.communicate(timeout=30)
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert set(json.loads(out)["states"]) == {"shared"}
+    assert before < sandbox.report()["total_calls"]
+    assert finish(shell, "run", "leads.csv")["shared"] == 104
+    report = sandbox.report()
+    assert (report["duplicates"], report["refusals"]) == (0, 0)
+    assert report["fullest_window"] <= 60
+
+
+@pytest.mark.parametrize("option", [("--ledger", "/sys/leads.db"), ()])
+def test_a_folder_that_nobody_can_write_is_told_in_a_sentence(
+    shell: Shell, sandbox: SandboxProcess, option: tuple[str, ...]
+) -> None:
+    """/sys takes no files, not even from root: the ledger's folder, and then the account's."""
+    done = shell.run("run", "leads.csv", "--yes", *option, BATCH_SHARE_STATE_FOLDER="/sys/state")
+    assert done.returncode == 1
+    assert "can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sandbox.report()["total_calls"] == 0
+
+
 def test_status_answers_while_a_run_works(shell: Shell, sandbox: SandboxProcess) -> None:
     process = started(shell, sandbox, activities=3)
     status = shell.run("status", "leads.csv.ledger.db", "--json")

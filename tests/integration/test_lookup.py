@@ -48,7 +48,7 @@ def looked_up(it: Trial) -> dict[str, int]:
 async def test_ids_are_looked_up_a_thousand_at_a_time(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write(sheet_rows(1001))
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker().watch)
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 1001}
         assert it.sandbox.report()["calls"] == {BY_IDS: 2, USERS: 1}
 

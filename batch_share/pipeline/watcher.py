@@ -1,0 +1,54 @@
+"""Whoever looks on while a job is done: a terminal, a test, a program that uses the library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.pipeline.session import Connection
+    from batch_share.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run is about to do, for a person to agree to.
+
+    `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
+    when an earlier process was cut off: unknown, and looked up.
+    """
+
+    sheet: SheetRecord
+    host: str
+    states: dict[State, int]
+    changes: Changes | None
+    cut_off: int
+    settings: Settings
+
+    @property
+    def to_send(self) -> int:
+        """Rows that will be sent."""
+        return self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+
+    @property
+    def calls(self) -> int:
+        """Calls that sending them takes, at least."""
+        return 2 * self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+
+
+class Watcher(Protocol):
+    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Show what will happen; False ends the job before anything is sent."""
+
+    def wait_turn(self, process: int | None) -> None:
+        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        """Entered while calls are made."""
