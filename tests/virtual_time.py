@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
     from contextvars import Context
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """For tests of pure asyncio code: no sockets, no threads.
+    """For tests without sockets. What is meant for a thread is done at once, and takes no time.
 
     Every timer takes two nanoseconds at least, as on a real clock. AsyncLimiter sets a timer for this very moment
     when rounding leaves it a hair short: time that stood still would let it do so for ever.
@@ -48,6 +49,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         """Set a timer, a moment ahead."""
         return super().call_at(max(when, self.time() + 2e-9), callback, *args, context=context)
+
+    def run_in_executor(
+        self, _executor: Executor | None, work: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Do it here and now."""
+        done = self.create_future()
+        try:
+            done.set_result(work(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
