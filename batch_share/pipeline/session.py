@@ -138,7 +138,7 @@ async def open_connection(settings: Settings) -> AsyncIterator[Connection]:
     file = settings.state_folder / f"{account_name(host, access_key)}.account"
     with AccountMemory(file) as memory:
         pacer = Pacer(settings.rate, memory)
-        async with Client(host, access_key, secret_key) as client:
+        async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
             yield Connection(settings, client, pacer, Stop(pacer), Tally())
 
 
