@@ -24,6 +24,9 @@ CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 # Shorter than any server is known to keep an idle connection: a POST that meets a closing one is lost for nothing.
 KEEP_ALIVE_SECONDS = 4.0
+NO_ANSWER = "sent, but no answer came in time"
+BROKEN_OFF = "sent, but the answer broke off"
+CONNECTION_LOST = "sent, but the connection was lost before the answer"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -140,9 +143,9 @@ def _before(error: Exception) -> str:
 
 def _after(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "sent, but no answer came in time"
+        return NO_ANSWER
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "sent, but the answer broke off"
+        return BROKEN_OFF
     if isinstance(error, ValueError):
         return "sent, but the answer could not be read"
-    return "sent, but the connection was lost before the answer"
+    return CONNECTION_LOST
