@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import aiohttp
 
 from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call, clean
+from batch_share.leadsquared.protocol import Answer, Call
 
 if TYPE_CHECKING:
     from types import SimpleNamespace, TracebackType
@@ -136,8 +137,9 @@ def _before(error: Exception) -> str:
         return "the TLS connection failed: the certificate or the protocol was refused"
     if isinstance(error, TimeoutError):
         return f"no connection within {CONNECT_SECONDS:g} s"
-    if isinstance(error, OSError) and error.strerror:
-        return f"no connection: {clean(error.strerror)}"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        # Not strerror: of a refused connection, asyncio's holds the address.
+        return f"no connection: {os.strerror(error.errno)}"
     return "no connection"
 
 
