@@ -71,7 +71,7 @@ def _mx(status: int, words: str, kind: str = "MXInvalidInputException") -> Say:
 
 
 def _page(status: int, words: str) -> Say:
-    page = f"<html><head><title>{words}</title></head><body><h1>{words}</h1></body></html>"
+    page = f"<html><body><h1>{words}</h1></body></html>"
     return _constant(Reply(status, page.encode(), content_type="text/html"))
 
 
