@@ -30,9 +30,10 @@ from batch_share.sandbox.faults import KINDS, Particulars, strike
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from trial import Step
+    from trial import Step, Wrapper
 
     from batch_share.pipeline.jobs import Ending
     from batch_share.sandbox.wire import Call, Reply
@@ -70,7 +71,7 @@ DENIED = {"401": "Invalid Access Details provided.", "403": "You are not allowed
 THROTTLED = ["throttle-200", "429", "429-retry-after"]
 STRANGE = ["wrong-type", "slow"]
 OPEN_KINDS = [*OPEN, *(f"applied-{kind}" for kind in OPEN)]
-FEW = ["bad-json", "no-id", "truncated", "302", "502", "reset", "silent", "refused", "error-envelope", "500-mx"]
+FEW = ["no-id", "truncated", "302", "502", "reset", "silent", "500-mx"]
 """Of those, enough to try where all take one way."""
 
 STEPS = {CREATE: "activity", SHARE: "share"}
@@ -123,6 +124,11 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stop, "sleep", briefly)
 
 
+def few_rows(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncContextManager[Trial]:
+    """A trial with two rows, where nothing else is said, in a small account."""
+    return trial(folder, *faults, **{"rows": 2, "leads": 3, "users": 7} | changes)
+
+
 async def run(it: Trial, **changes: Any) -> Ending:
     """Run the sheet, row by row."""
     return await it.run(workers=1, **changes)
@@ -162,7 +168,7 @@ def test_the_tables_of_this_file_name_every_fault() -> None:
 @pytest.mark.parametrize("kind", OPEN_KINDS)
 async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(tmp_path: Path, kind: str) -> None:
     applied, peek = kind.startswith("applied-"), Peek(tmp_path)
-    async with trial(tmp_path, Once(CREATE, kind), peek, rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(CREATE, kind), peek) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
         reason = (
@@ -184,7 +190,7 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
 
 @pytest.mark.parametrize("kind", OPEN_KINDS)
 async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, Once(SHARE, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(SHARE, kind)) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
@@ -201,7 +207,7 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
 @both_steps
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_refusal_fails_its_row_and_is_not_repeated(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with trial(tmp_path, Once(endpoint, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
         ending = await run(it)
         assert ending.summary.states == {State.SHARED: 1, State.FAILED: 1}
         step = STEPS[endpoint]
@@ -217,7 +223,7 @@ async def test_a_refusal_fails_its_row_and_is_not_repeated(tmp_path: Path, endpo
 async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
-    async with trial(tmp_path, Once(endpoint, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
         ending = await run(it)
         assert isinstance(ending.error, AccessDenied)
         assert str(ending.error).startswith(
@@ -231,7 +237,7 @@ async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
 @both_steps
 @pytest.mark.parametrize("kind", THROTTLED)
 async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with trial(tmp_path, Once(endpoint, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert [call["outcome"] for call in it.sent(endpoint)] == ["done", "refused", "done"]
         assert is_clean(it)
@@ -240,7 +246,7 @@ async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kin
 @both_steps
 @pytest.mark.parametrize("kind", STRANGE)
 async def test_a_right_answer_in_a_strange_form_is_an_answer(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with trial(tmp_path, Once(endpoint, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert it.query("SELECT count(*) FROM attempts WHERE step = 'look' OR outcome = 'lost'") == [(0,)]
         assert is_clean(it)
@@ -249,7 +255,7 @@ async def test_a_right_answer_in_a_strange_form_is_an_answer(tmp_path: Path, end
 async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
     async with Sandbox(options()) as other:
         away = Particulars(FAST, elsewhere=f"{other.url}/v2/{CREATE}")
-        async with trial(tmp_path, Once(CREATE, "302", particulars=away), rows=2, leads=9) as it:
+        async with few_rows(tmp_path, Once(CREATE, "302", particulars=away)) as it:
             assert (await run(it)).summary.states == {State.SHARED: 2}
             assert is_clean(it)
         assert other.report()["total_calls"] == 0
@@ -267,7 +273,7 @@ NOT_YET = {
 
 @pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
 async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, Once(STATUS, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
@@ -282,7 +288,7 @@ async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_
 
 @pytest.mark.parametrize("kind", DENIED)
 async def test_refused_keys_stop_the_follow_up(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, Once(STATUS, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
         ending = await run(it)
         assert isinstance(ending.error, AccessDenied)
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
@@ -291,7 +297,7 @@ async def test_refused_keys_stop_the_follow_up(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
 async def test_a_status_that_comes_late_or_strangely_counts(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, Once(STATUS, kind), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert len(it.sent(STATUS)) == (3 if kind in THROTTLED else 2)
         assert is_clean(it)
@@ -299,7 +305,7 @@ async def test_a_status_that_comes_late_or_strangely_counts(tmp_path: Path, kind
 
 @pytest.mark.parametrize("kind", ["pending", "unknown-number", "id-gone"])
 async def test_what_the_status_api_never_says_is_never_guessed(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, rows=2, leads=9, faults=f"Status:{kind}=100%") as it:
+    async with few_rows(tmp_path, faults=f"Status:{kind}=100%") as it:
         for _ in range(2):
             ending = await run(it)
             assert ending.summary.states == {State.ACCEPTED: 2}
@@ -317,7 +323,7 @@ LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
 async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
-    async with trial(tmp_path, Once(endpoint, kind, [1]), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert isinstance(ending.error, LookupRefused)
         words = LOOK_UP_WORDS[kind].rstrip(".")
@@ -330,7 +336,7 @@ async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
 @pytest.mark.parametrize("kind", DENIED)
 async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with trial(tmp_path, Once(endpoint, kind, [1]), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
         ending = await run(it)
         assert isinstance(ending.error, AccessDenied)
         assert len(it.sent(CREATE)) == (1 if endpoint == OF_LEAD else 0)
@@ -339,15 +345,15 @@ async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: s
 
 
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
-@pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
+@pytest.mark.parametrize("kind", ["throttle-200", "429-retry-after", "slow"])
 async def test_a_look_up_goes_on_where_it_may(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with trial(tmp_path, Once(endpoint, kind, [1]), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
         assert await settled(it)
 
 
 @pytest.mark.parametrize("kind", FEW)
 async def test_an_owner_that_could_not_be_read_is_read_again(tmp_path: Path, kind: str) -> None:
-    async with trial(tmp_path, Once(OF_LEAD, kind, [1]), rows=2, leads=9) as it:
+    async with few_rows(tmp_path, Once(OF_LEAD, kind, [1])) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert ending.summary.states == {State.SHARED: 2}
         assert len(it.sent(OF_LEAD)) == 2
@@ -358,7 +364,7 @@ async def test_an_owner_that_could_not_be_read_is_read_again(tmp_path: Path, kin
 async def test_a_look_at_a_lead_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
     """A lost answer is asked for again; what is refused leaves the row to the next run."""
     faults = Once(CREATE, "applied-reset"), Once(OF_LEAD, kind, [2])
-    async with trial(tmp_path, *faults, rows=2, leads=9) as it:
+    async with few_rows(tmp_path, *faults) as it:
         ending = await run(it, answer_timeout=patience(kind))
         if kind in REFUSED:
             assert ending.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
@@ -374,7 +380,7 @@ async def test_a_look_at_a_lead_that_goes_wrong_proves_nothing(tmp_path: Path, k
 @pytest.mark.parametrize("kind", ["no-id", "truncated", "502", "reset", "500-mx", "429", "slow"])
 async def test_a_look_at_a_type_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
     faults = Once(CREATE, "applied-reset", range(2, 7)), Once(OF_TYPE, kind, [1])
-    async with trial(tmp_path, *faults, rows=6, leads=9) as it:
+    async with few_rows(tmp_path, *faults, rows=6, leads=6) as it:
         ending = await run(it)
         assert ending.summary.states == {State.SHARED: 6}
         assert ending.looked_up == {"found": 5}
@@ -402,8 +408,8 @@ async def test_a_fault_is_the_same_at_every_endpoint_with_and_without_a_socket(k
         Request("POST" if verb == "POST" else "GET", path, body=b"{}" if verb == "POST" else None)
         for verb, path in HANDLERS
     ]
-    async with Sandbox(options(leads=9), wrappers=[Always(kind)]) as there:
-        here = Sandbox(options(leads=9), wrappers=[Always(kind)])
+    async with Sandbox(options(leads=3, users=7), wrappers=[Always(kind)]) as there:
+        here = Sandbox(options(leads=3, users=7), wrappers=[Always(kind)])
         async with (
             Client(there.url, *keys, answer_seconds=seconds) as far,
             DirectClient(here, answer_seconds=seconds) as near,
