@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def sentence(words: str) -> str:
+    """Somebody else's words as the end of a sentence: with one full stop."""
+    return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
 class BatchShareError(Exception):
     """Base of everything batch_share raises for a foreseeable reason."""
 
@@ -84,8 +89,8 @@ class Unreachable(BatchShareError):
 
     def __init__(self, host: str, tries: int, words: str) -> None:
         super().__init__(
-            f"{host} could not be reached in {tries} tries: {words}. Nothing was sent for the rows that are left; "
-            "run the same command again when it can be reached."
+            f"{host} could not be reached in {tries} tries: {sentence(words)} Nothing was sent for the rows that "
+            "are left; run the same command again when it can be reached."
         )
         self.host = host
         self.tries = tries
@@ -109,7 +114,7 @@ class AccessDenied(BatchShareError):
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(
-            f"LeadSquared refused access (HTTP {status}): {words or 'no reason given'}. "
+            f"LeadSquared refused access (HTTP {status}): {sentence(words or 'no reason given')} "
             "Check the keys, that they belong to an administrator, and that the host is your region's."
         )
         self.status = status
@@ -133,8 +138,8 @@ class LookupRefused(BatchShareError):
 
     def __init__(self, path: str, words: str) -> None:
         super().__init__(
-            f"LeadSquared did not answer the look-up {path}: {words or 'no reason given'}. Nothing was sent; "
-            "run the same command again, or put lead and user Ids into the sheet."
+            f"LeadSquared did not answer the look-up {path}: {sentence(words or 'no reason given')} Nothing was "
+            "sent; run the same command again, or put lead and user Ids into the sheet."
         )
         self.path = path
         self.words = words

@@ -99,6 +99,8 @@ def _key(value: object) -> object:
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+# A timeout of nothing would mean none.
+Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -145,6 +147,7 @@ class Settings(BaseSettings):
     trust_owner: bool = False
     on_unknown: Literal["settle", "park"] = "settle"
     grace: Seconds = 60.0
+    answer_timeout: Timeout = 60.0
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
     timezone: str = ""

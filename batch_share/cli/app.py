@@ -298,9 +298,19 @@ def sandbox(
     listed_users: Annotated[
         Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which leads and users it has.")] = 1,
+    faults: Annotated[
+        Optional[str], typer.Option(help="What goes wrong how often, such as applied-reset=2%,Create:503=1%.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
 ) -> None:
     """Start an imitation LeadSquared on this machine, for trying and rehearsing; Ctrl-C ends it.
+
+    --faults takes, with commas between them, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
+    Share, Status, Retrieve, Revoke, Bulk, Leads, Users, or the last part of another's path. Not done, and the
+    answer says so: error-envelope, failed, throttle-200, 400, 401, 403, 404, 429, 429-retry-after, 500-mx. Not
+    done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
+    refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
+    pending, unknown-number, id-gone.
 
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
@@ -320,6 +330,7 @@ def sandbox(
         refuse_in=refuse_in,
         refuse=tuple(refuse or ()),
         listed_users=listed_users,
+        faults=faults or "",
         seed=seed,
     )
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import aiohttp
 
 from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call, clean
+from batch_share.leadsquared.protocol import Answer, Call
 
 if TYPE_CHECKING:
     from types import SimpleNamespace, TracebackType
@@ -24,6 +25,9 @@ CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 # Shorter than any server is known to keep an idle connection: a POST that meets a closing one is lost for nothing.
 KEEP_ALIVE_SECONDS = 4.0
+NO_ANSWER = "sent, but no answer came in time"
+BROKEN_OFF = "sent, but the answer broke off"
+CONNECTION_LOST = "sent, but the connection was lost before the answer"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -133,16 +137,17 @@ def _before(error: Exception) -> str:
         return "the TLS connection failed: the certificate or the protocol was refused"
     if isinstance(error, TimeoutError):
         return f"no connection within {CONNECT_SECONDS:g} s"
-    if isinstance(error, OSError) and error.strerror:
-        return f"no connection: {clean(error.strerror)}"
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        # Not strerror: of a refused connection, asyncio's holds the address.
+        return f"no connection: {os.strerror(error.errno)}"
     return "no connection"
 
 
 def _after(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return "sent, but no answer came in time"
+        return NO_ANSWER
     if isinstance(error, aiohttp.ClientPayloadError):
-        return "sent, but the answer broke off"
+        return BROKEN_OFF
     if isinstance(error, ValueError):
         return "sent, but the answer could not be read"
-    return "sent, but the connection was lost before the answer"
+    return CONNECTION_LOST

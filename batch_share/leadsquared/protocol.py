@@ -264,10 +264,10 @@ def judge(answer: Answer) -> Judged | Failure:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
         return Refused(words, kind, answer.status)
-    if not 200 <= answer.status < 300:
+    if not 200 <= answer.status < 300 or told == "Error":
         return Lost(words, answer.status)
-    if value is None or told == "Error":
-        return Lost(words, answer.status)
+    if value is None:
+        return Lost(f"the answer was not understood: {words}", answer.status)
     return Judged(value)
 
 

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities, Lost
 from batch_share.leadsquared.protocol import (
@@ -202,7 +203,7 @@ class Reconciler:
         return absent
 
     async def _leave(self, group: Iterable[Unsettled], why: str) -> None:
-        reason = f"nobody knows whether the activity was posted: {why}. The next run looks again"
+        reason = f"nobody knows whether the activity was posted: {sentence(why)} The next run looks again"
         for each in group:
             await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, reason=reason))
 

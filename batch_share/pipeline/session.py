@@ -144,7 +144,7 @@ async def open_connection(settings: Settings, watcher: Watcher) -> AsyncIterator
     async with account_turn(file, watcher.wait_turn):
         with AccountMemory(file) as memory:
             pacer = Pacer(settings.rate, memory)
-            async with Client(host, access_key, secret_key) as client:
+            async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
                 yield Connection(settings, client, pacer, Stop(pacer), Tally())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import sentence
 from batch_share.leadsquared.outcome import Denied, Done, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import BEFORE, Stage, State
@@ -28,9 +29,8 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
         case Throttled() | Denied() | NotSent():
             return Result(BEFORE[step], type(outcome).__name__.lower(), outcome.words, outcome.status)
         case _:
-            reason = (
-                f"nobody knows whether {_WHAT[step]}: {outcome.words}. The next run finds out before it sends again"
-            )
+            doubt = sentence(f"nobody knows whether {_WHAT[step]}: {outcome.words}")
+            reason = f"{doubt} The next run finds out before it sends again"
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 
 

@@ -60,6 +60,7 @@ def report(journal: Journal, limits: Limits, account: Account) -> dict[str, Any]
         "total_calls": len(journal.calls),
         "calls": dict(Counter(call.endpoint for call in journal.calls)),
         "outcomes": dict(Counter(call.outcome for call in journal.calls)),
+        "faults": dict(Counter(call.fault for call in journal.calls if call.fault)),
         "seconds": round(journal.seconds(), 6),
         "rate": str(limits.calls.rate),
         "refusals": limits.refusals,
@@ -86,5 +87,5 @@ def _live_shares(account: Account) -> list[dict[str, Any]]:
 
 
 def _entry(call: Call) -> dict[str, Any]:
-    names = ("n", "at", "endpoint", "lead", "user", "activity", "outcome", "status")
+    names = ("n", "at", "endpoint", "lead", "user", "activity", "outcome", "status", "fault")
     return {name: getattr(call, name) for name in names}

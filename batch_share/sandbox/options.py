@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_share.sandbox.faults import parse_faults
 from batch_share.units import Rate
 
 REJECT_FORMS = (429, 403, 200)
@@ -32,6 +33,8 @@ class SandboxOptions:
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` leaves owners out
     of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such as Users.Get, that are
     refused whatever they are asked.
+
+    Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +61,7 @@ class SandboxOptions:
     hide_owner: bool = False
     refuse_in: bool = False
     refuse: tuple[str, ...] = ()
+    faults: str = ""
 
     def __post_init__(self) -> None:
         if self.reject_as not in REJECT_FORMS:
@@ -68,3 +72,4 @@ class SandboxOptions:
             raise ValueError("fail is a fraction from 0 to 1")
         if min(self.latency, self.jitter, self.processing, self.read_lag, self.retry_after or 0) < 0:
             raise ValueError("no time is negative")
+        parse_faults(self.faults)

@@ -5,6 +5,7 @@ The way of a call::
     arrives (counted) → half the latency → wrappers → handler takes effect → wrappers → half the latency → answer
 
 A caller that has gone away changes nothing: the effect still happens, as it may at LeadSquared.
+`direct.DirectClient` sends calls the same way without a socket.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from batch_share.sandbox import activity_calls, activity_reads, journal, people_calls, share_calls
+from batch_share.sandbox import journal
 from batch_share.sandbox.account import Account
 from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.clock import LoopClock
+from batch_share.sandbox.endpoints import BULK, HANDLERS
+from batch_share.sandbox.faults import Faults, Particulars
+from batch_share.sandbox.listener import Listener
 from batch_share.sandbox.options import SandboxOptions
+from batch_share.sandbox.sending import send
 from batch_share.sandbox.window import Limits
-from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, refusal
+from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, refusal, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,43 +38,19 @@ if TYPE_CHECKING:
 
     from batch_share.sandbox.clock import Clock
     from batch_share.sandbox.world import World
-    from batch_share.units import Rate
 
-    Handler: TypeAlias = Callable[[Account, Call], Any]
     Step: TypeAlias = Callable[[Call], Awaitable[Reply]]
     Wrapper: TypeAlias = Callable[[Step, Call], Awaitable[Reply]]
 
-BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
-HANDLERS: dict[tuple[str, str], Handler] = {
-    ("POST", "ProspectActivity.svc/Create"): activity_calls.create,
-    ("POST", BULK): activity_calls.create_many,
-    ("POST", "ProspectActivity.svc/Retrieve"): activity_reads.of_lead,
-    ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
-    ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
-    ("POST", "EntityAccess.svc/Share"): share_calls.share,
-    ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
-    ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
-    ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people_calls.leads_by_ids,
-    ("POST", "LeadManagement.svc/Leads.Get"): people_calls.leads_by_criteria,
-    ("GET", "LeadManagement.svc/Leads.GetById"): people_calls.lead_by_id,
-    ("GET", "LeadManagement.svc/Leads.GetByEmailaddress"): people_calls.lead_by_email,
-    ("GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber"): people_calls.lead_by_phone,
-    ("GET", "UserManagement.svc/Users.Get"): people_calls.users,
-    ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people_calls.user_by_email,
-    ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people_calls.user_by_id,
-    ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
-}
 _MAX_BODY_BYTES = 8 * 1024 * 1024
-# Long enough to send an answer that is ready, short enough that nobody notices: open keep-alive connections and
-# calls in the middle of their latency are cut off.
-_SHUTDOWN_SECONDS = 0.1
 
 
 class Sandbox:
     """An imitation LeadSquared. As an async context manager it listens on `url`, on a free port if `port` is 0.
 
     `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
-    wait, change the reply, drop it, or not go on at all, before or after the effect.
+    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' faults stand
+    innermost.
     """
 
     def __init__(
@@ -81,9 +62,11 @@ class Sandbox:
         self.journal = journal.Journal(self.clock)
         self.limits = Limits(self.options)
         self._step: Step = self._handle
-        for wrapper in reversed(wrappers):
+        faults: Wrapper = Faults(self.options.faults, self.options.seed, Particulars(self.options.rate))
+        for wrapper in reversed([*wrappers, faults]):
             self._step = partial(wrapper, self._step)
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
+        self._back_at = -math.inf
 
     @property
     def world(self) -> World:
@@ -93,9 +76,9 @@ class Sandbox:
     @property
     def url(self) -> str:
         """`http://host:port`, without `/v2`. RuntimeError while it does not listen."""
-        if self._runner is None or not self._runner.addresses:
+        if self._listener is None:
             raise RuntimeError("the sandbox is not listening: use it as an async context manager")
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._listener.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def report(self) -> dict[str, Any]:
@@ -103,60 +86,70 @@ class Sandbox:
         return journal.report(self.journal, self.limits, self.account)
 
     async def __aenter__(self) -> Sandbox:
-        runner = web.AppRunner(build_app(self), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self.options.host, self.options.port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
+        listener = Listener(build_app(self), self.clock)
+        await listener.open(self.options.host, self.options.port)
+        self._listener = listener
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nobody gets a connection now."""
+        return self.clock.time() < self._back_at
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """Answer a call under /v2/."""
-        call = self.journal.open(request.method, request.match_info["endpoint"], dict(request.query))
-        refused = self._refused(call, request)
+        call, refused = self.arrive(request.method, request.match_info["endpoint"], request.query, request.headers)
         call.body = await request.read()
+        return await send(request, await self.answer(call, refused), self.clock)
+
+    def arrive(
+        self, method: str, endpoint: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[Call, Reply | None]:
+        """Count a call that arrives now; what keeps it out, if anything does."""
+        call = self.journal.open(method, endpoint, dict(query))
+        return call, self._refused(call, query, headers)
+
+    async def answer(self, call: Call, refused: Reply | None) -> Reply:
+        """Let a call that arrived take effect, unless it was `refused`, and take its time."""
         half_trip = self._round_trip(call.n) / 2
         await self._travel(half_trip)
         reply = refused or await self._step(call)
         await self._travel(half_trip)
-        return _send(request, call, reply)
+        call.status = None if reply.drop or reply.silent else reply.status
+        if reply.away:
+            self._leave(reply.away)
+        return reply
 
-    def _refused(self, call: Call, request: web.Request) -> Reply | None:
+    def _leave(self, seconds: float) -> None:
+        self._back_at = self.clock.time() + seconds
+        if self._listener is not None:
+            self._listener.leave(seconds)
+
+    def _refused(self, call: Call, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply | None:
         """What keeps a call out, decided as it arrives. Only calls with the right keys are the account's."""
-        if not self._keys_fit(request):
+        if not self._keys_fit(query, headers):
             call.outcome = "unauthenticated"
             return Reply.json(envelope("MXInvalidAccessDetailsException", "Invalid Access Details provided."), 401)
         exceeded = self.limits.exceeded(self.clock.time(), bulk=call.endpoint == BULK)
         if exceeded is not None:
             call.outcome = "throttled"
-            return self._throttle(exceeded)
+            return throttled(exceeded, self.options.reject_as, self.options.retry_after)
         return None
 
-    def _keys_fit(self, request: web.Request) -> bool:
+    def _keys_fit(self, query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
         """Both transports of https://apidocs.leadsquared.com/authentication/"""
         keys = (self.options.access_key, self.options.secret_key)
-        headers, query = request.headers, request.query
         return keys in (
             (headers.get("x-LSQ-AccessKey"), headers.get("x-LSQ-SecretKey")),
             (query.get("accessKey"), query.get("secretKey")),
         )
-
-    def _throttle(self, rate: Rate) -> Reply:
-        """The words are documented; 429, 403 and 200 have all been seen around them."""
-        words = f"API calls exceeded the limit of {rate.limit} in {rate.period:g} second(s)"
-        wait = self.options.retry_after
-        headers: Mapping[str, str] = {} if wait is None else {"Retry-After": f"{wait:g}"}
-        return Reply.json(envelope("MXAPIRateLimitExceededException", words), self.options.reject_as, headers)
 
     async def _handle(self, call: Call) -> Reply:
         """The innermost step: the call takes effect, or is refused."""
@@ -219,14 +212,3 @@ async def serve_forever(options: SandboxOptions, announce: Callable[[Sandbox], N
                 handlers.callback(loop.remove_signal_handler, number)
             announce(sandbox)
             await stop.wait()
-
-
-def _send(request: web.Request, call: Call, reply: Reply) -> web.Response:
-    if reply.drop and request.transport is not None:
-        call.status = None
-        request.transport.abort()
-    else:
-        call.status = reply.status
-    return web.Response(
-        status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
-    )

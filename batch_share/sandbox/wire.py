@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_share.units import Rate
+
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -21,7 +23,8 @@ _INTEGER = re.compile(r"-?[0-9]{1,9}")
 class Call:
     """A call as it arrived: `n` counts from 1, `at` is seconds since the sandbox began.
 
-    `lead`, `user`, `activity` and `outcome` are filled in as far as the call got, `status` when it is answered.
+    `lead`, `user`, `activity` and `outcome` are filled in as far as the call got, `status` when it is answered;
+    `fault` names the fault that hit it. `outcome` is "done" only if the call took effect.
     """
 
     n: int
@@ -35,17 +38,26 @@ class Call:
     activity: str | None = None
     outcome: str = "under way"
     status: int | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back. `drop` closes the connection instead: the caller never learns what was done."""
+    """What goes back. With `drop` nothing does: the connection is closed; with `silent` it stays open, unanswered.
+
+    `missing` bytes are promised beyond the body and never sent; over `drip` seconds the body comes, byte by byte;
+    for `away` seconds after a drop nobody gets a connection.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     drop: bool = False
+    silent: bool = False
+    missing: int = 0
+    drip: float = 0.0
+    away: float = 0.0
 
     @classmethod
     def json(cls, value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -76,6 +88,16 @@ def refusal(kind: str, words: str, status: int = 500) -> Refusal:
 def failed(words: str) -> Refusal:
     """A refusal in a 200, seen live for a deactivated activity type."""
     return Refusal(Reply.json({"Status": "Failed", "Message": {"Message": words}}), "", words)
+
+
+def throttled(rate: Rate, status: int, wait: float | None = None) -> Reply:
+    """Too many calls, with a Retry-After of `wait` seconds if given.
+
+    The words are documented; 429, 403 and 200 have all been seen around them.
+    """
+    words = f"API calls exceeded the limit of {rate.limit} in {rate.period:g} second(s)"
+    headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
+    return Reply.json(envelope("MXAPIRateLimitExceededException", words), status, headers)
 
 
 def missing(name: str) -> Refusal:

@@ -17,7 +17,7 @@ ALLOWED = {
     "leadsquared": {"settings", "errors", "units"},
     "ledger": {"settings", "errors", "units"},
     "sheet": {"settings", "errors", "units"},
-    "sandbox": {"settings", "errors", "units"},
+    "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
     "pipeline": {"results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
     "cli": {"pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},

@@ -52,6 +52,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         "LeadSquared refused access (HTTP 401): bad keys. Check the keys",
         {"status": 401, "words": "bad keys"},
     ),
+    (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (
         NotAnswered(10, "HTTP 502"),

@@ -48,6 +48,7 @@ def test_nothing_set_means_the_defaults() -> None:
     settings = load_settings()
     assert (settings.host, settings.access_key, settings.secret_key) == (None, None, None)
     assert (settings.rate, settings.wait, settings.follow_up) == (DEFAULT_RATE, 600.0, True)
+    assert settings.answer_timeout == 60.0
     assert Rate(25, 5.0) == DEFAULT_RATE
     assert settings.state_folder.name == "batch-share"
 
@@ -116,6 +117,7 @@ def test_settings_can_not_be_changed_later() -> None:
         ("rate", ""),
         ("wait", "soon"),
         ("wait", "-5"),
+        ("answer_timeout", "0"),
         ("workers", "many"),
         ("workers", "0"),
         ("workers", "-1"),

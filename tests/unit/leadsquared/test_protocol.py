@@ -53,6 +53,7 @@ MISSING: Final = {
 }
 UNTYPED: Final = {"Status": "Error", "ExceptionMessage": "Something went wrong"}
 PAGE: Final = b"<html><body>\n<h1>Bad gateway</h1></body></html>"
+UNCLEAR: Final = "the answer was not understood"
 ZERO: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -251,12 +252,15 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "200, a Status of true": (answer(200, success(Status=True)), Lost("the answer was not understood", 200)),
     "200, a list": (answer(200, [success()]), Lost("the answer was not understood", 200)),
     "200, a number": (answer(200, 7), Lost("the answer was not understood", 200)),
-    "200, null": (answer(200, None), Lost("HTTP 200: null", 200)),
-    "200, empty": (answer(200, b" \n"), Lost("HTTP 200 with an empty body", 200)),
-    "200, bad JSON": (answer(200, b'{"Status":"Success"'), Lost('HTTP 200: {"Status":"Success"', 200)),
-    "200, HTML": (answer(200, PAGE), Lost("HTTP 200: Bad gateway", 200)),
-    "200, HTML that quotes a limit": (answer(200, TOO_MANY.encode()), Lost(f"HTTP 200: {TOO_MANY}", 200)),
-    "204": (answer(204), Lost("HTTP 204 with an empty body", 204)),
+    "200, null": (answer(200, None), Lost(f"{UNCLEAR}: HTTP 200: null", 200)),
+    "200, empty": (answer(200, b" \n"), Lost(f"{UNCLEAR}: HTTP 200 with an empty body", 200)),
+    "200, bad JSON": (answer(200, b'{"Status":"Success"'), Lost(f'{UNCLEAR}: HTTP 200: {{"Status":"Success"', 200)),
+    "200, HTML": (answer(200, PAGE), Lost(f"{UNCLEAR}: HTTP 200: Bad gateway", 200)),
+    "200, HTML that quotes a limit": (
+        answer(200, TOO_MANY.encode()),
+        Lost(f"{UNCLEAR}: HTTP 200: {TOO_MANY}", 200),
+    ),
+    "204": (answer(204), Lost(f"{UNCLEAR}: HTTP 204 with an empty body", 204)),
     "302": (answer(302, location="https://elsewhere.example"), Lost("HTTP 302 with an empty body", 302)),
     "302, with a success": (answer(302, success()), Lost(f"HTTP 302: {json.dumps(success())}", 302)),
     "500, no type": (answer(500, UNTYPED), Lost("Something went wrong", 500)),

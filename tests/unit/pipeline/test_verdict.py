@@ -66,6 +66,7 @@ def test_what_was_definitely_not_done_puts_the_row_back_where_it_was(
     ("step", "what"), [(Stage.ACTIVITY, "the activity was posted"), (Stage.SHARE, "the share was accepted")]
 )
 def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
+    assert judge_step(step, Lost("HTTP 502.", 502)).reason == judge_step(step, Lost("HTTP 502", 502)).reason
     result = judge_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
     assert result.reason == f"nobody knows whether {what}: HTTP 502. The next run finds out before it sends again"

@@ -1,0 +1,48 @@
+"""Every API that the sandbox imitates, by method and path, and the names that people call them by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batch_share.sandbox import activity_calls, activity_reads, people_calls, share_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_share.sandbox.account import Account
+    from batch_share.sandbox.wire import Call
+
+    Handler: TypeAlias = Callable[[Account, Call], Any]
+
+BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("POST", "ProspectActivity.svc/Create"): activity_calls.create,
+    ("POST", BULK): activity_calls.create_many,
+    ("POST", "ProspectActivity.svc/Retrieve"): activity_reads.of_lead,
+    ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
+    ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
+    ("POST", "EntityAccess.svc/Share"): share_calls.share,
+    ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
+    ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
+    ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people_calls.leads_by_ids,
+    ("POST", "LeadManagement.svc/Leads.Get"): people_calls.leads_by_criteria,
+    ("GET", "LeadManagement.svc/Leads.GetById"): people_calls.lead_by_id,
+    ("GET", "LeadManagement.svc/Leads.GetByEmailaddress"): people_calls.lead_by_email,
+    ("GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber"): people_calls.lead_by_phone,
+    ("GET", "UserManagement.svc/Users.Get"): people_calls.users,
+    ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people_calls.user_by_email,
+    ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people_calls.user_by_id,
+    ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
+}
+STATUS = "EntityAccess.svc/Status/Get"
+_GROUPS = {"Status": STATUS, "Bulk": BULK, "Leads": "LeadManagement.svc/", "Users": "UserManagement.svc/"}
+
+
+def _names() -> dict[str, frozenset[str]]:
+    paths = [path for _, path in HANDLERS]
+    groups = {name: frozenset(path for path in paths if path.startswith(start)) for name, start in _GROUPS.items()}
+    return groups | {path.rpartition("/")[2]: frozenset({path}) for path in paths}
+
+
+NAMES = _names()
+"""The endpoints behind a name: the last part of a path (`Share`, `Users.Get`), or Status, Bulk, Leads, Users."""

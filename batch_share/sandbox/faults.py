@@ -1,0 +1,203 @@
+"""Faults: calls that go wrong by chance, the same ones for the same seed, to see that a run survives them.
+
+A spec such as `applied-reset=2%,Create:503=1%,Status:pending=100%` says which fault hits how many calls, of all or
+of one endpoint (`endpoints.NAMES`). Of several that would hit a call the first one does. What can happen:
+
+- nothing is done, and the answer says so: `error-envelope`, `failed`, `throttle-200`, `400`, `401`, `403`, `404`,
+  `429`, `429-retry-after`, `500-mx`;
+- nothing is done, and the answer, if one comes, leaves it open: `bad-json`, `no-id`, `html`, `truncated`, `204`,
+  `302`, `500`, `502`, `503`, `504`, `reset` (the connection is), `silent` (no answer, ever), `refused` (a reset,
+  and for a moment nobody gets a connection);
+- the same with `applied-` before it: it is done all the same, and the answer leaves it open;
+- it is done, and the right answer comes as `wrong-type` (text/plain) or `slow` (byte by byte);
+- of Status only, by request and not by call: `pending` (for ever), `unknown-number` (a ShareStatus nobody knows),
+  `id-gone` (the request Id does not exist).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from batch_share.sandbox.chance import fraction
+from batch_share.sandbox.endpoints import NAMES
+from batch_share.sandbox.wire import Reply, envelope, throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from batch_share.sandbox.wire import Call
+    from batch_share.units import Rate
+
+    Step: TypeAlias = Callable[[Call], Awaitable[Reply]]
+    Say: TypeAlias = Callable[["Particulars", Reply], Reply]
+
+_ENTRY = re.compile(r"(?:(?P<endpoint>[^:=]*):)?(?P<kind>[^:=]*)=\s*(?P<percent>[0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
+_NOTHING = Reply(200, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Particulars:
+    """What faults tell: `rate` is the limit in throttles, `elsewhere` where a 302 points; times are seconds."""
+
+    rate: Rate
+    elsewhere: str = "https://elsewhere.invalid/v2/"
+    retry_after: float = 1.0
+    away: float = 1.0
+    drip: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What comes back, made from the right answer if the call is `applied`; `of` limits it to endpoints."""
+
+    say: Say
+    applied: bool = False
+    outcome: str = "not done"
+    of: frozenset[str] | None = None
+
+
+def _constant(reply: Reply) -> Say:
+    return lambda _told, _right: reply
+
+
+def _json(value: object, status: int = 200) -> Say:
+    return _constant(Reply.json(value, status))
+
+
+def _mx(status: int, words: str, kind: str = "MXInvalidInputException") -> Say:
+    return _json(envelope(kind, words), status)
+
+
+def _page(status: int, words: str) -> Say:
+    page = f"<html><body><h1>{words}</h1></body></html>"
+    return _constant(Reply(status, page.encode(), content_type="text/html"))
+
+
+def _throttle(status: int) -> Say:
+    return lambda told, _right: throttled(told.rate, status)
+
+
+def _processing(number: int, words: str) -> Say:
+    message = {"ResponseText": words}
+    return _json({"Status": "Success", "Message": message, "ShareStatus": number, "ErrorMessage": None})
+
+
+_CUT = b'{"Status":"Success","Message":{"Id":"'
+_REFUSED: dict[str, Say] = {
+    "error-envelope": _mx(200, "The request can not be processed"),
+    "failed": _json({"Status": "Failed", "Message": {"Message": "The request failed"}}),
+    "throttle-200": _throttle(200),
+    "400": _mx(400, "The request body is malformed"),
+    "401": _mx(401, "Invalid Access Details provided.", "MXInvalidAccessDetailsException"),
+    "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
+    "404": _constant(Reply(404, b"No such API.", content_type="text/plain")),
+    "429": _throttle(429),
+    "429-retry-after": lambda told, _right: throttled(told.rate, 429, told.retry_after),
+    "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
+}
+_OPEN: dict[str, Say] = {
+    "bad-json": _constant(Reply(200, _CUT)),
+    "no-id": _json({"Status": "Success", "Message": {}}),
+    "html": _page(200, "Down for maintenance"),
+    "truncated": _constant(Reply(200, _CUT, missing=40)),
+    "204": _constant(Reply(204, b"")),
+    "302": lambda told, _right: Reply(302, b"", {"Location": told.elsewhere}),
+    "500": _page(500, "Internal Server Error"),
+    "502": _page(502, "Bad Gateway"),
+    "503": _page(503, "Service Unavailable"),
+    "504": _page(504, "Gateway Timeout"),
+    "reset": _constant(Reply(200, b"", drop=True)),
+    "silent": _constant(Reply(200, b"", silent=True)),
+    "refused": lambda told, _right: Reply(200, b"", drop=True, away=told.away),
+}
+_STRANGE: dict[str, Say] = {
+    "wrong-type": lambda _told, right: replace(right, content_type="text/plain"),
+    "slow": lambda told, right: replace(right, drip=told.drip),
+}
+_OF_STATUS: dict[str, Say] = {
+    "pending": _processing(1, "Request is queued."),
+    "unknown-number": _processing(4711, "Request is in a state that nobody knows."),
+    "id-gone": _mx(500, "Request Id does not exist"),
+}
+
+KINDS: dict[str, Kind] = {
+    **{name: Kind(say, outcome="refused") for name, say in _REFUSED.items()},
+    **{name: Kind(say) for name, say in _OPEN.items()},
+    **{f"applied-{name}": Kind(say, applied=True) for name, say in _OPEN.items()},
+    **{name: Kind(say, applied=True) for name, say in _STRANGE.items()},
+    **{name: Kind(say, of=NAMES["Status"]) for name, say in _OF_STATUS.items()},
+}
+"""Every fault by its name."""
+
+
+async def strike(kind: str, particulars: Particulars, step: Step, call: Call) -> Reply:
+    """Let a fault hit a call."""
+    call.fault, fault = kind, KINDS[kind]
+    if fault.applied:
+        return fault.say(particulars, await step(call))
+    call.outcome = fault.outcome
+    return fault.say(particulars, _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """How likely a fault is: a `share` (from 0 to 1) of the calls of `endpoints`, of all if None."""
+
+    kind: str
+    share: float
+    endpoints: frozenset[str] | None
+
+    def hits(self, seed: int, call: Call) -> bool:
+        """Whether it hits this call; for the same seed and the same number, always the same."""
+        if self.endpoints is not None and call.endpoint not in self.endpoints:
+            return False
+        subject = call.query.get("id", "") if KINDS[self.kind].of else call.n
+        return fraction(seed, "fault", subject, self.kind) < self.share
+
+
+class Faults:
+    """A wrapper for a Sandbox. `spec` is as in this module's docstring; ValueError says what is wrong with it."""
+
+    def __init__(self, spec: str, seed: int, particulars: Particulars) -> None:
+        self._chances = parse_faults(spec)
+        self._seed = seed
+        self._particulars = particulars
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """Let the first fault that hits the call have it, or nothing."""
+        hits = (chance.kind for chance in self._chances if chance.hits(self._seed, call))
+        kind = next(hits, None)
+        return await (step(call) if kind is None else strike(kind, self._particulars, step, call))
+
+
+def parse_faults(spec: str) -> tuple[Chance, ...]:
+    """The faults of a spec; none if it is empty. Raises ValueError, one sentence that names the choices."""
+    return tuple(map(_chance, spec.split(","))) if spec.strip() else ()
+
+
+def _chance(entry: str) -> Chance:
+    match = _ENTRY.fullmatch(entry.strip())
+    if match is None:
+        raise ValueError(
+            f"{entry.strip()!r} is no fault: write 503=2% or Create:503=2%, with commas between several"
+        )
+    kind, share = match["kind"].strip().lower(), float(match["percent"]) / 100
+    if kind not in KINDS:
+        raise ValueError(f"there is no fault {kind!r}: choose {', '.join(KINDS)}")
+    if share > 1:
+        raise ValueError(f"{entry.strip()!r} is more than 100%")
+    return Chance(kind, share, _endpoints(kind, match["endpoint"]))
+
+
+def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
+    own = KINDS[kind].of
+    if name is None:
+        return own
+    found = {known.lower(): paths for known, paths in NAMES.items()}.get(name.strip().lower())
+    if found is None:
+        raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
+    if own is not None and found != own:
+        raise ValueError(f"{kind} is a fault of Status alone, not of {name.strip()}")
+    return found

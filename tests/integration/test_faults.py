@@ -1,0 +1,445 @@
+"""Every fault over a real socket: what becomes of the row, in which words, and what was really done.
+
+It is the table in `leadsquared.protocol`, seen from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+from trial import CREATE, FAST, KEY, OF_LEAD, OF_TYPE, SECRET, SHARE, STATUS, Trial, options, trial
+
+from batch_share.errors import AccessDenied, LookupRefused
+from batch_share.leadsquared.client import Client
+from batch_share.leadsquared.outcome import Lost, NotSent
+from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Call as Request
+from batch_share.ledger.states import State
+from batch_share.pipeline.session import Stop
+from batch_share.results.summary import ExitCode
+from batch_share.sandbox import Sandbox
+from batch_share.sandbox.direct import DirectClient
+from batch_share.sandbox.endpoints import HANDLERS
+from batch_share.sandbox.faults import KINDS, Particulars, strike
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from trial import Step, Wrapper
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.sandbox.wire import Call, Reply
+
+BY_IDS, USERS = "LeadManagement.svc/Leads/Retrieve/ByIds", "UserManagement.svc/Users.Get"
+QUICK = Particulars(FAST, retry_after=0.02, away=0.05, drip=0.05)
+NO_ANSWER, CUT_OFF = "sent, but no answer came in time", "sent, but the connection was lost before the answer"
+NOT_UNDERSTOOD = "the answer was not understood"
+
+OPEN = {
+    "bad-json": f'{NOT_UNDERSTOOD}: HTTP 200: {{"Status":"Success","Message":{{"Id":"',
+    "no-id": "the answer has no Id",
+    "html": f"{NOT_UNDERSTOOD}: HTTP 200: Down for maintenance",
+    "truncated": "sent, but the answer broke off",
+    "204": f"{NOT_UNDERSTOOD}: HTTP 204 with an empty body",
+    "302": "HTTP 302 with an empty body",
+    "500": "HTTP 500: Internal Server Error",
+    "502": "HTTP 502: Bad Gateway",
+    "503": "HTTP 503: Service Unavailable",
+    "504": "HTTP 504: Gateway Timeout",
+    "reset": CUT_OFF,
+    "silent": NO_ANSWER,
+    "refused": CUT_OFF,
+}
+"""What is said of a call that may have been done or not."""
+
+REFUSED = {
+    "error-envelope": "The request can not be processed",
+    "failed": "The request failed",
+    "400": "The request body is malformed",
+    "404": "HTTP 404: No such API.",
+    "500-mx": "The entity does not exist",
+}
+DENIED = {"401": "Invalid Access Details provided.", "403": "You are not allowed to use this API"}
+THROTTLED = ["throttle-200", "429", "429-retry-after"]
+STRANGE = ["wrong-type", "slow"]
+OPEN_KINDS = [*OPEN, *(f"applied-{kind}" for kind in OPEN)]
+FEW = ["no-id", "truncated", "302", "502", "reset", "silent", "500-mx"]
+"""Of those, enough to try where all take one way."""
+
+STEPS = {CREATE: "activity", SHARE: "share"}
+
+both_steps = pytest.mark.parametrize("endpoint", [CREATE, SHARE], ids=["Create", "Share"])
+
+
+@dataclass(slots=True)
+class Once:
+    """Lets `kind` hit certain calls of `endpoint`, counted from 1: the second one, if nothing else is said."""
+
+    endpoint: str
+    kind: str
+    numbers: Sequence[int] = (2,)
+    particulars: Particulars = QUICK
+    seen: int = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        self.seen += call.endpoint == self.endpoint
+        if call.endpoint == self.endpoint and self.seen in self.numbers:
+            return await strike(self.kind, self.particulars, step, call)
+        return await step(call)
+
+
+@dataclass(slots=True)
+class Peek:
+    """Looks into the ledger as a run looks for a lost activity: its row, before that is settled."""
+
+    folder: Path
+    found: list[Any] = field(default_factory=list)
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        if call.endpoint == OF_LEAD:
+            with closing(sqlite3.connect(self.folder / "leads.csv.ledger.db")) as ledger:
+                query = "SELECT state, stage, reason FROM rows WHERE state = 'unknown'"
+                self.found += ledger.execute(query).fetchall()
+        return await step(call)
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait of the program's own is longer than a moment."""
+    sleep = Stop.sleep
+
+    async def briefly(stop: Stop, seconds: float) -> None:
+        await sleep(stop, min(seconds, 0.06))
+
+    monkeypatch.setattr(Stop, "sleep", briefly)
+
+
+def few_rows(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncContextManager[Trial]:
+    """A trial with two rows, where nothing else is said, in a small account."""
+    return trial(folder, *faults, **{"rows": 2, "leads": 3, "users": 7} | changes)
+
+
+async def run(it: Trial, **changes: Any) -> Ending:
+    """Run the sheet, row by row."""
+    return await it.run(workers=1, **changes)
+
+
+def patience(kind: str) -> float:
+    """How long an answer is waited for: where none comes, not long."""
+    return 0.25 if kind.endswith("silent") else 30.0
+
+
+def one_row(it: Trial, state: State) -> tuple[Any, ...]:
+    """Stage and reason of the one row that is in this state."""
+    ((stage, reason),) = it.query(f"SELECT stage, reason FROM rows WHERE state = '{state}'")
+    return stage, reason
+
+
+def is_clean(it: Trial, rows: int = 2) -> bool:
+    """Whether there is one activity and one live share for each row, and none twice."""
+    report = it.sandbox.report()
+    return (report["activities"], report["duplicates"], report["live_shares"]["count"]) == (rows, 0, rows)
+
+
+async def settled(it: Trial) -> bool:
+    """Whether a plain run leaves every row shared, and the server holds just that."""
+    ending = await run(it)
+    return (ending.error, ending.summary.states) == (None, {State.SHARED: 2}) and is_clean(it)
+
+
+def test_the_tables_of_this_file_name_every_fault() -> None:
+    of_status = {"pending", "unknown-number", "id-gone"}
+    assert {*OPEN_KINDS, *REFUSED, *DENIED, *THROTTLED, *STRANGE} | of_status == set(KINDS)
+
+
+# -------------------------------------------------------------------------------------------- activities and shares
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(tmp_path: Path, kind: str) -> None:
+    applied, peek = kind.startswith("applied-"), Peek(tmp_path)
+    async with few_rows(tmp_path, Once(CREATE, kind), peek) as it:
+        parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
+        words = OPEN[kind.removeprefix("applied-")]
+        reason = (
+            f"nobody knows whether the activity was posted: {words}. The next run finds out before it sends again"
+        )
+        assert peek.found[0] == ("unknown", "activity", reason)
+        assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
+        assert len(it.leads_sent()) == (2 if applied else 1)
+        if applied:
+            assert parked.summary.states == {State.SHARED: 2}
+        else:
+            assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
+            assert parked.exit_code is ExitCode.SOME_UNKNOWN
+            stage, reason = one_row(it, State.UNKNOWN)
+            assert (stage, "not found in two looks, and is not posted again" in reason) == ("activity", True)
+        assert await settled(it)
+        assert len(it.leads_sent()) == 2
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, Once(SHARE, kind)) as it:
+        parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
+        assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
+        words = OPEN[kind.removeprefix("applied-")]
+        reason = (
+            f"nobody knows whether the share was accepted: {words}. The next run finds out before it sends again"
+        )
+        assert one_row(it, State.UNKNOWN) == ("share", reason)
+        assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
+        assert await settled(it)
+        assert len(it.sent(SHARE)) == 3
+        assert len({call["activity"] for call in it.sent(SHARE) if call["outcome"] == "done"}) == 2
+
+
+@both_steps
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_a_refusal_fails_its_row_and_is_not_repeated(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+        ending = await run(it)
+        assert ending.summary.states == {State.SHARED: 1, State.FAILED: 1}
+        step = STEPS[endpoint]
+        assert one_row(it, State.FAILED) == (step, f"LeadSquared refused the {step}: {REFUSED[kind]}")
+        again = await run(it)
+        assert (again.exit_code, again.summary.states) == (ExitCode.SOME_FAILED, ending.summary.states)
+        assert len(it.sent(endpoint)) == 2
+        assert it.sandbox.report()["live_shares"]["count"] == 1
+
+
+@both_steps
+@pytest.mark.parametrize("kind", DENIED)
+async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
+    tmp_path: Path, endpoint: str, kind: str
+) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+        ending = await run(it)
+        assert isinstance(ending.error, AccessDenied)
+        assert str(ending.error).startswith(
+            f"LeadSquared refused access (HTTP {kind}): {DENIED[kind].rstrip('.')}. Check the keys"
+        )
+        left = State.PENDING if endpoint == CREATE else State.POSTED
+        assert ending.summary.states == {State.ACCEPTED: 1, left: 1}
+        assert await settled(it)
+
+
+@both_steps
+@pytest.mark.parametrize("kind", THROTTLED)
+async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+        assert (await run(it)).summary.states == {State.SHARED: 2}
+        assert [call["outcome"] for call in it.sent(endpoint)] == ["done", "refused", "done"]
+        assert is_clean(it)
+
+
+@both_steps
+@pytest.mark.parametrize("kind", STRANGE)
+async def test_a_right_answer_in_a_strange_form_is_an_answer(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+        assert (await run(it)).summary.states == {State.SHARED: 2}
+        assert it.query("SELECT count(*) FROM attempts WHERE step = 'look' OR outcome = 'lost'") == [(0,)]
+        assert is_clean(it)
+
+
+async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
+    async with Sandbox(options()) as other:
+        away = Particulars(FAST, elsewhere=f"{other.url}/v2/{CREATE}")
+        async with few_rows(tmp_path, Once(CREATE, "302", particulars=away)) as it:
+            assert (await run(it)).summary.states == {State.SHARED: 2}
+            assert is_clean(it)
+        assert other.report()["total_calls"] == 0
+
+
+# -------------------------------------------------------------------------------------------- the status API
+
+UNREAD = {**OPEN, **REFUSED, "id-gone": "Request Id does not exist"}
+NOT_YET = {
+    "no-id": "no ShareStatus",
+    "pending": "ShareStatus 1: Request is queued.",
+    "unknown-number": "ShareStatus 4711: Request is in a state that nobody knows.",
+}
+
+
+@pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
+async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+        ending = await run(it, answer_timeout=patience(kind))
+        assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
+        assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
+        plain = kind.removeprefix("applied-")
+        words = f"accepted, not yet processed ({NOT_YET[plain]})" if plain in NOT_YET else None
+        expected = words or f"accepted; its status could not be read: {UNREAD[plain]}"
+        assert one_row(it, State.ACCEPTED) == (None, expected)
+        assert (await it.follow_up()).summary.states == {State.SHARED: 2}
+        assert is_clean(it)
+        assert len(it.sent(SHARE)) == 2
+
+
+@pytest.mark.parametrize("kind", DENIED)
+async def test_refused_keys_stop_the_follow_up(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+        ending = await run(it)
+        assert isinstance(ending.error, AccessDenied)
+        assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
+        assert await settled(it)
+
+
+@pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
+async def test_a_status_that_comes_late_or_strangely_counts(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+        assert (await run(it)).summary.states == {State.SHARED: 2}
+        assert len(it.sent(STATUS)) == (3 if kind in THROTTLED else 2)
+        assert is_clean(it)
+
+
+@pytest.mark.parametrize("kind", ["pending", "unknown-number", "id-gone"])
+async def test_what_the_status_api_never_says_is_never_guessed(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, faults=f"Status:{kind}=100%") as it:
+        for _ in range(2):
+            ending = await run(it)
+            assert ending.summary.states == {State.ACCEPTED: 2}
+            assert ending.exit_code is ExitCode.STILL_PROCESSING
+        assert is_clean(it)
+
+
+# -------------------------------------------------------------------------------------------- look-ups
+
+LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
+
+
+@pytest.mark.parametrize("endpoint", [BY_IDS, USERS], ids=["Leads", "Users"])
+@pytest.mark.parametrize("kind", FEW)
+async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
+    tmp_path: Path, endpoint: str, kind: str
+) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+        ending = await run(it, answer_timeout=patience(kind))
+        assert isinstance(ending.error, LookupRefused)
+        words = LOOK_UP_WORDS[kind].rstrip(".")
+        assert str(ending.error).startswith(f"LeadSquared did not answer the look-up {endpoint}: {words}")
+        assert "Nothing was sent; run the same command again" in str(ending.error)
+        assert (it.sent(CREATE), it.sent(SHARE)) == ([], [])
+        assert await settled(it)
+
+
+@pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
+@pytest.mark.parametrize("kind", DENIED)
+async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+        ending = await run(it)
+        assert isinstance(ending.error, AccessDenied)
+        assert len(it.sent(CREATE)) == (1 if endpoint == OF_LEAD else 0)
+        assert it.sent(SHARE) == []
+        assert await settled(it)
+
+
+@pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
+@pytest.mark.parametrize("kind", ["throttle-200", "429-retry-after", "slow"])
+async def test_a_look_up_goes_on_where_it_may(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+        assert await settled(it)
+
+
+@pytest.mark.parametrize("kind", FEW)
+async def test_an_owner_that_could_not_be_read_is_read_again(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, Once(OF_LEAD, kind, [1])) as it:
+        ending = await run(it, answer_timeout=patience(kind))
+        assert ending.summary.states == {State.SHARED: 2}
+        assert len(it.sent(OF_LEAD)) == 2
+        assert is_clean(it)
+
+
+@pytest.mark.parametrize("kind", FEW)
+async def test_a_look_at_a_lead_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
+    """A lost answer is asked for again; what is refused leaves the row to the next run."""
+    faults = Once(CREATE, "applied-reset"), Once(OF_LEAD, kind, [2])
+    async with few_rows(tmp_path, *faults) as it:
+        ending = await run(it, answer_timeout=patience(kind))
+        if kind in REFUSED:
+            assert ending.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
+            stage, reason = one_row(it, State.UNKNOWN)
+            assert (stage, REFUSED[kind] in reason) == ("activity", True)
+            assert "the lead's activities could not be read" in reason
+        else:
+            assert ending.summary.states == {State.SHARED: 2}
+        assert await settled(it)
+        assert len(it.leads_sent()) == 2
+
+
+@pytest.mark.parametrize("kind", ["no-id", "truncated", "502", "reset", "500-mx", "429", "slow"])
+async def test_a_look_at_a_type_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
+    faults = Once(CREATE, "applied-reset", range(2, 7)), Once(OF_TYPE, kind, [1])
+    async with few_rows(tmp_path, *faults, rows=6, leads=6) as it:
+        ending = await run(it)
+        assert ending.summary.states == {State.SHARED: 6}
+        assert ending.looked_up == {"found": 5}
+        assert is_clean(it, rows=6)
+
+
+# -------------------------------------------------------------------------------------- every endpoint, both ways
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """Lets a fault hit every call."""
+
+    kind: str
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        return await strike(self.kind, Particulars(FAST, retry_after=0.02, away=0.02, drip=0.01), step, call)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_fault_is_the_same_at_every_endpoint_with_and_without_a_socket(kind: str) -> None:
+    keys, seconds = (SecretStr(KEY), SecretStr(SECRET)), 0.2 if kind.endswith("silent") else 30.0
+    calls = [
+        Request("POST" if verb == "POST" else "GET", path, body=b"{}" if verb == "POST" else None)
+        for verb, path in HANDLERS
+    ]
+    async with Sandbox(options(leads=3, users=7), wrappers=[Always(kind)]) as there:
+        here = Sandbox(options(leads=3, users=7), wrappers=[Always(kind)])
+        async with (
+            Client(there.url, *keys, answer_seconds=seconds) as far,
+            DirectClient(here, answer_seconds=seconds) as near,
+        ):
+            heard = await answers(far, calls, kind), await answers(near, calls, kind)
+    assert heard[0] == heard[1]
+    assert there.report()["outcomes"] == here.report()["outcomes"]
+    assert there.report()["faults"] == here.report()["faults"] == {kind: len(calls)}
+    assert ("done" in there.report()["outcomes"]) is KINDS[kind].applied
+
+
+async def answers(client: Client | DirectClient, calls: Sequence[Request], kind: str) -> list[object]:
+    """What a client makes of each call, without what only a real server adds."""
+    if not kind.endswith("refused"):
+        return [plain(heard) for heard in await asyncio.gather(*map(client.send, calls))]
+    return [plain(await answer_of(client, call)) for call in calls]
+
+
+async def answer_of(client: Client | DirectClient, call: Request) -> Answer | NotSent | Lost:
+    """What becomes of a call, tried until there is a connection."""
+    async with asyncio.timeout(10):
+        while isinstance(heard := await client.send(call), NotSent):
+            assert heard.words == "no connection: Connection refused"
+            await asyncio.sleep(0.005)
+    return heard
+
+
+def plain(heard: object) -> object:
+    """An answer without what only a real server adds: a date, a length, a name."""
+    if not isinstance(heard, Answer):
+        return heard
+    kept = {name: value for name, value in heard.headers.items() if name in {"location", "retry-after"}}
+    return heard.status, kept, heard.body

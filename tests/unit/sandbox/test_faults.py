@@ -1,0 +1,192 @@
+"""Faults: their specs, their chance, and what each says and does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.sandbox import Sandbox, SandboxOptions
+from batch_share.sandbox.clock import ManualClock
+from batch_share.sandbox.endpoints import HANDLERS, NAMES, STATUS
+from batch_share.sandbox.faults import KINDS, Chance, Faults, Particulars, parse_faults, strike
+from batch_share.sandbox.wire import Call, Reply
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREATE, SHARE = "ProspectActivity.svc/Create", "EntityAccess.svc/Share"
+TOLD = Particulars(Rate(20, 5), elsewhere="https://other.example/", retry_after=7.0, away=2.0, drip=3.0)
+KEYS = {"x-LSQ-AccessKey": "sandbox-access-key", "x-LSQ-SecretKey": "sandbox-secret-key"}
+RIGHT = Reply(200, b'{"Right":true}')
+
+
+def call(n: int = 1, endpoint: str = CREATE, query: Mapping[str, str] | None = None) -> Call:
+    """The n-th call."""
+    return Call(n, 0.0, "POST", endpoint, query or {})
+
+
+async def right(call: Call) -> Reply:
+    """A step that takes effect."""
+    call.outcome = "done"
+    return RIGHT
+
+
+async def hit(spec: str, *, seed: int = 1, calls: int = 2000) -> list[int]:
+    """The numbers of the calls that a spec hits."""
+    faults, made = Faults(spec, seed, TOLD), [call(n) for n in range(calls)]
+    for each in made:
+        await faults(right, each)
+    return [each.n for each in made if each.fault]
+
+
+# ------------------------------------------------------------------------------------------------- specs
+
+
+@pytest.mark.parametrize("spec", ["", "  "])
+def test_no_spec_is_no_fault(spec: str) -> None:
+    assert parse_faults(spec) == ()
+
+
+def test_a_spec_says_what_hits_how_many_calls_of_which_endpoint() -> None:
+    assert parse_faults(" applied-reset=2% , create:503=0.5%,Get:PENDING=100%") == (
+        Chance("applied-reset", 0.02, None),
+        Chance("503", 0.005, frozenset({CREATE})),
+        Chance("pending", 1.0, frozenset({STATUS})),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_can_be_asked_for(kind: str) -> None:
+    (chance,) = parse_faults(f"{kind}=3%")
+    assert (chance.kind, chance.share, chance.endpoints) == (kind, 0.03, KINDS[kind].of)
+    assert SandboxOptions(faults=f"Status:{kind}=3%").faults
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("503", "'503' is no fault: write 503=2% or Create:503=2%, with commas between several"),
+        ("503=2", "'503=2' is no fault: write "),
+        ("503=-2%", "'503=-2%' is no fault: write "),
+        ("503=2%,", "'' is no fault: write "),
+        ("503=2% 502=2%", "'503=2% 502=2%' is no fault: write "),
+        ("503=101%", "'503=101%' is more than 100%"),
+        ("lightning=2%", "there is no fault 'lightning': choose error-envelope, failed, "),
+        ("applied-400=2%", "there is no fault 'applied-400': choose "),
+        ("Nowhere:503=2%", "there is no endpoint 'Nowhere': choose Status, Bulk, Leads, Users, Create, "),
+        (":503=2%", "there is no endpoint '': choose "),
+        ("Create:pending=2%", "pending is a fault of Status alone, not of Create"),
+    ],
+)
+def test_a_bad_spec_is_refused_with_the_choices(spec: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        SandboxOptions(faults=spec)
+    assert str(caught.value).startswith(problem)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_endpoint_has_a_name() -> None:
+    assert frozenset().union(*NAMES.values()) == {path for _, path in HANDLERS}
+    assert all(NAMES.values())
+    assert NAMES["Status"] == NAMES["Get"] == {STATUS}
+    assert len(NAMES["Leads"]) == 5
+
+
+# ------------------------------------------------------------------------------------------------- chance
+
+
+async def test_the_same_seed_hits_the_same_calls() -> None:
+    assert await hit("503=2%") == await hit("503=2%")
+    assert await hit("503=2%") != await hit("503=2%", seed=2)
+    assert await hit("503=2%") != await hit("502=2%")
+
+
+async def test_as_many_calls_are_hit_as_was_said() -> None:
+    assert 20 <= len(await hit("503=2%")) <= 65
+    assert len(await hit("503=0%")) == 0
+    assert len(await hit("reset=100%", calls=50)) == 50
+
+
+async def test_one_call_has_one_fault_the_first_that_hits() -> None:
+    both, made = Faults("503=100%,502=100%", 1, TOLD), call()
+    assert (await both(right, made)).status == 503
+    assert made.fault == "503"
+
+
+async def test_another_endpoint_is_left_alone() -> None:
+    faults, made = Faults("Share:503=100%", 1, TOLD), call(endpoint=SHARE)
+    assert await faults(right, call()) is RIGHT
+    assert (await faults(right, made)).status == 503
+
+
+async def test_a_request_that_is_pending_stays_so() -> None:
+    faults = Faults("pending=30%", 1, TOLD)
+    stuck = []
+    for at in range(50):
+        polls = [call(n, STATUS, {"id": f"request {at}"}) for n in range(at, at + 9)]
+        for each in polls:
+            await faults(right, each)
+        assert len({each.fault for each in polls}) == 1
+        stuck.append(polls[0].fault)
+    assert 5 <= stuck.count("pending") <= 25
+
+
+# ------------------------------------------------------------------------------------------------- what happens
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
+    made = call()
+    await strike(kind, TOLD, right, made)
+    assert made.fault == kind
+    assert (made.outcome == "done") is (kind.startswith("applied-") or kind in {"wrong-type", "slow"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        ("error-envelope", 200, "MX"),
+        ("failed", 200, '"Failed"'),
+        ("throttle-200", 200, "limit of 20 in 5 second"),
+        ("429", 429, "limit of 20 in 5 second"),
+        ("429-retry-after", 429, "limit of 20 in 5 second"),
+        ("no-id", 200, '"Success"'),
+        ("500-mx", 500, "MX"),
+        ("500", 500, "<html>"),
+        ("html", 200, "<html>"),
+        ("pending", 200, '"ShareStatus": 1'),
+        ("id-gone", 500, "Request Id does not exist"),
+        ("wrong-type", 200, "Right"),
+        ("slow", 200, "Right"),
+        *((str(status), status, "") for status in (204, 302, 400, 401, 403, 404, 502, 503, 504)),
+    ],
+)
+async def test_a_fault_says_what_its_name_says(kind: str, status: int, told: str) -> None:
+    reply = await strike(kind, TOLD, right, call())
+    assert reply.status == status
+    assert told in reply.body.decode()
+
+
+async def test_faults_of_the_wire_are_made_on_the_wire() -> None:
+    said = {kind: await strike(kind, TOLD, right, call()) for kind in KINDS}
+    assert said["302"].headers == {"Location": "https://other.example/"}
+    assert said["429-retry-after"].headers == {"Retry-After": "7"}
+    assert (said["reset"].drop, said["silent"].silent) == (True, True)
+    assert (said["refused"].drop, said["refused"].away) == (True, 2.0)
+    assert said["truncated"].missing > 0
+    assert (said["slow"].drip, said["slow"].body) == (3.0, RIGHT.body)
+    assert (said["wrong-type"].content_type, said["wrong-type"].body) == ("text/plain", RIGHT.body)
+    with pytest.raises(ValueError, match="Unterminated"):
+        json.loads(said["bad-json"].body)
+
+
+async def test_a_sandbox_has_the_faults_of_its_options() -> None:
+    sandbox = Sandbox(SandboxOptions(faults="503=100%"), ManualClock())
+    call, refused = sandbox.arrive("POST", CREATE, {}, KEYS)
+    assert (refused, (await sandbox.answer(call, None)).status) == (None, 503)
+    assert sandbox.report()["faults"] == {"503": 1}
+    with pytest.raises(RuntimeError, match="not listening"):
+        _ = sandbox.url
