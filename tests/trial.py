@@ -107,7 +107,6 @@ class Trial:
     def settings(self, **changes: Any) -> Settings:
         """Settings that point to the sandbox."""
         values: dict[str, Any] = {
-            "host": self.sandbox.url,
             "access_key": SecretStr(KEY),
             "secret_key": SecretStr(SECRET),
             "rate": FAST,
@@ -116,7 +115,9 @@ class Trial:
             "grace": 0.0,
             "state_folder": self.folder / "state",
         }
-        return Settings(**values | self.changes | changes)
+        values |= self.changes | changes
+        values["host"] = values.get("host") or self.sandbox.url
+        return Settings(**values)
 
     async def run(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Run the sheet."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 metadata = MetaData()
 
@@ -93,6 +93,7 @@ rows = Table(
     Column("changed_at", DateTime, nullable=False),
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
+    Index("rows_by_request", "request_id"),  # since version 4
 )
 
 attempts = Table(
@@ -145,11 +146,20 @@ def _to_version_3(connection: Connection) -> None:
     _add_columns(connection, (rows, "notice"), (attempts, "marker"))
 
 
+def _to_version_4(connection: Connection) -> None:
+    """Until version 3 each answer of the status API was sought among all accepted rows."""
+    next(index for index in rows.indexes if index.name == "rows_by_request").create(connection, checkfirst=True)
+
+
 def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:
     for table, column in added:
         kind = table.c[column].type.compile(connection.dialect)
         connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))
 
 
-UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {1: _to_version_2, 2: _to_version_3}
+UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
+    1: _to_version_2,
+    2: _to_version_3,
+    3: _to_version_4,
+}
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -12,6 +12,7 @@ can't know whether the call arrived: the row is `unknown`, and goes on only afte
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 
@@ -74,6 +75,7 @@ TROUBLED: Final = frozenset({State.FAILED, State.UNKNOWN, State.INVALID})
 """States that a person has to look at."""
 
 
+@cache
 def predecessors(state: State) -> frozenset[State]:
     """The states from which `state` may be reached."""
     return frozenset(old for old, news in TRANSITIONS.items() if state in news)

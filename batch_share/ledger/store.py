@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Executable, Insert
+    from sqlalchemy import Connection, Executable, Update
 
     from batch_share.ledger.database import Database
 
@@ -30,6 +31,20 @@ GONE = "the sheet no longer has this row; nothing was sent for it"
 GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
+
+# Built once: for the statements of every call, building takes longer than running.
+_NEW_RUN = insert(runs).returning(runs.c.id)
+_NEW_ATTEMPT = insert(attempts).returning(attempts.c.id)
+_ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
+_WAITING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
+_SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
+
+
+@cache
+def _row_in(states: frozenset[State]) -> Update:
+    """Change the row `row_id` if it is in one of these states."""
+    here = or_(false(), *(rows.c.state == state for state in sorted(states)))
+    return update(rows).where(rows.c.id == bindparam("row_id"), here)
 
 
 def utc_now() -> datetime:
@@ -63,7 +78,7 @@ class Ledger(LedgerReader):
 
         def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
-            self._run_id = _new_id(connection, insert(runs).values(values))
+            self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
             for intent in INTENTS:
                 self._abandon(connection, intent)
 
@@ -173,8 +188,8 @@ class Ledger(LedgerReader):
 
         def note(connection: Connection) -> None:
             self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
-            values = {"answered_at": self._now()} | _attempt_values(result)
-            connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(values))
+            values = {"attempt_id": attempt_id, "answered_at": self._now()}
+            connection.execute(_ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
 
@@ -206,10 +221,9 @@ class Ledger(LedgerReader):
 
         A `result.state` of `accepted` leaves the rows where they are, with the raw number and text.
         """
-        waiting = select(rows.c.id).where(rows.c.request_id == request_id, rows.c.state == State.ACCEPTED)
 
         def note(connection: Connection) -> int:
-            found = (connection.execute(waiting)).all()
+            found = connection.execute(_WAITING, {"request": request_id}).all()
             for (row_id,) in found:
                 if result.state is State.ACCEPTED:
                     self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
@@ -237,9 +251,8 @@ class Ledger(LedgerReader):
         """Commit what LeadSquared answered about leads and users; a later answer replaces an earlier one."""
 
         def note(connection: Connection) -> None:
-            for answer in answers:
-                same = (lookups.c.kind == answer.kind) & (lookups.c.value == answer.value)
-                connection.execute(delete(lookups).where(same))
+            same = [{"kind_": answer.kind, "value_": answer.value} for answer in answers]
+            connection.execute(_SAME_LOOKUP, same)
             values = [{**_fields(answer), "asked_at": self._now()} for answer in answers]
             connection.execute(insert(lookups), values)
 
@@ -256,16 +269,13 @@ class Ledger(LedgerReader):
         since: frozenset[State],
     ) -> None:
         """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
-        here = rows.c.id == row_id, rows.c.state.in_(predecessors(state) & since)
-        changes = {"state": state, "changed_at": self._now(), **(values or {})}
-        moved = connection.execute(update(rows).where(*here).values(changes))
-        if moved.rowcount != 1:
+        changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
+        if connection.execute(_row_in(predecessors(state) & since), changes).rowcount != 1:
             raise IllegalTransition(self.file, row_id, state)
 
     def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
         """Note something about a row that stays in `state`."""
-        here = rows.c.id == row_id, rows.c.state == state
-        if (connection.execute(update(rows).where(*here).values(values))).rowcount != 1:
+        if connection.execute(_row_in(frozenset({state})), {"row_id": row_id, **values}).rowcount != 1:
             raise IllegalTransition(self.file, row_id, state)
 
     def _attempt(
@@ -277,7 +287,7 @@ class Ledger(LedgerReader):
         **values: Any,
     ) -> int:
         call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
-        return _new_id(connection, insert(attempts).values(call | values))
+        return int(connection.execute(_NEW_ATTEMPT, call | values).scalar_one())
 
     # ------------------------------------------------------------------------------------------ plumbing
 
@@ -288,10 +298,6 @@ class Ledger(LedgerReader):
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
         await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
-
-
-def _new_id(connection: Connection, statement: Insert) -> int:
-    return int((connection.execute(statement.returning(statement.table.c.id))).scalar_one())
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

@@ -5,6 +5,7 @@ No I/O: `lookup` asks LeadSquared, this module holds the answers and judges each
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,16 @@ def _agree(ref: Ref, real: str) -> bool:
 def answer_for_lead(ref: Ref, leads: Iterable[FoundLead]) -> Lookup:
     """Which of the leads that came back is the one asked for: the API may answer with others."""
     return _answer(ref, [lead for lead in leads if _is_lead(ref, lead)], NO_LEAD)
+
+
+def answers_for_leads(refs: Sequence[Ref], leads: Iterable[FoundLead]) -> list[Lookup]:
+    """The same for many refs of one kind, of which each finds its leads at once."""
+    if refs[0].field is Field.LEAD_PHONE:  # a phone number has more spellings than one
+        return [answer_for_lead(ref, leads) for ref in refs]
+    by_name: dict[str, list[FoundLead]] = defaultdict(list)
+    for lead in leads:
+        by_name[_said(lead, refs[0].field).casefold()].append(lead)
+    return [answer_for_lead(ref, by_name.get(ref.value, ())) for ref in refs]
 
 
 def answer_for_user(ref: Ref, users: Iterable[FoundUser]) -> Lookup:

@@ -22,7 +22,7 @@ from batch_share.leadsquared.lookups import (
 )
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.pipeline.calls import read
-from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user
+from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user, answers_for_leads
 from batch_share.pipeline.run import in_parallel
 from batch_share.sheet.columns import USERS, Field
 
@@ -127,7 +127,7 @@ class Enquiry:
     async def _many(self, refs: Sequence[Ref]) -> None:
         call = leads_where(_NAMES[refs[0].field], [ref.value for ref in refs], "IN")
         found = await self._read(call, read_leads)
-        await self._learn([each for ref in refs if (each := answer_for_lead(ref, found)).found is not None])
+        await self._learn([each for each in answers_for_leads(refs, found) if each.found is not None])
 
     async def _one(self, refs: Sequence[Ref]) -> None:
         found = await self._read(leads_where(_NAMES[refs[0].field], [refs[0].value], "="), read_leads)
@@ -165,7 +165,7 @@ class Enquiry:
         return found
 
     async def _learn_leads(self, refs: Sequence[Ref], leads: Sequence[FoundLead]) -> None:
-        await self._learn([answer_for_lead(ref, leads) for ref in refs])
+        await self._learn(answers_for_leads(refs, leads))
 
     async def _learn(self, answers: Sequence[Lookup]) -> None:
         self.directory.learn(answers)
