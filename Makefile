@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash lint format samples reference lock clean
+.PHONY: help demo test crash soak lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -32,11 +32,15 @@ demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSqua
 	@$(BIN)/batch-share demo samples/leads.csv samples/leads.xlsx --folder .demo
 
 test: $(VENV)/.tested  ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)
-	@$(BIN)/python -m pytest tests/crash
+	@$(BIN)/python -m pytest -n auto tests/crash
+
+soak: export SOAK ?= 20
+soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
+	@$(BIN)/python -m pytest -n auto tests/crash/test_soak.py
 
 lint: $(VENV)/.tested  ## Check style and types
 	@$(BIN)/ruff check .

@@ -93,7 +93,7 @@ rows = Table(
     Column("changed_at", DateTime, nullable=False),
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
-    Index("rows_by_request", "request_id"),  # since version 4
+    Index("rows_by_request", "request_id", "state"),  # since version 4
 )
 
 attempts = Table(

@@ -28,6 +28,9 @@ MOST_LOST: Final = 10
 CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
 
+READ_TRIES: Final = 3
+"""Times that a call which changes nothing may go unanswered before that is its answer."""
+
 
 async def write(session: Session, row: Row, step: Stage, call: Call, marker: str | None = None) -> Outcome:
     """Make a call that is not idempotent, for `row`, and record what came of it. `marker` is in the call.
@@ -63,18 +66,26 @@ def _watch_silence(session: Session, outcome: Outcome) -> None:
         raise NotAnswered(session.tally.lost_in_a_row, outcome.words)
 
 
-async def read(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
-    """Make a call that changes nothing, repeated over throttles and lost connections. Raises as `write` does."""
-    unsent = 0
+async def read(
+    session: Connection, call: Call, parse: Callable[[Answer], T | Failure], *, tries: int = READ_TRIES
+) -> T | Failure:
+    """Make a call that changes nothing, repeated over throttles, lost connections and lost answers.
+
+    `tries` is how often it may go unanswered. Raises as `write` does.
+    """
+    unsent = lost = 0
     while True:
         async with session.pacer.slot():
             session.tally.called()
             answer = await session.client.send(call)
         parsed = parse(answer) if isinstance(answer, Answer) else answer
-        if not isinstance(parsed, NotSent | Throttled | Denied):
+        if isinstance(parsed, NotSent | Throttled | Denied):
+            unsent += isinstance(parsed, NotSent)
+            await before_repeating(session, parsed, unsent)
+            continue
+        lost += isinstance(parsed, Lost)
+        if not isinstance(parsed, Lost) or lost >= tries:
             return parsed
-        unsent += isinstance(parsed, NotSent)
-        await before_repeating(session, parsed, unsent)
 
 
 async def before_repeating(session: Connection, outcome: NotSent | Throttled | Denied, unsent: int) -> None:

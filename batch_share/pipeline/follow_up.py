@@ -77,7 +77,7 @@ async def _work(session: Session, polls: Polls) -> None:
 async def _ask(session: Session, request_id: str) -> bool:
     """Ask once and record the answer; whether the request is settled."""
     sent_at = utc_now()
-    answer = await read(session, share_status(request_id), read_status)
+    answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
     result = judge_status(answer)
     rows = await session.ledger.note_status(request_id, sent_at, result)
     if result.state is State.ACCEPTED:

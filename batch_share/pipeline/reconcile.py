@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Activities, Lost
+from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,
@@ -49,8 +49,6 @@ MOST_PAGES: Final = 20
 
 SWEEP_FROM: Final = 5
 """Leads to look up from which their activities are first looked for all at once."""
-
-READ_TRIES: Final = 3
 
 
 class Place(NamedTuple):
@@ -252,7 +250,7 @@ async def _collect(session: Session, page: Callable[[int], Call], parse: Parse, 
     views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
     seen = 0
     for number in range(most):
-        answer = await _read(session, page(number), parse)
+        answer = await read(session, page(number), parse)
         if not isinstance(answer, Activities):
             return Found(views, answer.words)
         for view in answer.shown:
@@ -266,15 +264,6 @@ async def _collect(session: Session, page: Callable[[int], Call], parse: Parse, 
         if answer.total > most * len(answer.shown):
             break
     return Found(views, "there are too many")
-
-
-async def _read(session: Session, call: Call, parse: Parse) -> Activities | Failure:
-    """A look may be repeated when its answer is lost: it changes nothing."""
-    for _ in range(READ_TRIES):
-        answer = await read(session, call, parse)
-        if not isinstance(answer, Lost):
-            break
-    return answer
 
 
 def _place(each: Unsettled) -> Place:

@@ -37,7 +37,8 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
 def judge_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     if not isinstance(answer, ShareStatus):
-        reason = f"accepted; its status could not be read: {answer.words}"
+        advice = ". Look at the lead in LeadSquared" if isinstance(answer, Refused) else ""
+        reason = f"accepted; its status could not be read: {answer.words.rstrip('.')}{advice}"
         outcome = type(answer).__name__.lower()
         return Result(State.ACCEPTED, outcome, answer.words, answer.status, reason=reason)
     learned = {"share_status": answer.number}

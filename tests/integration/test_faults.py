@@ -21,6 +21,7 @@ from batch_share.leadsquared.outcome import Lost, NotSent
 from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
+from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.session import Stop
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
@@ -279,7 +280,8 @@ async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
         plain = kind.removeprefix("applied-")
         words = f"accepted, not yet processed ({NOT_YET[plain]})" if plain in NOT_YET else None
-        expected = words or f"accepted; its status could not be read: {UNREAD[plain]}"
+        advice = "" if plain in OPEN else ". Look at the lead in LeadSquared"
+        expected = words or f"accepted; its status could not be read: {UNREAD[plain].rstrip('.')}{advice}"
         assert one_row(it, State.ACCEPTED) == (None, expected)
         assert (await it.follow_up()).summary.states == {State.SHARED: 2}
         assert is_clean(it)
@@ -315,6 +317,12 @@ async def test_what_the_status_api_never_says_is_never_guessed(tmp_path: Path, k
 
 # -------------------------------------------------------------------------------------------- look-ups
 
+
+def hits(kind: str) -> Sequence[int]:
+    """The calls that must go wrong: what goes unanswered is asked for again."""
+    return [1] if kind in REFUSED else range(1, 1 + READ_TRIES)
+
+
 LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
 
 
@@ -323,7 +331,7 @@ LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
 async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+    async with few_rows(tmp_path, Once(endpoint, kind, hits(kind))) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert isinstance(ending.error, LookupRefused)
         words = LOOK_UP_WORDS[kind].rstrip(".")
@@ -345,7 +353,7 @@ async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: s
 
 
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
-@pytest.mark.parametrize("kind", ["throttle-200", "429-retry-after", "slow"])
+@pytest.mark.parametrize("kind", ["throttle-200", "429-retry-after", "slow", "502", "reset", "truncated"])
 async def test_a_look_up_goes_on_where_it_may(tmp_path: Path, endpoint: str, kind: str) -> None:
     async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
         assert await settled(it)

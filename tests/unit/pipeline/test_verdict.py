@@ -109,4 +109,5 @@ def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: Share
 def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: Lost) -> None:
     result = judge_status(failure)
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
-    assert result.reason == f"accepted; its status could not be read: {failure.words}"
+    advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
+    assert result.reason == f"accepted; its status could not be read: {failure.words}{advice}"
