@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
-from batch_share.pipeline.follow_up import follow_up
+from batch_share.pipeline.follow_up import following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
@@ -95,8 +95,8 @@ async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> 
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings, watcher) as session:
-        async with watcher.watch(session):
-            await follow_up(session, settings.wait)
+        async with watcher.watch(session), following_up(session):
+            pass
         return await _end(session)
 
 
@@ -119,10 +119,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
 
 
 async def _send(session: Session, watcher: Watcher) -> Ending:
-    async with watcher.watch(session):
+    async with watcher.watch(session), following_up(session) if session.settings.follow_up else nullcontext():
         await _send_and_settle(session)
-        if session.settings.follow_up and not session.stop.asked:
-            await follow_up(session, session.settings.wait)
     return await _end(session)
 
 

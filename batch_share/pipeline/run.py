@@ -105,7 +105,9 @@ async def _share(session: Session, row: Row, activity_id: str) -> None:
         access_type=cast("Literal[1, 2]", asked.access),
         duration_in_minutes=minutes,
     )
-    await write(session, row, Stage.SHARE, share_lead(item))
+    outcome = await write(session, row, Stage.SHARE, share_lead(item))
+    if isinstance(outcome, Done) and session.settings.follow_up:
+        session.polls.add(outcome.id)
 
 
 def minutes_left(asked: Instruction, now: dt.datetime) -> int:

@@ -13,9 +13,10 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import AccountMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
+from batch_share.pipeline.polls import Polls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -65,7 +66,7 @@ class Stop:
     """
 
     def __init__(self, pacer: Pacer) -> None:
-        self._pacer = pacer
+        self._closers = [pacer.close]
         self._event = asyncio.Event()
         self.error: BatchShareError | None = None
 
@@ -79,7 +80,14 @@ class Stop:
         if error is not None and self.error is None:
             self.error = error
         self._event.set()
-        self._pacer.close()
+        for close in self._closers:
+            close()
+
+    def also(self, close: Callable[[], None]) -> None:
+        """Let this be closed as well when the work is to end."""
+        self._closers.append(close)
+        if self.asked:
+            close()
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until the work is to end."""
@@ -124,6 +132,7 @@ class Session(Connection):
     """
 
     ledger: Ledger
+    polls: Polls
     only_looked_up: bool = False
     verified: set[int] = field(default_factory=set)
 
@@ -162,4 +171,5 @@ async def open_session(
             "another ledger with --ledger",
         )
     async with open_connection(settings, watcher) as connection:
-        yield Session(**vars(connection), ledger=ledger, only_looked_up=only_looked_up)
+        polls = Polls(settings.wait)
+        yield Session(**vars(connection), ledger=ledger, polls=polls, only_looked_up=only_looked_up)

@@ -225,7 +225,7 @@ async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
     async with few_rows(tmp_path, Once(endpoint, kind)) as it:
-        ending = await run(it)
+        ending = await run(it, follow_up=False)
         assert isinstance(ending.error, AccessDenied)
         assert str(ending.error).startswith(
             f"LeadSquared refused access (HTTP {kind}): {DENIED[kind].rstrip('.')}. Check the keys"

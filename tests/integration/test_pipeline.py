@@ -96,7 +96,7 @@ async def test_a_throttle_in_any_form_costs_nothing_but_time(tmp_path: Path, for
 @pytest.mark.parametrize("reply", [envelope(401, "Invalid Access Details"), envelope(403, "No permission")])
 async def test_a_refused_key_stops_the_run_at_once(tmp_path: Path, reply: Reply) -> None:
     async with trial(tmp_path, Fault(CREATE, [5], reply), rows=30) as it:
-        ending = await it.run(workers=1)
+        ending = await it.run(workers=1, follow_up=False)
         assert isinstance(ending.error, AccessDenied)
         assert ending.exit_code is ExitCode.NOT_DONE
         assert len(it.sent(CREATE)) == 5
@@ -127,7 +127,7 @@ async def test_a_refusal_is_that_rows_failure_with_their_words(
 async def test_a_server_that_answers_nothing_properly_stops_the_run(tmp_path: Path) -> None:
     unwell = Fault(CREATE, range(3, 1000), answer(502, "oops"))
     async with trial(tmp_path, unwell, rows=40) as it:
-        ending = await it.run(workers=1)
+        ending = await it.run(workers=1, follow_up=False)
         assert isinstance(ending.error, NotAnswered)
         assert ending.summary.states == {State.ACCEPTED: 2, State.UNKNOWN: 10, State.PENDING: 28}
 
@@ -272,7 +272,10 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
         assert it.sandbox.report()["duplicates"] == 0
 
 
-async def test_a_request_that_takes_its_time_is_followed_up_later(tmp_path: Path) -> None:
+async def test_a_request_that_takes_its_time_is_followed_up_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_share.pipeline.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
     async with trial(tmp_path, processing=0.4) as it:
         ending = await it.run()
         assert ending.summary.states == {State.ACCEPTED: 12}

@@ -1,0 +1,133 @@
+"""When to ask the status API: for each request once an answer is likely, then ever more rarely while there is none.
+
+How long LeadSquared takes is learnt as the answers come: to ask too early costs a call, to ask late costs nothing
+while there is other work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FIRST_PATIENCE: Final = 0.5
+"""Seconds after which the first request is asked for. Short: it costs a few calls, and the rest is learnt."""
+
+LONGEST_PATIENCE: Final = 60.0
+FIRST_INTERVAL: Final = 2.0
+LONGEST_INTERVAL: Final = 60.0
+GROWTH: Final = 1.6
+
+_TOO_EARLY: Final = 1.25
+_IN_TIME: Final = 0.998
+"""A quarter up after an ask in vain; a little down after another, since many are under way before it shows."""
+
+
+@dataclass(order=True, slots=True)
+class Poll:
+    """A request Id to be asked for at `due`; given up after `until`, once it has been asked."""
+
+    due: float
+    order: int
+    request_id: str = field(compare=False)
+    accepted_at: float | None = field(compare=False, default=None)
+    until: float | None = field(compare=False, default=None)
+    interval: float = field(compare=False, default=FIRST_INTERVAL)
+
+
+class Polls:
+    """The requests that are waiting, the earliest due first. `wait`: seconds for each, from its first ask."""
+
+    def __init__(self, wait: float) -> None:
+        self._wait = wait
+        self._heap: list[Poll] = []
+        self._orders = 0
+        self._under_way = 0
+        self._complete = False
+        self._closed = False
+        self._changed = asyncio.Event()
+        self.patience = FIRST_PATIENCE
+
+    def add_old(self, request_ids: Iterable[str]) -> None:
+        """Requests of an earlier run: nobody knows how old they are, so they are asked for at once."""
+        for request_id in request_ids:
+            self._push(Poll(0.0, self._orders, request_id))
+
+    def add(self, request_id: str) -> None:
+        """A request that was accepted just now."""
+        now = _now()
+        self._push(Poll(now + self.patience, self._orders, request_id, accepted_at=now))
+
+    def complete(self) -> None:
+        """No more will be added."""
+        self._complete = True
+        self._changed.set()
+
+    async def take(self) -> Poll | None:
+        """The next poll, once it is due; None when all are settled or given up. Give each back with `done`."""
+        while not self._closed and (self._heap or self._under_way or not self._complete):
+            rest = self._rest()
+            if rest is not None and rest <= 0:
+                self._under_way += 1
+                return heapq.heappop(self._heap)
+            self._changed.clear()
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._changed.wait()
+        return None
+
+    def done(self, poll: Poll, *, settled: bool) -> None:
+        """What became of a poll that was taken: unless settled, it is asked again later, or its time is over."""
+        self._under_way -= 1
+        self._learn(poll, settled=settled)
+        now = _now()
+        if not settled:
+            poll.until = now + self._wait if poll.until is None else poll.until
+            poll.due = now + poll.interval
+            poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
+            if poll.due <= poll.until:
+                heapq.heappush(self._heap, poll)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Give up all that are waiting."""
+        self._closed = True
+        self._changed.set()
+
+    def _rest(self) -> float | None:
+        """Seconds to the next poll, None if there is none. What was learnt since it was put there counts."""
+        while self._heap and self._heap[0].due < (likely := self._likely(self._heap[0])):
+            self._heap[0].due = likely
+            heapq.heapreplace(self._heap, self._heap[0])
+        return self._heap[0].due - _now() if self._heap else None
+
+    def _likely(self, poll: Poll) -> float:
+        """When an answer is likely; for a request that was asked for already, and in vain, it is not put off."""
+        if poll.accepted_at is None or poll.until is not None:
+            return 0.0
+        return poll.accepted_at + self.patience
+
+    def _push(self, poll: Poll) -> None:
+        self._orders += 1
+        heapq.heappush(self._heap, poll)
+        self._changed.set()
+
+    def _learn(self, poll: Poll, *, settled: bool) -> None:
+        """The first ask of a request whose age is known tells whether it came too early."""
+        if poll.accepted_at is None or poll.until is not None:
+            return
+        if settled:
+            self.patience *= _IN_TIME
+        else:
+            age = _now() - poll.accepted_at
+            self.patience = min(max(self.patience, age * _TOO_EARLY), LONGEST_PATIENCE)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,152 @@
+"""When a request is asked for: once an answer is likely, then ever more rarely, never after its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from virtual_time import run_virtually
+
+from batch_share.pipeline.polls import FIRST_INTERVAL, FIRST_PATIENCE, LONGEST_PATIENCE, Polls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def now() -> float:
+    """The loop's time, in virtual seconds."""
+    return asyncio.get_running_loop().time()
+
+
+async def follow(polls: Polls, is_settled: Callable[[str], bool]) -> list[tuple[float, str]]:
+    """When each request was asked for, until none is left."""
+    asked = []
+    while (poll := await polls.take()) is not None:
+        asked.append((round(now(), 6), poll.request_id))
+        polls.done(poll, settled=is_settled(poll.request_id))
+    return asked
+
+
+def test_requests_of_an_earlier_run_are_asked_for_at_once_and_in_order() -> None:
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=60)
+        polls.add_old(["a", "b"])
+        polls.complete()
+        return await follow(polls, lambda _: True)
+
+    assert run_virtually(job()) == [(0.0, "a"), (0.0, "b")]
+
+
+def test_a_new_request_is_given_time_and_then_ever_more_until_its_wait_is_over() -> None:
+    async def job() -> list[float]:
+        polls = Polls(wait=12)
+        polls.add("a")
+        polls.complete()
+        return [at for at, _ in await follow(polls, lambda _: False)]
+
+    first, second, third, fourth = run_virtually(job())
+    assert first == FIRST_PATIENCE
+    assert second == first + FIRST_INTERVAL
+    assert third - second == pytest.approx(3.2)
+    assert fourth - third == pytest.approx(5.12)
+    assert fourth <= first + 12
+
+
+def test_without_a_wait_each_is_asked_for_once() -> None:
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=0)
+        polls.add_old(["a"])
+        polls.add("b")
+        polls.complete()
+        return await follow(polls, lambda _: False)
+
+    assert [request for _, request in run_virtually(job())] == ["a", "b"]
+
+
+@pytest.mark.parametrize("takes", [0.2, 3.0, 12.0])
+def test_how_long_processing_takes_is_learnt(takes: float) -> None:
+    """Of many requests, hardly more asks than requests: and hardly a wait longer than it takes."""
+    accepted: dict[str, float] = {}
+    told: dict[str, float] = {}
+
+    async def share(polls: Polls) -> None:
+        for number in range(500):
+            accepted[str(number)] = now()
+            polls.add(str(number))
+            await asyncio.sleep(0.4)
+        polls.complete()
+
+    def is_settled(request: str) -> bool:
+        told[request] = now() - accepted[request]
+        return told[request] >= takes
+
+    async def job() -> int:
+        polls = Polls(wait=600)
+        sharing = asyncio.create_task(share(polls))
+        asked = await asyncio.gather(*(follow(polls, is_settled) for _ in range(3)))
+        await sharing
+        return sum(map(len, asked))
+
+    assert run_virtually(job()) <= 500 * 1.1
+    assert sorted(told.values())[250] <= takes * 1.4 + FIRST_PATIENCE
+
+
+def test_patience_has_an_end() -> None:
+    async def job() -> float:
+        polls = Polls(wait=1e6)
+        polls.add("a")
+        poll = await polls.take()
+        assert poll is not None
+        await asyncio.sleep(1000)
+        polls.done(poll, settled=False)
+        return polls.patience
+
+    assert run_virtually(job()) == LONGEST_PATIENCE
+
+
+def test_whoever_waits_is_woken_by_an_addition_and_by_the_end() -> None:
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=60)
+        following = asyncio.create_task(follow(polls, lambda _: True))
+        await asyncio.sleep(5)
+        polls.add("a")
+        await asyncio.sleep(5)
+        polls.complete()
+        return await following
+
+    ((at, request),) = run_virtually(job())
+    assert request == "a"
+    assert at == pytest.approx(5 + FIRST_PATIENCE)
+
+
+def test_what_is_closed_asks_for_nothing_more() -> None:
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=60)
+        polls.add_old(["a", "b"])
+        following = asyncio.create_task(follow(polls, lambda _: False))
+        await asyncio.sleep(1)
+        polls.close()
+        return await following
+
+    assert run_virtually(job()) == [(0.0, "a"), (0.0, "b")]
+
+
+def test_one_under_way_keeps_the_others_waiting_for_its_end() -> None:
+    """It may come back."""
+
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=60)
+        polls.add_old(["a"])
+        polls.complete()
+        poll = await polls.take()
+        assert poll is not None
+        following = asyncio.create_task(follow(polls, lambda _: True))
+        await asyncio.sleep(1)
+        assert not following.done()
+        polls.done(poll, settled=False)
+        return await following
+
+    ((at, request),) = run_virtually(job())
+    assert request == "a"
+    assert at == pytest.approx(1 + FIRST_INTERVAL)
