@@ -9,6 +9,7 @@
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── NotAnswered              call after call was sent and not answered as documented
+    ├── DailyLimitReached        the calls that the account may make a day are spent
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── PlanChanged              a run is not what its plan was approved for
     ├── LookupRefused            LeadSquared would not say who the leads or users are
@@ -107,6 +108,18 @@ class NotAnswered(BatchShareError):
         )
         self.calls = calls
         self.words = words
+
+
+class DailyLimitReached(BatchShareError):
+    """The calls that the account may make a day, `limit`, are spent: `made` by this machine."""
+
+    def __init__(self, limit: int, made: int) -> None:
+        super().__init__(
+            f"{made:,} calls were made today and {limit:,} are allowed, so the run stopped before it made more. "
+            "What was sent is in the ledger; run the same command again tomorrow (the day ends at midnight UTC)."
+        )
+        self.limit = limit
+        self.made = made
 
 
 class AccessDenied(BatchShareError):

@@ -40,6 +40,9 @@ DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
 """What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
 
+AUTO: Final = "auto"
+"""As a rate: what the account's last run has learnt."""
+
 
 _NETLOC: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 _KEY: Final = re.compile(r"[!-~]*")
@@ -77,8 +80,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _rate(value: object) -> Rate:
-    return value if isinstance(value, Rate) else Rate.parse(str(value))
+def _rate(value: object) -> Rate | None:
+    """A rate; `auto` is None."""
+    if value is None or isinstance(value, Rate):
+        return value
+    return None if str(value).strip().casefold() == AUTO else Rate.parse(str(value))
+
+
+def _rate_text(rate: Rate | None) -> str:
+    return str(rate or AUTO)
 
 
 def _seconds(value: object) -> float:
@@ -97,7 +107,7 @@ def _key(value: object) -> object:
 
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
-RateSetting = Annotated[Rate, NoDecode, BeforeValidator(_rate), PlainSerializer(str)]
+RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 # A timeout of nothing would mean none.
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]

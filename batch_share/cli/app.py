@@ -11,6 +11,7 @@ import typer
 from batch_share import __version__
 from batch_share.cli.arguments import (
     Access,
+    DailyLimit,
     Duplicates,
     Duration,
     Event,
@@ -82,9 +83,7 @@ def plan(
     rows: Rows = None,
     only: Only = None,
     rate: Rate = None,
-    daily_limit: Annotated[
-        Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")
-    ] = None,
+    daily_limit: DailyLimit = None,
     allow_duplicates: Duplicates = False,
     online: Online = False,
     output: Annotated[
@@ -137,6 +136,7 @@ def run(
     rows: Rows = None,
     only: Only = None,
     rate: Rate = None,
+    daily_limit: DailyLimit = None,
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
@@ -163,6 +163,7 @@ def run(
         note=note,
         rate=rate,
         timezone=timezone,
+        daily_limit=daily_limit,
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
@@ -180,6 +181,7 @@ def run(
 def resume(
     ledger: LedgerFile,
     rate: Rate = None,
+    daily_limit: DailyLimit = None,
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
@@ -198,6 +200,7 @@ def resume(
 
     settings = load(
         rate=rate,
+        daily_limit=daily_limit,
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
@@ -212,6 +215,7 @@ def resume(
 def reconcile(
     ledger: LedgerFile,
     rate: Rate = None,
+    daily_limit: DailyLimit = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
     on_unknown: OnUnknown = None,
@@ -225,12 +229,24 @@ def reconcile(
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import reconcile as reconcile_job
 
-    settings = load(rate=rate, wait=wait, follow_up=False if no_follow_up else None, on_unknown=on_unknown)
+    settings = load(
+        rate=rate,
+        daily_limit=daily_limit,
+        wait=wait,
+        follow_up=False if no_follow_up else None,
+        on_unknown=on_unknown,
+    )
     raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json)))
 
 
 @app.command("follow-up")
-def follow_up(ledger: LedgerFile, rate: Rate = None, wait: Wait = None, json: Json = False) -> None:
+def follow_up(
+    ledger: LedgerFile,
+    rate: Rate = None,
+    daily_limit: DailyLimit = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
     """Ask LeadSquared what became of every accepted share of LEDGER, and write the results again.
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
@@ -239,7 +255,7 @@ def follow_up(ledger: LedgerFile, rate: Rate = None, wait: Wait = None, json: Js
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import follow_up_ledger
 
-    settings = load(rate=rate, wait=wait)
+    settings = load(rate=rate, daily_limit=daily_limit, wait=wait)
     raise typer.Exit(finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json)))
 
 

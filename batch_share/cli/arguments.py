@@ -42,7 +42,9 @@ Event = Annotated[Optional[str], typer.Option(help="Code of the activity type, f
 Access = Annotated[Optional[str], typer.Option(help="read or write, for rows that say nothing. Default: read.")]
 Duration = Annotated[Optional[str], typer.Option(help="How long: minutes, or 30m, 12h, 7d; for rows without.")]
 Note = Annotated[Optional[str], typer.Option(help="Note of the activity, for rows that have none.")]
-Rate = Annotated[Optional[str], typer.Option(help="Calls that this run may make, such as 20/5s. Default: 25/5s.")]
+Rate = Annotated[
+    Optional[str], typer.Option(help="Calls it may make: 20/5s, or auto: what the last run learnt. Default: 25/5s.")
+]
 Workers = Annotated[
     Optional[int], typer.Option(min=1, max=64, help="Rows under way at once. Default: by the rate.")
 ]

@@ -141,11 +141,11 @@ class Display:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
         settings = preview.settings
-        seconds = seconds_left(preview.states, settings.rate.per_second, follow_up=settings.follow_up)
+        seconds = seconds_left(preview.states, preview.rate.per_second, follow_up=settings.follow_up)
         follow_up = "with" if settings.follow_up else "without"
         return (
             f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "
-            f"about {lasting(seconds)} at {settings.rate} ({follow_up} the follow-up)."
+            f"about {lasting(seconds)} at {preview.rate} ({follow_up} the follow-up)."
         )
 
     def wait_turn(self, process: int | None) -> None:

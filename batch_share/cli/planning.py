@@ -146,7 +146,10 @@ def _spread(counts: Counter[str]) -> str:
 def _cost(seen: Overview) -> str:
     follow_up = "with" if seen.settings.follow_up else "without"
     calls = f"{plural(seen.calls, 'call')} ({follow_up} follow-up)"
-    cost = f"{calls}, about {lasting(seen.seconds)} at {seen.settings.rate}"
+    cost = f"{calls}, about {lasting(seen.seconds)} at {seen.rate}"
     if seen.share_of_day is None:
         return f"{cost}."
-    return f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day."
+    allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day"
+    if not seen.days:
+        return f"{allowance}."
+    return f"{allowance}: run again each day, it ends on {seen.ends_on:%A, %d %B %Y}."

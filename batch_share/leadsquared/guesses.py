@@ -5,6 +5,7 @@ The README lists these as the things to verify on a live account; when one turns
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 OWNER_FIELD: Final = "Owner"
@@ -24,3 +25,6 @@ CLOCK_SKEW: Final = 300.0
 
 CLOCK_MARGIN: Final = 0.01
 """Seconds added to a period: our clock and the server's need not tick alike."""
+
+DAY_ZONE: Final = dt.UTC
+"""Whose midnight ends the day of a daily allowance: LeadSquared's dates are UTC, its days may not be."""

@@ -1,20 +1,26 @@
-"""When an account was last called from this machine, remembered over restarts.
+"""What is known of an account on this machine, remembered over restarts.
 
 The pacer's promise covers any `period`, also one in which a process was killed and another started. The memory is
 one small file for each account: its modification time is the time of the last send or answer (a touch costs
-microseconds and survives `kill -9`), its text says whether the last process closed it with nothing under way.
+microseconds and survives `kill -9`), its text says whether the last process closed it with nothing under way, which
+limit LeadSquared has told, and how many calls were made today.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
+import json
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from batch_share.errors import BatchShareError
+from batch_share.errors import BatchShareError, DailyLimitReached
+from batch_share.leadsquared.guesses import DAY_ZONE
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +32,40 @@ if TYPE_CHECKING:
 _ON_ITS_WAY_SECONDS = 1.0
 # … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
-_CLOSED = "closed\n"
+_UNCOUNTED: Final = 25
+"""Calls that may be made before their number is written down: a process that is killed has made as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the file says: `process` had it last, and `closed` it; `rate` was told; `calls` were made on `day`."""
+
+    process: int = 0
+    closed: bool = False
+    rate: str = ""
+    day: str = ""
+    calls: int = 0
+
+    @classmethod
+    def read(cls, file: Path) -> Account:
+        """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
+        try:
+            told = json.loads(file.read_bytes())
+            return cls(*(type(default)(told[name]) for name, default in asdict(cls()).items()))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    @property
+    def learned(self) -> Rate | None:
+        """The limit that LeadSquared told last, if it ever did."""
+        try:
+            return Rate.parse(self.rate)
+        except ValueError:
+            return None
+
+    def calls_on(self, day: str) -> int:
+        """Calls made on a day, with those that a killed process had not yet written down."""
+        return 0 if day != self.day else self.calls + (0 if self.closed else _UNCOUNTED)
 
 
 class AccountMemory:
@@ -41,12 +80,14 @@ class AccountMemory:
         self._last = 0.0
         self._age: float | None = None
         self._was_closed = True
+        self._now = Account()
+        self._written = 0
 
     def __enter__(self) -> AccountMemory:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._recall()
-            self._write(f"calls under way by process {os.getpid()}\n")
+            self._write()
         except OSError as error:
             raise unwritable(self._file.parent, error) from None
         return self
@@ -54,8 +95,9 @@ class AccountMemory:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What ends by an exception, a second Ctrl-C say, may have cut off calls under way.
         if kind is None:
+            self._now = replace(self._now, closed=True)
             with suppress(OSError):
-                self._write(_CLOSED)
+                self._write()
 
     def owed(self, period: float) -> float:
         """Seconds until the period after the last process's last call is over."""
@@ -74,15 +116,46 @@ class AccountMemory:
         with suppress(OSError):
             os.utime(self._file, (self._last, self._last))
 
+    @property
+    def learned(self) -> Rate | None:
+        """The limit that LeadSquared told last, in this run or an earlier one."""
+        return self._now.learned
+
+    def learn(self, rate: Rate) -> None:
+        """Remember the limit that LeadSquared has told."""
+        self._now = replace(self._now, rate=str(rate))
+        with suppress(OSError):
+            self._write()
+
+    def spend(self, most: int | None) -> None:
+        """Count a call of today. Raises DailyLimitReached, and counts nothing, if `most` were made already."""
+        today = self._today()
+        if today != self._now.day:
+            self._now, self._written = replace(self._now, day=today, calls=0), 0
+        if most is not None and self._now.calls >= most:
+            raise DailyLimitReached(most, self._now.calls)
+        self._now = replace(self._now, calls=self._now.calls + 1)
+        if self._now.calls - self._written >= _UNCOUNTED or self._now.calls == 1:
+            with suppress(OSError):
+                self._write()
+
+    def _today(self) -> str:
+        return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
+
     def _recall(self) -> None:
+        self._now = Account(process=os.getpid())
         if self._file.exists():
             self._last = self._file.stat().st_mtime
             self._age = self._wall_clock() - self._last
-            self._was_closed = self._file.read_bytes() == _CLOSED.encode()
+            before = Account.read(self._file)
+            self._was_closed = before.closed
+            today = self._today()
+            self._now = replace(self._now, rate=before.rate, day=today, calls=before.calls_on(today))
 
-    def _write(self, text: str) -> None:
+    def _write(self) -> None:
         """Change the text but not the time: opening and closing are no calls."""
-        self._file.write_text(text, encoding="utf-8")
+        self._file.write_text(json.dumps(asdict(self._now)), encoding="utf-8")
+        self._written = self._now.calls
         os.utime(self._file, (self._last, self._last))
 
 

@@ -10,6 +10,9 @@ window sees up to 49. Here two things work together:
 2. `AsyncLimiter(1, period / limit)`, which spreads the calls evenly, so that permits come back evenly too. After
    an idle period, with every permit home, the first `limit` calls need no spreading: the guard alone is the proof.
 
+Other integrations use the same account. A refusal tells the account's limit, which is kept from then on; another,
+though that is kept, lowers the rate by a quarter, and quiet raises it again, call by call, up to the limit.
+
 All clocks are the event loop's; tests run this in virtual time.
 """
 
@@ -17,16 +20,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
 from batch_share.leadsquared.guesses import CLOCK_MARGIN
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from batch_share.units import Rate
+LOWER: Final = 0.75
+"""What is left of the rate after a second refusal that tells nothing new."""
+
+QUIET_PERIODS: Final = 6
+"""Periods without a refusal after which the rate is raised by one call."""
 
 
 class PacerClosed(Exception):
@@ -42,12 +50,15 @@ class SendMemory(Protocol):
     def note(self) -> None:
         """A call is leaving, or its answer came, just now."""
 
+    def learn(self, rate: Rate) -> None:
+        """LeadSquared has told the account's limit."""
+
 
 class Pacer:
     """The one gate through which all calls of an account go, in the order in which they ask.
 
-    `rate` is the limit to keep; it is only ever lowered, by what a refusal tells. `memory` carries the last calls
-    over a restart.
+    `rate` is the most that is kept: a refusal may tell that it is less. `memory` carries the last calls over a
+    restart.
     """
 
     def __init__(self, rate: Rate, memory: SendMemory | None = None) -> None:
@@ -59,12 +70,19 @@ class Pacer:
         self._refusals = 0
         self._opens_at: float | None = None
         self._closed = False
+        self._limit = rate
+        self._heard_at = float("-inf")  # of a refusal, or of nothing for so long that the rate was raised
         self._set_rate(rate)
 
     @property
     def rate(self) -> Rate:
         """The rate kept now."""
         return self._rate
+
+    @property
+    def limit(self) -> Rate:
+        """The most that is kept: what was asked for, or what LeadSquared has told since, whichever is less."""
+        return self._limit
 
     @property
     def refusals(self) -> int:
@@ -89,14 +107,35 @@ class Pacer:
         """
         self._refusals += 1
         self._unspaced = 0
-        if told is not None and told.per_second < self._rate.per_second:
-            self._set_rate(told)
+        if told is not None:
+            self._learn(told)
+        since, self._heard_at = _now() - self._heard_at, _now()
+        if self._limit.per_second < self._rate.per_second:
+            self._set_rate(self._limit)
+        elif self._rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
+            self._set_rate(Rate(max(1, int(self._rate.limit * LOWER)), self._rate.period))
         self._hold(self._rate.period if pause is None else pause)
 
     def close(self) -> None:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
         self._closed = True
         self._changed.set()
+
+    def _learn(self, told: Rate) -> None:
+        if told.per_second < self._limit.per_second:
+            self._limit = told
+        if self._memory is not None:
+            self._memory.learn(told)
+
+    def _recover(self) -> None:
+        """After a while of quiet, one call more: whoever used them before may be gone."""
+        if self._rate.limit < self._limit.limit and _now() - self._heard_at >= self._quiet:
+            self._heard_at = _now()
+            self._set_rate(Rate(self._rate.limit + 1, self._rate.period))
+
+    @property
+    def _quiet(self) -> float:
+        return QUIET_PERIODS * self._rate.period
 
     # The turnstile lets one caller at a time wait for the gate, a permit and its distance, first come first served.
     # It takes its permit only as it goes: whoever is cancelled on the way has nothing to give back.
@@ -111,6 +150,7 @@ class Pacer:
 
     async def _gate_and_permit(self) -> None:
         self._heed_closing()
+        self._recover()
         while (wait := self._opening() - _now()) > 0 or self._out >= self._rate.limit:
             await self._change(wait if wait > 0 else None)
 

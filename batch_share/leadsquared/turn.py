@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from batch_share.leadsquared.memory import unwritable
+from batch_share.leadsquared.memory import Account, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -55,7 +54,7 @@ def _taken(lock: FileLock, file: Path) -> bool:
 def _holder(file: Path) -> int | None:
     """The process Id that whoever holds the account has left in its memory."""
     try:
-        found = re.search(r"process (\d+)", file.read_text("utf-8", "replace"))
+        process = Account.read(file).process
     except OSError:
         return None
-    return int(found[1]) if found and int(found[1]) != os.getpid() else None
+    return process if process not in {0, os.getpid()} else None

@@ -36,14 +36,14 @@ async def write(session: Session, row: Row, step: Stage, call: Call, marker: str
     """Make a call that is not idempotent, for `row`, and record what came of it. `marker` is in the call.
 
     Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
-    end, AccessDenied, Unreachable, LedgerError; the row is then in the state that the ledger says.
+    end, AccessDenied, Unreachable, DailyLimitReached, LedgerError; the row is then where the ledger says.
     """
     unsent = 0
     while True:
         async with session.pacer.slot():
+            session.called()
             attempt = await session.ledger.intend(row, step, marker)
             session.tally.moved(BEFORE[step], INTENT_OF[step])
-            session.tally.called()
             answer = await session.client.send(call)
         outcome = read_id(answer) if isinstance(answer, Answer) else answer
         result = judge_step(step, outcome)
@@ -76,7 +76,7 @@ async def read(
     unsent = lost = 0
     while True:
         async with session.pacer.slot():
-            session.tally.called()
+            session.called()
             answer = await session.client.send(call)
         parsed = parse(answer) if isinstance(answer, Answer) else answer
         if isinstance(parsed, NotSent | Throttled | Denied):

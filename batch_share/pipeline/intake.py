@@ -16,7 +16,7 @@ from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
-from batch_share.pipeline.session import open_connection
+from batch_share.pipeline.session import open_connection, remembered
 from batch_share.sheet.columns import Field
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def show_sheet(
     plan = plan_job(sheet, options, settings)
     if watcher is None:
         directory: Directory = Unasked()
-        return overview(plan, settings, directory), directory
+        return overview(plan, settings, directory, remembered(settings)), directory
     directory = Directory()
     async with open_connection(settings, watcher) as connection:
         connection.tally.phase = LOOKING_UP
@@ -85,7 +85,7 @@ async def show_sheet(
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
         if connection.stop.error is not None:
             raise connection.stop.error
-    return overview(plan, settings, directory), directory
+    return overview(plan, settings, directory, remembered(settings)), directory
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:

@@ -113,7 +113,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
     states = await ledger.counts()
     session.tally.begin(states)
-    if not watcher.agree(Preview(sheet, session.client.base_url, states, changes, cut_off, settings)):
+    preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate)
+    if not watcher.agree(preview):
         return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
     return await _send(session, watcher)
 
@@ -145,6 +146,8 @@ async def _session(
         try:
             yield session
             ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
+            if session.tally.refusals:
+                ended += f" ({session.tally.refusals} calls were refused; the limit is {session.pacer.limit})"
         finally:
             await ledger.end_run(ended)
 

@@ -7,9 +7,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.leadsquared.guesses import DAY_ZONE
+from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory
+from batch_share.settings import DEFAULT_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from batch_share.sheet.columns import Field
     from batch_share.sheet.rows import Problem, ShareRow
     from batch_share.sheet.table import RawRow
+    from batch_share.units import Rate
 
 ODD_MINUTES: Final = 90 * 1440
 """A share longer than LeadSquared's own default of 90 days is worth a second look."""
@@ -52,10 +56,14 @@ class Unasked(Directory):
 
 @dataclass(slots=True)
 class Overview:
-    """The counts of a plan. `invalid` and `conflicts` are sentences; `days` is how many days the run takes."""
+    """The counts of a plan. `invalid` and `conflicts` are sentences.
+
+    `account` is what earlier runs left to know of it: the limit that it told, the calls made today.
+    """
 
     plan: Plan
     settings: Settings
+    account: Account = field(default_factory=Account)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
@@ -74,8 +82,26 @@ class Overview:
     @property
     def seconds(self) -> float:
         """How long they take at the rate: the first `limit` calls go at once."""
-        rate = self.settings.rate
-        return max(0, self.calls - rate.limit) / rate.per_second
+        return max(0, self.calls - self.rate.limit) / self.rate.per_second
+
+    @property
+    def rate(self) -> Rate:
+        """The rate that the run begins with."""
+        return self.settings.rate or self.account.learned or DEFAULT_RATE
+
+    @property
+    def days(self) -> int:
+        """How many days after today the run ends, by the daily allowance and what was used of it today."""
+        most = self.settings.daily_limit
+        if most is None:
+            return 0
+        today = dt.datetime.now(DAY_ZONE).date().isoformat()
+        return max(0, self.calls + min(self.account.calls_on(today), most) - 1) // most
+
+    @property
+    def ends_on(self) -> dt.date:
+        """The day on which the run ends, if it is run again each day."""
+        return dt.datetime.now(DAY_ZONE).date() + dt.timedelta(days=self.days)
 
     @property
     def share_of_day(self) -> float | None:
@@ -116,15 +142,17 @@ class Overview:
             "lasting": dict(self.lasting),
             "calls": self.calls,
             "seconds": round(self.seconds),
+            "rate": str(self.rate),
             "share_of_daily_limit": self.share_of_day,
+            "ends_on": self.ends_on.isoformat(),
             "oddities": self.oddities(),
             "problems": self.invalid,
         }
 
 
-def overview(plan: Plan, settings: Settings, directory: Directory) -> Overview:
+def overview(plan: Plan, settings: Settings, directory: Directory, account: Account | None = None) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings)
+    seen = Overview(plan, settings, account or Account())
     access: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
     for row in plan.rows("", directory):
         seen.rows += 1

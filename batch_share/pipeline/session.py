@@ -8,15 +8,17 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch_share.errors import BatchShareError, LedgerError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.memory import AccountMemory, account_name
+from batch_share.leadsquared.memory import Account, AccountMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline.polls import Polls
+from batch_share.settings import DEFAULT_RATE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from pathlib import Path
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -117,6 +119,12 @@ class Connection:
     pacer: Pacer
     stop: Stop
     tally: Tally
+    memory: AccountMemory
+
+    def called(self) -> None:
+        """One more call is about to leave. Raises DailyLimitReached if it may not."""
+        self.memory.spend(self.settings.daily_limit)
+        self.tally.called()
 
     @property
     def workers(self) -> int:
@@ -149,12 +157,25 @@ async def open_connection(settings: Settings, watcher: Watcher) -> AsyncIterator
     Raises SettingsError, BatchShareError if the state folder can't be written.
     """
     host, access_key, secret_key = settings.account()
-    file = settings.state_folder / f"{account_name(host, access_key)}.account"
+    file = _account_file(settings)
     async with account_turn(file, watcher.wait_turn):
         with AccountMemory(file) as memory:
-            pacer = Pacer(settings.rate, memory)
+            pacer = Pacer(settings.rate or memory.learned or DEFAULT_RATE, memory)
             async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
-                yield Connection(settings, client, pacer, Stop(pacer), Tally())
+                yield Connection(settings, client, pacer, Stop(pacer), Tally(), memory)
+
+
+def remembered(settings: Settings) -> Account:
+    """What earlier runs on this machine left to know of the account; nothing if none is set, or none was made."""
+    try:
+        return Account.read(_account_file(settings))
+    except (SettingsError, OSError):
+        return Account()
+
+
+def _account_file(settings: Settings) -> Path:
+    host, access_key, _ = settings.account()
+    return settings.state_folder / f"{account_name(host, access_key)}.account"
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.pipeline.session import Connection
     from batch_share.settings import Settings
+    from batch_share.units import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Preview:
     """What a run is about to do, for a person to agree to.
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up.
+    when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with.
     """
 
     sheet: SheetRecord
@@ -29,6 +30,7 @@ class Preview:
     changes: Changes | None
     cut_off: int
     settings: Settings
+    rate: Rate
 
     @property
     def to_send(self) -> int:

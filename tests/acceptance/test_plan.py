@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,10 @@ def test_the_costs_are_told(shell: Shell) -> None:
     assert plan["calls"] == 3 * plan["to_send"]
     assert plan["seconds"] == round((plan["calls"] - 25) / 5)
     assert plan["share_of_daily_limit"] == plan["calls"] / 1000
+    today = dt.datetime.now(dt.UTC).date()
+    assert today <= dt.date.fromisoformat(plan["ends_on"]) <= today + dt.timedelta(days=1)
+    said = shell.run("plan", "leads.csv", "--daily-limit", "100").stdout
+    assert "315% of the 100 calls a day: run again each day, it ends on " in said
 
 
 @pytest.mark.parametrize("name", ["plan.csv", "plan.xlsx"])

@@ -22,7 +22,14 @@ from trial import (
     trial,
 )
 
-from batch_share.errors import AccessDenied, LedgerError, NotAnswered, OwnerNotVerified, Unreachable
+from batch_share.errors import (
+    AccessDenied,
+    DailyLimitReached,
+    LedgerError,
+    NotAnswered,
+    OwnerNotVerified,
+    Unreachable,
+)
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.pipeline import calls
@@ -91,6 +98,34 @@ async def test_a_throttle_in_any_form_costs_nothing_but_time(tmp_path: Path, for
         assert report["duplicates"] == 0
         assert onlooker.connection is not None
         assert onlooker.connection.pacer.rate == Rate(10, 1.0)
+
+
+async def test_a_limit_that_was_told_is_kept_by_the_next_run_that_asks_for_auto(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=6, rate=Rate(10, 1.0), retry_after=0.02) as it:
+        await it.run(rate=Rate(60, 1.0))
+        assert "the limit is 10/1s" in it.query("SELECT ended FROM runs")[0][0]
+        refusals = it.sandbox.report()["refusals"]
+        assert refusals > 0
+        it.write(sheet_rows(12)[6:])
+        onlooker = Onlooker()
+        await it.run(onlooker, rate="auto")
+        assert onlooker.previews[0].rate == Rate(10, 1.0)
+        assert it.sandbox.report()["refusals"] == refusals
+
+
+async def test_a_run_stops_before_it_exceeds_the_days_allowance_and_goes_on_the_day_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path, rows=20) as it:
+        ending = await it.run(daily_limit=30)
+        assert isinstance(ending.error, DailyLimitReached)
+        assert not {State.POSTING, State.SHARING, State.UNKNOWN} & set(ending.summary.states)
+        assert it.sandbox.report()["total_calls"] == 30
+        assert isinstance((await it.run(daily_limit=30)).error, DailyLimitReached)
+        assert it.sandbox.report()["total_calls"] == 30
+        monkeypatch.setattr("batch_share.leadsquared.memory.AccountMemory._today", lambda _: "2099-01-01")
+        assert (await it.run(daily_limit=100)).summary.states == {State.SHARED: 20}
+        assert it.sandbox.report()["duplicates"] == 0
 
 
 @pytest.mark.parametrize("reply", [envelope(401, "Invalid Access Details"), envelope(403, "No permission")])

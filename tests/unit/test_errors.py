@@ -12,6 +12,7 @@ from batch_share import errors
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    DailyLimitReached,
     IllegalTransition,
     LedgerError,
     LedgerLocked,
@@ -52,6 +53,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         "LeadSquared refused access (HTTP 401): bad keys. Check the keys",
         {"status": 401, "words": "bad keys"},
     ),
+    (DailyLimitReached(1000, 1000), "1,000 calls were made today and 1,000 are allowed, so the run stopped", {}),
     (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (

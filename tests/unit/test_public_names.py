@@ -7,9 +7,9 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "AccessDenied", "BatchShareError", "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew",
-        "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError", "SheetError",
-        "Unreachable", "__version__",
+        "AccessDenied", "BatchShareError", "DailyLimitReached", "IllegalTransition", "LedgerError", "LedgerLocked",
+        "LedgerTooNew", "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError",
+        "SheetError", "Unreachable", "__version__",
     ]  # fmt: skip
 
 

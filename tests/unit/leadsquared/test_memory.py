@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from batch_share.errors import BatchShareError
-from batch_share.leadsquared.memory import AccountMemory, account_name
+from batch_share.errors import BatchShareError, DailyLimitReached
+from batch_share.leadsquared.memory import Account, AccountMemory, account_name
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +152,68 @@ def test_a_file_that_can_not_be_read_is_an_error_too(file: Path, clock: Clock) -
     file.mkdir(parents=True)
     with pytest.raises(BatchShareError), AccountMemory(file, clock):
         pass
+
+
+# ------------------------------------------------------------------------------------- what was told, what is spent
+
+
+def test_a_limit_that_was_told_is_known_to_the_next_process_however_this_one_ends(file: Path, clock: Clock) -> None:
+    memory = AccountMemory(file, clock).__enter__()
+    assert memory.learned is None
+    memory.learn(Rate(20, 5.0))
+    assert AccountMemory(file, clock).__enter__().learned == Rate(20, 5.0)
+    assert Account.read(file).learned == Rate(20, 5.0)
+
+
+def test_the_calls_of_a_day_are_counted_over_processes(file: Path, clock: Clock) -> None:
+    for _ in range(3):
+        with AccountMemory(file, clock) as memory:
+            for _ in range(30):
+                memory.spend(100)
+    with AccountMemory(file, clock) as memory:
+        for _ in range(10):
+            memory.spend(100)
+        with pytest.raises(DailyLimitReached) as caught:
+            memory.spend(100)
+    assert (caught.value.limit, caught.value.made) == (100, 100)
+
+
+def test_a_process_that_is_killed_has_made_as_many_as_it_may_have(file: Path, clock: Clock) -> None:
+    """It writes their number down only now and then."""
+    memory = AccountMemory(file, clock).__enter__()
+    for _ in range(70):
+        memory.spend(None)
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+    assert 70 < Account.read(file).calls <= 70 + 26
+
+
+def test_a_new_day_begins_at_nothing(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.spend(1)
+        clock.now += 86_400
+        memory.spend(1)
+    assert Account.read(file).calls == 1
+    clock.now += 86_400
+    with AccountMemory(file, clock) as memory:
+        memory.spend(1)
+
+
+def test_counting_and_learning_are_no_calls(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+        memory.learn(Rate(20, 5.0))
+    assert owed(file, clock) == 0.0
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"rate": 7}', "no json"])
+def test_a_file_that_says_nothing_knows_nothing(file: Path, clock: Clock, text: str) -> None:
+    file.parent.mkdir()
+    file.write_text(text)
+    assert Account.read(file) == Account()
+    with AccountMemory(file, clock) as memory:
+        assert memory.learned is None
+        memory.spend(1)
 
 
 HOST = "https://api.example"

@@ -98,6 +98,7 @@ class Remembered:
 
     def __init__(self, owed: float = 0.0) -> None:
         self.owes, self.asked, self.noted = owed, 0, 0
+        self.learnt: list[Rate] = []
 
     def owed(self, period: float) -> float:
         """What is owed, whatever the period."""
@@ -107,6 +108,10 @@ class Remembered:
     def note(self) -> None:
         """Count."""
         self.noted += 1
+
+    def learn(self, rate: Rate) -> None:
+        """Keep."""
+        self.learnt.append(rate)
 
 
 # ------------------------------------------------------------------------------------------------- the proof
@@ -381,6 +386,86 @@ def test_the_rate_is_never_raised(told: Rate | None) -> None:
     pacer, sent = sent_after_a_refusal(None, told)
     assert pacer.rate == RATE
     assert Server(0, sent).fullest(5.0) <= 25
+
+
+def test_what_was_told_is_remembered() -> None:
+    async def main() -> list[Rate]:
+        memory = Remembered()
+        pacer = Pacer(RATE, memory)
+        pacer.refused(pause=None, told=Rate(20, 5.0))
+        pacer.refused(pause=None, told=None)
+        return memory.learnt
+
+    assert run_virtually(main()) == [Rate(20, 5.0)]
+
+
+def test_repeated_refusals_that_tell_nothing_new_lower_the_rate_by_a_quarter_a_burst() -> None:
+    async def main() -> list[int]:
+        pacer, limits = Pacer(RATE), []
+        for told in (RATE, None, RATE, Rate(72, 5.0)):
+            for _ in range(5):
+                pacer.refused(pause=None, told=told)
+            limits.append(pacer.rate.limit)
+            await asyncio.sleep(5.0)
+        return limits
+
+    assert run_virtually(main()) == [25, 18, 13, 9]
+
+
+def test_the_refusals_of_the_burst_that_told_the_limit_lower_it_no_further() -> None:
+    async def main() -> Rate:
+        pacer = Pacer(RATE)
+        for _ in range(10):
+            pacer.refused(pause=None, told=Rate(20, 5.0))
+            await asyncio.sleep(0.4)
+        return pacer.rate
+
+    assert run_virtually(main()) == Rate(20, 5.0)
+
+
+def test_a_rate_is_never_less_than_one_call() -> None:
+    async def main() -> Rate:
+        pacer = Pacer(Rate(2, 1.0))
+        for _ in range(5):
+            pacer.refused(pause=0.0, told=None)
+            await asyncio.sleep(1.0)
+        return pacer.rate
+
+    assert run_virtually(main()) == Rate(1, 1.0)
+
+
+def test_quiet_raises_the_rate_call_by_call_up_to_what_was_told() -> None:
+    async def main() -> list[tuple[float, int]]:
+        pacer, seen = Pacer(RATE), list[tuple[float, int]]()
+        pacer.refused(pause=0.0, told=Rate(6, 5.0))
+        await asyncio.sleep(5.0)
+        pacer.refused(pause=0.0, told=Rate(6, 5.0))
+        began = now()
+        for _ in range(150):
+            async with pacer.slot():
+                if not seen or seen[-1][1] != pacer.rate.limit:
+                    seen.append((now() - began, pacer.rate.limit))
+        assert pacer.limit == Rate(6, 5.0)
+        return seen
+
+    (_, first), (second_at, second), (third_at, third) = run_virtually(main())  # no more: it ends at the limit
+    assert (first, second, third) == (4, 5, 6)
+    assert 30.0 <= second_at < 32.0
+    assert 60.0 <= third_at < 64.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rate_that_falls_and_rises_breaks_no_window(seed: int) -> None:
+    async def with_refusals() -> None:
+        pacer = Pacer(RATE)
+        for at in range(1, 400, 37):
+            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=0.1, told=RATE))
+        await make_calls(pacer.slot, server, 3_000)
+
+    server = Server(seed)
+    run_virtually(with_refusals())
+    assert len(server.arrivals) == 3_000
+    assert server.fullest(5.0) <= 25
 
 
 def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
