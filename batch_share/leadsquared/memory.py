@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-# A call that was under way when its process was killed may arrive this many seconds after it was sent …
+# A call that was under way when its process was killed may arrive this many seconds after it was noted …
 _ON_ITS_WAY_SECONDS = 1.0
+# (of which so many go by before it is noted: a touch for every call would be most of the work of a quick run) …
+_NOTED_WITHIN_SECONDS = 0.1
 # … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
 _UNCOUNTED: Final = 25
@@ -77,7 +79,7 @@ class AccountMemory:
     def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time) -> None:
         self._file = file
         self._wall_clock = wall_clock
-        self._last = 0.0
+        self._last = self._noted = 0.0
         self._age: float | None = None
         self._was_closed = True
         self._now = Account()
@@ -112,6 +114,9 @@ class AccountMemory:
     def note(self) -> None:
         """Remember that the account was called, or answered, just now."""
         self._last = self._wall_clock()
+        if abs(self._last - self._noted) < _NOTED_WITHIN_SECONDS:
+            return
+        self._noted = self._last
         # An answer that has just come must reach the ledger, whatever becomes of this file.
         with suppress(OSError):
             os.utime(self._file, (self._last, self._last))

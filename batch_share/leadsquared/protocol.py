@@ -313,8 +313,9 @@ def _text(value: object) -> str:
 
 def clean(text: str) -> str:
     """The API's words on one line, without control characters, at most 500 characters."""
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_WORDS_LIMIT]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())[:_WORDS_LIMIT]
 
 
 def _told_rate(words: str) -> Rate | None:
