@@ -199,14 +199,20 @@ def load_settings(**flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        name = ".".join(map(str, fault["loc"])) or "settings"
-        raise SettingsError(name, fault["msg"].removeprefix("Value error, ")) from None
-    except UnicodeDecodeError:  # it carries the whole file, so the keys
-        raise SettingsError(".env", "is not UTF-8 text") from None
-    except OSError as error:
-        raise SettingsError("settings file", f"can't be read ({error.strerror})") from None
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        refused = _refusal(error)
+    # Only now: raised in there, it would carry the other as its context, and so everything read, keys and all.
+    raise refused
+
+
+def _refusal(error: ValidationError | UnicodeDecodeError | OSError) -> SettingsError:
+    if isinstance(error, UnicodeDecodeError):
+        return SettingsError(".env", "is not UTF-8 text")
+    if isinstance(error, OSError):
+        return SettingsError("settings file", f"can't be read ({error.strerror})")
+    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    name = ".".join(map(str, fault["loc"])) or "settings"
+    return SettingsError(name, fault["msg"].removeprefix("Value error, "))
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
@@ -214,11 +220,17 @@ def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
     file = Path(named or DEFAULT_FILE)
     if named and not file.is_file():
         raise SettingsError("BATCH_SHARE_CONFIG", f"there is no file {file}")
-    try:
-        source = TomlConfigSettingsSource(settings_cls, file)
-    except ValueError as error:  # tomllib's message says where, and quotes no value
-        raise SettingsError(str(file), f"is not valid TOML ({error})") from None
+    source = _read_toml(settings_cls, file)
     unknown = sorted(set(source.toml_data) - set(settings_cls.model_fields))
     if unknown:
         raise SettingsError(str(file), f"has no setting called {unknown[0]!r}")
     return source
+
+
+def _read_toml(settings_cls: type[BaseSettings], file: Path) -> TomlConfigSettingsSource:
+    try:
+        return TomlConfigSettingsSource(settings_cls, file)
+    except ValueError as error:  # tomllib's message says where; it quotes no value, but names, and what is a name?
+        words = re.sub(r" ?\(?'.*'\)?", "", str(error), flags=re.DOTALL)
+        refused = SettingsError(str(file), f"is not valid TOML ({words})")
+    raise refused

@@ -5,16 +5,14 @@ aiohttp's exceptions carry the request's headers, so its keys: none leaves this 
 
 from __future__ import annotations
 
-import html
-import json
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import aiohttp
 
 from batch_share.leadsquared.outcome import Lost, NotSent
 from batch_share.leadsquared.protocol import Answer, Call
+from batch_share.leadsquared.redaction import Redactor
 
 if TYPE_CHECKING:
     from types import SimpleNamespace, TracebackType
@@ -49,6 +47,7 @@ class Client:
         self.base_url = base_url
         self._root = f"{base_url}/v2/"
         self._keys = (access_key, secret_key)
+        self._redactor = Redactor(access_key, secret_key)
         self._answer_seconds = answer_seconds
         self._session: aiohttp.ClientSession | None = None
 
@@ -94,16 +93,10 @@ class Client:
                 trace_request_ctx=departed,
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, headers, self._redact(await _body(response)))
+                body = self._redactor.without_keys(await _body(response))
+                return Answer(response.status, headers, body, self._redactor.without_pieces)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Lost(_after(error)) if departed else NotSent(_before(error))
-
-    def _redact(self, body: bytes) -> bytes:
-        """A server's debugging page may quote our headers: what we keep of an answer never holds a key."""
-        for secret in filter(None, (key.get_secret_value() for key in self._keys)):
-            for form in {secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe="")}:
-                body = body.replace(form.encode(), b"***")
-        return body
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -52,7 +52,7 @@ from batch_share.leadsquared.outcome import (
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 T = TypeVar("T")
@@ -81,11 +81,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `status`, `headers` with lower-case names, and the whole `body`."""
+    """What came back: `status`, `headers` with lower-case names, and the whole `body`.
+
+    `redact` takes the pieces of keys out of its words. No part is shown that a server may have quoted a key in.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
 # ------------------------------------------------------------------------------------------------- requests
@@ -169,9 +173,11 @@ def read_status(answer: Answer) -> ShareStatus | Failure:
     if not isinstance(status, StatusAnswer):
         return status
     if (status.error_message or "").strip():
-        return ShareStatus("failed", status.share_status, clean(status.error_message or ""), answer.status)
+        words = answer.redact(clean(status.error_message or ""))
+        return ShareStatus("failed", status.share_status, words, answer.status)
     verdict = "processed" if status.share_status == guesses.PROCESSED else "pending"
-    return ShareStatus(verdict, status.share_status, clean(status.message.response_text or ""), answer.status)
+    words = answer.redact(clean(status.message.response_text or ""))
+    return ShareStatus(verdict, status.share_status, words, answer.status)
 
 
 def read_activities(answer: Answer) -> Activities | Failure:
@@ -256,14 +262,14 @@ def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
     value = _json(answer.body)
     envelope = value if isinstance(value, dict) else {}
-    words, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
-    told = _text(envelope.get("Status"))
-    if _is_throttle(answer.status, told, kind, words):
-        return Throttled(words, _retry_after(answer), _told_rate(words), answer.status)
+    said, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
+    told, words = _text(envelope.get("Status")), answer.redact(said)
+    if _is_throttle(answer.status, told, kind, said):
+        return Throttled(words, _retry_after(answer), _told_rate(said), answer.status)
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
-        return Refused(words, kind, answer.status)
+        return Refused(words, answer.redact(kind), answer.status)
     if not 200 <= answer.status < 300 or told == "Error":
         return Lost(words, answer.status)
     if value is None:

@@ -115,7 +115,8 @@ def replacing(target: Path) -> Iterator[Path]:
 
 async def _write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
     with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
-        writer = csv.writer(out)
+        # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerow([guarded(cell) for cell in header])
         async for _, cells in answers:
             writer.writerow([guarded(cell) for cell in cells])
@@ -144,11 +145,12 @@ async def _fill(
     book: Any, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]], coloured: int
 ) -> None:
     page = book.add_worksheet("Results")
-    head = book.add_format({"bold": True, "bg_color": "#1F3864", "font_color": "white"})
     # quote_prefix: the text stays text even after somebody edits the cell
-    text = book.add_format({"num_format": "@", "quote_prefix": True})
-    wrapped = book.add_format({"num_format": "@", "quote_prefix": True, "text_wrap": True})
-    fills = {state: book.add_format({"bg_color": colour}) for state, colour in COLOURS.items()}
+    as_text = {"num_format": "@", "quote_prefix": True}
+    head = book.add_format({**as_text, "bold": True, "bg_color": "#1F3864", "font_color": "white"})
+    text = book.add_format(as_text)
+    wrapped = book.add_format({**as_text, "text_wrap": True})
+    fills = {state: book.add_format({**as_text, "bg_color": colour}) for state, colour in COLOURS.items()}
     page.freeze_panes(1, 0)
     page.set_landscape()
     page.fit_to_pages(1, 0)  # on paper: one page wide, as many as it takes

@@ -7,6 +7,7 @@ and a sheet of a million rows needs no more memory than one of ten.
 from __future__ import annotations
 
 import csv
+import re
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TextIO
@@ -26,6 +27,10 @@ DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a cell's text for a formula, the full-width forms too."""
+
+# Some programs drop blanks, quotation marks and what nobody sees before they look at a cell's first character.
+_UNSEEN: Final = r"['\"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
+_FORMULA: Final = re.compile(_UNSEEN + f"[{re.escape(''.join(FORMULA_STARTS))}]")
 
 PEEK: Final = 50
 """Rows among which a header is looked for."""
@@ -73,7 +78,7 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 def guarded(cell: str) -> str:
     """The cell as it stands in our own CSV files: with an apostrophe where a spreadsheet would see a formula."""
-    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA_STARTS) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _unguarded(cell: str) -> str:

@@ -10,7 +10,9 @@ import pytest
 from directories import Everybody
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spreadsheets import LIVE, NUMBERS, live_cells
 
+from batch_share.cli.planning import PlanFiles, show_plan
 from batch_share.ledger.opening import open_ledger
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.results.sheet import write_results
@@ -19,6 +21,7 @@ from batch_share.sheet.reader import read_sheet
 from batch_share.sheet.text import guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -40,7 +43,27 @@ async def through_the_ledger(folder: Path, suffix: str) -> Path:
 @given(kept=st.lists(KEPT, min_size=1, max_size=4))
 def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("trip")
-    with (folder / "leads.csv").open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out).writerows([HEADER, *[[GUID, GUID, guarded(text)] for text in kept]])
+    write_sheet(folder / "leads.csv", HEADER, *[[GUID, GUID, text] for text in kept])
     answered = asyncio.run(through_the_ledger(folder, suffix))
     assert [row.cells[2] for row in read_sheet(answered).rows()] == kept
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_no_cell_of_a_plan_is_live_and_all_come_back(suffix: str, tmp_path: Path) -> None:
+    texts = [text for text in [*LIVE, *NUMBERS] if "\x0b" not in text]
+    settings, files = Settings(event="201", duration="7d"), PlanFiles(tmp_path / f"plan{suffix}", None, None)
+    headers = [f"{text} {n}" for n, text in enumerate(texts)]
+    write_sheet(tmp_path / "leads.csv", [*HEADER, *headers], [GUID, GUID, "=1+1", *texts], ["=2", GUID, "", *texts])
+    show_plan(tmp_path / "leads.csv", SheetOptions(), settings, files, online=False, json=True)
+    assert live_cells(tmp_path / f"plan{suffix}") == []
+    planned = read_sheet(tmp_path / f"plan{suffix}")
+    assert planned.columns[3:-3] == read_sheet(tmp_path / "leads.csv").columns[3:]
+    rows = [row.cells for row in planned.rows()]
+    assert [row[2:-3] for row in rows] == [["=1+1", *texts], ["", *texts]]
+    assert [row[-3] for row in rows] == ["to send", "invalid"]
+
+
+def write_sheet(file: Path, *rows: Sequence[str]) -> None:
+    """A sheet as a person has it: guarded, for a bare `'=1` is read as `=1`."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([[guarded(text) for text in row] for row in rows])

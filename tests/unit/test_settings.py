@@ -299,14 +299,50 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted(name: str, key
     assert key not in everything_about(error)
 
 
-@pytest.mark.parametrize(
-    "line", ["access_key = 123456789", "access_key = ['123456789']", "access_key.a = '123456789'"]
-)
-def test_a_key_of_a_wrong_type_is_refused_and_not_quoted(folder: Path, line: str) -> None:
-    in_toml(folder, line)
+WRONG_TYPES = ["{}", "['{}']", "{{a = '{}'}}", "{{'{}' = 1}}", "[{{a = ['{}']}}]", "[[{}]]", "{}.5", "{}e3", "0x{}"]
+
+
+@pytest.mark.parametrize("name", ["access_key", "secret_key"])
+@pytest.mark.parametrize("value", WRONG_TYPES)
+def test_a_key_of_a_wrong_type_is_refused_and_not_quoted(folder: Path, name: str, value: str) -> None:
+    in_toml(folder, f"{name} = {value.format('123456789')}")
     error = refused()
-    assert error.setting == "access_key"
-    assert "123456789" not in everything_about(error)
+    assert error.setting == name
+    assert not pieces_in(everything_about(error), "123456789")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"access_key = {KEY}",),
+        (f"access_key = '{KEY}",),
+        (f'access_key = "{KEY}\\q"',),
+        (f'access_key = "{KEY}\x01"',),
+        (f"access_key = ['{KEY}' '{KEY}']",),
+        (f"[access_key.'{KEY}']", f"[access_key.'{KEY}']"),
+        (f"access_key = {{'{KEY}' = 1, '{KEY}' = 2}}",),
+        ("access_key = 1", f"[access_key.'{KEY}']"),
+    ],
+)
+def test_a_key_in_a_file_that_is_no_toml_is_not_quoted(folder: Path, lines: tuple[str, ...]) -> None:
+    in_toml(folder, *lines)
+    error = refused()
+    assert error.problem.startswith("is not valid TOML (")
+    assert not pieces_in(everything_about(error), KEY)
+
+
+@pytest.mark.parametrize("in_dot_env", [False, True])
+@pytest.mark.parametrize("bad", ["\t", "\x01", "\x7f", "\x9f", "\u200b", " "])
+def test_a_key_with_a_character_that_no_key_has_is_refused_by_its_name_wherever_it_is_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bad: str, in_dot_env: bool
+) -> None:
+    if in_dot_env:
+        (folder / ".env").write_text(f'BATCH_SHARE_SECRET_KEY="{KEY}{bad}{KEY}"\n', encoding="utf-8")
+    else:
+        monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", f"{KEY}{bad}{KEY}")
+    error = refused()
+    assert error.setting == "secret_key"
+    assert not pieces_in(everything_about(error), KEY)
 
 
 def test_settings_made_without_the_loader_quote_no_key_either() -> None:
@@ -316,8 +352,21 @@ def test_settings_made_without_the_loader_quote_no_key_either() -> None:
 
 
 def everything_about(error: SettingsError) -> str:
-    """All that a traceback would show."""
-    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
+    """All that a traceback would show, also one that shows the variables, and that no other error hides behind."""
+    assert (error.__cause__, error.__context__) == (None, None)
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    ours = [frame for frame in shown.stack if "batch_share/" in frame.filename.replace(os.sep, "/")]
+    return "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + locals_of(ours)
+
+
+def locals_of(frames: list[traceback.FrameSummary]) -> str:
+    """The variables of our own functions, but for the flags that a test has handed over."""
+    return "".join(f"{frame.name}: { ({**(frame.locals or {}), 'flags': ''}) }\n" for frame in frames)
+
+
+def pieces_in(text: str, key: str) -> list[str]:
+    """The pieces of a key, of four characters, that a text holds."""
+    return [key[at : at + 4] for at in range(len(key) - 3) if key[at : at + 4] in text]
 
 
 def test_nothing_of_the_settings_shows_a_key() -> None:

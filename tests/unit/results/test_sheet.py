@@ -6,7 +6,6 @@ import asyncio
 import csv
 import gc
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import xlsxwriter.workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsendable, working
+from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result
@@ -45,7 +45,7 @@ DANGEROUS = [
     "'=1",
     "=A1|''!'",
 ]
-HARMLESS = ["00123", "1e5", "NA", "12345678901234567890", "https://leads.example/x", "é", "a=b", " =1", "", "x\ny"]
+HARMLESS = ["00123", "1e5", "NA", "12345678901234567890", "https://leads.example/x", "é", "a=b", " 1", "", "x\ny"]
 BOTH = pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 
 
@@ -182,17 +182,31 @@ async def test_a_workbook_has_only_text_with_the_quote_prefix(file: Path) -> Non
     assert all(cell.quotePrefix and cell.number_format == "@" for cell in originals)
 
 
-async def test_the_xml_of_a_workbook_knows_no_formula(file: Path) -> None:
-    target = file.with_suffix(".xlsx")
+@BOTH
+async def test_no_cell_of_a_results_file_is_live_in_any_column_and_all_come_back(file: Path, suffix: str) -> None:
+    texts, target = [*LIVE, *NUMBERS, *DANGEROUS], file.with_suffix(suffix)
+    headers = texts[1:] + texts[:1]
     async with working(file) as ledger:
-        await with_cells(ledger, DANGEROUS)
+        await ledger.take_in(sheet_record(headers), [new_row(1, texts), new_row(2, texts[::-1])])
+        row, _ = [row async for row in ledger.all_rows()]
+        words = Result(State.FAILED, "refused", stage=Stage.ACTIVITY, reason="=1+1", learned={"activity_id": "+1"})
+        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, words)
         await write_results(ledger, target)
-    with zipfile.ZipFile(target) as parts:
-        xml = parts.read("xl/worksheets/sheet1.xml").decode()
-    assert "=1+1" in xml
-    assert "<f>" not in xml
-    assert "<f " not in xml
-    assert "<hyperlink" not in xml
+    assert live_cells(target) == []
+    columns, rows = read_back(target)
+    assert columns == [*headers, *COLUMNS]
+    assert [row[: len(texts)] for row in rows] == [texts, texts[::-1]]
+    assert rows[0][len(texts) :] == ["failed", "=1+1", "+1", "", "", "2"]
+
+
+async def test_a_formula_in_the_middle_of_a_text_stays_there_where_semicolons_and_tabs_divide(file: Path) -> None:
+    """LibreOffice's default when it opens a CSV: comma, semicolon and tab, each ends a cell."""
+    texts = ["x;=1+1", "x\t=1+1", "a;=1+1;b"]
+    async with working(file) as ledger:
+        await ledger.take_in(sheet_record(texts), [new_row(1, texts)])
+        await write_results(ledger, file.with_suffix(".csv"))
+    assert live_cells(file.with_suffix(".csv")) == []
+    assert read_back(file.with_suffix(".csv"))[1][0][:3] == texts
 
 
 async def test_a_text_longer_than_a_cell_of_a_workbook_is_cut_and_not_lost(file: Path) -> None:

@@ -6,11 +6,12 @@ import codecs
 from typing import TYPE_CHECKING
 
 import pytest
+from spreadsheets import LIVE, STARTS
 
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.reader import read_sheet
-from batch_share.sheet.text import DELIMITERS, guarded, text_tables
+from batch_share.sheet.text import DELIMITERS, FORMULA_STARTS, guarded, text_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,25 @@ def test_a_file_is_offered_once_for_each_delimiter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "safe"), [("=1", "'=1"), ("+91", "'+91"), ("'=1", "''=1"), ("'tis", "'tis"), ("x=1", "x=1"), ("", "")]
+    ("cell", "safe"),
+    [
+        ("=1", "'=1"),
+        ("+91", "'+91"),
+        ("'=1", "''=1"),
+        ("'tis", "'tis"),
+        ("x=1", "x=1"),
+        ("", ""),
+        (" =1", "' =1"),
+        ("\ufeff+1", "'\ufeff+1"),
+        ("\u200b＝1", "'\u200b＝1"),
+        ('"@x', "'\"@x"),
+        (" x-1", " x-1"),
+    ],
 )
 def test_a_formula_is_guarded_and_nothing_else(cell: str, safe: str) -> None:
     assert guarded(cell) == safe
+
+
+def test_every_start_that_makes_a_formula_is_guarded_whatever_unseen_stands_before_it() -> None:
+    assert set(FORMULA_STARTS) == set(STARTS)
+    assert [guarded(cell) for cell in LIVE] == [f"'{cell}" for cell in LIVE]
