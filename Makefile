@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash soak lint format samples reference lock clean
+.PHONY: help demo test crash soak fuzz lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them
 soak: export SOAK ?= 20
 soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
 	@$(BIN)/python -m pytest -n auto tests/crash/test_soak.py
+
+fuzz: export FUZZ ?= 50000
+fuzz: $(VENV)/.tested  ## Feed the parser what nobody expects, FUZZ examples a test (50000)
+	@$(BIN)/python -m pytest -n auto tests/fuzz
 
 lint: $(VENV)/.tested  ## Check style and types
 	@$(BIN)/ruff check .
