@@ -361,7 +361,7 @@ def check_activities(found: Any, answer: Answer) -> None:
         assert isinstance(view.said, str)
 
 
-def check_all(kind: type, found: Any, answer: Answer) -> None:
+def check_all(kind: type[FoundLead | FoundUser], found: Any, answer: Answer) -> None:
     """A list of these, each text of which can be stored and shown."""
     assert isinstance(found, list)
     assert 200 <= answer.status < 300
