@@ -409,12 +409,16 @@ def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_w
             check(found, answer)
     if is_told_throttle(answer):
         assert isinstance(judged, Throttled)
+    elif status in (401, 403):
+        assert isinstance(judged, Denied | Throttled)
+    elif status in (400, 404):
+        assert isinstance(judged, Refused | Throttled)
 
 
 @FUZZED
 @given(
     status=st.integers(200, 299),
-    found=st.text(max_size=110) | st.sampled_from([ID, f" {ID}\n", *guesses.NO_ID]),
+    found=st.text(max_size=110) | st.sampled_from([ID, f" {ID}\n", "a" * 100, "a" * 101, *guesses.NO_ID]),
     said=st.none() | st.text(),
     more=st.dictionaries(st.text().filter(lambda name: name not in _NAMES), st.integers()),
 )
