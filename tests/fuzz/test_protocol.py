@@ -428,3 +428,27 @@ def test_a_success_is_done_exactly_if_its_id_is_usable(
     told = {"Status": "Success", "Message": {"Id": found, "ResponseText": said, **more}, **more}
     outcome = read_id(Answer(status, {}, json.dumps(told).encode()))
     assert outcome == (Done(found.strip()) if is_usable(found) else Lost("the answer has no Id", status))
+
+
+@FUZZED
+@given(
+    status=st.sampled_from([200, 302, 400, 401, 403, 404, 500, 503]) | st.integers(),
+    headers=HEADERS,
+    told=st.dictionaries(st.sampled_from(_NAMES), VALUES.filter(lambda value: not isinstance(value, Raw | Pairs))),
+    by=st.sampled_from(["status", "type", "words"]),
+)
+def test_a_throttle_is_one_whatever_else_the_answer_says(
+    status: int, headers: dict[str, str], told: dict[str, Any], by: str
+) -> None:
+    if by == "status":
+        status = 429
+    elif by == "type":
+        told["ExceptionType"] = THROTTLE
+    else:
+        told |= {"Status": "Error", "ExceptionMessage": f"Sorry: {TOO_MANY}"}
+    answer = Answer(status, headers, json.dumps(told).encode())
+    for read in READERS:
+        found = read(answer)
+        assert isinstance(found, Throttled)
+        check_failure(found, answer)
+        assert by != "words" or found.rate == Rate(20, 5.0)
