@@ -492,8 +492,8 @@ def test_an_activity_is_read_with_its_date_and_every_text_of_it_wherever_it_stoo
 
 
 def test_what_is_no_date_is_no_date_and_what_has_no_id_is_no_activity() -> None:
-    records = [{"Id": ACTIVITY, "CreatedOn": 7}, {"Id": " "}, {"Id": ZERO}]
-    assert read_activities(page(*records)) == Activities(3, (ActivityView(ACTIVITY, None),))
+    read = read_activities(page({"Id": ACTIVITY, "CreatedOn": 7}, {"Id": " "}, {"Id": ZERO}))
+    assert read == Activities(3, (ActivityView(ACTIVITY, None),))
 
 
 def page_of_type(*records: dict[str, Any], count: int = 1) -> Answer:
