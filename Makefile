@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash soak lint format samples reference lock clean
+.PHONY: help demo test crash soak fuzz mutants lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -42,6 +42,18 @@ soak: export SOAK ?= 20
 soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
 	@$(BIN)/python -m pytest -n auto tests/crash/test_soak.py
 
+fuzz: export FUZZ ?= 50000
+fuzz: $(VENV)/.tested  ## Try the parser and the ledger with FUZZ examples a test (50000)
+	@$(BIN)/python -m pytest -n auto tests/fuzz
+
+$(VENV)/.mutable: $(VENV)/.tested
+	@echo "Installing what changes the code to see whether a test notices ..."
+	@$(PIP) install --constraint requirements.lock --editable '.[mutants]'
+	@touch $@
+
+mutants: $(VENV)/.mutable  ## Change the code in small ways and count what the tests notice
+	@$(BIN)/python tests/mutants.py
+
 lint: $(VENV)/.tested  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,4 +75,4 @@ lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 clean:  ## Remove the virtual environment, the demo's files and caches
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist ./*.egg-info
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage mutants build dist ./*.egg-info

@@ -2,7 +2,7 @@
 
 The API answers a question it did not understand with nothing, or with somebody else: a LookupName in the wrong
 case finds nobody, a wrong wrapper object finds everybody. So whoever asks must keep only what was asked for; these
-readers return what came, with every Id in one spelling.
+readers return what came, with every Id in one spelling and every text safe to store and show.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, TypeAdapter
 from pydantic.alias_generators import to_pascal
 
 from batch_share.leadsquared.models import Answer as AnswerModel
-from batch_share.leadsquared.protocol import Call, read_as
+from batch_share.leadsquared.protocol import Call, clean, read_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,13 +198,13 @@ def read_key_user(answer: Answer) -> KeyUser | Failure:
 
 def _lead(lead: _Lead) -> FoundLead:
     return FoundLead(
-        lead.prospect_id.strip().lower(),
-        lead.prospect_auto_id.strip(),
-        lead.email_address.strip(),
-        lead.phone.strip(),
+        clean(lead.prospect_id).lower(),
+        clean(lead.prospect_auto_id),
+        clean(lead.email_address),
+        clean(lead.phone),
     )
 
 
 def _user(user_id: str, user: _ListedUser | _RetrievedUser, *, active: bool) -> FoundUser:
-    name = f"{user.first_name} {user.last_name}".strip()
-    return FoundUser(user_id.strip().lower(), user.email_address.strip(), name, active)
+    name = clean(f"{user.first_name} {user.last_name}")
+    return FoundUser(clean(user_id).lower(), clean(user.email_address), name, active)

@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
+import pytest
+from fuzzing import FUZZED
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from ledgers import HOST, NOON, new_row, seen_from_outside, sheet_record
 from sqlalchemy import create_engine
 from virtual_time import VirtualTimeLoop
@@ -27,6 +35,9 @@ from batch_share.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
+
+PARTS = 4
+"""The examples are shared out, so that several processes can try them."""
 
 NUMBERS = (1, 2, 3, 4)
 STEPS = st.sampled_from([Stage.ACTIVITY, Stage.SHARE])
@@ -241,5 +252,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert row.activity_id == f"act{number}"
 
 
-LedgerMachine.TestCase.settings = settings(stateful_step_count=25)
-TestLedger = LedgerMachine.TestCase
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_ledger_does_what_its_model_says(part: int) -> None:
+    examples = -(-FUZZED.max_examples // PARTS)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        LedgerMachine, settings=settings(FUZZED, max_examples=examples, stateful_step_count=25)
+    )

@@ -78,6 +78,15 @@ def test_users_are_read_with_their_status() -> None:
     assert retrieved == [FoundUser("abc", "a@x.com", "", active=True)]
 
 
+def test_what_is_found_can_be_stored_and_shown_whatever_it_holds() -> None:
+    cut = "Asha \ud83d"  # half an emoji, from a server that counts in UTF-16
+    user = {"UserId": "A\x00C", "FirstName": cut, "LastName": "R\x1b[2J\n" + "x" * 600, "EmailAddress": cut}
+    name = "Asha R [2J " + "x" * 489
+    assert lookups.read_user(answer([user])) == [FoundUser("a c", "Asha", name, active=True)]
+    lead = {"ProspectID": "A\ud83d", "ProspectAutoId": "7\n8", "EmailAddress": cut, "Phone": "\u202e1"}
+    assert lookups.read_leads(answer([lead])) == [FoundLead("a", "7 8", "Asha", "1")]
+
+
 def test_the_user_behind_the_keys_tells_the_time_zone() -> None:
     found = lookups.read_key_user(answer({"Id": "u", "TimeZone": "Asia/Kolkata", "Role": "Administrator"}))
     assert isinstance(found, KeyUser)

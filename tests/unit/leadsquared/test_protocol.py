@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import (
     Activities,
+    ActivityView,
     Denied,
     Done,
     Failure,
@@ -25,10 +27,12 @@ from batch_share.leadsquared.protocol import (
     Answer,
     Judged,
     activities_of_lead,
+    activities_of_type,
     clean,
     judge,
     post_activity,
     read_activities,
+    read_activities_of_type,
     read_id,
     read_status,
     share_lead,
@@ -133,6 +137,27 @@ def test_a_leads_activities_are_asked_for_by_lead_and_event() -> None:
     assert sent(call.body) == {"Parameter": {"ActivityEvent": 201}, "Paging": {"Offset": "0", "RowCount": "100"}}
 
 
+def test_another_page_of_a_leads_activities_is_asked_for_by_its_number() -> None:
+    assert sent(activities_of_lead(LEAD, 201, 3).body)["Paging"] == {"Offset": "3", "RowCount": "100"}
+
+
+def test_an_accounts_activities_are_asked_for_by_event_and_time_in_a_steady_order() -> None:
+    since, until = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 11, 12, 13, 14, 15, tzinfo=UTC)
+    call = activities_of_type(201, since, until)
+    path = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
+    assert (call.method, call.path, call.query) == ("POST", path, {})
+    assert sent(call.body) == {
+        "Parameter": {
+            "FromDate": "2026-01-02 03:04:05",
+            "ToDate": "2026-11-12 13:14:15",
+            "ActivityEvent": 201,
+        },
+        "Paging": {"PageIndex": 1, "PageSize": 1000},
+        "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
+    }
+    assert sent(activities_of_type(201, since, until, 2).body)["Paging"] == {"PageIndex": 2, "PageSize": 1000}
+
+
 # ------------------------------------------------------------------------------------------------ the table
 
 _RATE: Final = Rate(20, 5.0)
@@ -175,6 +200,11 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "403, a throttle's words as plain text": (
         answer(403, TOO_MANY.encode()),
         Throttled(f"HTTP 403: {TOO_MANY}", None, _RATE, 403),
+    ),
+    "400, a throttle's words": (answer(400, {"Message": TOO_MANY}), Throttled(TOO_MANY, None, _RATE, 400)),
+    "200, a throttle's words in an error without a type": (
+        answer(200, UNTYPED | {"ExceptionMessage": TOO_MANY}),
+        Throttled(TOO_MANY, None, _RATE, 200),
     ),
     "200, a throttle's envelope": (answer(200, THROTTLE), Throttled(TOO_MANY, None, _RATE, 200)),
     "200, a throttle's type only": (
@@ -241,6 +271,7 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "200, an empty Id": (answer(200, success(Message={"Id": " "})), Lost("the answer has no Id", 200)),
     "200, a zero GUID": (answer(200, success(Message={"Id": ZERO})), Lost("the answer has no Id", 200)),
     "200, zeros": (answer(200, success(Message={"Id": "0" * 32})), Lost("the answer has no Id", 200)),
+    "200, a long Id": (answer(200, success(Message={"Id": "a" * 100})), Done("a" * 100)),
     "200, an endless Id": (answer(200, success(Message={"Id": "a" * 101})), Lost("the answer has no Id", 200)),
     "200, a numeric Id": (answer(200, success(Message={"Id": 7})), Lost("the answer was not understood", 200)),
     "200, an Id that is no text": (
@@ -261,6 +292,8 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
         Lost(f"{UNCLEAR}: HTTP 200: {TOO_MANY}", 200),
     ),
     "204": (answer(204), Lost(f"{UNCLEAR}: HTTP 204 with an empty body", 204)),
+    "300, with a success": (answer(300, success()), Lost(f"HTTP 300: {json.dumps(success())}", 300)),
+    "300, Failed": (answer(300, {"Status": "Failed", "Message": "No"}), Lost("No", 300)),
     "302": (answer(302, location="https://elsewhere.example"), Lost("HTTP 302 with an empty body", 302)),
     "302, with a success": (answer(302, success()), Lost(f"HTTP 302: {json.dumps(success())}", 302)),
     "500, no type": (answer(500, UNTYPED), Lost("Something went wrong", 500)),
@@ -289,6 +322,7 @@ NO_SUCCESS: Final = {name: row for name, row in TABLE.items() if isinstance(row[
 @pytest.mark.parametrize(("given_answer", "meaning"), NO_SUCCESS.values(), ids=NO_SUCCESS.keys())
 def test_a_refusal_means_the_same_whatever_was_asked(given_answer: Answer, meaning: Outcome) -> None:
     assert judge(given_answer) == read_status(given_answer) == read_activities(given_answer) == meaning
+    assert read_activities_of_type(given_answer) == meaning
 
 
 ODD: Final = [None, True, 0, -1, 1.5, 10**400, "", "text", [], [1], {}, {"Id": 1}, {"Message": [1]}]
@@ -321,7 +355,12 @@ def test_a_page_is_told_by_its_text_not_its_tags() -> None:
     outcome = read_id(answer(502, page))
     assert isinstance(outcome, Lost)
     assert outcome.words.startswith("HTTP 502: Oops � sorryxxx")
-    assert len(outcome.words) < 250
+    assert len(outcome.words) == len("HTTP 502: ") + 200
+
+
+def test_of_a_page_no_more_than_its_beginning_is_read() -> None:
+    page = b"<style>" + b" " * 3992
+    assert read_id(answer(502, page + b"yes")) == Lost("HTTP 502: y", 502)
 
 
 # ---------------------------------------------------------------------------------------- the status API
@@ -350,6 +389,14 @@ def test_only_six_and_an_error_message_decide(
     fields: dict[str, Any], verdict: str, number: int | None, words: str
 ) -> None:
     assert read_status(status_answer(**fields)) == ShareStatus(verdict, number, words)
+
+
+@pytest.mark.parametrize("error", [None, "No such lead"])
+def test_a_status_keeps_the_http_status_it_came_with(error: str | None) -> None:
+    came = status_answer(ErrorMessage=error)
+    outcome = read_status(Answer(202, came.headers, came.body))
+    assert isinstance(outcome, ShareStatus)
+    assert outcome.status == 202
 
 
 @pytest.mark.parametrize("number", [*range(-1, 6), *range(7, 20), 66])
@@ -427,6 +474,60 @@ def test_a_page_without_a_list_has_no_activities() -> None:
 )
 def test_what_is_no_page_is_not_taken_for_an_empty_one(body: Any) -> None:
     assert read_activities(answer(200, body)) == Lost("the answer was not understood", 200)
+
+
+def test_an_activity_is_read_with_its_date_and_every_text_of_it_wherever_it_stood() -> None:
+    record = {
+        "Id": f" {ACTIVITY} ",
+        "CreatedOn": "2026-01-02 03:04:05",
+        "Data": [{"Key": "Note", "Value": "In DATA"}, {"Key": "More", "Value": {"Deep": ["In A List", 7, None]}}],
+        "ActivityFields": {"mx_Custom_1": "In FIELDS"},
+        "ActivityNote": "Beside Them",
+    }
+    read = read_activities(answer(200, {"RecordCount": 250, "ProspectActivities": [record]}))
+    assert isinstance(read, Activities)
+    (view,) = read.shown
+    assert (read.total, view.id, view.created_on) == (250, ACTIVITY, "2026-01-02 03:04:05")
+    assert sorted(view.said.split("\n")) == ["beside them", "in a list", "in data", "in fields"]
+
+
+def test_what_is_no_date_is_no_date_and_what_has_no_id_is_no_activity() -> None:
+    read = read_activities(page({"Id": ACTIVITY, "CreatedOn": 7}, {"Id": " "}, {"Id": ZERO}))
+    assert read == Activities(3, (ActivityView(ACTIVITY, None),))
+
+
+def page_of_type(*records: dict[str, Any], count: int = 1) -> Answer:
+    """A page of an account's activities of a type."""
+    return answer(200, {"RecordCount": count, "List": list(records)})
+
+
+@pytest.mark.parametrize(
+    ("record", "view"),
+    [
+        ({}, ActivityView(ACTIVITY, None)),
+        ({"OwnerId": f" {USER}\n"}, ActivityView(ACTIVITY, USER, said=f" {USER}\n")),
+        ({"CreatedOn": "2026-01-02 03:04:05"}, ActivityView(ACTIVITY, None, "2026-01-02 03:04:05")),
+        ({"CreatedOn": 7}, ActivityView(ACTIVITY, None)),
+        ({"ActivityEvent_Note": "A Marker", "Count": 7}, ActivityView(ACTIVITY, None, said="a marker")),
+        ({"Fields": {"mx_Custom_1": ["A Marker"]}}, ActivityView(ACTIVITY, None, said="a marker")),
+    ],
+)
+def test_an_accounts_activity_is_read_with_its_owner_date_and_texts(
+    record: dict[str, Any], view: ActivityView
+) -> None:
+    read = read_activities_of_type(page_of_type({"ProspectActivityId": f" {ACTIVITY}"} | record, count=1001))
+    assert read == Activities(1001, (view,))
+
+
+def test_a_page_of_a_type_shows_only_what_has_an_id() -> None:
+    records = [{"ProspectActivityId": name} for name in (ZERO, ACTIVITY, "")]
+    assert read_activities_of_type(page_of_type(*records)) == Activities(1, (ActivityView(ACTIVITY, None),))
+    assert read_activities_of_type(answer(200, {"RecordCount": 0})) == Activities(0)
+
+
+@pytest.mark.parametrize("body", [{}, [], {"List": []}, {"RecordCount": 1, "List": [{"Id": ACTIVITY}]}])
+def test_what_is_no_page_of_a_type_is_not_taken_for_an_empty_one(body: Any) -> None:
+    assert read_activities_of_type(answer(200, body)) == Lost("the answer was not understood", 200)
 
 
 # ---------------------------------------------------------------------------------------------- whatever comes

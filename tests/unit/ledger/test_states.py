@@ -72,3 +72,7 @@ def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
     assert {State.PENDING, State.POSTED} == TO_DO
     assert {State.PENDING, State.INVALID, State.SKIPPED} == NEVER_SENT
     assert {State.FAILED, State.UNKNOWN, State.INVALID} == TROUBLED
+
+
+def test_a_stage_keeps_the_word_that_ledgers_hold() -> None:
+    assert [stage.value for stage in Stage] == ["activity", "share", "processing"]

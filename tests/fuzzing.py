@@ -1,0 +1,20 @@
+"""How long the fuzz tests try, in one place: FUZZ is the number of examples of each test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+_FOUND: Final = Path(__file__).parents[1] / ".hypothesis" / "fuzz"
+
+FUZZED: Final = settings(
+    max_examples=int(os.environ.get("FUZZ", "200")),
+    deadline=None,  # a busy machine is no bug
+    database=DirectoryBasedExampleDatabase(_FOUND),
+    print_blob=True,
+)
+"""Decorates a test; a stateful test takes it as its `TestCase.settings`."""
