@@ -255,6 +255,6 @@ class LedgerMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_ledger_does_what_its_model_says(part: int) -> None:
     examples = -(-FUZZED.max_examples // PARTS)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         LedgerMachine, settings=settings(FUZZED, max_examples=examples, stateful_step_count=25)
     )
