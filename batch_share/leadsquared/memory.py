@@ -40,10 +40,12 @@ _UNCOUNTED: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the file says: `process` had it last, and `closed` it; `rate` was told; `calls` were made on `day`."""
+    """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept, `rate`
+    was told; `calls` were made on `day`."""
 
     process: int = 0
     closed: bool = False
+    period: float = 0.0
     rate: str = ""
     day: str = ""
     calls: int = 0
@@ -82,6 +84,7 @@ class AccountMemory:
         self._last = self._noted = 0.0
         self._age: float | None = None
         self._was_closed = True
+        self._period_before = 0.0
         self._now = Account()
         self._written = 0
 
@@ -102,9 +105,14 @@ class AccountMemory:
                 self._write()
 
     def owed(self, period: float) -> float:
-        """Seconds until the period after the last process's last call is over."""
+        """Seconds until the period after the last process's last call is over, by its rate and by this one's."""
+        if self._now.period != period:
+            self._now = replace(self._now, period=period)
+            with suppress(OSError):
+                self._write()
         if self._age is None:
             return 0.0
+        period = max(period, self._period_before)
         # A clock that was set back makes the last call look later than now: then it counts as now.
         age = max(0.0, self._age)
         if not self._was_closed and age < period + _IN_FLIGHT_SECONDS:
@@ -154,14 +162,17 @@ class AccountMemory:
             self._age = self._wall_clock() - self._last
             before = Account.read(self._file)
             self._was_closed = before.closed
+            self._period_before = max(before.period, before.learned.period if before.learned else 0.0)
             today = self._today()
             self._now = replace(self._now, rate=before.rate, day=today, calls=before.calls_on(today))
 
     def _write(self) -> None:
-        """Change the text but not the time: opening and closing are no calls."""
-        self._file.write_text(json.dumps(asdict(self._now)), encoding="utf-8")
+        """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self._now)), encoding="utf-8")
+        os.utime(new, (self._last, self._last))
+        new.replace(self._file)
         self._written = self._now.calls
-        os.utime(self._file, (self._last, self._last))
 
 
 def unwritable(folder: Path, error: OSError) -> BatchShareError:

@@ -110,8 +110,9 @@ class Pacer:
         if told is not None:
             self._learn(told)
         since, self._heard_at = _now() - self._heard_at, _now()
-        if self._limit.per_second < self._rate.per_second:
-            self._set_rate(self._limit)
+        if self._limit.per_second < self._rate.per_second or self._limit.period != self._rate.period:
+            calls = int(min(self._limit.per_second, self._rate.per_second) * self._limit.period + 1e-9)
+            self._set_rate(Rate(max(1, calls), self._limit.period))
         elif self._rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
             self._set_rate(Rate(max(1, int(self._rate.limit * LOWER)), self._rate.period))
         self._hold(self._rate.period if pause is None else pause)

@@ -10,9 +10,9 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import create_engine, event, insert, inspect, select, update
+from sqlalchemy import URL, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from batch_share.errors import LedgerError, LedgerTooNew
@@ -28,15 +28,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PRAGMAS: Final = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "wal_autocheckpoint=1",  # all of it is in the one file that people copy, also after a crash
+    "foreign_keys=ON",
+    "busy_timeout=10000",
+)
+
 
 def connect(file: Path) -> Engine:
     """An engine on the SQLite file `file`, every connection set up for safety before speed. Opens nothing yet."""
-    engine = create_engine(f"sqlite:///{file}")
+    engine = create_engine(URL.create("sqlite", database=str(file)))  # no name of a file is ever decoded
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        for pragma in PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -110,7 +118,7 @@ def _upgrade(connection: Connection, ledger: Path, version: int) -> None:
 
 def explain(ledger: Path, error: SQLAlchemyError) -> LedgerError:
     """A database's error in one sentence, with what it means for the work."""
-    problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+    problem = (str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"])[0]
     if "not a database" in problem or "malformed" in problem:
         return LedgerError(ledger, f"this file is no ledger, or a damaged one ({problem})")
     if "unable to open" in problem:
@@ -156,10 +164,13 @@ class Database:
 
     async def close(self) -> None:
         """Wait until everything that was asked for is committed or has failed, and close the file."""
-        if self._committing is not None:
-            await self._committing
-        await self._in_thread(self._engine.dispose)
-        self._thread.shutdown(wait=False)
+        try:
+            if self._committing is not None:
+                await self._committing
+            await self._in_thread(self._engine.dispose)
+        finally:
+            # Also when it is cut: whoever opens the ledger next must find nobody writing.
+            self._thread.shutdown(wait=True)
 
     async def _commit_waiting(self) -> None:
         while group := self._next_group():

@@ -63,5 +63,9 @@ async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
 
 
 def _must_exist(file: Path) -> None:
-    if not file.is_file():
+    try:
+        is_there = file.is_file()
+    except OSError as error:
+        raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
+    if not is_there:
         raise LedgerError(file, "there is no such file. `batch-share run SHEET` makes a ledger")
