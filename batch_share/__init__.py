@@ -17,6 +17,7 @@ from batch_share.errors import (
     PlanChanged,
     SettingsError,
     SheetError,
+    StillThrottled,
     Unreachable,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "PlanChanged",
     "SettingsError",
     "SheetError",
+    "StillThrottled",
     "Unreachable",
     "__version__",
 ]

@@ -9,6 +9,7 @@
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── NotAnswered              call after call was sent and not answered as documented
+    ├── StillThrottled           every call was refused as one too many, for a long time
     ├── DailyLimitReached        the calls that the account may make a day are spent
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── PlanChanged              a run is not what its plan was approved for
@@ -120,6 +121,19 @@ class DailyLimitReached(BatchShareError):
         )
         self.limit = limit
         self.made = made
+
+
+class StillThrottled(BatchShareError):
+    """For `seconds` every call was refused as one too many: `words` are the API's own."""
+
+    def __init__(self, seconds: float, words: str) -> None:
+        super().__init__(
+            f"For {seconds / 60:.0f} minutes LeadSquared refused every call as one too many: {sentence(words)} "
+            "Other programs may be using the account's calls, or those of the day are spent; run the same command "
+            "again later, it repeats nothing."
+        )
+        self.seconds = seconds
+        self.words = words
 
 
 class AccessDenied(BatchShareError):

@@ -155,6 +155,7 @@ class Settings(BaseSettings):
     wait: Seconds = 600.0
     follow_up: bool = True
     trust_owner: bool = False
+    trust_marker: bool = False
     on_unknown: Literal["settle", "park"] = "settle"
     grace: Seconds = 60.0
     answer_timeout: Timeout = 60.0

@@ -31,6 +31,7 @@ from batch_share.cli.arguments import (
     Rows,
     Sheet,
     TimeZone,
+    TrustMarker,
     TrustOwner,
     Wait,
     Workers,
@@ -142,6 +143,7 @@ def run(
     no_follow_up: NoFollowUp = False,
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
+    trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
     yes: Yes = False,
     json: Json = False,
@@ -169,6 +171,7 @@ def run(
         follow_up=False if no_follow_up else None,
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
+        trust_marker=trust_marker or None,
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
@@ -187,6 +190,7 @@ def resume(
     no_follow_up: NoFollowUp = False,
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
+    trust_marker: TrustMarker = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -206,6 +210,7 @@ def resume(
         follow_up=False if no_follow_up else None,
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
+        trust_marker=trust_marker or None,
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
@@ -219,6 +224,7 @@ def reconcile(
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
     on_unknown: OnUnknown = None,
+    trust_marker: TrustMarker = False,
     json: Json = False,
 ) -> None:
     """Settle the unknown rows of LEDGER: find or post their activities, and share. Nothing else is sent.
@@ -235,6 +241,7 @@ def reconcile(
         wait=wait,
         follow_up=False if no_follow_up else None,
         on_unknown=on_unknown,
+        trust_marker=trust_marker or None,
     )
     raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json)))
 
@@ -306,6 +313,7 @@ def sandbox(
         bool, typer.Option("--ignore-owner", help="Ignore the owner field of activities.")
     ] = False,
     hide_owner: Annotated[bool, typer.Option("--hide-owner", help="Show nobody's owner of an activity.")] = False,
+    hide_note: Annotated[bool, typer.Option("--hide-note", help="Show nobody the note of an activity.")] = False,
     read_lag: Annotated[str, typer.Option(help="How long a new activity is not shown by reads.")] = "0s",
     refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
     refuse: Annotated[
@@ -343,6 +351,7 @@ def sandbox(
         fail=fail,
         ignore_owner=ignore_owner,
         hide_owner=hide_owner,
+        hide_note=hide_note,
         refuse_in=refuse_in,
         refuse=tuple(refuse or ()),
         listed_users=listed_users,

@@ -53,6 +53,10 @@ Wait = Annotated[
 ]
 NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
 TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
+TrustMarker = Annotated[
+    bool,
+    typer.Option("--trust-marker", help="Take what is not found for not there, if no marker was ever seen."),
+]
 OnUnknown = Annotated[
     Optional[str],
     typer.Option(help="Rows of which nobody knows: settle (look up, send again if it never arrived) or park."),

@@ -48,9 +48,9 @@ STYLES: Final = {
 }
 MEANING: Final = {
     State.PENDING: "not yet sent",
-    State.POSTING: "its activity is being posted",
+    State.POSTING: "its activity is being posted, or was when the run was cut off",
     State.POSTED: "activity posted, not yet shared",
-    State.SHARING: "being shared",
+    State.SHARING: "being shared, or was when the run was cut off",
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
     State.INVALID: "can't be sent: something is wrong in the sheet",

@@ -85,13 +85,15 @@ class ShareStatus:
 class ActivityView:
     """An activity as LeadSquared shows it: its `id` and its `owner`'s user Id, None where it shows none.
 
-    `created_on` is UTC text, `said` every text of it in lower case, wherever it stood.
+    `created_on` is UTC text, `said` every text of it in lower case, wherever it stood; `lead` is its lead's Id, ""
+    where that is not told.
     """
 
     id: str
     owner: str | None
     created_on: str = ""
     said: str = ""
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

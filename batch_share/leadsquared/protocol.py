@@ -223,16 +223,19 @@ def _of_lead(record: ActivityRecord) -> ActivityView:
 
 def _of_type(record: EventRecord) -> ActivityView:
     shown = record.model_extra or {}
-    return ActivityView(_id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown))
+    lead = clean(_text(shown.get("RelatedProspectId"))).lower()
+    return ActivityView(
+        _id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown), lead
+    )
 
 
 def _said(value: object) -> str:
-    """Every text in a JSON value, in lower case, one to a line."""
+    """Every text in a JSON value, in lower case, each on one line of its own."""
     texts, left = [], [value]
     while left:
         each = left.pop()
         if isinstance(each, str):
-            texts.append(each.lower())
+            texts.append(" ".join(each.lower().splitlines()))
         elif isinstance(each, dict):
             left.extend(each.values())
         elif isinstance(each, list):

@@ -31,6 +31,10 @@ LOOK: Final = "look"
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
 
+_MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
+"""Rows that the sheet in force has, and that were not left out of it."""
+
+
 class LedgerReader:
     """An open ledger, to be looked at. Make one with `read_ledger`.
 
@@ -97,10 +101,23 @@ class LedgerReader:
             select(rows, attempts.c.marker, attempts.c.sent_at)
             .select_from(rows)
             .join(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
-            .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, rows.c.position.is_not(None))
+            .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, _MEANT)
             .order_by(rows.c.position)
         )
         return [Unsettled(_row(row), row["marker"], row["sent_at"], row["changed_at"]) for row in found]
+
+    async def posted_with_marker(self, event: int, *, in_note: bool) -> Row | None:
+        """A row whose activity of this type was posted with such a marker, and answered; the latest."""
+        marker = attempts.c.marker.like("[%") if in_note else attempts.c.marker.like("bs-%")
+        done = (attempts.c.step == Stage.ACTIVITY) & (attempts.c.outcome == "done") & marker
+        found = await self._all(
+            select(rows)
+            .join(attempts, attempts.c.row_id == rows.c.id)
+            .where(rows.c.event == event, done)
+            .order_by(attempts.c.id.desc())
+            .limit(1)
+        )
+        return _row(found[0]) if found else None
 
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
@@ -156,7 +173,7 @@ class LedgerReader:
 
 
 def _to_do(looked_up_in: int | None) -> ColumnElement[bool]:
-    to_do = rows.c.state.in_(TO_DO) & rows.c.position.is_not(None)
+    to_do = rows.c.state.in_(TO_DO) & _MEANT
     if looked_up_in is None:
         return to_do
     looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, attempts.c.step == LOOK)

@@ -33,7 +33,10 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid."""
+    """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid.
+
+    One that is not `chosen` is left out of this run, whatever became of it before.
+    """
 
     key: str
     sheet_row: int
@@ -41,6 +44,7 @@ class NewRow:
     state: State
     instruction: Instruction | None = None
     reason: str | None = None
+    chosen: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     text,
+    true,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ rows = Table(
     Column("activity_id", String(100)),
     Column("request_id", String(100)),
     Column("share_status", Integer),
+    Column("chosen", Boolean, nullable=False, server_default=true()),  # false: left out by --rows; since version 4
     Column("notice", Text),  # what a person must know whatever becomes of the row; since version 3
     Column("changed_at", DateTime, nullable=False),
     Index("rows_by_state", "state", "id"),
@@ -147,8 +149,9 @@ def _to_version_3(connection: Connection) -> None:
 
 
 def _to_version_4(connection: Connection) -> None:
-    """Until version 3 each answer of the status API was sought among all accepted rows."""
-    next(index for index in rows.indexes if index.name == "rows_by_request").create(connection, checkfirst=True)
+    """Until version 3 nothing said which rows were left out, and a request was sought among all accepted rows."""
+    connection.execute(text("ALTER TABLE rows ADD COLUMN chosen BOOLEAN NOT NULL DEFAULT TRUE"))
+    next(index for index in rows.indexes if index.name == "rows_by_request").create(connection)
 
 
 def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:

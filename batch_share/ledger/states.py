@@ -45,7 +45,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     # back to pending: definitely not done (a throttle, no connection)
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
     # failed without a call: as above, or the activity turned out to belong to somebody else
-    State.POSTED: frozenset({State.SHARING, State.FAILED}),
+    # unknown: a share that may have been done was to be repeated, and can't be
+    State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     State.ACCEPTED: frozenset({State.SHARED, State.FAILED}),
     State.SHARED: frozenset(),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Executable, Update
+    from sqlalchemy import ColumnElement, Connection, Executable, Update
 
     from batch_share.ledger.database import Database
 
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 GONE = "the sheet no longer has this row; nothing was sent for it"
 GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
+GONE_IN_DOUBT = (
+    "the sheet no longer has this row: its activity was posted, nobody knows whether the lead was shared"
+)
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
@@ -110,6 +113,7 @@ class Ledger(LedgerReader):
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
                 kept += self._take_chunk(connection, chunk, known)
+            self._revive(connection)
             gone = self._drop_gone(connection)
             connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
             total = connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
@@ -145,11 +149,20 @@ class Ledger(LedgerReader):
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
         if state in NEVER_SENT:
             return self._values(position, row)
-        if state is State.POSTED and row.instruction is not None:
-            goes_on = {"state": state, "stage": None, "reason": None, "changed_at": self._now()}
-            lasting = {"duration": row.instruction.duration, "until": row.instruction.until}
-            return _place(position, row) | goes_on | lasting
+        if row.instruction is None or not row.chosen:
+            return _place(position, row)
+        asked = _fields(row.instruction)
+        if state is State.UNKNOWN:  # whatever is sent for it again is as the sheet says now
+            return _place(position, row) | {name: asked[name] for name in ("duration", "until", "note", "custom")}
+        if state is State.POSTED:
+            return _place(position, row) | {name: asked[name] for name in ("duration", "until")}
         return _place(position, row)
+
+    def _revive(self, connection: Connection) -> None:
+        """Rows that the sheet had lost when they were posted, and has again: they go on."""
+        back = (rows.c.reason == GONE_POSTED) & rows.c.position.is_not(None) & rows.c.chosen
+        values = {"state": State.POSTED, "stage": None, "reason": None, "changed_at": self._now()}
+        connection.execute(update(rows).where(back, rows.c.state == State.FAILED).values(values))
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
         asked = _fields(row.instruction) if row.instruction else dict.fromkeys(INSTRUCTION)
@@ -162,12 +175,16 @@ class Ledger(LedgerReader):
         tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
         unsent = delete(rows).where(gone, rows.c.state.in_(NEVER_SENT), ~tried)
         count = (connection.execute(unsent)).rowcount
-        for old, new, reason in ((State.PENDING, State.SKIPPED, GONE), (State.POSTED, State.FAILED, GONE_POSTED)):
-            values = {"state": new, "reason": reason, "changed_at": self._now()}
-            if new is State.FAILED:
-                values["stage"] = Stage.SHARE
-            count += (connection.execute(update(rows).where(gone, rows.c.state == old).values(values))).rowcount
-        return count
+        count += self._end_gone(connection, State.PENDING, Result(State.SKIPPED, "", reason=GONE))
+        doubtful = Result(State.UNKNOWN, "", stage=Stage.SHARE, reason=GONE_IN_DOUBT)
+        count += self._end_gone(connection, State.POSTED, doubtful, rows.c.stage == Stage.SHARE)
+        posted = Result(State.FAILED, "", stage=Stage.SHARE, reason=GONE_POSTED)
+        return count + self._end_gone(connection, State.POSTED, posted)
+
+    def _end_gone(self, connection: Connection, old: State, ending: Result, *which: ColumnElement[bool]) -> int:
+        values = {"state": ending.state, "changed_at": self._now()} | _row_values(ending)
+        gone = update(rows).where(rows.c.position.is_(None), rows.c.state == old, *which)
+        return connection.execute(gone.values(values)).rowcount
 
     # ------------------------------------------------------------------------------------------ the work
 
@@ -193,12 +210,11 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def fail(self, row: Row, stage: Stage, reason: str) -> None:
-        """Commit that `row` failed without a further call."""
-        result = Result(State.FAILED, "failed", stage=stage, reason=reason)
+    async def end(self, row: Row, result: Result) -> None:
+        """Commit that `row`, before a step, ends without a further call."""
 
         def note(connection: Connection) -> None:
-            self._move(connection, row.id, State.FAILED, _row_values(result), since=_BEFORE)
+            self._move(connection, row.id, result.state, _row_values(result), since=_BEFORE)
 
         await self._database.write(note)
 
@@ -301,7 +317,7 @@ class Ledger(LedgerReader):
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:
-    return {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells)}
+    return {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells), "chosen": row.chosen}
 
 
 def _row_values(result: Result) -> dict[str, Any]:

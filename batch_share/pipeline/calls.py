@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share.errors import AccessDenied, NotAnswered, Unreachable
+from batch_share.errors import AccessDenied, NotAnswered, StillThrottled, Unreachable
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
 from batch_share.leadsquared.protocol import Answer, read_id
 from batch_share.ledger.states import BEFORE, INTENT_OF
-from batch_share.pipeline.verdict import judge_step
+from batch_share.pipeline.verdict import in_doubt, is_repeated, judge_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,9 @@ MOST_LOST: Final = 10
 
 CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
+
+LONGEST_REFUSED: Final = 900.0
+"""Seconds in which every call may be refused as one too many, before the run stops."""
 
 READ_TRIES: Final = 3
 """Times that a call which changes nothing may go unanswered before that is its answer."""
@@ -47,9 +51,12 @@ async def write(session: Session, row: Row, step: Stage, call: Call, marker: str
             answer = await session.client.send(call)
         outcome = read_id(answer) if isinstance(answer, Answer) else answer
         result = judge_step(step, outcome)
+        if is_repeated(row):
+            result = in_doubt(result)
         await session.ledger.settle(attempt, row, result)
         session.tally.moved(INTENT_OF[step], result.state)
         if not isinstance(outcome, NotSent | Throttled | Denied):
+            session.tally.refused_since = None
             _watch_silence(session, outcome)
             return outcome
         unsent += isinstance(outcome, NotSent)
@@ -83,9 +90,18 @@ async def read(
             unsent += isinstance(parsed, NotSent)
             await before_repeating(session, parsed, unsent)
             continue
+        session.tally.refused_since = None
         lost += isinstance(parsed, Lost)
         if not isinstance(parsed, Lost) or lost >= tries:
             return parsed
+
+
+def _watch_refusals(session: Connection, outcome: Throttled) -> None:
+    """Too many calls is soon over; when it is not, somebody must know. Raises StillThrottled."""
+    now, tally = asyncio.get_running_loop().time(), session.tally
+    tally.refused_since = now if tally.refused_since is None else tally.refused_since
+    if now - tally.refused_since > max(LONGEST_REFUSED, 20 * session.pacer.rate.period):
+        raise StillThrottled(now - tally.refused_since, outcome.words)
 
 
 async def before_repeating(session: Connection, outcome: NotSent | Throttled | Denied, unsent: int) -> None:
@@ -95,6 +111,7 @@ async def before_repeating(session: Connection, outcome: NotSent | Throttled | D
     if isinstance(outcome, Throttled):
         session.tally.refusals += 1
         session.pacer.refused(pause=outcome.pause, told=outcome.rate)
+        _watch_refusals(session, outcome)
         return
     if unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, unsent, outcome.words)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Changes
+    from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
@@ -119,7 +119,15 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     return await _send(session, watcher)
 
 
+def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
+    """The marker must not take the place of what the sheet says. Raises SettingsError."""
+    field = settings.marker_field
+    if sheet is not None and field and field in (sheet.mapping or {}).values():
+        raise SettingsError("marker_field", f"the sheet has a column for {field}: name another field")
+
+
 async def _send(session: Session, watcher: Watcher) -> Ending:
+    _check_marker_field(await session.ledger.sheet(), session.settings)
     async with watcher.watch(session), following_up(session) if session.settings.follow_up else nullcontext():
         await _send_and_settle(session)
     return await _end(session)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from batch_share.ledger.states import Stage
 
-_MARKER: Final = re.compile(r"bs-[a-z2-7]{16}")
+_MARKER: Final = re.compile(r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}$)", re.MULTILINE)
 
 
 def marker_of(key: str, step: Stage) -> str:
@@ -24,11 +24,14 @@ def marker_of(key: str, step: Stage) -> str:
     return f"bs-{base64.b32encode(digest).decode().lower()}"
 
 
-def marked(note: str, marker: str) -> str:
-    """A note with its marker at the start, where nothing cuts it off."""
-    return f"[{marker}] {note}"
+def in_note(marker: str) -> str:
+    """A marker as it stands at the start of a note, where nothing cuts it off; a custom field holds it bare."""
+    return f"[{marker}]"
 
 
 def markers_in(said: str) -> frozenset[str]:
-    """Every marker in a text of lower case."""
+    """The markers, as they were written, in texts of lower case, one to a line.
+
+    Only at the start of a note or as the whole of a field: somebody's note may quote another row's.
+    """
     return frozenset(_MARKER.findall(said))

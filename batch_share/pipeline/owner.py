@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from batch_share.errors import OwnerNotVerified
+from batch_share.errors import LookupRefused, OwnerNotVerified
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, read_activities
+from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import read
+from batch_share.pipeline.marker import markers_in
 
 if TYPE_CHECKING:
     from batch_share.ledger.records import Instruction, Row
@@ -24,9 +26,16 @@ LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 async def find_key_user(session: Session) -> str:
-    """The Id of the user behind the keys, to whom an ignored owner field would give everything; "" if not told."""
+    """The Id of the user behind the keys, to whom an ignored owner field would give everything.
+
+    Raises LookupRefused: an activity of that very user would prove nothing. "" if the owner is trusted anyway.
+    """
     found = await read(session, key_user(), read_key_user)
-    return found.id.strip().lower() if isinstance(found, KeyUser) else ""
+    if isinstance(found, KeyUser):
+        return found.id.strip().lower()
+    if session.settings.trust_owner:
+        return ""
+    raise LookupRefused("UserByAccessKey.Get", found.words)
 
 
 async def verify_owner(session: Session, row: Row, asked: Instruction, activity_id: str) -> None:
@@ -41,7 +50,7 @@ async def verify_owner(session: Session, row: Row, asked: Instruction, activity_
         reason = (
             f"activity {activity_id} was posted, but its owner is {owner}, not the user of this row: not shared"
         )
-        await session.ledger.fail(row, Stage.ACTIVITY, reason)
+        await session.ledger.end(row, Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason))
         session.tally.moved(State.POSTED, State.FAILED)
         raise OwnerNotVerified(activity_id, asked.user_id, owner)
     await session.ledger.note_owner_check(asked.event, activity_id, verified=owner is not None)
@@ -51,8 +60,8 @@ async def _read_owner(session: Session, asked: Instruction, activity_id: str) ->
     for pause in LOOKS:
         await session.stop.sleep(pause)
         found = await read(session, activities_of_lead(asked.lead_id, asked.event), read_activities)
-        views = found.shown if isinstance(found, Activities) else ()
-        owner = next((view.owner for view in views if view.id == activity_id), None)
-        if owner is not None:
-            return owner
+        for view in found.shown if isinstance(found, Activities) else ():
+            session.saw(asked.event, markers_in(view.said))
+            if view.id == activity_id and view.owner is not None:
+                return view.owner
     return None

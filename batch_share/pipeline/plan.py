@@ -117,7 +117,7 @@ class Plan:
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
         reason = f"left out by {self.selection}"
-        return NewRow(key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason)
+        return NewRow(key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason, chosen=False)
 
 
 def make_plan(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.errors import sentence
@@ -29,6 +30,7 @@ from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
 from batch_share.pipeline.run import in_parallel
 from batch_share.pipeline.session import ending_early
+from batch_share.pipeline.verdict import REPEATED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -49,6 +51,13 @@ MOST_PAGES: Final = 20
 
 SWEEP_FROM: Final = 5
 """Leads to look up from which their activities are first looked for all at once."""
+
+
+UNSHOWN: Final = (
+    "no activity of this type was ever seen with its marker, so that this one was not found proves nothing: look "
+    "at the lead in LeadSquared, or trust it with --trust-marker"
+)
+"""Why a row stays unknown where nothing shows that markers come back."""
 
 
 class Place(NamedTuple):
@@ -98,7 +107,7 @@ class Reconciler:
         """A share can be repeated in the same context; with "park" a person decides."""
         for each in await self._session.ledger.unknown_rows(Stage.SHARE):
             if not self._parks and self._may_repeat(each, Stage.SHARE):
-                await self._resolve(each, Result(State.POSTED, "again"))
+                await self._resolve(each, Result(State.POSTED, "again", stage=Stage.SHARE, reason=REPEATED))
 
     def _may_repeat(self, each: Unsettled, step: Stage) -> bool:
         self._repeats[each.row.id, step] += 1
@@ -137,7 +146,9 @@ class Reconciler:
 
         most = min(MOST_PAGES, len(_by_place(lost)))
         found = await _collect(self._session, page, read_activities_of_type, most)
-        if found.problem is None:
+        self._saw(event, found)
+        # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
+        if found.problem is None and found.views:
             await self._adopt(lost, found, looked_at)
 
     async def _look_once(self, group: Sequence[Unsettled]) -> None:
@@ -151,6 +162,7 @@ class Reconciler:
             return activities_of_lead(*place, number)
 
         found = await _collect(self._session, page, read_activities, MOST_PAGES)
+        self._saw(place.event, found)
         if found.problem is not None:
             await self._leave(group, f"the lead's activities could not be read: {found.problem}")
             return []
@@ -168,7 +180,26 @@ class Reconciler:
             if self._session.stop.asked:
                 return
         for each in await self._look(group):
-            await self._absent(each)
+            await (self._absent(each) if await self._would_show(each) else self._leave([each], UNSHOWN))
+
+    def _saw(self, event: int, found: Found) -> None:
+        self._session.saw(event, found.views)
+
+    async def _would_show(self, each: Unsettled) -> bool:
+        """Whether reads show markers like this row's, so that one that they don't show is not there.
+
+        No page says where a note comes back; if nothing in this run has shown one, an activity that stands is read.
+        """
+        session, event, in_note = self._session, _place(each).event, (each.marker or "").startswith("[")
+        if session.settings.trust_marker or (event, in_note) in session.shown:
+            return True
+        known = await session.ledger.posted_with_marker(event, in_note=in_note)
+        if known is not None and known.instruction is not None:
+            place = Place(known.instruction.lead_id, event)
+            self._saw(
+                event, await _collect(session, partial(activities_of_lead, *place), read_activities, MOST_PAGES)
+            )
+        return (event, in_note) in session.shown
 
     def _wait(self, group: Sequence[Unsettled]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
@@ -194,8 +225,9 @@ class Reconciler:
         absent = []
         for each in lost:
             self._first_looks.setdefault(each.row.id, _now())
-            if views := found.views.get(each.marker or ""):
-                await self._resolve(each, adoption(each, [*views.values()]), looked_at)
+            named = found.views.get(each.marker or "", {}).values()
+            if views := [view for view in named if view.lead in {"", _place(each).lead_id}]:
+                await self._resolve(each, adoption(each, views), looked_at)
             else:
                 absent.append(each)
         return absent

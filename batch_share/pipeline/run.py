@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal, cast
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import post_activity, share_lead
+from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import write
-from batch_share.pipeline.marker import marked, marker_of
+from batch_share.pipeline.marker import in_note, marker_of
 from batch_share.pipeline.owner import find_key_user, verify_owner
 from batch_share.pipeline.session import ending_early
+from batch_share.pipeline.verdict import in_doubt, is_repeated
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -79,12 +81,13 @@ async def _send_row(session: Session, row: Row) -> None:
 
 async def post(session: Session, row: Row) -> str | None:
     """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
-    asked, marker = _asked(row), marker_of(row.key, Stage.ACTIVITY)
-    field = session.settings.marker_field
+    asked, field = _asked(row), session.settings.marker_field
+    bare = marker_of(row.key, Stage.ACTIVITY)
+    marker = bare if field else in_note(bare)
     call = post_activity(
         lead_id=asked.lead_id,
         event=asked.event,
-        note=asked.note if field else marked(asked.note, marker),
+        note=asked.note if field else f"{marker} {asked.note}",
         owner_id=asked.user_id,
         custom={**(asked.custom or {}), field: marker} if field else asked.custom,
     )
@@ -120,9 +123,13 @@ def minutes_left(asked: Instruction, now: dt.datetime) -> int:
 async def _too_late(session: Session, row: Row, state: State | None = None) -> None:
     """Its end came before its turn. `state` is where the row stands, if not where it was read."""
     stood = state or row.state
+    reason = f"it was to end at {_asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
     stage = Stage.ACTIVITY if stood is State.PENDING else Stage.SHARE
-    await session.ledger.fail(row, stage, f"it was to end at {_asked(row).until:%Y-%m-%d %H:%M} UTC, which is over")
-    session.tally.moved(stood, State.FAILED)
+    ending = Result(State.FAILED, "failed", stage=stage, reason=reason)
+    if is_repeated(row):
+        ending = in_doubt(ending)
+    await session.ledger.end(row, ending)
+    session.tally.moved(stood, ending.state)
 
 
 def _asked(row: Row) -> Instruction:

@@ -17,7 +17,7 @@ from batch_share.pipeline.polls import Polls
 from batch_share.settings import DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from batch_share.ledger.states import State
@@ -35,6 +35,7 @@ class Tally:
     calls: int = 0
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     refusals: int = 0
+    refused_since: float | None = None
     looked_up: Counter[str] = field(default_factory=Counter)
     lost_in_a_row: int = 0
 
@@ -136,13 +137,19 @@ class Connection:
 class Session(Connection):
     """One process's work on one account through one ledger; `only_looked_up`: for no other rows than those.
 
-    `verified` are the activity types whose owner was checked.
+    `verified` are the activity types whose owner was checked; `shown`, with each, the markers that were seen in
+    reads: those in notes (True), those in a custom field (False).
     """
 
     ledger: Ledger
     polls: Polls
     only_looked_up: bool = False
     verified: set[int] = field(default_factory=set)
+    shown: set[tuple[int, bool]] = field(default_factory=set)
+
+    def saw(self, event: int, markers: Iterable[str]) -> None:
+        """Reads of this activity type show markers like these: what they don't show is not there."""
+        self.shown.update((event, marker.startswith("[")) for marker in markers)
 
     @property
     def looked_up_in(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import sentence
@@ -11,6 +12,7 @@ from batch_share.ledger.states import BEFORE, Stage, State
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, Outcome
+    from batch_share.ledger.records import Row
 
 _DONE: Final = {Stage.ACTIVITY: (State.POSTED, "activity_id"), Stage.SHARE: (State.ACCEPTED, "request_id")}
 _WHAT: Final = {Stage.ACTIVITY: "the activity was posted", Stage.SHARE: "the share was accepted"}
@@ -32,6 +34,24 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             doubt = sentence(f"nobody knows whether {_WHAT[step]}: {outcome.words}")
             reason = f"{doubt} The next run finds out before it sends again"
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
+
+
+def is_repeated(row: Row) -> bool:
+    """Whether an earlier share of the row may have been done, so that it is repeated in the same context."""
+    return row.state is State.POSTED and row.stage is Stage.SHARE
+
+
+REPEATED: Final = "its share may have been done already: it is repeated in the same activity"
+
+
+def in_doubt(result: Result) -> Result:
+    """What a result means for a row whose share is repeated: of the one before, still nobody knows."""
+    if result.state is State.POSTED:
+        return replace(result, stage=Stage.SHARE, reason=REPEATED)
+    if result.state is State.FAILED:
+        reason = f"nobody knows whether the share was accepted before, and it can't be repeated: {result.reason}"
+        return replace(result, state=State.UNKNOWN, stage=Stage.SHARE, reason=reason)
+    return result
 
 
 def judge_status(answer: ShareStatus | Failure) -> Result:

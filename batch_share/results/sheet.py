@@ -42,8 +42,8 @@ COLOURS: Final = {
 _LABELS: Final = {
     State.PENDING: "not yet sent",
     State.POSTED: "activity posted, not yet shared",
-    State.POSTING: "posting the activity now",
-    State.SHARING: "sharing now",
+    State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
+    State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
 }
 
 

@@ -95,7 +95,8 @@ def _sorted(activities: list[Activity], sorting: Json) -> list[Activity]:
 
 def _fields(account: Account, activity: Activity) -> dict[str, str]:
     owner = {} if account.options.hide_owner else {"Owner": activity.owner.id}
-    return {"ActivityEvent_Note": activity.note, "Status": "Active"} | owner | dict(activity.fields)
+    note = {} if account.options.hide_note else {"ActivityEvent_Note": activity.note}
+    return note | {"Status": "Active"} | owner | dict(activity.fields)
 
 
 def _entry(account: Account, activity: Activity) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _entry(account: Account, activity: Activity) -> dict[str, Any]:
         "ActivityType": 2,
         "Type": "Custom",
         "RelatedProspectId": activity.lead.id,
-        "Data": [{"Key": "NotableEventDescription", "Value": activity.note}],
+        "Data": [{"Key": "NotableEventDescription", "Value": "" if account.options.hide_note else activity.note}],
         "ActivityFields": _fields(account, activity),
     }
 

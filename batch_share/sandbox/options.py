@@ -30,9 +30,9 @@ class SandboxOptions:
     share request takes, spread from half to one and a half; `read_lag` hides young activities from reads.
 
     Doubts: `fail` is the fraction of share requests that end in an ErrorMessage; `share_batch` the most elements of
-    one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` leaves owners out
-    of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such as Users.Get, that are
-    refused whatever they are asked.
+    one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` and `hide_note`
+    leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such as
+    Users.Get, that are refused whatever they are asked.
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
@@ -59,6 +59,7 @@ class SandboxOptions:
     share_batch: int = 25
     ignore_owner: bool = False
     hide_owner: bool = False
+    hide_note: bool = False
     refuse_in: bool = False
     refuse: tuple[str, ...] = ()
     faults: str = ""

@@ -25,6 +25,7 @@ _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?"
 _EMAIL: Final = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
 _PHONE: Final = re.compile(r"\+?[\d\s().\-/]{5,30}")
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
+_MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(r"\d\.\d+E\+\d+")
 _DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
 _DATE: Final = re.compile(r"\d{8}|\d{4}-\d{2}-\d{2}|\d{4}-?W\d{2}(-?\d)?")
@@ -88,12 +89,19 @@ def parse_event(text: str) -> int:
 
 def parse_note(text: str) -> str:
     """A note that LeadSquared keeps whole. Raises ValueError."""
-    return _plain(text, NOTE_LIMIT)
+    return _unmarked(_plain(text, NOTE_LIMIT))
 
 
 def parse_custom(text: str) -> str:
     """The value of an activity's custom field. Raises ValueError."""
-    return _plain(text, CUSTOM_LIMIT)
+    return _unmarked(_plain(text, CUSTOM_LIMIT))
+
+
+def _unmarked(text: str) -> str:
+    """Not what another row would be found by."""
+    if _MARKER.match(text):
+        raise ValueError("begins with a marker of batch_share ([bs-…]), by which it would be taken for another row")
+    return text
 
 
 def _plain(text: str, limit: int) -> str:

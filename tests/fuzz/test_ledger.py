@@ -177,7 +177,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), step=STEPS)
     def fail(self, data: st.DataObject, step: Stage) -> None:
         number = self.choose(data)
-        work = self.ledger.fail(self.shown[number], step, "too late")
+        work = self.ledger.end(self.shown[number], Result(State.FAILED, "failed", stage=step))
         self.attempt(work, number, State.FAILED, frozenset(BEFORE.values()))
 
     @precondition(lambda self: self.model)

@@ -26,8 +26,10 @@ from batch_share.errors import (
     AccessDenied,
     DailyLimitReached,
     LedgerError,
+    LookupRefused,
     NotAnswered,
     OwnerNotVerified,
+    StillThrottled,
     Unreachable,
 )
 from batch_share.ledger.states import State
@@ -229,6 +231,28 @@ async def test_an_activity_of_the_keys_own_user_proves_nothing(tmp_path: Path) -
         assert isinstance(ending.error, OwnerNotVerified)
         assert ending.summary.states == {State.PENDING: 5, State.FAILED: 1}
         assert it.sent(SHARE) == []
+
+
+@pytest.mark.parametrize("reply", [envelope(500, "Not allowed"), answer(200, "{}")])
+async def test_where_the_keys_user_is_not_told_nothing_is_proved_and_nothing_sent(
+    tmp_path: Path, reply: Reply
+) -> None:
+    """Whose activity it was would not be known: the first row's user may be the key's own."""
+    async with trial(tmp_path, Fault("Authentication.svc/UserByAccessKey.Get", range(1, 9), reply)) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, LookupRefused)
+        assert it.sent(CREATE) == []
+        assert (await it.run(trust_owner=True)).summary.states == {State.SHARED: 12}
+
+
+async def test_a_throttle_that_never_ends_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "LONGEST_REFUSED", 0.3)
+    throttle = envelope(429, "The calls of the day are spent")
+    async with trial(tmp_path, Fault(CREATE, range(3, 999), throttle)) as it:
+        ending = await it.run(workers=1, rate=Rate(50, 0.01), follow_up=False)
+        assert isinstance(ending.error, StillThrottled)
+        assert "The calls of the day are spent. Other programs" in str(ending.error)
+        assert ending.summary.states == {State.ACCEPTED: 2, State.PENDING: 10}
 
 
 async def test_rows_for_the_keys_own_user_alone_need_no_proof(tmp_path: Path) -> None:

@@ -9,8 +9,22 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Trial, answer, envelope, sheet_rows, trial
+from trial import (
+    CREATE,
+    DROPPED,
+    HEADER,
+    OF_LEAD,
+    OF_TYPE,
+    SHARE,
+    Fault,
+    Trial,
+    answer,
+    envelope,
+    sheet_rows,
+    trial,
+)
 
+from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.pipeline.reconcile import MOST_REPEATS
 from batch_share.results.summary import ExitCode
@@ -213,6 +227,123 @@ async def test_an_adopted_activity_of_somebody_else_is_never_shared(tmp_path: Pa
         )
 
 
+async def test_nothing_is_posted_again_where_reads_show_no_marker(tmp_path: Path) -> None:
+    """Not found proves nothing then: both activities are there."""
+    async with trial(tmp_path, Fault(CREATE, [3, 5], DROPPED, applied=True), hide_note=True) as it:
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 10, State.UNKNOWN: 2}
+        assert activities(it) == 12
+        assert all("trust it with --trust-marker" in reason for (reason,) in unknown_reasons(it))
+        assert (await it.run()).summary.states == {State.SHARED: 10, State.UNKNOWN: 2}
+        assert activities(it) == 12
+
+
+async def test_a_marker_in_a_field_that_the_account_drops_proves_nothing_either(tmp_path: Path) -> None:
+    async def drop(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        return (
+            answer(200, reply.body.decode().replace("bs-", "xx-")) if call.endpoint in {OF_LEAD, OF_TYPE} else reply
+        )
+
+    async with trial(tmp_path, Fault(CREATE, [3], DROPPED, applied=True), drop) as it:
+        ending = await it.run(marker_field="mx_Custom_7")
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert activities(it) == 12
+
+
+def unknown_reasons(it: Trial) -> list[tuple[str]]:
+    return it.query("SELECT reason FROM rows WHERE state = 'unknown'")
+
+
+async def test_an_activity_that_stands_shows_that_markers_come_back(tmp_path: Path) -> None:
+    """In a run that posts nothing first, and so reads nothing back."""
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED)) as it:
+        await it.run(on_unknown="park")
+        assert (await it.reconcile()).summary.states == ALL_SHARED
+        assert activities(it) == 12
+
+
+async def test_a_first_row_of_which_nothing_is_known_is_trusted_or_left(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [1], DROPPED), rows=1) as it:
+        assert (await it.run()).summary.states == {State.UNKNOWN: 1}
+        assert activities(it) == 0
+        assert (await it.run(trust_marker=True)).summary.states == {State.SHARED: 1}
+        assert activities(it) == 1
+
+
+async def test_a_note_that_quotes_another_rows_marker_does_not_take_its_place(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], DROPPED), rows=3) as it:
+        await it.run(workers=1, on_unknown="park")
+        ((marker,),) = it.query(
+            "SELECT marker FROM attempts JOIN rows ON row_id = rows.id WHERE state = 'unknown' AND marker > ''"
+        )
+        rows = sheet_rows(3)
+        quoting = [*rows[1][:3], "write" if rows[1][3] == "read" else "read", *rows[1][4:]]
+        with (tmp_path / "leads.csv").open("w", encoding="utf-8") as out:
+            out.write(",".join([*HEADER, "Note"]) + "\n")
+            out.writelines(",".join([*row, ""]) + "\n" for row in rows)
+            out.write(",".join([*quoting, f"see {marker} there"]) + "\n")
+        assert (await it.run(workers=1)).summary.states == {State.SHARED: 4}
+        assert activities(it) == 4
+        assert len(set(it.rows("activity_id"))) == 4
+
+
+async def test_an_activity_of_another_lead_is_never_adopted(tmp_path: Path) -> None:
+    async def elsewhere(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint != OF_TYPE:
+            return reply
+        page = json.loads(reply.body)
+        for each in page["List"]:
+            each["RelatedProspectId"] = "11111111-0000-4000-8000-000000000000"
+        return answer(200, json.dumps(page))
+
+    async with trial(tmp_path, Fault(CREATE, range(2, 9), DROPPED, applied=True), elsewhere) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == ALL_SHARED
+        assert len(it.sent(OF_LEAD)) > 7, "each was looked up on its own lead"
+        assert activities(it) == 12
+
+
+@pytest.mark.parametrize("kind", ["refused", "over", "gone"])
+async def test_of_a_share_that_may_have_been_done_nothing_false_is_told(tmp_path: Path, kind: str) -> None:
+    """The first one was done and its answer lost; it can't be repeated."""
+    refusal = envelope(500, "Already shared in this context", "MXDuplicateEntryException")
+    faults = Fault(SHARE, [2], DROPPED, applied=True), Fault(SHARE, range(4, 99), refusal)
+    async with trial(tmp_path, *faults, rows=3) as it:
+        await it.run(workers=1, on_unknown="park")
+        if kind == "over":
+            with closing(sqlite3.connect(it.ledger)) as ledger:
+                ledger.execute("UPDATE rows SET duration = NULL, until = '2026-01-01 00:00:00.000000'")
+                ledger.commit()
+        if kind == "gone":
+            it.write([row for at, row in enumerate(sheet_rows(3)) if at != 1])
+        ending = await (it.run() if kind == "gone" else it.resume())
+        assert ending.summary.states == {State.SHARED: 2, State.UNKNOWN: 1}
+        ((stage, reason),) = it.query("SELECT stage, reason FROM rows WHERE state = 'unknown'")
+        assert stage == "share"
+        assert "nobody knows" in reason
+        assert it.sandbox.report()["live_shares"]["count"] == 3
+
+
+async def test_a_throttle_while_a_share_is_repeated_forgets_nothing(tmp_path: Path) -> None:
+    throttle, refusal = envelope(429, "Too many"), envelope(500, "Already shared in this context")
+    lost, held_up = Fault(SHARE, [1], DROPPED, applied=True), Fault(SHARE, [2], throttle)
+    async with trial(tmp_path, lost, held_up, Fault(SHARE, range(2, 9), refusal), rows=1) as it:
+        assert (await it.run()).summary.states == {State.UNKNOWN: 1}
+
+
+async def test_a_marker_field_that_the_sheet_uses_is_refused_whatever_the_command(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        it.write([])
+        with (tmp_path / "leads.csv").open("w", encoding="utf-8") as out:
+            out.write(",".join([*HEADER, "mx_Custom_1"]) + "\n" + ",".join([*sheet_rows(1)[0], "mine"]) + "\n")
+        await it.run()
+        for command in (it.resume, it.reconcile):
+            with pytest.raises(SettingsError, match="the sheet has a column for mx_Custom_1"):
+                await command(marker_field="mx_Custom_1")
+
+
 async def test_a_marker_may_stand_in_a_custom_field(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True)) as it:
         ending = await it.run(marker_field="mx_Custom_7")
@@ -230,6 +361,8 @@ async def test_an_activity_that_was_posted_without_a_marker_stays_unknown(tmp_pa
             ledger.execute("UPDATE rows SET state = 'posting', activity_id = NULL WHERE sheet_row = 5")
             ledger.execute("ALTER TABLE attempts DROP COLUMN marker")
             ledger.execute("ALTER TABLE rows DROP COLUMN notice")
+            ledger.execute("ALTER TABLE rows DROP COLUMN chosen")
+            ledger.execute("DROP INDEX rows_by_request")
             ledger.execute("UPDATE about SET value = '2' WHERE name = 'schema_version'")
             ledger.commit()
         ending = await it.run()

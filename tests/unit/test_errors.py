@@ -23,6 +23,7 @@ from batch_share.errors import (
     PlanChanged,
     SettingsError,
     SheetError,
+    StillThrottled,
     Unreachable,
 )
 
@@ -54,6 +55,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"status": 401, "words": "bad keys"},
     ),
     (DailyLimitReached(1000, 1000), "1,000 calls were made today and 1,000 are allowed, so the run stopped", {}),
+    (
+        StillThrottled(930, "Limit."),
+        "For 16 minutes LeadSquared refused every call as one too many: Limit. Other",
+        {},
+    ),
     (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (

@@ -134,6 +134,34 @@ def test_a_folder_that_vanishes_disturbs_nothing(file: Path, clock: Clock) -> No
         memory.note()
 
 
+def test_the_longer_of_two_periods_is_owed(file: Path, clock: Clock) -> None:
+    """The next run may be at another rate: the window of this one is still open."""
+    with AccountMemory(file, clock) as memory:
+        memory.owed(PERIOD)
+        memory.note()
+    clock.now += 1.0
+    with AccountMemory(file, clock) as memory:
+        assert memory.owed(1.0) == pytest.approx(4.0, abs=1e-5)
+        memory.note()
+    clock.now += 0.5
+    assert AccountMemory(file, clock).__enter__().owed(0.2) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_a_full_disk_forgets_nothing(file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with AccountMemory(file, clock) as memory:
+        for _ in range(60):
+            memory.spend(None)
+        memory.learn(Rate(20, 5.0))
+        monkeypatch.setattr("pathlib.Path.write_text", full)
+        for _ in range(60):
+            memory.spend(None)
+    monkeypatch.undo()
+    assert (Account.read(file).learned, Account.read(file).calls) == (Rate(20, 5.0), 60)
+
+
 def test_the_folder_is_its_owners_only(file: Path, clock: Clock) -> None:
     call_and_close(file, clock)
     assert file.parent.stat().st_mode & 0o077 == 0

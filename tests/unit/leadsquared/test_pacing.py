@@ -433,6 +433,23 @@ def test_the_refusals_of_the_burst_that_told_the_limit_lower_it_no_further() -> 
     assert run_virtually(main()) == Rate(20, 5.0)
 
 
+@pytest.mark.parametrize(("ours", "told"), [(Rate(10, 0.2), Rate(20, 0.5)), (Rate(10, 2.0), Rate(20, 5.0))])
+def test_a_limit_of_another_period_is_kept_however_the_rate_falls_and_rises(ours: Rate, told: Rate) -> None:
+    async def main() -> list[float]:
+        pacer = Pacer(ours)
+        for limit in (None, None, told):
+            pacer.refused(pause=0.0, told=limit)
+            await asyncio.sleep(ours.period)
+        assert pacer.rate.period == told.period
+        assert pacer.rate.per_second < told.per_second
+        sent = await instantly(pacer, 2_000)
+        assert pacer.rate == told
+        return sent
+
+    sent = run_virtually(main())
+    assert Server(0, sent).fullest(told.period) <= told.limit
+
+
 def test_a_rate_is_never_less_than_one_call() -> None:
     async def main() -> Rate:
         pacer = Pacer(Rate(2, 1.0))

@@ -505,9 +505,11 @@ def page_of_type(*records: dict[str, Any], count: int = 1) -> Answer:
     ("record", "view"),
     [
         ({}, ActivityView(ACTIVITY, None)),
-        ({"OwnerId": f" {USER}\n"}, ActivityView(ACTIVITY, USER, said=f" {USER}\n")),
+        ({"OwnerId": f" {USER}\n"}, ActivityView(ACTIVITY, USER, said=f" {USER}")),
         ({"CreatedOn": "2026-01-02 03:04:05"}, ActivityView(ACTIVITY, None, "2026-01-02 03:04:05")),
         ({"CreatedOn": 7}, ActivityView(ACTIVITY, None)),
+        ({"RelatedProspectId": " ABC "}, ActivityView(ACTIVITY, None, said=" abc ", lead="abc")),
+        ({"Note": "one\r\n[two]"}, ActivityView(ACTIVITY, None, said="one [two]")),
         ({"ActivityEvent_Note": "A Marker", "Count": 7}, ActivityView(ACTIVITY, None, said="a marker")),
         ({"Fields": {"mx_Custom_1": ["A Marker"]}}, ActivityView(ACTIVITY, None, said="a marker")),
     ],

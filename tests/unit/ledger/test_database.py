@@ -61,7 +61,14 @@ def noted(file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10000)]
+    ("pragma", "value"),
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("busy_timeout", 10000),
+        ("wal_autocheckpoint", 1),
+    ],
 )
 def test_every_connection_puts_safety_before_speed(file: Path, pragma: str, value: object) -> None:
     engine = connect(file)

@@ -46,11 +46,13 @@ def make_version_1(file: Path) -> None:
     """A ledger as version 1 made it: without look-ups, mapping, ends and custom fields."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("DROP TABLE lookups")
+        connection.execute("DROP INDEX rows_by_request")
         later = (
             ("sheets", "mapping"),
             ("rows", "until"),
             ("rows", "custom"),
             ("rows", "notice"),
+            ("rows", "chosen"),
             ("attempts", "marker"),
         )
         for table, column in later:

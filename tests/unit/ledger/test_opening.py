@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240 - a test waits for its own small files
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -133,6 +134,24 @@ async def test_an_empty_file_becomes_a_ledger_only_when_a_host_is_known(file: Pa
                 pass
     async with open_ledger(file, host=HOST) as ledger:
         assert (await ledger.facts())["host"] == HOST
+
+
+@pytest.mark.parametrize("name", ["Leads%20May.db", "leads?1.db", "?uri=true.db", "a#b&c=d.db", "ä %41.db"])
+async def test_whatever_a_ledger_is_called_it_is_in_that_file_and_in_no_other(tmp_path: Path, name: str) -> None:
+    async with working(tmp_path / name, new_row(1)):
+        pass
+    assert {file.name for file in tmp_path.iterdir()} == {name, f".{name}.lock"}
+    assert seen_from_outside(tmp_path / name, "select count(*) from rows") == [(1,)]
+
+
+async def test_all_that_was_committed_is_in_the_one_file_that_people_copy(file: Path, tmp_path: Path) -> None:
+    """Also while a run works, and after it was killed: the log beside it holds nothing that the file lacks."""
+    async with working(file, *[new_row(number) for number in range(20)]) as ledger:
+        for number in range(20):
+            await advance(ledger, number, State.ACCEPTED)
+            shutil.copy(file, tmp_path / "copy.db")
+            copied = seen_from_outside(tmp_path / "copy.db", "select count(*) from rows where state = 'accepted'")
+            assert copied == [(number + 1,)]
 
 
 # ------------------------------------------------------------------------------------------------ its schema

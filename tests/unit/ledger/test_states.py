@@ -20,7 +20,7 @@ from batch_share.ledger.states import (
 LEGAL = {
     "pending": "posting skipped failed",
     "posting": "posted pending failed unknown",
-    "posted": "sharing failed",
+    "posted": "sharing failed unknown",
     "sharing": "accepted posted failed unknown",
     "accepted": "shared failed",
     "shared": "",

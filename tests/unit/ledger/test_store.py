@@ -31,7 +31,7 @@ from ledgers import (
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.records import Changes, Result
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.ledger.store import CUT_OFF, GONE, GONE_POSTED
+from batch_share.ledger.store import CUT_OFF, GONE, GONE_IN_DOUBT, GONE_POSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,8 @@ async def test_a_row_in_trouble_keeps_its_stage_and_reason(file: Path, result: R
 
 async def test_a_row_may_fail_without_a_further_call(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
-        await ledger.fail(await advance(ledger, 1, State.POSTED), Stage.ACTIVITY, "somebody else owns it")
+        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason="somebody else owns it")
+        await ledger.end(await advance(ledger, 1, State.POSTED), ending)
         row = await row_of(ledger, 1)
         assert (row.state, row.stage, row.reason) == (State.FAILED, Stage.ACTIVITY, "somebody else owns it")
         assert len(seen_from_outside(file, ATTEMPTS)) == 1
@@ -333,13 +334,51 @@ async def test_a_mended_row_that_was_never_sent_takes_everything_from_the_sheet(
 
 
 @pytest.mark.parametrize(
-    "state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED, State.FAILED, State.UNKNOWN})
+    "state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED, State.FAILED})
 )
 async def test_a_mended_row_that_was_sent_keeps_what_was_asked_for(file: Path, state: State) -> None:
     async with working(file, new_row(1)) as ledger:
         before = await advance(ledger, 1, state)
         await ledger.take_in(sheet_record(), [new_row(1, ["1", "Bye"], note="Bye", duration=5)])
         assert await row_of(ledger, 1) == replace(before, cells=["1", "Bye"])
+
+
+async def test_whatever_is_sent_again_for_an_unknown_row_is_as_the_sheet_says_now(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.UNKNOWN)
+        await ledger.take_in(sheet_record(), [new_row(1, note="Bye", duration=5, custom={"mx_Custom_1": "x"})])
+        row = await row_of(ledger, 1)
+        assert row.state is State.UNKNOWN
+        assert row.instruction == instruction(1, note="Bye", duration=5, custom={"mx_Custom_1": "x"})
+
+
+async def test_a_row_that_was_left_out_is_neither_sent_nor_looked_up(file: Path) -> None:
+    async with working(file, *[new_row(number) for number in range(1, 5)]) as ledger:
+        for number, state in ((1, State.POSTED), (2, State.UNKNOWN), (3, State.POSTED)):
+            await advance(ledger, number, state)
+        await ledger.take_in(sheet_record(), [new_row(number) for number in (1, 2, 4)])  # 3 is gone: failed
+        left_out = [replace(new_row(number), state=State.SKIPPED, chosen=False) for number in (1, 2, 3)]
+        await ledger.take_in(sheet_record(), [*left_out, new_row(4)])
+        assert [row.sheet_row async for row in ledger.to_do()] == [5]
+        assert await ledger.unknown_rows(Stage.ACTIVITY) == []
+        assert [(await row_of(ledger, number)).state for number in (1, 2, 3)] == ["posted", "unknown", "failed"]
+        await ledger.take_in(sheet_record(), [new_row(number) for number in (1, 2, 3, 4)])
+        assert [row.sheet_row async for row in ledger.to_do()] == [2, 4, 5]
+        assert len(await ledger.unknown_rows(Stage.ACTIVITY)) == 1
+
+
+async def test_a_posted_row_whose_share_may_have_been_done_is_unknown_when_the_sheet_loses_it(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.SHARING)
+        await ledger.begin_run("run", "1.0", {})
+        await ledger.resolve(
+            row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, reason="may have been done")
+        )
+        await ledger.take_in(sheet_record(), [])
+        row = await row_of(ledger, 1)
+        assert (row.state, row.stage, row.reason) == (State.UNKNOWN, Stage.SHARE, GONE_IN_DOUBT)
+        await ledger.take_in(sheet_record(), [new_row(1)])
+        assert len(await ledger.unknown_rows(Stage.SHARE)) == 1
 
 
 async def test_a_duration_that_is_mended_before_the_share_left_is_the_one_that_is_sent(file: Path) -> None:

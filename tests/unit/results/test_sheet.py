@@ -92,9 +92,9 @@ async def test_every_row_is_answered_in_the_sheets_order(file: Path, tmp_path: P
     ("state", "reason"),
     [
         (State.PENDING, "not yet sent"),
-        (State.POSTING, "posting the activity now"),
+        (State.POSTING, "posting the activity, or cut off while it did: then the next run looks it up"),
         (State.POSTED, "activity posted, not yet shared"),
-        (State.SHARING, "sharing now"),
+        (State.SHARING, "sharing, or cut off while it did: then the next run shares again in the same activity"),
         (State.ACCEPTED, ""),
         (State.UNKNOWN, "nobody knows"),
     ],
