@@ -114,7 +114,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     states = await ledger.counts()
     session.tally.begin(states)
     if not watcher.agree(Preview(sheet, session.client.base_url, states, changes, cut_off, settings)):
-        return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
+        session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
+        return Ending(await summarize(ledger), session.stop.error)
     return await _send(session, watcher)
 
 
