@@ -83,10 +83,8 @@ async def show_sheet(
             if needs_zone(plan, settings):
                 plan = plan_job(sheet, options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
-        if connection.stop.asked:
-            raise connection.stop.error or BatchShareError(
-                "No plan: it was stopped before everybody was looked up."
-            )
+    if connection.stop.asked:
+        raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return overview(plan, settings, directory), directory
 
 

@@ -31,6 +31,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return in_virtual_time(tmp_path, monkeypatch, told, rows=1, wait=600.0)
 
 
+@pytest.mark.usefixtures("traceable_sleep")
 def test_a_request_is_asked_for_less_and_less_often_until_it_is_settled(slow: Trial) -> None:
     ending = run_virtually(slow.run())
     assert ending.summary.states == {State.SHARED: 1}

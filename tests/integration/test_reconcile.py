@@ -101,6 +101,7 @@ def lagging(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper) -> 
     return in_virtual_time(folder, monkeypatch, told, *faults, workers=1, grace=60.0)
 
 
+@pytest.mark.usefixtures("traceable_sleep")
 def test_what_reads_show_late_is_not_posted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first look is too early; the grace is longer than reads lag."""
     it = lagging(tmp_path, monkeypatch, Fault(CREATE, [4], DROPPED, applied=True))
@@ -246,25 +247,26 @@ async def test_a_list_that_is_not_whole_proves_nothing(tmp_path: Path, shown: in
 
 @dataclass(slots=True)
 class Pages:
-    """Answers the second and later calls of an endpoint with pages that show activities of no row.
+    """Answers calls of an endpoint, the `first` and later ones, with pages that show activities of no row.
 
-    `growing`: somebody posts on and on, so the list is longer with each page; else it is longer than would be read.
+    `growing`: one more is always to come; else the list is longer than would be read.
     """
 
     endpoint: str
     growing: bool
     first: int = 1
     calls: int = 0
+    shown: int = 0
 
     async def __call__(self, step: Step, call: Call) -> Reply:
         """A wrapper of the sandbox."""
         self.calls += call.endpoint == self.endpoint
         if call.endpoint != self.endpoint or self.calls < self.first:
             return await step(call)
-        number = self.calls - self.first + 1
-        ids = [f"{number:08d}-{at}" for at in range(MOST_PAGES)]
+        ids = [f"{self.calls:08d}-{at}" for at in range(MOST_PAGES + self.calls)]
+        self.shown += len(ids)
         records = [{"Id": each, "ProspectActivityId": each} for each in ids]
-        total = number * MOST_PAGES + 1 if self.growing else 9999
+        total = self.shown + 1 if self.growing else 9999
         return answer(200, json.dumps({"RecordCount": total, "ProspectActivities": records, "List": records}))
 
 
