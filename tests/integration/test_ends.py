@@ -50,15 +50,16 @@ def troubles(it: Trial) -> list[tuple[str, str, str]]:
     return [(state, stage, reason) for state, stage, reason in it.rows("state", "stage", "reason") if reason]
 
 
-def test_a_share_lasts_until_its_end_however_late_it_is_sent(
+def test_a_share_lasts_to_the_minute_after_its_end_however_late_it_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = slow(tmp_path, monkeypatch, CREATE, 2, LATER, LATER)
+    end = LATER + timedelta(seconds=30)
+    it = slow(tmp_path, monkeypatch, CREATE, 2, end, end)
     ending = run_virtually(it.run())
     assert ending.summary.states == {State.SHARED: 2}
     requests = [it.sandbox.account.shares.request(request) for (request,) in it.rows("request_id")]
     lasting = [grant.minutes for request in requests if request is not None for grant in request.grants]
-    assert lasting == [9 * 1440, 7 * 1440]
+    assert lasting == [9 * 1440 + 1, 7 * 1440 + 1]
 
 
 def test_a_row_whose_end_comes_before_its_turn_is_not_posted(
