@@ -31,10 +31,6 @@ _TOP: Final = 10
 class Unasked(Directory):
     """Takes everybody that a row names to exist: for a plan that makes no call."""
 
-    def knows(self, row: ShareRow) -> bool:  # noqa: ARG002 - as the others
-        """Everybody: a row that is left out counts as the first of its duplicates, as in the run."""
-        return True
-
     def resolve(
         self,
         row: ShareRow,

@@ -12,6 +12,7 @@ from directories import Everybody
 
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
+from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
@@ -200,18 +201,17 @@ def test_a_row_that_is_left_out_is_skipped_and_says_by_what(write: Write) -> Non
 
 
 def test_a_row_that_is_left_out_keeps_its_key_once_its_lead_and_user_are_known(write: Write) -> None:
-    path, known = write(cells(1), cells(2), cells(3, id="x")), Known()
+    path, known = write(cells(1), cells(2), cells(3, id="x")), Everybody()
     whole = list(make_plan(path, SheetOptions(), settings()).rows("job", known))
     rest = list(make_plan(path, part((3, 3)), settings()).rows("job", known))
     assert keys(rest) == keys(whole)
     assert [row.instruction for row in rest] == [row.instruction for row in whole]
 
 
-class Known(Everybody):
-    """Has looked everybody up."""
-
-    def knows(self, row: ShareRow) -> bool:
-        return True
+def test_a_row_that_is_left_out_and_was_never_looked_up_asks_for_nothing(write: Write) -> None:
+    path = write(cells(1), cells(2))
+    rows = list(make_plan(path, part((9, 9)), settings()).rows("job", Directory()))
+    assert [(row.state, row.instruction) for row in rows] == [(State.SKIPPED, None)] * 2
 
 
 # ------------------------------------------------------------------------------------------------- options
