@@ -86,6 +86,12 @@ class Onlooker:
         yield
 
 
+def ask_to_stop(onlooker: Onlooker) -> None:
+    """What Ctrl-C does while calls are made."""
+    assert onlooker.connection is not None
+    onlooker.connection.stop.ask()
+
+
 @dataclass(slots=True)
 class Trial:
     """A folder with a sheet, and what is to be run with which settings."""

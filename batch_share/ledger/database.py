@@ -234,5 +234,4 @@ class Failed:
 
 def _look_at_error(done: asyncio.Future[Any]) -> None:
     """Its caller may be gone (cancelled); asyncio would then complain of an exception nobody read."""
-    if not done.cancelled():
-        done.exception()
+    done.exception()

@@ -48,10 +48,6 @@ class Directory:
         """Whether `ref` has been asked for, whatever came back."""
         return ref in self._answers
 
-    def knows(self, row: ShareRow) -> bool:
-        """Whether what the row is looked up by has been asked for."""
-        return row.leads[0] in self._answers and row.users[0] in self._answers
-
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
         if not self._names:

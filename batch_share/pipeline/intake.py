@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.errors import LookupRefused, SettingsError
+from batch_share.errors import BatchShareError, LookupRefused, SettingsError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.pipeline.calls import read
@@ -83,8 +83,8 @@ async def show_sheet(
             if needs_zone(plan, settings):
                 plan = plan_job(sheet, options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
-        if connection.stop.error is not None:
-            raise connection.stop.error
+    if connection.stop.asked:
+        raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return overview(plan, settings, directory, remembered(settings)), directory
 
 

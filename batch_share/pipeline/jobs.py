@@ -115,7 +115,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     session.tally.begin(states)
     preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate)
     if not watcher.agree(preview):
-        return Ending(await summarize(ledger), BatchShareError("Nothing was sent: the run was not confirmed."))
+        session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
+        return Ending(await summarize(ledger), session.stop.error)
     return await _send(session, watcher)
 
 

@@ -97,7 +97,7 @@ class Plan:
         raw = each.raw
         if not each.is_chosen:
             return self._left_out(job, each, directory, seen)
-        asked = directory.resolve(each.asked, raw, self.header) if isinstance(each.asked, ShareRow) else each.asked
+        asked = self._resolved(each, directory)
         key, earlier = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
@@ -107,13 +107,16 @@ class Plan:
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
+    def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:
+        if isinstance(each.asked, ShareRow):
+            return directory.resolve(each.asked, each.raw, self.header)
+        return each.asked
+
     def _left_out(
         self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]
     ) -> NewRow:
         """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
-        asked: Instruction | list[Problem] = []
-        if isinstance(each.asked, ShareRow) and directory.knows(each.asked):
-            asked = directory.resolve(each.asked, each.raw, self.header)
+        asked = self._resolved(each, directory)
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
         reason = f"left out by {self.selection}"

@@ -31,8 +31,8 @@ class SandboxOptions:
 
     Doubts: `fail` is the fraction of share requests that end in an ErrorMessage; `share_batch` the most elements of
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` and `hide_note`
-    leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such as
-    Users.Get, that are refused whatever they are asked.
+    leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such
+    as Users.Get, that are refused whatever they are asked.
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """

@@ -23,7 +23,7 @@ from batch_share.sheet.values import (
     parse_phone,
     parse_until,
 )
-from batch_share.units import parse_duration
+from batch_share.units import MAX_DURATION_MINUTES, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from batch_share.sheet.table import RawRow
 
 DEFAULT_NOTE: Final = "Lead shared for a limited time"
+_LONGEST: Final = dt.timedelta(minutes=MAX_DURATION_MINUTES)
 
 
 class Ref(NamedTuple):
@@ -187,6 +188,8 @@ class _Reading:
         end = parse_until(text, self._rules.zone)
         if self._rules.now is not None and end <= self._rules.now:
             raise ValueError("is over already")
+        if self._rules.now is not None and end - self._rules.now > _LONGEST:
+            raise ValueError("is more than ten years away")
         return end
 
     def _parse(self, index: int, parse: Callable[[str], Any]) -> Any:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, Fault, Onlooker, Trial, answer, envelope, options, sheet_rows
+from trial import CREATE, Fault, Onlooker, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
-from batch_share.errors import LookupRefused
+from batch_share.errors import BatchShareError, LookupRefused, SettingsError
 from batch_share.ledger.states import State
 from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.intake import show_sheet
 from batch_share.pipeline.plan import SheetOptions
+from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
 
@@ -22,15 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from batch_share.sandbox.wire import Reply
+    from trial import Step, Wrapper
+
+    from batch_share.pipeline.overview import Overview
+    from batch_share.sandbox.wire import Call, Reply
 
 BY_IDS, CRITERIA = "LeadManagement.svc/Leads/Retrieve/ByIds", "LeadManagement.svc/Leads.Get"
 USERS, ONE_USER = "UserManagement.svc/Users.Get", "UserManagement.svc/User/Retrieve/ByEmailAddress"
+KEY_USER = "Authentication.svc/UserByAccessKey.Get"
+YEAR = datetime.now(UTC).year + 1
 PHONE = "LeadManagement.svc/RetrieveLeadByPhoneNumber"
 
 
 @asynccontextmanager
-async def trial(folder: Path, *faults: Fault, **changes: Any) -> AsyncIterator[Trial]:
+async def trial(folder: Path, *faults: Wrapper, **changes: Any) -> AsyncIterator[Trial]:
     async with Sandbox(options(**changes), wrappers=faults) as sandbox:
         yield Trial(folder, sandbox, {"event": "201", "duration": "7d"})
 
@@ -171,3 +179,136 @@ async def test_no_call_could_create_a_lead(tmp_path: Path) -> None:
         await it.run()
         bodies = [call.body for call in it.sandbox.journal.calls if call.endpoint == CREATE]
         assert all(b"RelatedProspectId" in body and b"EmailAddress" not in body for body in bodies)
+
+
+# ------------------------------------------------------------------------------------------------- stopping
+
+
+@dataclass(slots=True)
+class StopAt:
+    """Asks the work to end as a call of `endpoint` arrives; with `throttled` that call must be made again."""
+
+    onlooker: Onlooker
+    endpoint: str
+    number: int = 1
+    throttled: bool = False
+    seen: int = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        self.seen += call.endpoint == self.endpoint
+        if call.endpoint != self.endpoint or self.seen != self.number:
+            return await step(call)
+        ask_to_stop(self.onlooker)
+        return envelope(429, "Wait", "MXAPIRateLimitExceededException") if self.throttled else await step(call)
+
+
+@pytest.mark.parametrize(
+    ("number", "throttled"),
+    [(1, False), (2, False), (2, True), (3, False)],
+    ids=["the first", "whether IN works", "whether IN works, unanswered", "with IN"],
+)
+async def test_a_stop_while_leads_are_looked_up_sends_nothing_and_asks_no_more(
+    tmp_path: Path, number: int, throttled: bool
+) -> None:
+    onlooker = Onlooker()
+    async with trial(tmp_path, StopAt(onlooker, CRITERIA, number, throttled)) as it:
+        leads, user = it.sandbox.world.leads[:10], active_users(it.sandbox.world)[0]
+        write(it, ["Lead Number", "User Id"], [[str(lead.number), user.id] for lead in leads])
+        ending = await it.run(onlooker)
+        assert ending.exit_code is ExitCode.INTERRUPTED
+        assert looked_up(it) == {CRITERIA: number}
+        assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
+        assert (await it.run()).summary.states == {State.SHARED: 10}
+        assert it.sandbox.report()["duplicates"] == 0
+
+
+async def test_a_plan_that_is_stopped_while_people_are_looked_up_is_no_plan(tmp_path: Path) -> None:
+    """It would call everybody who was not yet asked for invalid."""
+    onlooker = Onlooker()
+    async with trial(tmp_path, StopAt(onlooker, BY_IDS)) as it:
+        it.write(sheet_rows(3))
+        with pytest.raises(BatchShareError, match="No plan: it was stopped before everybody was looked up"):
+            await show(it, onlooker)
+        assert looked_up(it) == {BY_IDS: 1}
+
+
+# ------------------------------------------------------------------------------------------------ only shown
+
+
+async def show(it: Trial, onlooker: Onlooker | None, **changes: Any) -> Overview:
+    seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**changes), onlooker)
+    return seen
+
+
+async def test_without_anybody_looking_on_a_sheet_is_shown_without_a_call(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write(sheet_rows(3))
+        assert (await show(it, None)).states == {State.PENDING: 3}
+        assert it.sandbox.report()["total_calls"] == 0
+        assert not (tmp_path / "state").exists()
+
+
+async def test_why_people_could_not_be_looked_up_is_raised(tmp_path: Path) -> None:
+    async with trial(tmp_path, refuse=("Users.Get",)) as it:
+        it.write(sheet_rows(3))
+        with pytest.raises(LookupRefused) as caught:
+            await show(it, Onlooker())
+        assert caught.value.path == USERS
+
+
+# ------------------------------------------------------------------------------------------------ time zones
+
+
+def write_ends(it: Trial) -> None:
+    """Two rows with an end that names no time zone."""
+    leads, user = it.sandbox.world.leads[:2], active_users(it.sandbox.world)[0]
+    write(it, ["Lead Id", "User Id", "Until"], [[lead.id, user.id, f"{YEAR}-06-30 18:00"] for lead in leads])
+
+
+@pytest.mark.parametrize(
+    ("timezone", "end", "calls"), [("", "12:30", 1), ("Europe/Berlin", "16:00", 0)], ids=["account", "option"]
+)
+async def test_an_end_is_in_the_accounts_time_zone_unless_one_is_named(
+    tmp_path: Path, timezone: str, end: str, calls: int
+) -> None:
+    async with trial(tmp_path) as it:
+        write_ends(it)
+        seen = await show(it, Onlooker(), timezone=timezone)
+        assert seen.lasting == {f"until {YEAR}-06-30 {end} UTC": 2}
+        assert len(it.sent(KEY_USER)) == calls
+        await it.run(timezone=timezone, follow_up=False)
+        assert [until for (until,) in it.rows("until")] == [f"{YEAR}-06-30 {end}:00.000000"] * 2
+
+
+@pytest.mark.parametrize("named", ["India Standard Time", "", "Asia"])
+async def test_an_account_whose_time_zone_means_nothing_is_told_to_name_one(tmp_path: Path, named: str) -> None:
+    nowhere = answer(200, json.dumps({"Id": "7", "TimeZone": named}))
+    async with trial(tmp_path, Fault(KEY_USER, [1, 2], nowhere)) as it:
+        write_ends(it)
+        with pytest.raises(
+            SettingsError, match=r"timezone: the account's own could not be found out: give --timezone"
+        ):
+            await show(it, Onlooker())
+        ending = await it.run()
+        assert isinstance(ending.error, SettingsError)
+        assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
+
+
+async def test_a_refused_question_for_the_time_zone_ends_the_run_with_nothing_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path, refuse=("UserByAccessKey.Get",)) as it:
+        write_ends(it)
+        ending = await it.run()
+        assert isinstance(ending.error, LookupRefused)
+        assert "You are not allowed to use this API" in str(ending.error)
+        assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
+
+
+async def test_a_stop_while_the_time_zone_is_asked_for_sends_nothing(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+    async with trial(tmp_path, StopAt(onlooker, KEY_USER, throttled=True)) as it:
+        write_ends(it)
+        ending = await it.run(onlooker)
+        assert ending.exit_code is ExitCode.INTERRUPTED
+        assert it.sandbox.report()["calls"] == {KEY_USER: 1}
+        assert (await it.run()).summary.states == {State.SHARED: 2}

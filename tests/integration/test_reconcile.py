@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -17,23 +19,30 @@ from trial import (
     OF_TYPE,
     SHARE,
     Fault,
+    Onlooker,
     Trial,
     answer,
+    ask_to_stop,
     envelope,
+    options,
     sheet_rows,
     trial,
 )
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
 
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
-from batch_share.pipeline.reconcile import MOST_REPEATS
+from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trial import Step
+    from trial import Step, Wrapper
 
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.session import Connection
     from batch_share.sandbox.wire import Call, Reply
 
 LOST = [
@@ -89,12 +98,62 @@ async def test_nothing_is_posted_before_two_looks(tmp_path: Path) -> None:
         assert [call["endpoint"] for call in later[:3]] == [OF_LEAD, OF_LEAD, CREATE]
 
 
-async def test_what_reads_show_late_is_not_posted_again(tmp_path: Path) -> None:
+def lagging(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper) -> Trial:
+    """A trial in virtual time, in an account whose reads show nothing younger than ten seconds."""
+    told = options(leads=30, users=7, read_lag=10.0)
+    return in_virtual_time(folder, monkeypatch, told, *faults, workers=1, grace=60.0)
+
+
+@pytest.mark.usefixtures("traceable_sleep")
+def test_what_reads_show_late_is_not_posted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first look is too early; the grace is longer than reads lag."""
-    async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True), read_lag=0.1) as it:
-        ending = await it.run(grace=0.4)
-        assert ending.summary.states == ALL_SHARED
+    it = lagging(tmp_path, monkeypatch, Fault(CREATE, [4], DROPPED, applied=True))
+    ending = run_virtually(it.run())
+    assert ending.summary.states == ALL_SHARED
+    assert ending.looked_up == {"found": 1}
+    assert len(it.leads_sent()) == 12
+    lead = it.rows("lead_id")[3][0]
+    assert [call["lead"] for call in it.sent(OF_LEAD)].count(lead) == 2
+
+
+def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped_then_resumed() -> tuple[Ending, float, Ending]:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def stop(connection: Connection) -> None:
+            while "waiting to look again" not in connection.tally.phase:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(1.0)
+            connection.stop.ask()
+
+        onlooker = Onlooker(lambda connection: tasks.append(asyncio.create_task(stop(connection))))
+        return await it.run(onlooker), asyncio.get_running_loop().time(), await it.resume()
+
+    it = lagging(tmp_path, monkeypatch, Fault(CREATE, [4], DROPPED))
+    ending, seconds, rest = run_virtually(stopped_then_resumed())
+    assert ending.exit_code is ExitCode.INTERRUPTED
+    assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+    assert seconds < 60.0
+    assert rest.looked_up == {"absent": 1}
+    assert rest.summary.states == ALL_SHARED
+    assert len(it.leads_sent()) == 12
+
+
+async def test_a_stop_while_leads_are_looked_at_leaves_the_others_to_the_next_run(tmp_path: Path) -> None:
+    async def stops(step: Step, call: Call) -> Reply:
+        if call.endpoint == OF_LEAD and len(it.sent(OF_LEAD)) == 2:  # the first is the owner's check
+            ask_to_stop(onlooker)
+        return await step(call)
+
+    onlooker = Onlooker()
+    async with trial(tmp_path, Fault(CREATE, [3, 4, 5], DROPPED, applied=True), stops) as it:
+        ending = await it.run(onlooker, workers=1)
+        assert ending.exit_code is ExitCode.INTERRUPTED
         assert ending.looked_up == {"found": 1}
+        assert ending.summary.states[State.UNKNOWN] == 2
+        assert len(it.sent(OF_LEAD)) == 2
+        assert (await it.resume()).summary.states == ALL_SHARED
         assert activities(it) == 12
 
 
@@ -188,6 +247,53 @@ async def test_a_list_that_is_not_whole_proves_nothing(tmp_path: Path, shown: in
         ending = await it.run(workers=1)
         assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
         assert "not whole" in it.query("SELECT reason FROM rows WHERE state = 'unknown'")[0][0]
+
+
+@dataclass(slots=True)
+class Pages:
+    """Answers calls of an endpoint, the `first` and later ones, with pages that show activities of no row.
+
+    `growing`: one more is always to come; else the list is longer than would be read.
+    """
+
+    endpoint: str
+    growing: bool
+    first: int = 1
+    calls: int = 0
+    shown: int = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        self.calls += call.endpoint == self.endpoint
+        if call.endpoint != self.endpoint or self.calls < self.first:
+            return await step(call)
+        ids = [f"{self.calls:08d}-{at}" for at in range(MOST_PAGES + self.calls)]
+        self.shown += len(ids)
+        records = [{"Id": each, "ProspectActivityId": each} for each in ids]
+        total = self.shown + 1 if self.growing else 9999
+        return answer(200, json.dumps({"RecordCount": total, "ProspectActivities": records, "List": records}))
+
+
+@pytest.mark.parametrize(("growing", "pages"), [(True, MOST_PAGES), (False, 1)])
+async def test_a_lead_with_too_many_activities_proves_nothing(tmp_path: Path, growing: bool, pages: int) -> None:
+    there = Pages(OF_LEAD, growing, first=2)
+    async with trial(tmp_path, Fault(CREATE, [4], DROPPED), there) as it:
+        ending = await it.run(workers=1, on_unknown="park")
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert (
+            "could not be read: there are too many. " in it.query("SELECT reason FROM rows WHERE reason > ''")[0][0]
+        )
+        assert there.calls == 1 + pages
+        assert activities(it) == 11
+
+
+async def test_a_type_with_too_many_activities_is_looked_for_lead_by_lead(tmp_path: Path) -> None:
+    there = Pages(OF_TYPE, growing=False)
+    async with trial(tmp_path, Fault(CREATE, range(2, 8), DROPPED, applied=True), there) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == ALL_SHARED
+        assert ending.looked_up == {"found": 6}
+        assert (there.calls, len(it.sent(OF_LEAD))) == (1, 1 + 6)
 
 
 async def test_a_row_that_is_lost_again_and_again_is_left_to_the_next_run(tmp_path: Path) -> None:

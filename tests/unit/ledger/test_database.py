@@ -147,6 +147,14 @@ async def test_one_that_fails_is_undone_and_fails_its_own_caller_only(file: Path
         assert noted(file) == [1, 3]
 
 
+async def test_a_row_that_is_there_already_fails_its_own_caller_only(file: Path) -> None:
+    async with opened(file) as (database, _):
+        writes = (database.write(note(number)) for number in (1, 2, 1, 3))
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(each) for each in results] == [int, int, LedgerError, int]
+        assert noted(file) == [1, 2, 3]
+
+
 async def test_a_full_disk_fails_every_write_of_its_group_and_none_is_half_done(file: Path) -> None:
     async with opened(file) as (database, _):
         results = await asyncio.gather(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import xlsxwriter
@@ -11,10 +12,12 @@ from directories import Everybody
 
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
+from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
-from batch_share.sheet.reader import ReadOptions
-from batch_share.sheet.rows import DEFAULT_NOTE
+from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
+from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
+from batch_share.sheet.selection import Selection
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -178,7 +181,80 @@ def test_two_rows_with_the_same_fault_are_both_invalid(write: Write) -> None:
     assert [row.state for row in rows] == [State.INVALID, State.INVALID]
 
 
+# ----------------------------------------------------------------------------------------------- selection
+
+
+def part(*ranges: tuple[int, int]) -> SheetOptions:
+    return SheetOptions(selection=Selection(ranges=ranges))
+
+
+def test_nobody_is_looked_up_for_a_row_that_is_left_out_or_can_not_be_sent(write: Write) -> None:
+    path = write(cells(1), cells(2, id="x"), cells(3))
+    asked = make_plan(path, part((2, 3)), settings()).refs()
+    assert [ref.value for ref in asked] == [guid(1), guid(99)]
+
+
+def test_a_row_that_is_left_out_is_skipped_and_says_by_what(write: Write) -> None:
+    first, second = make_plan(write(cells(1), cells(2)), part((3, 9)), settings()).rows("job", Everybody())
+    assert (first.state, first.reason, first.cells[0]) == (State.SKIPPED, "left out by --rows 3-9", guid(1))
+    assert second.state is State.PENDING
+
+
+def test_a_row_that_is_left_out_keeps_its_key_once_its_lead_and_user_are_known(write: Write) -> None:
+    path, known = write(cells(1), cells(2), cells(3, id="x")), Everybody()
+    whole = list(make_plan(path, SheetOptions(), settings()).rows("job", known))
+    rest = list(make_plan(path, part((3, 3)), settings()).rows("job", known))
+    assert keys(rest) == keys(whole)
+    assert [row.instruction for row in rest] == [row.instruction for row in whole]
+
+
+def test_a_row_that_is_left_out_and_was_never_looked_up_asks_for_nothing(write: Write) -> None:
+    path = write(cells(1), cells(2))
+    rows = list(make_plan(path, part((9, 9)), settings()).rows("job", Directory()))
+    assert [(row.state, row.instruction) for row in rows] == [(State.SKIPPED, None)] * 2
+
+
 # ------------------------------------------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("named", ["Asia/Atlantis", "../etc/passwd", "Asia", "a\0b"])
+def test_a_time_zone_that_nobody_knows_is_told(write: Write, named: str) -> None:
+    with pytest.raises(SettingsError, match="timezone: not the name of a time zone, such as Asia/Kolkata"):
+        make_plan(write(cells()), SheetOptions(), settings(timezone=named))
+
+
+@pytest.mark.parametrize(
+    ("options", "zone", "hour"),
+    [({}, None, 18), ({}, "Asia/Kolkata", 12), ({"timezone": "Europe/Berlin"}, "Asia/Kolkata", 16)],
+)
+def test_a_date_is_in_the_named_zone_else_in_the_accounts_else_in_utc(
+    write: Write, options: dict[str, str], zone: str | None, hour: int
+) -> None:
+    header = [{"Duration": "Until"}.get(name, name) for name in HEADER]
+    path = write(cells(duration="2095-06-30 18:00"), header=header)
+    plan = make_plan(path, SheetOptions(), settings(**options), zone=ZoneInfo(zone) if zone else None)
+    (checked,) = plan.checked()
+    assert isinstance(checked.asked, ShareRow)
+    assert checked.asked.until is not None
+    assert checked.asked.until.hour == hour
+
+
+def test_a_column_in_the_place_of_the_marker_is_refused(write: Write) -> None:
+    path = write([*cells(), "x"], header=[*HEADER, "mx_Custom_7"])
+    with pytest.raises(SettingsError, match="marker_field: the sheet has a column for mx_Custom_7"):
+        make_plan(path, SheetOptions(), settings(marker_field="mx_Custom_7"))
+    assert make_plan(path, SheetOptions(), settings(marker_field="mx_Custom_8"))
+
+
+def test_a_sheet_that_goes_away_while_it_is_planned_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_then_lose(path: Path, options: ReadOptions) -> Sheet:
+        sheet = read_sheet(path, options)
+        path.unlink()
+        return sheet
+
+    monkeypatch.setattr("batch_share.pipeline.plan.read_sheet", read_then_lose)
+    with pytest.raises(SheetError, match=r"leads\.csv: can't be read \(No such file or directory\)"):
+        make_plan(write(cells()), SheetOptions(), settings())
 
 
 @pytest.mark.parametrize("options", [{}, {"note": "  ", "access": ""}])

@@ -232,6 +232,7 @@ def test_days_are_minutes(text: str, minutes: int) -> None:
         ("2026-12-31 18:00", "2026-12-31T12:30"),
         ("2026-12-31T18:00:00Z", "2026-12-31T18:00"),
         ("2026-12-31T18:00:00+02:00", "2026-12-31T16:00"),
+        ("2036-01-09", "2036-01-09T18:29"),  # as long as a duration may be
     ],
 )
 def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str) -> None:
@@ -246,7 +247,12 @@ def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [("2026-01-02 11:59Z", "is over already"), ("31/12/2026", "not a date"), ("soon", "not a date")],
+    [
+        ("2026-01-02 11:59Z", "is over already"),
+        ("2036-01-11", "is more than ten years away"),
+        ("31/12/2026", "not a date"),
+        ("soon", "not a date"),
+    ],
 )
 def test_an_end_that_is_none_is_told(text: str, wrong: str) -> None:
     (problem,) = problems({Field.DURATION: "", Field.UNTIL: text})

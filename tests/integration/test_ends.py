@@ -1,0 +1,101 @@
+"""Shares with an end: they last until then, and are not sent once it is over. In virtual time."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from trial import CREATE, SHARE, options, sheet_rows
+from virtual_time import run_virtually
+from virtual_trial import START, in_virtual_time
+
+from batch_share.ledger.states import State
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from trial import Step, Trial
+
+    from batch_share.sandbox.wire import Call, Reply
+
+KEY_USER = "Authentication.svc/UserByAccessKey.Get"
+SOON, LATER = START + timedelta(days=1), START + timedelta(days=9)
+WHY = f"it was to end at {SOON:%Y-%m-%d %H:%M} UTC, which is over"
+
+
+def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: int, *ends: datetime) -> Trial:
+    """A trial of one worker with a row for each end, in which one call of `endpoint` takes two days."""
+    seen = 0
+
+    async def takes_days(step: Step, call: Call) -> Reply:
+        nonlocal seen
+        seen += call.endpoint == endpoint
+        if call.endpoint == endpoint and seen == number:
+            await it.sandbox.clock.sleep(2 * 86_400)
+        return await step(call)
+
+    told = options(leads=9, users=7)
+    it = in_virtual_time(folder, monkeypatch, told, takes_days, workers=1, answer_timeout=1e6, timezone="UTC")
+    header = ["Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event"]
+    rows = [[*row[:4], end.isoformat(), row[5]] for row, end in zip(sheet_rows(len(ends)), ends, strict=True)]
+    with (folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([header, *rows])
+    return it
+
+
+def troubles(it: Trial) -> list[tuple[str, str, str]]:
+    return [(state, stage, reason) for state, stage, reason in it.rows("state", "stage", "reason") if reason]
+
+
+def test_a_share_lasts_to_the_minute_after_its_end_however_late_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = LATER + timedelta(seconds=30)
+    it = slow(tmp_path, monkeypatch, CREATE, 2, end, end)
+    ending = run_virtually(it.run())
+    assert ending.summary.states == {State.SHARED: 2}
+    requests = [it.sandbox.account.shares.request(request) for (request,) in it.rows("request_id")]
+    lasting = [grant.minutes for request in requests if request is not None for grant in request.grants]
+    assert lasting == [9 * 1440 + 1, 7 * 1440 + 1]
+
+
+def test_a_row_whose_end_comes_before_its_turn_is_not_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, CREATE, 2, LATER, LATER, SOON)
+    ending = run_virtually(it.run())
+    assert ending.summary.states == {State.SHARED: 2, State.FAILED: 1}
+    assert ending.exit_code is ExitCode.SOME_FAILED
+    assert troubles(it) == [("failed", "activity", WHY)]
+    assert it.leads_sent() == [row[0] for row in sheet_rows(2)]
+
+
+def test_a_row_whose_end_comes_after_its_activity_was_posted_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, CREATE, 2, LATER, SOON)
+    ending = run_virtually(it.run())
+    assert ending.summary.states == {State.SHARED: 1, State.FAILED: 1}
+    assert troubles(it) == [("failed", "share", WHY)]
+    assert (len(it.sent(CREATE)), len(it.sent(SHARE))) == (2, 1)
+
+
+def test_the_owner_is_checked_on_a_row_that_is_not_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = slow(tmp_path, monkeypatch, KEY_USER, 1, SOON, SOON, LATER)
+    ending = run_virtually(it.run())
+    assert ending.summary.states == {State.SHARED: 1, State.FAILED: 2}
+    assert troubles(it) == [("failed", "activity", WHY)] * 2
+    assert it.leads_sent() == [sheet_rows(3)[2][0]]
+    assert it.query("SELECT event, verified FROM owner_checks") == [(201, 1)]
+
+
+def test_a_sheet_that_is_all_over_is_all_failed_and_nothing_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, KEY_USER, 1, SOON, SOON)
+    ending = run_virtually(it.run())
+    assert (ending.error, ending.summary.states) == (None, {State.FAILED: 2})
+    assert (it.sent(CREATE), it.sent(SHARE)) == ([], [])

@@ -1,0 +1,69 @@
+"""Following up in virtual time: asked less and less often, until it is settled or the wait is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from trial import STATUS, Onlooker, Trial, options
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
+
+from batch_share.ledger.states import State
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.session import Connection
+
+
+def asked(it: Trial) -> int:
+    return len(it.sent(STATUS))
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """A trial of one row, in an account that takes 50 to 150 seconds for a share."""
+    told = options(leads=3, users=7, processing=100.0)
+    return in_virtual_time(tmp_path, monkeypatch, told, rows=1, wait=600.0)
+
+
+@pytest.mark.usefixtures("traceable_sleep")
+def test_a_request_is_asked_for_less_and_less_often_until_it_is_settled(slow: Trial) -> None:
+    ending = run_virtually(slow.run())
+    assert ending.summary.states == {State.SHARED: 1}
+    assert 5 <= asked(slow) <= 12  # every two seconds would be 25 at least
+
+
+def test_a_request_that_is_not_settled_in_time_is_left_to_the_next_follow_up(slow: Trial) -> None:
+    ending = run_virtually(slow.run(wait=30.0))
+    assert ending.summary.states == {State.ACCEPTED: 1}
+    assert ending.exit_code is ExitCode.STILL_PROCESSING
+    assert 2 <= asked(slow) <= 6
+
+
+def test_a_run_that_does_not_follow_up_asks_nothing(slow: Trial) -> None:
+    assert run_virtually(slow.run(follow_up=False)).summary.states == {State.ACCEPTED: 1}
+    assert asked(slow) == 0
+
+
+def test_a_stop_ends_the_wait_at_once_and_keeps_what_was_accepted(slow: Trial) -> None:
+    """It comes while nothing is under way, between one question and the next."""
+
+    async def stopped() -> tuple[Ending, float]:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def stop(connection: Connection) -> None:
+            await asyncio.sleep(15.0)
+            connection.stop.ask()
+
+        onlooker = Onlooker(lambda connection: tasks.append(asyncio.create_task(stop(connection))))
+        return await slow.run(onlooker), asyncio.get_running_loop().time()
+
+    ending, seconds = run_virtually(stopped())
+    assert ending.exit_code is ExitCode.INTERRUPTED
+    assert ending.summary.states == {State.ACCEPTED: 1}
+    assert seconds < 16.0

@@ -1,0 +1,175 @@
+"""What surrounds a run: who agrees to it and on what, and what is told of a ledger and written from it."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+
+from batch_share.errors import BatchShareError, LedgerError, PlanChanged
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.states import State
+from batch_share.pipeline.approval import approval_of, save_approval
+from batch_share.pipeline.intake import SheetJob, plan_job
+from batch_share.pipeline.jobs import results_of, run_sheet, status_of
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.results.summary import ExitCode
+from batch_share.sheet.selection import Selection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.watcher import Preview
+
+
+@dataclass(slots=True)
+class Doubter(Onlooker):
+    """Says no."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Keep the preview and say no."""
+        self.previews.append(preview)
+        return False
+
+
+def part(*ranges: tuple[int, int]) -> SheetOptions:
+    return SheetOptions(selection=Selection(ranges=ranges))
+
+
+async def run(it: Trial, options: SheetOptions, approved: Path | None = None, **changes: Any) -> Ending:
+    job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
+    return await run_sheet(job, it.settings(**changes), Onlooker())
+
+
+# ------------------------------------------------------------------------------------------------- agreeing
+
+
+async def test_nothing_is_sent_that_nobody_agreed_to(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        ending = await it.run(Doubter())
+        assert str(ending.error) == "Nothing was sent: the run was not confirmed."
+        assert ending.exit_code is ExitCode.NOT_DONE
+        assert ending.summary.states == {State.PENDING: 12}
+        assert (it.sent(CREATE), it.sent(SHARE)) == ([], [])
+        assert it.query("SELECT ended FROM runs") == [(str(ending.error),)]
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(SHARE, [1], envelope(401, "No"))) as it:
+        first, second = Onlooker(), Onlooker()
+        await it.run(first, workers=1)
+        assert (first.previews[0].to_send, first.previews[0].calls) == (12, 24)
+        assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("pending", 11), ("posted", 1)]
+        await it.resume(second)
+        assert (second.previews[0].to_send, second.previews[0].calls) == (12, 23)
+
+
+async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        settings, file = it.settings(), tmp_path / "plan.json"
+        save_approval(file, approval_of(plan_job(tmp_path / "leads.csv", SheetOptions(), settings), settings))
+        it.write(sheet_rows(4))
+        with pytest.raises(PlanChanged):
+            await run(it, SheetOptions(), file)
+        assert it.sandbox.report()["total_calls"] == 0
+        assert not it.ledger.exists()
+        it.write(sheet_rows(3))
+        assert (await run(it, SheetOptions(), file)).summary.states == {State.SHARED: 3}
+
+
+async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
+    """A duplicate of a row that is left out is not sent either, until the first of them is."""
+    async with trial(tmp_path) as it:
+        rows = sheet_rows(3)
+        it.write([rows[0], rows[1], rows[0], rows[2]])
+        assert (await run(it, part((4, 5)))).summary.states == {State.SKIPPED: 3, State.SHARED: 1}
+        assert (await run(it, part((2, 2)))).summary.states == {State.SKIPPED: 2, State.SHARED: 2}
+        assert (await it.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 3}
+        assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
+
+
+async def test_a_ledger_without_a_sheet_can_not_be_resumed(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        async with open_ledger(it.ledger, host=it.sandbox.url):
+            pass
+        with pytest.raises(LedgerError, match="it holds no sheet yet: run one with `batch-share run SHEET`"):
+            await it.resume()
+        assert it.sandbox.report()["total_calls"] == 0
+
+
+async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        with (tmp_path / "leads.csv").open("a", encoding="utf-8") as sheet:
+            sheet.write('"')
+        ending = await it.run()
+        assert isinstance(ending.error, BatchShareError)
+        assert (ending.exit_code, ending.summary.rows) == (ExitCode.NOT_DONE, 0)
+        assert it.sent(CREATE) == []
+
+
+# -------------------------------------------------------------------------------------- status and results
+
+
+async def test_results_that_can_not_be_written_hide_nothing(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        (tmp_path / "leads.results.csv").mkdir()
+        ending = await it.run()
+        assert ending.exit_code is ExitCode.NOT_DONE
+        assert "leads.results.csv can't be written" in str(ending.error)
+        assert (ending.summary.states, ending.summary.results) == ({State.SHARED: 12}, None)
+        (tmp_path / "leads.results.csv").rmdir()
+        assert await results_of(it.ledger, None) == tmp_path / "leads.results.csv"
+
+
+async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [1], envelope(401, "No such key"))) as it:
+        (tmp_path / "leads.results.csv").mkdir()
+        ending = await it.run()
+        assert "No such key" in str(ending.error)
+        assert ending.summary.results is None
+
+
+async def test_the_status_is_the_totals_and_where_the_results_are(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        status = await status_of(it.ledger)
+        assert (status.states, status.rows) == ({State.SHARED: 12}, 12)
+        assert (status.ledger, status.results) == (it.ledger, tmp_path / "leads.results.csv")
+        (tmp_path / "leads.results.csv").unlink()
+        assert (await status_of(it.ledger)).results is None
+
+
+async def test_the_status_can_be_asked_for_while_a_run_works_on_the_ledger(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run(Doubter())
+        async with open_ledger(it.ledger):
+            assert (await status_of(it.ledger)).states == {State.PENDING: 12}
+
+
+@pytest.mark.parametrize("name", [None, "answered.csv"])
+async def test_results_are_written_where_they_are_wanted_else_beside_the_sheet(
+    tmp_path: Path, name: str | None
+) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        (tmp_path / "leads.results.csv").unlink()
+        written = await results_of(it.ledger, tmp_path / name if name else None)
+        assert written == tmp_path / (name or "leads.results.csv")
+        with written.open(encoding="utf-8-sig", newline="") as file:
+            assert [row["Result"] for row in csv.DictReader(file)] == ["shared"] * 12
+
+
+async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    async with trial(folder) as it:
+        await it.run()
+        ledger = it.ledger.rename(tmp_path / "kept.db")
+    shutil.rmtree(folder)
+    assert await results_of(ledger, None) == tmp_path / "leads.results.csv"

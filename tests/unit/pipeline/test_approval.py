@@ -1,0 +1,123 @@
+"""An approved plan: it holds a run to the sheet and the settings it was approved with, and holds no key."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from batch_share.errors import PlanChanged, SettingsError
+from batch_share.pipeline.approval import approval_of, check_approval, save_approval
+from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
+from batch_share.settings import Settings
+from batch_share.sheet.selection import Selection
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+KEYS = {"access_key": SecretStr("the-access-key"), "secret_key": SecretStr("the-secret-key")}
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Path:
+    file = tmp_path / "leads.csv"
+    file.write_text(f"Lead Id,User Id\n{GUID},{GUID}\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def approved(sheet: Path) -> Path:
+    """The saved plan of the sheet as it is."""
+    file = sheet.with_name("plan.json")
+    save_approval(file, approval_of(planned(sheet), settings()))
+    return file
+
+
+def settings(**changes: Any) -> Settings:
+    values = {"host": "https://leads.example", "event": "201", "duration": "7d"}
+    return Settings.model_construct(**KEYS | values | changes)
+
+
+def planned(sheet: Path, **changes: Any) -> Plan:
+    return make_plan(sheet, SheetOptions(), settings(**changes))
+
+
+def check(approved: Path, sheet: Path, **changes: Any) -> None:
+    check_approval(approved, planned(sheet, **changes), settings(**changes))
+
+
+def test_what_was_approved_may_be_run(approved: Path, sheet: Path) -> None:
+    check(approved, sheet)
+
+
+@pytest.mark.parametrize("changes", [{"rate": Rate(5, 5.0)}, {"workers": 1}, {"wait": 0.0}, {"on_unknown": "park"}])
+def test_how_fast_and_how_patiently_it_runs_may_change(
+    approved: Path, sheet: Path, changes: dict[str, Any]
+) -> None:
+    check(approved, sheet, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "https://other.example"},
+        {"event": "202"},
+        {"access": "write"},
+        {"duration": "8d"},
+        {"note": "Bye"},
+        {"allow_duplicates": True},
+        {"timezone": "Asia/Kolkata"},
+        {"trust_owner": True},
+    ],
+    ids=str,
+)
+def test_a_setting_that_changes_what_a_run_does_is_named(
+    approved: Path, sheet: Path, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(PlanChanged) as caught:
+        check(approved, sheet, **changes)
+    assert caught.value.what == f"the setting {next(iter(changes))}"
+    assert caught.value.plan == approved
+
+
+def test_a_sheet_that_changed_is_named(approved: Path, sheet: Path) -> None:
+    sheet.write_bytes(sheet.read_bytes() + b"\n")
+    with pytest.raises(PlanChanged, match=r"The sheet leads\.csv, or how it is read changed since plan\.json was"):
+        check(approved, sheet)
+
+
+def test_another_part_of_the_sheet_is_another_plan(approved: Path, sheet: Path) -> None:
+    part = make_plan(sheet, SheetOptions(selection=Selection(limit=1)), settings())
+    with pytest.raises(PlanChanged, match=r"The sheet leads\.csv"):
+        check_approval(approved, part, settings())
+
+
+def test_no_key_is_saved(approved: Path) -> None:
+    said = approved.read_text("utf-8")
+    assert "the-access-key" not in said
+    assert "the-secret-key" not in said
+    assert json.loads(said)["settings"]["event"] == "201"
+
+
+def test_a_plan_that_cannot_be_saved_is_told(sheet: Path) -> None:
+    with pytest.raises(SettingsError, match=r"save: .*plan\.json can't be written \(No such file or directory\)"):
+        save_approval(sheet.parent / "gone" / "plan.json", approval_of(planned(sheet), settings()))
+
+
+def test_a_plan_that_cannot_be_read_is_told(sheet: Path) -> None:
+    with pytest.raises(SettingsError, match=r"plan: .*plan\.json can't be read \(No such file or directory\)"):
+        check(sheet.with_name("plan.json"), sheet)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{}", b"[]", b"\xff", b'{"sheet": "x", "digest": "y", "settings": {"a": []}}']
+)
+def test_a_file_that_is_no_plan_is_told(sheet: Path, said: bytes) -> None:
+    file = sheet.with_name("plan.json")
+    file.write_bytes(said)
+    with pytest.raises(SettingsError, match="is not a plan that `batch-share plan --save` wrote"):
+        check(file, sheet)

@@ -1,0 +1,191 @@
+"""The overview of a plan: every row counted once, the costs, and what deserves a second look."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch_share.ledger.records import Lookup
+from batch_share.ledger.states import State
+from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.overview import Overview, Unasked, overview, spell_minutes, top
+from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.settings import Settings
+from batch_share.sheet.selection import Selection
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    See = Callable[..., Overview]
+
+HEADER = ["Lead Number", "User Email", "Access", "Duration", "City"]
+
+
+def row(lead: int, /, user: str = "a@x.example", access: str = "read", lasting: str = "7d") -> list[str]:
+    return [str(lead), user, access, lasting, "Pune"]
+
+
+@pytest.fixture
+def see(tmp_path: Path) -> See:
+    """Look over a sheet of these rows, without asking anybody if no directory is given."""
+
+    def seen(
+        *rows: list[str],
+        header: list[str] = HEADER,
+        selection: Selection | None = None,
+        directory: Directory | None = None,
+        **options: Any,
+    ) -> Overview:
+        with (tmp_path / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([header, *rows])
+        settings = Settings.model_construct(**{"event": "201"} | options)
+        plan = make_plan(tmp_path / "leads.csv", SheetOptions(selection=selection or Selection()), settings)
+        return overview(plan, settings, directory or Unasked())
+
+    return seen
+
+
+# ---------------------------------------------------------------------------------------------------- counts
+
+
+def test_every_row_is_counted_once(see: See) -> None:
+    rows = row(1), row(1), row(2, user="nobody"), row(3), row(4)
+    seen = see(*rows, selection=Selection(ranges=((2, 5),)))
+    assert seen.states == {State.PENDING: 2, State.SKIPPED: 1, State.INVALID: 1}
+    assert (seen.rows, seen.left_out) == (5, 1)
+    assert len(seen.invalid) == 1
+    assert seen.invalid[0].startswith("Row 4, User Email 'nobody': ")
+
+
+def test_what_will_be_sent_is_counted_by_user_access_and_length(see: See) -> None:
+    seen = see(row(1), row(2, access="write"), row(3, user="b@x.example", lasting="90"))
+    assert seen.users == {"a@x.example": 2, "b@x.example": 1}
+    assert seen.access == {"read": 2, "write": 1}
+    assert seen.lasting == {"7 days": 2, "90 minutes": 1}
+
+
+def test_users_are_called_by_name_once_they_are_looked_up(see: See) -> None:
+    directory = Directory()
+    lead = {"id": "lead", "number": "1", "email": "", "phone": ""}
+    user = {"id": "user", "email": "a@x.example", "name": "Asha Rao", "active": True}
+    directory.learn([Lookup("Lead Number", "1", lead), Lookup("User Email", "a@x.example", user)])
+    seen = see(row(1), directory=directory)
+    assert seen.users == {"Asha Rao <a@x.example>": 1}
+
+
+def test_an_end_is_shown_in_utc_and_as_what_lasts(see: See) -> None:
+    header = [*HEADER[:3], "Until", "City"]
+    seen = see(row(1, lasting="2095-06-30 18:00"), header=header, timezone="Asia/Kolkata")
+    assert seen.lasting == {"until 2095-06-30 12:30 UTC": 1}
+
+
+def test_columns_that_are_not_read_are_named(see: See) -> None:
+    assert see(row(1)).ignored == ["City"]
+
+
+def test_a_duplicate_of_a_row_that_is_left_out_is_not_sent_and_not_promised(see: See) -> None:
+    """The run skips it too: were it sent, a later run of the whole sheet would send the first as well."""
+    seen = see(row(1), row(1), selection=Selection(ranges=((3, 3),)))
+    assert (seen.states, seen.left_out) == ({State.SKIPPED: 1}, 1)
+
+
+# ----------------------------------------------------------------------------------------------------- costs
+
+
+@pytest.mark.parametrize(("follow_up", "calls"), [(True, 90), (False, 60)])
+def test_a_row_costs_two_calls_and_one_for_its_follow_up(see: See, follow_up: bool, calls: int) -> None:
+    seen = see(*map(row, range(1, 31)), row(1), follow_up=follow_up, rate=Rate(25, 5.0), daily_limit=1000)
+    assert seen.calls == calls
+    assert seen.seconds == (calls - 25) / 5
+    assert seen.share_of_day == calls / 1000
+
+
+def test_a_few_rows_take_no_time_and_no_limit_is_no_share_of_one(see: See) -> None:
+    seen = see(row(1))
+    assert (seen.seconds, seen.share_of_day) == (0, None)
+
+
+# -------------------------------------------------------------------------------------------------- oddities
+
+
+def test_nothing_odd_is_nothing_told(see: See) -> None:
+    assert see(row(1), row(2, user="b@x.example")).oddities() == []
+
+
+def test_the_same_lead_and_user_with_different_access_is_odd(see: See) -> None:
+    (odd,) = see(row(1, access="write"), row(2), row(1)).oddities()
+    assert odd == "the same lead and user twice, with different access: row 4 says read and row 2 says write"
+
+
+@pytest.mark.parametrize(("mine", "others", "is_odd"), [(3, 2, True), (3, 3, False), (4, 0, False), (5, 0, True)])
+def test_a_user_who_gets_more_than_half_of_five_leads_or_more_is_odd(
+    see: See, mine: int, others: int, is_odd: bool
+) -> None:
+    rows = [row(lead) for lead in range(1, 1 + mine)]
+    rows += [row(100 + lead, user=f"u{lead}@x.example") for lead in range(others)]
+    told = [f"a@x.example gets {mine} of {mine + others} leads"]
+    assert see(*rows).oddities() == (told if is_odd else [])
+
+
+def test_shares_of_more_than_ninety_days_are_odd_and_the_first_five_are_shown(see: See) -> None:
+    users = [f"u{lead}@x.example" for lead in range(8)]
+    rows = [row(1, users[0], lasting="90d"), *(row(lead, users[lead], lasting="91d") for lead in range(2, 8))]
+    assert see(*rows[:3]).oddities() == ["2 shares last longer than 90 days: row 3, 4"]
+    assert see(*rows).oddities() == ["6 shares last longer than 90 days: row 3, 4, 5, 6, 7…"]
+
+
+@pytest.mark.parametrize(("days", "is_odd"), [(89, False), (92, True)])
+def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: bool) -> None:
+    end = (datetime.now(UTC) + timedelta(days)).isoformat()
+    seen = see(row(1, lasting=end), header=[*HEADER[:3], "Until", "City"])
+    assert seen.oddities() == (["1 shares last longer than 90 days: row 2"] if is_odd else [])
+
+
+# ------------------------------------------------------------------------------------------- for programs
+
+
+def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
+    seen = see(row(1, lasting="91d"), row(2, user="nobody"), row(3), selection=Selection(limit=2), daily_limit=10)
+    told = seen.as_json()
+    assert {name: told[name] for name in ("rows", "to_send", "invalid", "skipped", "left_out")} == {
+        "rows": 3,
+        "to_send": 1,
+        "invalid": 1,
+        "skipped": 0,
+        "left_out": 1,
+    }
+    assert told["columns"] == {name: name for name in HEADER[:4]}
+    assert told["ignored_columns"] == ["City"]
+    assert (told["calls"], told["seconds"], told["share_of_daily_limit"]) == (3, 0, 0.3)
+    assert told["leads_per_user"] == {"a@x.example": 1}
+    assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
+    assert told["oddities"] == ["1 shares last longer than 90 days: row 2"]
+    assert told["problems"] == seen.invalid
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (1, "1 minute"),
+        (90, "90 minutes"),
+        (60, "1 hour"),
+        (720, "12 hours"),
+        (1440, "1 day"),
+        (10080, "7 days"),
+        (1500, "25 hours"),
+    ],
+)
+def test_minutes_are_spelled_as_people_say_them(minutes: int, said: str) -> None:
+    assert spell_minutes(minutes) == said
+
+
+def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
+    rows = [row(lead, user=f"u{lead % 12}@x.example") for lead in range(1, 37)]
+    seen = see(*rows, row(99, user="u5@x.example"))
+    assert len(top(seen.users)) == 10
+    assert top(seen.users)[0] == ("u5@x.example", 4)

@@ -1,0 +1,67 @@
+"""A trial whose time is virtual, the pacer's, the ledger's and the sandbox's: waiting for minutes takes none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from trial import Trial, sheet_rows
+
+from batch_share.ledger import store
+from batch_share.pipeline import session
+from batch_share.sandbox import Sandbox
+from batch_share.sandbox.clock import LoopClock
+from batch_share.sandbox.direct import DirectClient
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+    from pydantic import SecretStr
+    from trial import Wrapper
+
+    from batch_share.sandbox import SandboxOptions
+
+START = datetime.now(UTC)
+"""Now, since plans are made by the real date: an end in the future must be so for both."""
+
+
+def wall() -> datetime:
+    """The date in virtual time."""
+    return START + timedelta(seconds=LoopClock().time())
+
+
+class VirtualClock(LoopClock):
+    """The sandbox's clock."""
+
+    def now(self) -> datetime:
+        return wall()
+
+
+class VirtualDate(datetime):
+    """The ledger's clock."""
+
+    @classmethod
+    def now(cls, _: Any = None) -> VirtualDate:
+        return cls.fromtimestamp(wall().timestamp(), UTC)
+
+
+def in_virtual_time(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: SandboxOptions,
+    *faults: Wrapper,
+    rows: int = 12,
+    **changes: Any,
+) -> Trial:
+    """A trial with a sheet of `rows` rows, its jobs to be run by `run_virtually`."""
+    sandbox = Sandbox(told, VirtualClock(), faults)
+
+    def client(_host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float) -> DirectClient:
+        return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
+
+    monkeypatch.setattr(store, "datetime", VirtualDate)
+    monkeypatch.setattr(session, "Client", client)
+    it = Trial(folder, sandbox, {"host": "http://127.0.0.1"} | changes)
+    it.write(sheet_rows(rows, sandbox.world))
+    return it
