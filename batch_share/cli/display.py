@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from rich.text import Text
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -114,7 +115,8 @@ class Display:
                 f"[bold]More than {ASK_ABOVE} rows and nobody to ask: add --yes to send them.[/bold]"
             )
             return False
-        return self.console.input("[bold]Send them? (y/N) [/bold]").strip().lower() in {"y", "yes"}
+        with _interruptible():
+            return self.console.input("[bold]Send them? (y/N) [/bold]").strip().lower() in {"y", "yes"}
 
     def _show(self, preview: Preview) -> None:
         sheet, states = preview.sheet, preview.states
@@ -214,6 +216,16 @@ class Display:
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a question: the event loop's own handler would only be heard after the answer."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -75,8 +75,8 @@ def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], displa
         ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         display.console.print(
-            "[bold yellow]Cut.[/bold yellow] Calls that were under way are intents in the ledger: run the same "
-            "command again, and it looks them up before it sends anything for them again.",
+            "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "
+            "command again, and it looks it up before it sends anything for it again.",
             soft_wrap=True,
         )
         return ExitCode.INTERRUPTED

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,6 @@ import pytest
 from processes import SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -149,6 +151,23 @@ def test_a_folder_that_nobody_can_write_is_told_in_a_sentence(
     assert "can't be written" in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.report()["total_calls"] == 0
+
+
+def test_ctrl_c_at_the_question_sends_nothing(shell: Shell, sandbox: SandboxProcess) -> None:
+    """On a terminal of its own, where somebody is asked."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "batch_share", "run", "leads.csv"]
+    with subprocess.Popen(
+        command, cwd=shell.folder, env=dict(shell.env), stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        said = b""
+        while b"Send them?" not in said:
+            said += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    os.close(theirs)
+    os.close(ours)
+    assert sandbox.calls(CREATE) == []
 
 
 def test_status_answers_while_a_run_works(shell: Shell, sandbox: SandboxProcess) -> None:
