@@ -81,6 +81,8 @@ class Reconciler:
         self._session = session
         self._first_looks: dict[int, float] = {}
         self._repeats: Counter[tuple[int, Stage]] = Counter()
+        self._probed: set[tuple[int, bool]] = set()
+        self._probing = asyncio.Lock()
 
     async def begin(self) -> None:
         """Before anything is sent: adopt what can be found, let shares go on. Waits for nothing."""
@@ -91,6 +93,7 @@ class Reconciler:
     async def settle(self) -> bool:
         """After everything was sent: decide about each row, waiting out its grace. Whether any can go on."""
         before = self._session.tally.looked_up.total()
+        self._probed.clear()
         with ending_early(self._session.stop):
             await self._share_again()
             await self._look_first(await self._lost_activities())
@@ -190,16 +193,19 @@ class Reconciler:
 
         No page says where a note comes back; if nothing in this run has shown one, an activity that stands is read.
         """
-        session, event, in_note = self._session, _place(each).event, (each.marker or "").startswith("[")
-        if session.settings.trust_marker or (event, in_note) in session.shown:
-            return True
-        known = await session.ledger.posted_with_marker(event, in_note=in_note)
+        kind = _place(each).event, (each.marker or "").startswith("[")
+        async with self._probing:
+            if not self._session.settings.trust_marker and kind not in self._session.shown | self._probed:
+                self._probed.add(kind)
+                await self._probe(*kind)
+        return self._session.settings.trust_marker or kind in self._session.shown
+
+    async def _probe(self, event: int, in_note: bool) -> None:
+        """Read the activities of a lead that has one of ours."""
+        known = await self._session.ledger.posted_with_marker(event, in_note=in_note)
         if known is not None and known.instruction is not None:
-            place = Place(known.instruction.lead_id, event)
-            self._saw(
-                event, await _collect(session, partial(activities_of_lead, *place), read_activities, MOST_PAGES)
-            )
-        return (event, in_note) in session.shown
+            page = partial(activities_of_lead, known.instruction.lead_id, event)
+            self._saw(event, await _collect(self._session, page, read_activities, MOST_PAGES))
 
     def _wait(self, group: Sequence[Unsettled]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
