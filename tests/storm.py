@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ class Storm:
         end = asyncio.create_task(self.forks.end())
         await asyncio.wait([end], timeout=seconds)
         if not end.done():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGKILL)
         return await end
 
     async def run_into(self, killer: Killer) -> int:
