@@ -89,6 +89,21 @@ async def test_a_missing_file_is_told_and_not_made(file: Path, way: Way) -> None
     assert list(file.parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("way", [open_ledger, read_ledger])
+async def test_a_file_that_may_not_even_be_looked_at_is_told(
+    file: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permission bits don't bind root, so the refusal is put in by hand."""
+
+    def refuse(*_: object, **__: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.is_file", refuse)
+    with pytest.raises(LedgerError, match=r"it can't be looked at \(Permission denied\)"):
+        async with way(file):
+            pass
+
+
 async def test_a_missing_folder_is_told_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="there is no such folder"):
         async with open_ledger(tmp_path / "typo" / "leads.db", host=HOST):

@@ -1,4 +1,4 @@
-"""The counts behind a progress display."""
+"""The counts behind a progress display, and the way in which work ends early."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import asyncio
 import pytest
 from virtual_time import run_virtually
 
-from batch_share.pipeline.session import Tally
+from batch_share.leadsquared.pacing import Pacer
+from batch_share.pipeline.session import Stop, Tally
+from batch_share.units import Rate
 
 
 async def calls_at(*moments: float, now: float) -> Tally:
@@ -35,3 +37,12 @@ def test_the_speed_is_that_of_the_last_ten_seconds(moments: list[float], now: fl
         return (await calls_at(*moments, now=now)).calls_per_second()
 
     assert run_virtually(measured()) == pytest.approx(expected, abs=0.01)
+
+
+async def test_what_is_to_be_closed_when_the_work_has_already_ended_is_closed_at_once() -> None:
+    stop, closed = Stop(Pacer(Rate(1, 1.0))), list[str]()
+    stop.also(lambda: closed.append("before"))
+    assert closed == []
+    stop.ask()
+    stop.also(lambda: closed.append("after"))
+    assert closed == ["before", "after"]
