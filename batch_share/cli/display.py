@@ -136,6 +136,12 @@ class Display:
         for state in SETTLED:
             if states.get(state):
                 self.console.print(f"  {states[state]} {state}: {MEANING[state]}", style=STYLES[state])
+        if preview.left_out:
+            self.console.print(
+                f"  [yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
+                "sheet shares them.[/yellow]",
+                soft_wrap=True,
+            )
         self.console.print(f"  {self._estimate(preview)}")
 
     def _estimate(self, preview: Preview) -> str:
@@ -143,7 +149,7 @@ class Display:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
         settings = preview.settings
-        seconds = seconds_left(preview.states, preview.rate.per_second, follow_up=settings.follow_up)
+        seconds = seconds_left(preview.to_do, preview.rate.per_second, follow_up=settings.follow_up)
         follow_up = "with" if settings.follow_up else "without"
         return (
             f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "

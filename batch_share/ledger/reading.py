@@ -65,6 +65,13 @@ class LedgerReader:
         found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
         return {State(row["state"]): row["n"] for row in found}
 
+    async def to_do_counts(self) -> dict[State, int]:
+        """How many rows are still to be sent, by state: those that were left out of the sheet do not count."""
+        found = await self._all(
+            select(rows.c.state, func.count().label("n")).where(_to_do(None)).group_by(rows.c.state)
+        )
+        return {State(row["state"]): row["n"] for row in found}
+
     async def events_to_do(self, looked_up_in: int | None = None) -> list[int]:
         """The activity types of the rows that are still to be sent, in order of first use.
 

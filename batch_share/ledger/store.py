@@ -14,7 +14,7 @@ from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
 from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, LedgerReader
 from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Result, Row, SheetRecord
-from batch_share.ledger.schema import attempts, lookups, owner_checks, rows, runs, sheets
+from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
 
 if TYPE_CHECKING:
@@ -86,6 +86,10 @@ class Ledger(LedgerReader):
                 self._abandon(connection, intent)
 
         await self._database.write(begin)
+
+    async def note_host(self, host: str) -> None:
+        """Commit whose ledger this is, as long as it holds nothing."""
+        await self._execute(update(about).where(about.c.name == "host").values(value=host))
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""

@@ -113,7 +113,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
     states = await ledger.counts()
     session.tally.begin(states)
-    preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate)
+    to_do = await ledger.to_do_counts()
+    preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate, to_do)
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
         return Ending(await summarize(ledger), session.stop.error)
@@ -186,8 +187,17 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
     """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
     async with read_ledger(ledger_file) as ledger:
         chosen = target or await default_results(ledger)
+        _spare_the_sheet(await ledger.sheet(), chosen)
         await write_results(ledger, chosen)
         return chosen
+
+
+def _spare_the_sheet(sheet: SheetRecord | None, target: Path) -> None:
+    """Raises BatchShareError if the results would be written over the sheet that they are of."""
+    if sheet is not None and Path(sheet.path).resolve() == target.resolve():
+        raise BatchShareError(
+            f"The results would take the place of the sheet itself: name another file than {target}."
+        )
 
 
 async def default_results(ledger: LedgerReader) -> Path:

@@ -192,7 +192,9 @@ async def open_session(
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
     theirs = (await ledger.facts())["host"]
-    if theirs != host:
+    if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
+        await ledger.note_host(host)
+    elif theirs != host:
         raise LedgerError(
             ledger.file,
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "

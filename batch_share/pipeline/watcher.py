@@ -21,7 +21,8 @@ class Preview:
     """What a run is about to do, for a person to agree to.
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with.
+    when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with,
+    `to_do` the rows that it will send, by state.
     """
 
     sheet: SheetRecord
@@ -31,16 +32,22 @@ class Preview:
     cut_off: int
     settings: Settings
     rate: Rate
+    to_do: dict[State, int]
 
     @property
     def to_send(self) -> int:
         """Rows that will be sent."""
-        return self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+        return sum(self.to_do.values())
+
+    @property
+    def left_out(self) -> int:
+        """Rows whose activity stands, and that go on only when they are not left out any more."""
+        return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0)
 
     @property
     def calls(self) -> int:
         """Calls that sending them takes, at least."""
-        return 2 * self.states.get(State.PENDING, 0) + self.states.get(State.POSTED, 0)
+        return 2 * self.to_do.get(State.PENDING, 0) + self.to_do.get(State.POSTED, 0)
 
 
 class Watcher(Protocol):

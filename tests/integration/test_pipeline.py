@@ -24,6 +24,7 @@ from trial import (
 
 from batch_share.errors import (
     AccessDenied,
+    BatchShareError,
     DailyLimitReached,
     LedgerError,
     LookupRefused,
@@ -35,8 +36,12 @@ from batch_share.errors import (
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.pipeline import calls
+from batch_share.pipeline.intake import SheetJob
+from batch_share.pipeline.jobs import results_of, run_sheet
+from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
+from batch_share.sheet.selection import Selection
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -372,6 +377,36 @@ async def test_a_sheet_that_changed_keeps_what_was_done(tmp_path: Path) -> None:
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 17}
         assert len(it.leads_sent()) == 17
+
+
+async def test_a_host_that_was_mistyped_before_anything_was_sent_can_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "CONNECT_TRIES", 1)
+    async with trial(tmp_path) as it:
+        assert isinstance((await it.run(host="http://127.0.0.1:9")).error, Unreachable)
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_rows_that_were_left_out_are_not_promised(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(SHARE, [2], envelope(401, "No"))) as it:
+        await it.run(workers=1, follow_up=False)
+        onlooker = Onlooker()
+        job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(None, "9-10", [])))
+        ending = await run_sheet(job, it.settings(), onlooker)
+        (preview,) = onlooker.previews
+        assert (preview.to_send, preview.calls, preview.left_out) == (2, 4, 1)
+        assert ending.summary.states[State.POSTED] == 1
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_results_never_take_the_place_of_the_sheet(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        before = (tmp_path / "leads.csv").read_bytes()
+        with pytest.raises(BatchShareError, match="would take the place of the sheet itself"):
+            await results_of(it.ledger, tmp_path / "leads.csv")
+        assert (tmp_path / "leads.csv").read_bytes() == before
 
 
 async def test_a_ledger_belongs_to_one_host(tmp_path: Path) -> None:
