@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROWS = 6
 PAGE = 4096
-TIMES = 100 if int(os.environ.get("KILLS", "0")) >= 200 else 8
+TIMES = 100 if int(os.environ.get("KILLS", "0")) >= 200 else 4
 
 
 def zeroed(wal: bytes) -> bytes:
