@@ -12,7 +12,7 @@ from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
-from batch_share.pipeline.follow_up import following_up
+from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
@@ -140,8 +140,17 @@ async def _send_and_settle(session: Session) -> None:
     reconciler = Reconciler(session)
     await reconciler.begin()
     await send_rows(session)
-    while not session.stop.asked and await reconciler.settle():
+    while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)
+
+
+async def _any_returned(session: Session) -> bool:
+    """Wait until every request was asked for; whether rows of one that failed are to be shared by themselves."""
+    if session.settings.follow_up:
+        session.tally.phase = FOLLOWING_UP
+        await session.polls.none_left()
+    returned, session.tally.returned = session.tally.returned, 0
+    return returned > 0
 
 
 @asynccontextmanager
