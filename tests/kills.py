@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine.default import DefaultDialect
-from trial import CREATE, DROPPED, SHARE
+from trial import BULK, CREATE, DROPPED, SHARE
 
 from batch_share.ledger.states import Stage
 from batch_share.ledger.store import Ledger
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Noted, Result, Row
     from batch_share.sandbox.wire import Call, Reply
 
-WHERE = {Stage.ACTIVITY: CREATE, Stage.SHARE: SHARE}
+WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}}
 OWN = ("before-intent", "after-intent", "answered-not-recorded")
 AT_THE_SERVER = ("sent-not-applied", "applied-not-answered")
 POINTS = (
@@ -140,14 +140,14 @@ class Killer:
 
     def __init__(self, point: str, number: int) -> None:
         stage, _, self._where = point.rpartition(":")
-        self._endpoint = WHERE[Stage(stage)]
+        self._endpoints = WHERE[Stage(stage)]
         self._number = number
         self._hits = 0
         self.pid = 0
 
     async def __call__(self, step: Step, call: Call) -> Reply:
         """Kill, and never answer."""
-        if call.endpoint != self._endpoint or not self.pid:
+        if call.endpoint not in self._endpoints or not self.pid:
             return await step(call)
         self._hits += 1
         if self._hits != self._number:

@@ -22,7 +22,7 @@ from batch_share.results.sheet import results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's).
+    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's);
+    `remarks` are what else a person should know.
     """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
     looked_up: Mapping[str, int] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -182,7 +184,10 @@ async def _end(session: Session) -> Ending:
         written, error = None, error or problem
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
-    return Ending(summary, error, interrupted=interrupted, looked_up=dict(session.tally.looked_up))
+    tally = session.tally
+    return Ending(
+        summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tuple(tally.remarks)
+    )
 
 
 async def status_of(ledger_file: Path) -> Summary:
