@@ -216,7 +216,7 @@ class Display:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
         out = Console(highlight=False)
-        out.print(totals_table(summary))
+        out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
         if summary.troubles:
             out.print("", troubles(summary), sep="\n")
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)

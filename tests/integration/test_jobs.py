@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import BatchShareError, LedgerError, PlanChanged
+from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged
 from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -21,6 +23,7 @@ from batch_share.results.summary import ExitCode
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from batch_share.pipeline.jobs import Ending
@@ -39,6 +42,10 @@ class Doubter(Onlooker):
 
 def part(*ranges: tuple[int, int]) -> SheetOptions:
     return SheetOptions(selection=Selection(ranges=ranges))
+
+
+def results_in(folder: Path) -> list[Path]:
+    return [*folder.glob("*.results.*")]
 
 
 async def run(it: Trial, options: SheetOptions, approved: Path | None = None, **changes: Any) -> Ending:
@@ -94,13 +101,22 @@ async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
-async def test_a_ledger_without_a_sheet_can_not_be_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results"])
+async def test_a_ledger_without_a_sheet_has_nothing_to_do_or_to_tell(tmp_path: Path, job: str) -> None:
     async with trial(tmp_path) as it:
         async with open_ledger(it.ledger, host=it.sandbox.url):
             pass
+        jobs: dict[str, Callable[[], Awaitable[object]]] = {
+            "resume": it.resume,
+            "reconcile": it.reconcile,
+            "follow_up": it.follow_up,
+            "status": partial(status_of, it.ledger),
+            "results": partial(results_of, it.ledger, None),
+        }
         with pytest.raises(LedgerError, match="it holds no sheet yet: run one with `batch-share run SHEET`"):
-            await it.resume()
+            await jobs[job]()
         assert it.sandbox.report()["total_calls"] == 0
+        assert results_in(tmp_path) == []
 
 
 async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) -> None:
@@ -111,6 +127,15 @@ async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) ->
         assert isinstance(ending.error, BatchShareError)
         assert (ending.exit_code, ending.summary.rows) == (ExitCode.NOT_DONE, 0)
         assert it.sent(CREATE) == []
+
+
+async def test_a_run_that_ends_before_it_took_its_sheet_in_leaves_no_results(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write([["", *row[1:]] for row in sheet_rows(3)])
+        ending = await it.run(secret_key=SecretStr("wrong"))
+        assert isinstance(ending.error, AccessDenied)
+        assert (ending.summary.rows, ending.summary.results) == (0, None)
+        assert results_in(tmp_path) == []
 
 
 # -------------------------------------------------------------------------------------- status and results
