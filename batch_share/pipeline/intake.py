@@ -42,8 +42,10 @@ class SheetJob:
 
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
-    """The plan of a sheet as of now. Raises SheetError, SettingsError."""
-    return make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+    """The plan of a sheet as of now. Raises SheetError, also if no row is chosen, SettingsError."""
+    plan = make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+    plan.check_selection()
+    return plan
 
 
 async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher) -> Changes | None:

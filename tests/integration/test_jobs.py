@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged
+from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged, SheetError
 from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -99,6 +99,13 @@ async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
         assert (await run(it, part((2, 2)))).summary.states == {State.SKIPPED: 2, State.SHARED: 2}
         assert (await it.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 3}
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
+
+
+async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        with pytest.raises(SheetError, match="--rows 8-9 chooses none of its 3 rows, which are numbered 2 to 4"):
+            await run(it, part((8, 9)))
+        assert not it.ledger.exists()
 
 
 @pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results"])
