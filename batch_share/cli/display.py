@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ MEANING: Final = {
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
 }
+
+CHANGED: Final = {
+    Cause.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
+    Cause.CHOICE: "Other rows are chosen than last time, the sheet is the same",
+    Cause.FOUND: "Somebody is found who was not found last time",
+}
+"""Why rows may be other ones than at the last run."""
 
 LOOKED_UP: Final = {
     "found": "found at LeadSquared and not posted again",
@@ -127,7 +135,7 @@ class Display:
         )
         if preview.changes is not None and preview.changes.kept:
             kept = f"{preview.changes.kept:,} of {plural(total, 'row')} are as they were"
-            self.console.print(f"  The sheet or its options changed since this ledger was begun: {kept}.")
+            self.console.print(f"  {CHANGED[preview.changes.cause]}: {kept}.", soft_wrap=True)
         if preview.cut_off:
             self.console.print(
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.ledger.records import Instruction, NewRow, SheetRecord
+from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
@@ -238,13 +238,12 @@ def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Sett
         sorted(defaults.items()),
         settings.timezone,
         settings.allow_duplicates,
-        str(selection),
     ]
-    digest = hashlib.sha256(json.dumps(options).encode())
+    digest = hashlib.blake2b(json.dumps(options).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-    return digest.hexdigest()
+    return digest.hexdigest() + hashlib.blake2b(str(selection).encode(), digest_size=12).hexdigest()

@@ -6,7 +6,7 @@ import csv
 import shutil
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +14,7 @@ from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, t
 
 from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged, SheetError
 from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import SheetJob, plan_job
@@ -48,9 +49,11 @@ def results_in(folder: Path) -> list[Path]:
     return [*folder.glob("*.results.*")]
 
 
-async def run(it: Trial, options: SheetOptions, approved: Path | None = None, **changes: Any) -> Ending:
+async def run(
+    it: Trial, options: SheetOptions, approved: Path | None = None, onlooker: Onlooker | None = None
+) -> Ending:
     job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
-    return await run_sheet(job, it.settings(**changes), Onlooker())
+    return await run_sheet(job, it.settings(), onlooker or Onlooker())
 
 
 # ------------------------------------------------------------------------------------------------- agreeing
@@ -99,6 +102,33 @@ async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
         assert (await run(it, part((2, 2)))).summary.states == {State.SKIPPED: 2, State.SHARED: 2}
         assert (await it.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 3}
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
+
+
+async def test_why_a_sheet_is_taken_in_again_is_told(tmp_path: Path) -> None:
+    looking = Onlooker()
+    async with trial(tmp_path, rows=3) as it:
+        for options in (SheetOptions(), part((2, 3)), part((2, 3))):
+            await run(it, options, onlooker=looking)
+        it.write(sheet_rows(4))
+        await run(it, part((2, 3)), onlooker=looking)
+        changes = [preview.changes for preview in looking.previews]
+        assert [each and (each.cause, each.kept) for each in changes] == [
+            (Cause.SHEET, 0),
+            (Cause.CHOICE, 3),
+            None,
+            (Cause.SHEET, 3),
+        ]
+
+
+async def test_that_somebody_is_found_at_last_is_told(tmp_path: Path) -> None:
+    looking = Onlooker()
+    async with trial(tmp_path, rows=3) as it:
+        leads = it.sandbox.world._leads
+        late = leads.pop(sheet_rows(3)[1][0])
+        assert (await it.run()).summary.states == {State.SHARED: 2, State.INVALID: 1}
+        leads[late.id] = late
+        assert (await it.run(looking)).summary.states == {State.SHARED: 3}
+    assert [preview.changes and preview.changes.cause for preview in looking.previews] == [Cause.FOUND]
 
 
 async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path) -> None:

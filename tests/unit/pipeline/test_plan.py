@@ -372,6 +372,15 @@ def test_the_digest_stays_with_every_other_option(write: Write, options: dict[st
     assert digest(path, **options) == digest(path)
 
 
+def test_another_choice_of_rows_is_another_digest_of_the_same_meaning(write: Write) -> None:
+    path = write(*map(cells, range(1, 4)))
+    whole, some = (make_plan(path, options, settings()).record for options in (SheetOptions(), part((2, 3))))
+    assert whole.digest != some.digest
+    assert whole.means_the_same(some)
+    assert len(whole.digest) == 64
+    assert not whole.means_the_same(make_plan(path, part((2, 3)), settings(note="All")).record)
+
+
 def workbook(folder: Path) -> Path:
     path = folder / "leads.xlsx"
     with xlsxwriter.Workbook(path) as book:
