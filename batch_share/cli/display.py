@@ -22,6 +22,7 @@ from rich.text import Text
 
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
+from batch_share.pipeline.cost import calls_left
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from batch_share.ledger.records import Row
+    from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
     from batch_share.pipeline.watcher import Preview
@@ -94,13 +96,11 @@ def lasting(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def seconds_left(states: Mapping[State, int], per_second: float, *, follow_up: bool) -> float:
-    """About how long the calls that are left take at `per_second`."""
-    calls = 2 * states.get(State.PENDING, 0) + states.get(State.POSTED, 0) + states.get(State.SHARING, 0)
-    if follow_up:
-        open_rows = (State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.ACCEPTED)
-        calls += sum(states.get(state, 0) for state in open_rows)
-    return calls / per_second
+def spell_cost(cost: Cost) -> str:
+    """What a run costs, in the same words before a plan and before a run."""
+    follow_up = "with" if cost.follow_up else "without"
+    calls = f"{plural(cost.calls, 'call')} ({follow_up} the follow-up)"
+    return f"{calls}, about {lasting(cost.seconds)} at {cost.rate}"
 
 
 @dataclass(slots=True)
@@ -156,13 +156,7 @@ class Display:
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
-        settings = preview.settings
-        seconds = seconds_left(preview.to_do, preview.rate.per_second, follow_up=settings.follow_up)
-        follow_up = "with" if settings.follow_up else "without"
-        return (
-            f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "
-            f"about {lasting(seconds)} at {preview.rate} ({follow_up} the follow-up)."
-        )
+        return f"{plural(preview.to_send, 'row')} to send: {spell_cost(preview.cost)}."
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
@@ -282,9 +276,8 @@ def _done(session: Connection) -> float:
 def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
-    states, rate = session.tally.states, session.pacer.rate
-    seconds = seconds_left(states, rate.per_second, follow_up=session.settings.follow_up)
-    return f"about {lasting(seconds)} left" if seconds else ""
+    calls = calls_left(session.tally.states, follow_up=session.settings.follow_up)
+    return f"about {lasting(calls / session.pacer.rate.per_second)} left" if calls else ""
 
 
 def _pace(session: Connection) -> str:

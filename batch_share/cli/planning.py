@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import STYLES, Display, lasting, plural
+from batch_share.cli.display import STYLES, Display, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -144,12 +144,11 @@ def _spread(counts: Counter[str]) -> str:
 
 
 def _cost(seen: Overview) -> str:
-    follow_up = "with" if seen.settings.follow_up else "without"
-    calls = f"{plural(seen.calls, 'call')} ({follow_up} follow-up)"
-    cost = f"{calls}, about {lasting(seen.seconds)} at {seen.rate}"
+    cost = spell_cost(seen.cost)
     if seen.share_of_day is None:
         return f"{cost}."
-    allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day"
+    made = f" ({seen.calls_today:,} were made today)" if seen.calls_today else ""
+    allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day{made}"
     if not seen.days:
         return f"{allowance}."
     return f"{allowance}: run again each day, it ends on {seen.ends_on:%A, %d %B %Y}."

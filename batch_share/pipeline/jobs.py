@@ -122,7 +122,17 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     states = await ledger.counts()
     session.tally.begin(states)
     to_do = await ledger.to_do_counts()
-    preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate, to_do)
+    preview = Preview(
+        sheet=sheet,
+        host=session.client.base_url,
+        states=states,
+        changes=changes,
+        cut_off=cut_off,
+        settings=settings,
+        rate=session.pacer.rate,
+        to_do=to_do,
+        events=len(await ledger.events_to_do()),
+    )
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
         return Ending(await summarize(ledger), session.stop.error)

@@ -11,6 +11,7 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
+from batch_share.pipeline.cost import Cost, calls_left
 from batch_share.pipeline.directory import Directory
 from batch_share.settings import DEFAULT_RATE
 
@@ -69,20 +70,18 @@ class Overview:
     left_out: int = 0
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
+    events: set[int] = field(default_factory=set)
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
 
     @property
-    def calls(self) -> int:
-        """Calls that the run makes at least: two for a row, and one for its follow-up."""
-        return self.states[State.PENDING] * (3 if self.settings.follow_up else 2)
-
-    @property
-    def seconds(self) -> float:
-        """How long they take at the rate: the first `limit` calls go at once."""
-        return max(0, self.calls - self.rate.limit) / self.rate.per_second
+    def cost(self) -> Cost:
+        """What the run costs at least, after its look-ups."""
+        follow_up = self.settings.follow_up
+        to_do = {State.PENDING: self.states[State.PENDING]}
+        return Cost(calls_left(to_do, len(self.events), follow_up=follow_up), self.rate, follow_up)
 
     @property
     def rate(self) -> Rate:
@@ -90,13 +89,15 @@ class Overview:
         return self.settings.rate or self.account.learned or DEFAULT_RATE
 
     @property
+    def calls_today(self) -> int:
+        """Calls that this machine has made for the account today."""
+        return self.account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
+
+    @property
     def days(self) -> int:
         """How many days after today the run ends, by the daily allowance and what was used of it today."""
         most = self.settings.daily_limit
-        if most is None:
-            return 0
-        today = dt.datetime.now(DAY_ZONE).date().isoformat()
-        return max(0, self.calls + min(self.account.calls_on(today), most) - 1) // most
+        return max(0, self.cost.calls + min(self.calls_today, most) - 1) // most if most else 0
 
     @property
     def ends_on(self) -> dt.date:
@@ -106,7 +107,7 @@ class Overview:
     @property
     def share_of_day(self) -> float | None:
         """The part of the daily allowance that they use, 1 being all of it; None where none is set."""
-        return self.calls / self.settings.daily_limit if self.settings.daily_limit else None
+        return self.cost.calls / self.settings.daily_limit if self.settings.daily_limit else None
 
     @property
     def ignored(self) -> list[str]:
@@ -140,10 +141,11 @@ class Overview:
             "leads_per_user": dict(self.users.most_common()),
             "access": dict(self.access),
             "lasting": dict(self.lasting),
-            "calls": self.calls,
-            "seconds": round(self.seconds),
+            "calls": self.cost.calls,
+            "seconds": round(self.cost.seconds),
             "rate": str(self.rate),
             "share_of_daily_limit": self.share_of_day,
+            "calls_today": self.calls_today,
             "ends_on": self.ends_on.isoformat(),
             "oddities": self.oddities(),
             "problems": self.invalid,
@@ -172,6 +174,7 @@ def overview(plan: Plan, settings: Settings, directory: Directory, account: Acco
 
 def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:
     seen.users[directory.user_name(asked.user_id)] += 1
+    seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
     seen.lasting[_lasting(asked)] += 1
     if _minutes(asked) > ODD_MINUTES:

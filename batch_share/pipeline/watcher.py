@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batch_share.ledger.states import State
+from batch_share.pipeline.cost import Cost, calls_left
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ class Preview:
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
     when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with,
-    `to_do` the rows that it will send, by state.
+    `to_do` the rows that it will send, by state, `events` how many activity types they are of.
     """
 
     sheet: SheetRecord
@@ -33,6 +34,7 @@ class Preview:
     settings: Settings
     rate: Rate
     to_do: dict[State, int]
+    events: int
 
     @property
     def to_send(self) -> int:
@@ -45,9 +47,11 @@ class Preview:
         return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0)
 
     @property
-    def calls(self) -> int:
-        """Calls that sending them takes, at least."""
-        return 2 * self.to_do.get(State.PENDING, 0) + self.to_do.get(State.POSTED, 0)
+    def cost(self) -> Cost:
+        """What sending them costs at least, and asking for those that were accepted before."""
+        follow_up = self.settings.follow_up
+        states = self.to_do | {State.ACCEPTED: self.states.get(State.ACCEPTED, 0)}
+        return Cost(calls_left(states, self.events, follow_up=follow_up), self.rate, follow_up)
 
 
 class Watcher(Protocol):

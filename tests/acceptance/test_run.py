@@ -98,7 +98,7 @@ def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: Sa
 
 def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet: Path) -> None:
     done = shell.run("run", "leads.csv", "--yes")
-    assert "105 rows to send: 210 calls" in done.stderr
+    assert "105 rows to send: 318 calls (with the follow-up)" in done.stderr
     assert "Row 25, User Id 'asha@sales.example.com': not a GUID" in done.stdout
     assert "Row 66: LeadSquared refused the activity: Invalid event code" in done.stdout
     assert str(sheet.with_name("leads.csv.ledger.db")) in done.stdout

@@ -17,7 +17,7 @@ from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.intake import SheetJob, plan_job
+from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
 from batch_share.pipeline.jobs import results_of, run_sheet, status_of
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
@@ -74,10 +74,30 @@ async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> Non
     async with trial(tmp_path, Fault(SHARE, [1], envelope(401, "No"))) as it:
         first, second = Onlooker(), Onlooker()
         await it.run(first, workers=1)
-        assert (first.previews[0].to_send, first.previews[0].calls) == (12, 24)
+        assert (first.previews[0].to_send, first.previews[0].cost.calls) == (12, 36 + 2)
         assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("pending", 11), ("posted", 1)]
         await it.resume(second)
-        assert (second.previews[0].to_send, second.previews[0].calls) == (12, 23)
+        assert (second.previews[0].to_send, second.previews[0].cost.calls) == (12, 35 + 2)
+
+
+async def test_a_run_costs_what_its_plan_and_its_preview_said(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        plan, _ = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
+        looking = Onlooker()
+        await it.run(looking)
+        (preview,) = looking.previews
+        assert plan.cost == preview.cost
+        looked_up = [each for each in it.sandbox.journal.since(0) if "Management" in each["endpoint"]]
+        assert len(it.sandbox.journal.since(0)) - len(looked_up) == plan.cost.calls
+
+
+async def test_shares_that_were_accepted_before_cost_a_call_each(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run(follow_up=False)
+        looking = Onlooker()
+        await it.resume(looking)
+        await it.resume(looking, follow_up=False)
+        assert [preview.cost.calls for preview in looking.previews] == [12, 0]
 
 
 async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:

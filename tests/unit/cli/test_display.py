@@ -28,6 +28,7 @@ def previewed(states: dict[State, int] | None = None, **told: Any) -> Preview:
         "cut_off": 0,
         "settings": Settings.model_construct(),
         "rate": Rate(25, 5.0),
+        "events": 1,
         "to_do": {state: states[state] for state in (State.PENDING, State.POSTED) if state in states},
     }
     return Preview(**values | told)
@@ -61,3 +62,12 @@ def test_why_rows_are_other_ones_than_last_time(cause: Cause, why: str) -> None:
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
 def test_of_a_sheet_that_is_new_or_the_same_nothing_is_told(changes: Changes | None) -> None:
     assert "as they were" not in screen(previewed(changes=changes))
+
+
+@pytest.mark.parametrize(
+    ("follow_up", "words"),
+    [(True, "32 calls (with the follow-up), about 1 s"), (False, "22 calls (without the follow-up), about 1 s")],
+)
+def test_a_run_says_what_it_costs_as_its_plan_does(follow_up: bool, words: str) -> None:
+    settings = Settings.model_construct(follow_up=follow_up)
+    assert f"  10 rows to send: {words} at 25/5s.\n" in screen(previewed(settings=settings))
