@@ -25,11 +25,12 @@ from batch_share.ledger.states import State
 from batch_share.pipeline.cost import calls_left
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from typing import IO
 
     from rich.console import RenderableType
 
-    from batch_share.ledger.records import Row
+    from batch_share.ledger.records import Row, Skipped
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS: Final = 0.25
 PLAIN_LINE_SECONDS: Final = 15.0
+UNBROKEN: Final = 100_000
+"""Characters of a line where no terminal shows it."""
+
 ASK_ABOVE: Final = 50
 """Rows above which a run asks before it sends."""
 
@@ -58,7 +62,7 @@ MEANING: Final = {
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
     State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent: it repeats an earlier row, or was left out",
+    State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
 }
@@ -103,13 +107,21 @@ def spell_cost(cost: Cost) -> str:
     return f"{calls}, about {lasting(cost.seconds)} at {cost.rate}"
 
 
+def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
+    """A console for text. In a file or a pipe nothing is cut or broken: a line is as long as it is."""
+    made = Console(stderr=stderr, file=file, highlight=False)
+    if not made.is_terminal:
+        made.width = UNBROKEN
+    return made
+
+
 @dataclass(slots=True)
 class Display:
     """A console for people. `yes` agrees to every plan; `quiet` leaves standard output to the JSON object."""
 
     yes: bool = False
     json: bool = False
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
 
@@ -143,7 +155,9 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self.console.print(f"  {states[state]} {state}: {MEANING[state]}", style=STYLES[state])
+                self.console.print(f"  {states[state]:,} {state}: {MEANING[state]}", style=STYLES[state])
+        for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
+            self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
         if preview.left_out:
             self.console.print(
                 f"  [yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
@@ -217,10 +231,11 @@ class Display:
         if self.json:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
-        out = Console(highlight=False)
+        out = console()
         out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
-        if summary.troubles:
-            out.print("", troubles(summary), sep="\n")
+        for lines in (troubles(summary), skipped(summary)):
+            if lines:
+                out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
@@ -304,13 +319,32 @@ def totals_table(summary: Summary) -> Table:
     return table
 
 
-def troubles(summary: Summary) -> RenderableType:
+def troubles(summary: Summary) -> list[Text]:
     """The first rows that need a person, each with its reason; where the others are."""
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
-    if more:
-        lines.append(Text(f"… and {plural(more, 'more row')} in the results."))
-    return Group(*lines)
+    return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def skipped(summary: Summary) -> list[Text]:
+    """Why rows are skipped."""
+    told = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
+    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in told]
+
+
+def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
+    """The reasons for which this many rows are skipped, the most frequent ones."""
+    lines = [f"{_which(each)}: {each.reason}" for each in reasons]
+    more = rows - sum(each.rows for each in reasons)
+    return [*lines, _more(more)] if reasons and more else lines
+
+
+def _which(each: Skipped) -> str:
+    return plural(each.rows, "row") if each.rows > 1 or each.sheet_row is None else f"row {each.sheet_row}"
+
+
+def _more(rows: int) -> str:
+    return f"… and {plural(rows, 'more row')} in the results."
 
 
 def _trouble(row: Row) -> str:

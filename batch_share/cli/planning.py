@@ -7,11 +7,10 @@ import json as json_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import STYLES, Display, plural, spell_cost
+from batch_share.cli.display import STYLES, Display, console, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from rich.console import Console
 
     from batch_share.pipeline.directory import Directory
     from batch_share.pipeline.overview import Overview
@@ -53,7 +54,7 @@ def show_plan(
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
-        _print(Console(highlight=False), seen, online=online)
+        _print(console(), seen, online=online)
     if files.output is not None:
         asyncio.run(_write(files.output, seen, directory))
     if files.save is not None:

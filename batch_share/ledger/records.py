@@ -72,6 +72,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """How many rows are skipped for one `reason`. `sheet_row` is the first, None if the sheet lost one of them."""
+
+    reason: str
+    rows: int
+    sheet_row: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unsettled:
     """An `unknown` row: its call left at `sent_at`, and nobody knows since `unknown_since` (UTC, without a zone).
 

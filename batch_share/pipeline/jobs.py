@@ -19,7 +19,7 @@ from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
 from batch_share.results.sheet import results_path, write_results
-from batch_share.results.summary import ExitCode, Summary, summarize
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -132,6 +132,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         rate=session.pacer.rate,
         to_do=to_do,
         events=len(await ledger.events_to_do()),
+        skipped=await ledger.skipped(REASONS_SHOWN),
     )
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))

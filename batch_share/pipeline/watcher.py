@@ -9,9 +9,10 @@ from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Cost, calls_left
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.records import Changes, SheetRecord, Skipped
     from batch_share.pipeline.session import Connection
     from batch_share.settings import Settings
     from batch_share.units import Rate
@@ -23,7 +24,8 @@ class Preview:
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
     when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with,
-    `to_do` the rows that it will send, by state, `events` how many activity types they are of.
+    `to_do` the rows that it will send, by state, `events` how many activity types they are of;
+    `skipped` the most frequent reasons for which rows are skipped.
     """
 
     sheet: SheetRecord
@@ -35,6 +37,7 @@ class Preview:
     rate: Rate
     to_do: dict[State, int]
     events: int
+    skipped: Sequence[Skipped] = ()
 
     @property
     def to_send(self) -> int:
