@@ -24,6 +24,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -39,6 +41,9 @@ from batch_share.units import Rate, parse_seconds
 DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
 """What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
+
+SHORTEST_GRACE: Final = 5.0
+"""Seconds of grace below which reads that lag behind writes make doubles."""
 
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
@@ -165,6 +170,17 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
+
+    @field_validator("grace")
+    @classmethod
+    def _long_enough(cls, grace: float, others: ValidationInfo) -> float:
+        host = others.data.get("host")
+        if grace < SHORTEST_GRACE and host and not _is_loopback(urlsplit(host).hostname or ""):
+            raise ValueError(
+                f"at least {SHORTEST_GRACE:g}s, but for a sandbox on this machine: what reads do not show yet "
+                "would be posted twice"
+            )
+        return grace
 
     @classmethod
     def settings_customise_sources(
