@@ -37,6 +37,7 @@ from batch_share.cli.arguments import (
     Workers,
     Worksheet,
     Yes,
+    ledger_of,
     load,
     sheet_options,
 )
@@ -177,7 +178,7 @@ def run(
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    job = SheetJob(sheet, ledger or sheet.with_name(f"{sheet.name}.ledger.db"), options, plan)
+    job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
 
