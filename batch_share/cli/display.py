@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shlex
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rich.text import Text
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import calls_left
+from batch_share.results.sheet import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -236,6 +238,9 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+        if summary.states.get(State.UNKNOWN):
+            command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
+            out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
@@ -348,7 +353,7 @@ def _more(rows: int) -> str:
 
 
 def _trouble(row: Row) -> str:
-    reason = "; ".join(filter(None, (row.reason, row.notice)))
+    reason = reason_of(row)
     if row.position is None:
-        return f"A row that the sheet no longer has: {reason}"
+        return f"Formerly row {row.sheet_row}: {reason}"
     return reason if reason.startswith(f"Row {row.sheet_row}") else f"Row {row.sheet_row}: {reason}"

@@ -12,7 +12,7 @@ from ledgers import sheet_record
 from batch_share.cli.display import Display, console
 from batch_share.ledger.records import Cause, Changes, Row, Skipped
 from batch_share.ledger.states import State
-from batch_share.ledger.store import GONE
+from batch_share.ledger.store import GONE, GONE_POSTED
 from batch_share.pipeline.watcher import Preview
 from batch_share.results.summary import Summary
 from batch_share.settings import Settings
@@ -96,6 +96,18 @@ def troubled(**changes: Any) -> Row:
 def test_a_long_reason_is_neither_cut_nor_broken_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(reason=REASON)])
     assert f"Row 7: {REASON}" in lines
+
+
+def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, reason=GONE_POSTED)])
+    assert f"Formerly row 7: {GONE_POSTED}" in lines
+
+
+def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Display().totals(Summary({State.UNKNOWN: 1}, Path("/of mine/leads.db")))
+    said = capsys.readouterr().out
+    assert "send nothing else: batch-share reconcile '/of mine/leads.db' --on-unknown settle\n" in said
+    assert "reconcile" not in " ".join(told(capsys, states={State.FAILED: 1}))
 
 
 def test_why_rows_are_skipped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
