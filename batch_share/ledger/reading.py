@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 
 from batch_share.ledger.database import check_version
-from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Unsettled
+from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Skipped, Unsettled
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
@@ -150,6 +150,19 @@ class LedgerReader:
         """How many rows have a notice."""
         counted = await self._all(select(func.count().label("n")).where(rows.c.notice.is_not(None)))
         return int(counted[0]["n"])
+
+    async def skipped(self, most: int) -> list[Skipped]:
+        """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet."""
+        count, position = func.count(), func.min(rows.c.position)
+        is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
+        found = await self._all(
+            select(rows.c.reason, count.label("rows"), is_there.label("sheet_row"))
+            .where(rows.c.state == State.SKIPPED)
+            .group_by(rows.c.reason)
+            .order_by(count.desc(), position.is_(None), position)
+            .limit(most)
+        )
+        return [Skipped(row["reason"] or "", row["rows"], row["sheet_row"]) for row in found]
 
     async def lookups(self) -> list[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers."""

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GONE = "the sheet no longer has this row; nothing was sent for it"
-GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
-GONE_IN_DOUBT = (
-    "the sheet no longer has this row: its activity was posted, nobody knows whether the lead was shared"
-)
+# A row is known by what it asks for, so one that asks for something else is another one.
+NOT_ASKED = "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+GONE = f"{NOT_ASKED}; nothing was sent for it"
+GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
+GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 

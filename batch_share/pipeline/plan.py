@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.ledger.records import Instruction, NewRow, SheetRecord
+from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
@@ -74,6 +74,20 @@ class Plan:
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
         for raw in self.sheet.rows():
             yield Checked(raw, self.rules.check(raw), is_chosen(raw))
+
+    def check_selection(self) -> None:
+        """Raises SheetError if the selection chooses none of the rows, as one with a slip in it does."""
+        if not self.selection:
+            return
+        is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
+        numbers = []
+        for raw in self.sheet.rows():
+            if is_chosen(raw):
+                return
+            numbers.append(raw.number)
+        where = f", which are numbered {numbers[0]} to {numbers[-1]}" if numbers and self.selection.ranges else ""
+        rows = f"{len(numbers):,} row{'' if len(numbers) == 1 else 's'}"
+        raise SheetError(self.sheet.path, f"{self.selection} chooses none of its {rows}{where}")
 
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
@@ -224,13 +238,12 @@ def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Sett
         sorted(defaults.items()),
         settings.timezone,
         settings.allow_duplicates,
-        str(selection),
     ]
-    digest = hashlib.sha256(json.dumps(options).encode())
+    digest = hashlib.blake2b(json.dumps(options).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-    return digest.hexdigest()
+    return digest.hexdigest() + hashlib.blake2b(str(selection).encode(), digest_size=12).hexdigest()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
+from batch_share.ledger.store import NOT_ASKED
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.text import guarded
 
@@ -83,10 +84,19 @@ async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[Stat
         yield row.state, cells + _answer(row)
 
 
+def reason_of(row: Row) -> str:
+    """Why a row is where it is, for the person who reads the results."""
+    reason = "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice)))
+    if row.position is not None or row.state is not State.UNKNOWN:
+        return reason
+    told = reason if NOT_ASKED in reason else f"{NOT_ASKED}: {reason}"
+    return f"{told}; a run that asks for it again, as the sheet and its options were, settles it"
+
+
 def _answer(row: Row) -> list[str]:
     return [
         str(row.state),
-        "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice))),
+        reason_of(row),
         row.activity_id or "",
         row.request_id or "",
         "" if row.share_status is None else str(row.share_status),

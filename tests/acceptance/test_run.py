@@ -98,7 +98,7 @@ def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: Sa
 
 def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet: Path) -> None:
     done = shell.run("run", "leads.csv", "--yes")
-    assert "105 rows to send: 210 calls" in done.stderr
+    assert "105 rows to send: 318 calls (with the follow-up)" in done.stderr
     assert "Row 25, User Id 'asha@sales.example.com': not a GUID" in done.stdout
     assert "Row 66: LeadSquared refused the activity: Invalid event code" in done.stdout
     assert str(sheet.with_name("leads.csv.ledger.db")) in done.stdout
@@ -115,6 +115,7 @@ def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet:
         (["run", "leads.csv", "--worksheet", "One"], {}, "a CSV file has no worksheet 'One'"),
         (["run", "leads.csv", "--frobnicate"], {}, "No such option: --frobnicate"),
         (["sandbox", "--limit", "0"], {}, "sandbox: '0' is no rate"),
+        (["status", "leads.csv"], {}, "a sheet, not a ledger: `batch-share run leads.csv` makes one"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(
@@ -135,7 +136,6 @@ def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(
             "LeadSquared refused access (HTTP 401)",
         ),
         (["resume", "nothing.db"], {}, "there is no such file"),
-        (["status", "leads.csv"], {}, "this file is no ledger"),
         (["run", "leads.csv", "--yes", "--ledger", "no/such/folder.db"], {}, "folder"),
         (["run", "leads.csv", "--yes"], {"BATCH_SHARE_STATE_FOLDER": "leads.csv/state"}, "state folder"),
     ],

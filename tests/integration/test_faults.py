@@ -23,6 +23,7 @@ from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.session import Stop
+from batch_share.pipeline.verdict import FOUND_OUT
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.direct import DirectClient
@@ -172,9 +173,7 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
     async with few_rows(tmp_path, Once(CREATE, kind), peek) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
-        reason = (
-            f"nobody knows whether the activity was posted: {words}. The next run finds out before it sends again"
-        )
+        reason = f"nobody knows whether the activity was posted: {words}. {FOUND_OUT}"
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
         assert len(it.leads_sent()) == (2 if applied else 1)
@@ -184,7 +183,10 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
             assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
             assert parked.exit_code is ExitCode.SOME_UNKNOWN
             stage, reason = one_row(it, State.UNKNOWN)
-            assert (stage, "not found in two looks, and is not posted again" in reason) == ("activity", True)
+            assert (stage, "not found in two looks, and --on-unknown park" in reason) == (
+                "activity",
+                True,
+            )
         assert await settled(it)
         assert len(it.leads_sent()) == 2
 
@@ -195,9 +197,7 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
-        reason = (
-            f"nobody knows whether the share was accepted: {words}. The next run finds out before it sends again"
-        )
+        reason = f"nobody knows whether the share was accepted: {words}. {FOUND_OUT}"
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
         assert await settled(it)

@@ -116,7 +116,7 @@ async def test_a_limit_that_was_told_is_kept_by_the_next_run_that_asks_for_auto(
         it.write(sheet_rows(12)[6:])
         onlooker = Onlooker()
         await it.run(onlooker, rate="auto")
-        assert onlooker.previews[0].rate == Rate(10, 1.0)
+        assert onlooker.previews[0].pace.rate == Rate(10, 1.0)
         assert it.sandbox.report()["refusals"] == refusals
 
 
@@ -395,7 +395,8 @@ async def test_rows_that_were_left_out_are_not_promised(tmp_path: Path) -> None:
         job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(None, "9-10", [])))
         ending = await run_sheet(job, it.settings(), onlooker)
         (preview,) = onlooker.previews
-        assert (preview.to_send, preview.calls, preview.left_out) == (2, 4, 1)
+        assert (preview.to_send, preview.left_out) == (2, 1)
+        assert preview.cost.calls == 2 * 3 + 2 + 1  # the owner checked, and one that was accepted before asked for
         assert ending.summary.states[State.POSTED] == 1
         assert (await it.run()).summary.states == {State.SHARED: 12}
 
