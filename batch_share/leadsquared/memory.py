@@ -42,7 +42,7 @@ _UNCOUNTED: Final = 25
 class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
-    tried); `calls` were made on `day`."""
+    tried); `ignores_owner`: an activity posted by itself did not get its owner; `calls` were made on `day`."""
 
     process: int = 0
     closed: bool = False
@@ -52,6 +52,7 @@ class Account:
     calls: int = 0
     bulk_rate: str = ""
     share_batch: int = 0
+    ignores_owner: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Account:
@@ -161,7 +162,12 @@ class AccountMemory:
         """Remember how many shares a call may hold."""
         self._keep(share_batch=most)
 
-    def _keep(self, **changes: float | str) -> None:
+    def learn_owner(self, *, ignored: bool) -> None:
+        """Remember whether an activity posted by itself gets its owner."""
+        if ignored is not self._now.ignores_owner:
+            self._keep(ignores_owner=ignored)
+
+    def _keep(self, **changes: float | str | bool) -> None:
         self._now = replace(self._now, **changes)  # type: ignore[arg-type]
         with suppress(OSError):
             self._write()
