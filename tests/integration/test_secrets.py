@@ -23,11 +23,10 @@ import pytest
 from processes import SandboxProcess, shell_for
 from pydantic import SecretStr
 from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
-from trial import CREATE, FAST, SHARE, STATUS, Onlooker, Trial, options, trial
+from trial import CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
 from batch_share.pipeline.jobs import results_of, status_of
-from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.wire import Reply, envelope
@@ -80,13 +79,7 @@ SHAPES: dict[str, Callable[[str], Reply]] = {
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait of the program's own is longer than a moment."""
-    sleep = Stop.sleep
-
-    async def briefly(stop: Stop, seconds: float) -> None:
-        await sleep(stop, min(seconds, 0.03))
-
-    monkeypatch.setattr(Stop, "sleep", briefly)
+    hurry(monkeypatch, 0.03)
 
 
 @contextmanager
