@@ -153,7 +153,7 @@ class Ledger(LedgerReader):
         return len(chunk) - len(fresh)
 
     def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
-        """A share that was sent lasts as long as it was sent for: say so where the sheet asks for another length now."""
+        """No share that was sent is changed: its row says so where the sheet asks for another length now."""
         columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(_SENT)))
         for row_id, duration, until, notice in sent.all():
