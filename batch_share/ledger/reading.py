@@ -28,6 +28,12 @@ INSTRUCTION: Final = tuple(Instruction.__slots__)
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
 
+SENT_BEFORE: Final = "sent as it was before: "
+"""How the notice of a row begins whose share was sent before the sheet asked for another length."""
+
+_IS_DOUBLE: Final = rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE)
+"""Rows whose activity was found twice: all other notices."""
+
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
 
@@ -142,13 +148,13 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        trouble = or_(rows.c.state.in_(TROUBLED), rows.c.notice.is_not(None))
+        trouble = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
         troubled = select(rows).where(trouble).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
 
     async def noticed(self) -> int:
-        """How many rows have a notice."""
-        counted = await self._all(select(func.count().label("n")).where(rows.c.notice.is_not(None)))
+        """How many rows have a notice that somebody has to act on: their activity was found twice."""
+        counted = await self._all(select(func.count().label("n")).where(_IS_DOUBLE))
         return int(counted[0]["n"])
 
     async def skipped(self, most: int) -> list[Skipped]:

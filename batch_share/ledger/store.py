@@ -12,10 +12,11 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, LedgerReader
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, SENT_BEFORE, LedgerReader
 from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Noted, Result, Row, SheetRecord
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
+from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ GONE = f"{NOT_ASKED}; nothing was sent for it"
 GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
 GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
+_SENT = (State.ACCEPTED, State.SHARED)
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 # Built once: for the statements of every call, building takes longer than running.
@@ -147,7 +149,20 @@ class Ledger(LedgerReader):
                 row_id, state = known[row.key]
                 values = self._known_values(position, row, state)
                 connection.execute(update(rows).where(rows.c.id == row_id).values(values))
+        self._compare_lengths(connection, {known[row.key][0]: row for _, row in chunk if row.key in known})
         return len(chunk) - len(fresh)
+
+    def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
+        """No share that was sent is changed: its row says so where the sheet asks for another length now."""
+        columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice
+        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(_SENT)))
+        for row_id, duration, until, notice in sent.all():
+            row = by_id[row_id]
+            if row.instruction is None or not row.chosen or not (notice or SENT_BEFORE).startswith(SENT_BEFORE):
+                continue
+            told = _other_length(duration, until, row.instruction)
+            if told != notice:
+                connection.execute(update(rows).where(rows.c.id == row_id).values(notice=told))
 
     def _known_values(self, position: int, row: NewRow, state: State) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
@@ -328,6 +343,13 @@ class Ledger(LedgerReader):
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
         await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
+
+
+def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> str | None:
+    if (asked.duration, asked.until) == (duration, until):
+        return None
+    before, now = spell_length(duration, until), spell_length(asked.duration, asked.until)
+    return f"{SENT_BEFORE}{before}; the sheet or its options now say {now}: nothing was changed"
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
+from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -179,7 +180,7 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
     seen.users[directory.user_name(asked.user_id)] += 1
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
-    seen.lasting[_lasting(asked)] += 1
+    seen.lasting[spell_length(asked.duration, asked.until)] += 1
     if _minutes(asked) > ODD_MINUTES:
         seen.long.append(row.sheet_row)
 
@@ -195,20 +196,6 @@ def _minutes(asked: Instruction) -> float:
     if asked.until is None:
         return asked.duration or 0
     return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
-
-
-def _lasting(asked: Instruction) -> str:
-    if asked.until is not None:
-        return f"until {asked.until:%Y-%m-%d %H:%M} UTC"
-    return spell_minutes(asked.duration or 0)
-
-
-def spell_minutes(minutes: int) -> str:
-    """A duration as people say it: `7 days`, `12 hours`, `90 minutes`."""
-    for size, name in ((1440, "day"), (60, "hour")):
-        if minutes % size == 0:
-            return f"{minutes // size} {name}{'' if minutes == size else 's'}"
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def top(counts: Counter[str]) -> Sequence[tuple[str, int]]:

@@ -12,7 +12,7 @@ from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.overview import Overview, Unasked, overview, spell_minutes, top
+from batch_share.pipeline.overview import Overview, Unasked, overview, top
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
@@ -193,22 +193,6 @@ def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
     assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
     assert told["oddities"] == ["1 shares last longer than 90 days: row 2"]
     assert told["problems"] == seen.invalid
-
-
-@pytest.mark.parametrize(
-    ("minutes", "said"),
-    [
-        (1, "1 minute"),
-        (90, "90 minutes"),
-        (60, "1 hour"),
-        (720, "12 hours"),
-        (1440, "1 day"),
-        (10080, "7 days"),
-        (1500, "25 hours"),
-    ],
-)
-def test_minutes_are_spelled_as_people_say_them(minutes: int, said: str) -> None:
-    assert spell_minutes(minutes) == said
 
 
 def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
