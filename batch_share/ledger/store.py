@@ -37,7 +37,7 @@ _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
-_NEW_ATTEMPT = insert(attempts).returning(attempts.c.id)
+_NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _WAITING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
@@ -65,6 +65,7 @@ class Ledger(LedgerReader):
         super().__init__(file, opened)
         self._now = now
         self._run_id = 0
+        self._last_attempt = 0
 
     @property
     def run_id(self) -> int:
@@ -82,6 +83,7 @@ class Ledger(LedgerReader):
         def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+            self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
             for intent in INTENTS:
                 self._abandon(connection, intent)
 
@@ -215,7 +217,7 @@ class Ledger(LedgerReader):
             for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
                 self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
                 values = {"attempt_id": attempt_id, "answered_at": self._now()}
-                connection.execute(_ANSWERED, values | _attempt_values(result))
+                self._database.change(connection, _ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
 
@@ -300,12 +302,12 @@ class Ledger(LedgerReader):
     ) -> None:
         """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
         changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
-        if connection.execute(_row_in(predecessors(state) & since), changes).rowcount != 1:
+        if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.file, row_id, state)
 
     def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
         """Note something about a row that stays in `state`."""
-        if connection.execute(_row_in(frozenset({state})), {"row_id": row_id, **values}).rowcount != 1:
+        if not self._database.change(connection, _row_in(frozenset({state})), {"row_id": row_id, **values}):
             raise IllegalTransition(self.file, row_id, state)
 
     def _attempt(
@@ -316,8 +318,10 @@ class Ledger(LedgerReader):
         sent_at: datetime | None = None,
         **values: Any,
     ) -> int:
-        call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
-        return int(connection.execute(_NEW_ATTEMPT, call | values).scalar_one())
+        self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
+        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
+        self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self._now()} | values)
+        return self._last_attempt
 
     # ------------------------------------------------------------------------------------------ plumbing
 
