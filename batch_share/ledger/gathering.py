@@ -1,7 +1,7 @@
 """Changes of single rows that a group of operations makes: alike ones are run together, at the end of the group.
 
-Most of what a call costs the ledger is the way into the database, once for each statement. A hundred rows changed by
-one statement cost little more than one.
+Most of what a call costs the ledger is the way into the database, once for each statement. A hundred rows that are
+changed by one statement cost little more than one.
 """
 
 from __future__ import annotations
