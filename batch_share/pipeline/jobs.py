@@ -18,7 +18,7 @@ from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
-from batch_share.results.sheet import results_path, write_results
+from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ async def _end(session: Session) -> Ending:
     target = await default_results(ledger)
     written: Path | None = target
     try:
-        await write_results(ledger, target)
+        await _write_results(ledger, target)
     except BatchShareError as problem:
         written, error = None, error or problem
     summary = await summarize(ledger, written)
@@ -188,6 +188,13 @@ async def _end(session: Session) -> Ending:
     return Ending(
         summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tuple(tally.remarks)
     )
+
+
+async def _write_results(ledger: Ledger, target: Path) -> None:
+    """Write the results, unless they stand there already: with nothing else to do, that would be most of the work."""
+    if ledger.results is None or ledger.results != fingerprint(target):
+        await write_results(ledger, target)
+    await ledger.note_results(fingerprint(target))
 
 
 async def status_of(ledger_file: Path) -> Summary:
