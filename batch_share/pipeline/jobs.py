@@ -191,7 +191,7 @@ async def _end(session: Session) -> Ending:
 
 
 async def _write_results(ledger: Ledger, target: Path) -> None:
-    """Write the results, unless they stand there already: with nothing else to do, that would be most of the work."""
+    """Write the results, unless they stand there already: else that is most of the work of a run without any."""
     if ledger.results is None or ledger.results != fingerprint(target):
         await write_results(ledger, target)
     await ledger.note_results(fingerprint(target))
