@@ -176,6 +176,10 @@ class LedgerReader:
             Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in await self._all(select(lookups))
         ]
 
+    async def asked_in_vain(self) -> bool:
+        """Whether LeadSquared was asked for somebody who was not there."""
+        return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
+
     async def waiting_requests(self) -> list[str]:
         """The request Ids of accepted rows, each once, oldest first."""
         accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)

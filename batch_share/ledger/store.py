@@ -35,11 +35,12 @@ GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
 GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _SENT = (State.ACCEPTED, State.SHARED)
+_RESULTS = "results"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
-_NEW_ATTEMPT = insert(attempts).returning(attempts.c.id)
+_NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _WAITING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
@@ -67,11 +68,18 @@ class Ledger(LedgerReader):
         super().__init__(file, opened)
         self._now = now
         self._run_id = 0
+        self._last_attempt = 0
+        self._results: str | None = None
 
     @property
     def run_id(self) -> int:
         """The run that `begin_run` noted."""
         return self._run_id
+
+    @property
+    def results(self) -> str | None:
+        """What `note_results` was told by the last run, if no row is other than it was then."""
+        return self._results
 
     # ------------------------------------------------------------------------------------------ the whole
 
@@ -84,6 +92,10 @@ class Ledger(LedgerReader):
         def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+            self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
+            self._results = connection.scalar(select(about.c.value).where(about.c.name == _RESULTS))
+            # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
+            connection.execute(delete(about).where(about.c.name == _RESULTS))
             for intent in INTENTS:
                 self._abandon(connection, intent)
 
@@ -92,6 +104,16 @@ class Ledger(LedgerReader):
     async def note_host(self, host: str) -> None:
         """Commit whose ledger this is, as long as it holds nothing."""
         await self._execute(update(about).where(about.c.name == "host").values(value=host))
+
+    async def note_results(self, stamp: str) -> None:
+        """Commit by what the results are known that were written of the rows as they are."""
+        self._results = stamp
+
+        def note(connection: Connection) -> None:
+            connection.execute(delete(about).where(about.c.name == _RESULTS))
+            connection.execute(insert(about).values(name=_RESULTS, value=stamp))
+
+        await self._database.write(note)
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""
@@ -102,7 +124,8 @@ class Ledger(LedgerReader):
         """An intent found at start-up: its call may have left, so its row is unknown."""
         found = update(rows).where(rows.c.state == intent)
         values = {"state": State.UNKNOWN, "stage": INTENTS[intent], "reason": CUT_OFF, "changed_at": self._now()}
-        connection.execute(found.values(values))
+        if connection.execute(found.values(values)).rowcount:
+            self._results = None
 
     # ------------------------------------------------------------------------------------------ the sheet
 
@@ -114,11 +137,11 @@ class Ledger(LedgerReader):
         """
 
         def take(connection: Connection) -> Changes:
-            known = self._known(connection)
+            self._results = None
             kept = 0
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
-                kept += self._take_chunk(connection, chunk, known)
+                kept += self._take_chunk(connection, chunk)
             self._revive(connection)
             gone = self._drop_gone(connection)
             connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
@@ -127,20 +150,17 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _known(self, connection: Connection) -> dict[str, tuple[int, State]]:
-        """By key, each row's Id and the state it is in, or was in before the sheet lost it."""
-        found = connection.execute(select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason))
+    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State]]:
+        """By key, the Id of each row that is there, and the state it is in or was in before the sheet lost it."""
+        there = select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason).where(rows.c.key.in_(keys))
+        found = connection.execute(there)
         return {
             key: (row_id, State.POSTED if reason == GONE_POSTED else State(state))
             for key, row_id, state, reason in found
         }
 
-    def _take_chunk(
-        self,
-        connection: Connection,
-        chunk: Sequence[tuple[int, NewRow]],
-        known: Mapping[str, tuple[int, State]],
-    ) -> int:
+    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
+        known = self._known(connection, [row.key for _, row in chunk])
         fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
         if fresh:
             connection.execute(insert(rows), fresh)
@@ -230,7 +250,7 @@ class Ledger(LedgerReader):
             for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
                 self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
                 values = {"attempt_id": attempt_id, "answered_at": self._now()}
-                connection.execute(_ANSWERED, values | _attempt_values(result))
+                self._database.change(connection, _ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
 
@@ -314,13 +334,15 @@ class Ledger(LedgerReader):
         since: frozenset[State],
     ) -> None:
         """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
+        self._results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
-        if connection.execute(_row_in(predecessors(state) & since), changes).rowcount != 1:
+        if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.file, row_id, state)
 
     def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
         """Note something about a row that stays in `state`."""
-        if connection.execute(_row_in(frozenset({state})), {"row_id": row_id, **values}).rowcount != 1:
+        self._results = None
+        if not self._database.change(connection, _row_in(frozenset({state})), {"row_id": row_id, **values}):
             raise IllegalTransition(self.file, row_id, state)
 
     def _attempt(
@@ -331,8 +353,10 @@ class Ledger(LedgerReader):
         sent_at: datetime | None = None,
         **values: Any,
     ) -> int:
-        call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
-        return int(connection.execute(_NEW_ATTEMPT, call | values).scalar_one())
+        self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
+        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
+        self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self._now()} | values)
+        return self._last_attempt
 
     # ------------------------------------------------------------------------------------------ plumbing
 

@@ -54,9 +54,11 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
-    directory.learn(await ledger.lookups())
     cause = _cause(await ledger.sheet(), plan.record)
     is_same = cause is Cause.FOUND
+    if is_same and not await ledger.asked_in_vain():
+        return None
+    directory.learn(await ledger.lookups())
     wanted = directory.unfound() if is_same else _unknown(plan, directory)
     asks_zone = not is_same and needs_zone(plan, session.settings)
     zone = None

@@ -18,7 +18,7 @@ from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
-from batch_share.results.sheet import results_path, write_results
+from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
@@ -208,13 +208,18 @@ async def _end(session: Session) -> Ending:
     )
 
 
-async def _write_beside(ledger: LedgerReader) -> Path | None:
-    """Write the results where they go; None where there is no sheet to answer. Raises BatchShareError."""
+async def _write_beside(ledger: Ledger) -> Path | None:
+    """Write the results where they go; None where there is no sheet to answer. Raises BatchShareError.
+
+    Not if they stand there already: else that is most of the work of a run without any.
+    """
     sheet = await ledger.sheet()
     if sheet is None:
         return None
     target = default_results(ledger.file, sheet)
-    await write_results(ledger, target)
+    if ledger.results is None or ledger.results != fingerprint(target):
+        await write_results(ledger, target)
+    await ledger.note_results(fingerprint(target))
     return target
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -103,21 +104,21 @@ class Plan:
 
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
-        seen: dict[tuple[Any, ...], list[int]] = {}
+        seen = _Seen()
         for each in self.checked():
             yield self._row(job, each, directory, seen)
 
-    def _row(self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]) -> NewRow:
+    def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
         if not each.is_chosen:
             return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory)
-        key, earlier = _numbered(job, asked, raw, seen)
+        key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason)
-        if len(earlier) > 1 and not self.allow_duplicates:
-            reason = f"the same lead, user, access and activity as row {earlier[0]}"
+        if first != raw.number and not self.allow_duplicates:
+            reason = f"the same lead, user, access and activity as row {first}"
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
@@ -126,9 +127,7 @@ class Plan:
             return directory.resolve(each.asked, each.raw, self.header)
         return each.asked
 
-    def _left_out(
-        self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]
-    ) -> NewRow:
+    def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
         asked = self._resolved(each, directory)
         key, _ = _numbered(job, asked, each.raw, seen)
@@ -210,14 +209,27 @@ def _nowhere(columns: str, example: str) -> str:
     return f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}"
 
 
-def _numbered(
-    job: str, asked: Instruction | list[Problem], raw: RawRow, seen: dict[tuple[Any, ...], list[int]]
-) -> tuple[str, list[int]]:
-    """The row's key, and the rows so far that ask for the same, itself included."""
+class _Seen:
+    """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, int] = {}
+        self._more: Counter[bytes] = Counter()
+
+    def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
+        """Which occurrence row `number` is, from 1, and the row of the first."""
+        digest = hashlib.sha256(json.dumps(identity).encode()).digest()[:16]
+        first = self._first.setdefault(digest, number)
+        if first != number:
+            self._more[digest] += 1
+        return 1 + self._more.get(digest, 0), first
+
+
+def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:
+    """The row's key, and the first row that asks for the same, be it this one."""
     identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
-    rows = seen.setdefault(identity, [])
-    rows.append(raw.number)
-    return _key(job, identity, occurrence=len(rows)), rows
+    occurrence, first = seen.add(identity, raw.number)
+    return _key(job, identity, occurrence), first
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:

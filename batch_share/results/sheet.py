@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import NOT_ASKED
@@ -62,6 +64,15 @@ async def write_results(ledger: LedgerReader, target: Path) -> None:
     sheet = await ledger.sheet()
     columns = list(sheet.columns) if sheet else []
     await write_table(target, [*columns, *COLUMNS], _answers(ledger, len(columns)), coloured=len(columns))
+
+
+def fingerprint(target: Path) -> str:
+    """What a file of results is known by: another if anybody else wrote it, or another version of this program."""
+    try:
+        found = target.stat()
+    except OSError:
+        return ""
+    return json.dumps([__version__, str(target.absolute()), found.st_ino, found.st_size, found.st_mtime_ns])
 
 
 async def write_table(

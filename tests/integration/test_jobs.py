@@ -209,6 +209,46 @@ async def test_results_that_can_not_be_written_hide_nothing(tmp_path: Path) -> N
         assert await results_of(it.ledger, None) == tmp_path / "leads.results.csv"
 
 
+async def test_results_that_stand_there_as_they_were_written_are_not_written_again(tmp_path: Path) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        before = results.stat()
+        for again in (it.run, it.resume, it.follow_up):
+            assert (await again()).summary.results == results
+        assert results.stat() == before
+
+
+@pytest.mark.parametrize("spoil", ["touch", "delete", "shorten", "replace"])
+async def test_results_that_somebody_touched_are_written_again(tmp_path: Path, spoil: str) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        written = results.read_bytes()
+        if spoil == "delete":
+            results.unlink()
+        elif spoil == "replace":
+            results.rename(tmp_path / "old.csv")
+            shutil.copy2(tmp_path / "old.csv", results)
+        else:
+            results.write_bytes(written if spoil == "touch" else b"")
+        before = results.stat() if spoil != "delete" else None
+        await it.resume()
+        assert results.read_bytes() == written
+        assert results.stat() != before
+
+
+async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: Path) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        async with open_ledger(it.ledger) as ledger:
+            await ledger.begin_run("run", "1.0", {})
+        before = results.stat()
+        await it.resume()
+        assert results.stat() != before
+
+
 async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(CREATE, [1], envelope(401, "No such key"))) as it:
         (tmp_path / "leads.results.csv").mkdir()

@@ -261,6 +261,39 @@ async def test_every_other_state_outlives_its_process(file: Path, state: State) 
         assert await row_of(ledger, 1) == before
 
 
+async def test_the_results_that_were_noted_hold_for_the_next_run_alone(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        assert ledger.results is None
+        await ledger.note_results("these")
+        await ledger.note_results("those")
+    async with working(file) as ledger:
+        assert ledger.results == "those"
+    async with working(file) as ledger:
+        assert ledger.results is None, "the run before noted none"
+
+
+@pytest.mark.parametrize("old", [State.PENDING, State.POSTING, State.ACCEPTED])
+async def test_the_results_that_were_noted_hold_only_while_no_row_changes(file: Path, old: State) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, old)
+        await ledger.note_results("these")
+    async with working(file) as ledger:
+        if old is State.PENDING:
+            assert ledger.results == "these"
+            await ledger.end(row, REFUSED)
+        if old is State.ACCEPTED:
+            assert ledger.results == "these"
+            await ledger.note_status("req1", NOON, replace(SHARED, state=State.ACCEPTED))
+        assert ledger.results is None
+
+
+async def test_the_results_that_were_noted_are_not_those_of_another_sheet(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await ledger.note_results("these")
+        await ledger.take_in(sheet_record(digest="other"), [new_row(1)])
+        assert ledger.results is None
+
+
 async def test_each_run_is_noted_from_beginning_to_end(file: Path) -> None:
     async with working(file) as ledger:
         await ledger.end_run("done")
@@ -431,7 +464,7 @@ async def test_that_an_activity_is_there_twice_matters_more_than_another_length(
         row = await advance(ledger, 1, State.UNKNOWN)
         twice = {"activity_id": "act", "notice": "its activity was found 2 times"}
         await ledger.resolve(row, NOON, Result(State.POSTED, "found", learned=twice))
-        attempt = await ledger.intend(await row_of(ledger, 1), Stage.SHARE)
+        attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
         await ledger.settle(attempt, row, ACCEPTED)
         await ledger.take_in(sheet_record(), [new_row(1, duration=5)])
         assert (await row_of(ledger, 1)).notice == "its activity was found 2 times"
