@@ -465,7 +465,7 @@ async def test_that_an_activity_is_there_twice_matters_more_than_another_length(
         twice = {"activity_id": "act", "notice": "its activity was found 2 times"}
         await ledger.resolve(row, NOON, Result(State.POSTED, "found", learned=twice))
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
-        await ledger.settle(attempt, row, ACCEPTED)
+        await ledger.settle(attempt, [row], [ACCEPTED])
         await ledger.take_in(sheet_record(), [new_row(1, duration=5)])
         assert (await row_of(ledger, 1)).notice == "its activity was found 2 times"
         assert await ledger.noticed() == 1
