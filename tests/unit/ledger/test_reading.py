@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_record, unsendable, working
+from sqlalchemy import Engine, event
 
 from batch_share.ledger import schema
 from batch_share.ledger.opening import read_ledger
@@ -176,3 +177,19 @@ async def test_reading_leaves_an_intent_alone(file: Path) -> None:
         await advance(ledger, 1, State.SHARING)
     async with read_ledger(file) as reader:
         assert await reader.counts() == {State.SHARING: 1}
+
+
+async def test_rows_to_do_are_read_by_their_place_and_not_sorted_for_every_page(file: Path) -> None:
+    """Else every page of a sheet of a hundred thousand rows would read all of them."""
+    plans: list[str] = []
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def explain(_connection: object, cursor: Any, statement: str, values: Any, *_: object) -> None:
+        if "LIMIT" in statement and "position >" in statement:
+            plans.extend(step[-1] for step in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall())
+
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        assert [row.sheet_row async for row in ledger.to_do()] == [2, 3]
+    event.remove(Engine, "before_cursor_execute", explain)
+    assert any("rows_by_position" in step for step in plans)
+    assert not any("ORDER BY" in step for step in plans)
