@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rich.console import Console
+
 from benchmarks import growth, overhead, pace, reading, start_up, throughput
 from benchmarks.report import save, show
 from benchmarks.sizes import SIZES
-from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from batch_share.sandbox import SandboxOptions
 from benchmarks.children import environment, measured, sandbox_of
 from benchmarks.overhead import UNLIMITED
 from benchmarks.report import Line, Part, Run, median
 from benchmarks.sheets import write_csv
-
-from batch_share.sandbox import SandboxOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

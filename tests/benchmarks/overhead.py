@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trial import CREATE, SHARE, STATUS
+
 from benchmarks.children import cores, measured, sandbox_of
 from benchmarks.jobs import WORKERS
 from benchmarks.report import Line, Part, Run, median, paired
 from benchmarks.sheets import write_csv
-from trial import CREATE, SHARE, STATUS
 
 if TYPE_CHECKING:
     from benchmarks.sizes import Sizes

@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import aiohttp
 from aiolimiter import AsyncLimiter
+
+from batch_share.leadsquared.pacing import Pacer
+from batch_share.sandbox import SandboxOptions
 from benchmarks.bare import keys_of
 from benchmarks.children import sandbox_of
 from benchmarks.report import Line, Part, Run, median, those
 from benchmarks.sizes import LIMIT
 
-from batch_share.leadsquared.pacing import Pacer
-from batch_share.sandbox import SandboxOptions
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from benchmarks.sizes import Sizes
     from processes import SandboxProcess
 
     from batch_share.units import Rate
+    from benchmarks.sizes import Sizes
 
 Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[object]]"
 

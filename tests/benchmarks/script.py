@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiolimiter import AsyncLimiter
-from benchmarks.bare import activity_of, share_of
 from trial import CREATE, SHARE, STATUS
+
+from benchmarks.bare import activity_of, share_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

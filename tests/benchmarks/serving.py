@@ -7,10 +7,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.children import pin
-
 from batch_share.sandbox import SandboxOptions, serve_forever
 from batch_share.units import Rate
+from benchmarks.children import pin
 
 if TYPE_CHECKING:
     from batch_share.sandbox import Sandbox

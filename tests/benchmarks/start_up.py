@@ -8,9 +8,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from processes import ROOT
+
 from benchmarks.children import environment
 from benchmarks.report import Line, Part, Run, median, paired
-from processes import ROOT
 
 if TYPE_CHECKING:
     from benchmarks.sizes import Sizes

@@ -1,4 +1,4 @@
-"""Every benchmark in a form of seconds: it yields the shape that it promises. How fast anything is fails no test."""
+"""Every benchmark in a form of seconds: it yields the shape it promises. How fast anything is fails no test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from rich.console import Console
+from trial import CREATE, SHARE, STATUS, options, sheet_rows
+
+from batch_share.sandbox import Sandbox, SandboxOptions, World
+from batch_share.settings import Settings
 from benchmarks import growth, overhead, pace, reading, script, start_up, throughput
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.bare import keys_of, make_calls
@@ -15,11 +20,6 @@ from benchmarks.children import measured
 from benchmarks.report import Line, Part, paired, save, show, those
 from benchmarks.sheets import rows_of, write_csv
 from benchmarks.sizes import SIZES
-from rich.console import Console
-from trial import CREATE, SHARE, STATUS, options, sheet_rows
-
-from batch_share.sandbox import Sandbox, SandboxOptions, World
-from batch_share.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ def test_overhead_compares_the_same_calls() -> None:
     assert [line.what for line in part.lines] == ["by the clock", "by CPU time of the process"]
     for line in part.lines:
         assert line.ratio is not None
-        assert 0 < line.ratio
+        assert line.ratio > 0
         assert line.met == (line.ratio >= overhead.GOAL)
 
 
@@ -171,7 +171,7 @@ def test_a_ratio_is_the_median_over_pairs_that_ran_side_by_side() -> None:
 
 def test_table_and_json_hold_every_line_and_every_run(tmp_path: Path) -> None:
     part = Part(
-        "x", "title", "How [it] was done.", [Line("what", "1 s", "2 s", 0.5, "less", False)], [{"seconds": 1}]
+        "x", "title", "How [it] was done.", [Line("what", "1 s", "2 s", 0.5, "less", met=False)], [{"seconds": 1}]
     )
     out = StringIO()
     show(Console(file=out, width=120), [part])

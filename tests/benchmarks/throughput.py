@@ -18,10 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
-from benchmarks.bare import keys_of
-from benchmarks.report import Line, Part, Run, median
-from benchmarks.script import Script
-from benchmarks.sizes import LIMIT
 from trial import Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import VirtualClock, in_virtual_time
@@ -30,15 +26,19 @@ from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
 from batch_share.settings import Settings
 from batch_share.units import Rate
+from benchmarks.bare import keys_of
+from benchmarks.report import Line, Part, Run, median
+from benchmarks.script import Script
+from benchmarks.sizes import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     import aiohttp
-    from benchmarks.sizes import Sizes
 
     from batch_share.sandbox import SandboxOptions
     from batch_share.sandbox.wire import Reply
+    from benchmarks.sizes import Sizes
 
 CALLS_A_ROW: Final = 3
 """Post, share, and ask once: the least there is, one by one."""
