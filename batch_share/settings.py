@@ -40,6 +40,9 @@ DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
 """What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
 
+DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
+"""What every plan has at least: https://apidocs.leadsquared.com/rate-limits/"""
+
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
 
@@ -151,6 +154,9 @@ class Settings(BaseSettings):
     duration: Text = ""
     note: str = ""
     rate: RateSetting = DEFAULT_RATE
+    bulk: bool = False
+    bulk_rate: RateSetting = DEFAULT_BULK_RATE
+    share_batch: Annotated[int, Field(ge=1, le=25)] | None = None
     workers: Annotated[int, Field(ge=1, le=1000)] | None = None
     wait: Seconds = 600.0
     follow_up: bool = True

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine.default import DefaultDialect
-from trial import CREATE, DROPPED, SHARE
+from trial import BULK, CREATE, DROPPED, SHARE
 
 from batch_share.ledger.states import Stage
 from batch_share.ledger.store import Ledger
 from batch_share.results import sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trial import Step
 
-    from batch_share.ledger.records import Result, Row
+    from batch_share.ledger.records import Noted, Result, Row
     from batch_share.sandbox.wire import Call, Reply
 
-WHERE = {Stage.ACTIVITY: CREATE, Stage.SHARE: SHARE}
+WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}}
 OWN = ("before-intent", "after-intent", "answered-not-recorded")
 AT_THE_SERVER = ("sent-not-applied", "applied-not-answered")
 POINTS = (
@@ -69,13 +69,13 @@ def arm(kill: Any) -> None:
 def _arm_intend(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
     intend = Ledger.intend
 
-    async def dies(self: Ledger, row: Row, stage: Stage, *rest: Any) -> int:
+    async def dies(self: Ledger, rows: Sequence[Row], stage: Stage, markers: Sequence[str | None]) -> list[int]:
         if stage is step and before:
             hit()
-        attempt = await intend(self, row, stage, *rest)
+        attempts = await intend(self, rows, stage, markers)
         if stage is step and not before:
             hit()
-        return attempt
+        return attempts
 
     Ledger.intend = dies  # type: ignore[method-assign, assignment]
 
@@ -83,10 +83,11 @@ def _arm_intend(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
 def _arm_settle(step: Stage, hit: Callable[[], None]) -> None:
     settle = Ledger.settle
 
-    async def dies(self: Ledger, attempt: int, row: Row, result: Result) -> None:
-        if result.outcome == "done" and ("activity_id" in result.learned) == (step is Stage.ACTIVITY):
+    async def dies(self: Ledger, attempts: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
+        done = [result for result in results if result.outcome == "done"]
+        if done and ("activity_id" in done[0].learned) == (step is Stage.ACTIVITY):
             hit()
-        await settle(self, attempt, row, result)
+        await settle(self, attempts, rows, results)
 
     Ledger.settle = dies  # type: ignore[method-assign, assignment]
 
@@ -105,10 +106,10 @@ def _arm_commit(hit: Callable[[], None]) -> None:
 def _arm_status(hit: Callable[[], None]) -> None:
     note = Ledger.note_status
 
-    async def dies(self: Ledger, *rest: Any) -> int:
-        rows = await note(self, *rest)
+    async def dies(self: Ledger, *rest: Any) -> Noted:
+        noted = await note(self, *rest)
         hit()
-        return rows
+        return noted
 
     Ledger.note_status = dies  # type: ignore[method-assign, assignment]
 
@@ -139,14 +140,14 @@ class Killer:
 
     def __init__(self, point: str, number: int) -> None:
         stage, _, self._where = point.rpartition(":")
-        self._endpoint = WHERE[Stage(stage)]
+        self._endpoints = WHERE[Stage(stage)]
         self._number = number
         self._hits = 0
         self.pid = 0
 
     async def __call__(self, step: Step, call: Call) -> Reply:
         """Kill, and never answer."""
-        if call.endpoint != self._endpoint or not self.pid:
+        if call.endpoint not in self._endpoints or not self.pid:
             return await step(call)
         self._hits += 1
         if self._hits != self._number:

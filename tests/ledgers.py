@@ -84,18 +84,18 @@ async def advance(ledger: Ledger, number: int, to: State) -> Row:
 
 
 async def _send(ledger: Ledger, row: Row, to: State) -> None:
-    attempt = await ledger.intend(row, Stage.ACTIVITY)
+    attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
     if to is State.POSTING:
         return
     first = {State.FAILED: REFUSED, State.UNKNOWN: LOST}.get(to, POSTED)
-    await ledger.settle(attempt, row, first)
+    await ledger.settle(attempt, [row], [first])
     if to in {State.FAILED, State.UNKNOWN, State.POSTED}:
         return
-    attempt = await ledger.intend(row, Stage.SHARE)
+    attempt = await ledger.intend([row], Stage.SHARE, [None])
     if to is State.SHARING:
         return
     request = f"req{row.id}"
-    await ledger.settle(attempt, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
+    await ledger.settle(attempt, [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
     if to is State.SHARED:
         await ledger.note_status(request, NOON, SHARED)
 

@@ -26,6 +26,7 @@ class Storm:
     forks: Forks
     rows: int
     workers: int = 8
+    bulk: bool = False
     starts: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +80,8 @@ class Storm:
             "BATCH_SHARE_ACCESS_KEY": KEY,
             "BATCH_SHARE_SECRET_KEY": SECRET,
             "BATCH_SHARE_RATE": "500/100ms",
+            "BATCH_SHARE_BULK": str(self.bulk),
+            "BATCH_SHARE_BULK_RATE": "3/100ms",
             "BATCH_SHARE_WORKERS": str(self.workers),
             "BATCH_SHARE_WAIT": "5s",
             "BATCH_SHARE_GRACE": "0s",

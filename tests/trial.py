@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FAST = Rate(500, 0.1)
 KEY, SECRET = "the-access-key-of-the-trial", "the-secret-key-of-the-trial"
 CREATE, SHARE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Status/Get"
+BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
 OF_LEAD = "ProspectActivity.svc/Retrieve"
 OF_TYPE = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 DROPPED = Reply(200, b"", drop=True)
@@ -42,7 +43,8 @@ HEADER = ("Lead Id", "Lead Number", "User Id", "Access", "Duration", "Activity E
 
 def options(**changes: Any) -> SandboxOptions:
     """A sandbox that processes at once and hardly limits."""
-    values: dict[str, Any] = {"port": 0, "rate": FAST, "processing": 0.0, "access_key": KEY, "secret_key": SECRET}
+    values: dict[str, Any] = {"port": 0, "rate": FAST, "bulk_rate": FAST, "processing": 0.0}
+    values |= {"access_key": KEY, "secret_key": SECRET}
     return SandboxOptions(**values | changes)
 
 
@@ -116,6 +118,7 @@ class Trial:
             "access_key": SecretStr(KEY),
             "secret_key": SecretStr(SECRET),
             "rate": FAST,
+            "bulk_rate": FAST,
             "workers": 6,
             "wait": 0.0,
             "grace": 0.0,

@@ -11,6 +11,8 @@ import typer
 from batch_share import __version__
 from batch_share.cli.arguments import (
     Access,
+    Bulk,
+    BulkRate,
     DailyLimit,
     Duplicates,
     Duration,
@@ -29,6 +31,7 @@ from batch_share.cli.arguments import (
     OnUnknown,
     Rate,
     Rows,
+    ShareBatch,
     Sheet,
     TimeZone,
     TrustMarker,
@@ -85,6 +88,9 @@ def plan(
     only: Only = None,
     rate: Rate = None,
     daily_limit: DailyLimit = None,
+    bulk: Bulk = False,
+    bulk_rate: BulkRate = None,
+    share_batch: ShareBatch = None,
     allow_duplicates: Duplicates = False,
     online: Online = False,
     output: Annotated[
@@ -111,6 +117,9 @@ def plan(
         rate=rate,
         timezone=timezone,
         daily_limit=daily_limit,
+        bulk=bulk or None,
+        bulk_rate=bulk_rate,
+        share_batch=share_batch,
         allow_duplicates=allow_duplicates or None,
     )
     files = PlanFiles(output, save, save_map)
@@ -138,6 +147,9 @@ def run(
     only: Only = None,
     rate: Rate = None,
     daily_limit: DailyLimit = None,
+    bulk: Bulk = False,
+    bulk_rate: BulkRate = None,
+    share_batch: ShareBatch = None,
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
@@ -166,6 +178,9 @@ def run(
         rate=rate,
         timezone=timezone,
         daily_limit=daily_limit,
+        bulk=bulk or None,
+        bulk_rate=bulk_rate,
+        share_batch=share_batch,
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
@@ -185,6 +200,9 @@ def resume(
     ledger: LedgerFile,
     rate: Rate = None,
     daily_limit: DailyLimit = None,
+    bulk: Bulk = False,
+    bulk_rate: BulkRate = None,
+    share_batch: ShareBatch = None,
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
@@ -205,6 +223,9 @@ def resume(
     settings = load(
         rate=rate,
         daily_limit=daily_limit,
+        bulk=bulk or None,
+        bulk_rate=bulk_rate,
+        share_batch=share_batch,
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
@@ -221,6 +242,9 @@ def reconcile(
     ledger: LedgerFile,
     rate: Rate = None,
     daily_limit: DailyLimit = None,
+    bulk: Bulk = False,
+    bulk_rate: BulkRate = None,
+    share_batch: ShareBatch = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
     on_unknown: OnUnknown = None,
@@ -238,6 +262,9 @@ def reconcile(
     settings = load(
         rate=rate,
         daily_limit=daily_limit,
+        bulk=bulk or None,
+        bulk_rate=bulk_rate,
+        share_batch=share_batch,
         wait=wait,
         follow_up=False if no_follow_up else None,
         on_unknown=on_unknown,
@@ -304,6 +331,8 @@ def results(
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
     limit: Annotated[str, typer.Option(help="Calls it allows.")] = "25/5s",
+    bulk_limit: Annotated[str, typer.Option(help="Bulk calls it allows, which count as calls too.")] = "1/5s",
+    share_batch: Annotated[int, typer.Option(min=1, help="Shares that it takes in one call.")] = 25,
     window: Annotated[str, typer.Option(help="How it counts them: sliding or fixed.")] = "sliding",
     latency: Annotated[str, typer.Option(help="How long a call takes.")] = "150ms",
     processing: Annotated[str, typer.Option(help="How long a share takes to be processed.")] = "3s",
@@ -334,7 +363,8 @@ def sandbox(
     answer says so: error-envelope, failed, throttle-200, 400, 401, 403, 404, 429, 429-retry-after, 500-mx. Not
     done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
     refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
-    pending, unknown-number, id-gone.
+    pending, unknown-number, id-gone. Of Bulk alone: shuffled, unnumbered, item-missing, item-doubled,
+    misnumbered, unsaid, applied-500-mx.
 
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
@@ -343,6 +373,8 @@ def sandbox(
     serve_sandbox(
         port=port,
         rate=limit,
+        bulk_rate=bulk_limit,
+        share_batch=share_batch,
         window=window,
         latency=latency,
         processing=processing,

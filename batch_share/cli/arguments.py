@@ -45,6 +45,15 @@ Note = Annotated[Optional[str], typer.Option(help="Note of the activity, for row
 Rate = Annotated[
     Optional[str], typer.Option(help="Calls it may make: 20/5s, or auto: what the last run learnt. Default: 25/5s.")
 ]
+Bulk = Annotated[bool, typer.Option("--bulk", help="Post and share many rows to a call: several times as fast.")]
+BulkRate = Annotated[
+    Optional[str],
+    typer.Option(help="Bulk calls it may make, by your plan: 1/5s, 5/5s, 10/5s, auto. Default: 1/5s."),
+]
+ShareBatch = Annotated[
+    Optional[int],
+    typer.Option(min=1, max=25, help="With --bulk, shares to a call. Default: 25, or what the account has taken."),
+]
 Workers = Annotated[
     Optional[int], typer.Option(min=1, max=64, help="Rows under way at once. Default: by the rate.")
 ]

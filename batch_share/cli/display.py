@@ -208,6 +208,8 @@ class Display:
             )
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
+        for remark in ending.remarks:
+            self.console.print(f"{escape(remark)}.", soft_wrap=True)
         self.totals(ending.summary)
 
     def totals(self, summary: Summary) -> None:

@@ -39,7 +39,8 @@ def sandbox_options(*, window: str, reject_as: str, **given: Any) -> SandboxOpti
         raise SettingsError("reject-as", "write 429, 403 or 200")
     try:
         times = {name: parse_seconds(given[name]) for name in ("latency", "processing", "read_lag")}
-        read = {"rate": Rate.parse(given["rate"]), "reject_as": int(reject_as)}
+        rates = {name: Rate.parse(given[name]) for name in ("rate", "bulk_rate")}
+        read = {**rates, "reject_as": int(reject_as)}
         return SandboxOptions(**{**given, **times, **read, "fixed_window": window == "fixed"})
     except ValueError as error:
         raise SettingsError("sandbox", str(error)) from None

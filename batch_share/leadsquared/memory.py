@@ -40,8 +40,9 @@ _UNCOUNTED: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept, `rate`
-    was told; `calls` were made on `day`."""
+    """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
+    told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
+    tried); `calls` were made on `day`."""
 
     process: int = 0
     closed: bool = False
@@ -49,27 +50,43 @@ class Account:
     rate: str = ""
     day: str = ""
     calls: int = 0
+    bulk_rate: str = ""
+    share_batch: int = 0
 
     @classmethod
     def read(cls, file: Path) -> Account:
         """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
             told = json.loads(file.read_bytes())
-            return cls(*(type(default)(told[name]) for name, default in asdict(cls()).items()))
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             return cls()
+        blank = asdict(cls())
+        if not isinstance(told, dict) or any(
+            type(told.get(name, was)) is not type(was) for name, was in blank.items()
+        ):
+            return cls()
+        return cls(**{name: told.get(name, was) for name, was in blank.items()})
 
     @property
     def learned(self) -> Rate | None:
         """The limit that LeadSquared told last, if it ever did."""
-        try:
-            return Rate.parse(self.rate)
-        except ValueError:
-            return None
+        return _parsed(self.rate)
+
+    @property
+    def learned_bulk(self) -> Rate | None:
+        """The same for bulk calls."""
+        return _parsed(self.bulk_rate)
 
     def calls_on(self, day: str) -> int:
         """Calls made on a day, with those that a killed process had not yet written down."""
         return 0 if day != self.day else self.calls + (0 if self.closed else _UNCOUNTED)
+
+
+def _parsed(rate: str) -> Rate | None:
+    try:
+        return Rate.parse(rate)
+    except ValueError:
+        return None
 
 
 class AccountMemory:
@@ -105,11 +122,9 @@ class AccountMemory:
                 self._write()
 
     def owed(self, period: float) -> float:
-        """Seconds until the period after the last process's last call is over, by its rate and by this one's."""
-        if self._now.period != period:
-            self._now = replace(self._now, period=period)
-            with suppress(OSError):
-                self._write()
+        """Seconds until the period after the last process's last call is over, by its rates and by this one's."""
+        if self._now.period < period:
+            self._keep(period=period)
         if self._age is None:
             return 0.0
         period = max(period, self._period_before)
@@ -130,13 +145,24 @@ class AccountMemory:
             os.utime(self._file, (self._last, self._last))
 
     @property
-    def learned(self) -> Rate | None:
-        """The limit that LeadSquared told last, in this run or an earlier one."""
-        return self._now.learned
+    def account(self) -> Account:
+        """What is known of the account, by this run or an earlier one."""
+        return self._now
 
     def learn(self, rate: Rate) -> None:
         """Remember the limit that LeadSquared has told."""
-        self._now = replace(self._now, rate=str(rate))
+        self._keep(rate=str(rate))
+
+    def learn_bulk(self, rate: Rate) -> None:
+        """Remember the limit that LeadSquared has told for bulk calls."""
+        self._keep(bulk_rate=str(rate))
+
+    def learn_share_batch(self, most: int) -> None:
+        """Remember how many shares a call may hold."""
+        self._keep(share_batch=most)
+
+    def _keep(self, **changes: float | str) -> None:
+        self._now = replace(self._now, **changes)  # type: ignore[arg-type]
         with suppress(OSError):
             self._write()
 
@@ -164,7 +190,8 @@ class AccountMemory:
             self._was_closed = before.closed
             self._period_before = max(before.period, before.learned.period if before.learned else 0.0)
             today = self._today()
-            self._now = replace(self._now, rate=before.rate, day=today, calls=before.calls_on(today))
+            self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today)
+            self._now = replace(self._now, calls=before.calls_on(today))
 
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
@@ -173,6 +200,24 @@ class AccountMemory:
         os.utime(new, (self._last, self._last))
         new.replace(self._file)
         self._written = self._now.calls
+
+
+class BulkMemory:
+    """The memory of a pacer of bulk calls alone. Each of them is a call of the account too, and noted as that."""
+
+    def __init__(self, account: AccountMemory) -> None:
+        self._account = account
+
+    def owed(self, period: float) -> float:
+        """As the account's: when its last bulk call was is not kept, so that any call counts."""
+        return self._account.owed(period)
+
+    def note(self) -> None:
+        """Nothing: the account's pacer does it."""
+
+    def learn(self, rate: Rate) -> None:
+        """Remember the limit of bulk calls."""
+        self._account.learn_bulk(rate)
 
 
 def unwritable(folder: Path, error: OSError) -> BatchShareError:

@@ -38,6 +38,19 @@ class ActivityBody(Body):
     fields: tuple[FieldValue, ...]
 
 
+class BulkActivity(Body):
+    """One element of the array in https://apidocs.leadsquared.com/post-bulk-activities-on-leads/
+
+    Unlike a single activity it names its owner by e-mail address.
+    """
+
+    related_prospect_id: str
+    activity_event: int
+    activity_note: str
+    activity_owner_email: str
+    fields: tuple[FieldValue, ...] | None = None
+
+
 class ShareItem(Body):
     """One element of the array in https://apidocs.leadsquared.com/share-a-lead/
 
@@ -72,6 +85,25 @@ class SuccessAnswer(Answer):
 
     status: Literal["Success"]
     message: Message
+
+
+class BulkItem(Answer):
+    """What became of one activity of a bulk call: one page shows `ProspectActivityId`, client code the others."""
+
+    row_number: int | None = None
+    prospect_activity_id: str | None = None
+    related_prospect_id: str | None = None
+    activity_created: bool | None = None
+    activity_added: bool | None = None
+    exception_type: str | None = None
+    exception_message: str | None = None
+    error_message: str | None = None
+
+
+class BulkAnswer(Answer):
+    """The answer of a bulk call."""
+
+    response: list[BulkItem]
 
 
 class StatusAnswer(SuccessAnswer):

@@ -64,6 +64,9 @@ class Pacer:
     def __init__(self, rate: Rate, memory: SendMemory | None = None) -> None:
         self._memory = memory
         self._turnstile = asyncio.Lock()
+        self._spares = asyncio.Lock()
+        self._waiting = 0
+        self._nobody_waits = asyncio.Event()
         self._changed = asyncio.Event()
         self._out = 0
         self._unspaced = 0
@@ -90,9 +93,12 @@ class Pacer:
         return self._refusals
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it while the call is under way. Raises PacerClosed once `close` was called."""
-        await self._acquire()
+    async def slot(self, *, spare: bool = False) -> AsyncIterator[None]:
+        """Wait for a turn and hold it while the call is under way. Raises PacerClosed once `close` was called.
+
+        A `spare` turn is one that nobody else wants: whoever asks for another goes first.
+        """
+        await (self._acquire_spare() if spare else self._acquire_first())
         try:
             self._note()
             yield
@@ -121,6 +127,7 @@ class Pacer:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
         self._closed = True
         self._changed.set()
+        self._nobody_waits.set()
 
     def _learn(self, told: Rate) -> None:
         if told.per_second < self._limit.per_second:
@@ -137,6 +144,23 @@ class Pacer:
     @property
     def _quiet(self) -> float:
         return QUIET_PERIODS * self._rate.period
+
+    async def _acquire_first(self) -> None:
+        self._waiting += 1
+        self._nobody_waits.clear()
+        try:
+            await self._acquire()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._nobody_waits.set()
+
+    async def _acquire_spare(self) -> None:
+        """One at a time, so that whoever comes meanwhile has no more than one of them before it."""
+        async with self._spares:
+            while self._waiting and not self._closed:
+                await self._nobody_waits.wait()
+            await self._acquire()
 
     # The turnstile lets one caller at a time wait for the gate, a permit and its distance, first come first served.
     # It takes its permit only as it goes: whoever is cancelled on the way has nothing to give back.

@@ -113,9 +113,12 @@ def post_activity(
     return Call("POST", "ProspectActivity.svc/Create", body=body.json_bytes())
 
 
-def share_lead(item: ShareItem) -> Call:
-    """Share one lead in the context of an activity: https://apidocs.leadsquared.com/share-a-lead/"""
-    return Call("POST", "EntityAccess.svc/Share", body=b"[" + item.json_bytes() + b"]")
+def share_leads(*items: ShareItem) -> Call:
+    """Share leads, each in the context of an activity of its own: https://apidocs.leadsquared.com/share-a-lead/
+
+    The body is an array, but no page shows one of more than one element, or says how many it may have.
+    """
+    return Call("POST", "EntityAccess.svc/Share", body=b"[" + b",".join(item.json_bytes() for item in items) + b"]")
 
 
 def share_status(request_id: str) -> Call:
@@ -163,7 +166,7 @@ def read_id(answer: Answer) -> Outcome:
     success = read_as(answer, _SUCCESS)
     if not isinstance(success, SuccessAnswer):
         return success
-    found = _id(success.message.id)
+    found = usable_id(success.message.id)
     return Done(found) if found else Lost("the answer has no Id", answer.status)
 
 
@@ -185,7 +188,9 @@ def read_activities(answer: Answer) -> Activities | Failure:
     page = read_as(answer, _ACTIVITIES)
     if not isinstance(page, ActivityPage):
         return page
-    return Activities(page.record_count, tuple(_of_lead(each) for each in page.prospect_activities if _id(each.id)))
+    return Activities(
+        page.record_count, tuple(_of_lead(each) for each in page.prospect_activities if usable_id(each.id))
+    )
 
 
 def read_activities_of_type(answer: Answer) -> Activities | Failure:
@@ -193,7 +198,7 @@ def read_activities_of_type(answer: Answer) -> Activities | Failure:
     page = read_as(answer, _OF_TYPE)
     if not isinstance(page, EventPage):
         return page
-    named = (each for each in page.records if _id(each.prospect_activity_id))
+    named = (each for each in page.records if usable_id(each.prospect_activity_id))
     return Activities(page.record_count, tuple(map(_of_type, named)))
 
 
@@ -208,7 +213,7 @@ def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
         return Lost("the answer was not understood", answer.status)
 
 
-def _id(text: str | None) -> str:
+def usable_id(text: str | None) -> str:
     """An Id that names something, or ""."""
     found = (text or "").strip()
     return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
@@ -218,14 +223,14 @@ def _of_lead(record: ActivityRecord) -> ActivityView:
     data = {entry.key: entry.value for entry in record.data}
     said = _said([list(data.values()), record.activity_fields, record.model_extra])
     shown = data | record.activity_fields
-    return ActivityView(_id(record.id), _owner(shown), _text(record.created_on), said)
+    return ActivityView(usable_id(record.id), _owner(shown), _text(record.created_on), said)
 
 
 def _of_type(record: EventRecord) -> ActivityView:
     shown = record.model_extra or {}
     lead = clean(_text(shown.get("RelatedProspectId"))).lower()
     return ActivityView(
-        _id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown), lead
+        usable_id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown), lead
     )
 
 
@@ -268,7 +273,7 @@ def judge(answer: Answer) -> Judged | Failure:
     said, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
     told, words = _text(envelope.get("Status")), answer.redact(said)
     if _is_throttle(answer.status, told, kind, said):
-        return Throttled(words, _retry_after(answer), _told_rate(said), answer.status)
+        return Throttled(words, _retry_after(answer), told_rate(said), answer.status)
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
@@ -285,7 +290,12 @@ def _is_throttle(status: int, told: str, kind: str, words: str) -> bool:
         return True
     # Only in an answer that says "not done": a success, or the page of a broken server, may quote anybody's note.
     failed = 400 <= status < 500 or told in {"Error", "Failed"}
-    return failed and _LIMIT_WORDS.search(words) is not None
+    return failed and says_throttled(kind, words)
+
+
+def says_throttled(kind: str, words: str) -> bool:
+    """Whether what was not done was one call too many, by its exception's type or words."""
+    return kind == _THROTTLE_TYPE or _LIMIT_WORDS.search(words) is not None
 
 
 def _is_refusal(status: int, told: str, kind: str) -> bool:
@@ -327,7 +337,8 @@ def clean(text: str) -> str:
     return " ".join(text.split())[:_WORDS_LIMIT]
 
 
-def _told_rate(words: str) -> Rate | None:
+def told_rate(words: str) -> Rate | None:
+    """The limit that a throttle's words tell, None if they tell none."""
     match = _LIMIT_WORDS.search(words)
     if match is None or int(match[1]) == 0 or int(match[2]) == 0:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import func, or_, select
 
 from batch_share.ledger.database import check_version
 from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Unsettled
@@ -12,7 +12,7 @@ from batch_share.ledger.schema import about, attempts, lookups, rows, runs, shee
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Executable, RowMapping
@@ -85,15 +85,22 @@ class LedgerReader:
         )
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(self, event: int, not_for: str = "", looked_up_in: int | None = None) -> Row | None:
-        """The first row of this activity type that is still to be sent, one whose activity stands before others.
+    async def next_to_do(
+        self, event: int, state: State, not_for: Collection[str] = (), looked_up_in: int | None = None
+    ) -> Row | None:
+        """The first row of this activity type that is to be sent from `state`, passing over those for these users.
 
-        Rows for the user `not_for` are passed over.
+        Of two, one that was never sent before comes first.
         """
-        posted_first = case((rows.c.state == State.POSTED, 0), else_=1)
-        first = select(rows).where(_to_do(looked_up_in), rows.c.event == event, rows.c.user_id != not_for)
-        found = await self._all(first.order_by(posted_first, rows.c.position).limit(1))
+        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for))
+        first = select(rows).where(_to_do(looked_up_in), *which)
+        found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
         return _row(found[0]) if found else None
+
+    async def users_to_do(self, looked_up_in: int | None = None) -> set[str]:
+        """The users of the rows whose activity is still to be posted."""
+        users = select(rows.c.user_id).where(_to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
+        return {row["user_id"] for row in await self._all(users)}
 
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""

@@ -114,6 +114,14 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """An answer of the status API that was noted: for so many `rows`, which are in `state` now."""
+
+    rows: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One process that worked on the ledger."""
 

@@ -48,7 +48,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     # unknown: a share that may have been done was to be repeated, and can't be
     State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
-    State.ACCEPTED: frozenset({State.SHARED, State.FAILED}),
+    # back to posted: its request was of many rows and could not be processed; it is shared again by itself
+    State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED}),
     State.SHARED: frozenset(),
     State.INVALID: frozenset(),
     State.SKIPPED: frozenset(),

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
 from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, LedgerReader
-from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Result, Row, SheetRecord
+from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Noted, Result, Row, SheetRecord
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
 
@@ -192,25 +192,30 @@ class Ledger(LedgerReader):
 
     # ------------------------------------------------------------------------------------------ the work
 
-    async def intend(self, row: Row, step: Stage, marker: str | None = None) -> int:
-        """Commit that a call for `row` is about to leave. Returns the attempt's Id for `settle`.
+    async def intend(self, rows: Sequence[Row], step: Stage, markers: Sequence[str | None]) -> list[int]:
+        """Commit that a call for these rows is about to leave. Returns the attempts' Ids for `settle`.
 
-        `marker` is what the activity can be found by, should the answer be lost.
+        `markers` are what the activities can be found by, should the answer be lost.
         """
 
-        def note(connection: Connection) -> int:
-            self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
-            return self._attempt(connection, row.id, step, marker=marker)
+        def note(connection: Connection) -> list[int]:
+            for row in rows:
+                self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
+            return [
+                self._attempt(connection, row.id, step, marker=marker)
+                for row, marker in zip(rows, markers, strict=True)
+            ]
 
         return await self._database.write(note)
 
-    async def settle(self, attempt_id: int, row: Row, result: Result) -> None:
-        """Commit what became of the call of an intent."""
+    async def settle(self, attempt_ids: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
+        """Commit what became of the call of an intent, for each of its rows."""
 
         def note(connection: Connection) -> None:
-            self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
-            values = {"attempt_id": attempt_id, "answered_at": self._now()}
-            connection.execute(_ANSWERED, values | _attempt_values(result))
+            for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
+                self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
+                values = {"attempt_id": attempt_id, "answered_at": self._now()}
+                connection.execute(_ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
 
@@ -236,26 +241,31 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def note_status(self, request_id: str, sent_at: datetime, result: Result) -> int:
-        """Commit the status API's answer for every accepted row of `request_id`; how many those are.
+    async def note_status(
+        self, request_id: str, sent_at: datetime, result: Result, of_many: Result | None = None
+    ) -> Noted:
+        """Commit the status API's answer for every accepted row of `request_id`.
 
-        A `result.state` of `accepted` leaves the rows where they are, with the raw number and text.
+        A state of `accepted` leaves the rows where they are, with the raw number and text. `of_many` is what the
+        answer means where the request is of more than one row, if that is something else.
         """
 
-        def note(connection: Connection) -> int:
+        def note(connection: Connection) -> Noted:
             found = connection.execute(_WAITING, {"request": request_id}).all()
+            meant = of_many if of_many is not None and len(found) > 1 else result
             for (row_id,) in found:
-                if result.state is State.ACCEPTED:
-                    self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
-                else:
-                    accepted = frozenset({State.ACCEPTED})
-                    self._move(connection, row_id, result.state, _row_values(result), since=accepted)
-                self._attempt(
-                    connection, row_id, "status", sent_at, answered_at=self._now(), **_attempt_values(result)
-                )
-            return len(found)
+                self._note_status(connection, row_id, sent_at, meant)
+            return Noted(len(found), meant.state)
 
         return await self._database.write(note)
+
+    def _note_status(self, connection: Connection, row_id: int, sent_at: datetime, result: Result) -> None:
+        if result.state is State.ACCEPTED:
+            self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
+        else:
+            self._move(connection, row_id, result.state, _row_values(result), since=frozenset({State.ACCEPTED}))
+        answered = {"answered_at": self._now()} | _attempt_values(result)
+        self._attempt(connection, row_id, "status", sent_at, **answered)
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, NotAnswered, StillThrottled, Unreachable
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
-from batch_share.leadsquared.protocol import Answer, read_id
+from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF
-from batch_share.pipeline.verdict import in_doubt, is_repeated, judge_step
+from batch_share.pipeline.verdict import carry, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.protocol import Call
-    from batch_share.ledger.records import Row
+    from batch_share.ledger.records import Result, Row
     from batch_share.ledger.states import Stage
     from batch_share.pipeline.session import Connection, Session
 
 T = TypeVar("T")
+
+UNDONE: Final = (NotSent, Throttled, Denied)
+"""The outcomes of a call that certainly did nothing, and would do something another time."""
 
 MOST_LOST: Final = 10
 """Calls that may go without a proper answer, one after the other, before the run stops."""
@@ -36,34 +40,63 @@ READ_TRIES: Final = 3
 """Times that a call which changes nothing may go unanswered before that is its answer."""
 
 
-async def write(session: Session, row: Row, step: Stage, call: Call, marker: str | None = None) -> Outcome:
-    """Make a call that is not idempotent, for `row`, and record what came of it. `marker` is in the call.
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A call that is not idempotent, and the rows whose `step` it is; `read` says what became of all, or of each.
+
+    `markers` are what their activities can be found by, should the answer be lost. `bulk`: it is a bulk call.
+    """
+
+    rows: Sequence[Row]
+    step: Stage
+    call: Call
+    read: Callable[[Answer], Outcome | tuple[Outcome, ...]]
+    markers: Sequence[str | None]
+    bulk: bool = False
+
+
+async def write(session: Session, dispatch: Dispatch, *, spare: bool = False) -> Outcome:
+    """Make a call with one answer for all its rows, and record what came of it.
 
     Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
-    end, AccessDenied, Unreachable, DailyLimitReached, LedgerError; the row is then where the ledger says.
+    end, AccessDenied, Unreachable, DailyLimitReached, LedgerError; the rows are then where the ledger says.
     """
     unsent = 0
     while True:
-        async with session.pacer.slot():
-            session.called()
-            attempt = await session.ledger.intend(row, step, marker)
-            session.tally.moved(BEFORE[step], INTENT_OF[step])
-            answer = await session.client.send(call)
-        outcome = read_id(answer) if isinstance(answer, Answer) else answer
-        result = judge_step(step, outcome)
-        if is_repeated(row):
-            result = in_doubt(result)
-        await session.ledger.settle(attempt, row, result)
-        session.tally.moved(INTENT_OF[step], result.state)
-        if not isinstance(outcome, NotSent | Throttled | Denied):
-            session.tally.refused_since = None
-            _watch_silence(session, outcome)
+        outcome, _ = await write_once(session, dispatch, spare=spare)
+        assert not isinstance(outcome, tuple), "a call with an answer for each row"  # noqa: S101
+        if not isinstance(outcome, UNDONE):
             return outcome
         unsent += isinstance(outcome, NotSent)
         await before_repeating(session, outcome, unsent)
 
 
-def _watch_silence(session: Session, outcome: Outcome) -> None:
+async def write_once(
+    session: Session, dispatch: Dispatch, *, spare: bool = False
+) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
+    """Make the call once: noted before it leaves, settled when answered. Raises as `write`.
+
+    What became of it, of the whole or of each row, and what that means for each row.
+    """
+    rows, step = dispatch.rows, dispatch.step
+    async with session.pacer.slot(spare=spare):
+        session.called()
+        attempts = await session.ledger.intend(rows, step, dispatch.markers)
+        session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
+        answer = await session.client.send(dispatch.call)
+    outcome = dispatch.read(answer) if isinstance(answer, Answer) else answer
+    judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
+    results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
+    await session.ledger.settle(attempts, rows, results)
+    for result in results:
+        session.tally.moved(INTENT_OF[step], result.state)
+    if not isinstance(outcome, UNDONE):
+        session.tally.refused_since = None
+        _watch_silence(session, outcome)
+    return outcome, results
+
+
+def _watch_silence(session: Session, outcome: Outcome | tuple[Outcome, ...]) -> None:
     """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
     if not isinstance(outcome, Lost):
         session.tally.lost_in_a_row = 0
@@ -86,7 +119,7 @@ async def read(
             session.called()
             answer = await session.client.send(call)
         parsed = parse(answer) if isinstance(answer, Answer) else answer
-        if isinstance(parsed, NotSent | Throttled | Denied):
+        if isinstance(parsed, UNDONE):
             unsent += isinstance(parsed, NotSent)
             await before_repeating(session, parsed, unsent)
             continue
@@ -104,15 +137,27 @@ def _watch_refusals(session: Connection, outcome: Throttled) -> None:
         raise StillThrottled(now - tally.refused_since, outcome.words)
 
 
-async def before_repeating(session: Connection, outcome: NotSent | Throttled | Denied, unsent: int) -> None:
+async def before_repeating(
+    session: Connection, outcome: NotSent | Throttled | Denied, unsent: int, *, bulk: bool = False
+) -> None:
     """Do what must come before another try: close the account's gate, wait, or give up by raising."""
     if isinstance(outcome, Denied):
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
         session.tally.refusals += 1
-        session.pacer.refused(pause=outcome.pause, told=outcome.rate)
+        _close_gates(session, outcome, bulk=bulk)
         _watch_refusals(session, outcome)
         return
     if unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, unsent, outcome.words)
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+
+def _close_gates(session: Connection, outcome: Throttled, *, bulk: bool) -> None:
+    """A bulk call may be too many for its own limit, or for the account's: the limit that is told says which."""
+    told, account = outcome.rate, session.pacer.limit
+    of_bulk_alone = bulk and told is not None and told.per_second < account.per_second
+    if bulk:
+        session.bulk_pacer.refused(pause=outcome.pause, told=told if of_bulk_alone else None)
+    if not of_bulk_alone:
+        session.pacer.refused(pause=outcome.pause, told=None if bulk else told)

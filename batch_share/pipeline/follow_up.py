@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.protocol import read_status, share_status
 from batch_share.ledger.states import State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import read
-from batch_share.pipeline.run import in_parallel
-from batch_share.pipeline.session import ending_early
-from batch_share.pipeline.verdict import judge_status
+from batch_share.pipeline.session import ending_early, in_parallel
+from batch_share.pipeline.verdict import judge_status, judge_status_of_many
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from batch_share.pipeline.session import Session
+
+FOLLOWING_UP: Final = "following up"
+"""What the progress display calls it."""
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ async def following_up(session: Session) -> AsyncIterator[None]:
     try:
         yield
         session.polls.complete()
-        session.tally.phase = "following up"
+        session.tally.phase = FOLLOWING_UP
         await pollers
     finally:
         pollers.cancel()
@@ -56,8 +58,9 @@ async def _ask(session: Session, request_id: str) -> bool:
     sent_at = utc_now()
     answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
     result = judge_status(answer)
-    rows = await session.ledger.note_status(request_id, sent_at, result)
-    if result.state is State.ACCEPTED:
+    noted = await session.ledger.note_status(request_id, sent_at, result, judge_status_of_many(result))
+    if noted.state is State.ACCEPTED:
         return False
-    session.tally.moved(State.ACCEPTED, result.state, rows)
+    session.tally.moved(State.ACCEPTED, noted.state, noted.rows)
+    session.tally.returned += noted.rows if noted.state is State.POSTED else 0
     return True

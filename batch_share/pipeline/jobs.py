@@ -12,7 +12,7 @@ from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
-from batch_share.pipeline.follow_up import following_up
+from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
@@ -22,7 +22,7 @@ from batch_share.results.sheet import results_path, write_results
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's).
+    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's);
+    `remarks` are what else a person should know.
     """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
     looked_up: Mapping[str, int] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -140,8 +142,17 @@ async def _send_and_settle(session: Session) -> None:
     reconciler = Reconciler(session)
     await reconciler.begin()
     await send_rows(session)
-    while not session.stop.asked and await reconciler.settle():
+    while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)
+
+
+async def _any_returned(session: Session) -> bool:
+    """Wait until every request was asked for; whether rows of one that failed are to be shared by themselves."""
+    if session.settings.follow_up:
+        session.tally.phase = FOLLOWING_UP
+        await session.polls.none_left()
+    returned, session.tally.returned = session.tally.returned, 0
+    return returned > 0
 
 
 @asynccontextmanager
@@ -173,7 +184,10 @@ async def _end(session: Session) -> Ending:
         written, error = None, error or problem
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
-    return Ending(summary, error, interrupted=interrupted, looked_up=dict(session.tally.looked_up))
+    tally = session.tally
+    return Ending(
+        summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tuple(tally.remarks)
+    )
 
 
 async def status_of(ledger_file: Path) -> Summary:

@@ -23,7 +23,7 @@ from batch_share.leadsquared.lookups import (
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user, answers_for_leads
-from batch_share.pipeline.run import in_parallel
+from batch_share.pipeline.session import in_parallel
 from batch_share.sheet.columns import USERS, Field
 
 if TYPE_CHECKING:

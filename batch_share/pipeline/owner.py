@@ -1,11 +1,14 @@
 """Is the activity really owned by the sales user?
 
-No page says that Create honours the owner field. Were it ignored, the activity would belong to the key's own user
-and every share would go wrong, so in each run one activity of each type is read back before the others go out.
+No page says that Create honours the owner field, and a bulk call names the owner in another way. Were it ignored,
+the activity would belong to the key's own user and every share would go wrong, so in each run one activity of each
+type, and of each way to post it, is read back before the others go out.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import LookupRefused, OwnerNotVerified
@@ -16,13 +19,77 @@ from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
+from batch_share.pipeline.steps import asked, in_time, post
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
     from batch_share.ledger.records import Instruction, Row
     from batch_share.pipeline.session import Session
 
 LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each look: reads may lag behind writes."""
+
+
+class Form(StrEnum):
+    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
+
+    STANDING = "standing"
+    SINGLE = "single"
+    BULK = "bulk"
+
+
+async def stands(_session: Session, row: Row) -> str | None:
+    """The activity that an earlier call posted."""
+    return row.activity_id
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How rows in `state` come by an activity: by `make`, which gives its Id; not for the users `not_for`."""
+
+    form: Form
+    state: State
+    make: Callable[[Session, Row], Awaitable[str | None]]
+    not_for: Collection[str] = ()
+
+
+STANDING: Final = Way(Form.STANDING, State.POSTED, stands)
+SINGLE: Final = Way(Form.SINGLE, State.PENDING, post)
+
+
+async def verify_owners(session: Session, *ways: Way) -> None:
+    """Before many rows go out, bring one of each type on in each way, and check whose its activity is.
+
+    Raises OwnerNotVerified, LookupRefused, and as `calls.write`.
+    """
+    events = await session.ledger.events_to_do(session.looked_up_in)
+    wanted = [(event, way) for event in events for way in ways if not _is_verified(session, event, way.form)]
+    if not wanted:
+        return
+    session.tally.phase = "checking the first activity's owner"
+    key_user_id = await find_key_user(session)
+    for event, way in wanted:
+        await _verify(session, event, way, key_user_id)
+
+
+def _is_verified(session: Session, event: int, form: Form) -> bool:
+    """What an earlier call posted was checked in its run, or is by any activity of this one."""
+    verified = [known for type_, known in session.verified if type_ == event]
+    return form in verified or (form is Form.STANDING and bool(verified))
+
+
+async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> None:
+    """Bring rows on one at a time until one stands, and check whose it is.
+
+    Rows for the key's own user prove nothing: were the owner ignored, theirs would be right all the same.
+    """
+    passed_over = {*way.not_for, key_user_id}
+    while row := await session.ledger.next_to_do(event, way.state, passed_over, session.looked_up_in):
+        if await in_time(session, row) and (activity_id := await way.make(session, row)) is not None:
+            await verify_owner(session, row, asked(row), activity_id)
+            session.verified.add((event, way.form))
+            return
 
 
 async def find_key_user(session: Session) -> str:

@@ -95,6 +95,12 @@ class Polls:
                 heapq.heappush(self._heap, poll)
         self._changed.set()
 
+    async def none_left(self) -> None:
+        """Wait until all that were added are settled or given up; more may be added then."""
+        while not self._closed and (self._heap or self._under_way):
+            self._changed.clear()
+            await self._changed.wait()
+
     def close(self) -> None:
         """Give up all that are waiting."""
         self._closed = True

@@ -28,8 +28,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
-from batch_share.pipeline.run import in_parallel
-from batch_share.pipeline.session import ending_early
+from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.verdict import REPEATED
 
 if TYPE_CHECKING:
@@ -222,7 +221,7 @@ class Reconciler:
             await self._leave([each], "its activity was sent again and again, and was not found")
         else:
             del self._first_looks[each.row.id]
-            await self._resolve(each, Result(State.PENDING, "absent"))
+            await self._resolve(each, Result(State.PENDING, "absent", stage=Stage.ACTIVITY))
 
     # ------------------------------------------------------------------------------------------ endings
 

@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.memory import Account, AccountMemory, account_name
+from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline.polls import Polls
-from batch_share.settings import DEFAULT_RATE
+from batch_share.pipeline.sizes import Sizes
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.owner import Form
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
 
 
 @dataclass(slots=True)
 class Tally:
-    """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing."""
+    """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing.
+
+    `returned` rows are to be shared again by themselves, since the request that they were part of failed.
+    """
 
     phase: str = "starting"
     states: Counter[State] = field(default_factory=Counter)
@@ -38,12 +43,19 @@ class Tally:
     refused_since: float | None = None
     looked_up: Counter[str] = field(default_factory=Counter)
     lost_in_a_row: int = 0
+    returned: int = 0
+    remarks: list[str] = field(default_factory=list)
 
     def begin(self, states: Mapping[State, int]) -> None:
         """Count from these."""
         self.phase = "starting"
         self.states.clear()
         self.states.update(states)
+
+    def remark(self, words: str) -> None:
+        """Something that a person should be told at the end, once."""
+        if words not in self.remarks:
+            self.remarks.append(words)
 
     def called(self) -> None:
         """One more call left, just now."""
@@ -111,6 +123,18 @@ def ending_early(stop: Stop) -> Iterator[None]:
         stop.ask(error)
 
 
+async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]], times: int | None = None) -> None:
+    """Run `worker` as often as the session has workers, or `times`. One that fails ends all work, in order."""
+
+    async def guarded() -> None:
+        with ending_early(session.stop):
+            await worker()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(session.workers if times is None else times):
+            group.create_task(guarded())
+
+
 @dataclass(frozen=True)
 class Connection:
     """One process's work on one account: the calls, their pace, the way to stop them."""
@@ -121,6 +145,8 @@ class Connection:
     stop: Stop
     tally: Tally
     memory: AccountMemory
+    bulk_pacer: Pacer
+    sizes: Sizes
 
     def called(self) -> None:
         """One more call is about to leave. Raises DailyLimitReached if it may not."""
@@ -137,14 +163,14 @@ class Connection:
 class Session(Connection):
     """One process's work on one account through one ledger; `only_looked_up`: for no other rows than those.
 
-    `verified` are the activity types whose owner was checked; `shown`, with each, the markers that were seen in
-    reads: those in notes (True), those in a custom field (False).
+    `verified` are the activity types whose owner was checked, each with the form that it was posted in; `shown`,
+    with each type, the markers that were seen in reads: those in notes (True), those in a custom field (False).
     """
 
     ledger: Ledger
     polls: Polls
     only_looked_up: bool = False
-    verified: set[int] = field(default_factory=set)
+    verified: set[tuple[int, Form]] = field(default_factory=set)
     shown: set[tuple[int, bool]] = field(default_factory=set)
 
     def saw(self, event: int, markers: Iterable[str]) -> None:
@@ -167,9 +193,13 @@ async def open_connection(settings: Settings, watcher: Watcher) -> AsyncIterator
     file = _account_file(settings)
     async with account_turn(file, watcher.wait_turn):
         with AccountMemory(file) as memory:
-            pacer = Pacer(settings.rate or memory.learned or DEFAULT_RATE, memory)
+            known = memory.account
+            pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)
+            bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))
+            stop, sizes = Stop(pacer), Sizes(settings.share_batch, memory)
+            stop.also(bulk.close)
             async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
-                yield Connection(settings, client, pacer, Stop(pacer), Tally(), memory)
+                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes)
 
 
 def remembered(settings: Settings) -> Account:

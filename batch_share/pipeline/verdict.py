@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import sentence
-from batch_share.leadsquared.outcome import Denied, Done, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import BEFORE, Stage, State
 
@@ -36,6 +36,40 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 
 
+def judge(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bulk: bool = False) -> list[Result]:
+    """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call."""
+    if isinstance(outcome, tuple):
+        return [judge_step(step, each) for each in outcome]
+    if isinstance(outcome, Refused) and (rows > 1 or bulk):
+        return [_judge_refused_call(step, outcome, rows)] * rows
+    return [judge_step(step, outcome)] * rows
+
+
+def _judge_refused_call(step: Stage, outcome: Refused, rows: int) -> Result:
+    """A call refused as a whole does not say which row is to blame, so none has failed yet.
+
+    A share call did nothing, and is repeated in parts. Nor did a bulk call of one row, or one whose body or API was
+    refused: its rows go by themselves. Of any other no page says whether it may have done a part.
+    """
+    if step is Stage.SHARE:
+        return Result(State.POSTED, "refused", outcome.words, outcome.status)
+    if rows == 1 or outcome.status in {400, 404}:
+        return Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)
+    return judge_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
+
+
+def goes_alone(row: Row) -> bool:
+    """Whether the row was sent before and is sent again: by itself, so that nothing else can be its trouble."""
+    return row.stage is not None
+
+
+def carry(row: Row, result: Result) -> Result:
+    """A result with what the row's earlier calls add to it."""
+    if is_repeated(row):
+        return in_doubt(result)
+    return replace(result, stage=result.stage or row.stage) if result.state is State.PENDING else result
+
+
 def is_repeated(row: Row) -> bool:
     """Whether an earlier share of the row may have been done, so that it is repeated in the same context."""
     return row.state is State.POSTED and row.stage is Stage.SHARE
@@ -52,6 +86,14 @@ def in_doubt(result: Result) -> Result:
         reason = f"nobody knows whether the share was accepted before, and it can't be repeated: {result.reason}"
         return replace(result, state=State.UNKNOWN, stage=Stage.SHARE, reason=reason)
     return result
+
+
+def judge_status_of_many(result: Result) -> Result:
+    """What a `judge_status` means for each row of a request of many: a failure does not say which is to blame."""
+    if result.state is not State.FAILED:
+        return result
+    reason = f"the shares of its call could not be processed, so each is shared again by itself: {result.words}"
+    return replace(result, state=State.POSTED, stage=Stage.SHARE, reason=reason)
 
 
 def judge_status(answer: ShareStatus | Failure) -> Result:

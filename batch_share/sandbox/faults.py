@@ -10,15 +10,19 @@ of one endpoint (`endpoints.NAMES`). Of several that would hit a call the first 
   and for a moment nobody gets a connection);
 - the same with `applied-` before it: it is done all the same, and the answer leaves it open;
 - it is done, and the right answer comes as `wrong-type` (text/plain) or `slow` (byte by byte);
+- of Bulk only, everything is done, and the answer is `shuffled` (right, its items in another order), `unnumbered`
+  (right, without row numbers), `item-missing`, `item-doubled`, `misnumbered` (two items have one number),
+  `unsaid` (of its first item it says neither yes nor no) or `applied-500-mx` (as if all had been refused);
 - of Status only, by request and not by call: `pending` (for ever), `unknown-number` (a ShareStatus nobody knows),
   `id-gone` (the request Id does not exist).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.endpoints import NAMES
@@ -122,11 +126,37 @@ _OF_STATUS: dict[str, Say] = {
     "id-gone": _mx(500, "Request Id does not exist"),
 }
 
+
+def _items(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Say:
+    """The right answer of a bulk call with its items changed; any other answer as it is."""
+
+    def say(_told: Particulars, right: Reply) -> Reply:
+        items = json.loads(right.body).get("Response")
+        return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
+
+    return say
+
+
+def _without(item: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name not in names}
+
+
+_OF_BULK: dict[str, Say] = {
+    "shuffled": _items(lambda items: items[::-1]),
+    "unnumbered": _items(lambda items: [_without(item, "RowNumber") for item in items]),
+    "item-missing": _items(lambda items: items[:-1]),
+    "item-doubled": _items(lambda items: [*items, items[0]]),
+    "misnumbered": _items(lambda items: [item | {"RowNumber": 1} for item in items]),
+    "unsaid": _items(lambda items: [_without(items[0], "ActivityCreated", "ProspectActivityId"), *items[1:]]),
+    "applied-500-mx": _mx(500, "The activities can not be posted"),
+}
+
 KINDS: dict[str, Kind] = {
     **{name: Kind(say, outcome="refused") for name, say in _REFUSED.items()},
     **{name: Kind(say) for name, say in _OPEN.items()},
     **{f"applied-{name}": Kind(say, applied=True) for name, say in _OPEN.items()},
     **{name: Kind(say, applied=True) for name, say in _STRANGE.items()},
+    **{name: Kind(say, applied=True, of=NAMES["Bulk"]) for name, say in _OF_BULK.items()},
     **{name: Kind(say, of=NAMES["Status"]) for name, say in _OF_STATUS.items()},
 }
 """Every fault by its name."""
@@ -153,7 +183,7 @@ class Chance:
         """Whether it hits this call; for the same seed and the same number, always the same."""
         if self.endpoints is not None and call.endpoint not in self.endpoints:
             return False
-        subject = call.query.get("id", "") if KINDS[self.kind].of else call.n
+        subject = call.query.get("id", "") if KINDS[self.kind].of == NAMES["Status"] else call.n
         return fraction(seed, "fault", subject, self.kind) < self.share
 
 
@@ -199,5 +229,6 @@ def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
     if found is None:
         raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
     if own is not None and found != own:
-        raise ValueError(f"{kind} is a fault of Status alone, not of {name.strip()}")
+        only = "Status" if own == NAMES["Status"] else "Bulk"
+        raise ValueError(f"{kind} is a fault of {only} alone, not of {name.strip()}")
     return found

@@ -29,7 +29,8 @@ class SandboxOptions:
     Time: `latency` is the median round trip, `jitter` the sigma of its lognormal spread; `processing` is how long a
     share request takes, spread from half to one and a half; `read_lag` hides young activities from reads.
 
-    Doubts: `fail` is the fraction of share requests that end in an ErrorMessage; `share_batch` the most elements of
+    Doubts: `fail` is the fraction of share requests that end in an ErrorMessage, `fail_leads` are the numbers of
+    leads that make each of theirs do so, whatever else it is for; `share_batch` is the most elements of
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` and `hide_note`
     leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such
     as Users.Get, that are refused whatever they are asked.
@@ -56,6 +57,7 @@ class SandboxOptions:
     processing: float = 3.0
     read_lag: float = 0.0
     fail: float = 0.0
+    fail_leads: frozenset[int] = frozenset()
     share_batch: int = 25
     ignore_owner: bool = False
     hide_owner: bool = False

@@ -84,7 +84,7 @@ class Shares:
             accepted=now,
             due=due,
             due_on=self._clock.now() + timedelta(seconds=due - now),
-            error=FAILURE if fraction(self._options.seed, "fail", n) < self._options.fail else None,
+            error=FAILURE if self._fails(n, grants) else None,
         )
         self._requests[request.id] = request
         self._last_due.update((grant.context, due) for grant in grants)
@@ -105,6 +105,10 @@ class Shares:
         """How many requests are in each state."""
         now = self._clock.time()
         return Counter(request.state(now) for request in self._requests.values())
+
+    def _fails(self, n: int, grants: tuple[Grant, ...]) -> bool:
+        bad = any(grant.lead.number in self._options.fail_leads for grant in grants)
+        return bad or fraction(self._options.seed, "fail", n) < self._options.fail
 
     def _due(self, n: int, now: float) -> float:
         return now + self._options.processing * (0.5 + fraction(self._options.seed, "processing", n))

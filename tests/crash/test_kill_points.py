@@ -1,14 +1,14 @@
 """`kill -9` at every point that matters, then the same command again, and the server's own log as the judge.
 
-`make test` hits each point once; with KILLS=200 or more, each at the first, a middle and the last row, with one
-worker and with eight.
+`make test` hits each point once, one by one and in bulk; with KILLS=200 or more, each at the first, a middle and
+the last row, with one worker and with eight, and in bulk at each of the first three calls.
 """
 
 from __future__ import annotations
 
 import os
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from forks import KILLED, Forks
@@ -28,20 +28,41 @@ ALL = list(product(POINTS, HIT, WORKERS))
 ONCE = [(point, HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)]
 CHOSEN = ALL if int(os.environ.get("KILLS", "0")) >= 200 else ONCE
 
+BULK_ROWS = 60
+"""Some go in bulk calls, others, in the slots that those leave idle, by themselves; the first of each alone."""
+
+BULK_HIT = (1, 2, 3)
+BULK_ALL = list(product(POINTS, BULK_HIT, WORKERS))
+BULK_ONCE = [(point, BULK_HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)]
+BULK_CHOSEN = BULK_ALL if int(os.environ.get("KILLS", "0")) >= 200 else BULK_ONCE
+
+
+async def kill_and_recover(tmp_path: Path, forks: Forks, kill: tuple[str, int], made: dict[str, Any]) -> None:
+    """Die at the n-th hit of a point, and run the same command again."""
+    point, number = kill
+    at_the_server = point.rpartition(":")[2] in AT_THE_SERVER
+    killer = [Killer(point, number)] if at_the_server else []
+    async with Sandbox(options(), wrappers=killer) as sandbox:
+        storm = Storm(Trial(tmp_path, sandbox), forks, **made)
+        code = await (storm.run_into(killer[0]) if killer else storm.run([point, number]))
+        assert code == KILLED, storm.said()
+        await storm.recover()
+
 
 @pytest.mark.parametrize(("point", "row", "workers"), CHOSEN)
 async def test_a_kill_repeats_nothing_and_loses_nothing(
     tmp_path: Path, forks: Forks, point: str, row: int, workers: int
 ) -> None:
-    at_the_server = point.rpartition(":")[2] in AT_THE_SERVER
-    killer = [Killer(point, row)] if at_the_server else []
-    async with Sandbox(options(), wrappers=killer) as sandbox:
-        storm = Storm(Trial(tmp_path, sandbox), forks, ROWS, workers)
-        code = await (storm.run_into(killer[0]) if killer else storm.run([point, row]))
-        assert code == KILLED, storm.said()
-        await storm.recover()
+    await kill_and_recover(tmp_path, forks, (point, row), {"rows": ROWS, "workers": workers})
 
 
-def test_there_are_twelve_points_and_seventy_two_kills() -> None:
+@pytest.mark.parametrize(("point", "call", "workers"), BULK_CHOSEN)
+async def test_a_kill_in_bulk_repeats_nothing_and_loses_nothing(
+    tmp_path: Path, forks: Forks, point: str, call: int, workers: int
+) -> None:
+    await kill_and_recover(tmp_path, forks, (point, call), {"rows": BULK_ROWS, "workers": workers, "bulk": True})
+
+
+def test_there_are_twelve_points_and_seventy_two_kills_one_by_one_and_in_bulk() -> None:
     assert len(POINTS) == 12
-    assert len(set(ALL)) == 72
+    assert len(set(ALL)) == len(set(BULK_ALL)) == 72

@@ -30,7 +30,7 @@ async def test_no_storm_of_kills_repeats_or_loses_anything(tmp_path: Path, forks
         async with Sandbox(options(latency=0.01, jitter=0.5, seed=1)) as sandbox:
             folder = tmp_path / str(next(sheets))  # not by kills: a run may end before it is killed
             folder.mkdir()
-            storm = Storm(Trial(folder, sandbox), forks, ROWS, chance.choice([1, 3, 8]))
+            storm = Storm(Trial(folder, sandbox), forks, ROWS, chance.choice([1, 3, 8]), bulk=seed % 2 == 1)
             while kills < TOGETHER and await storm.run_until(chance.uniform(0.0, 1.0)) == KILLED:
                 kills += 1
                 check_never_twice(storm.it)

@@ -29,7 +29,7 @@ from virtual_time import VirtualTimeLoop
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
-from batch_share.ledger.records import Result, Row
+from batch_share.ledger.records import Noted, Result, Row
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
 
@@ -159,18 +159,18 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), step=STEPS)
     def intend(self, data: st.DataObject, step: Stage) -> None:
         number = self.choose(data)
-        work = self.ledger.intend(self.shown[number], step, f"marker{number}")
+        work = self.ledger.intend([self.shown[number]], step, [f"marker{number}"])
         noted = self.attempt(work, number, INTENT_OF[step], frozenset(BEFORE.values()))
         if noted is not None:
             self.model[number].tried = True
-            self.attempts[number] = noted
+            [self.attempts[number]] = noted
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), state=STATES)
     def settle(self, data: st.DataObject, state: State) -> None:
         number = data.draw(st.sampled_from(sorted(self.attempts)))
         step = INTENTS.get(self.model[number].state)
-        work = self.ledger.settle(self.attempts[number], self.shown[number], result(state, number, step))
+        work = self.ledger.settle([self.attempts[number]], [self.shown[number]], [result(state, number, step)])
         self.attempt(work, number, state, frozenset(INTENTS))
 
     @precondition(lambda self: self.model)
@@ -198,7 +198,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if waiting and not legal:
             self.attempt(work, number, state, frozenset({State.ACCEPTED}))
             return
-        assert self.do(work) == int(waiting)
+        assert self.do(work) == Noted(int(waiting), state)
         if waiting:
             self.model[number].state = state
 

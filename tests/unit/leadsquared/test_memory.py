@@ -187,9 +187,9 @@ def test_a_file_that_can_not_be_read_is_an_error_too(file: Path, clock: Clock) -
 
 def test_a_limit_that_was_told_is_known_to_the_next_process_however_this_one_ends(file: Path, clock: Clock) -> None:
     memory = AccountMemory(file, clock).__enter__()
-    assert memory.learned is None
+    assert memory.account.learned is None
     memory.learn(Rate(20, 5.0))
-    assert AccountMemory(file, clock).__enter__().learned == Rate(20, 5.0)
+    assert AccountMemory(file, clock).__enter__().account.learned == Rate(20, 5.0)
     assert Account.read(file).learned == Rate(20, 5.0)
 
 
@@ -240,7 +240,7 @@ def test_a_file_that_says_nothing_knows_nothing(file: Path, clock: Clock, text: 
     file.write_text(text)
     assert Account.read(file) == Account()
     with AccountMemory(file, clock) as memory:
-        assert memory.learned is None
+        assert memory.account.learned is None
         memory.spend(1)
 
 

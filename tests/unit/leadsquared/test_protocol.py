@@ -35,7 +35,7 @@ from batch_share.leadsquared.protocol import (
     read_activities_of_type,
     read_id,
     read_status,
-    share_lead,
+    share_leads,
     share_status,
 )
 from batch_share.units import Rate
@@ -109,7 +109,7 @@ def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
     item = ShareItem(
         user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=2, duration_in_minutes=30
     )
-    call = share_lead(item)
+    call = share_leads(item)
     assert (call.method, call.path, call.query) == ("POST", "EntityAccess.svc/Share", {})
     assert sent(call.body) == [
         {

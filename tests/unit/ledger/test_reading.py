@@ -32,7 +32,7 @@ async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
     async with working(file) as ledger:
         assert await ledger.sheet() is None
         assert await ledger.counts() == {}
-        assert await ledger.next_to_do(201) is None
+        assert await ledger.next_to_do(201, State.PENDING) is None
         assert await ledger.events_to_do() == []
         assert await ledger.waiting_requests() == []
         assert await leads(ledger.all_rows()) == []
@@ -112,22 +112,30 @@ async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> No
         assert await ledger.events_to_do() == [300, 202]
 
 
-async def test_the_next_row_of_an_activity_type_is_one_whose_activity_stands(file: Path) -> None:
+async def test_the_next_row_of_an_activity_type_is_one_that_was_never_sent(file: Path) -> None:
     rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 300])]
     async with working(file, *rows) as ledger:
-        first = await ledger.next_to_do(300)
-        await advance(ledger, 2, State.POSTED)
-        second = await ledger.next_to_do(300)
-    assert first is not None
-    assert second is not None
-    assert (first.cells[0], second.cells[0]) == ("0", "2")
+        lost = await advance(ledger, 0, State.UNKNOWN)
+        await ledger.resolve(lost, NOON, Result(State.PENDING, "absent", stage=Stage.ACTIVITY))
+        fresh = await ledger.next_to_do(300, State.PENDING)
+        others = await ledger.next_to_do(300, State.PENDING, {instruction(2).user_id, instruction(3).user_id})
+        await advance(ledger, 3, State.POSTED)
+        standing = await ledger.next_to_do(300, State.POSTED)
+    assert [row and row.cells[0] for row in (fresh, others, standing)] == ["2", "0", "3"]
+
+
+async def test_the_users_to_do_are_those_of_rows_still_to_be_posted(file: Path) -> None:
+    async with working(file, *(new_row(number) for number in (1, 2, 3))) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        await advance(ledger, 2, State.FAILED)
+        assert await ledger.users_to_do() == {instruction(3).user_id}
 
 
 async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> None:
     async with working(file, *map(new_row, range(4))) as ledger:
         for number, request in enumerate(["b", "a", "b", "c"]):
             row = await advance(ledger, number, State.SHARING)
-            await ledger.settle(0, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
+            await ledger.settle([0], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
         assert sorted(await ledger.waiting_requests()) == ["a", "b", "c"]
         await ledger.note_status("b", NOON, Result(State.SHARED, "processed"))
         assert sorted(await ledger.waiting_requests()) == ["a", "c"]
@@ -137,7 +145,7 @@ async def test_a_reader_sees_what_was_committed_while_the_writer_goes_on(file: P
     async with working(file, new_row(1)) as ledger, read_ledger(file) as reader:
         row = await advance(ledger, 1, State.POSTED)
         assert await reader.counts() == {State.POSTED: 1}
-        await ledger.intend(row, Stage.SHARE)
+        await ledger.intend([row], Stage.SHARE, [None])
         assert await reader.counts() == {State.SHARING: 1}
         assert await reader.sheet() == sheet_record()
 

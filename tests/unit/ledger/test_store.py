@@ -29,7 +29,7 @@ from ledgers import (
 )
 
 from batch_share.errors import IllegalTransition, SheetError
-from batch_share.ledger.records import Changes, Result
+from batch_share.ledger.records import Changes, Noted, Result
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.ledger.store import CUT_OFF, GONE, GONE_IN_DOUBT, GONE_POSTED
 
@@ -61,7 +61,7 @@ async def test_an_intent_is_committed_before_its_call_can_leave(
 ) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, before)
-        await ledger.intend(row, step)
+        await ledger.intend([row], step, [None])
         assert seen_from_outside(file, "select state from rows") == [(intent,)]
         assert seen_from_outside(file, ATTEMPTS)[-1] == (step, MOMENT, None, None, None, None, None)
 
@@ -70,9 +70,9 @@ async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file:
     async with working(file, new_row(1)) as ledger:
         row = await row_of(ledger, 1)
         throttled = Result(State.PENDING, "throttled", "too many calls", 429)
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, throttled)
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, POSTED)
-        await ledger.settle(await ledger.intend(row, Stage.SHARE), row, ACCEPTED)
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [throttled])
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
+        await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
         await ledger.note_status("req", NOON, SHARED)
     assert seen_from_outside(file, ATTEMPTS) == [
         ("activity", MOMENT, MOMENT, "throttled", 429, None, "too many calls"),
@@ -85,8 +85,8 @@ async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file:
 async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await row_of(ledger, 1)
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, POSTED)
-        await ledger.settle(await ledger.intend(row, Stage.SHARE), row, ACCEPTED)
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
+        await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
         await ledger.note_status("req", NOON, SHARED)
         row = await row_of(ledger, 1)
         assert (row.state, row.activity_id, row.request_id, row.share_status) == (State.SHARED, "act", "req", 6)
@@ -97,7 +97,7 @@ async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> Non
 async def test_a_row_in_trouble_keeps_its_stage_and_reason(file: Path, result: Result) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await row_of(ledger, 1)
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, result)
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [result])
         row = await row_of(ledger, 1)
         assert (row.state, row.stage, row.reason) == (result.state, Stage.ACTIVITY, result.reason)
 
@@ -115,7 +115,7 @@ async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
         pending = Result(State.ACCEPTED, "pending", "Queued", 200, reason="not yet", learned={"share_status": 3})
-        assert await ledger.note_status(str(row.request_id), NOON, pending) == 1
+        assert await ledger.note_status(str(row.request_id), NOON, pending) == Noted(1, State.ACCEPTED)
         row = await row_of(ledger, 1)
         assert (row.state, row.reason, row.share_status) == (State.ACCEPTED, "not yet", 3)
 
@@ -124,9 +124,9 @@ async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(
     async with working(file, *map(new_row, range(4))) as ledger:
         for number, request in enumerate(["a", "a", "b"]):
             row = await advance(ledger, number, State.SHARING)
-            await ledger.settle(1, row, Result(State.ACCEPTED, "done", learned={"request_id": request}))
-        assert await ledger.note_status("a", NOON, SHARED) == 2
-        assert await ledger.note_status("a", NOON, SHARED) == 0  # asked twice, counted once
+            await ledger.settle([1], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
+        assert await ledger.note_status("a", NOON, SHARED) == Noted(2, State.SHARED)
+        assert await ledger.note_status("a", NOON, SHARED) == Noted(0, State.SHARED)  # asked twice, counted once
         assert await ledger.counts() == {State.SHARED: 2, State.ACCEPTED: 1, State.PENDING: 1}
 
 
@@ -171,7 +171,7 @@ async def test_an_answer_settles_an_intent_and_nothing_else(file: Path, result: 
         for number, old in enumerate([State.UNKNOWN, State.POSTED, State.PENDING], start=1):
             row = await advance(ledger, number, old)
             with pytest.raises(IllegalTransition):
-                await ledger.settle(1, row, result)
+                await ledger.settle([1], [row], [result])
 
 
 async def test_a_look_up_decides_about_unknown_rows_alone(file: Path) -> None:
@@ -187,8 +187,8 @@ async def test_an_unknown_row_comes_with_its_last_call(file: Path) -> None:
     async with working(file, new_row(1), new_row(2), new_row(3)) as ledger:
         row = await row_of(ledger, 1)
         for marker in ("first", "last"):
-            attempt = await ledger.intend(row, Stage.ACTIVITY, marker)
-            await ledger.settle(attempt, row, Result(State.PENDING, "throttled") if marker == "first" else LOST)
+            attempt = await ledger.intend([row], Stage.ACTIVITY, [marker])
+            await ledger.settle(attempt, [row], [Result(State.PENDING, "throttled") if marker == "first" else LOST])
         await advance(ledger, 2, State.SHARING)
         await ledger.begin_run("run", "1.0", {})
         (activity,) = await ledger.unknown_rows(Stage.ACTIVITY)
@@ -204,7 +204,7 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
         looked_up = ledger.run_id
         assert [each.sheet_row async for each in ledger.to_do(looked_up)] == [3]
         assert await ledger.events_to_do(looked_up) == [201]
-        found = await ledger.next_to_do(201, looked_up_in=looked_up)
+        found = await ledger.next_to_do(201, State.PENDING, looked_up_in=looked_up)
         assert found is not None
         assert found.sheet_row == 3
         await ledger.begin_run("run", "1.0", {})
@@ -223,7 +223,7 @@ async def test_only_a_pending_row_can_have_its_activity_posted(file: Path, old: 
         row = await advance(ledger, 1, old)
         attempts = seen_from_outside(file, ATTEMPTS)
         with pytest.raises(IllegalTransition):
-            await ledger.intend(row, Stage.ACTIVITY)
+            await ledger.intend([row], Stage.ACTIVITY, [None])
         assert (await row_of(ledger, 1)).state == old
         assert seen_from_outside(file, ATTEMPTS) == attempts
 
@@ -231,11 +231,11 @@ async def test_only_a_pending_row_can_have_its_activity_posted(file: Path, old: 
 async def test_two_that_want_the_same_row_at_once_get_it_once(file: Path) -> None:
     async with working(file, new_row(1), new_row(2)) as ledger:
         row, other = await row_of(ledger, 1), await row_of(ledger, 2)
-        wanted = [ledger.intend(each, Stage.ACTIVITY) for each in (row, row, other)]
+        wanted = [ledger.intend([each], Stage.ACTIVITY, [None]) for each in (row, row, other)]
         first, second, third = await asyncio.gather(*wanted, return_exceptions=True)
-        assert isinstance(first, int)
+        assert isinstance(first, list)
         assert isinstance(second, IllegalTransition)
-        assert isinstance(third, int), "one caller's mistake is not another's"
+        assert isinstance(third, list), "one caller's mistake is not another's"
         assert await ledger.counts() == {State.POSTING: 2}
         assert len(seen_from_outside(file, ATTEMPTS)) == 2
 
@@ -279,7 +279,7 @@ async def test_an_attempt_belongs_to_its_run(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, State.POSTED)
     async with working(file) as ledger:
-        await ledger.intend(await row_of(ledger, 1), Stage.SHARE)
+        await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
     assert seen_from_outside(file, "select run_id, step from attempts") == [(1, "activity"), (2, "share")]
 
 
@@ -423,7 +423,9 @@ async def test_a_row_that_was_sent_stays_when_the_sheet_loses_it_and_is_not_sent
 async def test_a_row_with_an_attempt_that_was_not_done_is_skipped_when_the_sheet_loses_it(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await row_of(ledger, 1)
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, Result(State.PENDING, "throttled"))
+        await ledger.settle(
+            await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [Result(State.PENDING, "throttled")]
+        )
         await ledger.take_in(sheet_record(), [new_row(2)])
         gone = await row_of(ledger, 1)
         assert (gone.state, gone.reason) == (State.SKIPPED, GONE)
@@ -503,10 +505,10 @@ class Walk:
 
     async def _call(self, row: Row, what: str, how: Any) -> None:
         if what == "intend":
-            self.attempts[row.id] = await self.ledger.intend(row, how)
+            [self.attempts[row.id]] = await self.ledger.intend([row], how, [None])
         else:
             answers = ANSWERS.get(row.state, ANSWERS[State.SHARING])
-            await self.ledger.settle(self.attempts.get(row.id, 0), row, answers[how])
+            await self.ledger.settle([self.attempts.get(row.id, 0)], [row], [answers[how]])
 
     async def check(self) -> None:
         rows = [row async for row in self.ledger.all_rows()]

@@ -144,7 +144,7 @@ async def test_a_csv_has_no_cell_that_a_spreadsheet_takes_for_a_formula(file: Pa
         words = Result(
             State.FAILED, "refused", stage=Stage.ACTIVITY, reason='=HYPERLINK("x")', learned={"activity_id": "+1"}
         )
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, words)
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [words])
         await write_results(ledger, file.with_suffix(".csv"))
     with file.with_suffix(".csv").open(encoding="utf-8-sig", newline="") as written:
         header, answered = csv.reader(written)
@@ -190,7 +190,7 @@ async def test_no_cell_of_a_results_file_is_live_in_any_column_and_all_come_back
         await ledger.take_in(sheet_record(headers), [new_row(1, texts), new_row(2, texts[::-1])])
         row, _ = [row async for row in ledger.all_rows()]
         words = Result(State.FAILED, "refused", stage=Stage.ACTIVITY, reason="=1+1", learned={"activity_id": "+1"})
-        await ledger.settle(await ledger.intend(row, Stage.ACTIVITY), row, words)
+        await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [words])
         await write_results(ledger, target)
     assert live_cells(target) == []
     columns, rows = read_back(target)

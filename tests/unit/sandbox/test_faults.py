@@ -62,7 +62,8 @@ def test_a_spec_says_what_hits_how_many_calls_of_which_endpoint() -> None:
 def test_every_fault_can_be_asked_for(kind: str) -> None:
     (chance,) = parse_faults(f"{kind}=3%")
     assert (chance.kind, chance.share, chance.endpoints) == (kind, 0.03, KINDS[kind].of)
-    assert SandboxOptions(faults=f"Status:{kind}=3%").faults
+    endpoint = "Bulk" if KINDS[kind].of == NAMES["Bulk"] else "Status"
+    assert SandboxOptions(faults=f"{endpoint}:{kind}=3%").faults
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,7 @@ def test_every_fault_can_be_asked_for(kind: str) -> None:
         ("Nowhere:503=2%", "there is no endpoint 'Nowhere': choose Status, Bulk, Leads, Users, Create, "),
         (":503=2%", "there is no endpoint '': choose "),
         ("Create:pending=2%", "pending is a fault of Status alone, not of Create"),
+        ("Create:shuffled=2%", "shuffled is a fault of Bulk alone, not of Create"),
     ],
 )
 def test_a_bad_spec_is_refused_with_the_choices(spec: str, problem: str) -> None:
@@ -142,7 +144,30 @@ async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
     made = call()
     await strike(kind, TOLD, right, made)
     assert made.fault == kind
-    assert (made.outcome == "done") is (kind.startswith("applied-") or kind in {"wrong-type", "slow"})
+    done = {"wrong-type", "slow", "shuffled", "unnumbered", "item-missing", "item-doubled", "misnumbered", "unsaid"}
+    assert (made.outcome == "done") is (kind.startswith("applied-") or kind in done)
+
+
+BULK_RIGHT = [{"RowNumber": n, "ProspectActivityId": f"a{n}", "ActivityCreated": True} for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("shuffled", BULK_RIGHT[::-1]),
+        ("unnumbered", [{name: item[name] for name in list(item)[1:]} for item in BULK_RIGHT]),
+        ("item-missing", BULK_RIGHT[:2]),
+        ("item-doubled", [*BULK_RIGHT, BULK_RIGHT[0]]),
+        ("misnumbered", [item | {"RowNumber": 1} for item in BULK_RIGHT]),
+        ("unsaid", [{"RowNumber": 1}, *BULK_RIGHT[1:]]),
+    ],
+)
+async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind: str, told: object) -> None:
+    async def posted(_call: Call) -> Reply:
+        return Reply.json({"Response": BULK_RIGHT})
+
+    reply = await strike(kind, TOLD, posted, call())
+    assert json.loads(reply.body) == {"Response": told}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""The run in bulk: activities posted many to a call, shares made many to a call, and nothing else different.
+
+Each row has its intent, its marker and its own ending, as if it went by itself. What a call for many does not say
+plainly of a row is looked up; a row that was sent before goes by itself from then on. Bulk calls have a pace of
+their own inside the account's, so in the slots that they leave idle rows are posted one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from batch_share.leadsquared import bulk
+from batch_share.leadsquared.outcome import Done, NotSent, Refused
+from batch_share.ledger.states import Stage, State
+from batch_share.pipeline.calls import UNDONE, Dispatch, before_repeating, write_once
+from batch_share.pipeline.mailboxes import find_mailboxes
+from batch_share.pipeline.owner import SINGLE, STANDING, Form, Way, verify_owners
+from batch_share.pipeline.session import ending_early, in_parallel
+from batch_share.pipeline.steps import activity_for_bulk, asked, in_time, post, posted, share
+from batch_share.pipeline.trays import Trays
+from batch_share.pipeline.verdict import goes_alone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.ledger.records import Result, Row
+    from batch_share.pipeline.session import Session
+
+MOST_REFUSED: Final = 3
+"""Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
+
+
+async def send_in_bulk(session: Session) -> None:
+    """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
+    with ending_early(session.stop):
+        poster = BulkPoster(session, await find_mailboxes(session))
+        users = await session.ledger.users_to_do(session.looked_up_in)
+        way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.mailboxes.keys())
+        try:
+            await verify_owners(session, STANDING, way)
+        except BulkRefused as refused:
+            session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
+        await verify_owners(session, SINGLE)
+        session.tally.phase = "sharing"
+        await BulkRun(session, poster).send()
+
+
+class BulkRefused(Exception):
+    """Bulk calls are refused whatever row they hold; its text is LeadSquared's."""
+
+
+class BulkPoster:
+    """Posts the activities of many rows in a call. `mailboxes`: e-mail addresses by user Id."""
+
+    def __init__(self, session: Session, mailboxes: dict[str, str]) -> None:
+        self._session = session
+        self.mailboxes = mailboxes
+        self._refused = 0
+
+    def can_post(self, row: Row) -> bool:
+        """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
+        wanted = asked(row)
+        is_proved = (wanted.event, Form.BULK) in self._session.verified
+        return is_proved and wanted.user_id in self.mailboxes and not goes_alone(row)
+
+    async def post(self, rows: Sequence[Row]) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
+        """Post them once. Raises as `calls.write`."""
+        made = [activity_for_bulk(self._session, row, self.mailboxes[asked(row).user_id]) for row in rows]
+        activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
+        read = partial(bulk.read_items, activities=activities)
+        call = bulk.post_activities(activities)
+        return await write_once(self._session, Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=True))
+
+    async def post_first(self, session: Session, row: Row) -> str | None:
+        """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
+        unsent = 0
+        while True:
+            async with session.bulk_pacer.slot():
+                outcome, [result] = await self.post([row])
+            if result.state is not State.PENDING:
+                return result.answer_id
+            if isinstance(outcome, Refused):
+                self._count_refusal(outcome)
+                return None
+            unsent += isinstance(outcome, NotSent)
+            await repeat_bulk(session, outcome, unsent)
+
+    def _count_refusal(self, outcome: Refused) -> None:
+        self._refused += 1
+        if self._refused >= MOST_REFUSED:
+            raise BulkRefused(outcome.words)
+
+
+async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
+    """Do what must come before rows of a bulk call are sent again, if it was undone in whole or in part."""
+    parts = outcome if isinstance(outcome, tuple) else (outcome,)
+    undone = next((each for each in parts if isinstance(each, UNDONE)), None)
+    if undone is not None:
+        await before_repeating(session, undone, unsent, bulk=True)
+
+
+class BulkRun:
+    """The rows of one pass on their way, by three kinds of workers."""
+
+    def __init__(self, session: Session, poster: BulkPoster) -> None:
+        self._session = session
+        self._poster = poster
+        rows = session.ledger.to_do(session.looked_up_in)
+        self._trays = Trays(rows, poster.can_post, linger=session.pacer.rate.period)
+        session.stop.also(self._trays.close)
+
+    async def send(self) -> None:
+        """Send them all."""
+        session = self._session
+        proved = any(form is Form.BULK for _, form in session.verified)
+        # As many as its limit: more could not be under way at once.
+        together = session.bulk_pacer.rate.limit if proved else 0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(in_parallel(session, self._post_together, together))
+            group.create_task(in_parallel(session, self._post_alone))
+            group.create_task(in_parallel(session, self._share))
+
+    async def _post_together(self) -> None:
+        session, unsent = self._session, 0
+        while not session.stop.asked:
+            async with session.bulk_pacer.slot():
+                rows = await self._trays.to_post(bulk.MOST)
+                if not rows:
+                    return
+                rows = [row for row in rows if await self._in_time(row)]
+                if not rows:
+                    continue
+                outcome, results = await self._poster.post(rows)
+            for row, result in zip(rows, results, strict=True):
+                self._sort(row, result)
+            unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
+            await repeat_bulk(session, outcome, unsent)
+
+    async def _post_alone(self) -> None:
+        while (row := await self._trays.to_post_alone()) is not None:
+            if not await self._in_time(row):
+                continue
+            activity_id = await post(self._session, row, spare=self._poster.can_post(row))
+            if activity_id is None:
+                self._trays.ended()
+            else:
+                self._trays.posted(posted(row, activity_id))
+
+    async def _in_time(self, row: Row) -> bool:
+        if await in_time(self._session, row):
+            return True
+        self._trays.ended()
+        return False
+
+    def _sort(self, row: Row, result: Result) -> None:
+        if result.state is State.POSTED and result.answer_id:
+            self._trays.posted(posted(row, result.answer_id))
+        elif result.state is State.PENDING:
+            self._trays.put_back(replace(row, stage=result.stage))
+        else:
+            self._trays.ended()
+
+    async def _share(self) -> None:
+        while rows := await self._trays.to_share(self._session.sizes.most):
+            await self._share_together(rows)
+
+    async def _share_together(self, rows: Sequence[Row]) -> bool:
+        """Share them in one call; a call that is refused, in halves, so that a guilty row ends up alone.
+
+        Whether all were accepted: then their number may have been to blame.
+        """
+        session = self._session
+        if len(rows) > (most := session.sizes.most):
+            return await self._share_parts([rows[:most], rows[most:]])
+        rows = [row for row in rows if await in_time(session, row)]
+        outcome = await share(session, rows) if rows else None
+        if isinstance(outcome, Done):
+            session.sizes.accepted(len(rows))
+        if not isinstance(outcome, Refused) or len(rows) == 1:
+            return isinstance(outcome, Done)
+        half = (len(rows) + 1) // 2
+        all_accepted = await self._share_parts([rows[:half], rows[half:]])
+        if all_accepted:
+            session.sizes.refused(len(rows), half)
+        return all_accepted
+
+    async def _share_parts(self, parts: Sequence[Sequence[Row]]) -> bool:
+        return all([await self._share_together(part) for part in parts])

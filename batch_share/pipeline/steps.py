@@ -1,0 +1,125 @@
+"""The two steps of a row, as calls: post its activity, share its lead in that activity's context."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
+
+from batch_share.leadsquared.bulk import bulk_activity
+from batch_share.leadsquared.models import ShareItem
+from batch_share.leadsquared.outcome import Done
+from batch_share.leadsquared.protocol import post_activity, read_id, share_leads
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.store import utc_now
+from batch_share.pipeline.calls import Dispatch, write
+from batch_share.pipeline.marker import in_note, marker_of
+from batch_share.pipeline.verdict import in_doubt, is_repeated
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    from batch_share.leadsquared.models import BulkActivity
+    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.ledger.records import Instruction, Row
+    from batch_share.pipeline.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What an activity says: its marker, as it stands in the note or in a custom field, and all else around it."""
+
+    marker: str
+    note: str
+    custom: Mapping[str, str] | None
+
+
+async def post(session: Session, row: Row, *, spare: bool = False) -> str | None:
+    """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
+    wanted, texts = asked(row), texts_of(session, row)
+    call = post_activity(
+        lead_id=wanted.lead_id,
+        event=wanted.event,
+        note=texts.note,
+        owner_id=wanted.user_id,
+        custom=texts.custom,
+    )
+    outcome = await write(session, Dispatch([row], Stage.ACTIVITY, call, read_id, [texts.marker]), spare=spare)
+    return outcome.id if isinstance(outcome, Done) else None
+
+
+def posted(row: Row, activity_id: str) -> Row:
+    """The row once its activity stands."""
+    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
+
+
+async def share(session: Session, rows: Sequence[Row]) -> Outcome:
+    """Share the leads of rows whose activities stand, in one call. Raises as `calls.write`."""
+    call = share_leads(*(_share_item(row) for row in rows))
+    outcome = await write(session, Dispatch(rows, Stage.SHARE, call, read_id, [None] * len(rows)))
+    if isinstance(outcome, Done) and session.settings.follow_up:
+        session.polls.add(outcome.id)
+    return outcome
+
+
+def activity_for_bulk(session: Session, row: Row, owner_email: str) -> tuple[BulkActivity, str]:
+    """The activity of `row` as an element of a bulk call, and its marker."""
+    wanted, texts = asked(row), texts_of(session, row)
+    activity = bulk_activity(
+        lead_id=wanted.lead_id,
+        event=wanted.event,
+        note=texts.note,
+        owner_email=owner_email,
+        custom=texts.custom,
+    )
+    return activity, texts.marker
+
+
+def texts_of(session: Session, row: Row) -> Texts:
+    """The texts of the activity of `row`: the same for every attempt."""
+    wanted, field = asked(row), session.settings.marker_field
+    bare = marker_of(row.key, Stage.ACTIVITY)
+    if field:
+        return Texts(bare, wanted.note, {**(wanted.custom or {}), field: bare})
+    return Texts(in_note(bare), f"{in_note(bare)} {wanted.note}", wanted.custom)
+
+
+def _share_item(row: Row) -> ShareItem:
+    wanted = asked(row)
+    return ShareItem(
+        user_id=wanted.user_id,
+        entity_id=wanted.lead_number,
+        context_entity_id=row.activity_id or "",
+        access_type=cast("Literal[1, 2]", wanted.access),
+        duration_in_minutes=minutes_left(wanted, utc_now()),
+    )
+
+
+def minutes_left(asked: Instruction, now: dt.datetime) -> int:
+    """How long the share lasts from `now` (UTC, without a zone): to the next whole minute if it has an end."""
+    if asked.until is None:
+        return asked.duration or 0
+    return math.ceil((asked.until - now).total_seconds() / 60)
+
+
+async def in_time(session: Session, row: Row) -> bool:
+    """Whether the end of `row` is still to come; else it ends as failed."""
+    if minutes_left(asked(row), utc_now()) >= 1:
+        return True
+    reason = f"it was to end at {asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
+    stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
+    ending = Result(State.FAILED, "failed", stage=stage, reason=reason)
+    if is_repeated(row):
+        ending = in_doubt(ending)
+    await session.ledger.end(row, ending)
+    session.tally.moved(row.state, ending.state)
+    return False
+
+
+def asked(row: Row) -> Instruction:
+    """What `row` asks for."""
+    if row.instruction is None:
+        raise AssertionError("a row without instruction is invalid and never sent")
+    return row.instruction

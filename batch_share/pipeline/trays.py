@@ -1,0 +1,158 @@
+"""Where the rows of a bulk run wait: to be posted together, to be posted by themselves, to be shared.
+
+No I/O but the reading of the rows, page by page as they are wanted: however long the sheet is, few rows wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from batch_share.ledger.states import State
+from batch_share.pipeline.verdict import goes_alone
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from batch_share.ledger.records import Row
+
+MOST_WAITING: Final = 100
+"""Rows that may wait for their share before no more are posted: what is begun is finished first."""
+
+
+class Trays:
+    """Hands rows out to those who post and to those who share. `in_bulk` tells which may be posted together.
+
+    Whoever takes rows to post gives each back, by `posted`, `put_back` or `ended`. A share call waits for more rows
+    while some are being posted, but no longer than `linger` seconds.
+    """
+
+    def __init__(self, rows: AsyncIterator[Row], in_bulk: Callable[[Row], bool], linger: float) -> None:
+        self._rows = rows
+        self._in_bulk = in_bulk
+        self._linger = linger
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._together: deque[Row] = deque()
+        self._alone: deque[Row] = deque()
+        self._posted: deque[Row] = deque()
+        self._doubtful: deque[Row] = deque()
+        self._first_posted_at = 0.0
+        self._out = 0
+        self._all_read = False
+        self._closed = False
+
+    async def to_post(self, most: int) -> list[Row]:
+        """Rows for one bulk call, none if none is left; also when the work is to end."""
+        await self._fill(lambda: len(self._together) >= most)
+        return self._hand_out(self._together, most)
+
+    async def to_post_alone(self) -> Row | None:
+        """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end."""
+        while not self._closed:
+            await self._fill(lambda: bool(self._alone or self._together))
+            if rows := self._hand_out(self._alone or self._together, 1):
+                return rows[0]
+            if self._is_all_posted:
+                break
+            await self._change()
+        return None
+
+    async def to_share(self, most: int) -> list[Row]:
+        """Rows for one share call, none when there will be no more; also when the work is to end."""
+        while not self._closed:
+            if self._doubtful:
+                return [self._doubtful.popleft()]
+            if self._posted and (rest := self._rest(most)) <= 0:
+                return self._take_posted(most)
+            if not self._posted and self._is_all_posted:
+                break
+            await self._change(rest if self._posted else None)
+        return []
+
+    def posted(self, row: Row) -> None:
+        """The activity of a row that was taken stands."""
+        self._out -= 1
+        self._put_posted(row)
+
+    def put_back(self, row: Row) -> None:
+        """A row that was taken is still to be posted."""
+        self._out -= 1
+        (self._together if self._in_bulk(row) else self._alone).appendleft(row)
+        self._changed.set()
+
+    def ended(self) -> None:
+        """A row that was taken goes no further in this run."""
+        self._out -= 1
+        self._changed.set()
+
+    def close(self) -> None:
+        """Hand out no more."""
+        self._closed = True
+        self._changed.set()
+
+    @property
+    def _is_all_posted(self) -> bool:
+        return self._all_read and not (self._together or self._alone or self._out)
+
+    async def _fill(self, is_enough: Callable[[], bool]) -> None:
+        async with self._turn:
+            while not self._closed:
+                if len(self._posted) >= MOST_WAITING:
+                    await self._change()
+                elif self._all_read or is_enough():
+                    return
+                else:
+                    await self._read()
+
+    async def _read(self) -> None:
+        row = await anext(self._rows, None)
+        if row is None:
+            self._all_read = True
+            self._changed.set()
+        elif row.state is State.POSTED:
+            self._put_posted(row)
+        else:
+            (self._together if self._in_bulk(row) else self._alone).append(row)
+
+    def _put_posted(self, row: Row) -> None:
+        if not self._posted:
+            self._first_posted_at = _now()
+        (self._doubtful if goes_alone(row) else self._posted).append(row)
+        self._changed.set()
+
+    def _hand_out(self, tray: deque[Row], most: int) -> list[Row]:
+        if self._closed:
+            return []
+        rows = _take(tray, most)
+        self._out += len(rows)
+        return rows
+
+    def _rest(self, most: int) -> float:
+        """Seconds that the rows to be shared may still wait for others."""
+        if len(self._posted) >= most or self._is_all_posted:
+            return 0.0
+        return self._first_posted_at + self._linger - _now()
+
+    def _take_posted(self, most: int) -> list[Row]:
+        rows = _take(self._posted, most)
+        self._first_posted_at = _now()
+        self._changed.set()
+        return rows
+
+    async def _change(self, at_most: float | None = None) -> None:
+        self._changed.clear()
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._changed.wait()
+
+
+def _take(tray: deque[Row], most: int) -> list[Row]:
+    return [tray.popleft() for _ in range(min(most, len(tray)))]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
