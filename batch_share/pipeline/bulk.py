@@ -120,9 +120,11 @@ class BulkRun:
         # As many as its limit: more could not be under way at once.
         together = session.bulk_pacer.rate.limit if proved else 0
         async with asyncio.TaskGroup() as group:
-            group.create_task(in_parallel(session, self._post_together, together))
+            posters = group.create_task(in_parallel(session, self._post_together, together))
             group.create_task(in_parallel(session, self._post_alone))
             group.create_task(in_parallel(session, self._share))
+            if await self._trays.all_posted():
+                posters.cancel()  # they wait for slots that nobody needs any more
 
     async def _post_together(self) -> None:
         session, unsent = self._session, 0

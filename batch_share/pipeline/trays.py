@@ -72,6 +72,12 @@ class Trays:
             await self._change(rest if self._posted else None)
         return []
 
+    async def all_posted(self) -> bool:
+        """Wait until no row is left to post, nor out to be posted; False if the work is to end before."""
+        while not (self._closed or self._is_all_posted):
+            await self._change()
+        return not self._closed
+
     def posted(self, row: Row) -> None:
         """The activity of a row that was taken stands."""
         self._out -= 1

@@ -1,0 +1,503 @@
+"""Runs in bulk: many rows to a call, each with its own ending, whatever a call for many does or does not say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from invariants import check_all_shared, check_never_twice
+from trial import (
+    BULK,
+    CREATE,
+    FAST,
+    OF_LEAD,
+    SHARE,
+    STATUS,
+    Onlooker,
+    Trial,
+    answer,
+    ask_to_stop,
+    envelope,
+    options,
+    sheet_rows,
+    trial,
+)
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
+
+from batch_share.errors import NotAnswered, OwnerNotVerified
+from batch_share.leadsquared.memory import Account
+from batch_share.ledger.states import State
+from batch_share.pipeline.session import Stop
+from batch_share.sandbox.faults import KINDS, Particulars, strike
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from trial import Step, Wrapper
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.sandbox.wire import Call, Reply
+
+ROWS = 60
+USERS = "UserManagement.svc/Users.Get"
+QUICK = Particulars(FAST, retry_after=0.02, away=0.05, drip=0.05)
+OF_BULK = sorted(name for name, kind in KINDS.items() if kind.of == frozenset({BULK}))
+UNMATCHED = sorted({*OF_BULK} - {"shuffled", "unnumbered", "applied-500-mx"})
+APPLIED = sorted(name for name in KINDS if name.startswith("applied-") and name not in OF_BULK)
+OPEN = [name.removeprefix("applied-") for name in APPLIED]
+UNCLEAR = [*OPEN, *APPLIED, "applied-500-mx", *UNMATCHED, "500-mx", "failed"]
+"""Faults after which nobody knows of some rows of a bulk call whether they were posted."""
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait of the program's own is longer than a moment."""
+    sleep = Stop.sleep
+
+    async def briefly(stop: Stop, seconds: float) -> None:
+        await sleep(stop, min(seconds, 0.06))
+
+    monkeypatch.setattr(Stop, "sleep", briefly)
+
+
+@dataclass(slots=True)
+class Strike:
+    """Lets `kind` hit the n-th call of `endpoint` that is for several rows."""
+
+    endpoint: str
+    kind: str
+    number: int = 1
+    seen: int = 0
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        if call.endpoint == self.endpoint and len(json.loads(call.body)) > 1:
+            self.seen += 1
+            if self.seen == self.number:
+                return await strike(self.kind, QUICK, step, call)
+        return await step(call)
+
+
+@dataclass(slots=True)
+class Refuses:
+    """Refuses share calls that have this lead in them; as a whole, as LeadSquared may."""
+
+    lead: str
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        if call.endpoint == SHARE and self.lead in [item["EntityId"] for item in json.loads(call.body)]:
+            call.outcome = "refused"
+            return envelope(500, "This lead can't be shared")
+        return await step(call)
+
+
+@dataclass(slots=True)
+class RefusesItem:
+    """Refuses one lead's item of a bulk call, in the given words, and posts the others; `times` as often."""
+
+    lead: str
+    words: str
+    kind: str = "MXInvalidInputException"
+    times: int = 1000
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """A wrapper of the sandbox."""
+        items = json.loads(call.body) if call.endpoint == BULK else []
+        leads = [item["RelatedProspectId"] for item in items]
+        if self.lead not in leads or not self.times:
+            return await step(call)
+        self.times -= 1
+        at = leads.index(self.lead)
+        call.body = json.dumps([item for item in items if item is not items[at]]).encode()
+        rows = json.loads((await step(call)).body)["Response"] if len(items) > 1 else []
+        refused = {"ActivityCreated": False, "ExceptionType": self.kind, "ExceptionMessage": self.words}
+        rows[at:at] = [refused]
+        return answer(200, json.dumps({"Response": [row | {"RowNumber": n} for n, row in enumerate(rows, 1)]}))
+
+
+def bulk_trial(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncContextManager[Trial]:
+    """A trial of sixty rows."""
+    return trial(folder, *faults, **{"rows": ROWS, "leads": 70, "users": 7} | changes)
+
+
+async def run(it: Trial, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
+    """Run in bulk, bulk calls one after the other, and with few workers, so that most rows go in bulk."""
+    return await it.run(onlooker, **{"bulk": True, "bulk_rate": Rate(2, 0.05), "workers": 2} | changes)
+
+
+def sizes(it: Trial, endpoint: str) -> list[int]:
+    """How many rows the calls of an endpoint that did something were for."""
+    return [len(call["lead"].split(",")) for call in it.sent(endpoint) if call["outcome"] == "done"]
+
+
+def all_shared(it: Trial, rows: int = ROWS) -> None:
+    """Every row once."""
+    check_all_shared(it, sheet_rows(rows, it.sandbox.world))
+
+
+# ------------------------------------------------------------------------------------------ as it should be
+
+
+async def test_many_rows_go_in_a_call(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        ending = await run(it)
+        assert (ending.error, ending.remarks) == (None, ())
+        all_shared(it)
+        assert max(sizes(it, BULK)) == max(sizes(it, SHARE)) == 25
+        assert sum(sizes(it, BULK)) > ROWS / 2
+        assert sum(sizes(it, SHARE)) == ROWS
+        assert len(it.sent(STATUS)) == len(sizes(it, SHARE)) < 8
+        requests = it.query("SELECT count(*) FROM rows GROUP BY request_id")
+        assert sorted(count for (count,) in requests) == sorted(sizes(it, SHARE))
+
+
+async def test_each_form_is_proved_before_many_rows_go_out(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        await run(it)
+        calls = [call["endpoint"] for call in it.sandbox.journal.since(0)]
+        steps = [endpoint for endpoint in calls if endpoint in {BULK, CREATE, OF_LEAD}]
+        assert steps[:4] == [BULK, OF_LEAD, CREATE, OF_LEAD]
+        assert sizes(it, BULK)[0] == 1
+
+
+async def test_an_owner_that_a_bulk_call_does_not_give_stops_the_run_at_one_activity(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, ignore_owner=True) as it:
+        ending = await run(it)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert sizes(it, BULK) == [1]
+        assert sizes(it, CREATE) == sizes(it, SHARE) == []
+
+
+async def test_a_second_run_has_nothing_to_send(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        await run(it)
+        before = len(it.sent(BULK)), len(it.sent(CREATE)), len(it.sent(SHARE))
+        assert (await run(it)).error is None
+        assert (len(it.sent(BULK)), len(it.sent(CREATE)), len(it.sent(SHARE))) == before
+
+
+async def test_a_run_that_was_stopped_goes_on_in_bulk_or_one_by_one(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+
+    async def stopping(step: Step, call: Call) -> Reply:
+        if call.endpoint == BULK and len(it.sent(BULK)) == 3:
+            ask_to_stop(onlooker)
+        return await step(call)
+
+    async with bulk_trial(tmp_path, stopping) as it:
+        ending = await run(it, onlooker, bulk_rate=Rate(1, 0.05))
+        assert ending.interrupted
+        assert ending.summary.states[State.POSTED] > 0
+        check_never_twice(it)
+        assert (await it.run()).error is None
+        all_shared(it)
+
+
+async def test_two_activity_types_are_proved_each_and_go_together(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        rows = sheet_rows(ROWS, it.sandbox.world)
+        it.write([[*row[:5], ("201", "202")[at % 2]] for at, row in enumerate(rows)])
+        assert (await run(it)).error is None
+        assert {state for (state,) in it.rows("state")} == {"shared"}
+        assert [size for size in sizes(it, BULK) if size == 1][:2] == [1, 1]
+        together = [call for call in it.sent(BULK) if "," in call["lead"]]
+        assert together
+
+
+# ------------------------------------------------------------------------------------------ owners by address
+
+
+async def test_a_user_whose_address_is_not_theirs_alone_gets_no_activity_in_bulk(tmp_path: Path) -> None:
+    async def two_with_one_address(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint != USERS:
+            return reply
+        users = json.loads(reply.body)
+        users[1]["EmailAddress"] = users[0]["EmailAddress"].upper()
+        users[2]["EmailAddress"] = ""
+        return replace(reply, body=json.dumps(users).encode())
+
+    async with bulk_trial(tmp_path, two_with_one_address) as it:
+        assert (await run(it)).error is None
+        all_shared(it)
+        doubtful = {user.id for user in it.sandbox.world.users[:3]}
+        owners = {row[0]: row[1] for row in it.rows("lead_id", "user_id")}
+        in_bulk = {owners[lead] for call in it.sent(BULK) for lead in call["lead"].split(",")}
+        assert in_bulk
+        assert not in_bulk & doubtful
+
+
+async def test_users_whom_the_list_leaves_out_are_asked_for(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, listed_users=1) as it:
+        assert (await run(it)).error is None
+        all_shared(it)
+        assert sum(sizes(it, BULK)) > ROWS / 2
+
+
+async def test_without_any_address_rows_go_one_by_one_and_are_shared_together(tmp_path: Path) -> None:
+    async def nobody(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint != USERS:
+            return reply
+        users = [user | {"EmailAddress": ""} for user in json.loads(reply.body)]
+        return replace(reply, body=json.dumps(users).encode())
+
+    async with bulk_trial(tmp_path, nobody) as it:
+        assert (await run(it)).error is None
+        all_shared(it)
+        assert sizes(it, BULK) == []
+        assert len(sizes(it, SHARE)) < ROWS / 2
+
+
+# ------------------------------------------------------------------------------------------ bulk calls
+
+
+async def test_an_item_that_was_refused_is_its_rows_failure_alone(tmp_path: Path) -> None:
+    refuses = RefusesItem("", "Field mx_Custom_1 is mandatory")
+    async with bulk_trial(tmp_path, refuses) as it:
+        refuses.lead = it.sandbox.world.leads[40].id
+        ending = await run(it, workers=1)
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
+        ((lead, stage, reason),) = it.query("SELECT lead_id, stage, reason FROM rows WHERE state = 'failed'")
+        assert (lead, stage) == (refuses.lead, "activity")
+        assert reason == "LeadSquared refused the activity: Field mx_Custom_1 is mandatory"
+        check_never_twice(it)
+
+
+async def test_an_item_that_was_one_too_many_is_sent_again(tmp_path: Path) -> None:
+    refuses = RefusesItem("", "Too many calls", "MXAPIRateLimitExceededException", times=1)
+    async with bulk_trial(tmp_path, refuses) as it:
+        refuses.lead = it.sandbox.world.leads[40].id
+        ending = await run(it, workers=1, bulk_rate=Rate(10, 0.05))
+        assert ending.error is None
+        assert refuses.times == 0
+        all_shared(it)
+
+
+@pytest.mark.parametrize("kind", UNCLEAR)
+async def test_rows_of_which_a_bulk_call_says_nothing_plain_are_looked_up(tmp_path: Path, kind: str) -> None:
+    async with bulk_trial(tmp_path, Strike(BULK, kind)) as it:
+        ending = await run(it, answer_timeout=0.25 if kind.endswith("silent") else 30.0)
+        assert ending.error is None
+        all_shared(it)
+        unclear = 1 if kind == "unsaid" else 25
+        became = "absent" if kind in {*OPEN, "500-mx", "failed"} else "found"
+        assert ending.looked_up.get(became, 0) >= unclear
+        if not kind.endswith("refused"):  # nobody gets a connection for a while, another bulk call neither
+            assert ending.looked_up == {became: unclear}
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "unnumbered", "wrong-type", "slow"])
+async def test_a_right_answer_in_another_form_is_an_answer(tmp_path: Path, kind: str) -> None:
+    async with bulk_trial(tmp_path, Strike(BULK, kind)) as it:
+        ending = await run(it)
+        assert (ending.error, ending.looked_up) == (None, {})
+        all_shared(it)
+
+
+@pytest.mark.parametrize("kind", ["400", "404"])
+async def test_a_bulk_call_whose_body_or_api_was_refused_did_nothing_and_its_rows_go_alone(
+    tmp_path: Path, kind: str
+) -> None:
+    async with bulk_trial(tmp_path, Strike(BULK, kind)) as it:
+        ending = await run(it)
+        assert (ending.error, ending.looked_up) == (None, {})
+        all_shared(it)
+        assert len(sizes(it, CREATE)) > 25
+
+
+@pytest.mark.parametrize("kind", ["429", "throttle-200", "429-retry-after"])
+@pytest.mark.parametrize("endpoint", [BULK, SHARE])
+async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kind: str) -> None:
+    async with bulk_trial(tmp_path, Strike(endpoint, kind)) as it:
+        ending = await run(it)
+        assert (ending.error, ending.looked_up) == (None, {})
+        all_shared(it)
+        assert [call["outcome"] for call in it.sent(endpoint)].count("refused") == 1
+
+
+async def test_an_account_without_bulk_calls_is_told_of_and_served_one_by_one(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, refuse=(BULK,)) as it:
+        ending = await run(it)
+        assert ending.error is None
+        all_shared(it)
+        (remark,) = ending.remarks
+        assert remark.startswith("LeadSquared refuses bulk calls, so activities were posted one by one: ")
+        assert len(it.sent(BULK)) == 3
+        assert len(sizes(it, SHARE)) < ROWS / 2
+
+
+async def test_ten_lost_answers_in_a_row_stop_a_run_in_bulk_too(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, faults="Bulk:applied-502=100%") as it:
+        it.write(sheet_rows(ROWS, it.sandbox.world))
+        ending = await run(it)
+        assert isinstance(ending.error, NotAnswered)
+        check_never_twice(it)
+
+
+# ------------------------------------------------------------------------------------------ share calls
+
+
+@pytest.mark.parametrize("at", [0, 1, 30, ROWS - 1])
+async def test_a_refused_share_call_is_halved_until_the_guilty_row_stands_alone(tmp_path: Path, at: int) -> None:
+    refuses = Refuses("")
+    async with bulk_trial(tmp_path, refuses) as it:
+        refuses.lead = str(it.sandbox.world.leads[at].number)
+        ending = await run(it)
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
+        ((lead, stage, reason),) = it.query("SELECT lead_number, stage, reason FROM rows WHERE state = 'failed'")
+        assert (lead, stage) == (refuses.lead, "share")
+        assert reason == "LeadSquared refused the share: This lead can't be shared"
+        refusals = [call for call in it.sent(SHARE) if call["outcome"] == "refused"]
+        assert len(refusals) <= 6
+        assert account(it).share_batch == 0, "no size was to blame"
+        check_never_twice(it)
+
+
+def account(it: Trial) -> Account:
+    """What is remembered of the account."""
+    (file,) = (it.folder / "state").glob("*.account")
+    return Account.read(file)
+
+
+async def test_an_account_that_takes_no_arrays_is_remembered_and_served_one_by_one(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, share_batch=1) as it:
+        assert (await run(it)).error is None
+        all_shared(it)
+        assert sizes(it, SHARE) == [1] * ROWS
+        refused = len(it.sent(SHARE)) - ROWS
+        assert 1 <= refused <= 10
+        assert account(it).share_batch == 1
+        it.write(sheet_rows(ROWS + 10, it.sandbox.world))
+        assert (await run(it)).error is None
+        all_shared(it, ROWS + 10)
+        assert len(it.sent(SHARE)) == ROWS + 10 + refused, "the second run tried arrays again"
+
+
+async def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, share_batch=10) as it:
+        assert (await run(it)).error is None
+        all_shared(it)
+        assert 4 <= max(sizes(it, SHARE)) <= 10
+        assert account(it).share_batch == max(sizes(it, SHARE))
+        it.write(sheet_rows(ROWS + 10, it.sandbox.world))
+        assert (await run(it, share_batch=10)).error is None
+        assert account(it).share_batch == 10, "what was asked for was taken"
+
+
+async def test_shares_go_together_as_many_as_the_setting_says(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        assert (await run(it, share_batch=4)).error is None
+        all_shared(it)
+        assert max(sizes(it, SHARE)) == 4
+
+
+@pytest.mark.parametrize("kind", ["reset", "applied-reset", "502", "applied-no-id"])
+async def test_shares_whose_answer_was_lost_are_repeated_one_by_one_in_their_contexts(
+    tmp_path: Path, kind: str
+) -> None:
+    async with bulk_trial(tmp_path, Strike(SHARE, kind)) as it:
+        ending = await run(it)
+        assert ending.error is None
+        all_shared(it)
+        assert list(ending.looked_up) == ["again"]
+        assert sizes(it, SHARE).count(1) >= ending.looked_up["again"]
+
+
+# ------------------------------------------------------------------------------------------ processing
+
+
+async def test_a_batch_that_could_not_be_processed_is_shared_again_row_by_row(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, fail_leads=frozenset({869030})) as it:
+        ending = await run(it, wait=5.0)
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
+        failed = it.query("SELECT lead_number, stage, reason FROM rows WHERE state = 'failed'")
+        words = "User does not have access to the entity type."
+        assert failed == [
+            ("869030", "processing", f"LeadSquared accepted the share but could not process it: {words}")
+        ]
+        assert it.sandbox.report()["live_shares"]["count"] == ROWS - 1
+        contexts = {call["activity"] for call in it.sent(SHARE)}
+        assert {each for context in contexts for each in context.split(",")} == {
+            row[0] for row in it.rows("activity_id")
+        }
+        check_never_twice(it)
+
+
+async def test_a_batch_that_failed_is_shared_again_by_the_next_run_where_this_one_only_asks(
+    tmp_path: Path,
+) -> None:
+    async with bulk_trial(tmp_path, fail_leads=frozenset({869030})) as it:
+        await run(it, follow_up=False)
+        ending = await it.follow_up()
+        returned = ending.summary.states[State.POSTED]
+        assert 1 < returned <= 25
+        reasons = it.query("SELECT DISTINCT reason FROM rows WHERE state = 'posted'")
+        why = "the shares of its call could not be processed, so each is shared again by itself"
+        assert reasons == [(f"{why}: User does not have access to the entity type.",)]
+        ending = await it.resume(wait=5.0)
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
+        check_never_twice(it)
+
+
+# ------------------------------------------------------------------------------------------ pace
+
+REAL = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
+
+
+def at_the_real_limit(folder: Path, monkeypatch: pytest.MonkeyPatch, bulk_rate: Rate, rows: int) -> Trial:
+    """A run of so many rows in virtual time, ended."""
+    pace: dict[str, Any] = {"rate": REAL["rate"], "latency": 0.15, "jitter": 0.4, "processing": 3.0}
+    told = options(leads=rows, bulk_rate=bulk_rate, **pace)
+    it = in_virtual_time(folder, monkeypatch, told, rows=rows, bulk=True, bulk_rate=bulk_rate, **REAL)
+    ending = run_virtually(it.run())
+    assert ending.summary.states == {State.SHARED: rows}
+    return it
+
+
+@pytest.mark.parametrize(("limit", "in_bulk"), [(1, 0.45), (10, 0.9)])
+def test_no_bulk_call_is_one_too_many_and_idle_slots_carry_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, in_bulk: float
+) -> None:
+    it = at_the_real_limit(tmp_path, monkeypatch, Rate(limit, 5.0), rows=600)
+    limits = it.sandbox.limits
+    assert (limits.refusals, limits.calls.fullest) == (0, 25)
+    posted_in_bulk = sum(sizes(it, BULK)) / 600
+    assert posted_in_bulk >= in_bulk
+    if limit == 1:  # twenty-five in bulk, and about twenty in the slots that they leave
+        assert posted_in_bulk <= 0.65
+
+
+def test_ten_rows_are_done_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = at_the_real_limit(tmp_path, monkeypatch, Rate(1, 5.0), rows=10)
+    assert it.sandbox.journal.since(0)[-1]["at"] < 10
+
+
+def test_nobody_waits_for_a_bulk_call_that_nobody_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that are left go one by one long before the second bulk call may leave."""
+    it = in_virtual_time(tmp_path, monkeypatch, options(leads=40, bulk_rate=Rate(1, 600.0)), rows=20, **REAL)
+
+    async def timed() -> float:
+        assert (await it.run(bulk=True, bulk_rate=Rate(1, 600.0))).summary.states == {State.SHARED: 20}
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(timed()) < 30
+
+
+def test_a_limit_told_of_bulk_calls_is_not_the_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace: dict[str, Any] = {"rate": REAL["rate"], "bulk_rate": Rate(2, 5.0), "latency": 0.15, "processing": 3.0}
+    changes: dict[str, Any] = {"rows": 400, "bulk": True, "bulk_rate": Rate(10, 5.0)}
+    onlooker = Onlooker()
+    it = in_virtual_time(tmp_path, monkeypatch, options(leads=400, **pace), **REAL | changes)
+    assert run_virtually(it.run(onlooker)).summary.states == {State.SHARED: 400}
+    assert onlooker.connection is not None
+    assert onlooker.connection.bulk_pacer.limit == Rate(2, 5.0)
+    assert onlooker.connection.pacer.limit == Rate(25, 5.0)
+    assert (account(it).learned, account(it).learned_bulk) == (None, Rate(2, 5.0))
