@@ -43,11 +43,11 @@ def main() -> None:
         if letter in (asked.only or BENCHMARKS):
             told.print(f"measuring ({letter}) ...", highlight=False)
             parts.append(measure(SIZES[asked.size]))
+            save(asked.json, asked.size, parts)  # after each: the next may take long, and break off
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
     show(console, parts)
-    save(asked.json, asked.size, parts)
     console.print(f"All runs are in {asked.json}", highlight=False)
 
 
