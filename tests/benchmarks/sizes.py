@@ -31,6 +31,7 @@ class Sizes:
     growth: tuple[int, ...]
     growth_runs: tuple[int, ...]
     most_rows: int
+    resumes: int
 
 
 SIZES: Final = {
@@ -53,6 +54,7 @@ SIZES: Final = {
             growth=(1000, 10_000, 100_000),
             growth_runs=(5, 3, 1),
             most_rows=1_000_000,
+            resumes=3,
         ),
         Sizes(
             "short",
@@ -71,6 +73,7 @@ SIZES: Final = {
             growth=(200, 600, 2000),
             growth_runs=(1, 1, 1),
             most_rows=20_000,
+            resumes=1,
         ),
         Sizes(
             "smoke",
@@ -89,6 +92,7 @@ SIZES: Final = {
             growth=(10, 20),
             growth_runs=(1, 1),
             most_rows=40,
+            resumes=1,
         ),
     )
 }
