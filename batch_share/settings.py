@@ -24,6 +24,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -42,6 +44,9 @@ DEFAULT_RATE: Final = Rate(25, 5.0)
 
 DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 """What every plan has at least: https://apidocs.leadsquared.com/rate-limits/"""
+
+SHORTEST_GRACE: Final = 5.0
+"""Seconds of grace below which reads that lag behind writes make doubles."""
 
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
@@ -171,6 +176,17 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
+
+    @field_validator("grace")
+    @classmethod
+    def _long_enough(cls, grace: float, others: ValidationInfo) -> float:
+        host = others.data.get("host")
+        if grace < SHORTEST_GRACE and host and not _is_loopback(urlsplit(host).hostname or ""):
+            raise ValueError(
+                f"at least {SHORTEST_GRACE:g}s, but for a sandbox on this machine: what reads do not show yet "
+                "would be posted twice"
+            )
+        return grace
 
     @classmethod
     def settings_customise_sources(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _RATE = re.compile(r"\s*(\d{1,6})\s*/\s*(\d{0,6}(?:\.\d{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
@@ -66,3 +70,16 @@ def parse_duration(text: str) -> int:
     if not 1 <= minutes <= MAX_DURATION_MINUTES:
         raise ValueError(f"{text!r} is not between 1 minute and ten years")
     return minutes
+
+
+def spell_minutes(minutes: int) -> str:
+    """A duration as people say it: `7 days`, `12 hours`, `90 minutes`."""
+    for size, name in ((1440, "day"), (60, "hour")):
+        if minutes % size == 0:
+            return f"{minutes // size} {name}{'' if minutes == size else 's'}"
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+
+
+def spell_length(minutes: int | None, until: datetime | None) -> str:
+    """How long a share lasts: its `minutes`, or to its end `until` (UTC, without a zone)."""
+    return spell_minutes(minutes or 0) if until is None else f"until {until:%Y-%m-%d %H:%M} UTC"

@@ -35,7 +35,7 @@ def _command(name: str, command: Any) -> str:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
     usage = " ".join([f"batch-share {name}", *(param.metavar for param in arguments)])
-    text = command.help.split("\n\nExample:")[0].split("\nExample:")[0].replace("\n", " ").strip()
+    text = " ".join(command.help.partition("\nExample:")[0].split())
     lines = [f"#### `{usage}`", "", text, ""]
     lines += [f"- {_option(param)}" for param in options]
     return "\n".join([*lines, ""]) if options else "\n".join(lines)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, run_sheet
+from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    import pytest
 
     from batch_share.pipeline.session import Connection
     from batch_share.pipeline.watcher import Preview
@@ -163,6 +166,16 @@ class Trial:
         return [call["lead"] for call in self.sent(CREATE) if call["outcome"] == "done"]
 
 
+def hurry(monkeypatch: pytest.MonkeyPatch, longest: float) -> None:
+    """No wait of the program's own is longer than this."""
+    sleep = Stop.sleep
+
+    async def briefly(stop: Stop, seconds: float) -> None:
+        await sleep(stop, min(seconds, longest))
+
+    monkeypatch.setattr(Stop, "sleep", briefly)
+
+
 @asynccontextmanager
 async def trial(folder: Path, *faults: Wrapper, rows: int = 12, **changes: Any) -> AsyncIterator[Trial]:
     """A trial with a sheet of `rows` rows."""
@@ -184,11 +197,14 @@ def envelope(status: int, words: str, kind: str = "MXSomeException") -> Reply:
 
 @dataclass(slots=True)
 class Fault:
-    """Answers certain calls of `endpoint`, by number from 1, with `reply`; `applied`: after they took effect."""
+    """Answers certain calls of `endpoint`, by number from 1, with `reply`; `applied`: after they took effect.
+
+    A `reply` that is a wrapper itself decides about both.
+    """
 
     endpoint: str
     numbers: Sequence[int]
-    reply: Reply
+    reply: Reply | Wrapper
     applied: bool = False
     seen: int = 0
 
@@ -199,6 +215,8 @@ class Fault:
         self.seen += 1
         if self.seen not in self.numbers:
             return await step(call)
+        if not isinstance(self.reply, Reply):
+            return await self.reply(step, call)
         if self.applied:
             await step(call)
         else:

@@ -40,6 +40,7 @@ from batch_share.cli.arguments import (
     Workers,
     Worksheet,
     Yes,
+    ledger_of,
     load,
     sheet_options,
 )
@@ -160,9 +161,11 @@ def run(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Share every lead of SHEET with its user, follow up, and write the results beside the sheet.
+    """Share every lead of SHEET with its user, and write the results.
 
-    The same command again goes on where it stopped and repeats nothing.
+    It follows up, and the results go beside the sheet. The same command again goes on where it stopped and repeats
+    nothing.
+
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.display import Display
@@ -190,7 +193,7 @@ def run(
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    job = SheetJob(sheet, ledger or sheet.with_name(f"{sheet.name}.ledger.db"), options, plan)
+    job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
 
@@ -212,7 +215,7 @@ def resume(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Go on with LEDGER where its run stopped; the sheet is not needed. Repeats nothing.
+    """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
     Example: batch-share resume leads.csv.ledger.db
     """
@@ -251,7 +254,9 @@ def reconcile(
     trust_marker: TrustMarker = False,
     json: Json = False,
 ) -> None:
-    """Settle the unknown rows of LEDGER: find or post their activities, and share. Nothing else is sent.
+    """Settle the unknown rows of LEDGER, and send nothing else.
+
+    Their activities are found, or posted again where they never arrived, and shared.
 
     Example: batch-share reconcile leads.csv.ledger.db
     """
@@ -281,7 +286,7 @@ def follow_up(
     wait: Wait = None,
     json: Json = False,
 ) -> None:
-    """Ask LeadSquared what became of every accepted share of LEDGER, and write the results again.
+    """Ask what became of every accepted share of LEDGER. The results are written again.
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
     """
@@ -295,7 +300,7 @@ def follow_up(
 
 @app.command()
 def status(ledger: LedgerFile, json: Json = False) -> None:
-    """Show how many rows of LEDGER are in which state, also while a run works on it.
+    """Show how many rows of LEDGER are in which state. It can be asked while a run works on it.
 
     Example: batch-share status leads.csv.ledger.db --json
     """
@@ -316,7 +321,7 @@ def results(
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
     ] = None,
 ) -> None:
-    """Write the sheet of LEDGER again, with what became of each row, as CSV or Excel.
+    """Write the sheet of LEDGER with what became of each row.
 
     Example: batch-share results leads.csv.ledger.db -o answered.xlsx
     """
@@ -356,7 +361,7 @@ def sandbox(
     ] = None,
     seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
 ) -> None:
-    """Start an imitation LeadSquared on this machine, for trying and rehearsing; Ctrl-C ends it.
+    """Start an imitation LeadSquared here, to rehearse on. Ctrl-C ends it.
 
     --faults takes, with commas between them, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
     Share, Status, Retrieve, Revoke, Bulk, Leads, Users, or the last part of another's path. Not done, and the
@@ -403,7 +408,7 @@ def demo(
     ] = None,
     limit: Annotated[str, typer.Option(help="Calls that the sandbox allows; the real API: 25/5s.")] = "25/1s",
 ) -> None:
-    """Run sheets against a sandbox of its own, from plan to results, to see what a real run looks like.
+    """Run sheets against a sandbox of its own, to see a real run. It goes from plan to results.
 
     Example: batch-share demo
     """

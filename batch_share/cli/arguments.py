@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from batch_share.errors import SheetError
+
 if TYPE_CHECKING:
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
@@ -14,7 +16,35 @@ if TYPE_CHECKING:
 Sheet = Annotated[
     Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
 ]
-LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.")]
+
+
+def _no_sheet(file: Path) -> Path:
+    """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
+    from batch_share.sheet.reader import LEDGER_MAGIC, TEXT_SUFFIXES, WORKBOOK_SUFFIXES
+
+    if file.suffix.lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
+        return file
+    try:
+        with file.open("rb") as start:
+            is_sheet = start.read(len(LEDGER_MAGIC)) != LEDGER_MAGIC
+        ledger = ledger_of(file)
+        has_ledger = ledger.is_file()
+    except OSError:  # whoever opens it says why it can't be
+        return file
+    if is_sheet:
+        its = f"its own is {ledger}" if has_ledger else f"`batch-share run {file}` makes one"
+        raise SheetError(file, f"a sheet, not a ledger: {its}")
+    return file
+
+
+def ledger_of(sheet: Path) -> Path:
+    """Where the ledger of a sheet is when nobody says: beside it."""
+    return sheet.with_name(f"{sheet.name}.ledger.db")
+
+
+LedgerFile = Annotated[
+    Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.", callback=_no_sheet)
+]
 Worksheet = Annotated[
     Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
 ]

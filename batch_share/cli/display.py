@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shlex
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -20,14 +21,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
+from batch_share.results.sheet import reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from typing import IO
 
     from rich.console import RenderableType
 
-    from batch_share.ledger.records import Row
+    from batch_share.ledger.records import Row, Skipped
+    from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
     from batch_share.pipeline.watcher import Preview
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS: Final = 0.25
 PLAIN_LINE_SECONDS: Final = 15.0
+UNBROKEN: Final = 100_000
+"""Characters of a line where no terminal shows it."""
+
 ASK_ABOVE: Final = 50
 """Rows above which a run asks before it sends."""
 
@@ -55,10 +63,17 @@ MEANING: Final = {
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
     State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent: it repeats an earlier row, or was left out",
+    State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
 }
+
+CHANGED: Final = {
+    Cause.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
+    Cause.CHOICE: "Other rows are chosen than last time, the sheet is the same",
+    Cause.FOUND: "Somebody is found who was not found last time",
+}
+"""Why rows may be other ones than at the last run."""
 
 LOOKED_UP: Final = {
     "found": "found at LeadSquared and not posted again",
@@ -86,13 +101,20 @@ def lasting(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def seconds_left(states: Mapping[State, int], per_second: float, *, follow_up: bool) -> float:
-    """About how long the calls that are left take at `per_second`."""
-    calls = 2 * states.get(State.PENDING, 0) + states.get(State.POSTED, 0) + states.get(State.SHARING, 0)
-    if follow_up:
-        open_rows = (State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.ACCEPTED)
-        calls += sum(states.get(state, 0) for state in open_rows)
-    return calls / per_second
+def spell_cost(cost: Cost) -> str:
+    """What a run costs, in the same words before a plan and before a run."""
+    follow_up = "with" if cost.follow_up else "without"
+    calls = f"{plural(cost.calls, 'call')} ({follow_up} the follow-up)"
+    in_bulk = f", in bulk at {cost.bulk_rate}" if cost.bulk_rate else ""
+    return f"{calls}, about {lasting(cost.seconds)} at {cost.rate}{in_bulk}"
+
+
+def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
+    """A console for text. In a file or a pipe nothing is cut or broken: a line is as long as it is."""
+    made = Console(stderr=stderr, file=file, highlight=False)
+    if not made.is_terminal:
+        made.width = UNBROKEN
+    return made
 
 
 @dataclass(slots=True)
@@ -101,7 +123,7 @@ class Display:
 
     yes: bool = False
     json: bool = False
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
 
@@ -127,7 +149,7 @@ class Display:
         )
         if preview.changes is not None and preview.changes.kept:
             kept = f"{preview.changes.kept:,} of {plural(total, 'row')} are as they were"
-            self.console.print(f"  The sheet or its options changed since this ledger was begun: {kept}.")
+            self.console.print(f"  {CHANGED[preview.changes.cause]}: {kept}.", soft_wrap=True)
         if preview.cut_off:
             self.console.print(
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -135,7 +157,9 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self.console.print(f"  {states[state]} {state}: {MEANING[state]}", style=STYLES[state])
+                self.console.print(f"  {states[state]:,} {state}: {MEANING[state]}", style=STYLES[state])
+        for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
+            self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
         if preview.left_out:
             self.console.print(
                 f"  [yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
@@ -148,13 +172,7 @@ class Display:
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
-        settings = preview.settings
-        seconds = seconds_left(preview.to_do, preview.rate.per_second, follow_up=settings.follow_up)
-        follow_up = "with" if settings.follow_up else "without"
-        return (
-            f"{plural(preview.to_send, 'row')} to send: {plural(preview.calls, 'call')}, "
-            f"about {lasting(seconds)} at {preview.rate} ({follow_up} the follow-up)."
-        )
+        return f"{plural(preview.to_send, 'row')} to send: {spell_cost(preview.cost)}."
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
@@ -217,10 +235,14 @@ class Display:
         if self.json:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
-        out = Console(highlight=False)
-        out.print(totals_table(summary))
-        if summary.troubles:
-            out.print("", troubles(summary), sep="\n")
+        out = console()
+        out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
+        for lines in (troubles(summary), skipped(summary)):
+            if lines:
+                out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+        if summary.states.get(State.UNKNOWN):
+            command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
+            out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
@@ -276,9 +298,9 @@ def _done(session: Connection) -> float:
 def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
-    states, rate = session.tally.states, session.pacer.rate
-    seconds = seconds_left(states, rate.per_second, follow_up=session.settings.follow_up)
-    return f"about {lasting(seconds)} left" if seconds else ""
+    rate = session.pacer.rate
+    calls = session.pace.at(rate).cost(session.tally.states).calls
+    return f"about {lasting(calls / rate.per_second)} left" if calls else ""
 
 
 def _pace(session: Connection) -> str:
@@ -305,17 +327,36 @@ def totals_table(summary: Summary) -> Table:
     return table
 
 
-def troubles(summary: Summary) -> RenderableType:
+def troubles(summary: Summary) -> list[Text]:
     """The first rows that need a person, each with its reason; where the others are."""
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
-    if more:
-        lines.append(Text(f"… and {plural(more, 'more row')} in the results."))
-    return Group(*lines)
+    return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def skipped(summary: Summary) -> list[Text]:
+    """Why rows are skipped."""
+    told = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
+    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in told]
+
+
+def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
+    """The reasons for which this many rows are skipped, the most frequent ones."""
+    lines = [f"{_which(each)}: {each.reason}" for each in reasons]
+    more = rows - sum(each.rows for each in reasons)
+    return [*lines, _more(more)] if reasons and more else lines
+
+
+def _which(each: Skipped) -> str:
+    return plural(each.rows, "row") if each.rows > 1 or each.sheet_row is None else f"row {each.sheet_row}"
+
+
+def _more(rows: int) -> str:
+    return f"… and {plural(rows, 'more row')} in the results."
 
 
 def _trouble(row: Row) -> str:
-    reason = "; ".join(filter(None, (row.reason, row.notice)))
+    reason = reason_of(row)
     if row.position is None:
-        return f"A row that the sheet no longer has: {reason}"
+        return f"Formerly row {row.sheet_row}: {reason}"
     return reason if reason.startswith(f"Row {row.sheet_row}") else f"Row {row.sheet_row}: {reason}"

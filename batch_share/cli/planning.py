@@ -7,11 +7,10 @@ import json as json_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import STYLES, Display, lasting, plural
+from batch_share.cli.display import STYLES, Display, console, lasting, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from rich.console import Console
 
     from batch_share.pipeline.directory import Directory
     from batch_share.pipeline.overview import Overview
@@ -53,7 +54,7 @@ def show_plan(
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
-        _print(Console(highlight=False), seen, online=online)
+        _print(console(), seen, online=online)
     if files.output is not None:
         asyncio.run(_write(files.output, seen, directory))
     if files.save is not None:
@@ -143,13 +144,22 @@ def _spread(counts: Counter[str]) -> str:
     return ", ".join(shown) + (f" and {len(counts) - 5} others" if len(counts) > 5 else "")
 
 
+def _other_way(seen: Overview) -> str:
+    """How long the run takes in bulk if it is one by one, and the other way round; nothing if that is the same."""
+    other = lasting(seen.other_cost.seconds)
+    if other == lasting(seen.cost.seconds):
+        return ""
+    if seen.settings.bulk:
+        return f" (one by one about {other})"
+    return f" (with --bulk, at {seen.other_cost.bulk_rate}, about {other})"
+
+
 def _cost(seen: Overview) -> str:
-    follow_up = "with" if seen.settings.follow_up else "without"
-    calls = f"{plural(seen.calls, 'call')} ({follow_up} follow-up)"
-    cost = f"{calls}, about {lasting(seen.seconds)} at {seen.rate}"
+    cost = spell_cost(seen.cost) + _other_way(seen)
     if seen.share_of_day is None:
         return f"{cost}."
-    allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day"
+    made = f" ({seen.calls_today:,} were made today)" if seen.calls_today else ""
+    allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day{made}"
     if not seen.days:
         return f"{allowance}."
     return f"{allowance}: run again each day, it ends on {seen.ends_on:%A, %d %B %Y}."

@@ -34,15 +34,16 @@ _ON_ITS_WAY_SECONDS = 1.0
 _NOTED_WITHIN_SECONDS = 0.1
 # … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
-_UNCOUNTED: Final = 25
-"""Calls that may be made before their number is written down: a process that is killed has made as many."""
+_AHEAD: Final = 25
+"""Calls that are written down before they are made: a process that is killed counts as having made them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
-    tried); `calls` were made on `day`."""
+    tried); `ignores_owner`: an activity posted by itself did not get its owner; `calls` were made on `day`, or may
+    have been."""
 
     process: int = 0
     closed: bool = False
@@ -52,6 +53,7 @@ class Account:
     calls: int = 0
     bulk_rate: str = ""
     share_batch: int = 0
+    ignores_owner: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Account:
@@ -78,8 +80,8 @@ class Account:
         return _parsed(self.bulk_rate)
 
     def calls_on(self, day: str) -> int:
-        """Calls made on a day, with those that a killed process had not yet written down."""
-        return 0 if day != self.day else self.calls + (0 if self.closed else _UNCOUNTED)
+        """Calls made on a day, with those that a killed process may have made."""
+        return self.calls if day == self.day else 0
 
 
 def _parsed(rate: str) -> Rate | None:
@@ -103,7 +105,8 @@ class AccountMemory:
         self._was_closed = True
         self._period_before = 0.0
         self._now = Account()
-        self._written = 0
+        self._written = self._ahead = 0
+        self._written_at = 0.0
 
     def __enter__(self) -> AccountMemory:
         try:
@@ -117,7 +120,7 @@ class AccountMemory:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # What ends by an exception, a second Ctrl-C say, may have cut off calls under way.
         if kind is None:
-            self._now = replace(self._now, closed=True)
+            self._now, self._ahead = replace(self._now, closed=True), 0
             with suppress(OSError):
                 self._write()
 
@@ -161,7 +164,12 @@ class AccountMemory:
         """Remember how many shares a call may hold."""
         self._keep(share_batch=most)
 
-    def _keep(self, **changes: float | str) -> None:
+    def learn_owner(self, *, ignored: bool) -> None:
+        """Remember whether an activity posted by itself gets its owner."""
+        if ignored is not self._now.ignores_owner:
+            self._keep(ignores_owner=ignored)
+
+    def _keep(self, **changes: float | str | bool) -> None:
         self._now = replace(self._now, **changes)  # type: ignore[arg-type]
         with suppress(OSError):
             self._write()
@@ -174,9 +182,15 @@ class AccountMemory:
         if most is not None and self._now.calls >= most:
             raise DailyLimitReached(most, self._now.calls)
         self._now = replace(self._now, calls=self._now.calls + 1)
-        if self._now.calls - self._written >= _UNCOUNTED or self._now.calls == 1:
+        if self._now.calls > self._written:
+            self._ahead = self._further()
             with suppress(OSError):
                 self._write()
+
+    def _further(self) -> int:
+        """How many calls to write down ahead: the more, the quicker the last ones were used up."""
+        before, self._written_at = self._written_at, self._wall_clock()
+        return 2 * self._ahead if 0 <= self._written_at - before < _NOTED_WITHIN_SECONDS else _AHEAD
 
     def _today(self) -> str:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
@@ -196,10 +210,10 @@ class AccountMemory:
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
         new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(asdict(self._now)), encoding="utf-8")
+        self._written = self._now.calls + self._ahead
+        new.write_text(json.dumps(asdict(self._now) | {"calls": self._written}), encoding="utf-8")
         os.utime(new, (self._last, self._last))
         new.replace(self._file)
-        self._written = self._now.calls
 
 
 class BulkMemory:

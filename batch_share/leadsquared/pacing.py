@@ -7,8 +7,9 @@ window sees up to 49. Here two things work together:
 1. a guard of `limit` permits, each given back `period` after its call's answer arrived. A call reached the server
    no later than its answer reached us, so the next call on that permit arrives more than `period` after it: no
    window, sliding or fixed, can hold more than `limit`, whatever the latency;
-2. `AsyncLimiter(1, period / limit)`, which spreads the calls evenly, so that permits come back evenly too. After
-   an idle period, with every permit home, the first `limit` calls need no spreading: the guard alone is the proof.
+2. `AsyncLimiter(1, period / limit / 2)`, which spreads the calls, so that permits come back one by one too: half
+   the even distance, so that what came back late is caught up with. After an idle period, with every permit
+   home, the first `limit` calls need no spreading: the guard alone is the proof.
 
 Other integrations use the same account. A refusal tells the account's limit, which is kept from then on; another,
 though that is kept, lowers the rate by a quarter, and quiet raises it again, call by call, up to the limit.
@@ -29,6 +30,9 @@ from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+SPREAD: Final = 0.5
+"""The least distance of two calls, as a part of the even one."""
 
 LOWER: Final = 0.75
 """What is left of the rate after a second refusal that tells nothing new."""
@@ -228,7 +232,7 @@ class Pacer:
 
     def _set_rate(self, rate: Rate) -> None:
         self._rate = rate
-        self._spacing = AsyncLimiter(1, rate.spacing)
+        self._spacing = AsyncLimiter(1, SPREAD * rate.spacing)
 
 
 def _now() -> float:

@@ -270,19 +270,24 @@ def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
     value = _json(answer.body)
     envelope = value if isinstance(value, dict) else {}
-    said, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
-    told, words = _text(envelope.get("Status")), answer.redact(said)
+    told, kind = _text(envelope.get("Status")), _text(envelope.get("ExceptionType"))
+    if value is not None and _is_success(answer.status, told, kind):
+        return Judged(value)
+    said = _words(envelope, answer)
+    words = answer.redact(said)
     if _is_throttle(answer.status, told, kind, said):
         return Throttled(words, _retry_after(answer), told_rate(said), answer.status)
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
         return Refused(words, answer.redact(kind), answer.status)
-    if not 200 <= answer.status < 300 or told == "Error":
-        return Lost(words, answer.status)
-    if value is None:
-        return Lost(f"the answer was not understood: {words}", answer.status)
-    return Judged(value)
+    if value is None and _is_success(answer.status, told, kind):
+        words = f"the answer was not understood: {words}"
+    return Lost(words, answer.status)
+
+
+def _is_success(status: int, told: str, kind: str) -> bool:
+    return 200 <= status < 300 and told not in {"Error", "Failed"} and kind != _THROTTLE_TYPE
 
 
 def _is_throttle(status: int, told: str, kind: str, words: str) -> bool:

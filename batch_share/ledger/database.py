@@ -17,12 +17,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from batch_share.errors import LedgerError, LedgerTooNew
 from batch_share.ledger import schema
+from batch_share.ledger.gathering import Gathering, NotAsExpected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Insert, Update
 
     Operation = Callable[[Connection], Any]
 
@@ -143,6 +144,7 @@ class Database:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
         self._committing: asyncio.Task[None] | None = None
+        self._gathering = Gathering(together=False)
 
     async def read(self, operation: Callable[[Connection], T]) -> T:
         """Run `operation`, which changes nothing. Raises LedgerError."""
@@ -156,11 +158,10 @@ class Database:
         it: what is known gets written.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_look_at_error)
         self._waiting.append(_Wish(operation, done, alone))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting())
-        return await asyncio.shield(done)
+        return await done
 
     async def close(self) -> None:
         """Wait until everything that was asked for is committed or has failed, and close the file."""
@@ -176,6 +177,8 @@ class Database:
         while group := self._next_group():
             endings = await self._in_thread(self._commit, [wish.operation for wish in group])
             for wish, ending in zip(group, endings, strict=True):
+                if wish.done.cancelled():  # its caller is gone
+                    continue
                 if isinstance(ending, Failed):
                     wish.done.set_exception(ending.error)
                 else:
@@ -201,19 +204,43 @@ class Database:
         except SQLAlchemyError as error:
             raise explain(self._ledger, error) from None
 
+    def change(self, connection: Connection, statement: Insert | Update, values: Mapping[str, Any]) -> bool:
+        """For an operation of `write`, not one that is `alone`: add a row, or change one; whether there was one.
+
+        Its like in the group are run with it. Where one of them finds nothing to change, everything is run again,
+        one by one, so that what is said here is right in the end.
+        """
+        return self._gathering.change(connection, statement, values)
+
     def _commit(self, operations: Sequence[Operation]) -> list[Any]:
         """Each operation's result, or Failed: all in one transaction, or each in its own if one of them fails."""
         try:
-            with self._engine.begin() as connection:
-                return [operation(connection) for operation in operations]
+            return self._transact(operations, together=True)
         except SQLAlchemyError as error:
             # Not one row's trouble but the database's: nothing of the group was done, and nothing more is tried.
             if len(operations) == 1 or not isinstance(error, IntegrityError):
                 return [Failed(explain(self._ledger, error))] * len(operations)
+        except NotAsExpected:
+            pass
         except Exception as error:
             if len(operations) == 1:
                 return [Failed(error)]
-        return [ending for operation in operations for ending in self._commit([operation])]
+        return [self._commit_one(operation) for operation in operations]
+
+    def _commit_one(self, operation: Operation) -> Any:
+        try:
+            return self._transact([operation], together=False)[0]
+        except SQLAlchemyError as error:
+            return Failed(explain(self._ledger, error))
+        except Exception as error:
+            return Failed(error)
+
+    def _transact(self, operations: Sequence[Operation], *, together: bool) -> list[Any]:
+        self._gathering = Gathering(together=together)
+        with self._engine.begin() as connection:
+            endings = [operation(connection) for operation in operations]
+            self._gathering.run(connection)
+            return endings
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +257,3 @@ class Failed:
     """How an operation ended that changed nothing."""
 
     error: Exception
-
-
-def _look_at_error(done: asyncio.Future[Any]) -> None:
-    """Its caller may be gone (cancelled); asyncio would then complain of an exception nobody read."""
-    done.exception()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 
 from batch_share.ledger.database import check_version
-from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Unsettled
+from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Skipped, Unsettled
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
@@ -27,6 +27,12 @@ INSTRUCTION: Final = tuple(Instruction.__slots__)
 
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
+
+SENT_BEFORE: Final = "sent as it was before: "
+"""How the notice of a row begins whose share was sent before the sheet asked for another length."""
+
+_IS_DOUBLE: Final = rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE)
+"""Rows whose activity was found twice: all other notices."""
 
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
@@ -142,20 +148,37 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        trouble = or_(rows.c.state.in_(TROUBLED), rows.c.notice.is_not(None))
+        trouble = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
         troubled = select(rows).where(trouble).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
 
     async def noticed(self) -> int:
-        """How many rows have a notice."""
-        counted = await self._all(select(func.count().label("n")).where(rows.c.notice.is_not(None)))
+        """How many rows have a notice that somebody has to act on: their activity was found twice."""
+        counted = await self._all(select(func.count().label("n")).where(_IS_DOUBLE))
         return int(counted[0]["n"])
+
+    async def skipped(self, most: int) -> list[Skipped]:
+        """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet."""
+        count, position = func.count(), func.min(rows.c.position)
+        is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
+        found = await self._all(
+            select(rows.c.reason, count.label("rows"), is_there.label("sheet_row"))
+            .where(rows.c.state == State.SKIPPED)
+            .group_by(rows.c.reason)
+            .order_by(count.desc(), position.is_(None), position)
+            .limit(most)
+        )
+        return [Skipped(row["reason"] or "", row["rows"], row["sheet_row"]) for row in found]
 
     async def lookups(self) -> list[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers."""
         return [
             Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in await self._all(select(lookups))
         ]
+
+    async def asked_in_vain(self) -> bool:
+        """Whether LeadSquared was asked for somebody who was not there."""
+        return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
 
     async def waiting_requests(self) -> list[str]:
         """The request Ids of accepted rows, each once, oldest first."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from batch_share.ledger.states import Stage, State
+
+
+CHOICE_FROM: Final = 40
+"""Where in a sheet's digest the part begins that is of the chosen rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """How many rows are skipped for one `reason`. `sheet_row` is the first, None if the sheet lost one of them."""
+
+    reason: str
+    rows: int
+    sheet_row: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unsettled:
     """An `unknown` row: its call left at `sent_at`, and nobody knows since `unknown_since` (UTC, without a zone).
 
@@ -81,7 +95,10 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class SheetRecord:
-    """One version of a sheet. `digest` is of its bytes and of every option that changes what its rows mean."""
+    """One version of a sheet. `digest` is of its bytes and of every option that changes what its rows mean.
+
+    The end of `digest`, from `CHOICE_FROM`, is of the rows that were chosen alone.
+    """
 
     name: str
     path: str
@@ -89,6 +106,10 @@ class SheetRecord:
     digest: str
     columns: Sequence[str]
     mapping: Mapping[str, str] | None = None
+
+    def means_the_same(self, other: SheetRecord) -> bool:
+        """Whether the rows are the same and mean the same, whichever of them were chosen."""
+        return self.digest[:CHOICE_FROM] == other.digest[:CHOICE_FROM]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +125,14 @@ class Lookup:
     problem: str | None = None
 
 
+class Cause(StrEnum):
+    """Why a sheet was taken in again."""
+
+    SHEET = "its bytes or its options changed"
+    CHOICE = "other rows were chosen"
+    FOUND = "somebody was found who was not found before"
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
@@ -111,6 +140,7 @@ class Changes:
     new: int
     kept: int
     gone: int
+    cause: Cause = Cause.SHEET
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ about = Table(
     Column("name", String(40), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host."""
+"""Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, results (the file
+that was written of the rows as they are, while no run is under way)."""
 
 sheets = Table(
     "sheets",

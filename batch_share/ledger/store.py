@@ -12,10 +12,11 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, LedgerReader
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, SENT_BEFORE, LedgerReader
 from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Noted, Result, Row, SheetRecord
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
+from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GONE = "the sheet no longer has this row; nothing was sent for it"
-GONE_POSTED = "the sheet no longer has this row: its activity was posted, the lead was not shared"
-GONE_IN_DOUBT = (
-    "the sheet no longer has this row: its activity was posted, nobody knows whether the lead was shared"
-)
+# A row is known by what it asks for, so one that asks for something else is another one.
+NOT_ASKED = "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+GONE = f"{NOT_ASKED}; nothing was sent for it"
+GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
+GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
+_SENT = (State.ACCEPTED, State.SHARED)
+_RESULTS = "results"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
-_NEW_ATTEMPT = insert(attempts).returning(attempts.c.id)
+_NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _WAITING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
@@ -65,11 +68,18 @@ class Ledger(LedgerReader):
         super().__init__(file, opened)
         self._now = now
         self._run_id = 0
+        self._last_attempt = 0
+        self._results: str | None = None
 
     @property
     def run_id(self) -> int:
         """The run that `begin_run` noted."""
         return self._run_id
+
+    @property
+    def results(self) -> str | None:
+        """What `note_results` was told by the last run, if no row is other than it was then."""
+        return self._results
 
     # ------------------------------------------------------------------------------------------ the whole
 
@@ -82,6 +92,10 @@ class Ledger(LedgerReader):
         def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+            self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
+            self._results = connection.scalar(select(about.c.value).where(about.c.name == _RESULTS))
+            # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
+            connection.execute(delete(about).where(about.c.name == _RESULTS))
             for intent in INTENTS:
                 self._abandon(connection, intent)
 
@@ -90,6 +104,16 @@ class Ledger(LedgerReader):
     async def note_host(self, host: str) -> None:
         """Commit whose ledger this is, as long as it holds nothing."""
         await self._execute(update(about).where(about.c.name == "host").values(value=host))
+
+    async def note_results(self, stamp: str) -> None:
+        """Commit by what the results are known that were written of the rows as they are."""
+        self._results = stamp
+
+        def note(connection: Connection) -> None:
+            connection.execute(delete(about).where(about.c.name == _RESULTS))
+            connection.execute(insert(about).values(name=_RESULTS, value=stamp))
+
+        await self._database.write(note)
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""
@@ -100,7 +124,8 @@ class Ledger(LedgerReader):
         """An intent found at start-up: its call may have left, so its row is unknown."""
         found = update(rows).where(rows.c.state == intent)
         values = {"state": State.UNKNOWN, "stage": INTENTS[intent], "reason": CUT_OFF, "changed_at": self._now()}
-        connection.execute(found.values(values))
+        if connection.execute(found.values(values)).rowcount:
+            self._results = None
 
     # ------------------------------------------------------------------------------------------ the sheet
 
@@ -112,11 +137,11 @@ class Ledger(LedgerReader):
         """
 
         def take(connection: Connection) -> Changes:
-            known = self._known(connection)
+            self._results = None
             kept = 0
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
-                kept += self._take_chunk(connection, chunk, known)
+                kept += self._take_chunk(connection, chunk)
             self._revive(connection)
             gone = self._drop_gone(connection)
             connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
@@ -125,20 +150,17 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _known(self, connection: Connection) -> dict[str, tuple[int, State]]:
-        """By key, each row's Id and the state it is in, or was in before the sheet lost it."""
-        found = connection.execute(select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason))
+    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State]]:
+        """By key, the Id of each row that is there, and the state it is in or was in before the sheet lost it."""
+        there = select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason).where(rows.c.key.in_(keys))
+        found = connection.execute(there)
         return {
             key: (row_id, State.POSTED if reason == GONE_POSTED else State(state))
             for key, row_id, state, reason in found
         }
 
-    def _take_chunk(
-        self,
-        connection: Connection,
-        chunk: Sequence[tuple[int, NewRow]],
-        known: Mapping[str, tuple[int, State]],
-    ) -> int:
+    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
+        known = self._known(connection, [row.key for _, row in chunk])
         fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
         if fresh:
             connection.execute(insert(rows), fresh)
@@ -147,7 +169,20 @@ class Ledger(LedgerReader):
                 row_id, state = known[row.key]
                 values = self._known_values(position, row, state)
                 connection.execute(update(rows).where(rows.c.id == row_id).values(values))
+        self._compare_lengths(connection, {known[row.key][0]: row for _, row in chunk if row.key in known})
         return len(chunk) - len(fresh)
+
+    def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
+        """No share that was sent is changed: its row says so where the sheet asks for another length now."""
+        columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice
+        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(_SENT)))
+        for row_id, duration, until, notice in sent.all():
+            row = by_id[row_id]
+            if row.instruction is None or not row.chosen or not (notice or SENT_BEFORE).startswith(SENT_BEFORE):
+                continue
+            told = _other_length(duration, until, row.instruction)
+            if told != notice:
+                connection.execute(update(rows).where(rows.c.id == row_id).values(notice=told))
 
     def _known_values(self, position: int, row: NewRow, state: State) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
@@ -215,7 +250,7 @@ class Ledger(LedgerReader):
             for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
                 self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
                 values = {"attempt_id": attempt_id, "answered_at": self._now()}
-                connection.execute(_ANSWERED, values | _attempt_values(result))
+                self._database.change(connection, _ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
 
@@ -299,13 +334,15 @@ class Ledger(LedgerReader):
         since: frozenset[State],
     ) -> None:
         """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
+        self._results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
-        if connection.execute(_row_in(predecessors(state) & since), changes).rowcount != 1:
+        if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.file, row_id, state)
 
     def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
         """Note something about a row that stays in `state`."""
-        if connection.execute(_row_in(frozenset({state})), {"row_id": row_id, **values}).rowcount != 1:
+        self._results = None
+        if not self._database.change(connection, _row_in(frozenset({state})), {"row_id": row_id, **values}):
             raise IllegalTransition(self.file, row_id, state)
 
     def _attempt(
@@ -316,8 +353,10 @@ class Ledger(LedgerReader):
         sent_at: datetime | None = None,
         **values: Any,
     ) -> int:
-        call = {"row_id": row_id, "run_id": self._run_id, "step": step, "sent_at": sent_at or self._now()}
-        return int(connection.execute(_NEW_ATTEMPT, call | values).scalar_one())
+        self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
+        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
+        self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self._now()} | values)
+        return self._last_attempt
 
     # ------------------------------------------------------------------------------------------ plumbing
 
@@ -328,6 +367,13 @@ class Ledger(LedgerReader):
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
         await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
+
+
+def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> str | None:
+    if (asked.duration, asked.until) == (duration, until):
+        return None
+    before, now = spell_length(duration, until), spell_length(asked.duration, asked.until)
+    return f"{SENT_BEFORE}{before}; the sheet or its options now say {now}: nothing was changed"
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from batch_share.errors import PlanChanged, SettingsError
+from batch_share.ledger.records import CHOICE_FROM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,5 +59,7 @@ def check_approval(file: Path, plan: Plan, settings: Settings) -> None:
     changed = [name for name in _BINDING if approved.settings.get(name) != now.settings[name]]
     if changed:
         raise PlanChanged(file, f"the setting {changed[0]}")
+    if approved.digest[:CHOICE_FROM] != now.digest[:CHOICE_FROM]:
+        raise PlanChanged(file, f"the sheet {plan.record.name}, or how it is read,")
     if approved.digest != now.digest:
-        raise PlanChanged(file, f"the sheet {plan.record.name}, or how it is read")
+        raise PlanChanged(file, "the choice of rows")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.ledger.states import Stage, State
@@ -19,7 +20,7 @@ from batch_share.pipeline.calls import UNDONE, Dispatch, before_repeating, write
 from batch_share.pipeline.mailboxes import find_mailboxes
 from batch_share.pipeline.owner import SINGLE, STANDING, Form, Way, verify_owners
 from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.steps import activity_for_bulk, asked, in_time, post, posted, share
+from batch_share.pipeline.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
 from batch_share.pipeline.trays import Trays
 from batch_share.pipeline.verdict import goes_alone
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 MOST_REFUSED: Final = 3
 """Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
 
+NO_WAY: Final = (
+    "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted by "
+    "itself does not get its user as owner here: nothing was sent"
+)
+
 
 async def send_in_bulk(session: Session) -> None:
     """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
@@ -44,9 +50,38 @@ async def send_in_bulk(session: Session) -> None:
             await verify_owners(session, STANDING, way)
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        await verify_owners(session, SINGLE)
+        singles = await _get_their_owner(session)
         session.tally.phase = "sharing"
-        await BulkRun(session, poster).send()
+        await BulkRun(session, poster, singles=singles).send()
+
+
+async def _get_their_owner(session: Session) -> bool:
+    """Whether activities that are posted by themselves get their owner too; without them a run in bulk goes on.
+
+    Raises OwnerNotVerified where nothing can go in bulk, or where their owner can't be read.
+    """
+    if not is_proved(session, Form.BULK):
+        await verify_owners(session, SINGLE)
+        return True
+    if session.memory.account.ignores_owner:
+        return False
+    try:
+        await verify_owners(session, SINGLE)
+    except OwnerNotVerified as refused:
+        if refused.found is None:
+            raise
+        session.memory.learn_owner(ignored=True)
+        session.tally.remark(
+            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls, "
+            "which do"
+        )
+        return False
+    return True
+
+
+def is_proved(session: Session, form: Form) -> bool:
+    """Whether activities of any type were seen to get their owner in this form."""
+    return any(known is form for _, known in session.verified)
 
 
 class BulkRefused(Exception):
@@ -77,15 +112,19 @@ class BulkPoster:
 
     async def post_first(self, session: Session, row: Row) -> str | None:
         """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
+        outcome, result = await self.post_one(session, row)
+        if isinstance(outcome, Refused) and result.state is State.PENDING:
+            self._count_refusal(outcome)
+        return result.answer_id
+
+    async def post_one(self, session: Session, row: Row) -> tuple[Outcome | tuple[Outcome, ...], Result]:
+        """Post one row in a bulk call of its own, until it is done or refused. Raises as `calls.write`."""
         unsent = 0
         while True:
             async with session.bulk_pacer.slot():
                 outcome, [result] = await self.post([row])
-            if result.state is not State.PENDING:
-                return result.answer_id
-            if isinstance(outcome, Refused):
-                self._count_refusal(outcome)
-                return None
+            if result.state is not State.PENDING or isinstance(outcome, Refused):
+                return outcome, result
             unsent += isinstance(outcome, NotSent)
             await repeat_bulk(session, outcome, unsent)
 
@@ -106,9 +145,10 @@ async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], 
 class BulkRun:
     """The rows of one pass on their way, by three kinds of workers."""
 
-    def __init__(self, session: Session, poster: BulkPoster) -> None:
+    def __init__(self, session: Session, poster: BulkPoster, *, singles: bool) -> None:
         self._session = session
         self._poster = poster
+        self._singles = singles
         rows = session.ledger.to_do(session.looked_up_in)
         self._trays = Trays(rows, poster.can_post, linger=session.pacer.rate.period)
         session.stop.also(self._trays.close)
@@ -116,9 +156,8 @@ class BulkRun:
     async def send(self) -> None:
         """Send them all."""
         session = self._session
-        proved = any(form is Form.BULK for _, form in session.verified)
         # As many as its limit: more could not be under way at once.
-        together = session.bulk_pacer.rate.limit if proved else 0
+        together = session.bulk_pacer.rate.limit if is_proved(session, Form.BULK) else 0
         async with asyncio.TaskGroup() as group:
             posters = group.create_task(in_parallel(session, self._post_together, together))
             group.create_task(in_parallel(session, self._post_alone))
@@ -143,14 +182,27 @@ class BulkRun:
             await repeat_bulk(session, outcome, unsent)
 
     async def _post_alone(self) -> None:
-        while (row := await self._trays.to_post_alone()) is not None:
+        while (row := await self._trays.to_post_alone(others=self._singles)) is not None:
             if not await self._in_time(row):
                 continue
-            activity_id = await post(self._session, row, spare=self._poster.can_post(row))
+            activity_id = await self._post_by_itself(row)
             if activity_id is None:
                 self._trays.ended()
             else:
                 self._trays.posted(posted(row, activity_id))
+
+    async def _post_by_itself(self, row: Row) -> str | None:
+        """In a call of its own, or if that would not get its owner in a bulk call of one."""
+        session = self._session
+        if self._singles:
+            return await post(session, row, spare=self._poster.can_post(row))
+        if asked(row).user_id not in self._poster.mailboxes:
+            await give_up(session, row, NO_WAY)
+            return None
+        outcome, result = await self._poster.post_one(session, row)
+        if result.state is State.PENDING and isinstance(outcome, Refused):
+            await give_up(session, row, f"LeadSquared refused the activity: {outcome.words}")
+        return result.answer_id
 
     async def _in_time(self, row: Row) -> bool:
         if await in_time(self._session, row):

@@ -1,59 +1,96 @@
-"""What a run costs: how many calls, and how long they take at the account's rates. No I/O."""
+"""What a run costs: the calls that are left to be made, at least, and how long they take. No I/O."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
+from batch_share.ledger.states import State
+from batch_share.pipeline.sizes import MOST as MOST_SHARES
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_share.leadsquared.memory import Account
+    from batch_share.settings import Settings
     from batch_share.units import Rate
+
+_TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
+"""The states of rows whose share is still to be made."""
+
+_TO_FOLLOW: Final = (*_TO_SHARE, State.SHARING, State.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """At least so many `calls`, which take about so many `seconds`."""
+    """Calls, of which at most `rate` are made; with a `bulk_rate`, many rows to a call.
+
+    `follow_up`: those that ask for the status of shares are counted.
+    """
 
     calls: int
-    seconds: float
+    rate: Rate
+    follow_up: bool
+    bulk_rate: Rate | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long they take: the first `limit` calls go at once."""
+        return max(0, self.calls - self.rate.limit) / self.rate.per_second
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast an account may be called: `rate`, and inside it `bulk_rate`; `share_batch` shares go in a call.
 
-    With `follow_up` every request is asked for once.
+    Without a bulk rate rows go one by one. With `follow_up` every request is asked for once.
     """
 
     rate: Rate
-    bulk_rate: Rate
-    share_batch: int
     follow_up: bool
+    bulk_rate: Rate | None = None
+    share_batch: int = 1
 
-    def one_by_one(self, fresh: int, standing: int = 0) -> Cost:
-        """An activity and a share for each `fresh` row, a share alone for those whose activity is `standing`."""
-        return self._cost(2 * fresh + standing + (fresh + standing) * self.follow_up)
+    @classmethod
+    def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
+        """The pace at which a run with these settings begins, by what is known of the account."""
+        rate = settings.rate or account.learned or DEFAULT_RATE
+        if not bulk:
+            return cls(rate, settings.follow_up)
+        bulk_rate = settings.bulk_rate or account.learned_bulk or DEFAULT_BULK_RATE
+        return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
 
-    def in_bulk(self, fresh: int, standing: int = 0) -> Cost:
-        """The same with many rows to a call, and rows by themselves in the slots that bulk calls leave."""
-        together = fresh * self._share_in_bulk()
-        posts = together / MOST_ACTIVITIES + (fresh - together)
-        return self._cost(posts + (fresh + standing) * self._calls_after_post)
+    def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:
+        """What is left to do for rows in these states; those of `events` activity types have owners checked."""
+        fresh = states.get(State.PENDING, 0)
+        together = fresh * self._part_in_bulk()
+        calls = together / MOST_ACTIVITIES + (fresh - together)
+        calls += sum(states.get(state, 0) for state in _TO_SHARE) / self.share_batch
+        if self.follow_up:
+            calls += sum(states.get(state, 0) for state in _TO_FOLLOW) / self.share_batch
+        # Rounding errors must not make another call.
+        calls = math.ceil(round(calls, 6)) + self._owner_check_calls(events)
+        return Cost(calls, self.rate, self.follow_up, self.bulk_rate)
 
-    def _share_in_bulk(self) -> float:
+    def _owner_check_calls(self, events: int) -> int:
+        """To find out whose the keys are, and to read an activity of each type; in bulk, of each form too."""
+        if not events:
+            return 0
+        return events + 1 if self.bulk_rate is None else 2 * events + 3
+
+    def _part_in_bulk(self) -> float:
         """The part of the rows that bulk calls carry while no slot is idle."""
-        of_bulk_call = 1 + MOST_ACTIVITIES * self._calls_after_post
+        if self.bulk_rate is None:
+            return 0.0
+        after_post = (1 + self.follow_up) / self.share_batch
+        of_bulk_call = 1 + MOST_ACTIVITIES * after_post
         bulk_calls = min(self.bulk_rate.per_second, self.rate.per_second / of_bulk_call)
-        singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + self._calls_after_post)
+        singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + after_post)
         return MOST_ACTIVITIES * bulk_calls / (MOST_ACTIVITIES * bulk_calls + singles)
 
-    @property
-    def _calls_after_post(self) -> float:
-        """For each row: its part of a share call and of asking what became of it."""
-        return (1 + self.follow_up) / self.share_batch
-
-    def _cost(self, calls: float) -> Cost:
-        """The first calls, as many as the limit, go at once."""
-        return Cost(math.ceil(calls), max(0.0, calls - self.rate.limit) / self.rate.per_second)
+    def at(self, rate: Rate) -> Pace:
+        """The same at another rate of the account."""
+        return replace(self, rate=rate)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
@@ -28,21 +28,22 @@ NO_USER = "not an active user of the account"
 class Directory:
     """What is known of leads and users, by the way a row names them."""
 
-    _answers: dict[Ref, Lookup] = field(default_factory=dict)
+    _answers: dict[Ref, FoundLead | FoundUser | str] = field(default_factory=dict)  # or why nobody is meant
     _names: dict[str, str] = field(default_factory=dict)
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
-        self._answers |= {Ref(Field(answer.kind), answer.value): answer for answer in answers}
+        for answer in answers:
+            named = Field(answer.kind)
+            self._answers[Ref(named, answer.value)] = _found(named, answer)
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
-        answer = self._answers.get(ref)
-        return answer is not None and answer.found is not None
+        return not isinstance(self._answers.get(ref, ""), str)
 
     def unfound(self) -> list[Ref]:
         """Everybody who was asked for in vain: they may be there by now."""
-        return [ref for ref, answer in self._answers.items() if answer.found is None]
+        return [ref for ref, answer in self._answers.items() if isinstance(answer, str)]
 
     def is_answered(self, ref: Ref) -> bool:
         """Whether `ref` has been asked for, whatever came back."""
@@ -51,8 +52,8 @@ class Directory:
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
         if not self._names:
-            users = [answer.found for ref, answer in self._answers.items() if ref.field in USERS and answer.found]
-            self._names = {user["id"]: f"{user['name']} <{user['email']}>" for user in users}
+            users = [answer for answer in self._answers.values() if isinstance(answer, FoundUser)]
+            self._names = {user.id: f"{user.name} <{user.email}>" for user in users}
         return self._names.get(user_id, user_id)
 
     def resolve(self, row: ShareRow, raw: RawRow, header: Callable[[Field], str]) -> Instruction | list[Problem]:
@@ -84,8 +85,8 @@ class Directory:
         """What is wrong with the names of one lead, or of one user."""
         first, *others = refs
         answer = self._answers.get(first)
-        if answer is None or answer.problem:
-            yield first, "was not looked up" if answer is None else answer.problem or ""
+        if answer is None or isinstance(answer, str):
+            yield first, "was not looked up" if answer is None else answer
             return
         for ref in others:
             real = _said(self._lead(first), ref.field) if ref.field in LEADS else self._user(first).email
@@ -93,10 +94,16 @@ class Directory:
                 yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
 
     def _lead(self, ref: Ref) -> FoundLead:
-        return FoundLead(**dict(self._answers[ref].found or {}))
+        return cast("FoundLead", self._answers[ref])
 
     def _user(self, ref: Ref) -> FoundUser:
-        return FoundUser(**dict(self._answers[ref].found or {}))
+        return cast("FoundUser", self._answers[ref])
+
+
+def _found(named: Field, answer: Lookup) -> FoundLead | FoundUser | str:
+    if answer.found is None:
+        return answer.problem or ""
+    return FoundUser(**answer.found) if named in USERS else FoundLead(**answer.found)
 
 
 def _agree(ref: Ref, real: str) -> bool:

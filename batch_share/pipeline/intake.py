@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.errors import BatchShareError, LookupRefused, SettingsError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
+from batch_share.ledger.records import Cause
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from batch_share.ledger.records import Changes
-    from batch_share.ledger.store import Ledger
+    from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.pipeline.session import Connection, Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
@@ -42,8 +42,10 @@ class SheetJob:
 
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
-    """The plan of a sheet as of now. Raises SheetError, SettingsError."""
-    return make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+    """The plan of a sheet as of now. Raises SheetError, also if no row is chosen, SettingsError."""
+    plan = make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+    plan.check_selection()
+    return plan
 
 
 async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher) -> Changes | None:
@@ -52,8 +54,11 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
+    cause = _cause(await ledger.sheet(), plan.record)
+    is_same = cause is Cause.FOUND
+    if is_same and not await ledger.asked_in_vain():
+        return None
     directory.learn(await ledger.lookups())
-    is_same = await _is_in_force(ledger, plan)
     wanted = directory.unfound() if is_same else _unknown(plan, directory)
     asks_zone = not is_same and needs_zone(plan, session.settings)
     zone = None
@@ -65,7 +70,8 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
         return None
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
     ledger_job = (await ledger.facts())["job"]
-    return await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    return replace(changes, cause=cause)
 
 
 async def show_sheet(
@@ -109,9 +115,11 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
         ) from None
 
 
-async def _is_in_force(ledger: Ledger, plan: Plan) -> bool:
-    in_force = await ledger.sheet()
-    return in_force is not None and in_force.digest == plan.record.digest
+def _cause(in_force: SheetRecord | None, planned: SheetRecord) -> Cause:
+    """Why the sheet is to be taken in; of one that is in force already only what was not found can change."""
+    if in_force is None or not in_force.means_the_same(planned):
+        return Cause.SHEET
+    return Cause.FOUND if in_force.digest == planned.digest else Cause.CHOICE
 
 
 def _unknown(plan: Plan, directory: Directory) -> Sequence[Ref]:

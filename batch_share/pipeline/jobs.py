@@ -18,8 +18,8 @@ from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
-from batch_share.results.sheet import results_path, write_results
-from batch_share.results.summary import ExitCode, Summary, summarize
+from batch_share.results.sheet import fingerprint, results_path, write_results
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -80,6 +80,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
+        await _sheet_of(ledger)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "resume", settings, watcher) as session:
             return await _work(session, watcher, None, cut_off)
@@ -87,19 +88,28 @@ async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> End
 
 async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Settle the unknown rows of a ledger and send those alone. Raises and returns as `run_sheet`."""
-    async with (
-        open_ledger(ledger_file) as ledger,
-        _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session,
-    ):
-        return await _send(session, watcher)
+    async with open_ledger(ledger_file) as ledger:
+        await _sheet_of(ledger)
+        async with _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session:
+            return await _send(session, watcher)
 
 
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
-    async with open_ledger(ledger_file) as ledger, _session(ledger, "follow-up", settings, watcher) as session:
-        async with watcher.watch(session), following_up(session):
-            pass
-        return await _end(session)
+    async with open_ledger(ledger_file) as ledger:
+        await _sheet_of(ledger)
+        async with _session(ledger, "follow-up", settings, watcher) as session:
+            async with watcher.watch(session), following_up(session):
+                pass
+            return await _end(session)
+
+
+async def _sheet_of(ledger: LedgerReader) -> SheetRecord:
+    """The sheet in force. Raises LedgerError if none was ever taken in: then there is nothing to do or to tell."""
+    sheet = await ledger.sheet()
+    if sheet is None:
+        raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
+    return sheet
 
 
 async def _under_way(ledger: Ledger) -> int:
@@ -110,13 +120,22 @@ async def _under_way(ledger: Ledger) -> int:
 
 async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
     ledger, settings = session.ledger, session.settings
-    sheet = await ledger.sheet()
-    if sheet is None:
-        raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
+    sheet = await _sheet_of(ledger)
     states = await ledger.counts()
     session.tally.begin(states)
     to_do = await ledger.to_do_counts()
-    preview = Preview(sheet, session.client.base_url, states, changes, cut_off, settings, session.pacer.rate, to_do)
+    preview = Preview(
+        sheet=sheet,
+        host=session.client.base_url,
+        states=states,
+        changes=changes,
+        cut_off=cut_off,
+        settings=settings,
+        pace=session.pace,
+        to_do=to_do,
+        events=len(await ledger.events_to_do()),
+        skipped=await ledger.skipped(REASONS_SHOWN),
+    )
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
         return Ending(await summarize(ledger), session.stop.error)
@@ -176,12 +195,11 @@ async def _session(
 async def _end(session: Session) -> Ending:
     """Write the results; that they can't be written must not hide what the ledger knows."""
     ledger, error = session.ledger, session.stop.error
-    target = await default_results(ledger)
-    written: Path | None = target
+    written = None
     try:
-        await write_results(ledger, target)
+        written = await _write_beside(ledger)
     except BatchShareError as problem:
-        written, error = None, error or problem
+        error = error or problem
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
     tally = session.tally
@@ -190,32 +208,47 @@ async def _end(session: Session) -> Ending:
     )
 
 
+async def _write_beside(ledger: Ledger) -> Path | None:
+    """Write the results where they go; None where there is no sheet to answer. Raises BatchShareError.
+
+    Not if they stand there already: else that is most of the work of a run without any.
+    """
+    sheet = await ledger.sheet()
+    if sheet is None:
+        return None
+    target = default_results(ledger.file, sheet)
+    if ledger.results is None or ledger.results != fingerprint(target):
+        await write_results(ledger, target)
+    await ledger.note_results(fingerprint(target))
+    return target
+
+
 async def status_of(ledger_file: Path) -> Summary:
     """The totals of a ledger, also while a run works on it. Raises LedgerError."""
     async with read_ledger(ledger_file) as ledger:
-        target = await default_results(ledger)
+        target = default_results(ledger.file, await _sheet_of(ledger))
         return await summarize(ledger, target if target.is_file() else None)
 
 
 async def results_of(ledger_file: Path, target: Path | None) -> Path:
     """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
     async with read_ledger(ledger_file) as ledger:
-        chosen = target or await default_results(ledger)
-        _spare_the_sheet(await ledger.sheet(), chosen)
+        sheet = await _sheet_of(ledger)
+        chosen = target or default_results(ledger.file, sheet)
+        _spare_the_sheet(sheet, chosen)
         await write_results(ledger, chosen)
         return chosen
 
 
-def _spare_the_sheet(sheet: SheetRecord | None, target: Path) -> None:
+def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
     """Raises BatchShareError if the results would be written over the sheet that they are of."""
-    if sheet is not None and Path(sheet.path).resolve() == target.resolve():
+    if Path(sheet.path).resolve() == target.resolve():
         raise BatchShareError(
             f"The results would take the place of the sheet itself: name another file than {target}."
         )
 
 
-async def default_results(ledger: LedgerReader) -> Path:
+def default_results(ledger: Path, sheet: SheetRecord) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
-    sheet = await ledger.sheet()
-    path = Path(sheet.path) if sheet else ledger.file
-    return results_path(path if path.parent.is_dir() else ledger.file.with_name(path.name))
+    path = Path(sheet.path)
+    return results_path(path if path.parent.is_dir() else ledger.with_name(path.name))

@@ -11,19 +11,20 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
+from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
-from batch_share.settings import DEFAULT_RATE
+from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from batch_share.ledger.records import NewRow
+    from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.plan import Plan
     from batch_share.settings import Settings
     from batch_share.sheet.columns import Field
     from batch_share.sheet.rows import Problem, ShareRow
     from batch_share.sheet.table import RawRow
-    from batch_share.units import Rate
 
 ODD_MINUTES: Final = 90 * 1440
 """A share longer than LeadSquared's own default of 90 days is worth a second look."""
@@ -69,34 +70,36 @@ class Overview:
     left_out: int = 0
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
+    events: set[int] = field(default_factory=set)
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
 
     @property
-    def calls(self) -> int:
-        """Calls that the run makes at least: two for a row, and one for its follow-up."""
-        return self.states[State.PENDING] * (3 if self.settings.follow_up else 2)
+    def cost(self) -> Cost:
+        """What the run costs at least, after its look-ups."""
+        return self._cost(bulk=self.settings.bulk)
 
     @property
-    def seconds(self) -> float:
-        """How long they take at the rate: the first `limit` calls go at once."""
-        return max(0, self.calls - self.rate.limit) / self.rate.per_second
+    def other_cost(self) -> Cost:
+        """The same one by one if the run is in bulk, else in bulk."""
+        return self._cost(bulk=not self.settings.bulk)
+
+    def _cost(self, *, bulk: bool) -> Cost:
+        to_do = {State.PENDING: self.states[State.PENDING]}
+        return Pace.of(self.settings, self.account, bulk=bulk).cost(to_do, len(self.events))
 
     @property
-    def rate(self) -> Rate:
-        """The rate that the run begins with."""
-        return self.settings.rate or self.account.learned or DEFAULT_RATE
+    def calls_today(self) -> int:
+        """Calls that this machine has made for the account today."""
+        return self.account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
 
     @property
     def days(self) -> int:
         """How many days after today the run ends, by the daily allowance and what was used of it today."""
         most = self.settings.daily_limit
-        if most is None:
-            return 0
-        today = dt.datetime.now(DAY_ZONE).date().isoformat()
-        return max(0, self.calls + min(self.account.calls_on(today), most) - 1) // most
+        return max(0, self.cost.calls + min(self.calls_today, most) - 1) // most if most else 0
 
     @property
     def ends_on(self) -> dt.date:
@@ -106,7 +109,7 @@ class Overview:
     @property
     def share_of_day(self) -> float | None:
         """The part of the daily allowance that they use, 1 being all of it; None where none is set."""
-        return self.calls / self.settings.daily_limit if self.settings.daily_limit else None
+        return self.cost.calls / self.settings.daily_limit if self.settings.daily_limit else None
 
     @property
     def ignored(self) -> list[str]:
@@ -140,10 +143,13 @@ class Overview:
             "leads_per_user": dict(self.users.most_common()),
             "access": dict(self.access),
             "lasting": dict(self.lasting),
-            "calls": self.calls,
-            "seconds": round(self.seconds),
-            "rate": str(self.rate),
+            "calls": self.cost.calls,
+            "seconds": round(self.cost.seconds),
+            "rate": str(self.cost.rate),
+            "bulk_rate": str(self.cost.bulk_rate) if self.cost.bulk_rate else None,
+            "seconds_in_bulk": round((self.cost if self.settings.bulk else self.other_cost).seconds),
             "share_of_daily_limit": self.share_of_day,
+            "calls_today": self.calls_today,
             "ends_on": self.ends_on.isoformat(),
             "oddities": self.oddities(),
             "problems": self.invalid,
@@ -172,8 +178,9 @@ def overview(plan: Plan, settings: Settings, directory: Directory, account: Acco
 
 def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:
     seen.users[directory.user_name(asked.user_id)] += 1
+    seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
-    seen.lasting[_lasting(asked)] += 1
+    seen.lasting[spell_length(asked.duration, asked.until)] += 1
     if _minutes(asked) > ODD_MINUTES:
         seen.long.append(row.sheet_row)
 
@@ -189,20 +196,6 @@ def _minutes(asked: Instruction) -> float:
     if asked.until is None:
         return asked.duration or 0
     return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
-
-
-def _lasting(asked: Instruction) -> str:
-    if asked.until is not None:
-        return f"until {asked.until:%Y-%m-%d %H:%M} UTC"
-    return spell_minutes(asked.duration or 0)
-
-
-def spell_minutes(minutes: int) -> str:
-    """A duration as people say it: `7 days`, `12 hours`, `90 minutes`."""
-    for size, name in ((1440, "day"), (60, "hour")):
-        if minutes % size == 0:
-            return f"{minutes // size} {name}{'' if minutes == size else 's'}"
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
 def top(counts: Counter[str]) -> Sequence[tuple[str, int]]:

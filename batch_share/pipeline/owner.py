@@ -89,6 +89,8 @@ async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> N
         if await in_time(session, row) and (activity_id := await way.make(session, row)) is not None:
             await verify_owner(session, row, asked(row), activity_id)
             session.verified.add((event, way.form))
+            if way.form is Form.SINGLE:
+                session.memory.learn_owner(ignored=False)
             return
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.ledger.records import Instruction, NewRow, SheetRecord
+from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
@@ -75,6 +76,20 @@ class Plan:
         for raw in self.sheet.rows():
             yield Checked(raw, self.rules.check(raw), is_chosen(raw))
 
+    def check_selection(self) -> None:
+        """Raises SheetError if the selection chooses none of the rows, as one with a slip in it does."""
+        if not self.selection:
+            return
+        is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
+        numbers = []
+        for raw in self.sheet.rows():
+            if is_chosen(raw):
+                return
+            numbers.append(raw.number)
+        where = f", which are numbered {numbers[0]} to {numbers[-1]}" if numbers and self.selection.ranges else ""
+        rows = f"{len(numbers):,} row{'' if len(numbers) == 1 else 's'}"
+        raise SheetError(self.sheet.path, f"{self.selection} chooses none of its {rows}{where}")
+
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
         for each in self.checked():
@@ -89,21 +104,21 @@ class Plan:
 
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
-        seen: dict[tuple[Any, ...], list[int]] = {}
+        seen = _Seen()
         for each in self.checked():
             yield self._row(job, each, directory, seen)
 
-    def _row(self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]) -> NewRow:
+    def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
         if not each.is_chosen:
             return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory)
-        key, earlier = _numbered(job, asked, raw, seen)
+        key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason)
-        if len(earlier) > 1 and not self.allow_duplicates:
-            reason = f"the same lead, user, access and activity as row {earlier[0]}"
+        if first != raw.number and not self.allow_duplicates:
+            reason = f"the same lead, user, access and activity as row {first}"
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
@@ -112,9 +127,7 @@ class Plan:
             return directory.resolve(each.asked, each.raw, self.header)
         return each.asked
 
-    def _left_out(
-        self, job: str, each: Checked, directory: Directory, seen: dict[tuple[Any, ...], list[int]]
-    ) -> NewRow:
+    def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
         asked = self._resolved(each, directory)
         key, _ = _numbered(job, asked, each.raw, seen)
@@ -196,14 +209,27 @@ def _nowhere(columns: str, example: str) -> str:
     return f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}"
 
 
-def _numbered(
-    job: str, asked: Instruction | list[Problem], raw: RawRow, seen: dict[tuple[Any, ...], list[int]]
-) -> tuple[str, list[int]]:
-    """The row's key, and the rows so far that ask for the same, itself included."""
+class _Seen:
+    """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, int] = {}
+        self._more: Counter[bytes] = Counter()
+
+    def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
+        """Which occurrence row `number` is, from 1, and the row of the first."""
+        digest = hashlib.sha256(json.dumps(identity).encode()).digest()[:16]
+        first = self._first.setdefault(digest, number)
+        if first != number:
+            self._more[digest] += 1
+        return 1 + self._more.get(digest, 0), first
+
+
+def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:
+    """The row's key, and the first row that asks for the same, be it this one."""
     identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
-    rows = seen.setdefault(identity, [])
-    rows.append(raw.number)
-    return _key(job, identity, occurrence=len(rows)), rows
+    occurrence, first = seen.add(identity, raw.number)
+    return _key(job, identity, occurrence), first
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:
@@ -224,13 +250,12 @@ def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Sett
         sorted(defaults.items()),
         settings.timezone,
         settings.allow_duplicates,
-        str(selection),
     ]
-    digest = hashlib.sha256(json.dumps(options).encode())
+    digest = hashlib.blake2b(json.dumps(options).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-    return digest.hexdigest()
+    return digest.hexdigest() + hashlib.blake2b(str(selection).encode(), digest_size=12).hexdigest()

@@ -50,6 +50,7 @@ class Polls:
         self._under_way = 0
         self._complete = False
         self._closed = False
+        self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
 
@@ -70,6 +71,10 @@ class Polls:
 
     async def take(self) -> Poll | None:
         """The next poll, once it is due; None when all are settled or given up. Give each back with `done`."""
+        async with self._turn:  # one waits for what is next, the others for their turn
+            return await self._next()
+
+    async def _next(self) -> Poll | None:
         while not self._closed and (self._heap or self._under_way or not self._complete):
             rest = self._rest()
             if rest is not None and rest <= 0:

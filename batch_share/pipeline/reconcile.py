@@ -59,6 +59,10 @@ UNSHOWN: Final = (
 """Why a row stays unknown where nothing shows that markers come back."""
 
 
+PARKED: Final = "it was not found in two looks, and --on-unknown park posts nothing again"
+POSTED_BY: Final = "`batch-share reconcile` with --on-unknown settle looks again, and posts it if it is not there"
+
+
 class Place(NamedTuple):
     """Where an activity is looked for: on a lead, among those of its type."""
 
@@ -216,7 +220,7 @@ class Reconciler:
 
     async def _absent(self, each: Unsettled) -> None:
         if self._parks:
-            await self._leave([each], "its activity was not found in two looks, and is not posted again (parked)")
+            await self._leave([each], PARKED, POSTED_BY)
         elif not self._may_repeat(each, Stage.ACTIVITY):
             await self._leave([each], "its activity was sent again and again, and was not found")
         else:
@@ -237,8 +241,8 @@ class Reconciler:
                 absent.append(each)
         return absent
 
-    async def _leave(self, group: Iterable[Unsettled], why: str) -> None:
-        reason = f"nobody knows whether the activity was posted: {sentence(why)} The next run looks again"
+    async def _leave(self, group: Iterable[Unsettled], why: str, then: str = "The next run looks again") -> None:
+        reason = f"nobody knows whether the activity was posted: {sentence(why)} {then}"
         for each in group:
             await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, reason=reason))
 

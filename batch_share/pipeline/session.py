@@ -13,6 +13,7 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
+from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
@@ -152,6 +153,13 @@ class Connection:
         """One more call is about to leave. Raises DailyLimitReached if it may not."""
         self.memory.spend(self.settings.daily_limit)
         self.tally.called()
+
+    @property
+    def pace(self) -> Pace:
+        """What the work's cost is reckoned by."""
+        if not self.settings.bulk:
+            return Pace(self.pacer.rate, self.settings.follow_up)
+        return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.sizes.most)
 
     @property
     def workers(self) -> int:

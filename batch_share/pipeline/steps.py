@@ -109,13 +109,18 @@ async def in_time(session: Session, row: Row) -> bool:
     if minutes_left(asked(row), utc_now()) >= 1:
         return True
     reason = f"it was to end at {asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
+    await give_up(session, row, reason)
+    return False
+
+
+async def give_up(session: Session, row: Row, reason: str) -> None:
+    """End a row, before a step of it, as failed."""
     stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
     ending = Result(State.FAILED, "failed", stage=stage, reason=reason)
     if is_repeated(row):
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)
     session.tally.moved(row.state, ending.state)
-    return False
 
 
 def asked(row: Row) -> Instruction:

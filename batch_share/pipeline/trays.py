@@ -49,11 +49,14 @@ class Trays:
         await self._fill(lambda: len(self._together) >= most)
         return self._hand_out(self._together, most)
 
-    async def to_post_alone(self) -> Row | None:
-        """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end."""
+    async def to_post_alone(self, *, others: bool = True) -> Row | None:
+        """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end.
+
+        With `others`, one that could go together where there is none that can't.
+        """
         while not self._closed:
             await self._fill(lambda: bool(self._alone or self._together))
-            if rows := self._hand_out(self._alone or self._together, 1):
+            if rows := self._hand_out(self._alone or (self._together if others else self._alone), 1):
                 return rows[0]
             if self._is_all_posted:
                 break

@@ -18,6 +18,11 @@ _DONE: Final = {Stage.ACTIVITY: (State.POSTED, "activity_id"), Stage.SHARE: (Sta
 _WHAT: Final = {Stage.ACTIVITY: "the activity was posted", Stage.SHARE: "the share was accepted"}
 _REFUSED: Final = {Stage.ACTIVITY: "LeadSquared refused the activity", Stage.SHARE: "LeadSquared refused the share"}
 
+FOUND_OUT: Final = (
+    "The next run or `batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
+)
+"""What becomes of a row of which nobody knows."""
+
 
 def judge_step(step: Stage, outcome: Outcome) -> Result:
     """How the answer to a row's activity or share changes the row."""
@@ -32,7 +37,7 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             return Result(BEFORE[step], type(outcome).__name__.lower(), outcome.words, outcome.status)
         case _:
             doubt = sentence(f"nobody knows whether {_WHAT[step]}: {outcome.words}")
-            reason = f"{doubt} The next run finds out before it sends again"
+            reason = f"{doubt} {FOUND_OUT}"
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.records import Changes, SheetRecord, Skipped
+    from batch_share.pipeline.cost import Cost, Pace
     from batch_share.pipeline.session import Connection
     from batch_share.settings import Settings
-    from batch_share.units import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ class Preview:
     """What a run is about to do, for a person to agree to.
 
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up. `rate` is the one that the run begins with,
-    `to_do` the rows that it will send, by state.
+    when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
+    `to_do` the rows that it will send, by state, `events` how many activity types they are of;
+    `skipped` the most frequent reasons for which rows are skipped.
     """
 
     sheet: SheetRecord
@@ -31,8 +33,10 @@ class Preview:
     changes: Changes | None
     cut_off: int
     settings: Settings
-    rate: Rate
+    pace: Pace
     to_do: dict[State, int]
+    events: int
+    skipped: Sequence[Skipped] = ()
 
     @property
     def to_send(self) -> int:
@@ -45,9 +49,10 @@ class Preview:
         return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0)
 
     @property
-    def calls(self) -> int:
-        """Calls that sending them takes, at least."""
-        return 2 * self.to_do.get(State.PENDING, 0) + self.to_do.get(State.POSTED, 0)
+    def cost(self) -> Cost:
+        """What sending them costs at least, and asking for those that were accepted before."""
+        states = self.to_do | {State.ACCEPTED: self.states.get(State.ACCEPTED, 0)}
+        return self.pace.cost(states, self.events)
 
 
 class Watcher(Protocol):

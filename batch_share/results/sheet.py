@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
+from batch_share.ledger.store import NOT_ASKED
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.text import guarded
 
@@ -63,6 +66,15 @@ async def write_results(ledger: LedgerReader, target: Path) -> None:
     await write_table(target, [*columns, *COLUMNS], _answers(ledger, len(columns)), coloured=len(columns))
 
 
+def fingerprint(target: Path) -> str:
+    """What a file of results is known by: another if anybody else wrote it, or another version of this program."""
+    try:
+        found = target.stat()
+    except OSError:
+        return ""
+    return json.dumps([__version__, str(target.absolute()), found.st_ino, found.st_size, found.st_mtime_ns])
+
+
 async def write_table(
     target: Path, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], *, coloured: int
 ) -> None:
@@ -83,10 +95,19 @@ async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[Stat
         yield row.state, cells + _answer(row)
 
 
+def reason_of(row: Row) -> str:
+    """Why a row is where it is, for the person who reads the results."""
+    reason = "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice)))
+    if row.position is not None or row.state is not State.UNKNOWN:
+        return reason
+    told = reason if NOT_ASKED in reason else f"{NOT_ASKED}: {reason}"
+    return f"{told}; a run that asks for it again, as the sheet and its options were, settles it"
+
+
 def _answer(row: Row) -> list[str]:
     return [
         str(row.state),
-        "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice))),
+        reason_of(row),
         row.activity_id or "",
         row.request_id or "",
         "" if row.share_status is None else str(row.share_status),

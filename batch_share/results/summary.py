@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row
+    from batch_share.ledger.records import Row, Skipped
 
 
 TROUBLES_SHOWN: Final = 10
+REASONS_SHOWN: Final = 5
+"""Of those for which rows are skipped."""
 
 
 class ExitCode(IntEnum):
@@ -43,6 +45,7 @@ _URGENCY = (
 class Summary:
     """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
 
+    `skipped` are the most frequent reasons for which rows are.
     `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
     """
 
@@ -51,6 +54,7 @@ class Summary:
     results: Path | None = None
     troubles: Sequence[Row] = ()
     noticed: int = 0
+    skipped: Sequence[Skipped] = ()
 
     @property
     def rows(self) -> int:
@@ -81,4 +85,5 @@ class Summary:
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
-    return Summary(counts, ledger.file.absolute(), results, troubles, await ledger.noticed())
+    noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
+    return Summary(counts, ledger.file.absolute(), results, troubles, noticed, skipped)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from batch_share.sheet.table import RawRow, Table
 
 WORKBOOK_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+LEDGER_MAGIC: Final = b"SQLi"
+"""How every ledger in a file begins: given in place of its sheet, it is told by that."""
+
 TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
 
 
@@ -84,6 +87,8 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
         with path.open("rb") as file:
             magic = file.read(4)
         suffix = path.suffix.lower()
+        if magic == LEDGER_MAGIC:
+            raise SheetError(path, f"a ledger, not a sheet: `batch-share resume {path}` goes on with it")
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             return workbook_tables(path, options.worksheet, options.limits)
         if suffix not in TEXT_SUFFIXES:

@@ -20,6 +20,12 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
+def offline(tmp_path: Path) -> Shell:
+    """A shell for commands that make no call: where its settings point, nobody listens."""
+    return shell_for(SandboxProcess("http://127.0.0.1:9"), tmp_path)
+
+
+@pytest.fixture
 def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     """A shell whose settings point to the sandbox."""
     return shell_for(sandbox, tmp_path)

@@ -51,6 +51,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
     env = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),  # the command may be installed from elsewhere
         "BATCH_SHARE_STATE_FOLDER": str(tmp_path),
         "BATCH_SHARE_RATE": FAST,
     }

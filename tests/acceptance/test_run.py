@@ -63,7 +63,7 @@ def test_the_same_command_again_sends_nothing(shell: Shell, sandbox: SandboxProc
 
 
 def test_status_and_results_answer_without_the_sheet_and_the_account(shell: Shell, sheet: Path) -> None:
-    ran = object_of(shell.run("run", "leads.csv", "--yes", "--json").stdout)
+    ran = object_of(shell.run("run", "leads.csv", "--rows", "20-30", "--json").stdout)
     sheet.unlink()
     status = shell.run("status", "leads.csv.ledger.db", "--json", BATCH_SHARE_HOST="")
     assert object_of(status.stdout) == ran
@@ -98,7 +98,7 @@ def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: Sa
 
 def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet: Path) -> None:
     done = shell.run("run", "leads.csv", "--yes")
-    assert "105 rows to send: 210 calls" in done.stderr
+    assert "105 rows to send: 318 calls (with the follow-up)" in done.stderr
     assert "Row 25, User Id 'asha@sales.example.com': not a GUID" in done.stdout
     assert "Row 66: LeadSquared refused the activity: Invalid event code" in done.stdout
     assert str(sheet.with_name("leads.csv.ledger.db")) in done.stdout
@@ -115,12 +115,13 @@ def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet:
         (["run", "leads.csv", "--worksheet", "One"], {}, "a CSV file has no worksheet 'One'"),
         (["run", "leads.csv", "--frobnicate"], {}, "No such option: --frobnicate"),
         (["sandbox", "--limit", "0"], {}, "sandbox: '0' is no rate"),
+        (["status", "leads.csv"], {}, "a sheet, not a ledger: `batch-share run leads.csv` makes one"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(
-    shell: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
+    offline: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
 ) -> None:
-    done = shell.run(*arguments, **env)
+    done = offline.run(*arguments, **env)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -129,30 +130,31 @@ def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "env", "words"),
     [
-        (
-            ["run", "leads.csv", "--yes"],
-            {"BATCH_SHARE_SECRET_KEY": "wrong"},
-            "LeadSquared refused access (HTTP 401)",
-        ),
         (["resume", "nothing.db"], {}, "there is no such file"),
-        (["status", "leads.csv"], {}, "this file is no ledger"),
         (["run", "leads.csv", "--yes", "--ledger", "no/such/folder.db"], {}, "folder"),
         (["run", "leads.csv", "--yes"], {"BATCH_SHARE_STATE_FOLDER": "leads.csv/state"}, "state folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(
-    shell: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
+    offline: Shell, sheet: Path, arguments: list[str], env: dict[str, str], words: str
 ) -> None:
-    done = shell.run(*arguments, **env)
+    done = offline.run(*arguments, **env)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
+def test_wrong_keys_are_one_sentence_and_exit_code_1(shell: Shell, sheet: Path) -> None:
+    done = shell.run("run", "leads.csv", "--yes", BATCH_SHARE_SECRET_KEY="wrong")
+    assert done.returncode == 1
+    assert "LeadSquared refused access (HTTP 401)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_no_key_is_printed_or_kept(shell: Shell, sheet: Path) -> None:
     key = "very-secret-and-wrong"
-    done = shell.run("run", "leads.csv", "--yes", BATCH_SHARE_SECRET_KEY=key)
-    shell.run("run", "leads.csv", "--yes")
+    done = shell.run("run", "leads.csv", "--limit", "9", BATCH_SHARE_SECRET_KEY=key)
+    assert shell.run("run", "leads.csv", "--limit", "9").returncode == 0
     assert key not in done.stdout + done.stderr
     for file in sheet.parent.rglob("*"):
         held = file.read_bytes() if file.is_file() else b""

@@ -32,7 +32,9 @@ from batch_share.errors import NotAnswered, OwnerNotVerified
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import Stop
+from batch_share.sandbox import World
 from batch_share.sandbox.faults import KINDS, Particulars, strike
+from batch_share.sandbox.sheets import active_users
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -173,6 +175,81 @@ async def test_an_owner_that_a_bulk_call_does_not_give_stops_the_run_at_one_acti
         assert isinstance(ending.error, OwnerNotVerified)
         assert sizes(it, BULK) == [1]
         assert sizes(it, CREATE) == sizes(it, SHARE) == []
+
+
+async def no_owner_for_singles(step: Step, call: Call) -> Reply:
+    """An account whose Create ignores the owner, which no page promises; bulk calls are documented to take one."""
+    if call.endpoint == CREATE:
+        call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
+    return await step(call)
+
+
+async def test_where_single_activities_get_no_owner_all_rows_go_in_bulk_calls(tmp_path: Path) -> None:
+    lost = Strike(BULK, "reset")
+    async with bulk_trial(tmp_path, no_owner_for_singles, lost) as it:
+        ending = await run(it)
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
+        assert ending.looked_up == {"absent": 25}
+        ((reason,),) = it.query("SELECT reason FROM rows WHERE state = 'failed'")
+        assert "its owner is" in reason
+        (remark,) = ending.remarks
+        assert remark.startswith("Activities posted by themselves do not get their user as owner here")
+        assert account(it).ignores_owner
+        assert len(it.sent(CREATE)) == 1, "no other row was risked"
+        it.write(sheet_rows(70, it.sandbox.world)[ROWS:])
+        assert (await run(it)).summary.states == {State.SHARED: 69, State.FAILED: 1}
+        assert len(it.sent(CREATE)) == 1, "it is remembered"
+        check_never_twice(it)
+
+
+async def test_a_row_that_can_get_its_owner_in_no_way_fails_and_nothing_is_sent_for_it(tmp_path: Path) -> None:
+    async def one_without_address(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint != USERS:
+            return reply
+        users = json.loads(reply.body)
+        next(user for user in users if user["ID"] == nobody)["EmailAddress"] = ""
+        return replace(reply, body=json.dumps(users).encode())
+
+    nobody = active_users(World(seed=1, leads=70, users=7))[1].id
+    async with bulk_trial(tmp_path, no_owner_for_singles, one_without_address) as it:
+        ending = await run(it)
+        rows = it.query(f"SELECT state, reason FROM rows WHERE user_id = '{nobody}'")
+        assert {state for state, _ in rows} == {"failed"}
+        assert len([reason for _, reason in rows if reason.startswith("its user has no e-mail address")]) >= 11
+        assert ending.summary.states[State.SHARED] >= ROWS - 13
+        assert len(it.sent(CREATE)) == 1
+        check_never_twice(it)
+
+
+async def test_a_single_activity_that_gets_its_owner_ends_the_remembering(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path) as it:
+        faulty = await run(it)
+        assert faulty.error is None
+        (file,) = (it.folder / "state").glob("*.account")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"ignores_owner": True}))
+        it.write(sheet_rows(70, it.sandbox.world))
+        assert (await it.run()).error is None
+        assert not account(it).ignores_owner
+
+
+async def test_a_row_that_is_refused_in_every_way_fails(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    async def refuses_ones(step: Step, call: Call) -> Reply:
+        items = json.loads(call.body) if call.endpoint == BULK else []
+        if len(items) == 1 and len(it.sent(BULK)) > 2:
+            refused.append(items[0]["RelatedProspectId"])
+            call.outcome = "refused"
+            return envelope(500, "Not this one")
+        return await step(call)
+
+    async with bulk_trial(tmp_path, no_owner_for_singles, Strike(BULK, "reset"), refuses_ones) as it:
+        ending = await run(it)
+        reasons = it.query("SELECT reason FROM rows WHERE state = 'failed' AND reason LIKE '%Not this one'")
+        assert len(reasons) == len(refused) == 25
+        assert ending.summary.states == {State.SHARED: ROWS - 26, State.FAILED: 26}
+        check_never_twice(it)
 
 
 async def test_a_second_run_has_nothing_to_send(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
-from trial import CREATE, FAST, KEY, OF_LEAD, OF_TYPE, SECRET, SHARE, STATUS, Trial, options, trial
+from trial import CREATE, FAST, KEY, OF_LEAD, OF_TYPE, SECRET, SHARE, STATUS, Fault, Trial, hurry, options, trial
 
 from batch_share.errors import AccessDenied, LookupRefused
 from batch_share.leadsquared.client import Client
@@ -22,7 +23,7 @@ from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.pipeline.calls import READ_TRIES
-from batch_share.pipeline.session import Stop
+from batch_share.pipeline.verdict import FOUND_OUT
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.direct import DirectClient
@@ -80,22 +81,9 @@ STEPS = {CREATE: "activity", SHARE: "share"}
 both_steps = pytest.mark.parametrize("endpoint", [CREATE, SHARE], ids=["Create", "Share"])
 
 
-@dataclass(slots=True)
-class Once:
-    """Lets `kind` hit certain calls of `endpoint`, counted from 1: the second one, if nothing else is said."""
-
-    endpoint: str
-    kind: str
-    numbers: Sequence[int] = (2,)
-    particulars: Particulars = QUICK
-    seen: int = 0
-
-    async def __call__(self, step: Step, call: Call) -> Reply:
-        """A wrapper of the sandbox."""
-        self.seen += call.endpoint == self.endpoint
-        if call.endpoint == self.endpoint and self.seen in self.numbers:
-            return await strike(self.kind, self.particulars, step, call)
-        return await step(call)
+def once(endpoint: str, kind: str, numbers: Sequence[int] = (2,), particulars: Particulars = QUICK) -> Fault:
+    """Lets `kind` hit certain calls of `endpoint`: the second one, if nothing else is said."""
+    return Fault(endpoint, numbers, partial(strike, kind, particulars))
 
 
 @dataclass(slots=True)
@@ -116,13 +104,7 @@ class Peek:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait of the program's own is longer than a moment."""
-    sleep = Stop.sleep
-
-    async def briefly(stop: Stop, seconds: float) -> None:
-        await sleep(stop, min(seconds, 0.06))
-
-    monkeypatch.setattr(Stop, "sleep", briefly)
+    hurry(monkeypatch, 0.06)
 
 
 def few_rows(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncContextManager[Trial]:
@@ -169,12 +151,10 @@ def test_the_tables_of_this_file_name_every_fault() -> None:
 @pytest.mark.parametrize("kind", OPEN_KINDS)
 async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(tmp_path: Path, kind: str) -> None:
     applied, peek = kind.startswith("applied-"), Peek(tmp_path)
-    async with few_rows(tmp_path, Once(CREATE, kind), peek) as it:
+    async with few_rows(tmp_path, once(CREATE, kind), peek) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
-        reason = (
-            f"nobody knows whether the activity was posted: {words}. The next run finds out before it sends again"
-        )
+        reason = f"nobody knows whether the activity was posted: {words}. {FOUND_OUT}"
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
         assert len(it.leads_sent()) == (2 if applied else 1)
@@ -184,20 +164,21 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
             assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
             assert parked.exit_code is ExitCode.SOME_UNKNOWN
             stage, reason = one_row(it, State.UNKNOWN)
-            assert (stage, "not found in two looks, and is not posted again" in reason) == ("activity", True)
+            assert (stage, "not found in two looks, and --on-unknown park" in reason) == (
+                "activity",
+                True,
+            )
         assert await settled(it)
         assert len(it.leads_sent()) == 2
 
 
 @pytest.mark.parametrize("kind", OPEN_KINDS)
 async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_path: Path, kind: str) -> None:
-    async with few_rows(tmp_path, Once(SHARE, kind)) as it:
+    async with few_rows(tmp_path, once(SHARE, kind)) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
-        reason = (
-            f"nobody knows whether the share was accepted: {words}. The next run finds out before it sends again"
-        )
+        reason = f"nobody knows whether the share was accepted: {words}. {FOUND_OUT}"
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
         assert await settled(it)
@@ -208,7 +189,7 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
 @both_steps
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_a_refusal_fails_its_row_and_is_not_repeated(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+    async with few_rows(tmp_path, once(endpoint, kind)) as it:
         ending = await run(it)
         assert ending.summary.states == {State.SHARED: 1, State.FAILED: 1}
         step = STEPS[endpoint]
@@ -224,7 +205,7 @@ async def test_a_refusal_fails_its_row_and_is_not_repeated(tmp_path: Path, endpo
 async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+    async with few_rows(tmp_path, once(endpoint, kind)) as it:
         ending = await run(it, follow_up=False)
         assert isinstance(ending.error, AccessDenied)
         assert str(ending.error).startswith(
@@ -238,7 +219,7 @@ async def test_refused_keys_stop_the_run_and_leave_the_row_to_be_sent(
 @both_steps
 @pytest.mark.parametrize("kind", THROTTLED)
 async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+    async with few_rows(tmp_path, once(endpoint, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert [call["outcome"] for call in it.sent(endpoint)] == ["done", "refused", "done"]
         assert is_clean(it)
@@ -247,7 +228,7 @@ async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kin
 @both_steps
 @pytest.mark.parametrize("kind", STRANGE)
 async def test_a_right_answer_in_a_strange_form_is_an_answer(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind)) as it:
+    async with few_rows(tmp_path, once(endpoint, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert it.query("SELECT count(*) FROM attempts WHERE step = 'look' OR outcome = 'lost'") == [(0,)]
         assert is_clean(it)
@@ -256,7 +237,7 @@ async def test_a_right_answer_in_a_strange_form_is_an_answer(tmp_path: Path, end
 async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
     async with Sandbox(options()) as other:
         away = Particulars(FAST, elsewhere=f"{other.url}/v2/{CREATE}")
-        async with few_rows(tmp_path, Once(CREATE, "302", particulars=away)) as it:
+        async with few_rows(tmp_path, once(CREATE, "302", particulars=away)) as it:
             assert (await run(it)).summary.states == {State.SHARED: 2}
             assert is_clean(it)
         assert other.report()["total_calls"] == 0
@@ -274,7 +255,7 @@ NOT_YET = {
 
 @pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
 async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_path: Path, kind: str) -> None:
-    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+    async with few_rows(tmp_path, once(STATUS, kind)) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
@@ -290,7 +271,7 @@ async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_
 
 @pytest.mark.parametrize("kind", DENIED)
 async def test_refused_keys_stop_the_follow_up(tmp_path: Path, kind: str) -> None:
-    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+    async with few_rows(tmp_path, once(STATUS, kind)) as it:
         ending = await run(it)
         assert isinstance(ending.error, AccessDenied)
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
@@ -299,7 +280,7 @@ async def test_refused_keys_stop_the_follow_up(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
 async def test_a_status_that_comes_late_or_strangely_counts(tmp_path: Path, kind: str) -> None:
-    async with few_rows(tmp_path, Once(STATUS, kind)) as it:
+    async with few_rows(tmp_path, once(STATUS, kind)) as it:
         assert (await run(it)).summary.states == {State.SHARED: 2}
         assert len(it.sent(STATUS)) == (3 if kind in THROTTLED else 2)
         assert is_clean(it)
@@ -331,7 +312,7 @@ LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
 async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind, hits(kind))) as it:
+    async with few_rows(tmp_path, once(endpoint, kind, hits(kind))) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert isinstance(ending.error, LookupRefused)
         words = LOOK_UP_WORDS[kind].rstrip(".")
@@ -344,7 +325,7 @@ async def test_a_look_up_without_a_proper_answer_ends_the_run_with_nothing_sent(
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
 @pytest.mark.parametrize("kind", DENIED)
 async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+    async with few_rows(tmp_path, once(endpoint, kind, [1])) as it:
         ending = await run(it)
         assert isinstance(ending.error, AccessDenied)
         assert len(it.sent(CREATE)) == (1 if endpoint == OF_LEAD else 0)
@@ -355,13 +336,13 @@ async def test_keys_refused_in_a_look_up_end_the_run(tmp_path: Path, endpoint: s
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS, OF_LEAD], ids=["Leads", "Users", "Retrieve"])
 @pytest.mark.parametrize("kind", ["throttle-200", "429-retry-after", "slow", "502", "reset", "truncated"])
 async def test_a_look_up_goes_on_where_it_may(tmp_path: Path, endpoint: str, kind: str) -> None:
-    async with few_rows(tmp_path, Once(endpoint, kind, [1])) as it:
+    async with few_rows(tmp_path, once(endpoint, kind, [1])) as it:
         assert await settled(it)
 
 
 @pytest.mark.parametrize("kind", FEW)
 async def test_an_owner_that_could_not_be_read_is_read_again(tmp_path: Path, kind: str) -> None:
-    async with few_rows(tmp_path, Once(OF_LEAD, kind, [1])) as it:
+    async with few_rows(tmp_path, once(OF_LEAD, kind, [1])) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert ending.summary.states == {State.SHARED: 2}
         assert len(it.sent(OF_LEAD)) == 2
@@ -371,7 +352,7 @@ async def test_an_owner_that_could_not_be_read_is_read_again(tmp_path: Path, kin
 @pytest.mark.parametrize("kind", FEW)
 async def test_a_look_at_a_lead_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
     """A lost answer is asked for again; what is refused leaves the row to the next run."""
-    faults = Once(CREATE, "applied-reset"), Once(OF_LEAD, kind, [2])
+    faults = once(CREATE, "applied-reset"), once(OF_LEAD, kind, [2])
     async with few_rows(tmp_path, *faults) as it:
         ending = await run(it, answer_timeout=patience(kind))
         if kind in REFUSED:
@@ -387,7 +368,7 @@ async def test_a_look_at_a_lead_that_goes_wrong_proves_nothing(tmp_path: Path, k
 
 @pytest.mark.parametrize("kind", ["no-id", "truncated", "502", "reset", "500-mx", "429", "slow"])
 async def test_a_look_at_a_type_that_goes_wrong_proves_nothing(tmp_path: Path, kind: str) -> None:
-    faults = Once(CREATE, "applied-reset", range(2, 7)), Once(OF_TYPE, kind, [1])
+    faults = once(CREATE, "applied-reset", range(2, 7)), once(OF_TYPE, kind, [1])
     async with few_rows(tmp_path, *faults, rows=6, leads=6) as it:
         ending = await run(it)
         assert ending.summary.states == {State.SHARED: 6}

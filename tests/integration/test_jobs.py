@@ -5,22 +5,26 @@ from __future__ import annotations
 import csv
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import BatchShareError, LedgerError, PlanChanged
+from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged, SheetError
 from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.intake import SheetJob, plan_job
+from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
 from batch_share.pipeline.jobs import results_of, run_sheet, status_of
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from batch_share.pipeline.jobs import Ending
@@ -41,9 +45,15 @@ def part(*ranges: tuple[int, int]) -> SheetOptions:
     return SheetOptions(selection=Selection(ranges=ranges))
 
 
-async def run(it: Trial, options: SheetOptions, approved: Path | None = None, **changes: Any) -> Ending:
+def results_in(folder: Path) -> list[Path]:
+    return [*folder.glob("*.results.*")]
+
+
+async def run(
+    it: Trial, options: SheetOptions, approved: Path | None = None, onlooker: Onlooker | None = None
+) -> Ending:
     job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
-    return await run_sheet(job, it.settings(**changes), Onlooker())
+    return await run_sheet(job, it.settings(), onlooker or Onlooker())
 
 
 # ------------------------------------------------------------------------------------------------- agreeing
@@ -64,10 +74,30 @@ async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> Non
     async with trial(tmp_path, Fault(SHARE, [1], envelope(401, "No"))) as it:
         first, second = Onlooker(), Onlooker()
         await it.run(first, workers=1)
-        assert (first.previews[0].to_send, first.previews[0].calls) == (12, 24)
+        assert (first.previews[0].to_send, first.previews[0].cost.calls) == (12, 36 + 2)
         assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("pending", 11), ("posted", 1)]
         await it.resume(second)
-        assert (second.previews[0].to_send, second.previews[0].calls) == (12, 23)
+        assert (second.previews[0].to_send, second.previews[0].cost.calls) == (12, 35 + 2)
+
+
+async def test_a_run_costs_what_its_plan_and_its_preview_said(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        plan, _ = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
+        looking = Onlooker()
+        await it.run(looking)
+        (preview,) = looking.previews
+        assert plan.cost == preview.cost
+        looked_up = [each for each in it.sandbox.journal.since(0) if "Management" in each["endpoint"]]
+        assert len(it.sandbox.journal.since(0)) - len(looked_up) == plan.cost.calls
+
+
+async def test_shares_that_were_accepted_before_cost_a_call_each(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run(follow_up=False)
+        looking = Onlooker()
+        await it.resume(looking)
+        await it.resume(looking, follow_up=False)
+        assert [preview.cost.calls for preview in looking.previews] == [12, 0]
 
 
 async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:
@@ -94,13 +124,56 @@ async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
-async def test_a_ledger_without_a_sheet_can_not_be_resumed(tmp_path: Path) -> None:
+async def test_why_a_sheet_is_taken_in_again_is_told(tmp_path: Path) -> None:
+    looking = Onlooker()
+    async with trial(tmp_path, rows=3) as it:
+        for options in (SheetOptions(), part((2, 3)), part((2, 3))):
+            await run(it, options, onlooker=looking)
+        it.write(sheet_rows(4))
+        await run(it, part((2, 3)), onlooker=looking)
+        changes = [preview.changes for preview in looking.previews]
+        assert [each and (each.cause, each.kept) for each in changes] == [
+            (Cause.SHEET, 0),
+            (Cause.CHOICE, 3),
+            None,
+            (Cause.SHEET, 3),
+        ]
+
+
+async def test_that_somebody_is_found_at_last_is_told(tmp_path: Path) -> None:
+    looking = Onlooker()
+    async with trial(tmp_path, rows=3) as it:
+        leads = it.sandbox.world._leads
+        late = leads.pop(sheet_rows(3)[1][0])
+        assert (await it.run()).summary.states == {State.SHARED: 2, State.INVALID: 1}
+        leads[late.id] = late
+        assert (await it.run(looking)).summary.states == {State.SHARED: 3}
+    assert [preview.changes and preview.changes.cause for preview in looking.previews] == [Cause.FOUND]
+
+
+async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        with pytest.raises(SheetError, match="--rows 8-9 chooses none of its 3 rows, which are numbered 2 to 4"):
+            await run(it, part((8, 9)))
+        assert not it.ledger.exists()
+
+
+@pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results"])
+async def test_a_ledger_without_a_sheet_has_nothing_to_do_or_to_tell(tmp_path: Path, job: str) -> None:
     async with trial(tmp_path) as it:
         async with open_ledger(it.ledger, host=it.sandbox.url):
             pass
+        jobs: dict[str, Callable[[], Awaitable[object]]] = {
+            "resume": it.resume,
+            "reconcile": it.reconcile,
+            "follow_up": it.follow_up,
+            "status": partial(status_of, it.ledger),
+            "results": partial(results_of, it.ledger, None),
+        }
         with pytest.raises(LedgerError, match="it holds no sheet yet: run one with `batch-share run SHEET`"):
-            await it.resume()
+            await jobs[job]()
         assert it.sandbox.report()["total_calls"] == 0
+        assert results_in(tmp_path) == []
 
 
 async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) -> None:
@@ -111,6 +184,15 @@ async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) ->
         assert isinstance(ending.error, BatchShareError)
         assert (ending.exit_code, ending.summary.rows) == (ExitCode.NOT_DONE, 0)
         assert it.sent(CREATE) == []
+
+
+async def test_a_run_that_ends_before_it_took_its_sheet_in_leaves_no_results(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write([["", *row[1:]] for row in sheet_rows(3)])
+        ending = await it.run(secret_key=SecretStr("wrong"))
+        assert isinstance(ending.error, AccessDenied)
+        assert (ending.summary.rows, ending.summary.results) == (0, None)
+        assert results_in(tmp_path) == []
 
 
 # -------------------------------------------------------------------------------------- status and results
@@ -125,6 +207,46 @@ async def test_results_that_can_not_be_written_hide_nothing(tmp_path: Path) -> N
         assert (ending.summary.states, ending.summary.results) == ({State.SHARED: 12}, None)
         (tmp_path / "leads.results.csv").rmdir()
         assert await results_of(it.ledger, None) == tmp_path / "leads.results.csv"
+
+
+async def test_results_that_stand_there_as_they_were_written_are_not_written_again(tmp_path: Path) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        before = results.stat()
+        for again in (it.run, it.resume, it.follow_up):
+            assert (await again()).summary.results == results
+        assert results.stat() == before
+
+
+@pytest.mark.parametrize("spoil", ["touch", "delete", "shorten", "replace"])
+async def test_results_that_somebody_touched_are_written_again(tmp_path: Path, spoil: str) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        written = results.read_bytes()
+        if spoil == "delete":
+            results.unlink()
+        elif spoil == "replace":
+            results.rename(tmp_path / "old.csv")
+            shutil.copy2(tmp_path / "old.csv", results)
+        else:
+            results.write_bytes(written if spoil == "touch" else b"")
+        before = results.stat() if spoil != "delete" else None
+        await it.resume()
+        assert results.read_bytes() == written
+        assert results.stat() != before
+
+
+async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: Path) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path) as it:
+        await it.run()
+        async with open_ledger(it.ledger) as ledger:
+            await ledger.begin_run("run", "1.0", {})
+        before = results.stat()
+        await it.resume()
+        assert results.stat() != before
 
 
 async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(tmp_path: Path) -> None:

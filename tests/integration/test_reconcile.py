@@ -33,7 +33,9 @@ from virtual_trial import in_virtual_time
 
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
+from batch_share.ledger.store import NOT_ASKED
 from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
+from batch_share.results.sheet import reason_of
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -212,6 +214,34 @@ async def test_a_parked_row_waits_for_a_person_unless_it_is_found(tmp_path: Path
         assert activities(it) == (12 if applied else 11)
         assert (await it.resume()).summary.states == ALL_SHARED
         assert activities(it) == 12
+
+
+PARKED_REASON = (
+    "nobody knows whether the activity was posted: it was not found in two looks, and --on-unknown park posts "
+    "nothing again. `batch-share reconcile` with --on-unknown settle looks again, and posts it if it is not there"
+)
+
+
+async def test_a_parked_row_says_how_it_is_settled_and_that_settles_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], DROPPED), rows=2) as it:
+        for job in (it.run, it.resume, it.reconcile):
+            assert (await job(on_unknown="park")).summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
+            assert it.query("SELECT reason FROM rows WHERE state = 'unknown'") == [(PARKED_REASON,)]
+        assert (await it.reconcile(on_unknown="settle")).summary.states == {State.SHARED: 2}
+
+
+async def test_what_an_old_option_left_unknown_says_so_and_is_settled_by_that_option(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], DROPPED)) as it:
+        it.write([[*row[:5], ""] for row in sheet_rows(2)])
+        await it.run(workers=1, event="201", on_unknown="park")
+        ending = await it.run(event="202")
+        assert ending.summary.states == {State.SHARED: 3, State.UNKNOWN: 1}
+        (former,) = ending.summary.troubles
+        assert reason_of(former).startswith(NOT_ASKED)
+        ending = await it.run(event="201")
+        assert ending.looked_up == {"absent": 1}
+        assert ending.summary.states == {State.SHARED: 4}
+        assert activities(it) == 4
 
 
 async def test_reconcile_settles_the_unknown_rows_and_no_others(tmp_path: Path) -> None:

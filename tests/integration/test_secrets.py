@@ -11,6 +11,8 @@ import html
 import io
 import json
 import logging
+import subprocess
+import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,11 +23,10 @@ import pytest
 from processes import SandboxProcess, shell_for
 from pydantic import SecretStr
 from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
-from trial import CREATE, FAST, SHARE, STATUS, Onlooker, Trial, options, trial
+from trial import CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
 from batch_share.pipeline.jobs import results_of, status_of
-from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.wire import Reply, envelope
@@ -78,13 +79,7 @@ SHAPES: dict[str, Callable[[str], Reply]] = {
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait of the program's own is longer than a moment."""
-    sleep = Stop.sleep
-
-    async def briefly(stop: Stop, seconds: float) -> None:
-        await sleep(stop, min(seconds, 0.03))
-
-    monkeypatch.setattr(Stop, "sleep", briefly)
+    hurry(monkeypatch, 0.03)
 
 
 @contextmanager
@@ -224,27 +219,45 @@ async def test_a_redirect_to_another_host_carries_nothing_there(tmp_path: Path, 
 class Lookout:
     """Reads the process list at every call, as any user of the machine may."""
 
+    folder: Path
     lines: set[bytes] = field(default_factory=set)
 
     async def __call__(self, step: Step, call: Call) -> Reply:
         """A wrapper of the sandbox."""
-        self.lines |= processes()
+        self.lines |= processes(self.folder)
         return await step(call)
 
 
-def processes() -> set[bytes]:
-    """The command lines of all processes."""
+def processes(folder: Path) -> set[bytes]:
+    """The command lines of all processes that work in `folder`: others may be tests that show keys on purpose."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            found.add((process / "cmdline").read_bytes())
+            if (process / "cwd").readlink() == folder:
+                found.add((process / "cmdline").read_bytes())
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="this system shows no process list as files")
+with_process_list = pytest.mark.skipif(
+    not Path("/proc/self/cmdline").exists(), reason="this system shows no process list as files"
+)
+
+
+@with_process_list
+def test_the_lookout_sees_the_processes_of_its_folder_and_no_others(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print(flush=True); input()", ACCESS]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert leaks(b"".join(processes(tmp_path)))
+        assert processes(tmp_path / "another") == set()
+        process.communicate(b"\n")
+
+
+@with_process_list
 async def test_the_process_list_and_the_screen_hold_no_key(tmp_path: Path) -> None:
     """A process's environment, where the keys are, is for its own user alone to read."""
-    lookout = Lookout()
+    lookout = Lookout(tmp_path)
     async with trial(tmp_path, lookout, rows=2, access_key=ACCESS, secret_key=SECRET) as it:
         env = {"BATCH_SHARE_ACCESS_KEY": ACCESS, "BATCH_SHARE_SECRET_KEY": SECRET, "PYTHONASYNCIODEBUG": "1"}
         shell = shell_for(SandboxProcess(it.sandbox.url), tmp_path)
@@ -255,12 +268,12 @@ async def test_the_process_list_and_the_screen_hold_no_key(tmp_path: Path) -> No
             ["status", "leads.csv.ledger.db", "--json"],
         ):
             done = await asyncio.to_thread(shell.run, *command, **env)
-            assert done.returncode == 0, done.stderr
-            assert not leaks(done.stdout + done.stderr)
+            assert done.returncode == 0, f"{command[0]} failed: {done.stderr}"
+            assert leaks(done.stdout + done.stderr) == set(), f"the screen of {command[0]}"
     seen = b"\n".join(lookout.lines)
-    assert b"run\0leads.csv\0" in seen
-    assert not leaks(seen)
-    assert leaks_in(tmp_path) == {}
+    assert b"run\0leads.csv\0" in seen, "the process list was not seen"
+    assert leaks(seen) == set(), "the process list"
+    assert leaks_in(tmp_path) == {}, "the folder"
 
 
 @pytest.mark.parametrize("command", ["run", "resume", "reconcile", "follow-up", "plan", "status", "results"])

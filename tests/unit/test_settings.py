@@ -200,6 +200,20 @@ def test_a_file_that_may_not_be_read_is_refused_with_the_reason(
     assert str(refused()) == "settings file: can't be read (Permission denied)"
 
 
+@pytest.mark.parametrize("host", ["https://api-in21.leadsquared.com", "127.0.0.1.example.com"])
+def test_a_grace_that_would_make_doubles_is_refused_for_a_real_host(host: str) -> None:
+    error = refused(host=host, grace="4s")
+    assert str(error) == (
+        "grace: at least 5s, but for a sandbox on this machine: what reads do not show yet would be posted twice"
+    )
+    assert load_settings(host=host, grace="5s").grace == 5.0
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:8080", "http://localhost", "https://[::1]:8080", None])
+def test_a_sandbox_and_a_plan_need_no_grace(host: str | None) -> None:
+    assert load_settings(host=host, grace="0s").grace == 0.0
+
+
 def test_a_flag_is_refused_like_any_other() -> None:
     assert refused(rate="fast").problem == "'fast' is no rate: write calls/period, such as 25/5s"
 

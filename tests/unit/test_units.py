@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_share.units import MAX_DURATION_MINUTES, Rate, parse_duration, parse_seconds
+from batch_share.units import MAX_DURATION_MINUTES, Rate, parse_duration, parse_seconds, spell_minutes
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,19 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
 def test_a_duration_out_of_bounds_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not between 1 minute and ten years"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        (1, "1 minute"),
+        (90, "90 minutes"),
+        (60, "1 hour"),
+        (720, "12 hours"),
+        (1440, "1 day"),
+        (10080, "7 days"),
+        (1500, "25 hours"),
+    ],
+)
+def test_minutes_are_spelled_as_people_say_them(minutes: int, said: str) -> None:
+    assert spell_minutes(minutes) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,9 @@ from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_rec
 
 from batch_share.ledger import schema
 from batch_share.ledger.opening import read_ledger
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Result, Skipped
 from batch_share.ledger.states import Stage, State
+from batch_share.ledger.store import GONE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,6 +103,25 @@ async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_las
         troubled = [row.cells[0] for row in await ledger.troubled_rows(10)]
         assert troubled == ["9", "3", "1", "0"]
         assert [row.cells[0] for row in await ledger.troubled_rows(2)] == troubled[:2]
+
+
+async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -> None:
+    rows = [unsendable(number, State.SKIPPED) for number in range(5)]
+    reasons = ["as row 2", "left out", "left out", "as row 1", "gone"]
+    said = [replace(row, reason=reason) for row, reason in zip(rows, reasons, strict=True)]
+    async with working(file, *said, new_row(9)) as ledger:
+        assert await ledger.skipped(3) == [
+            Skipped("left out", 2, 2), Skipped("as row 2", 1, 1), Skipped("as row 1", 1, 4),
+        ]  # fmt: skip
+        assert len(await ledger.skipped(9)) == 4
+
+
+async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        attempt = await ledger.intend([await row_of(ledger, 1)], Stage.ACTIVITY, [None])
+        await ledger.settle(attempt, [await row_of(ledger, 1)], [Result(State.PENDING, "throttled")])
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        assert await ledger.skipped(3) == [Skipped(GONE, 1, None)]
 
 
 async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:

@@ -261,6 +261,39 @@ async def test_every_other_state_outlives_its_process(file: Path, state: State) 
         assert await row_of(ledger, 1) == before
 
 
+async def test_the_results_that_were_noted_hold_for_the_next_run_alone(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        assert ledger.results is None
+        await ledger.note_results("these")
+        await ledger.note_results("those")
+    async with working(file) as ledger:
+        assert ledger.results == "those"
+    async with working(file) as ledger:
+        assert ledger.results is None, "the run before noted none"
+
+
+@pytest.mark.parametrize("old", [State.PENDING, State.POSTING, State.ACCEPTED])
+async def test_the_results_that_were_noted_hold_only_while_no_row_changes(file: Path, old: State) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, old)
+        await ledger.note_results("these")
+    async with working(file) as ledger:
+        if old is State.PENDING:
+            assert ledger.results == "these"
+            await ledger.end(row, REFUSED)
+        if old is State.ACCEPTED:
+            assert ledger.results == "these"
+            await ledger.note_status("req1", NOON, replace(SHARED, state=State.ACCEPTED))
+        assert ledger.results is None
+
+
+async def test_the_results_that_were_noted_are_not_those_of_another_sheet(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await ledger.note_results("these")
+        await ledger.take_in(sheet_record(digest="other"), [new_row(1)])
+        assert ledger.results is None
+
+
 async def test_each_run_is_noted_from_beginning_to_end(file: Path) -> None:
     async with working(file) as ledger:
         await ledger.end_run("done")
@@ -340,7 +373,7 @@ async def test_a_mended_row_that_was_sent_keeps_what_was_asked_for(file: Path, s
     async with working(file, new_row(1)) as ledger:
         before = await advance(ledger, 1, state)
         await ledger.take_in(sheet_record(), [new_row(1, ["1", "Bye"], note="Bye", duration=5)])
-        assert await row_of(ledger, 1) == replace(before, cells=["1", "Bye"])
+        assert replace(await row_of(ledger, 1), notice=None) == replace(before, cells=["1", "Bye"])
 
 
 async def test_whatever_is_sent_again_for_an_unknown_row_is_as_the_sheet_says_now(file: Path) -> None:
@@ -389,6 +422,53 @@ async def test_a_duration_that_is_mended_before_the_share_left_is_the_one_that_i
         row = await row_of(ledger, 1)
         assert row.state is State.POSTED
         assert row.instruction == instruction(1, duration=5)  # the note left with the activity
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.SHARED])
+async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_now(
+    file: Path, state: State
+) -> None:
+    async with working(file, new_row(1, duration=10080), new_row(2)) as ledger:
+        await advance(ledger, 1, state)
+        await ledger.take_in(sheet_record(), [new_row(1, duration=20160), new_row(2)])
+        row = await row_of(ledger, 1)
+        assert row.notice == (
+            "sent as it was before: 7 days; the sheet or its options now say 14 days: nothing was changed"
+        )
+        assert row.instruction == instruction(1, duration=10080)
+        assert (await row_of(ledger, 2)).notice is None
+        left_out = replace(new_row(1, duration=10080), state=State.SKIPPED, chosen=False)
+        await ledger.take_in(sheet_record(), [left_out, new_row(2)])
+        assert (await row_of(ledger, 1)).notice == row.notice
+        assert (await ledger.noticed(), await ledger.troubled_rows(9)) == (0, [])
+        await ledger.take_in(sheet_record(), [new_row(1, duration=10080), new_row(2)])
+        assert (await row_of(ledger, 1)).notice is None
+
+
+async def test_that_the_sheet_asks_for_another_length_is_still_told_once_the_share_is_processed(file: Path) -> None:
+    end = NOON.replace(hour=18)
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.ACCEPTED)
+        await ledger.take_in(sheet_record(), [new_row(1, duration=None, until=end)])
+        await ledger.note_status(f"req{row.id}", NOON, SHARED)
+        row = await row_of(ledger, 1)
+        assert (row.state, row.reason) == (State.SHARED, None)
+        assert row.notice == (
+            "sent as it was before: 1 hour; the sheet or its options now say until 2026-01-02 18:00 UTC: "
+            "nothing was changed"
+        )
+
+
+async def test_that_an_activity_is_there_twice_matters_more_than_another_length(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.UNKNOWN)
+        twice = {"activity_id": "act", "notice": "its activity was found 2 times"}
+        await ledger.resolve(row, NOON, Result(State.POSTED, "found", learned=twice))
+        attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
+        await ledger.settle(attempt, [row], [ACCEPTED])
+        await ledger.take_in(sheet_record(), [new_row(1, duration=5)])
+        assert (await row_of(ledger, 1)).notice == "its activity was found 2 times"
+        assert await ledger.noticed() == 1
 
 
 async def test_a_row_that_nothing_was_tried_for_is_forgotten_when_the_sheet_loses_it(file: Path) -> None:

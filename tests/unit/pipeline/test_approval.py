@@ -86,13 +86,13 @@ def test_a_setting_that_changes_what_a_run_does_is_named(
 
 def test_a_sheet_that_changed_is_named(approved: Path, sheet: Path) -> None:
     sheet.write_bytes(sheet.read_bytes() + b"\n")
-    with pytest.raises(PlanChanged, match=r"The sheet leads\.csv, or how it is read changed since plan\.json was"):
+    with pytest.raises(PlanChanged, match=r"The sheet leads\.csv, or how it is read, changed since plan\.json was"):
         check(approved, sheet)
 
 
 def test_another_part_of_the_sheet_is_another_plan(approved: Path, sheet: Path) -> None:
     part = make_plan(sheet, SheetOptions(selection=Selection(limit=1)), settings())
-    with pytest.raises(PlanChanged, match=r"The sheet leads\.csv"):
+    with pytest.raises(PlanChanged, match=r"The choice of rows changed since plan\.json was"):
         check_approval(approved, part, settings())
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.overview import Overview, Unasked, overview, spell_minutes, top
+from batch_share.pipeline.overview import Overview, Unasked, overview, top
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
@@ -97,17 +98,43 @@ def test_a_duplicate_of_a_row_that_is_left_out_is_not_sent_and_not_promised(see:
 # ----------------------------------------------------------------------------------------------------- costs
 
 
-@pytest.mark.parametrize(("follow_up", "calls"), [(True, 90), (False, 60)])
+@pytest.mark.parametrize(("follow_up", "calls"), [(True, 92), (False, 62)])
 def test_a_row_costs_two_calls_and_one_for_its_follow_up(see: See, follow_up: bool, calls: int) -> None:
+    """And its activity type two: whose are the keys, and whose is the first activity?"""
     seen = see(*map(row, range(1, 31)), row(1), follow_up=follow_up, rate=Rate(25, 5.0), daily_limit=1000)
-    assert seen.calls == calls
-    assert seen.seconds == (calls - 25) / 5
+    assert seen.cost.calls == calls
+    assert seen.cost.seconds == (calls - 25) / 5
     assert seen.share_of_day == calls / 1000
+
+
+def test_a_plan_tells_what_the_other_way_would_cost(see: See) -> None:
+    rows = [row(number) for number in range(1, 101)]
+    slow, quick = see(*rows), see(*rows, bulk=True, bulk_rate=Rate(10, 5.0), share_batch=25)
+    assert (slow.cost.bulk_rate, quick.cost.bulk_rate) == (None, Rate(10, 5.0))
+    assert quick.other_cost == slow.cost
+    assert slow.other_cost.seconds < slow.cost.seconds
+    assert (slow.as_json()["seconds"], slow.as_json()["bulk_rate"]) == (round(slow.cost.seconds), None)
+    assert quick.as_json()["seconds_in_bulk"] == quick.as_json()["seconds"] == round(quick.cost.seconds)
+
+
+def test_each_activity_type_has_its_owner_checked_and_nothing_to_send_costs_nothing(see: See) -> None:
+    header = [*HEADER[:4], "Activity Event"]
+    rows = [[*row(lead)[:4], str(201 + lead % 3)] for lead in range(1, 7)]
+    assert see(*rows, header=header).cost.calls == 6 * 3 + 1 + 3
+    assert see(row(1, user="nobody")).cost.calls == 0
+
+
+@pytest.mark.parametrize(("day", "made"), [("today", 40), ("2026-01-01", 0)])
+def test_the_calls_of_today_are_told(see: See, day: str, made: int) -> None:
+    today = datetime.now(UTC).date().isoformat() if day == "today" else day
+    seen = see(*map(row, range(1, 21)), daily_limit=100)
+    seen.account = Account(closed=True, day=today, calls=40)
+    assert (seen.calls_today, seen.as_json()["calls_today"], seen.days) == (made, made, 1 if made else 0)
 
 
 def test_a_few_rows_take_no_time_and_no_limit_is_no_share_of_one(see: See) -> None:
     seen = see(row(1))
-    assert (seen.seconds, seen.share_of_day) == (0, None)
+    assert (seen.cost.seconds, seen.share_of_day) == (0, None)
 
 
 # -------------------------------------------------------------------------------------------------- oddities
@@ -161,27 +188,11 @@ def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
     }
     assert told["columns"] == {name: name for name in HEADER[:4]}
     assert told["ignored_columns"] == ["City"]
-    assert (told["calls"], told["seconds"], told["share_of_daily_limit"]) == (3, 0, 0.3)
+    assert (told["calls"], told["seconds"], told["share_of_daily_limit"]) == (5, 0, 0.5)
     assert told["leads_per_user"] == {"a@x.example": 1}
     assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
     assert told["oddities"] == ["1 shares last longer than 90 days: row 2"]
     assert told["problems"] == seen.invalid
-
-
-@pytest.mark.parametrize(
-    ("minutes", "said"),
-    [
-        (1, "1 minute"),
-        (90, "90 minutes"),
-        (60, "1 hour"),
-        (720, "12 hours"),
-        (1440, "1 day"),
-        (10080, "7 days"),
-        (1500, "25 hours"),
-    ],
-)
-def test_minutes_are_spelled_as_people_say_them(minutes: int, said: str) -> None:
-    assert spell_minutes(minutes) == said
 
 
 def test_the_ten_with_the_most_leads_come_first(see: See) -> None:

@@ -214,6 +214,31 @@ def test_a_row_that_is_left_out_and_was_never_looked_up_asks_for_nothing(write: 
     assert [(row.state, row.instruction) for row in rows] == [(State.SKIPPED, None)] * 2
 
 
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        (Selection(ranges=((900, 950),)), "--rows 900-950 chooses none of its 3 rows, which are numbered 2 to 4"),
+        (Selection(only=(("City", "Rome"),)), "--only City=Rome chooses none of its 3 rows"),
+        (
+            Selection(limit=2, ranges=((2, 3),), only=(("City", "Rome"),)),
+            "--limit 2 --rows 2-3 --only City=Rome chooses none of its 3 rows, which are numbered 2 to 4",
+        ),
+    ],
+)
+def test_a_selection_that_chooses_no_row_is_told(write: Write, selection: Selection, words: str) -> None:
+    plan = make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings())
+    with pytest.raises(SheetError) as told:
+        plan.check_selection()
+    assert str(told.value) == f"leads.csv: {words}"
+
+
+@pytest.mark.parametrize(
+    "selection", [Selection(), Selection(ranges=((4, 9),)), Selection(only=(("City", "pune"),))]
+)
+def test_a_selection_that_chooses_some_row_is_none_to_be_told(write: Write, selection: Selection) -> None:
+    make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings()).check_selection()
+
+
 # ------------------------------------------------------------------------------------------------- options
 
 
@@ -345,6 +370,15 @@ def test_the_digest_changes_with_each_option_that_gives_rows_meaning(write: Writ
 def test_the_digest_stays_with_every_other_option(write: Write, options: dict[str, Any]) -> None:
     path = write(cells())
     assert digest(path, **options) == digest(path)
+
+
+def test_another_choice_of_rows_is_another_digest_of_the_same_meaning(write: Write) -> None:
+    path = write(*map(cells, range(1, 4)))
+    whole, some = (make_plan(path, options, settings()).record for options in (SheetOptions(), part((2, 3))))
+    assert whole.digest != some.digest
+    assert whole.means_the_same(some)
+    assert len(whole.digest) == 64
+    assert not whole.means_the_same(make_plan(path, part((2, 3)), settings(note="All")).record)
 
 
 def workbook(folder: Path) -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import gc
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from spreadsheets import LIVE, NUMBERS, live_cells
 from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
+from batch_share.ledger.store import NOT_ASKED
+from batch_share.results.sheet import COLUMNS, reason_of, replacing, results_path, write_results
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
@@ -105,6 +107,30 @@ async def test_a_row_that_is_under_way_says_where_it_stands(file: Path, state: S
         await write_results(ledger, file.with_suffix(".csv"))
     _, [answered] = read_back(file.with_suffix(".csv"))
     assert answered[2:4] == [state, reason]
+
+
+async def test_an_unknown_row_that_now_asks_for_something_else_says_so_and_how_it_is_settled(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.UNKNOWN)
+        await ledger.take_in(sheet_record(), [replace(new_row(1, event=300), key="other")])
+        await write_results(ledger, file.with_suffix(".csv"))
+    _, (other, former) = read_back(file.with_suffix(".csv"))
+    assert other[2:4] == ["pending", "not yet sent"]
+    assert former[2:4] == [
+        "unknown",
+        f"{NOT_ASKED}: nobody knows; a run that asks for it again, as the sheet and its options were, settles it",
+    ]
+
+
+async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.SHARING)
+        await ledger.begin_run("run", "1.0", {})
+        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, reason="doubtful"))
+        await ledger.take_in(sheet_record(), [])
+        reason = reason_of(await row_of(ledger, 1))
+    assert reason.count(NOT_ASKED) == 1
+    assert reason.endswith("; a run that asks for it again, as the sheet and its options were, settles it")
 
 
 @BOTH

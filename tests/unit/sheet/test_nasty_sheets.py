@@ -120,6 +120,7 @@ TEXTS = [
     Text("a worksheet of a CSV", "Lead Number,User Email\n", "a CSV file has no worksheet", ReadOptions(worksheet="One")),
     Text("more rows than allowed", "Lead Number,User Email\n1,a@x.com\n2,a@x.com\n", "more than 1 rows, the limit", ReadOptions(limits=SheetLimits(rows=1))),
     Text("more columns than allowed", "Lead Number,User Email,a,b\n1,a@x.com,,\n", "more than 3 columns, the limit", ReadOptions(limits=SheetLimits(columns=3))),
+    Text("a ledger", "SQLite format 3", "a ledger, not a sheet: `batch-share resume", suffix=".db"),
     Text("an unknown kind of file", "Lead Number,User Email\n", "not a kind of sheet that is read here", suffix=".pdf"),
 ]  # fmt: skip
 

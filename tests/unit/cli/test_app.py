@@ -1,0 +1,62 @@
+"""The help of the whole, and what is given in place of something else."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from readme_reference import commands
+from typer.testing import CliRunner
+
+from batch_share.cli.app import app
+from batch_share.errors import LedgerError, SheetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_command_is_described_in_half_a_sentence(width: int) -> None:
+    said = CliRunner().invoke(app, ["--help"], terminal_width=width).stdout
+    described = said.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in described] == [*commands()]
+    assert [line for line in described if not line.endswith(".") or "..." in line or "…" in line] == []
+
+
+@pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results"])
+def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
+    sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
+    sheet.write_text("Lead Number\n", encoding="utf-8")
+    told = CliRunner().invoke(app, [command, str(sheet)]).exception
+    assert isinstance(told, SheetError)
+    assert told.problem == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
+    ledger.touch()
+    told = CliRunner().invoke(app, [command, str(sheet)]).exception
+    assert isinstance(told, SheetError)
+    assert told.problem == f"a sheet, not a ledger: its own is {ledger}"
+
+
+def test_a_ledger_may_be_called_like_a_sheet(tmp_path: Path) -> None:
+    ledger = tmp_path / "kept.csv"
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    told = CliRunner().invoke(app, ["status", str(ledger)]).exception
+    assert isinstance(told, LedgerError)
+
+
+def test_a_file_that_is_not_there_is_told_by_whoever_opens_it(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "gone.csv")]).exception
+    assert isinstance(told, LedgerError)
+    assert "there is no such file" in told.problem
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: str, tmp_path: Path) -> None:
+    ledger = tmp_path / "leads.csv.ledger.db"
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    told = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
+    assert isinstance(told, SheetError)
+    assert told.problem == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"

@@ -1,0 +1,137 @@
+"""What a person reads before and after a run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledgers import sheet_record
+
+from batch_share.cli.display import Display, console
+from batch_share.ledger.records import Cause, Changes, Row, Skipped
+from batch_share.ledger.states import State
+from batch_share.ledger.store import GONE, GONE_POSTED
+from batch_share.pipeline.cost import Pace
+from batch_share.pipeline.watcher import Preview
+from batch_share.results.summary import Summary
+from batch_share.settings import Settings
+from batch_share.units import Rate
+
+
+def previewed(states: dict[State, int] | None = None, **told: Any) -> Preview:
+    """Ten rows to be sent, if nothing else is said."""
+    states = states or {State.PENDING: 10}
+    values: dict[str, Any] = {
+        "sheet": sheet_record(),
+        "host": "https://leads.example",
+        "states": states,
+        "changes": None,
+        "cut_off": 0,
+        "settings": Settings.model_construct(),
+        "pace": Pace(Rate(25, 5.0), follow_up=True),
+        "events": 1,
+        "to_do": {state: states[state] for state in (State.PENDING, State.POSTED) if state in states},
+    }
+    return Preview(**values | told)
+
+
+def screen(preview: Preview) -> str:
+    """What is shown of it where output goes to a file."""
+    out = io.StringIO()
+    Display(yes=True, console=console(file=out)).agree(preview)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        (Cause.SHEET, "The sheet or its options changed since this ledger was begun"),
+        (Cause.CHOICE, "Other rows are chosen than last time, the sheet is the same"),
+        (Cause.FOUND, "Somebody is found who was not found last time"),
+    ],
+)
+def test_why_rows_are_other_ones_than_last_time(cause: Cause, why: str) -> None:
+    assert f"\n  {why}: 8 of 10 rows are as they were.\n" in screen(previewed(changes=Changes(2, 8, 0, cause)))
+
+
+@pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
+def test_of_a_sheet_that_is_new_or_the_same_nothing_is_told(changes: Changes | None) -> None:
+    assert "as they were" not in screen(previewed(changes=changes))
+
+
+@pytest.mark.parametrize(
+    ("follow_up", "words"),
+    [(True, "32 calls (with the follow-up), about 1 s"), (False, "22 calls (without the follow-up), about 1 s")],
+)
+def test_a_run_says_what_it_costs_as_its_plan_does(follow_up: bool, words: str) -> None:
+    pace = Pace(Rate(25, 5.0), follow_up)
+    assert f"  10 rows to send: {words} at 25/5s.\n" in screen(previewed(pace=pace))
+
+
+def test_a_run_in_bulk_says_so() -> None:
+    pace = Pace(Rate(25, 5.0), True, Rate(5, 5.0), 25)
+    said = "  1,000 rows to send: 192 calls (with the follow-up), about 33 s at 25/5s, in bulk at 5/5s.\n"
+    assert said in screen(previewed({State.PENDING: 1000}, pace=pace))
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+REASON = "LeadSquared refused the activity: " + "a long sentence without an end " * 12 + "0f8fad5b"
+
+
+def told(capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
+    """The lines that are written at the end where output goes to a file."""
+    Display().totals(Summary(ledger=Path("leads.db"), **changes))
+    return capsys.readouterr().out.splitlines()
+
+
+def troubled(**changes: Any) -> Row:
+    values: dict[str, Any] = {
+        "id": 1,
+        "key": "key",
+        "sheet_row": 7,
+        "cells": [],
+        "state": State.FAILED,
+        "instruction": None,
+        "position": 5,
+    }
+    return Row(**values | changes)
+
+
+def test_a_long_reason_is_neither_cut_nor_broken_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(reason=REASON)])
+    assert f"Row 7: {REASON}" in lines
+
+
+def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, reason=GONE_POSTED)])
+    assert f"Formerly row 7: {GONE_POSTED}" in lines
+
+
+def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Display().totals(Summary({State.UNKNOWN: 1}, Path("/of mine/leads.db")))
+    said = capsys.readouterr().out
+    assert "send nothing else: batch-share reconcile '/of mine/leads.db' --on-unknown settle\n" in said
+    assert "reconcile" not in " ".join(told(capsys, states={State.FAILED: 1}))
+
+
+def test_why_rows_are_skipped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = [Skipped("left out by --rows 2-5", 90, 6), Skipped("the same as row 3", 1, 9), Skipped(GONE, 1, None)]
+    lines = told(capsys, states={State.SKIPPED: 95}, skipped=reasons)
+    assert [line for line in lines if line.startswith("Skipped")] == [
+        "Skipped: 90 rows: left out by --rows 2-5",
+        "Skipped: row 9: the same as row 3",
+        f"Skipped: 1 row: {GONE}",
+        "Skipped: … and 3 more rows in the results.",
+    ]
+
+
+def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
+    shown = screen(previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[Skipped("the same as row 3", 1, 9)]))
+    assert "  1 skipped: not to be sent, as told below\n    row 9: the same as row 3\n" in shown
+
+
+def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
