@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/pipeline/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage crash soak fuzz mutants lint format samples reference lock clean
+.PHONY: help demo test coverage crash soak fuzz mutants bench lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -61,6 +61,16 @@ $(VENV)/.mutable: $(VENV)/.tested
 mutants: $(VENV)/.mutable  ## Change the code in small ways and count what the tests notice
 	@$(BIN)/python tests/mutants.py
 
+$(VENV)/.measurable: $(VENV)/.tested
+	@echo "Installing what it is measured beside ..."
+	@$(PIP) install --constraint requirements.lock --editable '.[bench]'
+	@touch $@
+
+# ONLY=ac measures those alone.
+bench: BENCH ?= long
+bench: $(VENV)/.measurable  ## Measure it beside what else could be used: half an hour, or two minutes with BENCH=short
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --size $(BENCH) --only '$(ONLY)'
+
 lint: $(VENV)/.tested  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -82,4 +92,4 @@ lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 clean:  ## Remove the virtual environment, the demo's files and caches
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage mutants build dist ./*.egg-info
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage mutants benchmarks.json build dist ./*.egg-info

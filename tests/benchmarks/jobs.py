@@ -1,0 +1,155 @@
+"""What is measured in a process of its own: `python -m benchmarks.jobs JOB [CORE, ARGUMENTS]`, in JSON.
+
+Imports come before the clock starts: what they take is start-up's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.children import pin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from batch_share.settings import Settings
+
+Numbers = dict[str, Any]
+
+
+def whole_run(url: str, sheet: str) -> Numbers:
+    """A run of `sheet`, in this folder, from reading it to the written results."""
+    from trial import Onlooker
+
+    from batch_share.pipeline.intake import SheetJob
+    from batch_share.pipeline.jobs import run_sheet
+
+    with _timed() as numbers:
+        ending = asyncio.run(run_sheet(SheetJob(Path(sheet), _ledger()), unlimited(url), Onlooker()))
+    return numbers | {"states": ending.summary.states, "error": ending.error and str(ending.error)}
+
+
+def taking_in(url: str, sheet: str) -> Numbers:
+    """Read `sheet`, look all its leads up, take it into a ledger, send nothing, write the results."""
+    from trial import Onlooker
+
+    from batch_share.pipeline.intake import SheetJob
+    from batch_share.pipeline.jobs import results_of, run_sheet
+
+    class Unwilling(Onlooker):
+        def agree(self, preview: object) -> bool:
+            return False
+
+    with _timed() as numbers:
+        ending = asyncio.run(run_sheet(SheetJob(Path(sheet), _ledger()), unlimited(url), Unwilling()))
+        asyncio.run(results_of(_ledger(), None))
+    return numbers | {"states": ending.summary.states}
+
+
+def plan(sheet: str) -> Numbers:
+    """What `batch-share plan` does of `sheet`, without asking anybody."""
+    if not sheet.endswith(".csv"):
+        import pandas  # noqa: F401, ICN001 - what reading a workbook would import while the clock runs
+
+    from batch_share.pipeline.intake import show_sheet
+    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.settings import Settings
+
+    with _timed() as numbers:
+        overview, _ = asyncio.run(show_sheet(Path(sheet), SheetOptions(), Settings(), None))
+    return numbers | {"rows": overview.rows}
+
+
+def pandas_alone(sheet: str) -> Numbers:
+    """Read `sheet` with pandas and do nothing with it: as text, and workbooks by the quicker of its readers."""
+    import pandas as pd
+    import python_calamine  # noqa: F401 - what read_excel would import while the clock runs
+
+    with _timed() as numbers:
+        if sheet.endswith(".csv"):
+            frame = pd.read_csv(sheet, dtype=str)
+        else:
+            frame = pd.read_excel(sheet, dtype=str, engine="calamine")
+    return numbers | {"rows": len(frame)}
+
+
+def bare_loop(url: str, rows: int) -> Numbers:
+    """The calls of a run and nothing else."""
+    from benchmarks.bare import make_calls
+    from benchmarks.sheets import rows_of
+
+    given = list(rows_of(rows))
+    with _timed() as numbers:
+        asyncio.run(make_calls(url, given, WORKERS))
+    return numbers
+
+
+WORKERS = 8
+
+
+def unlimited(url: str) -> Settings:
+    """Settings for a sandbox that refuses nothing and processes at once."""
+    from pydantic import SecretStr
+
+    from batch_share.pipeline import polls
+    from batch_share.sandbox import SandboxOptions
+    from batch_share.settings import Settings
+    from batch_share.units import Rate
+
+    polls.FIRST_PATIENCE = 0.0  # type: ignore[misc] # waiting for what is done at once would be no work to measure
+    keys = SandboxOptions()
+    return Settings(
+        host=url,
+        access_key=SecretStr(keys.access_key),
+        secret_key=SecretStr(keys.secret_key),
+        rate=Rate(100_000, 0.1),
+        workers=WORKERS,
+        state_folder=Path("state"),
+    )
+
+
+def _ledger() -> Path:
+    return Path("ledger.db")
+
+
+@contextmanager
+def _timed() -> Iterator[Numbers]:
+    """The seconds, by the clock on the wall and by this process's own; and the memory that it had before."""
+    numbers: Numbers = {"mb_before": peak_mb()}
+    began, began_cpu = time.perf_counter(), time.process_time()
+    yield numbers
+    numbers |= {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu}
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever held, in MB."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kilobytes / 1024
+
+
+JOBS: dict[str, Callable[..., Numbers]] = {
+    job.__name__: job for job in (whole_run, taking_in, plan, pandas_alone, bare_loop)
+}
+
+
+def main(name: str, told: str) -> None:
+    """Do the job and print its numbers."""
+    core, arguments = json.loads(told)
+    pin(core)
+    numbers = JOBS[name](**arguments)
+    sys.stdout.write(json.dumps(numbers | {"job": name, "peak_mb": peak_mb()}) + "\n")
+
+
+if __name__ == "__main__":
+    # The system counts as this process's what its parent held when it started it. A child of our own begins small.
+    if child := os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    main(*sys.argv[1:])

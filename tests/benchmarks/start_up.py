@@ -1,0 +1,48 @@
+"""(e) Start-up: `batch-share --help` beside a Python that only imports click, in turn."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from processes import ROOT
+
+from benchmarks.children import environment
+from benchmarks.report import Line, Part, Run, median, paired
+
+if TYPE_CHECKING:
+    from benchmarks.sizes import Sizes
+
+GOAL: Final = 3.0
+COMMANDS: Final = {"help": ["-m", "batch_share", "--help"], "click": ["-c", "import click"]}
+
+
+def measure(sizes: Sizes) -> Part:
+    """Both in turn, after once for the disk's sake."""
+    how = f"{sizes.starts} starts of each in turn, after one that is not counted; medians."
+    if not is_there():
+        return Part("e", "start-up", how, [Line("--help", "click is not installed: `make bench` does")], [])
+    for command in COMMANDS:
+        _start(command)
+    runs = [_start(command) for _ in range(sizes.starts) for command in COMMANDS]
+    ours, theirs = median(runs, "seconds", command="help"), median(runs, "seconds", command="click")
+    ratio = paired(runs, "seconds", {"command": "help"}, {"command": "click"})
+    beside = f"import click: {theirs * 1000:.0f} ms"
+    line = Line("--help", f"{ours * 1000:.0f} ms", beside, ratio, f"at most {GOAL:g} x", ratio <= GOAL)
+    return Part("e", "start-up", how, [line], runs)
+
+
+def is_there() -> bool:
+    """Whether click is installed: Typer brings its own."""
+    return importlib.util.find_spec("click") is not None
+
+
+def _start(command: str) -> Run:
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *COMMANDS[command]], cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL
+    )
+    return {"command": command, "seconds": time.perf_counter() - began}
