@@ -7,12 +7,14 @@ window sees up to 49. Here two things work together:
 1. a guard of `limit` permits, each given back `period` after its call's answer arrived. A call reached the server
    no later than its answer reached us, so the next call on that permit arrives more than `period` after it: no
    window, sliding or fixed, can hold more than `limit`, whatever the latency;
-2. `AsyncLimiter(1, period / limit / 2)`, which spreads the calls, so that permits come back one by one too: half
-   the even distance, so that what came back late is caught up with. After an idle period, with every permit
-   home, the first `limit` calls need no spreading: the guard alone is the proof.
+2. `AsyncLimiter(1, distance)`, which lets permits that come back together go one by one, and slowly apart. The
+   distance is a tenth of the even one (`period / limit`): the whole of it would leave slots idle whenever a permit
+   came back late. After an idle period, with every permit home, the first `limit` calls need none at all: the guard
+   alone is the proof.
 
-Other integrations use the same account. A refusal tells the account's limit, which is kept from then on; another,
-though that is kept, lowers the rate by a quarter, and quiet raises it again, call by call, up to the limit.
+Other integrations use the same account. A refusal tells the account's limit, which is kept from then on, and calls
+are spread evenly, so that others find room between them; another refusal, though that is kept, lowers the rate by a
+quarter, and quiet raises it again, call by call, up to the limit.
 
 All clocks are the event loop's; tests run this in virtual time.
 """
@@ -31,8 +33,8 @@ from batch_share.units import Rate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SPREAD: Final = 0.5
-"""The least distance of two calls, as a part of the even one."""
+SPREAD: Final = 0.1
+"""The least distance of two calls, as a part of the even one, while nobody else is seen to use the account."""
 
 LOWER: Final = 0.75
 """What is left of the rate after a second refusal that tells nothing new."""
@@ -113,9 +115,11 @@ class Pacer:
     def refused(self, *, pause: float | None, told: Rate | None) -> None:
         """Close the account's gate after a throttle: for `pause` seconds, else one period; learn what was told.
 
-        From now on nothing goes unspaced: somebody else is using the account's calls as well.
+        From now on nothing goes unspaced, and all evenly: somebody else is using the account's calls as well.
         """
         self._refusals += 1
+        if self._refusals == 1:
+            self._set_rate(self._rate)
         self._unspaced = 0
         if told is not None:
             self._learn(told)
@@ -232,7 +236,7 @@ class Pacer:
 
     def _set_rate(self, rate: Rate) -> None:
         self._rate = rate
-        self._spacing = AsyncLimiter(1, SPREAD * rate.spacing)
+        self._spacing = AsyncLimiter(1, rate.spacing * (1 if self._refusals else SPREAD))
 
 
 def _now() -> float:
