@@ -41,7 +41,7 @@ SIZES: Final = {
             "long",
             rate=LIMIT,
             trips=(0.05, 0.15, 0.4),
-            calls=250,
+            calls=500,
             paced_runs=3,
             job_rows=1000,
             bulk_rows=10_000,
