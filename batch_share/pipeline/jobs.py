@@ -187,7 +187,9 @@ async def _session(
             yield session
             ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
             if session.tally.refusals:
-                ended += f" ({session.tally.refusals} calls were refused; the limit is {session.pacer.limit})"
+                of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if settings.bulk else ""
+                refused = f"{session.tally.refusals} calls were refused"
+                ended += f" ({refused}; the limit is {session.pacer.limit}{of_bulk})"
         finally:
             await ledger.end_run(ended)
 
