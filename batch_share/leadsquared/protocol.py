@@ -268,7 +268,7 @@ class Judged:
 
 def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
-    value = _json(answer.body)
+    value = read_json(answer.body)
     envelope = value if isinstance(value, dict) else {}
     said, kind = _words(envelope, answer), _text(envelope.get("ExceptionType"))
     told, words = _text(envelope.get("Status")), answer.redact(said)
@@ -304,7 +304,8 @@ def _is_refusal(status: int, told: str, kind: str) -> bool:
     return told == "Failed" or (told == "Error" and kind.startswith("MX"))
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body, None if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

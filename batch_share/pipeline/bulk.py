@@ -44,7 +44,7 @@ async def send_in_bulk(session: Session) -> None:
             await verify_owners(session, STANDING, way)
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        await verify_owners(session, SINGLE)
+        await verify_owners(session, STANDING, SINGLE)
         session.tally.phase = "sharing"
         await BulkRun(session, poster).send()
 
@@ -81,11 +81,10 @@ class BulkPoster:
         while True:
             async with session.bulk_pacer.slot():
                 outcome, [result] = await self.post([row])
-            if result.state is not State.PENDING:
-                return result.answer_id
             if isinstance(outcome, Refused):
                 self._count_refusal(outcome)
-                return None
+            if result.state is not State.PENDING or isinstance(outcome, Refused):
+                return result.answer_id
             unsent += isinstance(outcome, NotSent)
             await repeat_bulk(session, outcome, unsent)
 

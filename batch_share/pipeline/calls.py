@@ -90,20 +90,22 @@ async def write_once(
     await session.ledger.settle(attempts, rows, results)
     for result in results:
         session.tally.moved(INTENT_OF[step], result.state)
-    if not isinstance(outcome, UNDONE):
+    parts = outcome if isinstance(outcome, tuple) else (outcome,)
+    if not all(isinstance(part, UNDONE) for part in parts):
         session.tally.refused_since = None
-        _watch_silence(session, outcome)
+        _watch_silence(session, parts)
     return outcome, results
 
 
-def _watch_silence(session: Session, outcome: Outcome | tuple[Outcome, ...]) -> None:
+def _watch_silence(session: Session, parts: Sequence[Outcome]) -> None:
     """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
-    if not isinstance(outcome, Lost):
+    lost = [part for part in parts if isinstance(part, Lost)]
+    if len(lost) < len(parts):
         session.tally.lost_in_a_row = 0
         return
     session.tally.lost_in_a_row += 1
     if session.tally.lost_in_a_row >= MOST_LOST:
-        raise NotAnswered(session.tally.lost_in_a_row, outcome.words)
+        raise NotAnswered(session.tally.lost_in_a_row, lost[0].words)
 
 
 async def read(
