@@ -50,7 +50,8 @@ def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outc
     """What became of each activity, in their order; or what became of the call as a whole."""
     read = read_as(answer, _ANSWER)
     if not isinstance(read, BulkAnswer):
-        return Lost("the answer is a refusal, but holds items", answer.status) if _has_items(answer) else read
+        says_both = not isinstance(read, Lost) and _has_items(answer)
+        return Lost("the answer is a refusal, but holds items", answer.status) if says_both else read
     items = _in_order(read.response)
     if items is None or _contradicts(items, activities):
         return Lost("the answer does not match what was sent", answer.status)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from batch_share.sandbox.wire import Call, Reply
 
 PACE: dict[str, Any] = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 3.0}
+PACE |= {"bulk_rate": Rate(5, 5.0)}
 REAL: dict[str, Any] = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
+REAL |= {"bulk": True, "bulk_rate": Rate(5, 5.0)}
 LIMIT = "MXAPIRateLimitExceededException"
 DAY = 86_400.0
 
@@ -35,11 +37,9 @@ DAY = 86_400.0
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trial]:
     """Makes a trial in bulk, in virtual time."""
 
-    def make(*faults: Wrapper, rows: int, bulk_rate: Rate = Rate(5, 5.0), **changes: Any) -> Trial:
-        told = options(leads=rows + 20, bulk_rate=bulk_rate, **PACE | changes)
-        return in_virtual_time(
-            tmp_path, monkeypatch, told, *faults, rows=rows, bulk=True, bulk_rate=bulk_rate, **REAL
-        )
+    def make(*faults: Wrapper, rows: int, **changes: Any) -> Trial:
+        told = options(leads=rows + 20, **PACE | changes)
+        return in_virtual_time(tmp_path, monkeypatch, told, *faults, rows=rows, **REAL)
 
     return make
 
@@ -60,7 +60,7 @@ def ended(it: Trial, shared: int = 0, **changes: Any) -> Ending:
 
 def items_of(call: Call) -> list[dict[str, Any]]:
     """What a bulk call asks for; nothing of any other call."""
-    return json.loads(call.body) if call.endpoint == BULK else []  # type: ignore[no-any-return]
+    return json.loads(call.body) if call.endpoint == BULK else []
 
 
 # ------------------------------------------------------------------------------------------ bulk calls
