@@ -37,14 +37,15 @@ MOST_REFUSED: Final = 3
 async def send_in_bulk(session: Session) -> None:
     """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
     with ending_early(session.stop):
+        # First by itself: that it is seen in reads lets rows be looked up of which a bulk call says nothing.
+        await verify_owners(session, STANDING, SINGLE)
         poster = BulkPoster(session, await find_mailboxes(session))
         users = await session.ledger.users_to_do(session.looked_up_in)
         way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.mailboxes.keys())
         try:
-            await verify_owners(session, STANDING, way)
+            await verify_owners(session, way)
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        await verify_owners(session, STANDING, SINGLE)
         session.tally.phase = "sharing"
         await BulkRun(session, poster).send()
 
