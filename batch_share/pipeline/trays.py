@@ -162,6 +162,8 @@ class Trays:
         return [tray.popleft() for _ in range(min(most, len(tray)))]
 
     async def _change(self, at_most: float | None = None) -> None:
+        if self._closed:  # meanwhile, and nothing will change any more
+            return
         self._changed.clear()
         # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with suppress(TimeoutError):

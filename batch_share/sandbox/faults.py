@@ -131,7 +131,8 @@ def _items(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Sa
     """The right answer of a bulk call with its items changed; any other answer as it is."""
 
     def say(_told: Particulars, right: Reply) -> Reply:
-        items = json.loads(right.body).get("Response")
+        told = json.loads(right.body)
+        items = told.get("Response") if isinstance(told, dict) else None
         return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
 
     return say

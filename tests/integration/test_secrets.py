@@ -212,7 +212,7 @@ IN_ITEMS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("said", "way"), zip(cycle(IN_ITEMS), WRITES, strict=False))
+@pytest.mark.parametrize(("said", "way"), [*zip(cycle(IN_ITEMS), WRITES, strict=False)])
 async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_anywhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, way: str
 ) -> None:

@@ -268,3 +268,24 @@ def test_what_can_go_together_does_not_wait_for_more_where_many_go_by_themselves
         return ids(await them.to_post(25))
 
     assert virtually(job) == [1]
+
+
+def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_too() -> None:
+    """As the page of rows that was asked for comes, or does not, after Ctrl-C."""
+
+    async def job() -> list[object]:
+        page = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[Row]:
+            await page.wait()
+            for number in range(100):
+                yield row(number)
+
+        them = Trays(slowly(), is_odd, LINGER)
+        waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone()) for _ in range(3)]
+        waiting += [await soon(them.to_post(25)), await soon(them.to_share(25)), await soon(them.all_posted())]
+        them.close()
+        page.set()
+        return [await each for each in waiting]
+
+    assert virtually(job) == [None, None, None, [], [], False]
