@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from batch_share.leadsquared.models import BulkActivity, BulkAnswer, BulkItem, FieldValue
 from batch_share.leadsquared.outcome import Done, Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Call, clean, read_as, says_throttled, told_rate, usable_id
+from batch_share.leadsquared.protocol import Call, clean, read_as, read_json, says_throttled, told_rate, usable_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,11 +50,18 @@ def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outc
     """What became of each activity, in their order; or what became of the call as a whole."""
     read = read_as(answer, _ANSWER)
     if not isinstance(read, BulkAnswer):
-        return read
+        says_both = not isinstance(read, Lost) and _has_items(answer)
+        return Lost("the answer is a refusal, but holds items", answer.status) if says_both else read
     items = _in_order(read.response)
     if items is None or _contradicts(items, activities):
         return Lost("the answer does not match what was sent", answer.status)
     return tuple(_outcome(item, answer) for item in items)
+
+
+def _has_items(answer: Answer) -> bool:
+    """Whether the answer tells of items, whatever else it says: then some of them may have been posted."""
+    value = read_json(answer.body)
+    return isinstance(value, dict) and bool(value.get("Response"))
 
 
 def _in_order(items: Sequence[BulkItem]) -> Sequence[BulkItem] | None:

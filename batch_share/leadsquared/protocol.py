@@ -268,7 +268,7 @@ class Judged:
 
 def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
-    value = _json(answer.body)
+    value = read_json(answer.body)
     envelope = value if isinstance(value, dict) else {}
     told, kind = _text(envelope.get("Status")), _text(envelope.get("ExceptionType"))
     if value is not None and _is_success(answer.status, told, kind):
@@ -309,7 +309,8 @@ def _is_refusal(status: int, told: str, kind: str) -> bool:
     return told == "Failed" or (told == "Error" and kind.startswith("MX"))
 
 
-def _json(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body, None if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

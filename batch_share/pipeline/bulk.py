@@ -43,40 +43,47 @@ NO_WAY: Final = (
 async def send_in_bulk(session: Session) -> None:
     """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
     with ending_early(session.stop):
+        # First by itself: that it is seen in reads lets rows be looked up of which a bulk call says nothing.
+        await verify_owners(session, STANDING)
+        ignored = await _owner_ignored(session)
         poster = BulkPoster(session, await find_mailboxes(session))
         users = await session.ledger.users_to_do(session.looked_up_in)
         way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.mailboxes.keys())
         try:
-            await verify_owners(session, STANDING, way)
+            await verify_owners(session, way)
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        singles = await _get_their_owner(session)
+        if not is_proved(session, Form.BULK):
+            await _do_without(session, ignored)
         session.tally.phase = "sharing"
-        await BulkRun(session, poster, singles=singles).send()
+        await BulkRun(session, poster, singles=not session.memory.account.ignores_owner).send()
 
 
-async def _get_their_owner(session: Session) -> bool:
-    """Whether activities that are posted by themselves get their owner too; without them a run in bulk goes on.
+async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
+    """How an activity that was posted by itself did not get its owner: bulk calls may. None if it did, or may have.
 
-    Raises OwnerNotVerified where nothing can go in bulk, or where their owner can't be read.
+    Raises OwnerNotVerified where the owner can't be read.
     """
-    if not is_proved(session, Form.BULK):
-        await verify_owners(session, SINGLE)
-        return True
     if session.memory.account.ignores_owner:
-        return False
+        return None
     try:
         await verify_owners(session, SINGLE)
-    except OwnerNotVerified as refused:
-        if refused.found is None:
+    except OwnerNotVerified as ignored:
+        if ignored.found is None:
             raise
         session.memory.learn_owner(ignored=True)
         session.tally.remark(
-            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls, "
-            "which do"
+            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
         )
-        return False
-    return True
+        return ignored
+    return None
+
+
+async def _do_without(session: Session, ignored: OwnerNotVerified | None) -> None:
+    """No row can go in bulk: activities that are posted by themselves must get their owner. Raises as `verify`."""
+    if ignored is not None:
+        raise ignored
+    await verify_owners(session, SINGLE)
 
 
 def is_proved(session: Session, form: Form) -> bool:
@@ -102,27 +109,35 @@ class BulkPoster:
         is_proved = (wanted.event, Form.BULK) in self._session.verified
         return is_proved and wanted.user_id in self.mailboxes and not goes_alone(row)
 
-    async def post(self, rows: Sequence[Row]) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
-        """Post them once. Raises as `calls.write`."""
+    async def post(
+        self, rows: Sequence[Row], *, is_last_way: bool = False
+    ) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
+        """Post them once. Raises as `calls.write`.
+
+        Refused as a whole, they may be sent in another way, unless this is their last.
+        """
         made = [activity_for_bulk(self._session, row, self.mailboxes[asked(row).user_id]) for row in rows]
         activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
         read = partial(bulk.read_items, activities=activities)
         call = bulk.post_activities(activities)
-        return await write_once(self._session, Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=True))
+        dispatch = Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
+        return await write_once(self._session, dispatch)
 
     async def post_first(self, session: Session, row: Row) -> str | None:
         """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
         outcome, result = await self.post_one(session, row)
-        if isinstance(outcome, Refused) and result.state is State.PENDING:
+        if isinstance(outcome, Refused):
             self._count_refusal(outcome)
         return result.answer_id
 
-    async def post_one(self, session: Session, row: Row) -> tuple[Outcome | tuple[Outcome, ...], Result]:
+    async def post_one(
+        self, session: Session, row: Row, *, is_last_way: bool = False
+    ) -> tuple[Outcome | tuple[Outcome, ...], Result]:
         """Post one row in a bulk call of its own, until it is done or refused. Raises as `calls.write`."""
         unsent = 0
         while True:
             async with session.bulk_pacer.slot():
-                outcome, [result] = await self.post([row])
+                outcome, [result] = await self.post([row], is_last_way=is_last_way)
             if result.state is not State.PENDING or isinstance(outcome, Refused):
                 return outcome, result
             unsent += isinstance(outcome, NotSent)
@@ -199,9 +214,7 @@ class BulkRun:
         if asked(row).user_id not in self._poster.mailboxes:
             await give_up(session, row, NO_WAY)
             return None
-        outcome, result = await self._poster.post_one(session, row)
-        if result.state is State.PENDING and isinstance(outcome, Refused):
-            await give_up(session, row, f"LeadSquared refused the activity: {outcome.words}")
+        _, result = await self._poster.post_one(session, row, is_last_way=True)
         return result.answer_id
 
     async def _in_time(self, row: Row) -> bool:

@@ -44,7 +44,8 @@ READ_TRIES: Final = 3
 class Dispatch:
     """A call that is not idempotent, and the rows whose `step` it is; `read` says what became of all, or of each.
 
-    `markers` are what their activities can be found by, should the answer be lost. `bulk`: it is a bulk call.
+    `markers` are what their activities can be found by, should the answer be lost. `bulk`: it is a bulk call, and
+    its rows can be sent in another way.
     """
 
     rows: Sequence[Row]
@@ -90,20 +91,22 @@ async def write_once(
     await session.ledger.settle(attempts, rows, results)
     for result in results:
         session.tally.moved(INTENT_OF[step], result.state)
-    if not isinstance(outcome, UNDONE):
+    parts = outcome if isinstance(outcome, tuple) else (outcome,)
+    if not all(isinstance(part, UNDONE) for part in parts):
         session.tally.refused_since = None
-        _watch_silence(session, outcome)
+        _watch_silence(session, parts)
     return outcome, results
 
 
-def _watch_silence(session: Session, outcome: Outcome | tuple[Outcome, ...]) -> None:
+def _watch_silence(session: Session, parts: Sequence[Outcome]) -> None:
     """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
-    if not isinstance(outcome, Lost):
+    lost = [part for part in parts if isinstance(part, Lost)]
+    if len(lost) < len(parts):
         session.tally.lost_in_a_row = 0
         return
     session.tally.lost_in_a_row += 1
     if session.tally.lost_in_a_row >= MOST_LOST:
-        raise NotAnswered(session.tally.lost_in_a_row, outcome.words)
+        raise NotAnswered(session.tally.lost_in_a_row, lost[0].words)
 
 
 async def read(

@@ -20,6 +20,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
 from batch_share.pipeline.steps import asked, in_time, post
+from batch_share.pipeline.verdict import goes_alone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -86,6 +87,8 @@ async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> N
     """
     passed_over = {*way.not_for, key_user_id}
     while row := await session.ledger.next_to_do(event, way.state, passed_over, session.looked_up_in):
+        if way.form is Form.BULK and goes_alone(row):
+            return  # so do all that come after it
         if await in_time(session, row) and (activity_id := await way.make(session, row)) is not None:
             await verify_owner(session, row, asked(row), activity_id)
             session.verified.add((event, way.form))

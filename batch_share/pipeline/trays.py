@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row
 
 MOST_WAITING: Final = 100
-"""Rows that may wait for their share before no more are posted: what is begun is finished first."""
+"""Rows that may wait for their share before no more are posted: what is begun is finished first.
+
+Also those that may wait to go by themselves, while others that go together are looked for among those to come.
+"""
 
 
 class Trays:
@@ -46,7 +49,14 @@ class Trays:
 
     async def to_post(self, most: int) -> list[Row]:
         """Rows for one bulk call, none if none is left; also when the work is to end."""
-        await self._fill(lambda: len(self._together) >= most)
+
+        def is_enough() -> bool:
+            return len(self._together) >= most or len(self._alone) >= MOST_WAITING
+
+        await self._fill(is_enough)
+        while not (self._together or self._all_read or self._closed):
+            await self._change()
+            await self._fill(is_enough)
         return self._hand_out(self._together, most)
 
     async def to_post_alone(self, *, others: bool = True) -> Row | None:
@@ -67,7 +77,7 @@ class Trays:
         """Rows for one share call, none when there will be no more; also when the work is to end."""
         while not self._closed:
             if self._doubtful:
-                return [self._doubtful.popleft()]
+                return self._take(self._doubtful, 1)
             if self._posted and (rest := self._rest(most)) <= 0:
                 return self._take_posted(most)
             if not self._posted and self._is_all_posted:
@@ -109,7 +119,7 @@ class Trays:
     async def _fill(self, is_enough: Callable[[], bool]) -> None:
         async with self._turn:
             while not self._closed:
-                if len(self._posted) >= MOST_WAITING:
+                if len(self._posted) + len(self._doubtful) >= MOST_WAITING:
                     await self._change()
                 elif self._all_read or is_enough():
                     return
@@ -135,7 +145,7 @@ class Trays:
     def _hand_out(self, tray: deque[Row], most: int) -> list[Row]:
         if self._closed:
             return []
-        rows = _take(tray, most)
+        rows = self._take(tray, most)
         self._out += len(rows)
         return rows
 
@@ -146,21 +156,22 @@ class Trays:
         return self._first_posted_at + self._linger - _now()
 
     def _take_posted(self, most: int) -> list[Row]:
-        rows = _take(self._posted, most)
         self._first_posted_at = _now()
-        self._changed.set()
-        return rows
+        return self._take(self._posted, most)
+
+    def _take(self, tray: deque[Row], most: int) -> list[Row]:
+        if tray:  # who finds nothing must not wake others who find nothing
+            self._changed.set()
+        return [tray.popleft() for _ in range(min(most, len(tray)))]
 
     async def _change(self, at_most: float | None = None) -> None:
+        if self._closed:  # meanwhile, and nothing will change any more
+            return
         self._changed.clear()
         # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._changed.wait()
-
-
-def _take(tray: deque[Row], most: int) -> list[Row]:
-    return [tray.popleft() for _ in range(min(most, len(tray)))]
 
 
 def _now() -> float:

@@ -46,19 +46,20 @@ def judge(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bul
     if isinstance(outcome, tuple):
         return [judge_step(step, each) for each in outcome]
     if isinstance(outcome, Refused) and (rows > 1 or bulk):
-        return [_judge_refused_call(step, outcome, rows)] * rows
+        return [_judge_refused_call(step, outcome)] * rows
     return [judge_step(step, outcome)] * rows
 
 
-def _judge_refused_call(step: Stage, outcome: Refused, rows: int) -> Result:
+def _judge_refused_call(step: Stage, outcome: Refused) -> Result:
     """A call refused as a whole does not say which row is to blame, so none has failed yet.
 
-    A share call did nothing, and is repeated in parts. Nor did a bulk call of one row, or one whose body or API was
-    refused: its rows go by themselves. Of any other no page says whether it may have done a part.
+    A share call is repeated in parts, in the same contexts. A bulk call whose body or API was refused did nothing:
+    its rows go by themselves. Of any other no page says whether it may have done a part, and what is sent again
+    must surely not be there.
     """
     if step is Stage.SHARE:
         return Result(State.POSTED, "refused", outcome.words, outcome.status)
-    if rows == 1 or outcome.status in {400, 404}:
+    if outcome.status in {400, 404}:
         return Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)
     return judge_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
 
@@ -98,7 +99,8 @@ def judge_status_of_many(result: Result) -> Result:
     if result.state is not State.FAILED:
         return result
     reason = f"the shares of its call could not be processed, so each is shared again by itself: {result.words}"
-    return replace(result, state=State.POSTED, stage=Stage.SHARE, reason=reason)
+    # The number was of that request: the next one has none yet.
+    return replace(result, state=State.POSTED, stage=Stage.SHARE, reason=reason, learned={"share_status": None})
 
 
 def judge_status(answer: ShareStatus | Failure) -> Result:

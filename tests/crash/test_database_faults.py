@@ -14,7 +14,7 @@ import pytest
 from invariants import check_all_shared, check_never_twice
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
-from trial import Trial, options, sheet_rows
+from trial import BULK, Trial, options, sheet_rows
 
 from batch_share.errors import BatchShareError
 from batch_share.sandbox import Sandbox
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROWS = 3
+ROWS = {False: 3, True: 10}
+"""By whether they go in bulk."""
+
 FAULTS = (
     "database or disk is full",
     "database is locked",
@@ -77,10 +79,10 @@ def breakable(disk: Disk, operation: Callable[..., None]) -> Callable[..., None]
     return operate
 
 
-async def run(folder: Path, disk: Disk, sandbox: Sandbox) -> tuple[Trial, BatchShareError | None]:
-    """Run three rows on this disk; the error that stopped it. Any other exception is a failure."""
-    it = Trial(folder, sandbox)
-    it.write(sheet_rows(ROWS, sandbox.world))
+async def run(folder: Path, disk: Disk, sandbox: Sandbox, *, bulk: bool) -> tuple[Trial, BatchShareError | None]:
+    """Run a few rows on this disk; the error that stopped it. Any other exception is a failure."""
+    it = Trial(folder, sandbox, {"bulk": bulk})
+    it.write(sheet_rows(ROWS[bulk], sandbox.world))
     try:
         with using(disk):
             ending = await it.run()
@@ -89,11 +91,12 @@ async def run(folder: Path, disk: Disk, sandbox: Sandbox) -> tuple[Trial, BatchS
     return it, ending.error
 
 
-async def operations(folder: Path) -> int:
+async def operations(folder: Path, *, bulk: bool) -> int:
     """How many there are in an undisturbed run."""
     disk = Disk()
     async with Sandbox(options()) as sandbox:
-        _, error = await run(folder, disk, sandbox)
+        _, error = await run(folder, disk, sandbox, bulk=bulk)
+        assert bool(sandbox.report()["calls"].get(BULK)) is bulk
     assert error is None
     assert disk.operations > 100
     return disk.operations
@@ -101,25 +104,26 @@ async def operations(folder: Path) -> int:
 
 @pytest.mark.parametrize("for_good", [False, True])
 @pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("bulk", [False, True])
 async def test_a_broken_disk_stops_the_run_in_one_sentence_and_the_next_settles_it(
-    tmp_path: Path, part: int, for_good: bool
+    tmp_path: Path, part: int, for_good: bool, bulk: bool
 ) -> None:
-    count = await operations(tmp_path)
+    count = await operations(tmp_path, bulk=bulk)
     for number in range(1 + part, count + 1, PARTS * STEP):
         for problem in FAULTS if KILLS >= 2000 else [FAULTS[number // PARTS % 4]]:
             folder = tmp_path / f"{number}-{FAULTS.index(problem)}"
             folder.mkdir()
-            await break_at(folder, Disk(number, problem, for_good=for_good), for_good=for_good)
+            await break_at(folder, Disk(number, problem, for_good=for_good), bulk=bulk, for_good=for_good)
 
 
-async def break_at(folder: Path, disk: Disk, *, for_good: bool) -> None:
+async def break_at(folder: Path, disk: Disk, *, bulk: bool, for_good: bool) -> None:
     """Run on a disk that breaks, then on a whole one. (How writes are grouped differs: it may never break.)"""
     async with Sandbox(options()) as sandbox:
-        it, error = await run(folder, disk, sandbox)
+        it, error = await run(folder, disk, sandbox, bulk=bulk)
         if for_good and disk.broke:
             assert error is not None
             assert disk.problem in str(error)
         assert error is None or "\n" not in str(error)
         check_never_twice(it)
         assert (await it.run()).error is None
-        check_all_shared(it, sheet_rows(ROWS, sandbox.world))
+        check_all_shared(it, sheet_rows(ROWS[bulk], sandbox.world))

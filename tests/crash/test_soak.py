@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from invariants import check_never_twice
@@ -31,22 +31,34 @@ FAULTS = (
     "429=0.3%,429-retry-after=0.2%,throttle-200=0.2%,refused=0.1%,Create:500-mx=0.2%,Share:error-envelope=0.2%,"
     "Status:pending=0.2%,Status:id-gone=0.1%"
 )
+OF_BULK = (  # a sheet takes few bulk calls, so more of them go wrong
+    "Bulk:applied-reset=4%,Bulk:applied-silent=2%,Bulk:silent=2%,Bulk:applied-502=4%,Bulk:502=2%,item-missing=4%,"
+    "item-doubled=2%,misnumbered=4%,unsaid=4%,applied-500-mx=4%,shuffled=4%,unnumbered=4%,Bulk:429=3%,"
+    "Bulk:429-retry-after=2%,Bulk:throttle-200=2%,Bulk:400=2%,Bulk:failed=1%,Share:500-mx=1%"
+)
+BULK_RATE = Rate(5, 5.0)
 MOST_RUNS = 12
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Time is virtual, and so the disk should be: syncing it would take most of the minute."""
 
 
 @pytest.mark.parametrize("seed", range(1, max(SEEDS, 1) + 1))
-def test_a_long_run_through_many_faults_shares_every_row_once(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    pace = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 4.0, "read_lag": 2.0}
-    told = options(seed=seed, leads=ROWS, faults=FAULTS, **pace)
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_long_run_through_many_faults_shares_every_row_once(
+    monkeypatch: pytest.MonkeyPatch, *, bulk: bool, seed: int
+) -> None:
+    pace: dict[str, Any] = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 4.0}
+    pace |= {"read_lag": 2.0, "bulk_rate": BULK_RATE}
+    faults, fail = (f"{OF_BULK},{FAULTS}", 0.01) if bulk else (FAULTS, 0.0)
+    told = options(seed=seed, leads=ROWS, faults=faults, fail=fail, **pace)
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-        run_virtually(soak(Path(folder), monkeypatch, told))
+        run_virtually(soak(Path(folder), monkeypatch, told, bulk=bulk))
 
 
-async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, told: SandboxOptions) -> None:
+async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, told: SandboxOptions, *, bulk: bool) -> None:
     """Run the sheet until nothing is left to do, and look at it after each run."""
-    changes = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
+    changes: dict[str, Any] = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
+    changes |= {"bulk": bulk, "bulk_rate": BULK_RATE}
     it = in_virtual_time(folder, monkeypatch, told, rows=ROWS, answer_timeout=ANSWER_SECONDS, **changes)
     for _ in range(MOST_RUNS):
         ending = await it.run(Onlooker())

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trial import CREATE, SHARE, options, sheet_rows
+import pytest
+from trial import BULK, CREATE, SHARE, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time
 
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from trial import Step, Trial
 
     from batch_share.sandbox.wire import Call, Reply
@@ -37,7 +38,7 @@ def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: i
             await it.sandbox.clock.sleep(2 * 86_400)
         return await step(call)
 
-    told = options(leads=9, users=7)
+    told = options(leads=40, users=7)
     it = in_virtual_time(folder, monkeypatch, told, takes_days, workers=1, answer_timeout=1e6, timezone="UTC")
     header = ["Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event"]
     rows = [[*row[:4], end.isoformat(), row[5]] for row, end in zip(sheet_rows(len(ends)), ends, strict=True)]
@@ -99,3 +100,35 @@ def test_a_sheet_that_is_all_over_is_all_failed_and_nothing_is_sent(
     ending = run_virtually(it.run())
     assert (ending.error, ending.summary.states) == (None, {State.FAILED: 2})
     assert (it.sent(CREATE), it.sent(SHARE)) == ([], [])
+
+
+# ------------------------------------------------------------------------------------------ in bulk
+
+IN_BULK: dict[str, Any] = {"bulk": True, "bulk_rate": Rate(9, 5.0)}
+
+
+@pytest.mark.parametrize("others", [[SOON] * 30, [SOON, LATER] * 15, [LATER] * 29 + [SOON]])
+def test_rows_whose_end_comes_before_their_turn_in_bulk_are_not_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[datetime]
+) -> None:
+    """The bulk call that proves the owner takes two days."""
+    it = slow(tmp_path, monkeypatch, BULK, 1, LATER, LATER, *others)
+    ending = run_virtually(it.run(**IN_BULK))
+    over = others.count(SOON)
+    assert ending.error is None
+    assert ending.summary.states[State.SHARED] == 32 - over
+    assert troubles(it) == [("failed", "activity", WHY)] * over
+    assert it.sandbox.account.activity_count() == 32 - over
+
+
+def test_rows_whose_end_comes_after_a_bulk_call_posted_them_are_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, BULK, 2, LATER, LATER, *[SOON, LATER] * 15)
+    ending = run_virtually(it.run(**IN_BULK))
+    shared = ending.summary.states[State.SHARED]
+    in_bulk = len(it.sent(BULK)[1]["lead"].split(","))
+    assert ending.summary.states == {State.SHARED: shared, State.FAILED: 32 - shared}
+    assert troubles(it) == [("failed", "share", WHY)] * (32 - shared)
+    assert in_bulk // 2 - 1 <= 32 - shared <= in_bulk // 2 + 1
+    assert it.sandbox.account.activity_count() == 32

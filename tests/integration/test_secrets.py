@@ -15,6 +15,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ import pytest
 from processes import SandboxProcess, shell_for
 from pydantic import SecretStr
 from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
-from trial import CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
+from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
 from batch_share.pipeline.jobs import results_of, status_of
@@ -195,6 +196,50 @@ async def test_an_answer_that_quotes_the_keys_leaves_no_piece_anywhere(
 
     struck = await hunt(tmp_path, reply, capsys)
     assert struck.hit == set(STEPS)
+
+
+IN_ITEMS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "refused": lambda said: {"ActivityCreated": False, "ExceptionType": f"MX{said}", "ExceptionMessage": said},
+    "refused in other words": lambda said: {"ActivityCreated": False, "ErrorMessage": said},
+    "one too many": lambda said: {"ActivityCreated": False, "ExceptionMessage": f"limit of 9 in 1 second {said}"},
+    "neither": lambda said: {"ActivityCreated": True, "ExceptionMessage": said},
+    "a lead": lambda said: {"ActivityCreated": True, "RelatedProspectId": said},
+}
+
+
+@pytest.mark.parametrize(("said", "way"), [*zip(cycle(IN_ITEMS), WRITES, strict=False)])
+async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, way: str
+) -> None:
+    """The second item of the first bulk call for many, and every share call for many."""
+    echo, struck = f"{WRITES[way](ACCESS)} and {WRITES[way](SECRET)}", set()
+
+    async def quoting(step: Step, call: Call) -> Reply:
+        assert leaks_in(tmp_path) == {}
+        items = json.loads(call.body) if call.endpoint in {BULK, SHARE} else []
+        if len(items) < 2 or (call.endpoint == BULK and BULK in struck):
+            return await step(call)
+        struck.add(call.endpoint)
+        if call.endpoint == SHARE:
+            call.outcome = "refused"
+            return Reply.json(envelope("MXSomeException", echo), 500)
+        first, *others = items
+        call.body = json.dumps([first, *others[1:]]).encode()
+        rows = json.loads((await step(call)).body)["Response"]
+        rows.insert(1, IN_ITEMS[said](echo))
+        return Reply.json({"Response": [row | {"RowNumber": at} for at, row in enumerate(rows, 1)]})
+
+    keys = {"access_key": ACCESS, "secret_key": SECRET}
+    with talkative() as log:
+        async with trial(tmp_path, quoting, rows=12, leads=12, users=7, **keys) as it:
+            it.changes = {"bulk": True, "workers": 1} | {name: SecretStr(key) for name, key in keys.items()}
+            shown = [line for _ in range(2) for line in told(await it.run())]
+            await results_of(it.ledger, it.folder / "answered.xlsx")
+            shown.append(repr(await status_of(it.ledger)))
+    out, err = capsys.readouterr()
+    assert struck == {BULK, SHARE}
+    assert (leaks("\n".join(shown)), leaks(log.getvalue()), leaks(out + err)) == (set(), set(), set())
+    assert leaks_in(tmp_path) == {}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from batch_share.errors import BatchShareError, DailyLimitReached
-from batch_share.leadsquared.memory import Account, AccountMemory, account_name
+from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -277,3 +277,56 @@ def test_a_name_is_a_file_name_without_any_piece_of_the_key() -> None:
     name, key = account_name(HOST, KEY), KEY.get_secret_value()
     assert name.isalnum()
     assert not any(key[start : start + 4] in name for start in range(len(key) - 3))
+
+
+# ------------------------------------------------------------------------------------- what bulk calls teach
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"process": 1, "closed": true, "period": 5.0, "rate": "20/5s"}',
+        '{"process": 1, "closed": true, "period": 5.0, "rate": "20/5s", "day": "2023-11-14", "calls": 7}',
+        '{"closed": true, "rate": "20/5s", "period": 5.0, "of a later version": [1]}',
+    ],
+)
+def test_a_file_of_another_version_is_read_as_far_as_it_is_known(file: Path, clock: Clock, text: str) -> None:
+    file.parent.mkdir()
+    file.write_text(text)
+    known = Account.read(file)
+    assert (known.learned, known.learned_bulk, known.share_batch) == (Rate(20, 5.0), None, 0)
+    assert (known.closed, known.period) == (True, 5.0)
+    with AccountMemory(file, clock) as memory:
+        memory.learn_share_batch(4)
+    assert (Account.read(file).learned, Account.read(file).share_batch) == (Rate(20, 5.0), 4)
+
+
+def test_what_is_known_of_bulk_calls_survives_however_its_process_ends(file: Path, clock: Clock) -> None:
+    memory = AccountMemory(file, clock).__enter__()
+    memory.learn(Rate(20, 5.0))
+    BulkMemory(memory).learn(Rate(2, 5.0))
+    memory.learn_share_batch(10)
+    for _ in range(2):  # after a kill, and after a good end
+        with AccountMemory(file, clock) as later:
+            known = later.account
+            assert (known.learned, known.learned_bulk, known.share_batch) == (Rate(20, 5.0), Rate(2, 5.0), 10)
+
+
+def test_a_bulk_call_is_noted_by_the_accounts_own_pacer(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        BulkMemory(memory).note()
+    assert owed(file, clock) == 0.0
+
+
+@pytest.mark.parametrize("order", [(5.0, 20.0), (20.0, 5.0)])
+def test_of_two_periods_that_were_kept_the_longer_one_is_owed(
+    file: Path, clock: Clock, order: tuple[float, float]
+) -> None:
+    with AccountMemory(file, clock) as memory:
+        assert memory.owed(order[0]) == 0.0
+        assert BulkMemory(memory).owed(order[1]) == 0.0
+        memory.note()
+    clock.now += 1.0
+    with AccountMemory(file, clock) as memory:
+        assert memory.owed(5.0) == pytest.approx(19.0, abs=1e-5)
+        assert BulkMemory(memory).owed(30.0) == pytest.approx(29.0, abs=1e-5)

@@ -773,3 +773,138 @@ def test_a_call_that_fails_is_noted_and_its_error_comes_out() -> None:
 
     run_virtually(main())
     assert memory.noted == 2
+
+
+# ------------------------------------------------------------------------------------------------- spare slots
+
+
+def in_turn(pacer: Pacer, log: list[str], name: str, *, spare: bool = False) -> asyncio.Task[None]:
+    """Somebody who asks for a slot, and notes when he has it."""
+
+    async def ask() -> None:
+        async with pacer.slot(spare=spare):
+            log.append(name)
+
+    return asyncio.create_task(ask())
+
+
+async def settle() -> None:
+    """Let everybody come to where they wait."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_whoever_asks_for_another_slot_goes_before_all_who_ask_for_a_spare_one() -> None:
+    async def main() -> list[str]:
+        pacer, log = Pacer(Rate(1, 5.0)), list[str]()
+        tasks = [in_turn(pacer, log, "first")]
+        await settle()
+        tasks += [in_turn(pacer, log, f"spare {at}", spare=True) for at in range(3)]
+        await settle()
+        tasks += [in_turn(pacer, log, f"urgent {at}") for at in range(3)]
+        await asyncio.gather(*tasks)
+        return log
+
+    log = run_virtually(main())
+    assert log[0] == "first"
+    # One spare may be at the turnstile already when the urgent ones come; no more.
+    assert log[1:5] == ["spare 0", "urgent 0", "urgent 1", "urgent 2"]
+    assert log[5:] == ["spare 1", "spare 2"]
+
+
+def test_no_spare_slot_is_given_while_anybody_waits_for_another() -> None:
+    async def main() -> list[str]:
+        pacer, log = Pacer(Rate(1, 5.0)), list[str]()
+        tasks = [in_turn(pacer, log, f"urgent {at}") for at in range(3)]
+        await settle()
+        tasks.insert(0, in_turn(pacer, log, "spare", spare=True))
+        await asyncio.sleep(6)
+        tasks.append(in_turn(pacer, log, "late"))
+        await asyncio.gather(*tasks)
+        return log
+
+    assert run_virtually(main()) == ["urgent 0", "urgent 1", "urgent 2", "late", "spare"]
+
+
+def test_spare_slots_are_slots_like_others_when_nobody_else_asks() -> None:
+    async def main() -> float:
+        pacer = Pacer(RATE)
+        return await make_calls(lambda: pacer.slot(spare=True), server, 500)
+
+    server = Server(1)
+    took = run_virtually(main())
+    assert server.fullest(5.0) == 25
+    assert (500 - 25) / took >= 0.85 * RATE.per_second
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_kinds_together_never_put_26_arrivals_into_5_seconds(seed: int) -> None:
+    async def main() -> float:
+        pacer = Pacer(RATE)
+        both = (
+            make_calls(pacer.slot, server, 1000, workers=4),
+            make_calls(lambda: pacer.slot(spare=True), server, 1000),
+        )
+        began = now()
+        await asyncio.gather(*both)
+        return now() - began
+
+    server = Server(seed)
+    took = run_virtually(main())
+    assert len(server.arrivals) == 2000
+    assert server.fullest(5.0) == 25
+    assert (2000 - 25) / took >= 0.8 * RATE.per_second
+
+
+def test_closing_wakes_those_who_wait_for_a_spare_slot() -> None:
+    async def main() -> tuple[list[object], float]:
+        pacer, log = Pacer(Rate(1, 60.0)), list[str]()
+        tasks = [in_turn(pacer, log, "first"), in_turn(pacer, log, "urgent")]
+        await settle()
+        tasks += [in_turn(pacer, log, "spare", spare=True) for _ in range(3)]
+        await settle()
+        pacer.close()
+        told: list[object] = [*await asyncio.gather(*tasks, return_exceptions=True)]
+        with pytest.raises(PacerClosed):
+            async with pacer.slot(spare=True):
+                pass
+        return told, now()
+
+    told, at = run_virtually(main())
+    assert [type(each) for each in told[1:]] == [PacerClosed] * 4
+    assert at == 0.0
+
+
+@pytest.mark.parametrize("spare", [False, True])
+def test_whoever_gives_up_waiting_gives_everything_back(*, spare: bool) -> None:
+    async def main() -> list[str]:
+        pacer, log = Pacer(Rate(1, 5.0)), list[str]()
+        await in_turn(pacer, log, "first")
+        given_up = [in_turn(pacer, log, "given up", spare=each) for each in (spare, True, True, spare)]
+        await settle()
+        last = [in_turn(pacer, log, "spare", spare=True), in_turn(pacer, log, "urgent")]
+        await settle()
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, *last, return_exceptions=True)
+        return [*log, str(math.floor(now()))]
+
+    assert run_virtually(main()) == ["first", "urgent", "spare", "10"]
+
+
+def test_a_spare_slot_whose_call_is_cancelled_or_fails_is_given_back_a_period_later() -> None:
+    async def main() -> float:
+        pacer = Pacer(Rate(1, 5.0))
+
+        async def call() -> None:
+            async with pacer.slot(spare=True):
+                await asyncio.sleep(1000)
+
+        task = asyncio.create_task(call())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with pacer.slot(spare=True):
+            return now()
+
+    assert run_virtually(main()) == pytest.approx(6.0, abs=0.1)

@@ -82,6 +82,93 @@ async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file:
     ]
 
 
+# -------------------------------------------------------------------------------------------- calls for many
+
+
+async def test_the_intents_of_a_call_for_many_are_committed_together_each_with_its_marker(file: Path) -> None:
+    async with working(file, *map(new_row, (1, 2, 3))) as ledger:
+        them = [await row_of(ledger, number) for number in (3, 1)]
+        found = await ledger.intend(them, Stage.ACTIVITY, ["third", "first"])
+        assert len(set(found)) == 2
+        states = "select cells, state from rows order by id"
+        assert [state for _, state in seen_from_outside(file, states)] == ["posting", "pending", "posting"]
+        marked = "select row_id, marker from attempts order by id"
+        assert seen_from_outside(file, marked) == [(them[0].id, "third"), (them[1].id, "first")]
+
+
+async def test_each_row_of_a_call_for_many_is_settled_by_its_own_result(file: Path) -> None:
+    async with working(file, *map(new_row, (1, 2, 3, 4))) as ledger:
+        them = [await row_of(ledger, number) for number in (1, 2, 3, 4)]
+        attempts = await ledger.intend(them, Stage.ACTIVITY, [None] * 4)
+        throttled = Result(State.PENDING, "throttled", "too many calls", 429)
+        await ledger.settle(attempts, them, [POSTED, REFUSED, LOST, throttled])
+        assert seen_from_outside(file, "select state from rows order by id") == [
+            ("posted",),
+            ("failed",),
+            ("unknown",),
+            ("pending",),
+        ]
+        assert [outcome for _, _, _, outcome, *_ in seen_from_outside(file, ATTEMPTS)] == [
+            "done",
+            "refused",
+            "lost",
+            "throttled",
+        ]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+async def test_one_row_that_may_not_be_sent_keeps_a_call_for_many_from_being_noted(file: Path, at: int) -> None:
+    async with working(file, *map(new_row, (1, 2, 3))) as ledger:
+        them = [await row_of(ledger, number) for number in (1, 2, 3)]
+        await ledger.settle(await ledger.intend([them[at]], Stage.ACTIVITY, [None]), [them[at]], [REFUSED])
+        before = seen_from_outside(file, "select * from rows order by id")
+        with pytest.raises(IllegalTransition):
+            await ledger.intend(them, Stage.ACTIVITY, [None] * 3)
+        assert seen_from_outside(file, "select * from rows order by id") == before
+        assert len(seen_from_outside(file, ATTEMPTS)) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+async def test_one_result_that_may_not_be_leaves_all_rows_of_a_call_as_they_were(file: Path, at: int) -> None:
+    async with working(file, *map(new_row, (1, 2, 3))) as ledger:
+        them = [await row_of(ledger, number) for number in (1, 2, 3)]
+        attempts = await ledger.intend(them, Stage.ACTIVITY, [None] * 3)
+        results = [POSTED] * 3
+        results[at] = ACCEPTED
+        before = seen_from_outside(file, "select * from rows order by id")
+        with pytest.raises(IllegalTransition):
+            await ledger.settle(attempts, them, results)
+        assert seen_from_outside(file, "select * from rows order by id") == before
+        assert {answered for _, _, answered, *_ in seen_from_outside(file, ATTEMPTS)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("rows", "of_many", "state"),
+    [(2, True, State.POSTED), (1, True, State.FAILED), (2, False, State.FAILED), (1, False, State.FAILED)],
+)
+async def test_a_failure_means_something_else_for_a_request_of_many(
+    file: Path, rows: int, state: State, *, of_many: bool
+) -> None:
+    failed = Result(State.FAILED, "failed", "No access", 200, stage=Stage.PROCESSING, reason="failed")
+    again = replace(failed, state=State.POSTED, stage=Stage.SHARE, reason="again")
+    async with working(file, *map(new_row, range(1, rows + 2))) as ledger:
+        them = [await advance(ledger, number, State.POSTED) for number in range(1, rows + 1)]
+        await ledger.settle(await ledger.intend(them, Stage.SHARE, [None] * rows), them, [ACCEPTED] * rows)
+        assert await ledger.waiting_requests() == ["req"]
+        assert await ledger.note_status("req", NOON, failed, again if of_many else None) == Noted(rows, state)
+        assert await ledger.waiting_requests() == []
+        row = await row_of(ledger, rows)
+        meant = again if state is State.POSTED else failed
+        assert (row.state, row.stage, row.reason) == (meant.state, meant.stage, meant.reason)
+        assert (await row_of(ledger, rows + 1)).state is State.PENDING
+
+
+async def test_a_request_that_nobody_waits_for_concerns_no_row(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.SHARED)
+        assert (await ledger.note_status("req1", NOON, SHARED, SHARED)).rows == 0
+
+
 async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await row_of(ledger, 1)

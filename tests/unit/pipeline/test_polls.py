@@ -150,3 +150,63 @@ def test_one_under_way_keeps_the_others_waiting_for_its_end() -> None:
     ((at, request),) = run_virtually(job())
     assert request == "a"
     assert at == pytest.approx(1 + FIRST_INTERVAL)
+
+
+# ------------------------------------------------------------------------------------------ none left
+
+
+def test_none_is_left_once_all_are_settled_or_given_up() -> None:
+    async def job() -> tuple[bool, float]:
+        polls = Polls(wait=12)
+        polls.add("settled")
+        polls.add("given up")
+        poller = asyncio.create_task(follow(polls, lambda request: request == "settled"))
+        await polls.none_left()
+        waits, ended = not poller.done(), now()
+        polls.complete()
+        asked = await poller
+        assert asked[-1][0] == pytest.approx(ended)
+        return waits, ended
+
+    waits, ended = run_virtually(job())
+    assert waits
+    assert 5 < ended < 13
+
+
+def test_none_is_left_while_there_was_none_and_more_may_still_come() -> None:
+    async def job() -> list[tuple[float, str]]:
+        polls = Polls(wait=12)
+        await polls.none_left()
+        polls.add("a")
+        poller = asyncio.create_task(follow(polls, lambda _: True))
+        await polls.none_left()
+        polls.add("b")
+        await polls.none_left()
+        polls.complete()
+        return await poller
+
+    assert [request for _, request in run_virtually(job())] == ["a", "b"]
+
+
+def test_one_that_is_being_asked_for_is_not_settled_yet() -> None:
+    async def job() -> float:
+        polls = Polls(wait=0)
+        polls.add_old(["a"])
+        poll = await polls.take()
+        assert poll is not None
+        asyncio.get_running_loop().call_later(3, lambda: polls.done(poll, settled=True))
+        await polls.none_left()
+        return now()
+
+    assert run_virtually(job()) == pytest.approx(3.0)
+
+
+def test_nobody_waits_for_requests_when_the_work_is_to_end() -> None:
+    async def job() -> float:
+        polls = Polls(wait=600)
+        polls.add("a")
+        asyncio.get_running_loop().call_later(0.1, polls.close)
+        await polls.none_left()
+        return now()
+
+    assert run_virtually(job()) == pytest.approx(0.1)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from ledgers import instruction
 
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.pipeline.verdict import judge_status, judge_step
+from batch_share.pipeline.verdict import (
+    REPEATED,
+    carry,
+    goes_alone,
+    judge,
+    judge_status,
+    judge_status_of_many,
+    judge_step,
+)
+
+if TYPE_CHECKING:
+    from batch_share.leadsquared.outcome import Outcome
 
 STEPS = pytest.mark.parametrize("step", [Stage.ACTIVITY, Stage.SHARE])
-ANY = [
+ANY: list[Outcome] = [
     Done("id"),
     Refused("No such lead", "MXEntityNotFoundException", 500),
     Throttled("too many", status=429),
@@ -114,3 +129,119 @@ def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: L
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
     advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
     assert result.reason == f"accepted; its status could not be read: {failure.words}{advice}"
+
+
+# ------------------------------------------------------------------------------------------ calls for many
+
+
+def row(state: State, stage: Stage | None = None) -> Row:
+    """A row of a ledger."""
+    return Row(1, "key", 2, ["1"], state, instruction(), 0, stage=stage)
+
+
+@STEPS
+def test_each_row_of_a_call_has_its_own_outcome_where_there_are_as_many(step: Stage) -> None:
+    assert judge(step, tuple(ANY), len(ANY), bulk=True) == [judge_step(step, each) for each in ANY]
+
+
+@STEPS
+@pytest.mark.parametrize("outcome", [each for each in ANY if not isinstance(each, Refused)])
+@pytest.mark.parametrize("rows", [1, 25])
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_became_of_a_call_became_of_all_its_rows(step: Stage, outcome: Lost, rows: int, *, bulk: bool) -> None:
+    assert judge(step, outcome, rows, bulk=bulk) == [judge_step(step, outcome)] * rows
+
+
+@STEPS
+def test_a_call_of_one_row_that_was_refused_fails_it(step: Stage) -> None:
+    refused = Refused("No", "MXSome", 500)
+    assert judge(step, refused, 1) == [judge_step(step, refused)]
+    assert judge(step, refused, 1)[0].state is State.FAILED
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+def test_a_refused_share_of_many_is_repeated_in_parts(status: int) -> None:
+    wanted = Result(State.POSTED, "refused", "No", status)
+    assert judge(Stage.SHARE, Refused("No", "MXSome", status), 3) == [wanted] * 3
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_bulk_call_whose_body_or_api_was_refused_did_nothing(status: int, rows: int) -> None:
+    wanted = Result(State.PENDING, "refused", "No", status, stage=Stage.ACTIVITY)
+    assert judge(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True) == [wanted] * rows
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("status", [200, 500, None])
+def test_a_bulk_call_that_was_refused_otherwise_may_have_done_a_part(status: int | None, rows: int) -> None:
+    results = judge(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True)
+    assert {(each.state, each.stage, each.http_status) for each in results} == {
+        (State.UNKNOWN, Stage.ACTIVITY, status)
+    }
+    assert results[0].words == "the bulk call was refused as a whole: No"
+    assert len(results) == rows
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.POSTED])
+@pytest.mark.parametrize("stage", [None, *Stage])
+def test_a_row_goes_by_itself_when_it_was_sent_before(state: State, stage: Stage | None) -> None:
+    assert goes_alone(row(state, stage)) is (stage is not None)
+
+
+@pytest.mark.parametrize(
+    ("before", "result", "stage"),
+    [
+        (None, judge_step(Stage.ACTIVITY, Throttled("words")), None),
+        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Throttled("words")), Stage.ACTIVITY),
+        (None, Result(State.PENDING, "refused", stage=Stage.ACTIVITY), Stage.ACTIVITY),
+        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Done("id")), None),
+        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Lost("words")), Stage.ACTIVITY),
+    ],
+)
+def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
+    before: Stage | None, result: Result, stage: Stage | None
+) -> None:
+    carried = carry(row(State.PENDING, before), result)
+    assert (carried.state, carried.stage) == (result.state, stage)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason"),
+    [
+        (Done("id"), State.ACCEPTED, None),
+        (Throttled("words"), State.POSTED, REPEATED),
+        (NotSent("words"), State.POSTED, REPEATED),
+        (
+            Refused("No"),
+            State.UNKNOWN,
+            (
+                "nobody knows whether the share was accepted before, and it can't be repeated: "
+                "LeadSquared refused the share: No"
+            ),
+        ),
+    ],
+)
+def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
+    outcome: Refused, state: State, reason: str | None
+) -> None:
+    carried = carry(row(State.POSTED, Stage.SHARE), judge_step(Stage.SHARE, outcome))
+    assert (carried.state, carried.reason) == (state, reason)
+    assert carried.stage is (None if state is State.ACCEPTED else Stage.SHARE)
+
+
+@pytest.mark.parametrize(
+    "status", [ShareStatus("processed", 6, ""), ShareStatus("pending", 3, "Queued"), Lost("timeout"), Refused("No")]
+)
+def test_a_status_that_is_no_failure_means_the_same_for_many(status: Lost) -> None:
+    assert judge_status_of_many(judge_status(status)) == judge_status(status)
+
+
+def test_a_failure_of_many_sends_each_back_to_be_shared_by_itself() -> None:
+    result = judge_status_of_many(judge_status(ShareStatus("failed", 4, "User is inactive")))
+    assert (result.state, result.stage, result.learned) == (State.POSTED, Stage.SHARE, {"share_status": None})
+    assert (result.outcome, result.words) == ("failed", "User is inactive")
+    assert result.reason == (
+        "the shares of its call could not be processed, so each is shared again by itself: User is inactive"
+    )
+    assert result.state in TRANSITIONS[State.ACCEPTED]
