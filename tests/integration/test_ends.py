@@ -105,15 +105,18 @@ def test_a_sheet_that_is_all_over_is_all_failed_and_nothing_is_sent(
 # ------------------------------------------------------------------------------------------ in bulk
 
 IN_BULK: dict[str, Any] = {"bulk": True, "bulk_rate": Rate(9, 5.0)}
+ONE_BY_ONE: dict[str, Any] = {"bulk": True, "bulk_rate": Rate(1, 5.0)}
+"""Since the second bulk call comes too late."""
 
 
 @pytest.mark.parametrize("others", [[SOON] * 30, [SOON, LATER] * 15, [LATER] * 29 + [SOON]])
+@pytest.mark.parametrize("settings", [IN_BULK, ONE_BY_ONE])
 def test_rows_whose_end_comes_before_their_turn_in_bulk_are_not_posted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[datetime]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: list[datetime], settings: dict[str, Any]
 ) -> None:
     """The bulk call that proves the owner takes two days."""
     it = slow(tmp_path, monkeypatch, BULK, 1, LATER, LATER, *others)
-    ending = run_virtually(it.run(**IN_BULK))
+    ending = run_virtually(it.run(**settings))
     over = others.count(SOON)
     assert ending.error is None
     assert ending.summary.states[State.SHARED] == 32 - over

@@ -46,3 +46,10 @@ async def test_what_is_to_be_closed_when_the_work_has_already_ended_is_closed_at
     stop.ask()
     stop.also(lambda: closed.append("after"))
     assert closed == ["before", "after"]
+
+
+def test_a_remark_is_kept_once_however_often_it_is_made() -> None:
+    tally = Tally()
+    for words in ("one", "another", "one"):
+        tally.remark(words)
+    assert tally.remarks == ["one", "another"]
