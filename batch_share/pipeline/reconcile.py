@@ -94,13 +94,17 @@ class Reconciler:
             await self._look_first(await self._lost_activities())
 
     async def settle(self) -> bool:
-        """After everything was sent: decide about each row, waiting out its grace. Whether any can go on."""
+        """After everything was sent: decide about each row, waiting out its grace. Whether any can go on.
+
+        Nothing is waited for while some can.
+        """
         before = self._session.tally.looked_up.total()
         self._probed.clear()
         with ending_early(self._session.stop):
             await self._share_again()
             await self._look_first(await self._lost_activities())
-            await self._decide(await self._lost_activities())
+            if self._session.tally.looked_up.total() == before:
+                await self._decide(await self._lost_activities())
         return self._session.tally.looked_up.total() > before and not self._session.stop.asked
 
     @property

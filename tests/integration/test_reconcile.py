@@ -118,6 +118,19 @@ def test_what_reads_show_late_is_not_posted_again(tmp_path: Path, monkeypatch: p
     assert [call["lead"] for call in it.sent(OF_LEAD)].count(lead) == 2
 
 
+def test_what_is_found_goes_on_before_anything_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, not_there = Fault(CREATE, [4], DROPPED, applied=True), Fault(CREATE, [6], DROPPED)
+    told = options(leads=30, users=7)
+    it = in_virtual_time(tmp_path, monkeypatch, told, there, not_there, workers=1, grace=60.0)
+    ending = run_virtually(it.run())
+    assert (ending.summary.states, ending.looked_up) == (ALL_SHARED, {"found": 1, "absent": 1})
+    shared = [call["at"] for call in it.sent(SHARE)]
+    assert len([at for at in shared if at < 30]) == 11
+    assert max(shared) >= 60
+
+
 def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
