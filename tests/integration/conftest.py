@@ -11,7 +11,7 @@ import pytest
 from batch_share.pipeline import polls
 from batch_share.pipeline.session import Stop
 
-LONG = {"test_faults.py", "test_secrets.py"}
+LONG = {"test_bulk.py", "test_faults.py", "test_secrets.py"}
 """Hundreds of cases each: on a person's machine every sixth of a test, in CI (or with CI=1) all."""
 
 
