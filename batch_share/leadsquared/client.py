@@ -6,7 +6,8 @@ aiohttp's exceptions carry the request's headers, so its keys: none leaves this 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
@@ -15,7 +16,7 @@ from batch_share.leadsquared.protocol import Answer, Call
 from batch_share.leadsquared.redaction import Redactor
 
 if TYPE_CHECKING:
-    from types import SimpleNamespace, TracebackType
+    from types import TracebackType
 
     from pydantic import SecretStr
 
@@ -27,6 +28,26 @@ NO_ANSWER = "sent, but no answer came in time"
 BROKEN_OFF = "sent, but the answer broke off"
 CONNECTION_LOST = "sent, but the connection was lost before the answer"
 MAX_BODY_BYTES = 32 * 1024 * 1024
+
+_DEPARTED: Final[ContextVar[list[bool]]] = ContextVar("departed")
+"""Of the call that a task is making: empty until it leaves."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells a call that never left from one that may have arrived: what has a connection is written at once.
+
+    aiohttp's traces tell it as well, but a fifth of a call's time goes to them.
+    """
+
+    async def connect(self, *request: Any, **more: Any) -> Any:
+        """A connection for a call, once: what comes after it may have arrived."""
+        departed = _DEPARTED.get()
+        if departed:
+            # aiohttp repeats a GET by itself when a connection in use breaks: a call that nobody has paced.
+            raise ConnectionResetError
+        connection = await super().connect(*request, **more)
+        departed.append(True)
+        return connection
 
 
 class Client:
@@ -54,7 +75,7 @@ class Client:
     async def __aenter__(self) -> Client:
         access_key, secret_key = (key.get_secret_value() for key in self._keys)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            connector=_Connector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
             headers={
                 "x-LSQ-AccessKey": access_key,
                 "x-LSQ-SecretKey": secret_key,
@@ -67,7 +88,6 @@ class Client:
                 sock_read=self._answer_seconds,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[_note_departure()],
         )
         return self
 
@@ -83,6 +103,7 @@ class Client:
         if self._session is None:
             raise RuntimeError("the client is not open: use it as an async context manager")
         departed: list[bool] = []
+        _DEPARTED.set(departed)
         try:
             async with self._session.request(
                 call.method,
@@ -90,11 +111,10 @@ class Client:
                 params=call.query,
                 data=call.body,
                 allow_redirects=False,
-                trace_request_ctx=departed,
             ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
+                assert departed, "it was answered, so it has left"  # noqa: S101
                 body = self._redactor.without_keys(await _body(response))
-                return Answer(response.status, headers, body, self._redactor.without_pieces)
+                return Answer(response.status, response.headers, body, self._redactor.without_pieces)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Lost(_after(error)) if departed else NotSent(_before(error))
 
@@ -106,20 +126,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise ValueError("the answer is too long")
     return body
-
-
-def _note_departure() -> aiohttp.TraceConfig:
-    """Tell a call that never left from one that may have arrived: aiohttp signals just before the first byte."""
-
-    async def leaving(_session: object, context: SimpleNamespace, _params: object) -> None:
-        if context.trace_request_ctx:
-            # aiohttp repeats a GET by itself when a connection in use breaks: a call that nobody has paced.
-            raise ConnectionResetError
-        context.trace_request_ctx.append(True)
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(leaving)
-    return trace
 
 
 def _before(error: Exception) -> str:

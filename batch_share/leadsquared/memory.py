@@ -105,7 +105,7 @@ class AccountMemory:
         self._was_closed = True
         self._period_before = 0.0
         self._now = Account()
-        self._written = self._ahead = 0
+        self._calls = self._written = self._ahead = 0
         self._written_at = 0.0
 
     def __enter__(self) -> AccountMemory:
@@ -150,7 +150,7 @@ class AccountMemory:
     @property
     def account(self) -> Account:
         """What is known of the account, by this run or an earlier one."""
-        return self._now
+        return replace(self._now, calls=self._calls)
 
     def learn(self, rate: Rate) -> None:
         """Remember the limit that LeadSquared has told."""
@@ -178,11 +178,11 @@ class AccountMemory:
         """Count a call of today. Raises DailyLimitReached, and counts nothing, if `most` were made already."""
         today = self._today()
         if today != self._now.day:
-            self._now, self._written = replace(self._now, day=today, calls=0), 0
-        if most is not None and self._now.calls >= most:
-            raise DailyLimitReached(most, self._now.calls)
-        self._now = replace(self._now, calls=self._now.calls + 1)
-        if self._now.calls > self._written:
+            self._now, self._calls, self._written = replace(self._now, day=today), 0, 0
+        if most is not None and self._calls >= most:
+            raise DailyLimitReached(most, self._calls)
+        self._calls += 1
+        if self._calls > self._written:
             self._ahead = self._further()
             with suppress(OSError):
                 self._write()
@@ -190,7 +190,10 @@ class AccountMemory:
     def _further(self) -> int:
         """How many calls to write down ahead: the more, the quicker the last ones were used up."""
         before, self._written_at = self._written_at, self._wall_clock()
-        return 2 * self._ahead if 0 <= self._written_at - before < _NOTED_WITHIN_SECONDS else _AHEAD
+        lasted = self._written_at - before
+        if 0 <= lasted < _NOTED_WITHIN_SECONDS:
+            return 2 * self._ahead
+        return self._ahead if 0 <= lasted < 3 * _NOTED_WITHIN_SECONDS else _AHEAD
 
     def _today(self) -> str:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
@@ -205,12 +208,12 @@ class AccountMemory:
             self._period_before = max(before.period, before.learned.period if before.learned else 0.0)
             today = self._today()
             self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today)
-            self._now = replace(self._now, calls=before.calls_on(today))
+            self._calls = before.calls_on(today)
 
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
         new = self._file.with_suffix(".new")
-        self._written = self._now.calls + self._ahead
+        self._written = self._calls + self._ahead
         new.write_text(json.dumps(asdict(self._now) | {"calls": self._written}), encoding="utf-8")
         os.utime(new, (self._last, self._last))
         new.replace(self._file)

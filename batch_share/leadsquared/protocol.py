@@ -81,7 +81,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `status`, `headers` with lower-case names, and the whole `body`.
+    """What came back: `status`, `headers` by lower-case names, and the whole `body`.
 
     `redact` takes the pieces of keys out of its words. No part is shown that a server may have quoted a key in.
     """

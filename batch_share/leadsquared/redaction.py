@@ -49,6 +49,8 @@ class Redactor:
     def without_pieces(self, words: str) -> str:
         """Words for people without anything that may be a piece of a key."""
         hidden = {at for start, end in self._found(words) for at in range(start, end)}
+        if not hidden:
+            return words
         runs = groupby(range(len(words)), hidden.__contains__)
         return "".join(HIDDEN if is_hidden else "".join(words[at] for at in run) for is_hidden, run in runs)
 

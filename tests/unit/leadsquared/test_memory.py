@@ -217,7 +217,7 @@ def test_a_process_that_is_killed_has_made_as_many_as_it_may_have(file: Path, cl
     assert 70 < Account.read(file).calls <= 70 + 26
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.2, 64), (0.001, 30)])
+@pytest.mark.parametrize(("seconds", "most"), [(0.2, 64), (0.001, 18)])
 def test_the_quicker_the_calls_the_more_seldom_they_are_written_down(
     file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
 ) -> None:
