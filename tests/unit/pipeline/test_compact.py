@@ -113,7 +113,7 @@ def test_a_row_that_is_looked_for_repeats_takes_little_memory() -> None:
         seen = plan._Seen()
         for number in range(MANY):
             seen.add((guid(number), str(number), guid(7), 1, 201), number)
-    assert bytes_of_one["kept"] < 120
+    assert bytes_of_one["kept"] < 90
     assert seen.add((guid(3), "3", guid(7), 1, 201), MANY) == (2, 3)
 
 
@@ -125,7 +125,7 @@ def test_a_row_that_is_looked_for_conflicts_takes_little_memory() -> None:
         conflicts = overview._Conflicts()
         for number in range(MANY):
             conflicts.add(number, asked(number, 1))
-    assert bytes_of_one["kept"] < 120
+    assert bytes_of_one["kept"] < 90
     conflicts.add(MANY, asked(3, 2))
     (told,) = conflicts.told()
     assert told.endswith(f"row 3 says read and row {MANY} says write")
