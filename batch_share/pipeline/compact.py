@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.sheet.columns import USERS
 from batch_share.sheet.rows import Ref
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ _SHELVES: Final = 1 << 14
 
 _DIGEST: Final = 16
 _ENTRY: Final = _DIGEST + 5
+
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder().raw_decode
 
 
 class Numbers:
@@ -85,39 +89,49 @@ class Lines:
     def add(self, value: Any) -> int:
         """Keep the value. Returns where."""
         place = len(self._text)
-        self._text += json.dumps(value, separators=(",", ":")).encode() + b"\n"
+        self._text += _encode(value).encode() + b"\n"
         return place
 
     def at(self, place: int) -> Any:
         """The value that `add` kept there."""
-        return json.loads(self._text[place : self._text.index(b"\n", place)])
+        return self._value(place, self._text.index(b"\n", place))
 
     def __iter__(self) -> Iterator[Any]:
         place = 0
         while place < len(self._text):
             end = self._text.index(b"\n", place)
-            yield json.loads(self._text[place:end])
+            yield self._value(place, end)
             place = end + 1
+
+    def _value(self, start: int, end: int) -> Any:
+        return _decode(self._text[start:end].decode())[0]
 
 
 class Names:
-    """Names of leads and users, each once: those of one field after those of another."""
+    """Names of leads and then of users, each once: those of one field after those of another.
+
+    Users are kept as they are: they are few, and in every row.
+    """
 
     def __init__(self, refs: Iterable[Ref]) -> None:
         self._values: dict[Field, Lines] = defaultdict(Lines)
+        self._users: dict[Ref, None] = {}
         seen, count = Numbers(), 0
         for ref in refs:
-            if seen.setdefault(key_of(ref), count) == count:
+            if ref.field in USERS:
+                self._users[ref] = None
+            elif seen.setdefault(key_of(ref), count) == count:
                 self._values[ref.field].add(ref.value)
                 count += 1
 
     def __bool__(self) -> bool:
-        return bool(self._values)
+        return bool(self._values or self._users)
 
     def __iter__(self) -> Iterator[Ref]:
         for field, values in self._values.items():
             for value in values:
                 yield Ref(field, value)
+        yield from self._users
 
 
 def key_of(ref: Ref) -> str:

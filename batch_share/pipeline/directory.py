@@ -54,7 +54,7 @@ class Directory:
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
-        return ref not in self._nobody and self.is_answered(ref)
+        return ref not in self._nobody and self._is_somebody(ref)
 
     def unfound(self) -> list[Ref]:
         """Everybody who was asked for in vain: they may be there by now."""
@@ -62,7 +62,7 @@ class Directory:
 
     def is_answered(self, ref: Ref) -> bool:
         """Whether `ref` has been asked for, whatever came back."""
-        return ref in self._nobody or ref in self._users or self._places.get(key_of(ref)) is not None
+        return ref in self._nobody or self._is_somebody(ref)
 
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
@@ -93,10 +93,16 @@ class Directory:
 
     def _answer(self, ref: Ref) -> FoundLead | FoundUser | str | None:
         """Who is meant, or why nobody is; None if nobody was asked."""
-        answer = self._nobody.get(ref, self._users.get(ref))
-        if answer is None and (place := self._places.get(key_of(ref))) is not None:
-            return FoundLead(*self._leads.at(place))
-        return answer
+        if ref in self._nobody:
+            return self._nobody[ref]
+        if ref.field in USERS:
+            return self._users.get(ref)
+        place = self._places.get(key_of(ref))
+        return None if place is None else FoundLead(*self._leads.at(place))
+
+    def _is_somebody(self, ref: Ref) -> bool:
+        """Whether an answer named somebody, be it that a later one did not."""
+        return ref in self._users if ref.field in USERS else self._places.get(key_of(ref)) is not None
 
 
 def _packed(lead: FoundLead) -> Sequence[str]:

@@ -68,8 +68,9 @@ def test_names_are_kept_once_by_field_and_can_be_gone_through_again() -> None:
     seven, eight = Ref(Field.LEAD_NUMBER, "7"), Ref(Field.LEAD_NUMBER, "8")
     user, its_number = Ref(Field.USER_ID, "x"), Ref(Field.LEAD_ID, "7")
     names = Names([seven, user, seven, eight, user, its_number])
-    assert list(names) == list(names) == [seven, eight, user, its_number]
-    assert names
+    assert list(names) == list(names) == [seven, eight, its_number, user]
+    assert Names([seven])
+    assert Names([user])
     assert not Names([])
 
 
