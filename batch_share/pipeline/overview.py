@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -194,7 +193,7 @@ class _Conflicts:
         self._rows: dict[int, dict[int, int]] = {}
 
     def add(self, number: int, asked: Instruction) -> None:
-        key = json.dumps([asked.lead_id, asked.user_id, asked.event])
+        key = repr((asked.lead_id, asked.user_id, asked.event))
         first, access = divmod(self._first.setdefault(key, 4 * number + asked.access), 4)
         if access != asked.access:
             self._rows.setdefault(first, {access: first}).setdefault(asked.access, number)

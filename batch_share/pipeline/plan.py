@@ -219,7 +219,7 @@ class _Seen:
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
-        first = self._first.setdefault(json.dumps(identity), number)
+        first = self._first.setdefault(repr(identity), number)
         if first != number:
             self._more[first] += 1
         return 1 + self._more.get(first, 0), first
