@@ -1,6 +1,6 @@
 """What there is a million of, in little memory: bytes beside each other, and no object for each.
 
-A dict of a million names and answers takes some 350 MB, the same here about 120.
+A dict of a million names and the leads they mean takes some 440 MB, the same here about 120.
 """
 
 from __future__ import annotations
