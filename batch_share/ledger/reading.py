@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import case, func, or_, select, tuple_
 
 from batch_share.ledger.database import check_version
 from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Skipped, Unsettled
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Executable, RowMapping
+    from sqlalchemy import Column, ColumnElement, Executable, RowMapping
 
     from batch_share.ledger.database import Database
 
@@ -145,8 +145,8 @@ class LedgerReader:
         """Every row in the sheet's order, then those that the sheet no longer has."""
         async for row in self._in_order(rows.c.position.is_not(None)):
             yield row
-        for found in await self._all(select(rows).where(rows.c.position.is_(None)).order_by(rows.c.id)):
-            yield _row(found)
+        async for row in self._in_order(rows.c.position.is_(None), rows.c.id):
+            yield row
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
@@ -172,11 +172,15 @@ class LedgerReader:
         )
         return [Skipped(row["reason"] or "", row["rows"], row["sheet_row"]) for row in found]
 
-    async def lookups(self) -> list[Lookup]:
-        """Everything that LeadSquared was asked about leads and users, and its answers."""
-        return [
-            Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in await self._all(select(lookups))
-        ]
+    async def lookups(self) -> AsyncIterator[Lookup]:
+        """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
+        place = tuple_(lookups.c.kind, lookups.c.value)
+        in_order = select(lookups).order_by(lookups.c.kind, lookups.c.value).limit(PAGE)
+        found = await self._all(in_order)
+        while found:
+            for row in found:
+                yield Lookup(**{name: row[name] for name in Lookup.__slots__})
+            found = await self._all(in_order.where(place > (found[-1]["kind"], found[-1]["value"])))
 
     async def asked_in_vain(self) -> bool:
         """Whether LeadSquared was asked for somebody who was not there."""
@@ -188,16 +192,16 @@ class LedgerReader:
         ordered = accepted.group_by(rows.c.request_id).order_by(func.min(rows.c.changed_at))
         return [row["request_id"] for row in await self._all(ordered)]
 
-    async def _in_order(self, which: ColumnElement[bool]) -> AsyncIterator[Row]:
+    async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
         last = -1
         while True:
-            page = select(rows).where(which, rows.c.position > last).order_by(rows.c.position).limit(PAGE)
+            page = select(rows).where(which, by > last).order_by(by).limit(PAGE)
             found = await self._all(page)
             for row in found:
                 yield _row(row)
             if len(found) < PAGE:
                 return
-            last = found[-1]["position"]
+            last = found[-1][by]
 
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
         return await self._database.read(lambda connection: connection.execute(query).mappings().all())

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from sys import intern
+from typing import TYPE_CHECKING, Any
 
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
+from batch_share.pipeline.compact import Lines, Numbers, key_of
 from batch_share.sheet.columns import LEADS, USERS, Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.values import digits
@@ -26,34 +28,46 @@ NO_USER = "not an active user of the account"
 
 @dataclass(slots=True)
 class Directory:
-    """What is known of leads and users, by the way a row names them."""
+    """What is known of leads and users, by the way a row names them.
 
-    _answers: dict[Ref, FoundLead | FoundUser | str] = field(default_factory=dict)  # or why nobody is meant
+    Leads, of which there may be a million, are kept in a compact form.
+    """
+
+    _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
+    _leads: Lines = field(default_factory=Lines)
+    _users: dict[Ref, FoundUser] = field(default_factory=dict)
+    _nobody: dict[Ref, str] = field(default_factory=dict)  # why nobody is meant, whatever an earlier answer was
     _names: dict[str, str] = field(default_factory=dict)
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
         for answer in answers:
-            named = Field(answer.kind)
-            self._answers[Ref(named, answer.value)] = _found(named, answer)
+            ref = Ref(Field(answer.kind), answer.value)
+            if answer.found is None:
+                self._nobody[ref] = intern(answer.problem or "")
+                continue
+            self._nobody.pop(ref, None)
+            if ref.field in USERS:
+                self._users[ref] = FoundUser(**answer.found)
+            else:
+                self._places.put(key_of(ref), self._leads.add(_packed(FoundLead(**answer.found))))
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
-        return not isinstance(self._answers.get(ref, ""), str)
+        return ref not in self._nobody and self._is_somebody(ref)
 
     def unfound(self) -> list[Ref]:
         """Everybody who was asked for in vain: they may be there by now."""
-        return [ref for ref, answer in self._answers.items() if isinstance(answer, str)]
+        return list(self._nobody)
 
     def is_answered(self, ref: Ref) -> bool:
         """Whether `ref` has been asked for, whatever came back."""
-        return ref in self._answers
+        return ref in self._nobody or self._is_somebody(ref)
 
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
         if not self._names:
-            users = [answer for answer in self._answers.values() if isinstance(answer, FoundUser)]
-            self._names = {user.id: f"{user.name} <{user.email}>" for user in users}
+            self._names = {user.id: f"{user.name} <{user.email}>" for user in self._users.values()}
         return self._names.get(user_id, user_id)
 
     def resolve(self, row: ShareRow, raw: RawRow, header: Callable[[Field], str]) -> Instruction | list[Problem]:
@@ -61,14 +75,10 @@ class Directory:
 
         The surest name of the lead and of the user was looked up; whatever else the row says of them must agree.
         """
-        problems = [
-            Problem(raw.number, header(ref.field), ref.value, wrong)
-            for refs in (row.leads, row.users)
-            for ref, wrong in self._wrong(refs, header)
-        ]
-        if problems:
-            return problems
-        lead, user = self._lead(row.leads[0]), self._user(row.users[0])
+        lead, user = self._answer(row.leads[0]), self._answer(row.users[0])
+        wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
+        if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
+            return [Problem(raw.number, header(ref.field), ref.value, why) for ref, why in wrong]
         return Instruction(
             lead_id=lead.id,
             lead_number=lead.number,
@@ -81,29 +91,36 @@ class Directory:
             custom=dict(row.custom) or None,
         )
 
-    def _wrong(self, refs: Sequence[Ref], header: Callable[[Field], str]) -> Iterator[tuple[Ref, str]]:
-        """What is wrong with the names of one lead, or of one user."""
-        first, *others = refs
-        answer = self._answers.get(first)
-        if answer is None or isinstance(answer, str):
-            yield first, "was not looked up" if answer is None else answer
-            return
-        for ref in others:
-            real = _said(self._lead(first), ref.field) if ref.field in LEADS else self._user(first).email
-            if real and not _agree(ref, real):
-                yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
+    def _answer(self, ref: Ref) -> FoundLead | FoundUser | str | None:
+        """Who is meant, or why nobody is; None if nobody was asked."""
+        if ref in self._nobody:
+            return self._nobody[ref]
+        if ref.field in USERS:
+            return self._users.get(ref)
+        place = self._places.get(key_of(ref))
+        return None if place is None else FoundLead(*self._leads.at(place))
 
-    def _lead(self, ref: Ref) -> FoundLead:
-        return cast("FoundLead", self._answers[ref])
-
-    def _user(self, ref: Ref) -> FoundUser:
-        return cast("FoundUser", self._answers[ref])
+    def _is_somebody(self, ref: Ref) -> bool:
+        """Whether an answer named somebody, be it that a later one did not."""
+        return ref in self._users if ref.field in USERS else self._places.get(key_of(ref)) is not None
 
 
-def _found(named: Field, answer: Lookup) -> FoundLead | FoundUser | str:
-    if answer.found is None:
-        return answer.problem or ""
-    return FoundUser(**answer.found) if named in USERS else FoundLead(**answer.found)
+def _packed(lead: FoundLead) -> Sequence[str]:
+    return lead.id, lead.number, lead.email, lead.phone
+
+
+def _wrong(
+    refs: Sequence[Ref], answer: FoundLead | FoundUser | str | None, header: Callable[[Field], str]
+) -> Iterator[tuple[Ref, str]]:
+    """What is wrong with the names of one lead, or of one user, of whom `answer` is what the first led to."""
+    first, *others = refs
+    if answer is None or isinstance(answer, str):
+        yield first, "was not looked up" if answer is None else answer
+        return
+    for ref in others:
+        real = _said(answer, ref.field) if isinstance(answer, FoundLead) else answer.email
+        if real and not _agree(ref, real):
+            yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
 
 
 def _agree(ref: Ref, real: str) -> bool:

@@ -13,6 +13,7 @@ from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.ledger.records import Cause
 from batch_share.pipeline.calls import read
+from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
@@ -21,14 +22,12 @@ from batch_share.pipeline.session import open_connection, remembered
 from batch_share.sheet.columns import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.pipeline.session import Connection, Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
-    from batch_share.sheet.rows import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     is_same = cause is Cause.FOUND
     if is_same and not await ledger.asked_in_vain():
         return None
-    directory.learn(await ledger.lookups())
+    async for answer in ledger.lookups():
+        directory.learn([answer])
     wanted = directory.unfound() if is_same else _unknown(plan, directory)
     asks_zone = not is_same and needs_zone(plan, session.settings)
     zone = None
@@ -122,5 +122,6 @@ def _cause(in_force: SheetRecord | None, planned: SheetRecord) -> Cause:
     return Cause.FOUND if in_force.digest == planned.digest else Cause.CHOICE
 
 
-def _unknown(plan: Plan, directory: Directory) -> Sequence[Ref]:
-    return [ref for ref in dict.fromkeys(plan.refs()) if not directory.is_found(ref)]
+def _unknown(plan: Plan, directory: Directory) -> Names:
+    """All are named before the first is asked for: a sheet that turns out to be broken costs no call."""
+    return Names(ref for ref in plan.refs() if not directory.is_found(ref))

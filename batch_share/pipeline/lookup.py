@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
@@ -44,6 +44,9 @@ LOOKING_UP: Final = "looking up leads and users"
 IN_PAGE: Final = 100
 """Values in one IN: a page of leads holds 1,000, but nobody says how long the list may be."""
 
+STRETCH: Final = 20_000
+"""Leads that are asked for before the next are named: a million names at once would take 160 MB."""
+
 PROBES: Final = 5
 """Leads looked up alone, to have one that is there, before IN is given up for all."""
 
@@ -73,21 +76,27 @@ class Enquiry:
     connection: Connection
     directory: Directory
     notebook: Notebook | None
+    _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
 
     async def ask(self, refs: Iterable[Ref]) -> None:
-        """Look up all of `refs`. Nothing is changed in the account."""
+        """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
         self.connection.tally.phase = LOOKING_UP
+        users: dict[Ref, None] = {}
         try:
-            await self._ask(_by_field(refs))
+            for stretch in self._chunks(refs, STRETCH):
+                if self.connection.stop.asked:
+                    return
+                users |= dict.fromkeys(ref for ref in stretch if ref.field in USERS)
+                await self._leads(_by_field(stretch))
+            await self._users(sorted(users, key=lambda ref: USERS.index(ref.field)))
         except PacerClosed:
             return
 
-    async def _ask(self, wanted: Mapping[Field, list[Ref]]) -> None:
+    async def _leads(self, wanted: Mapping[Field, list[Ref]]) -> None:
         await self._each(self._chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
-        for field in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
-            await self._by_value(wanted.get(field, []))
+        for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
+            await self._by_value(wanted.get(each, []))
         await self._each([[ref] for ref in wanted.get(Field.LEAD_PHONE, [])], self._phone)
-        await self._users([ref for field in USERS for ref in wanted.get(field, [])])
 
     # ------------------------------------------------------------------------------------------ leads
 
@@ -98,11 +107,20 @@ class Enquiry:
     async def _by_value(self, refs: Sequence[Ref]) -> None:
         """By number or e-mail address: with IN if that works here, and what it does not find once more alone."""
         left = list(refs)
-        known = await self._first_known(left)
-        if known is not None and len(left) > 1 and await self._in_works(known):
+        if await self._takes_many(left) and len(left) > 1:
             await self._each(self._chunks(left, IN_PAGE), self._many)
             left = [ref for ref in left if not self.directory.is_found(ref)]
         await self._each([[ref] for ref in left], self._one)
+
+    async def _takes_many(self, left: list[Ref]) -> bool:
+        """Whether IN works for the field of these. The first time some of them leave the list, to try it with."""
+        if left and left[0].field in self._in_works:
+            return self._in_works[left[0].field]
+        known = await self._first_known(left)
+        if known is None or len(left) < 2:
+            return False
+        works = self._in_works[known.field] = await self._try_in(known)
+        return works
 
     async def _first_known(self, refs: list[Ref]) -> Ref | None:
         """Look refs up alone until one is found; they leave the list."""
@@ -113,7 +131,7 @@ class Enquiry:
                 return ref
         return None
 
-    async def _in_works(self, known: Ref) -> bool:
+    async def _try_in(self, known: Ref) -> bool:
         """Whether IN finds a lead that is there, and nobody else: no page shows how its values are written."""
         if self.connection.stop.asked:
             return False
@@ -183,7 +201,7 @@ class Enquiry:
         await in_parallel(self.connection, work)
 
     @staticmethod
-    def _chunks(refs: Sequence[Ref], size: int) -> Iterator[list[Ref]]:
+    def _chunks(refs: Iterable[Ref], size: int) -> Iterator[list[Ref]]:
         source = iter(refs)
         while chunk := list(islice(source, size)):
             yield chunk

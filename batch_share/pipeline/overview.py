@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
+from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
 from batch_share.units import spell_length
@@ -159,7 +160,7 @@ class Overview:
 def overview(plan: Plan, settings: Settings, directory: Directory, account: Account | None = None) -> Overview:
     """Count a plan's rows. May raise SheetError."""
     seen = Overview(plan, settings, account or Account())
-    access: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
+    conflicts = _Conflicts()
     for row in plan.rows("", directory):
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
@@ -170,9 +171,8 @@ def overview(plan: Plan, settings: Settings, directory: Directory, account: Acco
             seen.invalid.append(row.reason or "")
         elif row.state is State.PENDING and row.instruction is not None:
             _count(seen, row, row.instruction, directory)
-            asked = row.instruction
-            access[asked.lead_id, asked.user_id, asked.event].setdefault(asked.access, row.sheet_row)
-    seen.conflicts = [*_conflicts(access.values())]
+            conflicts.add(row.sheet_row, row.instruction)
+    seen.conflicts = [*conflicts.told()]
     return seen
 
 
@@ -185,9 +185,21 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
         seen.long.append(row.sheet_row)
 
 
-def _conflicts(found: Any) -> Iterator[str]:
-    for rows in found:
-        if len(rows) > 1:
+class _Conflicts:
+    """Rows that ask for different access of one user to one lead; of all others only digests are kept."""
+
+    def __init__(self) -> None:
+        self._first = Numbers()  # by lead, user and activity: the first row, and in the last two bits its access
+        self._rows: dict[int, dict[int, int]] = {}
+
+    def add(self, number: int, asked: Instruction) -> None:
+        key = repr((asked.lead_id, asked.user_id, asked.event))
+        first, access = divmod(self._first.setdefault(key, 4 * number + asked.access), 4)
+        if access != asked.access:
+            self._rows.setdefault(first, {access: first}).setdefault(asked.access, number)
+
+    def told(self) -> Iterator[str]:
+        for _, rows in sorted(self._rows.items()):
             said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
             yield f"the same lead and user twice, with different access: {said}"
 

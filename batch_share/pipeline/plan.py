@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
+from batch_share.pipeline.compact import Numbers
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
@@ -213,16 +214,15 @@ class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
     def __init__(self) -> None:
-        self._first: dict[bytes, int] = {}
-        self._more: Counter[bytes] = Counter()
+        self._first = Numbers()
+        self._more: Counter[int] = Counter()
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
-        digest = hashlib.sha256(json.dumps(identity).encode()).digest()[:16]
-        first = self._first.setdefault(digest, number)
+        first = self._first.setdefault(repr(identity), number)
         if first != number:
-            self._more[digest] += 1
-        return 1 + self._more.get(digest, 0), first
+            self._more[first] += 1
+        return 1 + self._more.get(first, 0), first
 
 
 def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import CREATE, Fault, Onlooker, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
-from batch_share.errors import BatchShareError, LookupRefused, SettingsError
+from batch_share.errors import BatchShareError, LookupRefused, SettingsError, SheetError
 from batch_share.ledger.states import State
+from batch_share.pipeline import lookup
 from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.intake import show_sheet
 from batch_share.pipeline.plan import SheetOptions
@@ -73,6 +74,49 @@ async def test_numbers_are_looked_up_with_in_where_that_works_and_else_alone(
         assert ending.summary.states == {State.SHARED: 30}
         assert looked_up(it) == {CRITERIA: calls, USERS: 1}
         assert sorted(it.leads_sent()) == sorted(lead.id for lead in leads)
+
+
+async def test_many_leads_are_asked_for_in_stretches_of_which_the_first_shows_whether_in_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the users once, at the end."""
+    monkeypatch.setattr(lookup, "STRETCH", 7)
+    async with trial(tmp_path) as it:
+        leads, users = it.sandbox.world.leads[:30], active_users(it.sandbox.world)
+        rows = [[str(lead.number), users[at % 4].email] for at, lead in enumerate(leads)]
+        write(it, ["Lead Number", "User Email"], [*rows, *rows[:9]])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 30, State.SKIPPED: 9}
+        one_by_one, tried, many = 1, 1, 5
+        assert looked_up(it) == {CRITERIA: one_by_one + tried + many, USERS: 1}
+
+
+async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "STRETCH", 3)
+    async with trial(tmp_path, refuse_in=True) as it:
+        user = active_users(it.sandbox.world)[0]
+        numbers = [str(lead.number) for lead in it.sandbox.world.leads[:3]]
+        numbers.insert(1, "5")
+        write(it, ["Lead Number", "User Id"], [[number, user.id] for number in numbers * 2])
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        assert seen.states == {State.PENDING: 3, State.INVALID: 2, State.SKIPPED: 3}
+        tried = 1
+        assert looked_up(it) == {CRITERIA: len(numbers) + tried, USERS: 1}
+
+
+async def test_a_sheet_that_is_broken_far_below_costs_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "STRETCH", 2)
+    async with trial(tmp_path) as it:
+        it.write(sheet_rows(60))
+        with (it.folder / "leads.csv").open("a", encoding="utf-8") as out:
+            out.write('"never closed')
+        with pytest.raises(SheetError, match="quotation mark that is not closed"):
+            await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        assert it.sandbox.report()["total_calls"] == 0
 
 
 async def test_what_in_does_not_find_is_asked_for_once_more_alone(tmp_path: Path) -> None:

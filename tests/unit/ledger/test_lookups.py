@@ -11,6 +11,7 @@ from ledgers import HOST, new_row, working
 
 from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 
@@ -31,7 +32,7 @@ async def test_what_was_answered_is_kept(file: Path) -> None:
         await ledger.note_lookups([FOUND, NOBODY])
         await ledger.note_lookups([])
     async with read_ledger(file) as ledger:
-        assert await ledger.lookups() == [FOUND, NOBODY]
+        assert [each async for each in ledger.lookups()] == [FOUND, NOBODY]
 
 
 async def test_a_later_answer_takes_the_place_of_an_earlier(file: Path) -> None:
@@ -39,7 +40,15 @@ async def test_a_later_answer_takes_the_place_of_an_earlier(file: Path) -> None:
     async with working(file) as ledger:
         await ledger.note_lookups([FOUND, NOBODY])
         await ledger.note_lookups([later])
-        assert await ledger.lookups() == [FOUND, later]
+        assert [each async for each in ledger.lookups()] == [FOUND, later]
+
+
+async def test_of_many_answers_none_is_left_out_where_a_page_ends(file: Path) -> None:
+    values = [f"{number:04}" for number in range(3 * PAGE // 2)]
+    many = [Lookup(kind, value, {"id": value}) for kind in ("A", "B") for value in values]
+    async with working(file) as ledger:
+        await ledger.note_lookups(list(reversed(many)))
+        assert [each async for each in ledger.lookups()] == many
 
 
 def make_version_1(file: Path) -> None:
@@ -70,4 +79,4 @@ async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(file: Path) 
         assert [row async for row in ledger.all_rows()] == before
         assert await ledger.counts() == {State.PENDING: 2}
         await ledger.note_lookups([FOUND])
-        assert await ledger.lookups() == [FOUND]
+        assert [each async for each in ledger.lookups()] == [FOUND]

@@ -29,6 +29,7 @@ from ledgers import (
 )
 
 from batch_share.errors import IllegalTransition, SheetError
+from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Changes, Noted, Result
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.ledger.store import CUT_OFF, GONE, GONE_IN_DOUBT, GONE_POSTED
@@ -632,6 +633,15 @@ async def test_more_rows_than_a_page_are_taken_in_and_known_again(file: Path) ->
         assert await ledger.take_in(sheet_record(), reversed(rows)) == Changes(new=0, kept=1201, gone=0)
         assert [row.cells[0] async for row in ledger.all_rows()] == [str(n) for n in reversed(range(1201))]
         assert await ledger.counts() == {State.PENDING: 1200, State.SHARED: 1}
+
+
+async def test_more_rows_than_a_page_that_the_sheet_lost_are_all_there(file: Path) -> None:
+    async with working(file, *map(new_row, range(PAGE + 2))) as ledger:
+        lost = [row async for row in ledger.to_do()]
+        attempts = await ledger.intend(lost, Stage.ACTIVITY, [None] * len(lost))
+        await ledger.settle(attempts, lost, [LOST] * len(lost))
+        await ledger.take_in(sheet_record(digest="next"), [new_row(9999)])
+        assert [row.key async for row in ledger.all_rows()] == ["key9999", *(row.key for row in lost)]
 
 
 # -------------------------------------------------------------------------------------------- any sequence

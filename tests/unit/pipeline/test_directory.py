@@ -92,6 +92,24 @@ def test_the_lead_and_the_user_are_both_told_at_once() -> None:
     assert [problem.column for problem in problems_of(found)] == ["Lead Id", "User Email"]
 
 
+def test_a_later_answer_takes_the_place_of_an_earlier() -> None:
+    lost, moved = [FoundLead("lead-id", "9", "", "")], [FoundUser("new-id", "u@example.com", "New", active=True)]
+    directory, row = Directory(), asks(BY_ID)
+    for leads, users, expected in (
+        ([LEAD], [USER], ("7", "user-id")),
+        ([], [], [BY_ID, THE_USER]),
+        (lost, moved, ("9", "new-id")),
+    ):
+        directory.learn([answer_for_lead(BY_ID, leads), answer_for_user(THE_USER, users)])
+        found = directory.resolve(row, RawRow(2, []), str)
+        seen = (found.lead_number, found.user_id) if isinstance(found, Instruction) else directory.unfound()
+        assert seen == expected
+        assert directory.is_found(BY_ID) == directory.is_found(THE_USER) == bool(leads)
+        assert directory.is_answered(BY_ID)
+        assert directory.is_answered(THE_USER)
+    assert directory.unfound() == []
+
+
 @pytest.mark.parametrize(
     ("users", "problem"),
     [
