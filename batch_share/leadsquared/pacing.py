@@ -22,12 +22,13 @@ All clocks are the event loop's; tests run this in virtual time.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
 from batch_share.leadsquared.guesses import CLOCK_MARGIN
+from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -210,10 +211,7 @@ class Pacer:
 
     async def _change(self, at_most: float | None = None) -> None:
         self._changed.clear()
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(at_most):
-                await self._changed.wait()
+        await wait_for_event(self._changed, at_most)
         self._heed_closing()
 
     def _heed_closing(self) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from batch_share.leadsquared.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,10 +82,7 @@ class Polls:
                 self._under_way += 1
                 return heapq.heappop(self._heap)
             self._changed.clear()
-            # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await self._changed.wait()
+            await wait_for_event(self._changed, rest)
         return None
 
     def done(self, poll: Poll, *, settled: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
+from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
@@ -107,10 +108,7 @@ class Stop:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until the work is to end."""
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
+        await wait_for_event(self._event, seconds)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.ledger.states import State
 from batch_share.pipeline.verdict import goes_alone
 
@@ -168,10 +168,7 @@ class Trays:
         if self._closed:  # meanwhile, and nothing will change any more
             return
         self._changed.clear()
-        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(at_most):
-                await self._changed.wait()
+        await wait_for_event(self._changed, at_most)
 
 
 def _now() -> float:

@@ -184,7 +184,7 @@ class Chance:
         """Whether it hits this call; for the same seed and the same number, always the same."""
         if self.endpoints is not None and call.endpoint not in self.endpoints:
             return False
-        subject = call.query.get("id", "") if KINDS[self.kind].of == NAMES["Status"] else call.n
+        subject = call.query.get("id", call.n) if KINDS[self.kind].of else call.n
         return fraction(seed, "fault", subject, self.kind) < self.share
 
 
@@ -230,6 +230,6 @@ def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
     if found is None:
         raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
     if own is not None and found != own:
-        only = "Status" if own == NAMES["Status"] else "Bulk"
+        only = next(known for known, paths in NAMES.items() if paths == own)
         raise ValueError(f"{kind} is a fault of {only} alone, not of {name.strip()}")
     return found
