@@ -140,7 +140,7 @@ def _sum(seen: Overview) -> int:
 
 
 def _spread(counts: Counter[str]) -> str:
-    shown = [f"{name} {count:,}" for name, count in counts.most_common(5)]
+    shown = [f"{name} ({count:,})" for name, count in counts.most_common(5)]
     return ", ".join(shown) + (f" and {len(counts) - 5} others" if len(counts) > 5 else "")
 
 

@@ -124,7 +124,7 @@ class Overview:
         sent = self.states[State.PENDING]
         for user, count in self.users.most_common(1):
             if 2 * count > sent > 4:
-                odd.append(f"{user} gets {count} of {sent} leads")
+                odd.append(f"{user} gets {count:,} of {sent:,} leads")
         if self.long:
             shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
             odd.append(f"{len(self.long)} shares last longer than 90 days: row {shown}")
