@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row")
 _WIDEST: Final = 60
+_LINE_POINTS: Final = 15.0
+_MOST_LINES: Final = 10
 _EXCEL_CELL: Final = 32_767
 _NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
 
@@ -167,7 +169,7 @@ async def _fill(
 ) -> None:
     page = book.add_worksheet("Results")
     # quote_prefix: the text stays text even after somebody edits the cell
-    as_text = {"num_format": "@", "quote_prefix": True}
+    as_text = {"num_format": "@", "quote_prefix": True, "valign": "top"}
     head = book.add_format({**as_text, "bold": True, "bg_color": "#1F3864", "font_color": "white"})
     text = book.add_format(as_text)
     wrapped = book.add_format({**as_text, "text_wrap": True})
@@ -182,6 +184,9 @@ async def _fill(
     number = 0
     async for state, cells in answers:
         number += 1
+        lines = -(-max(map(len, cells), default=1) // _WIDEST)
+        if lines > 1:  # LibreOffice makes no room for wrapped text by itself
+            page.set_row(number, _LINE_POINTS * min(lines, _MOST_LINES))
         for column, cell in enumerate(cells):
             plain = wrapped if len(cell) > _WIDEST else text
             shape = fills.get(state, plain) if column == coloured else plain

@@ -235,6 +235,17 @@ async def test_a_formula_in_the_middle_of_a_text_stays_there_where_semicolons_an
     assert read_back(file.with_suffix(".csv"))[1][0][:3] == texts
 
 
+async def test_a_row_of_a_workbook_is_as_high_as_its_longest_text(file: Path) -> None:
+    target = file.with_suffix(".xlsx")
+    texts = ["short", "x" * 100, "x" * 5000]
+    async with working(
+        file, *(new_row(number, [str(number), text]) for number, text in enumerate(texts))
+    ) as ledger:
+        await write_results(ledger, target)
+    page = openpyxl.load_workbook(target).active
+    assert [page.row_dimensions[number].height for number in (2, 3, 4)] == [None, 30, 150]
+
+
 async def test_a_text_longer_than_a_cell_of_a_workbook_is_cut_and_not_lost(file: Path) -> None:
     async with working(file) as ledger:
         await with_cells(ledger, ["x" * 40_000])
