@@ -430,5 +430,5 @@ def plain(heard: object) -> object:
     """An answer without what only a real server adds: a date, a length, a name."""
     if not isinstance(heard, Answer):
         return heard
-    kept = {name: value for name, value in heard.headers.items() if name in {"location", "retry-after"}}
+    kept = {name: value for name in ("location", "retry-after") if (value := heard.headers.get(name)) is not None}
     return heard.status, kept, heard.body
