@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.opening import open_ledger
-from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord
+from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord, Status
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
@@ -96,8 +96,24 @@ async def _send(ledger: Ledger, row: Row, to: State) -> None:
         return
     request = f"req{row.id}"
     await ledger.settle(attempt, [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
-    if to is State.SHARED:
-        await ledger.note_status(request, NOON, SHARED)
+    if to is State.ACCEPTED:
+        return
+    await ledger.note_status(request, NOON, Status(SHARED))
+    if to is not State.SHARED:
+        await _revoke(ledger, row, to)
+
+
+async def _revoke(ledger: Ledger, row: Row, to: State) -> None:
+    await ledger.undo([row.id])
+    if to is State.TO_REVOKE:
+        return
+    attempt = await ledger.intend([row], Stage.REVOKE, [None])
+    if to is State.REVOKING:
+        return
+    request = f"rev{row.id}"
+    await ledger.settle(attempt, [row], [Result(State.ENDING, "done", learned={"revoke_id": request})])
+    if to is State.REVOKED:
+        await ledger.note_status(request, NOON, Status(Result(State.REVOKED, "processed")))
 
 
 def seen_from_outside(file: Path, query: str) -> list[Any]:

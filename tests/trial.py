@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from batch_share.pipeline.intake import SheetJob
-from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, run_sheet
+from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
+from batch_share.pipeline.retry import Wanted
 from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FAST = Rate(500, 0.1)
 KEY, SECRET = "the-access-key-of-the-trial", "the-secret-key-of-the-trial"
+REVOKE = "EntityAccess.svc/Revoke"
 CREATE, SHARE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Status/Get"
 BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
 OF_LEAD = "ProspectActivity.svc/Retrieve"
@@ -144,6 +146,20 @@ class Trial:
         """Settle the unknown rows alone."""
         return await reconcile(self.ledger, self.settings(**changes), Onlooker())
 
+    async def retry(self, wanted: Wanted | None = None, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
+        """Try failed rows again."""
+        return await retry(self.ledger, self.settings(**changes), onlooker or Onlooker(), wanted or Wanted())
+
+    async def revoke(
+        self, onlooker: Onlooker | None = None, rows: str | None = None, user: str | None = None, **changes: Any
+    ) -> Ending:
+        """Take shares back."""
+        return await revoke(self.ledger, self.settings(**changes), onlooker or Onlooker(), rows=rows, user=user)
+
+    def live(self) -> int:
+        """How many shares stand at the sandbox."""
+        return int(self.sandbox.report()["live_shares"]["count"])
+
     async def follow_up(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Follow up alone."""
         return await follow_up_ledger(self.ledger, self.settings(**changes), onlooker or Onlooker())
@@ -156,6 +172,12 @@ class Trial:
         """Ask the ledger from outside."""
         with closing(sqlite3.connect(self.ledger)) as connection:
             return list(connection.execute(statement))
+
+    def change(self, statement: str) -> None:
+        """Change the ledger from outside, while nobody works on it."""
+        with closing(sqlite3.connect(self.ledger)) as connection:
+            connection.execute(statement)
+            connection.commit()
 
     def sent(self, endpoint: str) -> list[dict[str, Any]]:
         """The calls of one endpoint that the sandbox saw."""

@@ -44,6 +44,7 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.undoing import retry, revoke
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
 app = typer.Typer(
@@ -238,6 +239,10 @@ def resume(
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
+
+
+app.command()(retry)
+app.command()(revoke)
 
 
 @app.command()

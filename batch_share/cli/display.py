@@ -54,6 +54,9 @@ STYLES: Final = {
     State.INVALID: "red",
     State.UNKNOWN: "bold yellow",
     State.SKIPPED: "dim",
+    State.TO_REVOKE: "bold yellow",
+    State.ENDING: "cyan",
+    State.REVOKED: "magenta",
 }
 MEANING: Final = {
     State.PENDING: "not yet sent",
@@ -66,6 +69,10 @@ MEANING: Final = {
     State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
+    State.TO_REVOKE: "its share is still to be taken back: `batch-share revoke` goes on",
+    State.REVOKING: "its share is being taken back, or was when the run was cut off",
+    State.ENDING: "LeadSquared is taking its share back, not yet known to be processed",
+    State.REVOKED: "LeadSquared says the share was taken back",
 }
 
 CHANGED: Final = {
@@ -83,7 +90,23 @@ LOOKED_UP: Final = {
 }
 """What looking up an unknown row may lead to."""
 
-SETTLED: Final = (State.SHARED, State.ACCEPTED, State.FAILED, State.UNKNOWN, State.INVALID, State.SKIPPED)
+_QUESTIONS: Final = {
+    "send": "Send them?",
+    "try again": "Try them again?",
+    "take back": "Take these shares back?",
+}
+
+SETTLED: Final = (
+    State.SHARED,
+    State.ACCEPTED,
+    State.FAILED,
+    State.UNKNOWN,
+    State.INVALID,
+    State.SKIPPED,
+    State.TO_REVOKE,
+    State.ENDING,
+    State.REVOKED,
+)
 """States of rows that a run does not send, as the plan tells them."""
 
 
@@ -119,10 +142,14 @@ def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
 
 @dataclass(slots=True)
 class Display:
-    """A console for people. `yes` agrees to every plan; `quiet` leaves standard output to the JSON object."""
+    """A console for people. `yes` agrees to every plan; one of more than `ask_above` rows is asked about.
+
+    `json` leaves standard output to the JSON object.
+    """
 
     yes: bool = False
     json: bool = False
+    ask_above: int = ASK_ABOVE
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
@@ -130,15 +157,18 @@ class Display:
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
         self._show(preview)
-        if self.yes or preview.to_send <= ASK_ABOVE:
+        if self.yes or preview.to_send <= self.ask_above:
             return True
         if not sys.stdin.isatty():
             self.console.print(
-                f"[bold]More than {ASK_ABOVE} rows and nobody to ask: add --yes to send them.[/bold]"
+                f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {preview.deed}.[/bold]"
             )
             return False
         with _interruptible():
-            return self.console.input("[bold]Send them? (y/N) [/bold]").strip().lower() in {"y", "yes"}
+            return self.console.input(f"[bold]{_QUESTIONS[preview.deed]} (y/N) [/bold]").strip().lower() in {
+                "y",
+                "yes",
+            }
 
     def _show(self, preview: Preview) -> None:
         sheet, states = preview.sheet, preview.states
@@ -167,12 +197,18 @@ class Display:
                 soft_wrap=True,
             )
         self.console.print(f"  {self._estimate(preview)}")
+        for line in preview.told:
+            self.console.print(f"    {escape(line)}", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:
+        cost = spell_cost(preview.cost)
+        if preview.deed != "send":
+            nothing = f"Nothing to {preview.deed}."
+            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
-        return f"{plural(preview.to_send, 'row')} to send: {spell_cost(preview.cost)}."
+        return f"{plural(preview.to_send, 'row')} to send: {cost}."
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
@@ -248,6 +284,10 @@ class Display:
             out.print(f"Results: {summary.results}", soft_wrap=True)
 
 
+def _many(rows: int) -> str:
+    return f"More than {rows} rows" if rows else "This has to be confirmed,"
+
+
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Let Ctrl-C end a question: the event loop's own handler would only be heard after the answer."""
@@ -290,8 +330,9 @@ def _counts(tally: Tally) -> dict[State, int]:
 def _done(session: Connection) -> float:
     """Rows done, an accepted one counted as two thirds of the way while it is still to be followed up."""
     weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
+    weight |= {State.TO_REVOKE: 0.0, State.REVOKING: 0.0}
     if session.settings.follow_up:
-        weight[State.ACCEPTED] = 2 / 3
+        weight |= {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
     return sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
 
 

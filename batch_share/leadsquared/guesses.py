@@ -6,6 +6,7 @@ The README lists these as the things to verify on a live account; when one turns
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Final
 
 OWNER_FIELD: Final = "Owner"
@@ -19,6 +20,14 @@ PROCESSED: Final = 6
 
 NO_ID: Final = frozenset({"", "00000000-0000-0000-0000-000000000000", "0" * 32})
 """Ids that are there but name nothing: an answer with one is an answer without an Id."""
+
+HOPELESS: Final = re.compile(
+    r"not (?:be )?found|(?:does|do) not exist|doesn.t exist|no such|invalid|mandatory|missing|not (?:a )?valid"
+    r"|inactive|not active|out of range|not supported|duplicate|not the owner",
+    re.IGNORECASE,
+)
+"""Words of a refusal that lie in the row itself, so that the same call would be refused again. No list of
+exception types is published."""
 
 CLOCK_SKEW: Final = 300.0
 """Seconds by which the server's dates may differ from ours."""

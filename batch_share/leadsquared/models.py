@@ -67,6 +67,18 @@ class ShareItem(Body):
     duration_in_minutes: int
 
 
+class RevokeItem(Body):
+    """One element of the array in https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/, as above."""
+
+    user_id: str
+    entity: Literal[1] = 1
+    entity_type: Literal[3] = 3
+    entity_id: str
+    context_entity: Literal[1] = 1
+    context_entity_id: str
+    access_type: Literal[1, 2]
+
+
 class Answer(BaseModel):
     """An answer's JSON object."""
 

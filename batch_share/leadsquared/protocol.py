@@ -33,6 +33,7 @@ from batch_share.leadsquared.models import (
     EventPage,
     EventRecord,
     FieldValue,
+    RevokeItem,
     ShareItem,
     StatusAnswer,
     SuccessAnswer,
@@ -119,6 +120,14 @@ def share_leads(*items: ShareItem) -> Call:
     The body is an array, but no page shows one of more than one element, or says how many it may have.
     """
     return Call("POST", "EntityAccess.svc/Share", body=b"[" + b",".join(item.json_bytes() for item in items) + b"]")
+
+
+def revoke_share(item: RevokeItem) -> Call:
+    """Take a share back, in the context of its activity only.
+
+    https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
+    """
+    return Call("POST", "EntityAccess.svc/Revoke", body=b"[" + item.json_bytes() + b"]")
 
 
 def share_status(request_id: str) -> Call:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, or_, select, tuple_
 
 from batch_share.ledger.database import check_version
-from batch_share.ledger.records import Instruction, Lookup, Row, RunRecord, SheetRecord, Skipped, Unsettled
+from batch_share.ledger.records import (
+    Failed,
+    Instruction,
+    Lookup,
+    Row,
+    RunRecord,
+    Shared,
+    SheetRecord,
+    Skipped,
+    Unsettled,
+)
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
+from batch_share.ledger.states import MAY_STAND, TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -28,6 +39,9 @@ INSTRUCTION: Final = tuple(Instruction.__slots__)
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
 
+RETRY: Final = "retry"
+"""The step of an attempt that put a failed row back, to be tried again."""
+
 SENT_BEFORE: Final = "sent as it was before: "
 """How the notice of a row begins whose share was sent before the sheet asked for another length."""
 
@@ -39,6 +53,14 @@ _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases di
 
 _MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 """Rows that the sheet in force has, and that were not left out of it."""
+
+_MAY_STAND: Final = or_(
+    *(
+        rows.c.state == state if stage is None else (rows.c.state == state) & (rows.c.stage == stage)
+        for state, stage in MAY_STAND
+    )
+)
+"""Rows of whose share nobody knows that it does not stand."""
 
 
 class LedgerReader:
@@ -81,7 +103,7 @@ class LedgerReader:
     async def events_to_do(self, looked_up_in: int | None = None) -> list[int]:
         """The activity types of the rows that are still to be sent, in order of first use.
 
-        With `looked_up_in`, here and below, only of rows that this run has looked up.
+        With `looked_up_in`, here and below, only of rows that this run has looked up or put back.
         """
         todo = (
             select(rows.c.event)
@@ -141,6 +163,49 @@ class LedgerReader:
         )
         return _row(found[0]) if found else None
 
+    async def failed_rows(self) -> list[Failed]:
+        """The failed rows of the sheet in force that were sent, in its order, each with its last call's words."""
+        last = select(func.max(attempts.c.id)).where(attempts.c.row_id == rows.c.id, attempts.c.step != RETRY)
+        columns = (rows.c[name] for name in ("id", "stage", "reason", "event", "activity_id"))
+        found = await self._all(
+            select(*columns, attempts.c.words)
+            .select_from(rows)
+            .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
+            .where(rows.c.state == State.FAILED, rows.c.stage != Stage.REVOKE, _MEANT)
+            .order_by(rows.c.position)
+        )
+        return [
+            Failed(
+                **{**row, "stage": Stage(row["stage"]), "words": row["words"] or "", "reason": row["reason"] or ""}
+            )
+            for row in found
+        ]
+
+    async def shared_rows(self) -> list[Shared]:
+        """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
+        last = select(func.max(attempts.c.id)).where(
+            attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done"
+        )
+        names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until")
+        found = await self._all(
+            select(*(rows.c[name] for name in names), attempts.c.answered_at)
+            .select_from(rows)
+            .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
+            .where(_MAY_STAND)
+            .order_by(*_GONE_LAST, rows.c.id)
+        )
+        return [_shared(row) for row in found]
+
+    async def to_revoke(self) -> AsyncIterator[Row]:
+        """The rows whose share is to be taken back, read page by page as they are wanted."""
+        async for row in self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id):
+            yield row
+
+    async def lookups_of(self, kinds: Collection[str]) -> list[Lookup]:
+        """What LeadSquared answered about those that rows named by one of these kinds."""
+        found = await self._all(select(lookups).where(lookups.c.kind.in_(kinds)))
+        return [Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in found]
+
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
         async for row in self._in_order(rows.c.position.is_not(None)):
@@ -187,10 +252,14 @@ class LedgerReader:
         return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
 
     async def waiting_requests(self) -> list[str]:
-        """The request Ids of accepted rows, each once, oldest first."""
-        accepted = select(rows.c.request_id).where(rows.c.state == State.ACCEPTED)
-        ordered = accepted.group_by(rows.c.request_id).order_by(func.min(rows.c.changed_at))
-        return [row["request_id"] for row in await self._all(ordered)]
+        """The request Ids of shares and revocations that were accepted, each once, oldest first."""
+        each = [(State.ACCEPTED, rows.c.request_id), (State.ENDING, rows.c.revoke_id)]
+        return [request_id for state, column in each for request_id in await self._requests(state, column)]
+
+    async def _requests(self, state: State, column: Column[Any]) -> list[str]:
+        waiting = select(column.label("request")).where(rows.c.state == state)
+        ordered = waiting.group_by(column).order_by(func.min(rows.c.changed_at))
+        return [row["request"] for row in await self._all(ordered)]
 
     async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
         last = -1
@@ -222,8 +291,22 @@ def _to_do(looked_up_in: int | None) -> ColumnElement[bool]:
 def _to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
     if looked_up_in is None:
         return _MEANT
-    looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, attempts.c.step == LOOK)
+    chosen = attempts.c.step.in_((LOOK, RETRY))
+    looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, chosen)
     return _MEANT & rows.c.id.in_(looked_up)
+
+
+def _shared(found: RowMapping) -> Shared:
+    accepted_at, minutes = found["answered_at"], found["duration"]
+    until = accepted_at + timedelta(minutes=minutes) if accepted_at and minutes else found["until"]
+    return Shared(
+        id=found["id"],
+        sheet_row=found["sheet_row"],
+        is_in_sheet=found["position"] is not None,
+        state=State(found["state"]),
+        user_id=found["user_id"],
+        ends_at=until if accepted_at else None,
+    )
 
 
 def _row(found: RowMapping) -> Row:
@@ -243,4 +326,5 @@ def _row(found: RowMapping) -> Row:
         request_id=found["request_id"],
         share_status=found["share_status"],
         notice=found["notice"],
+        revoke_id=found["revoke_id"],
     )

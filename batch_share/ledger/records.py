@@ -69,6 +69,31 @@ class Row:
     request_id: str | None = None
     share_status: int | None = None
     notice: str | None = None
+    revoke_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A `failed` row that was sent: `words` are the API's own of its last call, `event` its activity type."""
+
+    id: int
+    stage: Stage
+    reason: str
+    words: str
+    event: int
+    activity_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A row whose share stands or may stand: with whom, until when (UTC, without a zone; None: nobody knows)."""
+
+    id: int
+    sheet_row: int
+    is_in_sheet: bool
+    state: State
+    user_id: str
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +170,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An answer of the status API that was noted: for so many `rows`, which are in `state` now."""
+    """An answer of the status API that was noted: for so many `rows`, in `state` now, in `before` till then."""
 
     rows: int
+    before: State
     state: State
 
 
@@ -179,3 +205,16 @@ class Result:
     stage: Stage | None = None
     reason: str | None = None
     learned: Mapping[str, str | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an answer of the status API means for the rows of its request.
+
+    `of_many` where the request shares more than one row, `of_revocation` where it takes a share
+    back; None: the same.
+    """
+
+    result: Result
+    of_many: Result | None = None
+    of_revocation: Result | None = None

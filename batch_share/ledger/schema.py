@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 metadata = MetaData()
 
@@ -90,6 +90,7 @@ rows = Table(
     Column("reason", Text),
     Column("activity_id", String(100)),
     Column("request_id", String(100)),
+    Column("revoke_id", String(100)),  # the request that takes the share back; since version 5
     Column("share_status", Integer),
     Column("chosen", Boolean, nullable=False, server_default=true()),  # false: left out by --rows; since version 4
     Column("notice", Text),  # what a person must know whatever becomes of the row; since version 3
@@ -97,6 +98,7 @@ rows = Table(
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
     Index("rows_by_request", "request_id", "state"),  # since version 4
+    Index("rows_by_revoke", "revoke_id", "state"),  # since version 5
 )
 
 attempts = Table(
@@ -114,7 +116,8 @@ attempts = Table(
     Column("words", Text),
     Column("marker", String(40)),  # what the activity can be found by; since version 3
 )
-"""Every call made for a row: what, when, and the API's own words. The step `look` looks an unknown row up."""
+"""Every call made for a row: what, when, and the API's own words. The step `look` looks an unknown row up; `retry`
+and `undo` are no calls, but a person's wish to try a failed row again, or to take its share back."""
 
 owner_checks = Table(
     "owner_checks",
@@ -152,7 +155,17 @@ def _to_version_3(connection: Connection) -> None:
 def _to_version_4(connection: Connection) -> None:
     """Until version 3 nothing said which rows were left out, and a request was sought among all accepted rows."""
     connection.execute(text("ALTER TABLE rows ADD COLUMN chosen BOOLEAN NOT NULL DEFAULT TRUE"))
-    next(index for index in rows.indexes if index.name == "rows_by_request").create(connection)
+    _create_index(connection, "rows_by_request")
+
+
+def _to_version_5(connection: Connection) -> None:
+    """Until version 4 no share could be taken back."""
+    _add_columns(connection, (rows, "revoke_id"))
+    _create_index(connection, "rows_by_revoke")
+
+
+def _create_index(connection: Connection, name: str) -> None:
+    next(index for index in rows.indexes if index.name == name).create(connection)
 
 
 def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:
@@ -165,5 +178,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     1: _to_version_2,
     2: _to_version_3,
     3: _to_version_4,
+    4: _to_version_5,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -4,9 +4,11 @@
 
     pending → posting → posted → sharing → accepted → shared
        invalid (can't be sent)   skipped (need not be sent)   failed (refused)   unknown (sent, and nobody knows)
+    and when a share is taken back:  shared → to_revoke → revoking → ending → revoked
 
-`posting` and `sharing` are intents, committed before their call leaves. A process that finds one left by another
-can't know whether the call arrived: the row is `unknown`, and goes on only after it was looked up.
+`posting`, `sharing` and `revoking` are intents, committed before their call leaves. A process that finds one left
+by another can't know whether the call arrived: the row is `unknown`. It goes on only after it was looked up, or,
+where a share is taken back, by taking it back again in the same activity: that can't take away more.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ class State(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    TO_REVOKE = "to_revoke"
+    REVOKING = "revoking"
+    ENDING = "ending"
+    REVOKED = "revoked"
 
 
 class Stage(StrEnum):
@@ -37,6 +43,7 @@ class Stage(StrEnum):
     ACTIVITY = "activity"
     SHARE = "share"
     PROCESSING = "processing"
+    REVOKE = "revoke"
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
@@ -49,22 +56,31 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     # back to posted: its request was of many rows and could not be processed; it is shared again by itself
-    State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED}),
-    State.SHARED: frozenset(),
+    State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}),
+    State.SHARED: frozenset({State.TO_REVOKE}),
     State.INVALID: frozenset(),
     State.SKIPPED: frozenset(),
-    State.FAILED: frozenset(),
+    # tried again from the step that failed, by a person's wish; a share that stands, taken back again
+    State.FAILED: frozenset({State.PENDING, State.POSTED, State.TO_REVOKE}),
     # looked up: found, definitely not there, or found to be somebody else's; a share goes back to be shared again
-    State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED}),
+    State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED, State.TO_REVOKE}),
+    State.TO_REVOKE: frozenset({State.REVOKING}),
+    State.REVOKING: frozenset({State.ENDING, State.TO_REVOKE, State.FAILED, State.UNKNOWN}),
+    State.ENDING: frozenset({State.REVOKED, State.FAILED}),
+    State.REVOKED: frozenset(),
 }
 
-INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}
+INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE, State.REVOKING: Stage.REVOKE}
 """The states that say "a call may be under way", each with its stage."""
 
 INTENT_OF: Final = {stage: state for state, stage in INTENTS.items()}
 """The intent of each step that sends something."""
 
-BEFORE: Final = {Stage.ACTIVITY: State.PENDING, Stage.SHARE: State.POSTED}
+BEFORE: Final = {
+    Stage.ACTIVITY: State.PENDING,
+    Stage.SHARE: State.POSTED,
+    Stage.REVOKE: State.TO_REVOKE,
+}
 """Where a row stands before each step, and again after one that was definitely not done."""
 
 NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
@@ -75,6 +91,17 @@ TO_DO: Final = frozenset({State.PENDING, State.POSTED})
 
 TROUBLED: Final = frozenset({State.FAILED, State.UNKNOWN, State.INVALID})
 """States that a person has to look at."""
+
+
+MAY_STAND: Final = (
+    (State.SHARED, None),
+    (State.ACCEPTED, None),
+    (State.UNKNOWN, Stage.SHARE),
+    (State.UNKNOWN, Stage.REVOKE),
+    (State.FAILED, Stage.REVOKE),
+    (State.TO_REVOKE, None),
+)
+"""States, each with the stage that it needs or None, in which a share stands or may stand."""
 
 
 @cache

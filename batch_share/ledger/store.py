@@ -12,10 +12,20 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, SENT_BEFORE, LedgerReader
-from batch_share.ledger.records import Changes, Instruction, Lookup, NewRow, Noted, Result, Row, SheetRecord
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader
+from batch_share.ledger.records import (
+    Changes,
+    Instruction,
+    Lookup,
+    NewRow,
+    Noted,
+    Result,
+    Row,
+    SheetRecord,
+    Status,
+)
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, Stage, State, predecessors
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, NEVER_SENT, Stage, State, predecessors
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
@@ -36,13 +46,16 @@ GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _SENT = (State.ACCEPTED, State.SHARED)
 _RESULTS = "results"
+_UNDO = "undo"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
+_MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
-_WAITING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
+_SHARING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
+_ENDING = select(rows.c.id).where(rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING)
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
 
 
@@ -276,29 +289,51 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def note_status(
-        self, request_id: str, sent_at: datetime, result: Result, of_many: Result | None = None
-    ) -> Noted:
+    async def try_again(self, states: Mapping[int, State]) -> None:
+        """Commit that failed rows, by Id, go back to before the step that failed."""
+        results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
+        await self._put_back(results, RETRY, frozenset({State.FAILED}))
+
+    async def undo(self, row_ids: Iterable[int]) -> None:
+        """Commit that the shares of these rows are to be taken back."""
+        result = Result(State.TO_REVOKE, "", reason="its share is to be taken back")
+        await self._put_back(dict.fromkeys(row_ids, result), _UNDO, _MAY_STAND)
+
+    async def _put_back(self, results: Mapping[int, Result], step: str, since: frozenset[State]) -> None:
+        def note(connection: Connection) -> None:
+            for row_id, result in results.items():
+                self._move(connection, row_id, result.state, _row_values(result), since=since)
+                self._attempt(connection, row_id, step)
+
+        if results:
+            await self._database.write(note)
+
+    async def note_status(self, request_id: str, sent_at: datetime, status: Status) -> Noted:
         """Commit the status API's answer for every accepted row of `request_id`.
 
-        A state of `accepted` leaves the rows where they are, with the raw number and text. `of_many` is what the
-        answer means where the request is of more than one row, if that is something else.
+        A state of `accepted` or `ending` leaves the rows where they are, with the raw number and text.
         """
 
         def note(connection: Connection) -> Noted:
-            found = connection.execute(_WAITING, {"request": request_id}).all()
-            meant = of_many if of_many is not None and len(found) > 1 else result
+            before, meant = State.ACCEPTED, status.result
+            found = connection.execute(_SHARING, {"request": request_id}).all()
+            if len(found) > 1:
+                meant = status.of_many or meant
+            elif not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
+                before, meant = State.ENDING, status.of_revocation or meant
             for (row_id,) in found:
-                self._note_status(connection, row_id, sent_at, meant)
-            return Noted(len(found), meant.state)
+                self._note_status(connection, row_id, sent_at, meant, before)
+            return Noted(len(found), before, meant.state)
 
         return await self._database.write(note)
 
-    def _note_status(self, connection: Connection, row_id: int, sent_at: datetime, result: Result) -> None:
-        if result.state is State.ACCEPTED:
-            self._touch(connection, row_id, State.ACCEPTED, _row_values(result))
+    def _note_status(
+        self, connection: Connection, row_id: int, sent_at: datetime, result: Result, before: State
+    ) -> None:
+        if result.state is before:
+            self._touch(connection, row_id, before, _row_values(result))
         else:
-            self._move(connection, row_id, result.state, _row_values(result), since=frozenset({State.ACCEPTED}))
+            self._move(connection, row_id, result.state, _row_values(result), since=frozenset({before}))
         answered = {"answered_at": self._now()} | _attempt_values(result)
         self._attempt(connection, row_id, "status", sent_at, **answered)
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
 """The states of rows whose share is still to be made."""
 
+_TO_REVOKE: Final = (State.TO_REVOKE, State.REVOKING)
 _TO_FOLLOW: Final = (*_TO_SHARE, State.SHARING, State.ACCEPTED)
+_TO_SEE_END: Final = (*_TO_REVOKE, State.ENDING)
+"""The states of rows whose revocation is still to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Pace:
         calls += sum(states.get(state, 0) for state in _TO_SHARE) / self.share_batch
         if self.follow_up:
             calls += sum(states.get(state, 0) for state in _TO_FOLLOW) / self.share_batch
+            calls += sum(states.get(state, 0) for state in _TO_SEE_END)
+        calls += sum(states.get(state, 0) for state in _TO_REVOKE)
         # Rounding errors must not make another call.
         calls = math.ceil(round(calls, 6)) + self._owner_check_calls(events)
         return Cost(calls, self.rate, self.follow_up, self.bulk_rate)

@@ -11,7 +11,7 @@ from batch_share.ledger.states import State
 from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.verdict import judge_status, judge_status_of_many
+from batch_share.pipeline.verdict import judge_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,10 +57,9 @@ async def _ask(session: Session, request_id: str) -> bool:
     """Ask once and record the answer; whether the request is settled."""
     sent_at = utc_now()
     answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
-    result = judge_status(answer)
-    noted = await session.ledger.note_status(request_id, sent_at, result, judge_status_of_many(result))
-    if noted.state is State.ACCEPTED:
+    noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
+    if noted.state is noted.before:
         return False
-    session.tally.moved(State.ACCEPTED, noted.state, noted.rows)
+    session.tally.moved(noted.before, noted.state, noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
     return True

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
-from batch_share.ledger.states import INTENTS
+from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.store import utc_now
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
+from batch_share.pipeline.retry import Retry
+from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.retry import Wanted
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
@@ -94,6 +99,43 @@ async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> 
             return await _send(session, watcher)
 
 
+async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted: Wanted) -> Ending:
+    """Send failed rows again, each from the step that failed, and no others. Raises and returns as `run_sheet`."""
+    async with open_ledger(ledger_file) as ledger:
+        await _sheet_of(ledger)
+        async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
+            chosen = Retry.of(await ledger.failed_rows(), wanted)
+            to_do = dict(Counter(chosen.states.values()))
+            preview = await _preview(session, to_do=to_do, events=len(chosen.events), deed="try again")
+            if not watcher.agree(replace(preview, told=[*chosen.told()])):
+                return await _not_confirmed(session)
+            await ledger.try_again(chosen.states)
+            session.tally.begin(await ledger.counts())
+            return await _send(session, watcher)
+
+
+async def revoke(
+    ledger_file: Path, settings: Settings, watcher: Watcher, *, rows: str | None = None, user: str | None = None
+) -> Ending:
+    """Take back what the rows of a ledger shared: all, those with these numbers, those of this user.
+
+    Shares that have ended are left alone. Raises and returns as `run_sheet`.
+    """
+    async with open_ledger(ledger_file) as ledger:
+        await _sheet_of(ledger)
+        undone = await Undone.find(ledger, rows, user)
+        async with _session(ledger, "revoke", settings, watcher) as session:
+            chosen, ended = undone.of(await ledger.shared_rows(), utc_now())
+            begun = session.tally.states[State.TO_REVOKE]
+            fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
+            preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
+            if not watcher.agree(replace(preview, told=[*told_before(chosen, ended, session.tally.states)])):
+                return await _not_confirmed(session)
+            async with watcher.watch(session), following_up(session) if settings.follow_up else nullcontext():
+                await revoke_rows(session, undone)
+            return await _end(session)
+
+
 async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Ask what became of every accepted request of a ledger. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
@@ -119,27 +161,36 @@ async def _under_way(ledger: Ledger) -> int:
 
 
 async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
-    ledger, settings = session.ledger, session.settings
-    sheet = await _sheet_of(ledger)
+    ledger = session.ledger
+    to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
+    preview = await _preview(session, to_do=to_do, events=events)
+    if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
+        return await _not_confirmed(session)
+    return await _send(session, watcher)
+
+
+async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:
+    ledger = session.ledger
     states = await ledger.counts()
     session.tally.begin(states)
-    to_do = await ledger.to_do_counts()
-    preview = Preview(
-        sheet=sheet,
+    return Preview(
+        sheet=await _sheet_of(ledger),
         host=session.client.base_url,
         states=states,
-        changes=changes,
-        cut_off=cut_off,
-        settings=settings,
+        changes=None,
+        cut_off=0,
+        settings=session.settings,
         pace=session.pace,
         to_do=to_do,
-        events=len(await ledger.events_to_do()),
+        events=events,
         skipped=await ledger.skipped(REASONS_SHOWN),
+        deed=deed,
     )
-    if not watcher.agree(preview):
-        session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
-        return Ending(await summarize(ledger), session.stop.error)
-    return await _send(session, watcher)
+
+
+async def _not_confirmed(session: Session) -> Ending:
+    session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
+    return Ending(await summarize(session.ledger), session.stop.error)
 
 
 def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:

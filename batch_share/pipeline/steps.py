@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.pipeline.session import Session
+
+
+OVER: Final = "it was to end at "
+"""How the reason of a row begins whose end was over before its turn came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ async def in_time(session: Session, row: Row) -> bool:
     """Whether the end of `row` is still to come; else it ends as failed."""
     if minutes_left(asked(row), utc_now()) >= 1:
         return True
-    reason = f"it was to end at {asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
+    reason = f"{OVER}{asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
     await give_up(session, row, reason)
     return False
 

@@ -7,21 +7,36 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import sentence
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Result, Status
 from batch_share.ledger.states import BEFORE, Stage, State
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.ledger.records import Row
 
-_DONE: Final = {Stage.ACTIVITY: (State.POSTED, "activity_id"), Stage.SHARE: (State.ACCEPTED, "request_id")}
-_WHAT: Final = {Stage.ACTIVITY: "the activity was posted", Stage.SHARE: "the share was accepted"}
-_REFUSED: Final = {Stage.ACTIVITY: "LeadSquared refused the activity", Stage.SHARE: "LeadSquared refused the share"}
+_DONE: Final = {
+    Stage.ACTIVITY: (State.POSTED, "activity_id"),
+    Stage.SHARE: (State.ACCEPTED, "request_id"),
+    Stage.REVOKE: (State.ENDING, "revoke_id"),
+}
+_WHAT: Final = {
+    Stage.ACTIVITY: "the activity was posted",
+    Stage.SHARE: "the share was accepted",
+    Stage.REVOKE: "the share was taken back",
+}
+_REFUSED: Final = {
+    Stage.ACTIVITY: "LeadSquared refused the activity",
+    Stage.SHARE: "LeadSquared refused the share",
+    Stage.REVOKE: "the share stands: LeadSquared refused to take it back",
+}
 
 FOUND_OUT: Final = (
     "The next run or `batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
 )
 """What becomes of a row of which nobody knows."""
+
+TAKEN_BACK_AGAIN: Final = "`batch-share revoke` takes it back again, which can't take more away"
+"""What becomes of a share of which nobody knows whether it was taken back."""
 
 
 def judge_step(step: Stage, outcome: Outcome) -> Result:
@@ -37,7 +52,7 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             return Result(BEFORE[step], type(outcome).__name__.lower(), outcome.words, outcome.status)
         case _:
             doubt = sentence(f"nobody knows whether {_WHAT[step]}: {outcome.words}")
-            reason = f"{doubt} {FOUND_OUT}"
+            reason = f"{doubt} {TAKEN_BACK_AGAIN if step is Stage.REVOKE else FOUND_OUT}"
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 
 
@@ -126,3 +141,22 @@ def judge_status(answer: ShareStatus | Failure) -> Result:
     number = "no ShareStatus" if answer.number is None else f"ShareStatus {answer.number}"
     reason = f"accepted, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
     return Result(State.ACCEPTED, "pending", answer.words, answer.status, reason=reason, learned=learned)
+
+
+def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
+    """How the status API's answer changes the row whose share the request takes back."""
+    shared = judge_status(answer)
+    if shared.state is State.SHARED:
+        reason = f"the share was taken back (request Id {request_id})"
+        return replace(shared, state=State.REVOKED, reason=reason, learned={})
+    if shared.state is State.FAILED:
+        reason = f"the share stands: LeadSquared could not process its revocation (request Id {request_id})"
+        return replace(shared, stage=Stage.REVOKE, reason=f"{reason}: {shared.words}", learned={})
+    reason = f"it is being taken back (request Id {request_id}), not yet processed"
+    return replace(shared, state=State.ENDING, reason=f"{reason}: {shared.words or 'no word yet'}", learned={})
+
+
+def judge_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
+    """What the status API's answer means, whatever the request is of."""
+    result = judge_status(answer)
+    return Status(result, judge_status_of_many(result), judge_revocation(answer, request_id))

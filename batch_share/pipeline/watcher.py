@@ -24,7 +24,8 @@ class Preview:
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
-    `skipped` the most frequent reasons for which rows are skipped.
+    `skipped` the most frequent reasons for which rows are skipped. `deed` is what is done with them, in a word or
+    two, `told` what else a person should know of it.
     """
 
     sheet: SheetRecord
@@ -37,6 +38,8 @@ class Preview:
     to_do: dict[State, int]
     events: int
     skipped: Sequence[Skipped] = ()
+    deed: str = "send"
+    told: Sequence[str] = ()
 
     @property
     def to_send(self) -> int:
@@ -51,7 +54,7 @@ class Preview:
     @property
     def cost(self) -> Cost:
         """What sending them costs at least, and asking for those that were accepted before."""
-        states = self.to_do | {State.ACCEPTED: self.states.get(State.ACCEPTED, 0)}
+        states = self.to_do | {state: self.states.get(state, 0) for state in (State.ACCEPTED, State.ENDING)}
         return self.pace.cost(states, self.events)
 
 

@@ -41,6 +41,9 @@ COLOURS: Final = {
     State.INVALID: "#FCE4D6",
     State.FAILED: "#FFC7CE",
     State.UNKNOWN: "#FFEB9C",
+    State.TO_REVOKE: "#FFEB9C",
+    State.ENDING: "#DDEBF7",
+    State.REVOKED: "#D9D2E9",
 }
 """Behind the Result of each state in a workbook."""
 
@@ -48,6 +51,7 @@ _LABELS: Final = {
     State.PENDING: "not yet sent",
     State.POSTED: "activity posted, not yet shared",
     State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
+    State.REVOKING: "taking its share back, or cut off while it did: `batch-share revoke` takes it back again",
     State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
 }
 

@@ -34,10 +34,13 @@ class ExitCode(IntEnum):
 
 
 _URGENCY = (
-    (ExitCode.NOT_DONE, {State.PENDING, State.POSTING, State.POSTED, State.SHARING}),
+    (
+        ExitCode.NOT_DONE,
+        {State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.TO_REVOKE, State.REVOKING},
+    ),
     (ExitCode.SOME_UNKNOWN, {State.UNKNOWN}),
     (ExitCode.SOME_FAILED, {State.FAILED, State.INVALID}),
-    (ExitCode.STILL_PROCESSING, {State.ACCEPTED}),
+    (ExitCode.STILL_PROCESSING, {State.ACCEPTED, State.ENDING}),
 )
 
 

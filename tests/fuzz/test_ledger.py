@@ -29,8 +29,8 @@ from virtual_time import VirtualTimeLoop
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
-from batch_share.ledger.records import Noted, Result, Row
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, NEVER_SENT, TRANSITIONS, Stage, State
+from batch_share.ledger.records import Noted, Result, Row, Status
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, NEVER_SENT, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def result(state: State, number: int, step: Stage | None) -> Result:
         learned["activity_id"] = f"act{number}"
     if state is State.ACCEPTED:
         learned["request_id"] = f"req{number}"
+    if state is State.ENDING:
+        learned["revoke_id"] = f"rev{number}"
     stage = step if state in {State.FAILED, State.UNKNOWN} else None
     return Result(state, "done", stage=stage, learned=learned)
 
@@ -190,17 +192,33 @@ class LedgerMachine(RuleBasedStateMachine):
             work = self.ledger.resolve(self.shown[number], NOON, result(state, number, Stage.ACTIVITY))
             self.attempt(work, number, state, frozenset({State.UNKNOWN}))
 
-    @rule(number=ROWS, state=STATES)
-    def note_status(self, number: int, state: State) -> None:
-        waiting = number in self.model and self.model[number].state is State.ACCEPTED
-        legal = state is State.ACCEPTED or state in TRANSITIONS[State.ACCEPTED]
-        work = self.ledger.note_status(f"req{number}", NOON, result(state, number, Stage.PROCESSING))
+    @rule(number=ROWS, state=STATES, request=st.sampled_from(["req", "rev"]))
+    def note_status(self, number: int, state: State, request: str) -> None:
+        before = State.ACCEPTED if request == "req" else State.ENDING
+        waiting = number in self.model and self.model[number].state is before
+        legal = state is before or state in TRANSITIONS[before]
+        work = self.ledger.note_status(f"{request}{number}", NOON, Status(result(state, number, Stage.PROCESSING)))
         if waiting and not legal:
-            self.attempt(work, number, state, frozenset({State.ACCEPTED}))
+            self.attempt(work, number, state, frozenset({before}))
             return
-        assert self.do(work) == Noted(int(waiting), state)
+        assert self.do(work) == Noted(int(waiting), before if waiting else State.ACCEPTED, state)
         if waiting:
             self.model[number].state = state
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), state=st.sampled_from([State.PENDING, State.POSTED]))
+    def try_again(self, data: st.DataObject, state: State) -> None:
+        number = self.choose(data)
+        self.attempt(
+            self.ledger.try_again({self.shown[number].id: state}), number, state, frozenset({State.FAILED})
+        )
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        number = self.choose(data)
+        since = frozenset(state for state, _ in MAY_STAND)
+        self.attempt(self.ledger.undo([self.shown[number].id]), number, State.TO_REVOKE, since)
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), state=STATES)

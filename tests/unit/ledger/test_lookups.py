@@ -56,12 +56,14 @@ def make_version_1(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("DROP TABLE lookups")
         connection.execute("DROP INDEX rows_by_request")
+        connection.execute("DROP INDEX rows_by_revoke")
         later = (
             ("sheets", "mapping"),
             ("rows", "until"),
             ("rows", "custom"),
             ("rows", "notice"),
             ("rows", "chosen"),
+            ("rows", "revoke_id"),
             ("attempts", "marker"),
         )
         for table, column in later:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 
 from batch_share.ledger import schema
 from batch_share.ledger.opening import read_ledger
-from batch_share.ledger.records import Result, Skipped
+from batch_share.ledger.records import Result, Skipped, Status
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import GONE
 
@@ -159,7 +159,7 @@ async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> 
             row = await advance(ledger, number, State.SHARING)
             await ledger.settle([0], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
         assert sorted(await ledger.waiting_requests()) == ["a", "b", "c"]
-        await ledger.note_status("b", NOON, Result(State.SHARED, "processed"))
+        await ledger.note_status("b", NOON, Status(Result(State.SHARED, "processed")))
         assert sorted(await ledger.waiting_requests()) == ["a", "c"]
 
 

@@ -22,12 +22,16 @@ LEGAL = {
     "posting": "posted pending failed unknown",
     "posted": "sharing failed unknown",
     "sharing": "accepted posted failed unknown",
-    "accepted": "shared failed posted",
-    "shared": "",
+    "accepted": "shared failed posted to_revoke",
+    "shared": "to_revoke",
     "invalid": "",
     "skipped": "",
-    "failed": "",
-    "unknown": "posted pending failed",
+    "failed": "pending posted to_revoke",
+    "unknown": "posted pending failed to_revoke",
+    "to_revoke": "revoking",
+    "revoking": "ending to_revoke failed unknown",
+    "ending": "revoked failed",
+    "revoked": "",
 }
 
 
@@ -42,21 +46,25 @@ def test_predecessors_are_the_table_read_backwards(state: State) -> None:
 
 
 def test_no_way_leads_to_a_second_call_that_may_have_been_done() -> None:
-    """Once a call's answer is not a plain "not done", only a look-up leads back to the intent of that call."""
+    """Once a call's answer is not a plain "not done", only a look-up leads back to the intent of that call.
+
+    From failed, which is a plain "not done", a person's wish leads back.
+    """
     for after in (State.POSTED, State.SHARING, State.ACCEPTED):
-        assert State.POSTING not in reachable(after, without=State.UNKNOWN)
+        assert State.POSTING not in reachable(after, without=(State.UNKNOWN, State.FAILED))
     # an accepted share goes back only by the status API's word that it failed, and not straight to its intent
-    assert TRANSITIONS[State.ACCEPTED] == {State.SHARED, State.FAILED, State.POSTED}
+    assert TRANSITIONS[State.ACCEPTED] == {State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}
     assert not set(INTENTS) & TRANSITIONS[State.UNKNOWN]
-    for final in (State.SHARED, State.FAILED):
-        assert reachable(final) == set()
+    assert reachable(State.REVOKED) == set()
+    undoing = {State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED, State.FAILED, State.UNKNOWN}
+    assert reachable(State.SHARED, without=(State.UNKNOWN, State.FAILED)) < undoing
 
 
-def reachable(state: State, without: State | None = None) -> set[State]:
+def reachable(state: State, without: tuple[State, ...] = ()) -> set[State]:
     found: set[State] = set()
     ahead = [state]
     while ahead:
-        news = TRANSITIONS[ahead.pop()] - found - {without}
+        news = TRANSITIONS[ahead.pop()] - found - set(without)
         found |= news
         ahead += news
     return found
@@ -67,7 +75,8 @@ def test_every_intent_is_entered_from_the_state_before_its_step_and_may_go_back_
         assert predecessors(intent) == {BEFORE[stage]}
         assert BEFORE[stage] in TRANSITIONS[intent]
         assert {State.FAILED, State.UNKNOWN} < TRANSITIONS[intent]
-    assert INTENTS == {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE}
+    stages = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE, State.REVOKING: Stage.REVOKE}
+    assert stages == INTENTS
 
 
 def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
@@ -77,4 +86,4 @@ def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
 
 
 def test_a_stage_keeps_the_word_that_ledgers_hold() -> None:
-    assert [stage.value for stage in Stage] == ["activity", "share", "processing"]
+    assert [stage.value for stage in Stage] == ["activity", "share", "processing", "revoke"]

@@ -30,7 +30,7 @@ from ledgers import (
 
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
-from batch_share.ledger.records import Changes, Noted, Result
+from batch_share.ledger.records import Changes, Noted, Result, Status
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.ledger.store import CUT_OFF, GONE, GONE_IN_DOUBT, GONE_POSTED
 
@@ -74,7 +74,7 @@ async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file:
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [throttled])
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
         await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
-        await ledger.note_status("req", NOON, SHARED)
+        await ledger.note_status("req", NOON, Status(SHARED))
     assert seen_from_outside(file, ATTEMPTS) == [
         ("activity", MOMENT, MOMENT, "throttled", 429, None, "too many calls"),
         ("activity", MOMENT, MOMENT, "done", 200, "act", None),
@@ -156,7 +156,9 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
         them = [await advance(ledger, number, State.POSTED) for number in range(1, rows + 1)]
         await ledger.settle(await ledger.intend(them, Stage.SHARE, [None] * rows), them, [ACCEPTED] * rows)
         assert await ledger.waiting_requests() == ["req"]
-        assert await ledger.note_status("req", NOON, failed, again if of_many else None) == Noted(rows, state)
+        assert await ledger.note_status("req", NOON, Status(failed, again if of_many else None)) == Noted(
+            rows, State.ACCEPTED, state
+        )
         assert await ledger.waiting_requests() == []
         row = await row_of(ledger, rows)
         meant = again if state is State.POSTED else failed
@@ -167,7 +169,7 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
 async def test_a_request_that_nobody_waits_for_concerns_no_row(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, State.SHARED)
-        assert (await ledger.note_status("req1", NOON, SHARED, SHARED)).rows == 0
+        assert (await ledger.note_status("req1", NOON, Status(SHARED))).rows == 0
 
 
 async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> None:
@@ -175,7 +177,7 @@ async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> Non
         row = await row_of(ledger, 1)
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
         await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
-        await ledger.note_status("req", NOON, SHARED)
+        await ledger.note_status("req", NOON, Status(SHARED))
         row = await row_of(ledger, 1)
         assert (row.state, row.activity_id, row.request_id, row.share_status) == (State.SHARED, "act", "req", 6)
         assert (row.stage, row.reason) == (None, None)
@@ -203,7 +205,9 @@ async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
         pending = Result(State.ACCEPTED, "pending", "Queued", 200, reason="not yet", learned={"share_status": 3})
-        assert await ledger.note_status(str(row.request_id), NOON, pending) == Noted(1, State.ACCEPTED)
+        assert await ledger.note_status(str(row.request_id), NOON, Status(pending)) == Noted(
+            1, State.ACCEPTED, State.ACCEPTED
+        )
         row = await row_of(ledger, 1)
         assert (row.state, row.reason, row.share_status) == (State.ACCEPTED, "not yet", 3)
 
@@ -213,8 +217,10 @@ async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(
         for number, request in enumerate(["a", "a", "b"]):
             row = await advance(ledger, number, State.SHARING)
             await ledger.settle([1], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
-        assert await ledger.note_status("a", NOON, SHARED) == Noted(2, State.SHARED)
-        assert await ledger.note_status("a", NOON, SHARED) == Noted(0, State.SHARED)  # asked twice, counted once
+        assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(2, State.ACCEPTED, State.SHARED)
+        assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(
+            0, State.ACCEPTED, State.SHARED
+        )  # asked twice, counted once
         assert await ledger.counts() == {State.SHARED: 2, State.ACCEPTED: 1, State.PENDING: 1}
 
 
@@ -371,7 +377,7 @@ async def test_the_results_that_were_noted_hold_only_while_no_row_changes(file: 
             await ledger.end(row, REFUSED)
         if old is State.ACCEPTED:
             assert ledger.results == "these"
-            await ledger.note_status("req1", NOON, replace(SHARED, state=State.ACCEPTED))
+            await ledger.note_status("req1", NOON, Status(replace(SHARED, state=State.ACCEPTED)))
         assert ledger.results is None
 
 
@@ -538,7 +544,7 @@ async def test_that_the_sheet_asks_for_another_length_is_still_told_once_the_sha
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
         await ledger.take_in(sheet_record(), [new_row(1, duration=None, until=end)])
-        await ledger.note_status(f"req{row.id}", NOON, SHARED)
+        await ledger.note_status(f"req{row.id}", NOON, Status(SHARED))
         row = await row_of(ledger, 1)
         assert (row.state, row.reason) == (State.SHARED, None)
         assert row.notice == (
@@ -676,7 +682,7 @@ class Walk:
         elif what == "sheet":
             await self.ledger.take_in(sheet_record(), map(new_row, how))
         elif what == "status":
-            await self.ledger.note_status("req", NOON, how)
+            await self.ledger.note_status("req", NOON, Status(how))
         elif row := rows.get(str(number)):
             await self._call(row, what, how)
 

@@ -19,7 +19,7 @@ from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsend
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Result, Status
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import NOT_ASKED
 from batch_share.results.sheet import COLUMNS, reason_of, replacing, results_path, write_results
@@ -77,7 +77,7 @@ async def test_every_row_is_answered_in_the_sheets_order(file: Path, tmp_path: P
     rows = [new_row(3), unsendable(2, State.INVALID), new_row(1), new_row(0)]
     async with working(file, *rows) as ledger:
         row = await advance(ledger, 3, State.ACCEPTED)
-        await ledger.note_status(str(row.request_id), NOON, SHARED)
+        await ledger.note_status(str(row.request_id), NOON, Status(SHARED))
         await advance(ledger, 1, State.FAILED)
         await write_results(ledger, target)
     columns, answered = read_back(target)

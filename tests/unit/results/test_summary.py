@@ -26,6 +26,10 @@ CODES = {
     State.ACCEPTED: 5,
     State.SHARED: 0,
     State.SKIPPED: 0,
+    State.TO_REVOKE: 1,
+    State.REVOKING: 1,
+    State.ENDING: 5,
+    State.REVOKED: 0,
 }
 
 

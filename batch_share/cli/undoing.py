@@ -1,0 +1,113 @@
+"""The commands for what went wrong: try failed rows again, take shares back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from batch_share.cli.arguments import (
+    Bulk,
+    BulkRate,
+    DailyLimit,
+    Json,
+    LedgerFile,
+    NoFollowUp,
+    OnUnknown,
+    Rate,
+    Rows,
+    ShareBatch,
+    TrustMarker,
+    TrustOwner,
+    Wait,
+    Workers,
+    Yes,
+    load,
+)
+
+
+def retry(
+    ledger: LedgerFile,
+    reason: Annotated[
+        Optional[str], typer.Option(metavar="TEXT", help="Only rows whose reason holds this text.")
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also rows that can hardly go better: a lead that is not there.")
+    ] = False,
+    rate: Rate = None,
+    daily_limit: DailyLimit = None,
+    bulk: Bulk = False,
+    bulk_rate: BulkRate = None,
+    share_batch: ShareBatch = None,
+    workers: Workers = None,
+    wait: Wait = None,
+    no_follow_up: NoFollowUp = False,
+    trust_owner: TrustOwner = False,
+    on_unknown: OnUnknown = None,
+    trust_marker: TrustMarker = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Try the failed rows of LEDGER again.
+
+    Each goes on from the step that failed: a row whose activity stands is only shared. Where the reason lies in
+    the row itself, such as a lead that is not there, it is left alone, unless --all is given.
+
+    Example: batch-share retry leads.csv.ledger.db --reason timeout
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import retry as retry_job
+    from batch_share.pipeline.retry import Wanted
+
+    settings = load(
+        rate=rate,
+        daily_limit=daily_limit,
+        bulk=bulk or None,
+        bulk_rate=bulk_rate,
+        share_batch=share_batch,
+        workers=workers,
+        wait=wait,
+        follow_up=False if no_follow_up else None,
+        trust_owner=trust_owner or None,
+        on_unknown=on_unknown,
+        trust_marker=trust_marker or None,
+    )
+    wanted = Wanted(reason or "", all_)
+    display = Display(yes=yes, json=json)
+    raise typer.Exit(finish(lambda watcher: retry_job(ledger, settings, watcher, wanted), display))
+
+
+def revoke(
+    ledger: LedgerFile,
+    rows: Rows = None,
+    user: Annotated[
+        Optional[str], typer.Option(metavar="USER", help="Only shares with this user: an Id or e-mail address.")
+    ] = None,
+    rate: Rate = None,
+    daily_limit: DailyLimit = None,
+    workers: Workers = None,
+    wait: Wait = None,
+    no_follow_up: NoFollowUp = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Take back what LEDGER shared, and see that it is gone. It always asks first.
+
+    Shares that have ended by themselves are left alone. The same command again goes on where it stopped.
+
+    Example: batch-share revoke leads.csv.ledger.db --rows 5-40
+    """
+    from batch_share.cli.display import Display
+    from batch_share.cli.work import finish
+    from batch_share.pipeline.jobs import revoke as revoke_job
+
+    settings = load(
+        rate=rate,
+        daily_limit=daily_limit,
+        workers=workers,
+        wait=wait,
+        follow_up=False if no_follow_up else None,
+    )
+    display = Display(yes=yes, json=json, ask_above=0)
+    raise typer.Exit(finish(lambda watcher: revoke_job(ledger, settings, watcher, rows=rows, user=user), display))

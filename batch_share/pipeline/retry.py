@@ -1,0 +1,81 @@
+"""Trying failed rows again: which of them, from which step, and which had better be mended first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from batch_share.leadsquared.guesses import HOPELESS
+from batch_share.ledger.states import Stage, State
+from batch_share.pipeline.steps import OVER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from batch_share.ledger.records import Failed
+
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which failed rows to try again: those whose reason holds `reason`; with `everything` the hopeless too."""
+
+    reason: str = ""
+    everything: bool = False
+
+    def has(self, row: Failed) -> bool:
+        """Whether a row is among those that were asked for, hopeless or not."""
+        return self.reason.casefold() in row.reason.casefold()
+
+
+@dataclass(slots=True)
+class Retry:
+    """Failed rows by Id, with the state that each goes back to, and their `reasons`; those of rows `left` alone."""
+
+    states: dict[int, State] = field(default_factory=dict)
+    events: set[int] = field(default_factory=set)
+    reasons: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, rows: Iterable[Failed], wanted: Wanted) -> Retry:
+        """Of these failed rows, the ones that are wanted and that another try may help."""
+        chosen = cls()
+        for row in rows:
+            if not wanted.has(row):
+                continue
+            if not wanted.everything and is_hopeless(row):
+                chosen.left[row.reason] += 1
+                continue
+            chosen.reasons[row.reason] += 1
+            chosen.states[row.id] = state = goes_back_to(row)
+            if state is State.PENDING:
+                chosen.events.add(row.event)
+        return chosen
+
+    def told(self) -> Iterator[str]:
+        """Why the rows failed, those left alone last."""
+        yield from _told(self.reasons, "")
+        if self.left:
+            yield "Not tried again, for the reason lies in the row: mend it and run the sheet again, or give --all."
+            yield from _told(self.left, "  ")
+
+
+def goes_back_to(row: Failed) -> State:
+    """A row whose activity stands, and is its user's, goes on with it."""
+    return State.POSTED if row.activity_id and row.stage is not Stage.ACTIVITY else State.PENDING
+
+
+def is_hopeless(row: Failed) -> bool:
+    """Whether the same call would meet the same end: a lead that is not there, an end that is over."""
+    activity_is_anothers = row.stage is Stage.ACTIVITY and row.activity_id is not None
+    return activity_is_anothers or row.reason.startswith(OVER) or HOPELESS.search(row.words) is not None
+
+
+def _told(reasons: Counter[str], indent: str) -> Iterator[str]:
+    for reason, rows in reasons.most_common(SHOWN):
+        yield f"{indent}{rows:,} × {reason}"
+    if len(reasons) > SHOWN:
+        yield f"{indent}and {len(reasons) - SHOWN} other reasons"

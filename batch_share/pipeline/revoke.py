@@ -1,0 +1,145 @@
+"""Undoing a run: each share that it made is taken back, in its own context, and the status API asked about it.
+
+https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. Access is granted for each activity, so that
+nothing is taken away but what this ledger gave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from batch_share.errors import SettingsError
+from batch_share.leadsquared.models import RevokeItem
+from batch_share.leadsquared.outcome import Done
+from batch_share.leadsquared.protocol import read_id, revoke_share
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.store import utc_now
+from batch_share.pipeline.calls import Dispatch, write
+from batch_share.pipeline.follow_up import FOLLOWING_UP
+from batch_share.pipeline.run import Feed
+from batch_share.pipeline.session import ending_early, in_parallel
+from batch_share.pipeline.steps import asked
+from batch_share.sheet.columns import USERS
+from batch_share.sheet.selection import Selection
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Literal
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import Row, Shared
+    from batch_share.pipeline.session import Session
+
+PASSES: Final = 3
+"""Times that a share is taken back whose revocation was not answered: once too often does no harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """Which shares to take back: those of the rows in `ranges` (none: all) and of `user_ids` (None: all)."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    user_ids: frozenset[str] | None = None
+
+    @classmethod
+    async def find(cls, ledger: LedgerReader, rows: str | None, user: str | None) -> Undone:
+        """From the options' words. Raises SettingsError, also for a user whom no row of the ledger names."""
+        ranges = Selection.parse(None, rows, ()).ranges
+        return cls(ranges, await _user_ids(ledger, user) if user else None)
+
+    def has(self, row: Shared) -> bool:
+        """Whether a row's share is among them. Rows that the sheet lost have no number any more."""
+        if self.user_ids is not None and row.user_id not in self.user_ids:
+            return False
+        in_range = any(first <= row.sheet_row <= last for first, last in self.ranges)
+        return not self.ranges or (row.is_in_sheet and in_range)
+
+    def of(self, rows: Iterable[Shared], now: dt.datetime) -> tuple[list[Shared], int]:
+        """Of these rows the ones whose share is to be taken back, and how many others have ended by themselves."""
+        meant = [row for row in rows if self.has(row)]
+        standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
+        return standing, len(meant) - len(standing)
+
+
+async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
+    wanted = user.strip().casefold()
+    people = [answer.found for answer in await ledger.lookups_of(USERS) if answer.found is not None]
+    found = {who["id"] for who in people if wanted in {who["id"].casefold(), who["email"].casefold()}}
+    found |= {row.user_id for row in await ledger.shared_rows() if row.user_id.casefold() == wanted}
+    if not found:
+        raise SettingsError("user", f"no row of this ledger is of a user with the Id or e-mail address {user}")
+    return frozenset(found)
+
+
+def told_before(chosen: Sequence[Shared], ended: int, states: Mapping[State, int]) -> Iterator[str]:
+    """What a person should know before shares are taken back."""
+    processing = sum(row.state is State.ACCEPTED for row in chosen)
+    if processing:
+        yield f"{processing:,} still being processed: waited for, then taken back"
+    doubtful = sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
+    if doubtful:
+        yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
+    if ended:
+        yield f"{ended:,} have ended by themselves: left alone"
+    unsent = sum(states[state] for state in (State.PENDING, State.POSTED))
+    if unsent:
+        yield f"{unsent:,} were never shared, and a run would still do it"
+
+
+async def revoke_rows(session: Session, undone: Undone) -> None:
+    """Take the shares back, those first of an earlier run that did not end.
+
+    What is still being processed as a share is waited for: a share may not overtake its revocation.
+    """
+    if session.settings.follow_up:
+        session.tally.phase = FOLLOWING_UP
+        await session.polls.none_left()
+    session.tally.phase = "revoking"
+    chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
+    for _ in range(PASSES):
+        await _begin(session, chosen)
+        await _take_back(session)
+        chosen = [row for row in await session.ledger.shared_rows() if undone.has(row) and _is_unanswered(row)]
+        if session.stop.asked or not chosen:
+            return
+
+
+def _is_unanswered(row: Shared) -> bool:
+    """Whether the revocation of a row whose share was to be taken back just now was not answered."""
+    return row.state is State.UNKNOWN
+
+
+async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
+    with ending_early(session.stop):
+        fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
+        await session.ledger.undo(row.id for row in fresh)
+        for row in fresh:
+            session.tally.moved(row.state, State.TO_REVOKE)
+
+
+async def _take_back(session: Session) -> None:
+    feed = Feed(session.ledger.to_revoke())
+
+    async def work() -> None:
+        while not session.stop.asked and (row := await feed.next()) is not None:
+            await _revoke(session, row)
+
+    await in_parallel(session, work)
+
+
+async def _revoke(session: Session, row: Row) -> None:
+    outcome = await write(session, Dispatch([row], Stage.REVOKE, revoke_share(_item(row)), read_id, [None]))
+    if isinstance(outcome, Done) and session.settings.follow_up:
+        session.polls.add(outcome.id)
+
+
+def _item(row: Row) -> RevokeItem:
+    wanted = asked(row)
+    return RevokeItem(
+        user_id=wanted.user_id,
+        entity_id=wanted.lead_number,
+        context_entity_id=row.activity_id or "",
+        access_type=cast("Literal[1, 2]", wanted.access),
+    )

@@ -1,0 +1,196 @@
+"""Undo: what a run shared is taken back in its own contexts, whatever happens on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
+
+from batch_share.errors import SettingsError
+from batch_share.ledger.states import State
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.pipeline.watcher import Preview
+    from batch_share.sandbox.world import World
+
+WHOLE = {State.REVOKED: 12}
+
+
+class Refuses(Onlooker):
+    """Looks, and says no."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Keep the preview and say no."""
+        return not super().agree(preview)
+
+
+async def test_the_shares_of_a_run_are_taken_back_and_seen_to_be_gone(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        assert it.live() == 12
+        ending = await it.revoke()
+        assert ending.summary.states == WHOLE
+        assert ending.exit_code is ExitCode.DONE
+        assert it.live() == 0
+        assert all("was taken back" in reason for (reason,) in it.rows("reason"))
+
+
+async def test_nothing_is_taken_back_that_was_not_confirmed(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        onlooker = Refuses()
+        ending = await it.revoke(onlooker)
+        (preview,) = onlooker.previews
+        assert (preview.deed, preview.to_send, preview.cost.calls) == ("take back", 12, 24)
+        assert ending.exit_code is ExitCode.NOT_DONE
+        assert (it.live(), it.sent(REVOKE)) == (12, [])
+        assert ending.summary.states == {State.SHARED: 12}
+
+
+async def test_another_undo_and_a_run_change_nothing_any_more(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        await it.revoke()
+        for again in (it.revoke, it.run, it.resume, it.reconcile):
+            assert (await again()).summary.states == WHOLE
+        assert (len(it.sent(REVOKE)), len(it.sent(SHARE)), it.live()) == (12, 12, 0)
+
+
+async def test_only_the_chosen_rows_are_taken_back(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        assert (await it.revoke(rows="3-5,9")).summary.states == {State.SHARED: 8, State.REVOKED: 4}
+        assert [row for (row, state) in it.rows("sheet_row", "state") if state == "revoked"] == [3, 4, 5, 9]
+        assert it.live() == 8
+
+
+@pytest.mark.parametrize("name", ["id", "email"])
+async def test_only_the_shares_of_a_user_are_taken_back(tmp_path: Path, name: str) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        user = it.sandbox.world.user(it.rows("user_id")[0][0])
+        assert user is not None
+        await it.revoke(user=getattr(user, name).upper())
+        assert {user_id for user_id, state in it.rows("user_id", "state") if state == "revoked"} == {user.id}
+        assert it.live() == 12 - 3  # five users in turn
+
+
+async def test_a_user_whom_no_row_names_is_a_slip(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        with pytest.raises(SettingsError, match="no row of this ledger"):
+            await it.revoke(user="nobody@example.com")
+
+
+async def test_shares_that_have_ended_are_left_alone(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        it.change("UPDATE attempts SET answered_at = '2020-01-01 00:00:00' WHERE row_id <= 4")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == {State.SHARED: 4, State.REVOKED: 8}
+        assert "4 have ended by themselves: left alone" in onlooker.previews[0].told
+
+
+async def test_what_was_never_shared_is_not_touched(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(SHARE, [2, 3], envelope(500, "No"))) as it:
+        await it.run()
+        states = (await it.revoke()).summary.states
+        assert states == {State.FAILED: 2, State.REVOKED: 10}
+        assert len(it.sent(REVOKE)) == 10
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_a_revocation_without_an_answer_is_repeated(tmp_path: Path, applied: bool) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [2, 5], DROPPED, applied=applied)) as it:
+        await it.run()
+        assert (await it.revoke()).summary.states == WHOLE
+        assert it.live() == 0
+
+
+async def test_a_share_of_which_nobody_knows_is_taken_back_to_be_sure(tmp_path: Path) -> None:
+    lost = Fault(SHARE, [2], DROPPED, applied=True)
+    async with trial(tmp_path, lost) as it:
+        assert (await it.run(on_unknown="park")).summary.states[State.UNKNOWN] == 1
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == WHOLE
+        assert it.live() == 0
+        assert any("to be sure" in line for line in onlooker.previews[0].told)
+
+
+async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_again(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [1], envelope(500, "Locked"))) as it:
+        await it.run()
+        ending = await it.revoke()
+        assert ending.summary.states == {State.REVOKED: 11, State.FAILED: 1}
+        assert ending.exit_code is ExitCode.SOME_FAILED
+        (trouble,) = ending.summary.troubles
+        assert trouble.reason == "the share stands: LeadSquared refused to take it back: Locked"
+        assert it.live() == 1
+        assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
+        assert (await it.revoke()).summary.states == WHOLE
+        assert it.live() == 0
+
+
+async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) -> None:
+    refusal = answer(200, '{"Status":"Success","ShareStatus":4,"ErrorMessage":"Not today","Message":{}}')
+    fault = Fault(STATUS, [2], refusal)  # the first is of the share
+    async with trial(tmp_path, fault, rows=1) as it:
+        await it.run()
+        assert (await it.revoke()).summary.states == {State.FAILED: 1}
+        (reason,) = it.rows("reason")[0]
+        assert reason.startswith("the share stands: LeadSquared could not process its revocation")
+        assert reason.endswith(": Not today")
+
+
+async def test_a_stopped_undo_goes_on_and_takes_nothing_back_twice(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+
+    async def stop(step: Any, call: Any) -> Any:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    async with trial(tmp_path, Fault(REVOKE, [3], stop)) as it:
+        await it.run()
+        stopped = await it.revoke(onlooker, workers=1)
+        assert stopped.exit_code is ExitCode.INTERRUPTED
+        assert stopped.summary.states[State.TO_REVOKE] == 9
+        assert (await it.resume()).summary.states[State.TO_REVOKE] == 9  # shares nothing, and takes nothing back
+        assert (await it.revoke()).summary.states == WHOLE
+        assert (len(it.sent(REVOKE)), it.live()) == (12, 0)
+
+
+async def test_what_is_being_taken_back_is_followed_up_later(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        ending = await it.revoke(follow_up=False)
+        assert ending.summary.states == {State.ENDING: 12}
+        assert ending.exit_code is ExitCode.STILL_PROCESSING
+        assert (await it.follow_up()).summary.states == WHOLE
+
+
+async def test_a_share_that_is_still_processed_is_waited_for(tmp_path: Path) -> None:
+    """Else the share could overtake its revocation."""
+    async with trial(tmp_path) as it:
+        await it.run(follow_up=False)
+        assert (await it.revoke()).summary.states == WHOLE
+        endpoints = [call["endpoint"] for call in it.sandbox.journal.since(0)]
+        assert endpoints[endpoints.index(REVOKE) - 12 : endpoints.index(REVOKE)] == [STATUS] * 12
+        assert it.live() == 0
+
+
+async def test_rows_that_the_sheet_lost_are_taken_back_too(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        it.write(_some(it.sandbox.world))
+        await it.run()
+        assert (await it.revoke()).summary.states == {State.REVOKED: 13}
+        assert it.live() == 0
+
+
+def _some(world: World) -> list[list[str]]:
+    lead, user = world.leads[50], world.users[0]
+    return [[lead.id, str(lead.number), user.id, "read", "7d", "201"]]
