@@ -14,6 +14,7 @@ from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
+from batch_share.pipeline.live import note_begin, note_end, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
@@ -121,6 +122,7 @@ async def _under_way(ledger: Ledger) -> int:
 async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
     ledger, settings = session.ledger, session.settings
     sheet = await _sheet_of(ledger)
+    await skip_shared(session)
     states = await ledger.counts()
     session.tally.begin(states)
     to_do = await ledger.to_do_counts()
@@ -183,6 +185,7 @@ async def _session(
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"
+        await note_begin(session)
         try:
             yield session
             ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
@@ -192,6 +195,7 @@ async def _session(
                 ended += f" ({refused}; the limit is {session.pacer.limit}{of_bulk})"
         finally:
             await ledger.end_run(ended)
+        await note_end(session)
 
 
 async def _end(session: Session) -> Ending:
@@ -205,9 +209,7 @@ async def _end(session: Session) -> Ending:
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
     tally = session.tally
-    return Ending(
-        summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tuple(tally.remarks)
-    )
+    return Ending(summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tally.remarks)
 
 
 async def _write_beside(ledger: Ledger) -> Path | None:
