@@ -29,6 +29,7 @@ _RUN: Final = (
 _LIVE: Final = select(live, ledgers.c.path, runs.c.sheet).select_from(
     live.join(ledgers).outerjoin(runs, runs.c.id == live.c.run_id)
 )
+_SHARE: Final = tuple(name for name in LiveShare.__slots__ if name not in {"ledger", "sheet"})
 
 
 class History:
@@ -160,13 +161,10 @@ class History:
         self, account: str, leads: Iterable[str], after: datetime, *, not_in: str = ""
     ) -> list[LiveShare]:
         """The shares of these leads that end after a time, without those of the job `not_in`."""
-        which = (
-            ledgers.c.account == account,
-            ledgers.c.job != not_in,
-            live.c.lead_id.in_([*leads]),
-            live.c.ends_at > after,
-        )
-        return self._shares(_LIVE.where(*which))
+        # The ledger unindexed: by it, a database would go through all its shares for every few leads.
+        theirs = select(ledgers.c.id).where(ledgers.c.account == account, ledgers.c.job != not_in)
+        which = live.c.lead_id.in_([*leads]) & (live.c.ends_at > after)
+        return self._shares(_LIVE.where(which, (live.c.ledger_id + 0).in_(theirs)))
 
     def live_shares(self, account: str, lead_id: str, user_id: str | None, now: datetime) -> list[LiveShare]:
         """Where the live shares of a lead are recorded, with one user or with all; the last to end first."""
@@ -177,15 +175,8 @@ class History:
     def _shares(self, query: Select[Any]) -> list[LiveShare]:
         with self._reading() as connection:
             found = connection.execute(query).mappings().all()
-        names = [name for name in LiveShare.__slots__ if name not in {"ledger", "sheet"}]
-        return [
-            LiveShare(
-                ledger=Path(row["path"]),
-                sheet=row["sheet"] or Path(row["path"]).name,
-                **{name: row[name] for name in names},
-            )
-            for row in found
-        ]
+        paths = {text: Path(text) for text in {row["path"] for row in found}}
+        return [_share(row, paths[row["path"]]) for row in found]
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return self._working(self._engine.execution_options(reads=True))
@@ -201,6 +192,11 @@ class History:
         except SQLAlchemyError as error:
             problem = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise HistoryError(self.file, f"it can't be read or written ({problem})") from None
+
+
+def _share(row: Mapping[Any, Any], ledger: Path) -> LiveShare:
+    values = {name: row[name] for name in _SHARE}
+    return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.name, **values)
 
 
 def _ledger(row: Mapping[Any, Any]) -> KnownLedger:

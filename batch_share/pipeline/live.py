@@ -63,8 +63,16 @@ class Live:
             return
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
+            if history is None or not self._any(history):
+                yield from left
+                return
             while page := list(islice(left, _PAGE)):
-                yield from page if history is None else self._judged(history, page)
+                yield from self._judged(history, page)
+
+    def _any(self, history: History) -> bool:
+        with _remarking(self.remarks.append):
+            return history.any_live(self.account, self.after, not_in=self.job)
+        return False
 
     def _judged(self, history: History, page: list[NewRow]) -> list[NewRow]:
         asked = [row.instruction for row in page if row.instruction and row.state is State.PENDING]

@@ -7,10 +7,15 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, answer, ask_to_stop, sheet_rows, trial
 
+from batch_share.errors import HistoryError
+from batch_share.history import refresh
 from batch_share.history.opening import FILE, open_history
+from batch_share.ledger import reading, schema
 from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.ledger.store import utc_now
@@ -23,8 +28,6 @@ from batch_share.pipeline.purge import delete, find_old
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 READ, WRITE = "read", "write"
 
@@ -251,6 +254,107 @@ async def test_a_plan_tells_what_is_shared_already(tmp_path: Path) -> None:
         assert seen.already == 0, "its own ledger is no reason"
 
 
+async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_PAGE", 2)
+    monkeypatch.setattr(refresh, "_CHUNK", 2)
+    monkeypatch.setattr(reading, "SHARES_PAGE", 2)
+    monkeypatch.setattr(reading, "PAGE", 2)
+    async with trial(tmp_path, rows=5) as it:
+        await it.run()
+        second = another(it, sheet_rows(6))
+        seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+        assert seen.already == 5
+        await second.run()
+        assert states(second) == ["skipped"] * 5 + ["shared"]
+
+
+async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        sheet = another(it, sheet_rows(2)).folder / "leads.csv"
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
+        assert (seen.already, seen.live.remarks) == (0, [])
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        assert seen.states[State.PENDING] == 2
+        (remark,) = seen.live.remarks
+        assert "can't be read or written" in remark
+        (tmp_path / "nothing").write_text("")
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
+        assert seen.states[State.PENDING] == 2
+        assert "can't be used" in seen.live.remarks[0]
+
+
+async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        second = another(it, sheet_rows(2))
+        ending = await second.run()
+        assert states(second) == ["shared", "shared"]
+        assert all("The run goes on without it" in remark for remark in ending.remarks)
+        assert ending.remarks
+
+
+async def test_runs_says_that_its_index_was_begun_anew(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        (tmp_path / "data" / FILE).write_bytes(b"nonsense" * 1000)
+        runs, (remark,) = await known_runs(it.settings(), 10, [])
+        assert runs == []
+        assert "runs --add LEDGER" in remark
+
+
+async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        async with open_ledger(it.ledger):
+            ((run,), _) = await known_runs(it.settings(), 10, [it.ledger])
+            assert run.ended_at is None
+        ((run,), _) = await known_runs(it.settings(), 10, [])
+        assert run.ended == "done"
+
+
+@pytest.mark.parametrize("spoil", ["another job", "no ledger"])
+async def test_a_killed_run_whose_ledger_is_another_one_now_is_given_up(tmp_path: Path, spoil: str) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        if spoil == "no ledger":
+            it.ledger.write_bytes(b"nonsense" * 1000)
+        else:
+            with closing(sqlite3.connect(it.ledger)) as connection, connection:
+                connection.execute("UPDATE about SET value = 'another' WHERE name = 'job'")
+        ((run,), _) = await known_runs(it.settings(), 10, [])
+        assert run.ended == "nobody knows: its ledger is gone, or can't be read"
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert ("another ledger has taken its place" in why) is (spoil == "another job")
+
+
+async def test_a_ledger_of_an_older_version_whose_run_goes_on_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        async with open_ledger(it.ledger):
+            monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+            ((run,), _) = await known_runs(it.settings(), 10, [])
+            assert run.ended_at is None
+            forget(tmp_path, "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000', ended = 'done'")
+            assert await purge(it, force=True) == ([], ["it is in use"])
+
+
+async def test_a_ledger_that_nothing_ran_on_is_not_taken_in(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        async with open_ledger(it.ledger, host=it.sandbox.url):
+            pass
+        assert await known_runs(it.settings(access_key=None), 10, [it.ledger]) == ([], [])
+
+
 async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         ending = await it.run()
@@ -340,6 +444,53 @@ async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
         assert "another batch_share process" in sweep.kept_at_last[0].why
         lock.release()
         assert it.ledger.is_file()
+
+
+async def test_a_ledger_that_is_gone_is_told(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        it.ledger.unlink()
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert why.startswith("it is not there any more")
+
+
+async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        sweep = await find_old(it.settings(), 1, force=False)
+        assert len(sweep.old) == 1
+        with closing(sqlite3.connect(it.ledger)) as connection, connection:
+            connection.execute("UPDATE rows SET state = 'accepted'")
+        sweep = await delete(it.settings(), sweep, force=False)
+        assert sweep.as_json() == {
+            "deleted": [],
+            "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+        }
+
+
+async def test_an_index_that_fails_while_it_is_purged_is_told(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        sweep = await find_old(it.settings(), 1, force=False)
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        with pytest.raises(HistoryError):
+            await delete(it.settings(), sweep, force=False)
+
+
+async def test_a_ledger_without_a_sheet_has_nothing_beside_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        async with open_ledger(it.ledger, host=it.sandbox.url) as ledger:
+            await ledger.begin_run("run", "1", {})
+            await ledger.end_run("done")
+        await known_runs(it.settings(), 10, [it.ledger])
+        age(tmp_path)
+        assert await purge(it) == ([".leads.csv.ledger.db.lock", "leads.csv.ledger.db"], [])
 
 
 async def test_results_that_are_run_as_a_sheet_are_kept(tmp_path: Path) -> None:
