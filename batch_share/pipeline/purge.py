@@ -6,6 +6,7 @@ A ledger is deleted with what was written of it beside its sheet. The sheet is s
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _ENDED: Final = frozenset({"shared", "failed", "invalid", "skipped", "revoked"})
 """States in which a row has come to its end: in any other, its ledger is still needed."""
 
-_WRITTEN: Final = ("failed.csv", "failed.xlsx", "report.html")
-"""What else is written beside a sheet, by how its name ends."""
+_WRITTEN: Final = re.compile(r"\.(failed(-\d+)?\.(csv|xlsx)|report\.html)")
+"""What else is written beside a sheet: how its name goes on after the sheet's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,15 @@ def _written(known: KnownLedger) -> list[Path]:
         return []
     # Beside the sheet, or beside the ledger while the sheet's folder was gone.
     folders = dict.fromkeys((sheet.parent, known.path.parent))
-    named = [results_path(sheet).name, *(f"{sheet.stem}.{ending}" for ending in _WRITTEN)]
-    return [folder / name for folder in folders for name in named]
+    results = [folder / results_path(sheet).name for folder in folders]
+    return [*results, *(file for folder in folders for file in _also_written(folder, sheet.stem))]
+
+
+def _also_written(folder: Path, stem: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    began = (file for file in folder.iterdir() if file.name.startswith(stem))
+    return sorted(file for file in began if _WRITTEN.fullmatch(file.name[len(stem) :]))
 
 
 async def delete(settings: Settings, sweep: Sweep, *, force: bool) -> Sweep:

@@ -12,6 +12,7 @@ from trial import CREATE, SHARE, Fault, Onlooker, Trial, answer, ask_to_stop, sh
 
 from batch_share.errors import HistoryError
 from batch_share.history import refresh
+from batch_share.history.index import History
 from batch_share.history.opening import FILE, open_history
 from batch_share.ledger import reading, schema
 from batch_share.ledger.lock import LedgerLock
@@ -285,6 +286,21 @@ async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_pa
         assert "can't be used" in seen.live.remarks[0]
 
 
+async def test_an_index_that_fails_in_the_middle_of_a_plan_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise HistoryError(tmp_path / FILE, "gone")
+
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        sheet = another(it, sheet_rows(2)).folder / "leads.csv"
+        monkeypatch.setattr(History, "live_among", fail)
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        assert seen.states[State.PENDING] == 2
+        assert "gone" in seen.live.remarks[0]
+
+
 async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
@@ -407,6 +423,26 @@ async def test_purge_deletes_the_ledger_and_its_results_and_never_the_sheet(tmp_
         assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"shared": 2}, False)
         with open_history(tmp_path / "data") as history:
             assert history.ledgers() == []
+
+
+async def test_purge_takes_along_what_else_was_written_of_the_sheet_and_nothing_like_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        ours = ["leads.failed.csv", "leads.failed-2.csv", "leads.report.html"]
+        theirs = [
+            "leads.failed.txt",
+            "leads.failed-x.csv",
+            "leads2.failed.csv",
+            "my.leads.failed.csv",
+            "leads.xlsx",
+        ]
+        for name in (*ours, *theirs):
+            (tmp_path / name).write_text("x")
+        deleted, _ = await purge(it)
+        assert deleted == sorted([*GONE, *ours])
+        assert files(tmp_path) == sorted([*theirs, "leads.csv"])
 
 
 async def test_live_shares_keep_their_ledger_unless_forced(tmp_path: Path) -> None:
