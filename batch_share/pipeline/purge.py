@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,7 +183,8 @@ async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
         for file in files:
             file.unlink(missing_ok=True)
         history.purged(old.known, utc_now())
-        lock_file.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows deletes no file that is open; it is empty
+            lock_file.unlink(missing_ok=True)
     finally:
         lock.release()
     return [*files, lock_file]

@@ -445,6 +445,15 @@ async def test_purge_takes_along_what_else_was_written_of_the_sheet_and_nothing_
         assert files(tmp_path) == sorted([*theirs, "leads.csv"])
 
 
+async def test_purge_finds_results_beside_the_ledger_when_the_sheets_folder_is_gone(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        forget(tmp_path, "UPDATE ledgers SET sheet_path = '/gone/leads.csv'")
+        assert await purge(it) == (GONE, [])
+
+
 async def test_live_shares_keep_their_ledger_unless_forced(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
