@@ -7,6 +7,7 @@
     │   ├── LedgerLocked         another process is using it
     │   ├── LedgerTooNew         it was written by a later version
     │   └── IllegalTransition    a row was told to go where the table of states has no way
+    ├── HistoryError             the index of runs can't be used (a run goes on without it)
     ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── NotAnswered              call after call was sent and not answered as documented
     ├── StillThrottled           every call was refused as one too many, for a long time
@@ -84,6 +85,15 @@ class IllegalTransition(LedgerError):
         super().__init__(ledger, f"row {row_id} can't become {state} from where it is; nothing was changed")
         self.row_id = row_id
         self.state = state
+
+
+class HistoryError(BatchShareError):
+    """The index of what ran on this machine can't be used. `file` is where it is, `problem` the reason."""
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"Index of runs {file}: {problem}")
+        self.file = file
+        self.problem = problem
 
 
 class Unreachable(BatchShareError):

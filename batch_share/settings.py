@@ -36,7 +36,7 @@ from pydantic_settings import (
 )
 
 from batch_share.errors import SettingsError
-from batch_share.units import Rate, parse_seconds
+from batch_share.units import Rate, parse_duration, parse_seconds
 
 DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
@@ -105,6 +105,10 @@ def _seconds(value: object) -> float:
     return parse_seconds(str(value))
 
 
+def _minutes(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else parse_duration(str(value))
+
+
 def _key(value: object) -> object:
     """A key that a header can carry. A value that is no text is left to pydantic, which refuses it unquoted."""
     if not isinstance(value, str):
@@ -119,6 +123,7 @@ RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSeri
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 # A timeout of nothing would mean none.
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Renewal = Annotated[int, BeforeValidator(_minutes), Field(ge=0)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -172,10 +177,13 @@ class Settings(BaseSettings):
     answer_timeout: Timeout = 60.0
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
+    renew: Renewal = 0
+    force: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
+    data_folder: Path = Path(platformdirs.user_data_dir("batch-share", appauthor=False))
 
     @field_validator("grace")
     @classmethod
@@ -202,7 +210,7 @@ class Settings(BaseSettings):
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without the keys and without what belongs to this machine."""
-        return self.model_dump(mode="json", exclude={"access_key", "secret_key", "state_folder"})
+        return self.model_dump(mode="json", exclude={"access_key", "secret_key", "state_folder", "data_folder"})
 
     def account(self) -> tuple[str, SecretStr, SecretStr]:
         """Host and keys. Raises SettingsError naming the first that is missing."""

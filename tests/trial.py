@@ -128,6 +128,7 @@ class Trial:
             "wait": 0.0,
             "grace": 0.0,
             "state_folder": self.folder / "state",
+            "data_folder": self.folder / "data",
         }
         values |= self.changes | changes
         values["host"] = values.get("host") or self.sandbox.url

@@ -17,6 +17,7 @@ from batch_share.cli.arguments import (
     Duplicates,
     Duration,
     Event,
+    Force,
     HeaderRow,
     Json,
     LedgerFile,
@@ -30,6 +31,7 @@ from batch_share.cli.arguments import (
     Only,
     OnUnknown,
     Rate,
+    Renew,
     Rows,
     ShareBatch,
     Sheet,
@@ -44,6 +46,7 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.history import purge, runs
 from batch_share.cli.undoing import retry, revoke
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
@@ -94,6 +97,8 @@ def plan(
     bulk_rate: BulkRate = None,
     share_batch: ShareBatch = None,
     allow_duplicates: Duplicates = False,
+    renew: Renew = None,
+    force: Force = False,
     online: Online = False,
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file for the plan of every row.")
@@ -123,6 +128,8 @@ def plan(
         bulk_rate=bulk_rate,
         share_batch=share_batch,
         allow_duplicates=allow_duplicates or None,
+        renew=renew,
+        force=force or None,
     )
     files = PlanFiles(output, save, save_map)
     raise typer.Exit(show_plan(sheet, options, settings, files, online=online, json=json))
@@ -159,6 +166,8 @@ def run(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
+    renew: Renew = None,
+    force: Force = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -192,6 +201,8 @@ def run(
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
         allow_duplicates=allow_duplicates or None,
+        renew=renew,
+        force=force or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
@@ -213,6 +224,8 @@ def resume(
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    renew: Renew = None,
+    force: Force = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -236,6 +249,8 @@ def resume(
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        renew=renew,
+        force=force or None,
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
@@ -420,6 +435,10 @@ def demo(
     from batch_share.cli.playground import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
+
+
+app.command("runs")(runs)
+app.command("purge")(purge)
 
 
 def main() -> None:

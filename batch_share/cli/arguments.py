@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -13,9 +14,24 @@ if TYPE_CHECKING:
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
 
+_RUN = re.compile(r"last|[a-z2-7]{8}")
+
 Sheet = Annotated[
     Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
 ]
+
+
+def _ledger_file(named: Path) -> Path:
+    """The ledger that is meant: a file, a run Id, or `last`. A file that is there wins. Raises BatchShareError."""
+    try:
+        is_there = named.exists()
+    except OSError:  # whoever opens it says why it can't be looked at
+        return named
+    if is_there or named.name != str(named) or not _RUN.fullmatch(named.name):
+        return _no_sheet(named)
+    from batch_share.cli.history import ledger_of_run
+
+    return ledger_of_run(named.name)
 
 
 def _no_sheet(file: Path) -> Path:
@@ -43,7 +59,10 @@ def ledger_of(sheet: Path) -> Path:
 
 
 LedgerFile = Annotated[
-    Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.", callback=_no_sheet)
+    Path,
+    typer.Argument(
+        metavar="LEDGER", help="The ledger of an earlier run, a run Id, or last.", callback=_ledger_file
+    ),
 ]
 Worksheet = Annotated[
     Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
@@ -101,6 +120,11 @@ OnUnknown = Annotated[
     typer.Option(help="Rows of which nobody knows: settle (look up, send again if it never arrived) or park."),
 ]
 Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
+Renew = Annotated[
+    Optional[str],
+    typer.Option(metavar="3d", help="Share again what an earlier run shared and ends within this time."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Share again whatever an earlier run shared.")]
 DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]

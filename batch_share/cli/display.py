@@ -21,7 +21,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.records import Cause
+from batch_share.ledger.reading import SHARED_BEFORE
+from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
 from batch_share.results.sheet import reason_of
 
@@ -95,6 +96,9 @@ _QUESTIONS: Final = {
     "try again": "Try them again?",
     "take back": "Take these shares back?",
 }
+
+AGAIN: Final = "--renew 3d shares again what ends within 3 days, --force whatever was shared already."
+"""How rows are sent all the same that earlier runs have shared."""
 
 SETTLED: Final = (
     State.SHARED,
@@ -190,6 +194,8 @@ class Display:
                 self.console.print(f"  {states[state]:,} {state}: {MEANING[state]}", style=STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
+        if _any_shared_before(preview.skipped):
+            self.console.print(Text(f"    {AGAIN}", STYLES[State.SKIPPED]), soft_wrap=True)
         if preview.left_out:
             self.console.print(
                 f"  [yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
@@ -280,6 +286,8 @@ class Display:
             command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
             out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
+        if summary.run:
+            out.print(f"Run Id:  {summary.run}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
 
@@ -386,6 +394,10 @@ def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
     lines = [f"{_which(each)}: {each.reason}" for each in reasons]
     more = rows - sum(each.rows for each in reasons)
     return [*lines, _more(more)] if reasons and more else lines
+
+
+def _any_shared_before(reasons: Sequence[Skipped]) -> bool:
+    return any(each.reason.startswith((ALREADY, SHARED_BEFORE)) for each in reasons)
 
 
 def _which(each: Skipped) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import STYLES, Display, console, lasting, plural, spell_cost
+from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -69,7 +69,7 @@ async def _write(output: Path, seen: Overview, directory: Directory) -> None:
 
     async def rows() -> AsyncIterator[tuple[State, list[str]]]:
         width = len(seen.plan.sheet.columns)
-        for row in seen.plan.rows("", directory):
+        for row in seen.planned(directory):
             cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
             yield row.state, [*cells, _PLANNED[row.state], row.reason or "", str(row.sheet_row)]
 
@@ -93,6 +93,10 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
     for odd in seen.oddities():
         out.print(f"[yellow]Look again:[/yellow] {escape(odd)}", soft_wrap=True)
+    if seen.already:
+        out.print(AGAIN, soft_wrap=True, markup=False)
+    for remark in seen.live.remarks:
+        out.print(f"[yellow]{escape(remark)}.[/yellow]", soft_wrap=True)
     out.print("Nothing was sent." if online else "Nothing was sent, and nobody was looked up (--online does that).")
 
 
@@ -103,14 +107,15 @@ def _read_columns(mapping: Mapping[str, str]) -> str:
 def _what(seen: Overview, *, online: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     send = "to be sent" if online else "to be sent, if the leads and users are found"
-    told = {
-        State.PENDING: send,
-        State.INVALID: "can't be sent: see below",
-        State.SKIPPED: "repeat an earlier row",
-    }
-    for state, meaning in told.items():
-        if seen.states[state]:
-            table.add_row(f"{seen.states[state]:,}", meaning, style=STYLES.get(state, ""))
+    told = (
+        (State.PENDING, seen.states[State.PENDING], send),
+        (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
+        (State.SKIPPED, seen.states[State.SKIPPED] - seen.already, "repeat an earlier row"),
+        (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
+    )
+    for state, count, meaning in told:
+        if count:
+            table.add_row(f"{count:,}", meaning, style=STYLES.get(state, ""))
     if seen.left_out:
         table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
     return table

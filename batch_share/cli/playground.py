@@ -127,6 +127,7 @@ async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
         event=str(EVENT),
         duration="7d",
         state_folder=folder / ".state",
+        data_folder=folder / ".data",
     )
     display = Display(yes=True)
     ledger = sheet.with_name(f"{sheet.name}.ledger.db")

@@ -9,21 +9,26 @@ from sqlalchemy import case, func, or_, select, tuple_
 
 from batch_share.ledger.database import check_version
 from batch_share.ledger.records import (
+    ALREADY,
     Failed,
     Instruction,
     Lookup,
     Row,
     RunRecord,
+    Share,
     Shared,
     SheetRecord,
     Skipped,
     Unsettled,
+    Wish,
+    run_id,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import MAY_STAND, TO_DO, TROUBLED, Stage, State
+from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -35,6 +40,12 @@ PAGE: Final = 500
 
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
+
+SHARES_PAGE: Final = 2000
+
+SHARED_BEFORE: Final = "already shared with their user by earlier runs; the results say until when"
+
+_SHARE: Final = ("id", "sheet_row", "lead_id", "user_id", "access", "request_id")
 
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
@@ -87,6 +98,11 @@ class LedgerReader:
     async def runs(self) -> list[RunRecord]:
         """Every process that worked on the ledger, oldest first."""
         return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
+
+    async def last_run_id(self) -> str | None:
+        """The Id of the last process that worked on the ledger, None before the first."""
+        last = await self._all(select(runs).order_by(runs.c.id.desc()).limit(1))
+        return run_id((await self.facts())["job"], RunRecord(**last[0])) if last else None
 
     async def counts(self) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows."""
@@ -225,17 +241,21 @@ class LedgerReader:
         return int(counted[0]["n"])
 
     async def skipped(self, most: int) -> list[Skipped]:
-        """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet."""
+        """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
+
+        Rows that earlier runs have shared have a reason each, and are told as one.
+        """
         count, position = func.count(), func.min(rows.c.position)
+        kind = case((rows.c.reason.startswith(ALREADY), ALREADY), else_=rows.c.reason)
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
-            select(rows.c.reason, count.label("rows"), is_there.label("sheet_row"))
+            select(func.min(rows.c.reason).label("reason"), count.label("rows"), is_there.label("sheet_row"))
             .where(rows.c.state == State.SKIPPED)
-            .group_by(rows.c.reason)
+            .group_by(kind)
             .order_by(count.desc(), position.is_(None), position)
             .limit(most)
         )
-        return [Skipped(row["reason"] or "", row["rows"], row["sheet_row"]) for row in found]
+        return [Skipped(_of_all(row["reason"] or "", row["rows"]), row["rows"], row["sheet_row"]) for row in found]
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -260,6 +280,56 @@ class LedgerReader:
         waiting = select(column.label("request")).where(rows.c.state == state)
         ordered = waiting.group_by(column).order_by(func.min(rows.c.changed_at))
         return [row["request"] for row in await self._all(ordered)]
+
+    async def share_mark(self) -> str:
+        """Other whenever a share may be another one than it was, or be in another row of the sheet."""
+        called = await self._all(select(func.max(attempts.c.id).label("n")))
+        taken = await self._all(select(func.max(sheets.c.id).label("n")))
+        counts = await self.counts()
+        return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state in SENT]}"
+
+    async def shares(self) -> AsyncIterator[Share]:
+        """Every share that was accepted and was not found to have failed, read page by page."""
+        last_call = (
+            select(func.max(attempts.c.id))
+            .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
+            .correlate(rows)
+            .scalar_subquery()
+        )
+        # By its index of states, a database would sort all of them for every page.
+        shared = (rows.c.state + "").in_(SENT)
+        columns = (rows.c[name] for name in (*_SHARE, "duration", "until", "changed_at"))
+        page = (
+            select(*columns, attempts.c.answered_at, attempts.c.run_id)
+            .select_from(rows.outerjoin(attempts, attempts.c.id == last_call))
+            .order_by(rows.c.id)
+            .limit(SHARES_PAGE)
+        )
+        last = -1
+        while found := await self._all(page.where(shared, rows.c.id > last)):
+            for row in found:
+                yield _share(row)
+            last = found[-1]["id"]
+
+    async def last_call(self, run: int) -> datetime | None:
+        """When a run made its last call, None if it made none."""
+        sent = await self._all(select(func.max(attempts.c.sent_at).label("at")).where(attempts.c.run_id == run))
+        at: datetime | None = sent[0]["at"]
+        return at
+
+    async def wishes(self, state: State) -> AsyncIterator[Wish]:
+        """The rows in `pending` that nothing was ever sent for, or those in `skipped` for an earlier run's share.
+
+        They may be judged anew while they are read.
+        """
+        why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.reason.startswith(ALREADY)
+        columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.access, rows.c.reason
+        page = select(*columns).where(rows.c.state == state, why, _MEANT).order_by(rows.c.id).limit(PAGE)
+        last = -1
+        while found := await self._all(page.where(rows.c.id > last)):
+            for row in found:
+                yield Wish(row["id"], row["lead_id"], row["user_id"], row["access"], row["reason"])
+            last = found[-1]["id"]
 
     async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
         last = -1
@@ -307,6 +377,18 @@ def _shared(found: RowMapping) -> Shared:
         user_id=found["user_id"],
         ends_at=until if accepted_at else None,
     )
+
+
+def _of_all(reason: str, count: int) -> str:
+    """One reason for as many rows."""
+    return SHARED_BEFORE if reason.startswith(ALREADY) and count > 1 else reason
+
+
+def _share(found: RowMapping) -> Share:
+    begun = found["answered_at"] or found["changed_at"]
+    length = timedelta(minutes=found["duration"] or 0)
+    values = {name: found[name] for name in _SHARE if name != "id"}
+    return Share(row_id=found["id"], ends_at=found["until"] or begun + length, run=found["run_id"], **values)
 
 
 def _row(found: RowMapping) -> Row:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.states import Stage, State
 
+
+ALREADY: Final = "already shared with that user until "
+"""How the reason of a row begins that an earlier run has shared, by another ledger."""
 
 CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
@@ -188,6 +193,40 @@ class RunRecord:
     started_at: datetime
     ended_at: datetime | None
     ended: str | None
+
+
+def run_id(job: str, run: RunRecord) -> str:
+    """The Id by which people know a run: the same wherever its ledger is, whoever asks."""
+    named = f"{job}\n{run.id}\n{run.started_at.isoformat()}".encode()
+    return base64.b32encode(hashlib.blake2b(named, digest_size=5).digest()).decode().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share that LeadSquared accepted, as the ledger holds it. `run` is the number of the run that made it.
+
+    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for.
+    """
+
+    row_id: int
+    sheet_row: int
+    lead_id: str
+    user_id: str
+    access: int
+    ends_at: datetime
+    request_id: str | None
+    run: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A row that nothing was sent for, and whom it asks to share with whom. `reason`: why it is skipped."""
+
+    row_id: int
+    lead_id: str
+    user_id: str
+    access: int
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,9 @@ BEFORE: Final = {
 NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
 """States in which nothing of a row is, or can be, at LeadSquared."""
 
+SENT: Final = (State.ACCEPTED, State.SHARED)
+"""States of a row whose lead is shared until its time is over, as far as is known."""
+
 TO_DO: Final = frozenset({State.PENDING, State.POSTED})
 """States from which a run goes on."""
 

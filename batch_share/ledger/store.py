@@ -25,7 +25,17 @@ from batch_share.ledger.records import (
     Status,
 )
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, NEVER_SENT, Stage, State, predecessors
+from batch_share.ledger.states import (
+    BEFORE,
+    INTENT_OF,
+    INTENTS,
+    MAY_STAND,
+    NEVER_SENT,
+    SENT,
+    Stage,
+    State,
+    predecessors,
+)
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
@@ -44,7 +54,6 @@ GONE = f"{NOT_ASKED}; nothing was sent for it"
 GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
 GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
-_SENT = (State.ACCEPTED, State.SHARED)
 _RESULTS = "results"
 _UNDO = "undo"
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
@@ -64,6 +73,9 @@ def _row_in(states: frozenset[State]) -> Update:
     """Change the row `row_id` if it is in one of these states."""
     here = or_(false(), *(rows.c.state == state for state in sorted(states)))
     return update(rows).where(rows.c.id == bindparam("row_id"), here)
+
+
+_REJUDGED = _row_in(frozenset({State.PENDING, State.SKIPPED})).where(rows.c.stage.is_(None))
 
 
 def utc_now() -> datetime:
@@ -188,7 +200,7 @@ class Ledger(LedgerReader):
     def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
         """No share that was sent is changed: its row says so where the sheet asks for another length now."""
         columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice
-        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(_SENT)))
+        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(SENT)))
         for row_id, duration, until, notice in sent.all():
             row = by_id[row_id]
             if row.instruction is None or not row.chosen or not (notice or SENT_BEFORE).startswith(SENT_BEFORE):
@@ -237,6 +249,20 @@ class Ledger(LedgerReader):
         values = {"state": ending.state, "changed_at": self._now()} | _row_values(ending)
         gone = update(rows).where(rows.c.position.is_(None), rows.c.state == old, *which)
         return connection.execute(gone.values(values)).rowcount
+
+    async def rejudge(self, reasons: Mapping[int, str | None]) -> None:
+        """Commit for rows that nothing was sent for, by Id, why they are skipped; None: they are to be sent."""
+
+        def note(connection: Connection) -> None:
+            self._results = None
+            values = [
+                {"row_id": row_id, "state": State.SKIPPED if reason else State.PENDING, "reason": reason}
+                for row_id, reason in reasons.items()
+            ]
+            connection.execute(_REJUDGED, [{**each, "changed_at": self._now()} for each in values])
+
+        if reasons:
+            await self._database.write(note, alone=True)
 
     # ------------------------------------------------------------------------------------------ the work
 

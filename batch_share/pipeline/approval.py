@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from batch_share.pipeline.plan import Plan
     from batch_share.settings import Settings
 
-_BINDING: Final = ("host", "event", "access", "duration", "note", "allow_duplicates", "timezone", "trust_owner")
+_BINDING: Final = (
+    "host",
+    "event",
+    "access",
+    "duration",
+    "note",
+    "allow_duplicates",
+    "renew",
+    "force",
+    "timezone",
+    "trust_owner",
+)
 """The settings that change what a run does, and not only how fast."""
 
 
@@ -28,7 +39,7 @@ class Approval(BaseModel):
     version: int = 1
     sheet: str
     digest: str
-    settings: dict[str, str | bool | None]
+    settings: dict[str, str | bool | int | None]
 
 
 def approval_of(plan: Plan, settings: Settings) -> Approval:

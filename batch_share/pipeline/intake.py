@@ -15,6 +15,7 @@ from batch_share.ledger.records import Cause
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.live import live_for
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
@@ -81,7 +82,7 @@ async def show_sheet(
     plan = plan_job(sheet, options, settings)
     if watcher is None:
         directory: Directory = Unasked()
-        return overview(plan, settings, directory, remembered(settings)), directory
+        return overview(plan, settings, directory, remembered(settings), live_for(sheet, settings)), directory
     directory = Directory()
     async with open_connection(settings, watcher) as connection:
         connection.tally.phase = LOOKING_UP
@@ -91,7 +92,7 @@ async def show_sheet(
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
-    return overview(plan, settings, directory, remembered(settings)), directory
+    return overview(plan, settings, directory, remembered(settings), live_for(sheet, settings)), directory
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:

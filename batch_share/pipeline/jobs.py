@@ -16,6 +16,7 @@ from batch_share.ledger.store import utc_now
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
+from batch_share.pipeline.live import note_begin, note_end, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
 from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
@@ -110,6 +111,7 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
             if not watcher.agree(replace(preview, told=[*chosen.told()])):
                 return await _not_confirmed(session)
             await ledger.try_again(chosen.states)
+            await skip_shared(session)
             session.tally.begin(await ledger.counts())
             return await _send(session, watcher)
 
@@ -162,6 +164,7 @@ async def _under_way(ledger: Ledger) -> int:
 
 async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
     ledger = session.ledger
+    await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
     if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
@@ -234,6 +237,7 @@ async def _session(
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"
+        await note_begin(session)
         try:
             yield session
             ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
@@ -243,6 +247,7 @@ async def _session(
                 ended += f" ({refused}; the limit is {session.pacer.limit}{of_bulk})"
         finally:
             await ledger.end_run(ended)
+        await note_end(session)
 
 
 async def _end(session: Session) -> Ending:
@@ -256,9 +261,7 @@ async def _end(session: Session) -> Ending:
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
     tally = session.tally
-    return Ending(
-        summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tuple(tally.remarks)
-    )
+    return Ending(summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tally.remarks)
 
 
 async def _write_beside(ledger: Ledger) -> Path | None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
-from batch_share.ledger.records import Instruction
+from batch_share.ledger.records import ALREADY, Instruction
 from batch_share.ledger.states import State
 from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.live import Live
+from batch_share.sheet.columns import Field
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.plan import Plan
     from batch_share.settings import Settings
-    from batch_share.sheet.columns import Field
-    from batch_share.sheet.rows import Problem, ShareRow
+    from batch_share.sheet.rows import Problem, Ref, ShareRow
     from batch_share.sheet.table import RawRow
 
 ODD_MINUTES: Final = 90 * 1440
@@ -45,7 +46,7 @@ class Unasked(Directory):
     ) -> Instruction | list[Problem]:
         """The instruction with names in place of Ids: enough to count, and to see what is there twice."""
         return Instruction(
-            lead_id=f"{row.leads[0].field} {row.leads[0].value}",
+            lead_id=_id_of(row.leads[0]),
             lead_number="",
             user_id=row.users[0].value,
             access=row.access,
@@ -56,19 +57,27 @@ class Unasked(Directory):
         )
 
 
+def _id_of(lead: Ref) -> str:
+    """The lead's Id if that is what the row says, else what can't be taken for one."""
+    return lead.value if lead.field is Field.LEAD_ID else f"{lead.field} {lead.value}"
+
+
 @dataclass(slots=True)
 class Overview:
     """The counts of a plan. `invalid` and `conflicts` are sentences.
 
-    `account` is what earlier runs left to know of it: the limit that it told, the calls made today.
+    `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
+    leads they have shared. `already` are the rows that are skipped for that.
     """
 
     plan: Plan
     settings: Settings
     account: Account = field(default_factory=Account)
+    live: Live = field(default_factory=Live)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
+    already: int = 0
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
@@ -76,6 +85,10 @@ class Overview:
     lasting: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
+
+    def planned(self, directory: Directory) -> Iterator[NewRow]:
+        """Every row with what will happen to it. May raise SheetError while it goes."""
+        return self.live.judged(self.plan.rows("", directory))
 
     @property
     def cost(self) -> Cost:
@@ -137,6 +150,7 @@ class Overview:
             "to_send": self.states[State.PENDING],
             "invalid": self.states[State.INVALID],
             "skipped": self.states[State.SKIPPED],
+            "already_shared": self.already,
             "left_out": self.left_out,
             "columns": self.plan.record.mapping,
             "ignored_columns": self.ignored,
@@ -157,16 +171,23 @@ class Overview:
         }
 
 
-def overview(plan: Plan, settings: Settings, directory: Directory, account: Account | None = None) -> Overview:
+def overview(
+    plan: Plan,
+    settings: Settings,
+    directory: Directory,
+    account: Account | None = None,
+    live: Live | None = None,
+) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account())
+    seen = Overview(plan, settings, account or Account(), live or Live())
     conflicts = _Conflicts()
-    for row in plan.rows("", directory):
+    for row in seen.planned(directory):
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
             seen.left_out += 1
             continue
         seen.states[row.state] += 1
+        seen.already += row.state is State.SKIPPED and (row.reason or "").startswith(ALREADY)
         if row.state is State.INVALID:
             seen.invalid.append(row.reason or "")
         elif row.state is State.PENDING and row.instruction is not None:

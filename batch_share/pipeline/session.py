@@ -217,8 +217,13 @@ def remembered(settings: Settings) -> Account:
 
 
 def _account_file(settings: Settings) -> Path:
+    return settings.state_folder / f"{name_of_account(settings)}.account"
+
+
+def name_of_account(settings: Settings) -> str:
+    """By what the account is known on this machine. Raises SettingsError if none is set."""
     host, access_key, _ = settings.account()
-    return settings.state_folder / f"{account_name(host, access_key)}.account"
+    return account_name(host, access_key)
 
 
 @asynccontextmanager

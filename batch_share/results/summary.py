@@ -49,6 +49,7 @@ class Summary:
     """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
 
     `skipped` are the most frequent reasons for which rows are.
+    `run` is the Id of the ledger's last run.
     `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
     """
 
@@ -58,6 +59,7 @@ class Summary:
     troubles: Sequence[Row] = ()
     noticed: int = 0
     skipped: Sequence[Skipped] = ()
+    run: str | None = None
 
     @property
     def rows(self) -> int:
@@ -82,11 +84,11 @@ class Summary:
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
         told = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        return told | {"ledger": str(self.ledger), "results": results}
+        return told | {"run": self.run, "ledger": str(self.ledger), "results": results}
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    return Summary(counts, ledger.file.absolute(), results, troubles, noticed, skipped)
+    return Summary(counts, ledger.file.absolute(), results, troubles, noticed, skipped, await ledger.last_run_id())

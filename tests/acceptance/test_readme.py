@@ -46,6 +46,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
         "plan", "plan", "plan", "plan", "run", "status", "run", "resume", "follow-up", "results", "reconcile",
+        "runs", "status", "purge",
     ]  # fmt: skip
     shutil.copytree(SAMPLES, tmp_path / "samples")
     said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
@@ -53,6 +54,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "PYTHONPATH": str(ROOT),  # the command may be installed from elsewhere
         "BATCH_SHARE_STATE_FOLDER": str(tmp_path),
+        "BATCH_SHARE_DATA_FOLDER": str(tmp_path / "data"),
         "BATCH_SHARE_RATE": FAST,
     }
     script = ["sh", "-ec", "\n".join(said)]

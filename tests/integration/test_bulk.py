@@ -150,7 +150,7 @@ def all_shared(it: Trial, rows: int = ROWS) -> None:
 async def test_many_rows_go_in_a_call(tmp_path: Path) -> None:
     async with bulk_trial(tmp_path) as it:
         ending = await run(it)
-        assert (ending.error, ending.remarks) == (None, ())
+        assert (ending.error, [*ending.remarks]) == (None, [])
         all_shared(it)
         assert max(sizes(it, BULK)) == max(sizes(it, SHARE)) == 25
         assert sum(sizes(it, BULK)) > ROWS / 2

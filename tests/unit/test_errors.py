@@ -13,6 +13,7 @@ from batch_share.errors import (
     AccessDenied,
     BatchShareError,
     DailyLimitReached,
+    HistoryError,
     IllegalTransition,
     LedgerError,
     LedgerLocked,
@@ -43,6 +44,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         IllegalTransition(LEDGER, 3, "shared"),
         "Ledger leads.ledger.db: row 3 can't become shared from where it is; nothing was changed",
         {"row_id": 3, "state": "shared"},
+    ),
+    (
+        HistoryError(Path("history.db"), "is odd"),
+        "Index of runs history.db: is odd",
+        {"file": Path("history.db"), "problem": "is odd"},
     ),
     (
         Unreachable("https://api.example", 7, "no connection"),

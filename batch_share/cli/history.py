@@ -1,0 +1,169 @@
+"""The commands about earlier runs: `runs` lists them, `purge` deletes what is left of old ones."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from batch_share.cli.arguments import Json, load
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from batch_share.history.records import KnownRun
+    from batch_share.pipeline.purge import Sweep
+
+_WIDEST = 60
+
+
+def ledger_of_run(named: str) -> Path:
+    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
+    from batch_share.history.opening import open_history
+
+    with open_history(load().data_folder) as history:
+        found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
+    if found is None:
+        known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
+        raise LedgerError(named, f"there is {known}. `batch-share runs` lists the runs")
+    if found.purged_at is not None:
+        raise LedgerError(
+            found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
+        )
+    return found.ledger
+
+
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 20,
+    add: Annotated[
+        Optional[list[Path]],
+        typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the runs on this machine, newest first.
+
+    Commands that take a ledger take the Id of one of its runs too, or last.
+
+    Example: batch-share runs --limit 5
+    """
+    import asyncio
+
+    from batch_share.cli.display import console
+    from batch_share.pipeline.live import known_runs
+
+    settings = load()
+    found, remarks = asyncio.run(known_runs(settings, limit, add or []))
+    for remark in remarks:
+        typer.echo(f"{remark}.", err=True)
+    if json:
+        print(json_module.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
+    else:
+        _show_runs(console(), found)
+
+
+def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not found:
+        out.print("No run yet on this machine.")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
+        table.add_column(name, no_wrap=name in {"run Id", "started", "command"})
+    for each in found:
+        cells = (each.id, _local(each.started_at), each.command, each.sheet or "", _how(each), _counts(each.counts))
+        table.add_row(*(Text(cell) for cell in cells), style="dim" if each.purged_at else None)
+    out.print(table)
+
+
+def _local(at: datetime) -> str:
+    from datetime import UTC
+
+    return f"{at.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _how(run: KnownRun) -> str:
+    how = "running" if run.ended_at is None else run.ended or ""
+    short = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
+    return f"{short}; purged" if run.purged_at else short
+
+
+def _counts(counts: Mapping[str, int] | None) -> str:
+    return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items())
+
+
+def purge(
+    older_than: Annotated[str, typer.Option(metavar="90d", help="Runs that ended longer ago than this.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also ledgers with rows to send, in doubt, or with live shares.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
+    json: Json = False,
+) -> None:
+    """Delete what old runs left that holds personal data.
+
+    That is their ledger, the results and what else was written beside the sheet; the sheet itself is never deleted,
+    and the counts are kept. A ledger with rows still to be sent, unknown or accepted, or with shares that are still
+    live, stays, as does one in use.
+
+    Example: batch-share purge --older-than 90d
+    """
+    import asyncio
+
+    from batch_share.cli.display import console
+    from batch_share.pipeline.purge import delete, find_old
+    from batch_share.units import parse_duration
+
+    try:
+        minutes = parse_duration(older_than)
+    except ValueError as error:
+        raise SettingsError("older-than", str(error)) from None
+    settings, out = load(), console(stderr=json)
+    sweep = asyncio.run(find_old(settings, minutes, force=force))
+    _show_sweep(out, sweep)
+    if not sweep.old:
+        out.print("Nothing to delete.")
+    elif yes or _agreed(out):
+        sweep = asyncio.run(delete(settings, sweep, force=force))
+        _show_deleted(out, sweep)
+    else:
+        raise BatchShareError("Nothing was deleted: it was not confirmed. --yes answers.")
+    if json:
+        print(json_module.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
+
+
+def _agreed(out: Console) -> bool:
+    import sys
+
+    if not sys.stdin.isatty():
+        return False
+    return out.input("[bold]Delete these for good? (y/N) [/bold]").strip().lower() in {"y", "yes"}
+
+
+def _show_sweep(out: Console, sweep: Sweep) -> None:
+    from batch_share.cli.display import plural
+
+    for kept in sweep.kept:
+        out.print(f"Kept: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+    if sweep.old:
+        count = sum(len(each.files) for each in sweep.old)
+        out.print(f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {plural(count, 'file')}")
+    for old in sweep.old:
+        for file in old.files:
+            out.print(f"  {file}", soft_wrap=True, markup=False)
+
+
+def _show_deleted(out: Console, sweep: Sweep) -> None:
+    from batch_share.cli.display import plural
+
+    for kept in sweep.kept_at_last:
+        out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+    out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")

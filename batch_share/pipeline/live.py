@@ -1,0 +1,251 @@
+"""What earlier runs of the account have shared, and is shared still: not shared again by another ledger.
+
+The index of runs is of help, not of need: what goes wrong with it is remarked on, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from batch_share.errors import HistoryError, SettingsError
+from batch_share.history.opening import open_history
+from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
+from batch_share.ledger.records import ALREADY
+from batch_share.ledger.states import State
+from batch_share.ledger.store import utc_now
+from batch_share.pipeline.session import name_of_account
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from batch_share.history.index import History
+    from batch_share.history.records import KnownRun, LiveShare
+    from batch_share.ledger.records import Instruction, NewRow, Wish
+    from batch_share.pipeline.session import Session
+    from batch_share.settings import Settings
+
+    Asked = Instruction | Wish
+
+_PAGE: Final = 500
+
+
+@dataclass(slots=True)
+class Live:
+    """Tells which rows need not be sent, since their lead is shared with their user already. Of none, by default.
+
+    `job` is the ledger's own, which has its own way not to send anything twice. What ends before `after` is no
+    reason. `remarks` are what went wrong.
+    """
+
+    folder: Path | None = None
+    account: str = ""
+    job: str = ""
+    after: dt.datetime = field(default_factory=utc_now)
+    remarks: list[str] = field(default_factory=list)
+
+    def reasons(self, history: History, asked: Sequence[Asked]) -> list[str | None]:
+        """For each, why it is not to be sent. Raises HistoryError."""
+        found: dict[tuple[str, str], list[LiveShare]] = {}
+        leads = {each.lead_id for each in asked}
+        for share in history.live_among(self.account, leads, self.after, not_in=self.job):
+            found.setdefault((share.lead_id, share.user_id), []).append(share)
+        return [_reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
+
+    def judged(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
+        """The rows of a plan, those skipped that earlier runs have shared."""
+        if self.folder is None:
+            yield from rows
+            return
+        left = iter(rows)
+        with _index(self.folder, self.remarks.append) as history:
+            if history is None or not self._any(history):
+                yield from left
+                return
+            while page := list(islice(left, _PAGE)):
+                yield from self._judged(history, page)
+
+    def _any(self, history: History) -> bool:
+        with _remarking(self.remarks.append):
+            return history.any_live(self.account, self.after, not_in=self.job)
+        return False
+
+    def _judged(self, history: History, page: list[NewRow]) -> list[NewRow]:
+        asked = [row.instruction for row in page if row.instruction and row.state is State.PENDING]
+        try:
+            reasons = iter(self.reasons(history, asked))
+        except HistoryError as error:
+            _remark(self.remarks.append, error)
+            return page
+        return [
+            replace(row, state=State.SKIPPED, reason=reason)
+            if row.instruction and row.state is State.PENDING and (reason := next(reasons))
+            else row
+            for row in page
+        ]
+
+
+def _reason(wanted: int, shares: Iterable[LiveShare]) -> str | None:
+    """By the share that lasts longest of those that give at least the access that is wanted."""
+    last = max((share for share in shares if share.access >= wanted), key=lambda share: share.ends_at, default=None)
+    if last is None:
+        return None
+    by = f"{last.sheet} row {last.sheet_row} (run Id {last.run_id})"
+    return f"{ALREADY}{last.ends_at:%Y-%m-%d %H:%M} UTC by {by}"
+
+
+def live_for(sheet: Path, settings: Settings) -> Live:
+    """For a plan of `sheet`: what other ledgers of the account have shared than the one beside it."""
+    try:
+        account = name_of_account(settings)
+    except SettingsError:
+        return Live()
+    if settings.force:
+        return Live()
+    live = Live(settings.data_folder, account, "", _after(settings))
+    with _index(settings.data_folder, live.remarks.append) as history:
+        if history is not None:
+            beside = sheet.with_name(f"{sheet.name}.ledger.db").resolve()
+            with suppress(HistoryError):
+                live.job = next((each.job for each in reversed(history.ledgers()) if each.path == beside), "")
+    return live
+
+
+def _after(settings: Settings) -> dt.datetime:
+    return utc_now() + dt.timedelta(minutes=settings.renew)
+
+
+def live_shares(settings: Settings, lead_id: str, user_id: str | None = None) -> list[LiveShare]:
+    """In which ledger and row each live share of a lead is recorded, with one user or with all.
+
+    Only shares of the account that is set; the last to end first. Raises SettingsError, HistoryError.
+    """
+    with open_history(settings.data_folder) as history:
+        return history.live_shares(name_of_account(settings), lead_id, user_id, utc_now())
+
+
+# ------------------------------------------------------------------------------------------------- of a run
+
+
+async def note_begin(session: Session) -> None:
+    """Take this run into the index, and find out about earlier ones that were cut off."""
+    with _index(session.settings.data_folder, session.tally.remark) as history:
+        if history is not None:
+            with _remarking(session.tally.remark):
+                await catch_up(history, besides=session.ledger.file)
+                await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
+
+
+async def note_end(session: Session) -> None:
+    """Note in the index how this run ended, and what is shared by it."""
+    with _index(session.settings.data_folder, session.tally.remark) as history:
+        if history is not None:
+            with _remarking(session.tally.remark):
+                await refresh(history, session.ledger, name_of_account(session.settings))
+
+
+async def skip_shared(session: Session) -> None:
+    """Skip the rows, of those that nothing was sent for, whose share would repeat one of another ledger.
+
+    And send those that were skipped so once, when that is over or they are to be sent all the same.
+    """
+    ledger, settings = session.ledger, session.settings
+    job = (await ledger.facts())["job"]
+    live = Live(settings.data_folder, name_of_account(settings), job, _after(settings))
+    with _index(settings.data_folder, session.tally.remark) as history:
+        if history is None:
+            return
+        with _remarking(session.tally.remark):
+            skipped = ledger.wishes(State.SKIPPED)
+            await _judge(session, skipped, lambda page: _reasons(live, history, page, force=settings.force))
+            if not settings.force and history.any_live(live.account, live.after, not_in=job):
+                pending = ledger.wishes(State.PENDING)
+                await _judge(session, pending, lambda page: live.reasons(history, page))
+
+
+def _reasons(live: Live, history: History, page: Sequence[Wish], *, force: bool) -> list[str | None]:
+    return [None] * len(page) if force else live.reasons(history, page)
+
+
+async def _judge(
+    session: Session, wishes: AsyncIterator[Wish], reasons: Callable[[Sequence[Wish]], list[str | None]]
+) -> None:
+    """Commit the reasons that are other ones than they were."""
+    async for page in _pages(wishes):
+        found = zip(page, reasons(page), strict=True)
+        changed = {wish.row_id: reason for wish, reason in found if reason != wish.reason}
+        await session.ledger.rejudge(changed)
+
+
+async def _pages(wishes: AsyncIterator[Wish]) -> AsyncIterator[list[Wish]]:
+    page: list[Wish] = []
+    async for wish in wishes:
+        page.append(wish)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+@contextmanager
+def _index(folder: Path, remark: Callable[[str], None]) -> Iterator[History | None]:
+    """The index of runs, None if it can't be used."""
+    try:
+        opened = open_history(folder)
+        history = opened.__enter__()
+    except HistoryError as error:
+        _remark(remark, error)
+        yield None
+        return
+    try:
+        if history.begun_anew is not None:
+            remark(_begun_anew(history.begun_anew))
+        yield history
+    finally:
+        opened.__exit__(None, None, None)
+
+
+@contextmanager
+def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except HistoryError as error:
+        _remark(remark, error)
+
+
+def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
+    remark(f"{error}. The run goes on without it: shares of other ledgers are not seen, nor is this one by them")
+
+
+async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> tuple[list[KnownRun], list[str]]:
+    """The newest runs of this machine, and what else is to be told; ledgers that are `added` come in first.
+
+    Raises HistoryError, LedgerError.
+    """
+    remarks: list[str] = []
+    with open_history(settings.data_folder) as history:
+        if history.begun_anew is not None:
+            remarks.append(_begun_anew(history.begun_anew))
+        await add_ledgers(history, added, _accounts(settings))
+        await catch_up(history)
+        return history.runs(limit), remarks
+
+
+def _accounts(settings: Settings) -> dict[str, str]:
+    """The account that is set, by its host: a ledger does not say with which key it was made."""
+    with suppress(SettingsError):
+        host, _, _ = settings.account()
+        return {host: name_of_account(settings)}
+    return {}
+
+
+def _begun_anew(before: Path) -> str:
+    return (
+        f"The index of runs could not be read and was begun anew (the old one is {before}): what earlier ledgers "
+        "have shared is known again after `batch-share runs --add LEDGER`"
+    )

@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test looks into, or leaves anything in, the index of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCH_SHARE_DATA_FOLDER", str(tmp_path_factory.mktemp("data")))
+        yield

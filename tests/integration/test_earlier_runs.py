@@ -1,0 +1,553 @@
+"""Memory across runs: what another ledger of the account has shared, and is shared still, is not shared again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, SHARE, Fault, Onlooker, Trial, answer, ask_to_stop, sheet_rows, trial
+
+from batch_share.errors import HistoryError
+from batch_share.history import refresh
+from batch_share.history.index import History
+from batch_share.history.opening import FILE, open_history
+from batch_share.ledger import reading, schema
+from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import ALREADY
+from batch_share.ledger.states import State
+from batch_share.ledger.store import utc_now
+from batch_share.pipeline import live
+from batch_share.pipeline.intake import SheetJob, show_sheet
+from batch_share.pipeline.jobs import run_sheet
+from batch_share.pipeline.live import known_runs, live_shares
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.pipeline.purge import delete, find_old
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READ, WRITE = "read", "write"
+
+
+def another(first: Trial, rows: list[list[str]], name: str = "another") -> Trial:
+    """A second sheet of the same account, on the same machine."""
+    folder = first.folder / name
+    folder.mkdir()
+    own = {"state_folder": first.folder / "state", "data_folder": first.folder / "data"}
+    made = Trial(folder, first.sandbox, own)
+    made.write(rows)
+    return made
+
+
+def asking(count: int, access: str, **cells: str) -> list[list[str]]:
+    """Rows of which each asks for this access."""
+    return [[*row[:3], access, cells.get("duration", row[4]), *row[5:]] for row in sheet_rows(count)]
+
+
+def states(it: Trial) -> list[str]:
+    return [state for (state,) in it.rows("state")]
+
+
+def later(monkeypatch: pytest.MonkeyPatch, **passed: float) -> None:
+    """Look at the index at another time."""
+    now = utc_now() + dt.timedelta(**passed)
+    monkeypatch.setattr(live, "utc_now", lambda: now)
+
+
+async def test_what_is_shared_already_is_skipped_with_where_and_until_when(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        first = await it.run()
+        second = another(it, sheet_rows(4))
+        ending = await second.run()
+        assert states(second) == ["skipped"] * 3 + ["shared"]
+        (reason,) = second.rows("reason")[1]
+        until = utc_now() + dt.timedelta(days=7)
+        assert reason.startswith(f"{ALREADY}{until:%Y-%m-%d}")
+        assert reason.endswith(f" UTC by leads.csv row 3 (run Id {first.summary.run})")
+        assert len(it.sent(SHARE)) == 4
+        assert (ending.summary.exit_code, [*ending.remarks]) == (0, [])
+
+
+async def test_the_same_ledger_is_no_reason(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write(asking(2, WRITE))
+        await it.run()
+        it.write(asking(2, READ))
+        await it.run()
+        assert states(it) == ["shared"] * 4
+        assert len(it.sent(SHARE)) == 4
+
+
+async def test_writing_covers_reading_and_not_the_other_way_round(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write([*asking(1, READ), asking(2, WRITE)[1]])
+        await it.run()
+        second = another(it, [asking(1, WRITE)[0], asking(2, READ)[1]])
+        await second.run()
+        assert states(second) == ["shared", "skipped"]
+
+
+async def test_another_user_is_another_share(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        rows = sheet_rows(2)
+        rows[0][2], rows[1][2] = rows[1][2], rows[0][2]
+        second = another(it, rows)
+        await second.run()
+        assert states(second) == ["shared", "shared"]
+
+
+async def test_what_ends_soon_is_renewed_if_told_to(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write([*asking(1, READ, duration="2d"), asking(2, READ, duration="9d")[1]])
+        await it.run()
+        second = another(it, asking(2, READ))
+        await second.run(renew="1d")
+        assert states(second) == ["skipped", "skipped"]
+        await second.run(renew="3d")
+        assert states(second) == ["shared", "skipped"]
+
+
+async def test_force_shares_all_again(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        second = another(it, sheet_rows(2))
+        await second.run()
+        assert states(second) == ["skipped", "skipped"]
+        await second.run(force=True)
+        assert states(second) == ["shared", "shared"]
+
+
+async def test_when_that_share_has_ended_the_same_sheet_shares_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        second = another(it, sheet_rows(2))
+        await second.run()
+        onlooker = Onlooker()
+        await second.run(onlooker)
+        assert onlooker.previews[0].to_send == 0
+        later(monkeypatch, days=7, minutes=1)
+        await second.resume()
+        assert states(second) == ["shared", "shared"]
+
+
+async def test_a_share_until_a_day_is_live_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        end = utc_now().replace(microsecond=0, second=0) + dt.timedelta(days=3)
+        sheet = it.folder / "leads.csv"
+        sheet.write_text(sheet.read_text().replace("Duration", "Until").replace("7d", f"{end:%Y-%m-%d %H:%M}"))
+        await it.run(timezone="UTC")
+        second = another(it, sheet_rows(1))
+        later(monkeypatch, days=2)
+        await second.run()
+        (reason,) = second.rows("reason")[0]
+        assert f"{ALREADY}{end:%Y-%m-%d %H:%M} UTC" in reason
+        later(monkeypatch, days=4)
+        await second.run()
+        assert states(second) == ["shared"]
+
+
+async def test_what_failed_to_be_processed_is_no_share(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2, fail=1.0) as it:
+        await it.run()
+        second = another(it, sheet_rows(2))
+        await second.run()
+        assert states(second) == ["failed", "failed"]
+        assert len(it.sent(SHARE)) == 4
+
+
+async def test_an_accepted_share_is_one_until_it_is_known_to_have_failed(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2, fail=1.0) as it:
+        await it.run(follow_up=False)
+        second = another(it, sheet_rows(2))
+        await second.run()
+        assert states(second) == ["skipped", "skipped"]
+        await it.follow_up()
+        await second.resume(follow_up=False)
+        assert states(second) == ["accepted", "accepted"]
+
+
+async def test_rows_that_wait_are_judged_again_when_it_is_resumed(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=4) as it:
+        second = another(it, sheet_rows(4))
+        stopping = Onlooker()
+        stopping.during = lambda _: ask_to_stop(stopping)
+        await second.run(stopping)
+        assert "pending" in states(second)
+        await it.run()
+        await second.resume()
+        assert set(states(second)) <= {"shared", "skipped"}
+        assert len(it.sent(SHARE)) == 4
+
+
+def forget(folder: Path, *statements: str) -> None:
+    """Bring the index to where it would be had its run been killed."""
+    with closing(sqlite3.connect(folder / "data" / FILE)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+async def test_a_run_that_was_killed_is_found_out_about(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL", "DELETE FROM live")
+        forget(tmp_path, "UPDATE ledgers SET mark = NULL")
+        with closing(sqlite3.connect(it.ledger)) as connection, connection:
+            connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL")
+        second = another(it, sheet_rows(2))
+        await second.run()
+        assert states(second) == ["skipped", "skipped"]
+        runs, _ = await known_runs(it.settings(), 10, [])
+        assert [run.ended for run in runs] == ["done", "cut off"]
+        assert runs[1].ended_at is not None
+
+
+async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        it.ledger.unlink()
+        runs, _ = await known_runs(it.settings(), 10, [])
+        assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
+
+
+async def test_a_run_goes_on_without_an_index_and_says_so(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        (tmp_path / "data").write_text("no folder")
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 2}
+        (remark,) = ending.remarks
+        assert "The run goes on without it" in remark
+
+
+async def test_a_damaged_index_is_begun_anew_and_made_again_of_its_ledgers(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        first = await it.run()
+        (tmp_path / "data" / FILE).write_bytes(b"nonsense" * 1000)
+        second = another(it, sheet_rows(2))
+        ending = await second.run()
+        assert any("begun anew" in remark for remark in ending.remarks)
+        assert states(second) == ["shared", "shared"]
+        runs, _ = await known_runs(it.settings(), 10, [it.ledger])
+        assert {run.id for run in runs} == {first.summary.run, ending.summary.run}
+        third = another(it, sheet_rows(2), "third")
+        await third.run()
+        assert states(third) == ["skipped", "skipped"]
+
+
+async def test_a_plan_tells_what_is_shared_already(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        second = another(it, sheet_rows(4))
+        for changes, already in (({}, 3), ({"renew": "8d"}, 0), ({"force": True}, 0)):
+            settings = second.settings(**changes)
+            seen, directory = await show_sheet(second.folder / "leads.csv", SheetOptions(), settings, None)
+            assert (seen.already, seen.states[State.PENDING]) == (already, 4 - already)
+            planned = [row.state for row in seen.planned(directory)]
+            assert planned.count(State.SKIPPED) == already
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        assert seen.already == 0, "its own ledger is no reason"
+
+
+async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_PAGE", 2)
+    monkeypatch.setattr(refresh, "_CHUNK", 2)
+    monkeypatch.setattr(reading, "SHARES_PAGE", 2)
+    monkeypatch.setattr(reading, "PAGE", 2)
+    async with trial(tmp_path, rows=5) as it:
+        await it.run()
+        second = another(it, sheet_rows(6))
+        seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+        assert seen.already == 5
+        await second.run()
+        assert states(second) == ["skipped"] * 5 + ["shared"]
+
+
+async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        sheet = another(it, sheet_rows(2)).folder / "leads.csv"
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
+        assert (seen.already, seen.live.remarks) == (0, [])
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        assert seen.states[State.PENDING] == 2
+        (remark,) = seen.live.remarks
+        assert "can't be read or written" in remark
+        (tmp_path / "nothing").write_text("")
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
+        assert seen.states[State.PENDING] == 2
+        assert "can't be used" in seen.live.remarks[0]
+
+
+async def test_an_index_that_fails_in_the_middle_of_a_plan_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise HistoryError(tmp_path / FILE, "gone")
+
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        sheet = another(it, sheet_rows(2)).folder / "leads.csv"
+        monkeypatch.setattr(History, "live_among", fail)
+        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        assert seen.states[State.PENDING] == 2
+        assert "gone" in seen.live.remarks[0]
+
+
+async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        second = another(it, sheet_rows(2))
+        ending = await second.run()
+        assert states(second) == ["shared", "shared"]
+        assert all("The run goes on without it" in remark for remark in ending.remarks)
+        assert ending.remarks
+
+
+async def test_runs_says_that_its_index_was_begun_anew(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        (tmp_path / "data" / FILE).write_bytes(b"nonsense" * 1000)
+        runs, (remark,) = await known_runs(it.settings(), 10, [])
+        assert runs == []
+        assert "runs --add LEDGER" in remark
+
+
+async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        async with open_ledger(it.ledger):
+            ((run,), _) = await known_runs(it.settings(), 10, [it.ledger])
+            assert run.ended_at is None
+        ((run,), _) = await known_runs(it.settings(), 10, [])
+        assert run.ended == "done"
+
+
+@pytest.mark.parametrize("spoil", ["another job", "no ledger"])
+async def test_a_killed_run_whose_ledger_is_another_one_now_is_given_up(tmp_path: Path, spoil: str) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        if spoil == "no ledger":
+            it.ledger.write_bytes(b"nonsense" * 1000)
+        else:
+            with closing(sqlite3.connect(it.ledger)) as connection, connection:
+                connection.execute("UPDATE about SET value = 'another' WHERE name = 'job'")
+        ((run,), _) = await known_runs(it.settings(), 10, [])
+        assert run.ended == "nobody knows: its ledger is gone, or can't be read"
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert ("another ledger has taken its place" in why) is (spoil == "another job")
+
+
+async def test_a_ledger_of_an_older_version_whose_run_goes_on_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
+        async with open_ledger(it.ledger):
+            monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+            ((run,), _) = await known_runs(it.settings(), 10, [])
+            assert run.ended_at is None
+            forget(tmp_path, "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000', ended = 'done'")
+            assert await purge(it, force=True) == ([], ["it is in use"])
+
+
+async def test_a_ledger_that_nothing_ran_on_is_not_taken_in(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        async with open_ledger(it.ledger, host=it.sandbox.url):
+            pass
+        assert await known_runs(it.settings(access_key=None), 10, [it.ledger]) == ([], [])
+
+
+async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        ending = await it.run()
+        row = sheet_rows(2)[1]
+        (found,) = live_shares(it.settings(), row[0])
+        assert (found.ledger, found.sheet_row, found.run_id) == (it.ledger.resolve(), 3, ending.summary.run)
+        assert found.request_id == it.rows("request_id")[1][0]
+        assert live_shares(it.settings(), row[0], row[2]) == [found]
+        assert live_shares(it.settings(), row[0], "somebody else") == []
+
+
+# ------------------------------------------------------------------------------------------------- purge
+
+
+def age(folder: Path) -> None:
+    """Let all runs have ended a year ago."""
+    forget(folder, "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE ended_at IS NOT NULL")
+
+
+def end_shares(it: Trial) -> None:
+    """Let the shares of a ledger be over."""
+    with closing(sqlite3.connect(it.ledger)) as connection, connection:
+        connection.execute("UPDATE attempts SET answered_at = '2020-01-01 00:00:00.000000'")
+
+
+async def purge(it: Trial, **changes: Any) -> tuple[list[str], list[str]]:
+    """The names of the files deleted, and why ledgers were kept."""
+    force = changes.get("force", False)
+    sweep = await find_old(it.settings(), 90 * 1440, force=force)
+    sweep = await delete(it.settings(), sweep, force=force)
+    return sorted(file.name for file in sweep.deleted), [kept.why for kept in (*sweep.kept, *sweep.kept_at_last)]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir() if file.is_file())
+
+
+GONE = [".leads.csv.ledger.db.lock", "leads.csv.ledger.db", "leads.results.csv"]
+
+
+async def test_purge_deletes_the_ledger_and_its_results_and_never_the_sheet(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        ending = await it.run()
+        end_shares(it)
+        assert await purge(it) == ([], []), "it is not old yet"
+        age(tmp_path)
+        assert await purge(it) == (GONE, [])
+        assert files(tmp_path) == ["leads.csv"]
+        (run,), _ = await known_runs(it.settings(), 10, [])
+        assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"shared": 2}, False)
+        with open_history(tmp_path / "data") as history:
+            assert history.ledgers() == []
+
+
+async def test_purge_takes_along_what_else_was_written_of_the_sheet_and_nothing_like_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        ours = ["leads.failed.csv", "leads.failed-2.csv", "leads.report.html"]
+        theirs = [
+            "leads.failed.txt",
+            "leads.failed-x.csv",
+            "leads2.failed.csv",
+            "my.leads.failed.csv",
+            "leads.xlsx",
+        ]
+        for name in (*ours, *theirs):
+            (tmp_path / name).write_text("x")
+        deleted, _ = await purge(it)
+        assert deleted == sorted([*GONE, *ours])
+        assert files(tmp_path) == sorted([*theirs, "leads.csv"])
+
+
+async def test_purge_finds_results_beside_the_ledger_when_the_sheets_folder_is_gone(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        forget(tmp_path, "UPDATE ledgers SET sheet_path = '/gone/leads.csv'")
+        assert await purge(it) == (GONE, [])
+
+
+async def test_live_shares_keep_their_ledger_unless_forced(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert why.startswith("2 of its shares are live, the last until ")
+        assert await purge(it, force=True) == (GONE, [])
+
+
+async def test_rows_that_are_not_at_their_end_keep_their_ledger(tmp_path: Path) -> None:
+    lost = Fault(CREATE, [2, 3], answer(500, "?"))
+    async with trial(tmp_path, lost, rows=3) as it:
+        await it.run(follow_up=False, on_unknown="park", trust_owner=True)
+        end_shares(it)
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert why.startswith("rows are not at their end: ")
+        assert "accepted" in why
+        assert "unknown" in why
+
+
+async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        age(tmp_path)
+        sweep = await find_old(it.settings(), 1, force=True)
+        lock = LedgerLock(it.ledger)
+        lock.acquire()
+        sweep = await delete(it.settings(), sweep, force=True)
+        assert sweep.deleted == []
+        assert "another batch_share process" in sweep.kept_at_last[0].why
+        lock.release()
+        assert it.ledger.is_file()
+
+
+async def test_a_ledger_that_is_gone_is_told(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        it.ledger.unlink()
+        age(tmp_path)
+        deleted, (why,) = await purge(it)
+        assert deleted == []
+        assert why.startswith("it is not there any more")
+
+
+async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        sweep = await find_old(it.settings(), 1, force=False)
+        assert len(sweep.old) == 1
+        with closing(sqlite3.connect(it.ledger)) as connection, connection:
+            connection.execute("UPDATE rows SET state = 'accepted'")
+        sweep = await delete(it.settings(), sweep, force=False)
+        assert sweep.as_json() == {
+            "deleted": [],
+            "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+        }
+
+
+async def test_an_index_that_fails_while_it_is_purged_is_told(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        age(tmp_path)
+        sweep = await find_old(it.settings(), 1, force=False)
+        forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
+        with pytest.raises(HistoryError):
+            await delete(it.settings(), sweep, force=False)
+
+
+async def test_a_ledger_without_a_sheet_has_nothing_beside_it(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        async with open_ledger(it.ledger, host=it.sandbox.url) as ledger:
+            await ledger.begin_run("run", "1", {})
+            await ledger.end_run("done")
+        await known_runs(it.settings(), 10, [it.ledger])
+        age(tmp_path)
+        assert await purge(it) == ([".leads.csv.ledger.db.lock", "leads.csv.ledger.db"], [])
+
+
+async def test_results_that_are_run_as_a_sheet_are_kept(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        end_shares(it)
+        again = Trial(tmp_path, it.sandbox)
+        results = tmp_path / "leads.results.csv"
+        job = SheetJob(results, tmp_path / "other.db")
+        await run_sheet(job, again.settings(force=True), Onlooker())
+        age(tmp_path)
+        deleted, kept = await purge(it)
+        assert "leads.csv.ledger.db" in deleted
+        assert "leads.results.csv" not in deleted
+        assert len(kept) == 1

@@ -1,0 +1,145 @@
+"""`runs`, `purge`, and a run Id or `last` in place of a ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import advance, new_row, working
+from typer.testing import CliRunner
+
+from batch_share.cli.app import app
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.history.opening import open_history
+from batch_share.history.refresh import add_ledgers
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own, with nothing in its index."""
+    monkeypatch.setenv("BATCH_SHARE_DATA_FOLDER", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def ledger(folder: Path) -> Path:
+    """A ledger with one shared row, whose one run was long ago."""
+    file = folder / "leads.csv.ledger.db"
+    asyncio.run(_make(file))
+    return file
+
+
+async def _make(file: Path) -> None:
+    async with working(file, new_row(1)) as opened:
+        await advance(opened, 1, State.SHARED)
+        await opened.end_run("done")
+    with open_history(file.parent / "data") as history:
+        await add_ledgers(history, [file], {})
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, [*words])
+
+
+def only_run() -> dict[str, object]:
+    (run,) = json.loads(call("runs", "--json").stdout)
+    return dict(run)
+
+
+def test_where_nothing_ran_that_is_said() -> None:
+    assert call("runs").stdout == "No run yet on this machine.\n"
+    assert json.loads(call("runs", "--json").stdout) == []
+
+
+def test_runs_tells_of_each(ledger: Path) -> None:
+    run = only_run()
+    assert (run["command"], run["how"], run["states"]) == ("run", "done", {"shared": 1})
+    assert (run["sheet"], run["ledger"], run["started"]) == ("leads.csv", str(ledger), "2026-01-02T12:00:00Z")
+    (line,) = call("runs").stdout.splitlines()[2:]
+    assert [cell.strip() for cell in line.split("│")][2:] == ["run", "leads.csv", "done", "1 shared"]
+    assert line.startswith(str(run["run"]))
+
+
+def test_runs_lists_the_newest_alone_if_told_to(ledger: Path) -> None:
+    async def run_again() -> None:
+        async with working(ledger) as opened:
+            await opened.end_run("done")
+
+    asyncio.run(run_again())
+    assert call("runs", "--add", str(ledger)).exit_code == 0
+    runs = json.loads(call("runs", "--json").stdout)
+    assert len(runs) == 2
+    assert json.loads(call("runs", "--json", "--limit", "1").stdout) == runs[:1]
+
+
+@pytest.mark.parametrize("command", ["status", "results"])
+def test_a_run_id_or_last_means_its_ledger(ledger: Path, command: str) -> None:
+    by_name = call(command, str(ledger)).stdout
+    assert by_name
+    assert call(command, "last").stdout == by_name
+    assert call(command, str(only_run()["run"])).stdout == by_name
+
+
+def test_a_file_of_that_name_wins(ledger: Path, folder: Path) -> None:
+    (folder / "last").write_text("no ledger")
+    told = call("status", "last").exception
+    assert isinstance(told, LedgerError)
+    assert "no ledger, or a damaged one" in told.problem
+
+
+@pytest.mark.parametrize(
+    ("named", "words"), [("last", "no run yet on this machine"), ("abcdefgh", "no run with this Id")]
+)
+def test_a_run_that_is_not_there_is_told(named: str, words: str) -> None:
+    told = call("status", named).exception
+    assert isinstance(told, LedgerError)
+    assert words in told.problem
+
+
+def test_a_file_that_is_no_id_is_told_as_ever() -> None:
+    told = call("status", "gone.db").exception
+    assert isinstance(told, LedgerError)
+    assert "there is no such file" in told.problem
+
+
+def test_purge_asks_and_deletes_nothing_where_nobody_answers(ledger: Path) -> None:
+    done = call("purge", "--older-than", "1d")
+    assert isinstance(done.exception, BatchShareError)
+    assert str(done.exception).startswith("Nothing was deleted")
+    assert f"  {ledger}\n" in done.stdout
+    assert ledger.is_file()
+
+
+def test_purge_deletes_when_told_to_and_tells_of_the_run_afterwards(ledger: Path, folder: Path) -> None:
+    (folder / "leads.csv").write_text("Lead\n1\n")
+    run_id = str(only_run()["run"])
+    done = call("purge", "--older-than", "1d", "--yes")
+    assert "Deleted: 2 files." in done.stdout
+    assert not ledger.exists()
+    assert (folder / "leads.csv").is_file()
+    assert only_run()["states"] == {"shared": 1}
+    assert "done; purged" in call("runs").stdout
+    told = call("status", run_id).exception
+    assert isinstance(told, LedgerError)
+    assert f"run {run_id} was purged on" in told.problem
+    assert call("purge", "--older-than", "1d").stdout == "Nothing to delete.\n"
+
+
+def test_purge_says_what_it_did_as_json(ledger: Path) -> None:
+    done = call("purge", "--older-than", "1d", "--yes", "--json")
+    assert str(ledger) in json.loads(done.stdout.splitlines()[-1])["deleted"]
+
+
+def test_purge_tells_of_a_time_that_is_none() -> None:
+    told = call("purge", "--older-than", "long").exception
+    assert isinstance(told, SettingsError)
+    assert told.setting == "older-than"
