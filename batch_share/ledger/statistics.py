@@ -32,7 +32,7 @@ KINDS_KEPT: Final = 2000
 
 _BATCH: Final = 2000
 _PERIODS: Final = 2
-"""Of its rate, in a stretch of time at least: a call is noted a moment before it leaves."""
+"""Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
 
 _BARS: Final = 120
 """Points that a run's calls are shown by, at most."""

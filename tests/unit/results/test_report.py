@@ -36,7 +36,7 @@ HOSTILE = [
     "\u202egnp.exe",
     "tab\tand\nline",
 ]
-VOID = {"meta", "rect", "line", "path", "br", "link", "img", "input"}
+VOID = {"meta", "wbr", "rect", "line", "path", "br", "link", "img", "input"}
 
 
 class Page(HTMLParser):
