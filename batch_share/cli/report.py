@@ -17,9 +17,9 @@ def report(
     ] = None,
     most: Annotated[int, typer.Option(min=0, help="Rows to look at that are listed.")] = 100,
 ) -> None:
-    """Write a report of LEDGER for people: one HTML file with charts, to read, send or print.
+    """Write what became of LEDGER as one HTML file, for people.
 
-    It can be asked while a run works on the ledger.
+    It has charts, is good to read, send and print, and can be asked while a run works on the ledger.
 
     Example: batch-share report leads.csv.ledger.db -o report.html
     """

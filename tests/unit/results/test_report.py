@@ -150,7 +150,7 @@ async def test_a_cell_is_text_wherever_it_stands(tmp_path: Path, cell: str) -> N
             await ledger.end_run(said)
             page = await report_of(ledger, tmp_path)
             counts.append([tag for tag, _ in page.tags])
-    assert set(counts[0]) == set(counts[1])
+    assert set(counts[0]) == set(counts[1]) - {"wbr"}  # after the @ of an address
     assert "".join(cell.split()) in "".join(page.text.split())
     assert "1337" not in page.text
 
