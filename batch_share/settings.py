@@ -48,6 +48,9 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 SHORTEST_GRACE: Final = 5.0
 """Seconds of grace below which reads that lag behind writes make doubles."""
 
+PRIVATE: Final = {"access_key", "secret_key", "notify", "state_folder", "data_folder"}
+"""Settings that are secret, or of this machine alone: no ledger holds them."""
+
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
 
@@ -118,6 +121,35 @@ def _key(value: object) -> object:
     return value.strip()
 
 
+def parse_notify(value: object) -> object:
+    """Who is told how a run ended: a webhook's URL or a file. Raises ValueError; it quotes no value.
+
+    A webhook's URL is a secret: whoever has it may post there.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if "://" not in text:
+        if not text.removeprefix("file:") or "\0" in text:
+            raise ValueError("write the URL of a webhook (https://…) or the name of a file")
+        return text
+    parts = _split_webhook(text)
+    if parts is None or not parts.hostname:
+        raise ValueError("is not the URL of a webhook, such as https://hooks.example.com/…")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+        raise ValueError("use https:// for a webhook (plain http is only for one on this machine)")
+    return text
+
+
+def _split_webhook(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises when out of range
+    except ValueError:
+        return None
+    return parts if text.isprintable() and " " not in text else None
+
+
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
@@ -125,6 +157,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Renewal = Annotated[int, BeforeValidator(_minutes), Field(ge=0)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
+Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
@@ -181,6 +214,7 @@ class Settings(BaseSettings):
     force: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
+    notify: Notify | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
     data_folder: Path = Path(platformdirs.user_data_dir("batch-share", appauthor=False))
@@ -209,8 +243,8 @@ class Settings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, _file_source(settings_cls)
 
     def public(self) -> dict[str, Any]:
-        """The settings as plain values, without the keys and without what belongs to this machine."""
-        return self.model_dump(mode="json", exclude={"access_key", "secret_key", "state_folder", "data_folder"})
+        """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
+        return self.model_dump(mode="json", exclude=PRIVATE)
 
     def account(self) -> tuple[str, SecretStr, SecretStr]:
         """Host and keys. Raises SettingsError naming the first that is missing."""

@@ -27,6 +27,7 @@ from batch_share.cli.arguments import (
     MappingFile,
     NoFollowUp,
     Note,
+    NotifyOption,
     Online,
     Only,
     OnUnknown,
@@ -47,6 +48,7 @@ from batch_share.cli.arguments import (
     sheet_options,
 )
 from batch_share.cli.history import purge, runs
+from batch_share.cli.report import report
 from batch_share.cli.undoing import retry, revoke
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
@@ -169,6 +171,7 @@ def run(
     renew: Renew = None,
     force: Force = False,
     yes: Yes = False,
+    notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
     """Share every lead of SHEET with its user, and write the results.
@@ -179,6 +182,7 @@ def run(
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
@@ -203,11 +207,13 @@ def run(
         allow_duplicates=allow_duplicates or None,
         renew=renew,
         force=force or None,
+        notify=notify,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
+    notifier = Notifier(settings.notify, "run", sheet, job.ledger)
+    raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display, notifier))
 
 
 @app.command()
@@ -227,6 +233,7 @@ def resume(
     renew: Renew = None,
     force: Force = False,
     yes: Yes = False,
+    notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
     """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
@@ -234,6 +241,7 @@ def resume(
     Example: batch-share resume leads.csv.ledger.db
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import resume as resume_job
 
@@ -251,9 +259,11 @@ def resume(
         trust_marker=trust_marker or None,
         renew=renew,
         force=force or None,
+        notify=notify,
     )
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
+    notifier = Notifier(settings.notify, "resume", ledger, ledger)
+    raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display, notifier))
 
 
 app.command()(retry)
@@ -272,6 +282,7 @@ def reconcile(
     no_follow_up: NoFollowUp = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
     """Settle the unknown rows of LEDGER, and send nothing else.
@@ -281,6 +292,7 @@ def reconcile(
     Example: batch-share reconcile leads.csv.ledger.db
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import reconcile as reconcile_job
 
@@ -294,8 +306,10 @@ def reconcile(
         follow_up=False if no_follow_up else None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        notify=notify,
     )
-    raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json)))
+    notifier = Notifier(settings.notify, "reconcile", ledger, ledger)
+    raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json), notifier))
 
 
 @app.command("follow-up")
@@ -304,6 +318,7 @@ def follow_up(
     rate: Rate = None,
     daily_limit: DailyLimit = None,
     wait: Wait = None,
+    notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
     """Ask what became of every accepted share of LEDGER. The results are written again.
@@ -311,11 +326,15 @@ def follow_up(
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
     from batch_share.pipeline.jobs import follow_up_ledger
 
-    settings = load(rate=rate, daily_limit=daily_limit, wait=wait)
-    raise typer.Exit(finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json)))
+    settings = load(rate=rate, daily_limit=daily_limit, wait=wait, notify=notify)
+    notifier = Notifier(settings.notify, "follow-up", ledger, ledger)
+    raise typer.Exit(
+        finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json), notifier)
+    )
 
 
 @app.command()
@@ -350,6 +369,9 @@ def results(
     from batch_share.pipeline.jobs import results_of
 
     typer.echo(asyncio.run(results_of(ledger, output)))
+
+
+app.command("report")(report)
 
 
 @app.command()

@@ -126,6 +126,14 @@ Renew = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Share again whatever an earlier run shared.")]
 DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
+NotifyOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--notify",
+        metavar="URL|FILE",
+        help="Who is told how it ended: a webhook (its URL is a secret: better in the environment) or a file.",
+    ),
+]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]

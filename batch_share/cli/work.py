@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from batch_share.cli.display import Display
+from batch_share.errors import BatchShareError
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Any
 
+    from batch_share.cli.notifying import Notifier
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Stop
     from batch_share.pipeline.watcher import Preview
@@ -69,8 +71,12 @@ def _draining(stop: Stop) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], display: Display) -> ExitCode:
-    """Run a job to its end, show how it ended, and return the exit code. Raises BatchShareError."""
+def finish(
+    job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]],
+    display: Display,
+    notifier: Notifier | None = None,
+) -> ExitCode:
+    """Run a job to its end, show how it ended, tell others, and return the exit code. Raises BatchShareError."""
     try:
         ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -79,6 +85,14 @@ def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], displa
             "command again, and it looks it up before it sends anything for it again.",
             soft_wrap=True,
         )
+        if notifier is not None:
+            notifier.cut()
         return ExitCode.INTERRUPTED
+    except BatchShareError as error:
+        if notifier is not None:
+            notifier.failed(error)
+        raise
     display.end(ending)
+    if notifier is not None:
+        notifier.ended(ending)
     return ending.exit_code

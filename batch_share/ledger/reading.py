@@ -25,9 +25,10 @@ from batch_share.ledger.records import (
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, Stage, State
+from batch_share.ledger.statistics import Statistics, gather
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -239,6 +240,15 @@ class LedgerReader:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
         counted = await self._all(select(func.count().label("n")).where(_IS_DOUBLE))
         return int(counted[0]["n"])
+
+    async def doubles(self, most: int) -> list[Row]:
+        """The first rows whose activity was found twice, in the sheet's order."""
+        double = select(rows).where(_IS_DOUBLE).order_by(*_GONE_LAST).limit(most)
+        return [_row(found) for found in await self._all(double)]
+
+    async def statistics(self, periods: Mapping[int, float]) -> Statistics:
+        """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
+        return await self._database.read(lambda connection: gather(connection, periods))
 
     async def skipped(self, most: int) -> list[Skipped]:
         """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.

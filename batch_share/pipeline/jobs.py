@@ -23,6 +23,7 @@ from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
+from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
@@ -296,6 +297,15 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
         return chosen
 
 
+async def report_of(ledger_file: Path, target: Path | None, most: int = ROWS_TOLD) -> Path:
+    """Write a ledger's report to `target`, by default beside its sheet; where it is. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        sheet = await _sheet_of(ledger)
+        chosen = target or report_path(_beside(ledger.file, sheet))
+        await write_report(ledger, chosen, most=most)
+        return chosen
+
+
 def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
     """Raises BatchShareError if the results would be written over the sheet that they are of."""
     if Path(sheet.path).resolve() == target.resolve():
@@ -306,5 +316,10 @@ def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
 
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
+    return results_path(_beside(ledger, sheet))
+
+
+def _beside(ledger: Path, sheet: SheetRecord) -> Path:
+    """Where the sheet is, or would be in the ledger's folder if its own is gone."""
     path = Path(sheet.path)
-    return results_path(path if path.parent.is_dir() else ledger.with_name(path.name))
+    return path if path.parent.is_dir() else ledger.with_name(path.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -47,6 +48,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
         "plan", "plan", "plan", "plan", "run", "status", "run", "resume", "follow-up", "results", "reconcile",
         "runs", "status", "purge",
+        "report", "follow-up",
     ]  # fmt: skip
     shutil.copytree(SAMPLES, tmp_path / "samples")
     said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
@@ -64,6 +66,8 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert (tmp_path / "samples" / "answered.csv").is_file()
     assert (tmp_path / "plan.xlsx").is_file()
     assert (tmp_path / "plan.json").is_file()
+    assert "rows are shared." in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "told.jsonl").read_text(encoding="utf-8"))["command"] == "follow-up"
 
 
 def _run(line: str, port: str) -> str:

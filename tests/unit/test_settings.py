@@ -359,6 +359,59 @@ def test_a_key_with_a_character_that_no_key_has_is_refused_by_its_name_wherever_
     assert not pieces_in(everything_about(error), KEY)
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (" https://hooks.example/T0/B1 ", "https://hooks.example/T0/B1"),
+        ("http://127.0.0.1:8099/x", "http://127.0.0.1:8099/x"),
+        ("http://localhost/x", "http://localhost/x"),
+        ("file:told.jsonl", "file:told.jsonl"),
+        ("told.jsonl", "told.jsonl"),
+    ],
+)
+def test_a_webhook_or_a_file_may_be_told(given: str, taken: str) -> None:
+    notify = load_settings(notify=given).notify
+    assert notify is not None
+    assert notify.get_secret_value() == taken
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        f"http://hooks.example/{KEY}",
+        f"ftp://hooks.example/{KEY}",
+        f"https:///{KEY}",
+        f"https://hooks.example:99999/{KEY}",
+        f"https://[{KEY}/x",
+        f"https://hooks.example/ {KEY}",
+        f"https://hooks.example/{KEY}\x01",
+        f"file:///{KEY}",
+        "",
+        "file:",
+    ],
+)
+def test_a_webhook_that_is_none_is_refused_and_not_quoted(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("BATCH_SHARE_NOTIFY", given)
+    error = refused()
+    assert error.setting == "notify"
+    assert not pieces_in(everything_about(error), KEY)
+
+
+@pytest.mark.parametrize("value", WRONG_TYPES)
+def test_a_webhook_of_a_wrong_type_is_not_quoted(folder: Path, value: str) -> None:
+    in_toml(folder, f"notify = {value.format('123456789')}")
+    error = refused()
+    assert error.setting == "notify"
+    assert not pieces_in(everything_about(error), "123456789")
+
+
+def test_nothing_of_the_settings_shows_a_webhook() -> None:
+    settings = load_settings(notify=f"https://hooks.example/{KEY}")
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.public())
+    assert not pieces_in(shown, KEY)
+    assert "hooks.example" not in shown
+
+
 def test_settings_made_without_the_loader_quote_no_key_either() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"access_key": [KEY]})
@@ -393,7 +446,13 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
     public = load_settings(access_key=KEY, secret_key=KEY, host="api.example", rate="20/5s").public()
     assert public["rate"] == "20/5s"
     assert public["host"] == "https://api.example"
-    assert set(public) == set(Settings.model_fields) - {"access_key", "secret_key", "state_folder", "data_folder"}
+    assert set(public) == set(Settings.model_fields) - {
+        "access_key",
+        "secret_key",
+        "notify",
+        "state_folder",
+        "data_folder",
+    }
 
 
 ALL: dict[str, Any] = {"host": "api.example", "access_key": KEY, "secret_key": KEY}

@@ -25,7 +25,7 @@ def test_no_command_is_described_in_half_a_sentence(width: int) -> None:
     assert [line for line in described if not line.endswith(".") or "..." in line or "…" in line] == []
 
 
-@pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results"])
+@pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results", "report"])
 def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
     sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
     sheet.write_text("Lead Number\n", encoding="utf-8")

@@ -1,0 +1,187 @@
+"""What a ledger comes to: its rows by state, user and reason, and how fast its calls left.
+
+All of it is read in one transaction, so that the numbers fit each other also while a run goes on, and summed up as
+it is read: memory stays flat however many rows there are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from batch_share.ledger.schema import attempts, lookups, rows
+from batch_share.ledger.states import TROUBLED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Select
+
+USERS_TOLD: Final = 25
+REASONS_TOLD: Final = 15
+RUNS_TOLD: Final = 4
+"""The busiest users, the most frequent reasons, the latest runs with calls; of the others only how many."""
+
+KINDS_KEPT: Final = 2000
+"""Reasons that are told apart while they are counted; should there be more, the others are counted as one."""
+
+_BATCH: Final = 2000
+_PERIODS: Final = 2
+"""Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
+
+_BARS: Final = 120
+"""Points that a run's calls are shown by, at most."""
+
+_VARYING: Final = (
+    (re.compile(r"\b[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b", re.IGNORECASE), "…"),
+    (re.compile(r"\bbs-[\w-]+"), "…"),
+    (re.compile(r"[^\s\"'“”‘’<>(),;:]+@[^\s\"'“”‘’<>(),;:]+"), "…"),
+    (re.compile(r"“[^”]*”|‘[^’]*’|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)"), "“…”"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
+    (re.compile(r"\. The next run or `batch-share reconcile` .*", re.DOTALL), ""),
+    (re.compile(r"\bRow \d+, "), ""),
+    (re.compile(r"\brow \d+\b"), "row …"),
+    (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),
+)
+"""What differs between two reasons that are of one kind: Ids, markers, addresses, what a cell said, times, rows;
+and what to do about it, which is told elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserResults:
+    """What became of a user's rows. `user_id` is None for those that no user is known of."""
+
+    user_id: str | None
+    name: str
+    email: str
+    states: Mapping[State, int]
+
+    @property
+    def rows(self) -> int:
+        """All rows of the user."""
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonKind:
+    """How many rows are in trouble for reasons of one kind; `reason` with … for what differs between them."""
+
+    state: State
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallsOfRun:
+    """How many calls of a run left in each `width` seconds, from `began` (UTC, without a zone) on."""
+
+    run_id: int
+    began: datetime
+    width: float
+    counts: Sequence[int]
+
+    @property
+    def per_second(self) -> list[float]:
+        """The calls per second in each stretch of time."""
+        return [count / self.width for count in self.counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A ledger in numbers. `users` and `reasons` are those with the most rows, of `all_users` and `all_reasons`."""
+
+    states: Mapping[State, int]
+    users: Sequence[UserResults]
+    all_users: int
+    reasons: Sequence[ReasonKind]
+    all_reasons: int
+    calls: Sequence[CallsOfRun]
+
+
+def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
+    """Sum a ledger up. `periods` are those of each run's rate, in seconds: calls are counted by multiples."""
+    kinds = _reasons(connection)
+    found = _users(connection)
+    return Statistics(
+        states=_states(connection),
+        users=found[:USERS_TOLD],
+        all_users=len(found),
+        reasons=kinds[:REASONS_TOLD],
+        all_reasons=len(kinds),
+        calls=_calls(connection, periods),
+    )
+
+
+def _states(connection: Connection) -> dict[State, int]:
+    counted = connection.execute(select(rows.c.state, func.count()).group_by(rows.c.state))
+    return {State(state): count for state, count in counted}
+
+
+def _users(connection: Connection) -> list[UserResults]:
+    """Every user's results, the busiest first."""
+    counted: dict[str | None, dict[State, int]] = {}
+    by_user = select(rows.c.user_id, rows.c.state, func.count()).group_by(rows.c.user_id, rows.c.state)
+    for user_id, state, count in connection.execute(by_user):
+        counted.setdefault(user_id, {})[State(state)] = count
+    known = _known_users(connection, counted)
+    found = [UserResults(user_id, *known.get(user_id, ("", "")), states) for user_id, states in counted.items()]
+    return sorted(found, key=lambda user: (-user.rows, user.name, user.user_id or ""))
+
+
+def _known_users(connection: Connection, wanted: Iterable[str | None]) -> dict[str | None, tuple[str, str]]:
+    """Name and e-mail address of those users that LeadSquared was asked for."""
+    ids = set(wanted)
+    found = select(lookups.c.found).where(lookups.c.kind.in_(("User Id", "User Email", "Sales User")))
+    known = (user for (user,) in _stream(connection, found) if user and user.get("id") in ids)
+    return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in known}
+
+
+def _reasons(connection: Connection) -> list[ReasonKind]:
+    """The kinds of reasons for which rows are in trouble, the most frequent first."""
+    alike = (
+        select(rows.c.state, rows.c.reason, func.count())
+        .where(rows.c.state.in_(TROUBLED))
+        .group_by(rows.c.state, rows.c.reason)
+    )
+    counted: Counter[tuple[State, str]] = Counter()
+    for state, reason, count in _stream(connection, alike):
+        kind = (State(state), kind_of(reason or ""))
+        counted[kind if kind in counted or len(counted) < KINDS_KEPT else (kind[0], "other reasons")] += count
+    return [ReasonKind(state, reason, count) for (state, reason), count in counted.most_common()]
+
+
+def kind_of(reason: str) -> str:
+    """A reason without what differs between those of its kind."""
+    for varying, instead in _VARYING:
+        reason = varying.sub(instead, reason)
+    return reason
+
+
+def _calls(connection: Connection, periods: Mapping[int, float]) -> list[CallsOfRun]:
+    """The calls of the latest runs that made any, oldest run first."""
+    of_runs = select(
+        attempts.c.run_id, func.min(attempts.c.sent_at), func.max(attempts.c.sent_at), func.count()
+    ).group_by(attempts.c.run_id)
+    latest = sorted(connection.execute(of_runs), key=lambda run: run[0])[-RUNS_TOLD:]
+    return [
+        _calls_of(connection, run_id, first, last, periods.get(run_id, 1.0)) for run_id, first, last, _ in latest
+    ]
+
+
+def _calls_of(connection: Connection, run_id: int, first: datetime, last: datetime, period: float) -> CallsOfRun:
+    lasted = (last - first).total_seconds()
+    width = period * max(_PERIODS, -(-lasted // (period * _BARS)))
+    counts = [0] * (int(lasted // width) + 1)
+    for (sent_at,) in _stream(connection, select(attempts.c.sent_at).where(attempts.c.run_id == run_id)):
+        counts[int((sent_at - first).total_seconds() // width)] += 1
+    return CallsOfRun(run_id, first, width, counts)
+
+
+def _stream(connection: Connection, query: Select[Any]) -> Iterable[Any]:
+    """The rows of a query, fetched a few at a time."""
+    return connection.execute(query.execution_options(yield_per=_BATCH))

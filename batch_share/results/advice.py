@@ -1,0 +1,75 @@
+"""What a person can do about rows, in one sentence each; the same in the report and in what is notified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_share.ledger.records import Row
+
+_OF_ROW: Final = {
+    State.INVALID: "Correct the cell in the sheet, and run the sheet again.",
+    State.FAILED: "See to what the reason says. A row that is changed in the sheet is sent by the next run.",
+    State.UNKNOWN: "Run batch-share reconcile on the ledger: it looks the row up before anything is sent again.",
+}
+_DOUBLE: Final = "Delete the activity that is there twice in LeadSquared; the reason says which."
+_OTHER: Final = "Look at the reason."
+
+_TO_BE_SENT: Final = frozenset({State.PENDING, State.POSTING, State.POSTED, State.SHARING})
+
+
+def advice_for(row: Row) -> str:
+    """What to do about a row that needs a person."""
+    if row.notice and row.state not in _OF_ROW:
+        return _DOUBLE
+    told = _OF_ROW.get(row.state, _OTHER)
+    return f"{told} {_DOUBLE}" if row.notice else told
+
+
+def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[str]:
+    """What to do next, the most urgent first; nothing where all is well. `ledger` as it should be written."""
+    steps = []
+    if sum(states.get(state, 0) for state in _TO_BE_SENT):
+        steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
+    if states.get(State.UNKNOWN):
+        steps.append(f"To settle the unknown rows: batch-share reconcile {ledger}")
+    if states.get(State.FAILED) or states.get(State.INVALID):
+        steps.append("See to the rows that failed or are invalid; the results say why. Then run the sheet again.")
+    if states.get(State.ACCEPTED):
+        steps.append(f"To ask what became of the accepted shares: batch-share follow-up {ledger}")
+    if doubles:
+        steps.append("Delete the activities that are there twice; the results say which.")
+    return steps
+
+
+def headline(states: Mapping[State, int]) -> str:
+    """The outcome in plain words: `97 of 100 rows are shared.`"""
+    total, shared = sum(states.values()), states.get(State.SHARED, 0)
+    if not total:
+        return "The ledger holds no row yet."
+    if shared == total:
+        return "The one row is shared." if total == 1 else f"All {total:,} rows are shared."
+    return f"{shared:,} of {total:,} {'row is' if total == 1 else 'rows are'} shared."
+
+
+_SAID: Final = {
+    State.FAILED: "failed",
+    State.UNKNOWN: "unknown (sent and never answered)",
+    State.INVALID: "invalid (never sent)",
+    State.SKIPPED: "skipped",
+    State.ACCEPTED: "accepted (not yet known to be processed)",
+}
+
+
+def others(states: Mapping[State, int]) -> str:
+    """The rows that are not shared, in one line: `2 failed, 1 skipped.` Empty where all are."""
+    said = [f"{states[state]:,} {words}" for state, words in _SAID.items() if states.get(state)]
+    if left := sum(states.get(state, 0) for state in _TO_BE_SENT):
+        said.append(f"{left:,} still to be sent")
+    known = {State.SHARED, *_SAID, *_TO_BE_SENT}
+    said += [f"{count:,} {state}" for state, count in states.items() if count and state not in known]
+    return f"{', '.join(said)}." if said else ""

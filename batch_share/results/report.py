@@ -1,0 +1,252 @@
+"""The report of a ledger for people: one HTML file that needs nothing else, neither a network nor a script.
+
+Whatever comes from the sheet or from LeadSquared is text in it, never markup: the template escapes everything.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share import __version__
+from batch_share.errors import BatchShareError
+from batch_share.ledger.states import TROUBLED, State
+from batch_share.results import advice, charts
+from batch_share.results.sheet import reason_of, replacing
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import Row, RunRecord, SheetRecord
+    from batch_share.ledger.statistics import CallsOfRun, ReasonKind, Statistics, UserResults
+
+ROWS_TOLD: Final = 100
+"""Rows to look at that are listed, when nobody says how many."""
+
+RUNS_TOLD: Final = 20
+"""Runs that are listed, the latest."""
+
+SUFFIXES: Final = frozenset({".html", ".htm"})
+_LONGEST: Final = 600
+_LEAD_COLUMNS: Final = ("Lead Number", "Lead Email", "Lead Phone", "Lead Id")
+_USER_COLUMNS: Final = ("Sales User", "User Email", "User Id")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row to look at, as the report tells it."""
+
+    sheet_row: str
+    lead: str
+    user: str
+    state: str
+    colour: str
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run, as the report tells it."""
+
+    number: int
+    command: str
+    started: str
+    lasted: str
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserBar:
+    """A user's rows: a bar, and how many are shared."""
+
+    name: str
+    email: str
+    rows: int
+    shared: int
+    told: str
+    pieces: Sequence[charts.Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonBar:
+    """The rows of one kind of reason."""
+
+    state: str
+    reason: str
+    rows: int
+    pieces: Sequence[charts.Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class CallsChart:
+    """The calls of a run over time. `limit` is the rate in words, empty where there is none to compare with."""
+
+    title: str
+    said: str
+    limit: str
+    began: str
+    ended: str
+    shape: charts.Steps
+
+
+def report_path(sheet: Path) -> Path:
+    """Where the report goes when nobody says: beside the sheet (or its results)."""
+    return sheet.with_name(f"{sheet.stem}.report.html")
+
+
+async def write_report(ledger: LedgerReader, target: Path, *, most: int = ROWS_TOLD) -> None:
+    """Write the report, with `most` rows to look at. Raises BatchShareError if it can't be written, LedgerError."""
+    if target.suffix.lower() not in SUFFIXES:
+        raise BatchShareError(f"A report is written as .html, not as {target.name}")
+    told = await _facts(ledger, most)
+    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as out:
+        _template().stream(told).dump(out)
+
+
+def _template() -> Any:
+    import jinja2  # noqa: PLC0415 - only when a report is written
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("batch_share.results"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
+    """Everything that the template tells."""
+    runs, sheet = await ledger.runs(), await ledger.sheet()
+    rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
+    numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
+    doubles = await ledger.noticed()
+    return {
+        "version": __version__,
+        "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
+        "host": (await ledger.facts()).get("host", ""),
+        "sheet": sheet,
+        "ledger": ledger.file.absolute(),
+        "headline": advice.headline(numbers.states),
+        "others": advice.others(numbers.states),
+        "open_run": bool(runs) and runs[-1].ended_at is None,
+        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name)),
+        "states": [(str(each), count, charts.colour_of(each)) for each, count in charts.in_order(numbers.states)],
+        "legend": charts.legend(numbers.states),
+        "total": sum(numbers.states.values()),
+        "whole": charts.bar(numbers.states, sum(numbers.states.values())),
+        "users": _user_bars(numbers.users),
+        "more_users": numbers.all_users - len(numbers.users),
+        "reasons": _reason_bars(numbers.reasons),
+        "more_reasons": numbers.all_reasons - len(numbers.reasons),
+        "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
+        "runs": [_run_line(run) for run in runs[-RUNS_TOLD:]],
+        "more_runs": max(0, len(runs) - RUNS_TOLD),
+        "lines": [_line(row, sheet) for row in await ledger.troubled_rows(most)],
+        "troubled": _troubled(numbers),
+        "doubles": doubles,
+        "double_lines": [_line(row, sheet) for row in await ledger.doubles(most)],
+    }
+
+
+def _troubled(numbers: Statistics) -> int:
+    return sum(numbers.states.get(state, 0) for state in TROUBLED)
+
+
+# ---------------------------------------------------------------------------------------------- its parts
+
+
+def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
+    most = max((user.rows for user in users), default=0)
+    return [_user_bar(user, most) for user in users]
+
+
+def _user_bar(user: UserResults, most: int) -> UserBar:
+    name = user.name or user.email or user.user_id or "no user: the row can't be sent"
+    email = user.email if user.name else ""
+    told = ", ".join(f"{count:,} {state}" for state, count in charts.in_order(user.states))
+    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, charts.bar(user.states, most))
+
+
+def _reason_bars(kinds: Sequence[ReasonKind]) -> list[ReasonBar]:
+    most = max((kind.rows for kind in kinds), default=0)
+    return [
+        ReasonBar(str(kind.state), _short(kind.reason), kind.rows, charts.bar({kind.state: kind.rows}, most))
+        for kind in kinds
+    ]
+
+
+def _calls_chart(calls: CallsOfRun, runs: Sequence[RunRecord], rates: Mapping[int, Rate]) -> CallsChart:
+    run = next(run for run in runs if run.id == calls.run_id)
+    in_bulk, rate = bool(run.settings.get("bulk")), rates.get(run.id)
+    limit = None if in_bulk or rate is None else rate
+    what = "steps of rows" if in_bulk else "calls"
+    peak, total = max(calls.per_second), sum(calls.counts)
+    lasted = calls.width * len(calls.counts)
+    said = f"{total:,} {what}, at most {peak:.1f} a second, counted in stretches of {calls.width:g} s"
+    return CallsChart(
+        title=f"Run {run.id} ({run.command})",
+        said=f"{said}; it was allowed {limit}, which is {limit.per_second:g} a second" if limit else said,
+        limit=f"allowed: {limit.per_second:g}/s ({limit})" if limit else "",
+        began=_moment(calls.began),
+        ended=f"{_length(lasted)} later",
+        shape=charts.steps(calls.per_second, limit.per_second if limit else None),
+    )
+
+
+def _rate(settings: Mapping[str, Any]) -> Rate | None:
+    """The rate that a run was given; None for `auto`, and where none was noted."""
+    try:
+        return Rate.parse(str(settings.get("rate")))
+    except ValueError:
+        return None
+
+
+def _run_line(run: RunRecord) -> RunLine:
+    lasted = _length((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
+    ended = run.ended or "going on, or cut off before it could say how it ended"
+    return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
+
+
+def _line(row: Row, sheet: SheetRecord | None) -> Line:
+    return Line(
+        sheet_row=str(row.sheet_row) if row.position is not None else "no longer there",
+        lead=_named(row, sheet, _LEAD_COLUMNS) or (row.instruction.lead_number if row.instruction else ""),
+        user=_named(row, sheet, _USER_COLUMNS) or (row.instruction.user_id if row.instruction else ""),
+        state=str(row.state),
+        colour=charts.colour_of(row.state),
+        reason=_short(reason_of(row)),
+        advice=advice.advice_for(row),
+    )
+
+
+def _named(row: Row, sheet: SheetRecord | None, fields: Sequence[str]) -> str:
+    """What the row's own cell says in the first column that holds one of these fields and is filled."""
+    if sheet is None or not sheet.mapping:
+        return ""
+    places = {field: place for place, header in enumerate(sheet.columns) if (field := sheet.mapping.get(header))}
+    cells = (row.cells[places[field]] for field in fields if places.get(field, len(row.cells)) < len(row.cells))
+    return next((_short(cell, 80) for cell in cells if cell), "")
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} …"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _length(seconds: float) -> str:
+    if seconds < 120:
+        return f"{round(seconds)} s"
+    if seconds < 2 * 3600:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

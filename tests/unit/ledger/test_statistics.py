@@ -1,0 +1,149 @@
+"""A ledger in numbers: by state, user, kind of reason, and its calls over time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from ledgers import HOST, NOON, REFUSED, advance, new_row, row_of, sheet_record, unsendable, working
+
+from batch_share.ledger import statistics
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import Lookup
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.statistics import kind_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "leads.ledger.db"
+
+
+async def test_an_empty_ledger_has_no_numbers(file: Path) -> None:
+    async with working(file) as ledger:
+        found = await ledger.statistics({})
+    assert (found.states, found.users, found.reasons, found.calls) == ({}, [], [], [])
+    assert (found.all_users, found.all_reasons) == (0, 0)
+
+
+async def test_every_row_is_counted_once_by_state_and_once_by_user(file: Path) -> None:
+    same_user = {"user_id": "u1"}
+    rows = [new_row(number, **same_user) for number in range(3)]
+    async with working(file, *rows, new_row(7), unsendable(8, State.INVALID)) as ledger:
+        await advance(ledger, 1, State.SHARED)
+        await advance(ledger, 2, State.FAILED)
+        await ledger.note_lookups([Lookup("User Id", "u1", {"id": "u1", "name": "Asha", "email": "a@x.example"})])
+        found = await ledger.statistics({})
+        assert found.states == await ledger.counts()
+    assert sum(user.rows for user in found.users) == 5 == sum(found.states.values())
+    asha = found.users[0]
+    assert (asha.user_id, asha.name, asha.email) == ("u1", "Asha", "a@x.example")
+    assert asha.states == {State.SHARED: 1, State.FAILED: 1, State.PENDING: 1}
+    nobody = next(user for user in found.users if user.user_id is None)
+    assert (nobody.name, nobody.states) == ("", {State.INVALID: 1})
+
+
+async def test_the_busiest_users_are_told_and_the_others_counted(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "USERS_TOLD", 1)
+    async with working(file, new_row(1), new_row(2, user_id="u"), new_row(3, user_id="u")) as ledger:
+        found = await ledger.statistics({})
+    assert [(user.user_id, user.rows) for user in found.users] == [("u", 2)]
+    assert found.all_users == 2
+
+
+async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
+    async with working(file, *map(new_row, range(len(reasons)))) as ledger:
+        for number, reason in enumerate(reasons):
+            row = await row_of(ledger, number)
+            attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
+            await ledger.settle(attempt, [row], [replace(REFUSED, reason=reason)])
+        found = await ledger.statistics({})
+    assert {kind.state for kind in found.reasons} == {State.FAILED}
+    return [(kind.reason, kind.rows) for kind in found.reasons]
+
+
+async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Path) -> None:
+    reasons = ["No lead 'a' here", "No user", "No lead 'b' here", "No lead 'c' here"]
+    assert await _refuse(file, *reasons) == [("No lead “…” here", 3), ("No user", 1)]
+
+
+async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "KINDS_KEPT", 2)
+    found = await _refuse(file, "aa", "bb", "cc", "dd", "aa")
+    assert sorted(found) == [("aa", 2), ("bb", 1), ("other reasons", 2)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Row 2, Access 'full': not an access", "Row 31, Access 'all': not an access"),
+        ("lead ab5b2b89-225a-56a3-9ab2-16b4303c73f7 is gone", "lead 247ffe33-6daa-53de-9543-8f15ca51b396 is gone"),
+        ("nobody has a.b@x.example", "nobody has c@y.example"),
+        ("repeats row 12", "repeats row 7"),
+        ("ended 2026-01-02 10:00", "ended 2026-12-31 23:59"),
+        ("lead 869000 is not there", "lead 869001 is not there"),
+        ('says "x"', 'says "y"'),
+        ("marked bs-abc123", "marked bs-def-9"),
+    ],
+)
+def test_what_differs_makes_no_other_kind(one: str, other: str) -> None:
+    assert kind_of(one) == kind_of(other)
+    assert "…" in kind_of(one)
+
+
+def test_what_a_reason_says_stays() -> None:
+    assert kind_of("HTTP 503: Service Unavailable") == "HTTP 503: Service Unavailable"
+    assert kind_of("it's the user's own") == "it's the user's own"
+    assert (
+        kind_of("Duration 'soon': no duration: write 30m, 12h, 7d")
+        == "Duration “…”: no duration: write 30m, 12h, 7d"
+    )
+
+
+async def test_calls_are_counted_by_run_in_stretches_of_its_rate(file: Path) -> None:
+    now = [NOON]
+    async with open_ledger(file, host=HOST, now=lambda: now[0]) as ledger:
+        await ledger.take_in(sheet_record(), [*map(new_row, range(4))])
+        for after in (0, 25, 0, 86_400):
+            if after != 25:
+                await ledger.begin_run("run", "1.0", {})
+            now[0] += timedelta(seconds=after)
+            (row,) = [row async for row in ledger.to_do() if row.sheet_row][:1]
+            attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
+            await ledger.settle(attempt, [row], [REFUSED])
+        found = (await ledger.statistics({1: 5.0, 2: 5.0, 3: 5.0})).calls
+    assert [(calls.run_id, calls.began, calls.width) for calls in found] == [
+        (1, NOON, 10.0),
+        (2, NOON + timedelta(seconds=25), 10.0),
+        (3, NOON + timedelta(seconds=86_425), 10.0),
+    ]
+    assert [list(calls.counts) for calls in found] == [[1, 0, 1], [1], [1]]
+    assert found[0].per_second == [0.1, 0.0, 0.1]
+
+
+async def test_a_long_run_is_shown_by_few_points_and_no_call_is_left_out(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([NOON, *(NOON + timedelta(hours=hours) for hours in range(50) for _ in range(4))])
+    last = [NOON]
+
+    def now() -> datetime:
+        last[0] = next(times, last[0])
+        return last[0]
+
+    async with open_ledger(file, host=HOST, now=now) as ledger:
+        await ledger.take_in(sheet_record(), [*map(new_row, range(40))])
+        await ledger.begin_run("run", "1.0", {})
+        for number in range(40):
+            await ledger.intend([await row_of(ledger, number)], Stage.ACTIVITY, [None])
+        (calls,) = (await ledger.statistics({1: 5.0})).calls
+    assert sum(calls.counts) == 40
+    assert len(calls.counts) <= 121
+    assert calls.width % 5.0 == 0

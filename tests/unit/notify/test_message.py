@@ -1,0 +1,116 @@
+"""What is told of a run: counts and names of files, and nothing of leads, users or the machine."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledgers import NOON, instruction
+
+from batch_share import errors
+from batch_share.errors import (
+    AccessDenied,
+    BatchShareError,
+    LedgerTooNew,
+    OwnerNotVerified,
+    SheetError,
+    Unreachable,
+)
+from batch_share.ledger.records import Row
+from batch_share.ledger.states import State
+from batch_share.notify.message import OTHERWISE, Notice, for_chat, why_stopped
+from batch_share.results.summary import Summary
+
+SECRETIVE = Path("/home/asha")
+
+
+def summary(**states: int) -> Summary:
+    trouble = Row(1, "k", 2, ["Nisha", "n@x.example"], State.FAILED, instruction(), 0, reason="n@x.example is bad")
+    counts = {State(name): count for name, count in states.items()}
+    return Summary(counts, SECRETIVE / "leads.csv.ledger.db", SECRETIVE / "leads.results.csv", [trouble])
+
+
+def notice(**changes: Any) -> Notice:
+    values: dict[str, Any] = {
+        "command": "run",
+        "subject": SECRETIVE / "leads.csv",
+        "ended": "done",
+        "exit_code": 3,
+        "at": NOON,
+    }
+    return Notice(**values | {"summary": summary(shared=97, failed=2, invalid=1)} | changes)
+
+
+def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
+    assert notice().text.splitlines() == [
+        "batch-share run of leads.csv: done.",
+        "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
+        "See to the rows that failed or are invalid; the results say why. Then run the sheet again.",
+        "Ledger: leads.csv.ledger.db, results: leads.results.csv",
+    ]
+
+
+def test_as_data_it_says_the_same() -> None:
+    told = json.loads(json.dumps(notice().as_json()))
+    assert told.pop("text") == notice().text
+    assert told == {
+        "at": "2026-01-02T12:00:00Z",
+        "command": "run",
+        "file": "leads.csv",
+        "ended": "done",
+        "exit_code": 3,
+        "rows": 100,
+        "states": {"shared": 97, "failed": 2, "invalid": 1},
+        "doubles": 0,
+        "ledger": "leads.csv.ledger.db",
+        "results": "leads.results.csv",
+    }
+
+
+def test_nobody_is_named_in_it_and_no_folder() -> None:
+    told = json.dumps(notice().as_json())
+    for private in ("Nisha", "n@x.example", "asha", "home", instruction().lead_id):
+        assert private not in told
+
+
+def test_without_totals_it_says_so() -> None:
+    told = notice(summary=None)
+    assert "Nothing is known of its rows" in told.text
+    assert set(told.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
+
+
+def test_where_there_are_no_results_none_are_named() -> None:
+    told = notice(summary=Summary({State.SHARED: 1}, Path("x.db")))
+    assert told.text.endswith("Ledger: x.db")
+    assert told.as_json()["results"] is None
+
+
+def test_the_name_of_a_file_is_one_line_and_no_link() -> None:
+    told = notice(subject=Path("here\n/<!channel>\nx>&.csv"))
+    assert told.text.splitlines()[0] == "batch-share run of <!channel>?x>&.csv: done."
+    assert for_chat("<!channel> & co") == "&lt;!channel&gt; &amp; co"
+
+
+def test_an_error_is_told_without_what_it_quotes() -> None:
+    found = why_stopped(OwnerNotVerified("act-1", "user-1", "user-2"))
+    assert found == "stopped, the owner of the first activity is not proved"
+    assert why_stopped(AccessDenied(401, "no such key")) == "stopped, LeadSquared refused access"
+    assert why_stopped(Unreachable("https://x", 3, "words")) == "stopped, LeadSquared could not be reached"
+    assert why_stopped(SheetError(Path("a/b.csv"), "words")) == "stopped, the sheet can't be used"
+    assert why_stopped(LedgerTooNew(Path("a/b.db"), "9")) == "stopped, the ledger can't be used"
+    assert why_stopped(BatchShareError("The lead n@x.example …")) == f"stopped, {OTHERWISE}"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        each
+        for _, each in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(each, BatchShareError) and each is not BatchShareError
+    ],
+)
+def test_every_kind_of_error_has_its_words(kind: type[BatchShareError]) -> None:
+    assert why_stopped(kind.__new__(kind)) != f"stopped, {OTHERWISE}"

@@ -1,0 +1,73 @@
+"""The outcome and what to do about it, in words."""
+
+from __future__ import annotations
+
+import pytest
+from ledgers import instruction
+
+from batch_share.ledger.records import Row
+from batch_share.ledger.states import TROUBLED, State
+from batch_share.results.advice import advice_for, headline, next_steps, others
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ({}, "The ledger holds no row yet."),
+        ({State.SHARED: 1}, "The one row is shared."),
+        ({State.SHARED: 1200}, "All 1,200 rows are shared."),
+        ({State.SHARED: 97, State.FAILED: 3}, "97 of 100 rows are shared."),
+        ({State.PENDING: 1}, "0 of 1 row is shared."),
+    ],
+)
+def test_the_headline(states: dict[State, int], words: str) -> None:
+    assert headline(states) == words
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.SHARED])
+def test_no_state_is_left_out_of_the_rest(state: State) -> None:
+    assert others({State.SHARED: 5, state: 2}).startswith("2 ")
+
+
+def test_the_rest_is_told_in_one_line() -> None:
+    found = others({State.SHARED: 5, State.FAILED: 2, State.SKIPPED: 1, State.PENDING: 3, State.POSTED: 1})
+    assert found == "2 failed, 1 skipped, 4 still to be sent."
+    assert others({State.SHARED: 5}) == ""
+
+
+def test_where_all_is_well_nothing_is_to_be_done() -> None:
+    assert next_steps({State.SHARED: 3, State.SKIPPED: 1}, 0, "x.db") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (State.PENDING, "batch-share resume x.db"),
+        (State.POSTING, "batch-share resume x.db"),
+        (State.UNKNOWN, "batch-share reconcile x.db"),
+        (State.ACCEPTED, "batch-share follow-up x.db"),
+        (State.FAILED, "run the sheet again"),
+        (State.INVALID, "run the sheet again"),
+    ],
+)
+def test_what_to_do_next(state: State, word: str) -> None:
+    (step,) = next_steps({state: 1}, 0, "x.db")
+    assert word in step
+
+
+def test_doubles_are_to_be_deleted() -> None:
+    (step,) = next_steps({State.SHARED: 1}, 1, "x.db")
+    assert step.startswith("Delete")
+
+
+def row(state: State, notice: str | None = None) -> Row:
+    return Row(1, "key", 2, [], state, instruction(), 0, notice=notice)
+
+
+def test_every_row_in_trouble_has_its_own_advice() -> None:
+    assert len({advice_for(row(state)) for state in TROUBLED}) == len(TROUBLED)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_double_is_always_told_of(state: State) -> None:
+    assert "there twice" in advice_for(row(state, "found twice"))
