@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     answer_timeout: Timeout = 60.0
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
+    one_line: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()

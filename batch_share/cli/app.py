@@ -14,10 +14,12 @@ from batch_share.cli.arguments import (
     Bulk,
     BulkRate,
     DailyLimit,
+    Due,
     Duplicates,
     Duration,
     Event,
     HeaderRow,
+    IfChanged,
     Json,
     LedgerFile,
     LedgerOption,
@@ -26,6 +28,7 @@ from batch_share.cli.arguments import (
     MappingFile,
     NoFollowUp,
     Note,
+    OneLine,
     Online,
     Only,
     OnUnknown,
@@ -158,7 +161,9 @@ def run(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
+    if_changed: IfChanged = False,
     yes: Yes = False,
+    one_line: OneLine = False,
     json: Json = False,
 ) -> None:
     """Share every lead of SHEET with its user, and write the results.
@@ -169,9 +174,10 @@ def run(
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.display import Display
-    from batch_share.cli.work import finish
+    from batch_share.cli.work import at_rest, finish
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
+    from batch_share.pipeline.standing import unchanged
 
     settings = load(
         event=event,
@@ -191,10 +197,13 @@ def run(
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
         allow_duplicates=allow_duplicates or None,
+        one_line=one_line or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
-    display = Display(yes=yes, json=json)
+    display = Display(yes=yes, json=json, one_line=settings.one_line)
+    if if_changed and at_rest(lambda: unchanged(job, settings), display):
+        return
     raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
 
 
@@ -212,16 +221,21 @@ def resume(
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    due: Due = False,
     yes: Yes = False,
+    one_line: OneLine = False,
     json: Json = False,
 ) -> None:
     """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
+    Rows that wait for their time are sent once it has come.
+
     Example: batch-share resume leads.csv.ledger.db
     """
     from batch_share.cli.display import Display
-    from batch_share.cli.work import finish
+    from batch_share.cli.work import at_rest, finish
     from batch_share.pipeline.jobs import resume as resume_job
+    from batch_share.pipeline.standing import nothing_due
 
     settings = load(
         rate=rate,
@@ -235,8 +249,11 @@ def resume(
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        one_line=one_line or None,
     )
-    display = Display(yes=yes, json=json)
+    display = Display(yes=yes, json=json, one_line=settings.one_line)
+    if due and at_rest(lambda: nothing_due(ledger), display):
+        return
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
 
 

@@ -11,7 +11,9 @@ import json
 import shlex
 import signal
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
@@ -24,6 +26,7 @@ from rich.text import Text
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
 from batch_share.results.sheet import reason_of
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from batch_share.ledger.records import Row, Skipped
+    from batch_share.ledger.records import Row, Skipped, Waiting
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
@@ -83,6 +86,9 @@ LOOKED_UP: Final = {
 }
 """What looking up an unknown row may lead to."""
 
+ORDER: Final = tuple(sorted(State, key=lambda state: state is not State.SHARED))
+"""States as one line tells them: what was to be reached first."""
+
 SETTLED: Final = (State.SHARED, State.ACCEPTED, State.FAILED, State.UNKNOWN, State.INVALID, State.SKIPPED)
 """States of rows that a run does not send, as the plan tells them."""
 
@@ -99,6 +105,12 @@ def lasting(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def waits(waiting: Waiting) -> str:
+    """That rows are not sent yet, and when the first of them may be."""
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"{plural(waiting.rows, 'row')} {wait} time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
 
 
 def spell_cost(cost: Cost) -> str:
@@ -119,20 +131,25 @@ def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
 
 @dataclass(slots=True)
 class Display:
-    """A console for people. `yes` agrees to every plan; `quiet` leaves standard output to the JSON object."""
+    """A console for people. `yes` agrees to every plan; `json` leaves standard output to its object.
+
+    `one_line` shows nothing but errors, and the totals in one line.
+    """
 
     yes: bool = False
     json: bool = False
+    one_line: bool = False
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
 
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
-        self._show(preview)
+        if not self.one_line:
+            self._show(preview)
         if self.yes or preview.to_send <= ASK_ABOVE:
             return True
-        if not sys.stdin.isatty():
+        if self.one_line or not sys.stdin.isatty():
             self.console.print(
                 f"[bold]More than {ASK_ABOVE} rows and nobody to ask: add --yes to send them.[/bold]"
             )
@@ -167,6 +184,8 @@ class Display:
                 soft_wrap=True,
             )
         self.console.print(f"  {self._estimate(preview)}")
+        if preview.waiting.rows:
+            self.console.print(f"  [cyan]{waits(preview.waiting)}[/cyan]", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:
         if not preview.to_send:
@@ -176,6 +195,8 @@ class Display:
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
+        if self.one_line:
+            return
         other = f" (process {process})" if process else ""
         self.console.print(
             f"[yellow]Another batch_share{other} on this machine is using this account, whose limit is one for "
@@ -188,7 +209,9 @@ class Display:
     @contextlib.asynccontextmanager
     async def watch(self, session: Connection) -> AsyncIterator[None]:
         """Show progress until the work is over: a live view on a terminal, else a plain line now and then."""
-        if self.console.is_terminal:
+        if self.one_line:
+            yield
+        elif self.console.is_terminal:
             with Live(console=self.console, auto_refresh=False, transient=True) as live:
                 task = asyncio.create_task(self._refresh(session, live))
                 try:
@@ -224,11 +247,25 @@ class Display:
                 "run the same command again to go on.",
                 soft_wrap=True,
             )
+        if self.one_line:
+            self.line(ending.summary, ending.exit_code)
+            return
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         for remark in ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
         self.totals(ending.summary)
+
+    def at_rest(self, summary: Summary) -> None:
+        """There is nothing to do, whatever became of the rows before."""
+        if self.json and not self.one_line:
+            self.totals(summary)
+        else:
+            self.line(summary, ExitCode.DONE, "nothing to do: ")
+
+    def line(self, summary: Summary, code: int, first: str = "") -> None:
+        """The totals in one line, or as JSON if that was asked for too."""
+        print(json.dumps(summary.as_json()) if self.json else one_line(summary, code, first))  # noqa: T201
 
     def totals(self, summary: Summary) -> None:
         """The totals, as a table or as JSON."""
@@ -240,12 +277,38 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+        if summary.waiting.rows:
+            command = f"batch-share resume {shlex.quote(str(summary.ledger))} --due"
+            out.print(f"\n{waits(summary.waiting)} Then: {command}", soft_wrap=True, markup=False)
         if summary.states.get(State.UNKNOWN):
             command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
             out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
+
+
+def one_line(summary: Summary, code: int, first: str = "") -> str:
+    """The totals for a mail or a log: `leads.csv: 97 shared, 2 failed (exit 3); ledger leads.csv.ledger.db`."""
+    counts = Counter(summary.states)
+    counts[State.PENDING] -= summary.waiting.rows
+    told = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
+    told += [waiting_part(summary.waiting)] if summary.waiting.rows else []
+    return (
+        f"{summary.sheet or 'no sheet'}: {first}{', '.join(told) or 'no row'} (exit {code:d}); "
+        f"ledger {near(summary.ledger)}"
+    )
+
+
+def waiting_part(waiting: Waiting) -> str:
+    """The rows that wait for their time, as one of many counts."""
+    return f"{waiting.rows:,} waiting until {waiting.first:%Y-%m-%d %H:%M} UTC or later"
+
+
+def near(file: Path) -> str:
+    """A file as it is called from here, or in full if it is elsewhere."""
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
 @contextlib.contextmanager
@@ -292,14 +355,16 @@ def _done(session: Connection) -> float:
     weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
     if session.settings.follow_up:
         weight[State.ACCEPTED] = 2 / 3
-    return sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
+    done = sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
+    return done + session.tally.waiting
 
 
 def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     rate = session.pacer.rate
-    calls = session.pace.at(rate).cost(session.tally.states).calls
+    states = {**session.tally.states, State.PENDING: session.tally.states[State.PENDING] - session.tally.waiting}
+    calls = session.pace.at(rate).cost(states).calls
     return f"about {lasting(calls / rate.per_second)} left" if calls else ""
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Stop
     from batch_share.pipeline.watcher import Preview
+    from batch_share.results.summary import Summary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -67,6 +68,14 @@ def _draining(stop: Stop) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Display) -> bool:
+    """Whether there is nothing to do now, which is told in one line. Raises BatchShareError."""
+    summary = asyncio.run(look())
+    if summary is not None:
+        display.at_rest(summary)
+    return summary is not None
 
 
 def finish(job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]], display: Display) -> ExitCode:

@@ -31,8 +31,7 @@ class LedgerLock:
         except Timeout:
             raise LedgerLocked(
                 self._ledger,
-                "another batch_share process is working on it. Wait for it to end, or stop it; "
-                "`batch-share status` shows how far it is.",
+                "Wait for it to end, or stop it; `batch-share status` shows how far it is.",
             ) from None
         except OSError as error:
             raise LedgerError(self._ledger, f"its folder can't be written ({error.strerror})") from None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 metadata = MetaData()
 
@@ -39,7 +39,7 @@ about = Table(
     Column("value", Text, nullable=False),
 )
 """Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, results (the file
-that was written of the rows as they are, while no run is under way)."""
+that was written of the rows as they are, while no run is under way), process (the last that worked on it)."""
 
 sheets = Table(
     "sheets",
@@ -84,6 +84,7 @@ rows = Table(
     Column("until", DateTime),  # since version 2
     Column("custom", JSON(none_as_null=True)),  # custom fields of the activity; since version 2
     Column("event", Integer),
+    Column("start", DateTime),  # nothing is sent before; NULL: at once; since version 5
     Column("note", Text),
     Column("state", String(10), nullable=False),
     Column("stage", String(10)),
@@ -155,6 +156,11 @@ def _to_version_4(connection: Connection) -> None:
     next(index for index in rows.indexes if index.name == "rows_by_request").create(connection)
 
 
+def _to_version_5(connection: Connection) -> None:
+    """Until version 4 no row could wait for its time."""
+    _add_columns(connection, (rows, "start"))
+
+
 def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:
     for table, column in added:
         kind = table.c[column].type.compile(connection.dialect)
@@ -165,5 +171,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     1: _to_version_2,
     2: _to_version_3,
     3: _to_version_4,
+    4: _to_version_5,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

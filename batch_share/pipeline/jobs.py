@@ -135,7 +135,9 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         to_do=to_do,
         events=len(await ledger.events_to_do()),
         skipped=await ledger.skipped(REASONS_SHOWN),
+        waiting=await ledger.waiting(),
     )
+    session.tally.waiting = preview.waiting.rows
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
         return Ending(await summarize(ledger), session.stop.error)
@@ -237,20 +239,24 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
     async with read_ledger(ledger_file) as ledger:
         sheet = await _sheet_of(ledger)
         chosen = target or default_results(ledger.file, sheet)
-        _spare_the_sheet(sheet, chosen)
+        _spare_the_sheet(ledger.file, sheet, chosen)
         await write_results(ledger, chosen)
         return chosen
 
 
-def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
+def _spare_the_sheet(ledger: Path, sheet: SheetRecord, target: Path) -> None:
     """Raises BatchShareError if the results would be written over the sheet that they are of."""
-    if Path(sheet.path).resolve() == target.resolve():
+    if target.resolve() in {Path(sheet.path).resolve(), ledger.with_name(sheet.name).resolve()}:
         raise BatchShareError(
             f"The results would take the place of the sheet itself: name another file than {target}."
         )
 
 
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:
-    """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
+    """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone.
+
+    Of two sheets the one beside the ledger is meant: they were moved together.
+    """
     path = Path(sheet.path)
-    return results_path(path if path.parent.is_dir() else ledger.with_name(path.name))
+    beside = ledger.absolute().with_name(path.name)
+    return results_path(path if path.parent.is_dir() and not beside.is_file() else beside)

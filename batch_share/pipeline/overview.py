@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
-from batch_share.ledger.records import Instruction
+from batch_share.ledger.reading import utc_now
+from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
 from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
@@ -53,6 +54,7 @@ class Unasked(Directory):
             event=row.event,
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
+            start=row.start.replace(tzinfo=None) if row.start else None,
         )
 
 
@@ -69,6 +71,7 @@ class Overview:
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
+    waiting: Waiting = NONE_WAITING
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
@@ -138,6 +141,7 @@ class Overview:
             "invalid": self.states[State.INVALID],
             "skipped": self.states[State.SKIPPED],
             "left_out": self.left_out,
+            "waiting": self.waiting.rows,
             "columns": self.plan.record.mapping,
             "ignored_columns": self.ignored,
             "notes": list(self.plan.sheet.notes()),
@@ -181,6 +185,8 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
     seen.lasting[spell_length(asked.duration, asked.until)] += 1
+    if asked.start is not None and asked.start > utc_now():
+        seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
     if _minutes(asked) > ODD_MINUTES:
         seen.long.append(row.sheet_row)
 

@@ -62,6 +62,7 @@ def make_version_1(file: Path) -> None:
             ("rows", "custom"),
             ("rows", "notice"),
             ("rows", "chosen"),
+            ("rows", "start"),
             ("attempts", "marker"),
         )
         for table, column in later:
