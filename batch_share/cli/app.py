@@ -47,6 +47,7 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
 app = typer.Typer(
@@ -432,6 +433,9 @@ def demo(
     from batch_share.cli.playground import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
+
+
+app.command("watch")(watch)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batch_share.cli.display import Display
 from batch_share.results.summary import ExitCode
@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection, Stop
+    from batch_share.pipeline.session import Connection
     from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stoppable(Protocol):
+    """What a signal asks to end."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is to end."""
+
+    def ask(self) -> None:
+        """End it."""
 
 
 class TerminalWatcher:
@@ -43,13 +54,13 @@ class TerminalWatcher:
 
     @contextlib.asynccontextmanager
     async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        with _draining(session.stop):
+        with draining(session.stop):
             async with self._display.watch(session):
                 yield
 
 
 @contextlib.contextmanager
-def _draining(stop: Stop) -> Iterator[None]:
+def draining(stop: Stoppable) -> Iterator[None]:
     """The first signal asks the work to end, the second cancels it where it is."""
     loop, work = asyncio.get_running_loop(), asyncio.current_task()
 

@@ -10,7 +10,7 @@ from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -40,6 +40,12 @@ _URGENCY = (
     (ExitCode.SOME_FAILED, {State.FAILED, State.INVALID}),
     (ExitCode.STILL_PROCESSING, {State.ACCEPTED}),
 )
+
+
+def most_urgent(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code of several pieces of work."""
+    order = [ExitCode.INTERRUPTED, *(code for code, _ in _URGENCY), ExitCode.DONE]
+    return min(codes, key=order.index, default=ExitCode.DONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ ALLOWED = {
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
     "pipeline": {"results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
-    "cli": {"pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},
+    "inbox": {"pipeline", "results", "ledger", "sheet", "settings", "errors", "units"},
+    "cli": {"inbox", "pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},
     "__main__": {"cli"},
     "__init__": {"errors"},
 }
