@@ -18,7 +18,6 @@ from batch_share.inbox.fate import Outcome
 from batch_share.inbox.places import Places
 from batch_share.inbox.watch import Watch
 from batch_share.inbox.work import work_on
-from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
 from batch_share.units import parse_seconds
@@ -73,7 +72,8 @@ class End:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until it is to end."""
-        await wait_for_event(self._event, seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
 
 
 class SheetWatcher(TerminalWatcher):
