@@ -80,7 +80,11 @@ async def test_what_is_there_is_done_once(scene: Scene) -> None:
 
 async def test_what_is_still_being_written_is_left_and_told(scene: Scene) -> None:
     drop(scene, "a.csv")
-    scene.between = lambda _left: (scene.inbox / "a.csv").write_text("1, and more") and None
+
+    def between(_left: int) -> None:
+        (scene.inbox / "a.csv").write_text("1, and more")
+
+    scene.between = between
     await scene.watch().once()
     assert scene.worked == []
     assert scene.troubles == ["a.csv: still being written, or cut off; left for the next time."]
