@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import STYLES, Display, console, lasting, plural, spell_cost, waits
+from batch_share.cli.display import STYLES, Display, console, lasting, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from batch_share.ledger.records import Waiting
     from batch_share.pipeline.directory import Directory
     from batch_share.pipeline.overview import Overview
     from batch_share.pipeline.plan import SheetOptions
@@ -112,10 +113,18 @@ def _what(seen: Overview, *, online: bool) -> Table:
         if seen.states[state]:
             table.add_row(f"{seen.states[state]:,}", meaning, style=STYLES.get(state, ""))
     if seen.waiting.rows:
-        table.add_row(f"{seen.waiting.rows:,}", f"of them: {waits(seen.waiting)}", style="cyan")
+        table.add_row(
+            f"{seen.waiting.rows:,}",
+            _wait(seen.waiting),
+            style="cyan",
+        )
     if seen.left_out:
         table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
     return table
+
+
+def _wait(waiting: Waiting) -> str:
+    return f"of them wait for their time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:

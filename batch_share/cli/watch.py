@@ -68,9 +68,10 @@ def watch(
     allow_duplicates: Duplicates = False,
     yes: YesToAll = False,
 ) -> None:
-    """Run every sheet that is dropped into FOLDER, and move it to done/ or failed/ there. Ctrl-C ends it.
+    """Run every sheet that is dropped into FOLDER, until Ctrl-C.
 
-    It takes a sheet once it is fully written, works on it in working/, and moves it with its ledger and results.
+    It takes a sheet once it is fully written, works on it in working/, and moves it with its ledger and results to
+    done/ or failed/.
 
     Example: batch-share watch inbox --event 201 --duration 7d --yes
     """

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 
+SHORTEST: Final = 0.1
+"""Seconds between two looks, at the least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Looks:
     """How often the folder is looked at, and how long a file must have been quiet; in seconds."""
@@ -45,7 +49,10 @@ class Looks:
     @classmethod
     def parse(cls, every: str, settle: str, *, once: bool) -> Looks:
         """Raises SettingsError."""
-        return cls(_seconds("every", every), _seconds("settle", settle), once)
+        looks = cls(_seconds("every", every), _seconds("settle", settle), once)
+        if looks.every < SHORTEST:
+            raise SettingsError("every", f"at least {SHORTEST:g}s")
+        return looks
 
 
 def _seconds(name: str, text: str) -> float:

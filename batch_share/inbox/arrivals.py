@@ -72,7 +72,7 @@ class Arrivals:
         return sorted(file for file in self._seen if file.is_file())
 
     @property
-    def unready(self) -> bool:
+    def saw_any(self) -> bool:
         """Whether there was a sheet at the last look, ready or not."""
         return bool(self._seen)
 

@@ -50,7 +50,7 @@ class Watch:
     async def once(self) -> None:
         """Work on what is there, and on what settles while it is looked at twice. Raises BatchShareError."""
         await self._round()
-        if self.arrivals.unready and not self.is_over():
+        if self.arrivals.saw_any and not self.is_over():
             await self.sleep(self.arrivals.settle)
             await self._round()
         for sheet in self.arrivals.unsettled():

@@ -91,7 +91,7 @@ def test_one_that_went_and_came_again_begins_anew(arrivals: Arrivals, clock: Clo
     arrivals.ready()
     file.unlink()
     assert arrivals.ready() == []
-    assert not arrivals.unready
+    assert not arrivals.saw_any
     file.write_text("2")
     os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     clock.time += 5.0
