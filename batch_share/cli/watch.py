@@ -32,9 +32,7 @@ from batch_share.cli.arguments import (
     sheet_options,
 )
 
-Folder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="The folder that sheets are dropped into.", file_okay=False)
-]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that sheets are dropped into.")]
 Once = Annotated[bool, typer.Option("--once", help="Work on what is there, and end: for cron.")]
 Every = Annotated[str, typer.Option(help="How often it looks.")]
 Settle = Annotated[str, typer.Option(help="How long a file must not have changed to be taken for whole.")]
