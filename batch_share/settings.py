@@ -212,6 +212,7 @@ class Settings(BaseSettings):
     allow_duplicates: bool = False
     renew: Renewal = 0
     force: bool = False
+    one_line: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
     notify: Notify | None = None

@@ -29,4 +29,5 @@ class Everybody(Directory):
             duration=row.duration,
             event=row.event,
             note=row.note,
+            start=row.start.replace(tzinfo=None) if row.start else None,
         )

@@ -14,11 +14,13 @@ from batch_share.cli.arguments import (
     Bulk,
     BulkRate,
     DailyLimit,
+    Due,
     Duplicates,
     Duration,
     Event,
     Force,
     HeaderRow,
+    IfChanged,
     Json,
     LedgerFile,
     LedgerOption,
@@ -28,6 +30,7 @@ from batch_share.cli.arguments import (
     NoFollowUp,
     Note,
     NotifyOption,
+    OneLine,
     Online,
     Only,
     OnUnknown,
@@ -50,6 +53,7 @@ from batch_share.cli.arguments import (
 from batch_share.cli.history import purge, runs
 from batch_share.cli.report import report
 from batch_share.cli.undoing import retry, revoke
+from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
 app = typer.Typer(
@@ -168,9 +172,11 @@ def run(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
+    if_changed: IfChanged = False,
     renew: Renew = None,
     force: Force = False,
     yes: Yes = False,
+    one_line: OneLine = False,
     notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
@@ -183,9 +189,10 @@ def run(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
-    from batch_share.cli.work import finish
+    from batch_share.cli.work import at_rest, finish
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
+    from batch_share.pipeline.standing import unchanged
 
     settings = load(
         event=event,
@@ -207,11 +214,14 @@ def run(
         allow_duplicates=allow_duplicates or None,
         renew=renew,
         force=force or None,
+        one_line=one_line or None,
         notify=notify,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
-    display = Display(yes=yes, json=json)
+    display = Display(yes=yes, json=json, one_line=settings.one_line)
+    if if_changed and at_rest(lambda: unchanged(job, settings), display):
+        return
     notifier = Notifier(settings.notify, "run", sheet, job.ledger)
     raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display, notifier))
 
@@ -230,20 +240,25 @@ def resume(
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    due: Due = False,
     renew: Renew = None,
     force: Force = False,
     yes: Yes = False,
+    one_line: OneLine = False,
     notify: NotifyOption = None,
     json: Json = False,
 ) -> None:
     """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
+    Rows that wait for their time are sent once it has come.
+
     Example: batch-share resume leads.csv.ledger.db
     """
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
-    from batch_share.cli.work import finish
+    from batch_share.cli.work import at_rest, finish
     from batch_share.pipeline.jobs import resume as resume_job
+    from batch_share.pipeline.standing import nothing_due
 
     settings = load(
         rate=rate,
@@ -259,9 +274,12 @@ def resume(
         trust_marker=trust_marker or None,
         renew=renew,
         force=force or None,
+        one_line=one_line or None,
         notify=notify,
     )
-    display = Display(yes=yes, json=json)
+    display = Display(yes=yes, json=json, one_line=settings.one_line)
+    if due and at_rest(lambda: nothing_due(ledger), display):
+        return
     notifier = Notifier(settings.notify, "resume", ledger, ledger)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display, notifier))
 
@@ -461,6 +479,7 @@ def demo(
 
 app.command("runs")(runs)
 app.command("purge")(purge)
+app.command("watch")(watch)
 
 
 def main() -> None:

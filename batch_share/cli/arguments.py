@@ -136,6 +136,14 @@ NotifyOption = Annotated[
 ]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
+OneLine = Annotated[
+    bool, typer.Option("--one-line", help="Print one line with the totals, and nothing else but errors.")
+]
+IfChanged = Annotated[
+    bool,
+    typer.Option("--if-changed", help="End at once if the sheet is as it was and nothing is to be done now."),
+]
+Due = Annotated[bool, typer.Option("--due", help="End at once if nothing is to be done now.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 

@@ -11,7 +11,9 @@ import json
 import shlex
 import signal
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
@@ -25,6 +27,7 @@ from batch_share.ledger.reading import SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
 from batch_share.results.sheet import reason_of
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from batch_share.ledger.records import Row, Skipped
+    from batch_share.ledger.records import Row, Skipped, Waiting
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
@@ -91,6 +94,9 @@ LOOKED_UP: Final = {
 }
 """What looking up an unknown row may lead to."""
 
+ORDER: Final = tuple(sorted(State, key=lambda state: state is not State.SHARED))
+"""States as one line tells them: what was to be reached first."""
+
 _QUESTIONS: Final = {
     "send": "Send them?",
     "try again": "Try them again?",
@@ -128,6 +134,12 @@ def lasting(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def waits(waiting: Waiting) -> str:
+    """That rows are not sent yet, and when the first of them may be."""
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"{plural(waiting.rows, 'row')} {wait} time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
+
+
 def spell_cost(cost: Cost) -> str:
     """What a run costs, in the same words before a plan and before a run."""
     follow_up = "with" if cost.follow_up else "without"
@@ -148,22 +160,24 @@ def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
 class Display:
     """A console for people. `yes` agrees to every plan; one of more than `ask_above` rows is asked about.
 
-    `json` leaves standard output to the JSON object.
+    `json` leaves standard output to its object; `one_line` shows nothing but errors, and the totals in one line.
     """
 
     yes: bool = False
     json: bool = False
     ask_above: int = ASK_ABOVE
+    one_line: bool = False
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
 
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
-        self._show(preview)
+        if not self.one_line:
+            self._show(preview)
         if self.yes or preview.to_send <= self.ask_above:
             return True
-        if not sys.stdin.isatty():
+        if self.one_line or not sys.stdin.isatty():
             self.console.print(
                 f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {preview.deed}.[/bold]"
             )
@@ -205,6 +219,8 @@ class Display:
         self.console.print(f"  {self._estimate(preview)}")
         for line in preview.told:
             self.console.print(f"    {escape(line)}", soft_wrap=True)
+        if preview.waiting.rows:
+            self.console.print(f"  [cyan]{waits(preview.waiting)}[/cyan]", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)
@@ -218,6 +234,8 @@ class Display:
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
+        if self.one_line:
+            return
         other = f" (process {process})" if process else ""
         self.console.print(
             f"[yellow]Another batch_share{other} on this machine is using this account, whose limit is one for "
@@ -230,7 +248,9 @@ class Display:
     @contextlib.asynccontextmanager
     async def watch(self, session: Connection) -> AsyncIterator[None]:
         """Show progress until the work is over: a live view on a terminal, else a plain line now and then."""
-        if self.console.is_terminal:
+        if self.one_line:
+            yield
+        elif self.console.is_terminal:
             with Live(console=self.console, auto_refresh=False, transient=True) as live:
                 task = asyncio.create_task(self._refresh(session, live))
                 try:
@@ -266,11 +286,25 @@ class Display:
                 "run the same command again to go on.",
                 soft_wrap=True,
             )
+        if self.one_line:
+            self.line(ending.summary, ending.exit_code)
+            return
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         for remark in ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
         self.totals(ending.summary)
+
+    def at_rest(self, summary: Summary) -> None:
+        """There is nothing to do, whatever became of the rows before."""
+        if self.json and not self.one_line:
+            self.totals(summary)
+        else:
+            self.line(summary, ExitCode.DONE, "nothing to do: ")
+
+    def line(self, summary: Summary, code: int, first: str = "") -> None:
+        """The totals in one line, or as JSON if that was asked for too."""
+        print(json.dumps(summary.as_json()) if self.json else one_line(summary, code, first))  # noqa: T201
 
     def totals(self, summary: Summary) -> None:
         """The totals, as a table or as JSON."""
@@ -282,6 +316,9 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+        if summary.waiting.rows:
+            command = f"batch-share resume {shlex.quote(str(summary.ledger))} --due"
+            out.print(f"\n{waits(summary.waiting)} Then: {command}", soft_wrap=True, markup=False)
         if summary.states.get(State.UNKNOWN):
             command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
             out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
@@ -294,6 +331,29 @@ class Display:
 
 def _many(rows: int) -> str:
     return f"More than {rows} rows" if rows else "This has to be confirmed,"
+
+
+def one_line(summary: Summary, code: int, first: str = "") -> str:
+    """The totals for a mail or a log: `leads.csv: 97 shared, 2 failed (exit 3); ledger leads.csv.ledger.db`."""
+    counts = Counter(summary.states)
+    counts[State.PENDING] -= summary.waiting.rows
+    told = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
+    told += [waiting_part(summary.waiting)] if summary.waiting.rows else []
+    return (
+        f"{summary.sheet or 'no sheet'}: {first}{', '.join(told) or 'no row'} (exit {code:d}); "
+        f"ledger {near(summary.ledger)}"
+    )
+
+
+def waiting_part(waiting: Waiting) -> str:
+    """The rows that wait for their time, as one of many counts."""
+    return f"{waiting.rows:,} waiting until {waiting.first:%Y-%m-%d %H:%M} UTC or later"
+
+
+def near(file: Path) -> str:
+    """A file as it is called from here, or in full if it is elsewhere."""
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
 @contextlib.contextmanager
@@ -341,14 +401,16 @@ def _done(session: Connection) -> float:
     weight |= {State.TO_REVOKE: 0.0, State.REVOKING: 0.0}
     if session.settings.follow_up:
         weight |= {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
-    return sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
+    done = sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
+    return done + session.tally.waiting
 
 
 def _left(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     rate = session.pacer.rate
-    calls = session.pace.at(rate).cost(session.tally.states).calls
+    states = {**session.tally.states, State.PENDING: session.tally.states[State.PENDING] - session.tally.waiting}
+    calls = session.pace.at(rate).cost(states).calls
     return f"about {lasting(calls / rate.per_second)} left" if calls else ""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from batch_share.ledger.records import Waiting
     from batch_share.pipeline.directory import Directory
     from batch_share.pipeline.overview import Overview
     from batch_share.pipeline.plan import SheetOptions
@@ -116,9 +117,19 @@ def _what(seen: Overview, *, online: bool) -> Table:
     for state, count, meaning in told:
         if count:
             table.add_row(f"{count:,}", meaning, style=STYLES.get(state, ""))
+    if seen.waiting.rows:
+        table.add_row(
+            f"{seen.waiting.rows:,}",
+            _wait(seen.waiting),
+            style="cyan",
+        )
     if seen.left_out:
         table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
     return table
+
+
+def _wait(waiting: Waiting) -> str:
+    return f"of them wait for their time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:

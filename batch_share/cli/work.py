@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batch_share.cli.display import Display
 from batch_share.errors import BatchShareError
@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 
     from batch_share.cli.notifying import Notifier
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection, Stop
+    from batch_share.pipeline.session import Connection
     from batch_share.pipeline.watcher import Preview
+    from batch_share.results.summary import Summary
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stoppable(Protocol):
+    """What a signal asks to end."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is to end."""
+
+    def ask(self) -> None:
+        """End it."""
 
 
 class TerminalWatcher:
@@ -44,13 +56,13 @@ class TerminalWatcher:
 
     @contextlib.asynccontextmanager
     async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        with _draining(session.stop):
+        with draining(session.stop):
             async with self._display.watch(session):
                 yield
 
 
 @contextlib.contextmanager
-def _draining(stop: Stop) -> Iterator[None]:
+def draining(stop: Stoppable) -> Iterator[None]:
     """The first signal asks the work to end, the second cancels it where it is."""
     loop, work = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -69,6 +81,14 @@ def _draining(stop: Stop) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Display) -> bool:
+    """Whether there is nothing to do now, which is told in one line. Raises BatchShareError."""
+    summary = asyncio.run(look())
+    if summary is not None:
+        display.at_rest(summary)
+    return summary is not None
 
 
 def finish(

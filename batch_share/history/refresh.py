@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import run_id
-from batch_share.ledger.store import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

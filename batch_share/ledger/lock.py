@@ -6,7 +6,7 @@ ends: a killed run leaves nothing to clean up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
@@ -14,6 +14,10 @@ from batch_share.errors import LedgerError, LedgerLocked
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+IN_USE: Final = "another batch_share process is working on it."
+WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
 
 
 class LedgerLock:
@@ -29,11 +33,7 @@ class LedgerLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise LedgerLocked(
-                self._ledger,
-                "another batch_share process is working on it. Wait for it to end, or stop it; "
-                "`batch-share status` shows how far it is.",
-            ) from None
+            raise LedgerLocked(self._ledger, f"{IN_USE} {WAIT}") from None
         except OSError as error:
             raise LedgerError(self._ledger, f"its folder can't be written ({error.strerror})") from None
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from batch_share.errors import LedgerError
+from batch_share.errors import LedgerError, LedgerLocked
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
-from batch_share.ledger.lock import LedgerLock
-from batch_share.ledger.reading import LedgerReader
-from batch_share.ledger.store import Ledger, utc_now
+from batch_share.ledger.lock import WAIT, LedgerLock
+from batch_share.ledger.reading import LedgerReader, utc_now
+from batch_share.ledger.store import PROCESS, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,7 +31,10 @@ async def open_ledger(
     elif not file.parent.is_dir():
         raise LedgerError(file, "there is no such folder")
     lock = LedgerLock(file)
-    lock.acquire()
+    try:
+        lock.acquire()
+    except LedgerLocked:
+        raise LedgerLocked(file, f"{await _holder(file)} {WAIT}") from None
     try:
         if host is not None:
             create_private(file)
@@ -60,6 +63,21 @@ async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
         yield ledger
     finally:
         await ledger.close()
+
+
+async def _holder(file: Path) -> str:
+    """Who works on a ledger, as far as it tells."""
+    ledger = LedgerReader(file, Database(connect(file), file))
+    try:
+        process, runs = (await ledger.facts()).get(PROCESS), await ledger.runs()
+        if process and runs and runs[-1].ended_at is None:
+            since = f"{runs[-1].started_at:%Y-%m-%d %H:%M} UTC"
+            return f"`{runs[-1].command}` (process {process}) is working on it since {since}."
+    except LedgerError:
+        pass
+    finally:
+        await ledger.close()
+    return "Another batch_share process is working on it."
 
 
 def _must_exist(file: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, or_, select, tuple_
@@ -20,6 +20,7 @@ from batch_share.ledger.records import (
     SheetRecord,
     Skipped,
     Unsettled,
+    Waiting,
     Wish,
     run_id,
 )
@@ -28,8 +29,7 @@ from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, Stage, S
 from batch_share.ledger.statistics import Statistics, gather
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -75,15 +75,21 @@ _MAY_STAND: Final = or_(
 """Rows of whose share nobody knows that it does not stand."""
 
 
+def utc_now() -> datetime:
+    """The time as the ledger notes it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 class LedgerReader:
     """An open ledger, to be looked at. Make one with `read_ledger`.
 
     Every method raises LedgerError, in one sentence, when the file can't be read.
     """
 
-    def __init__(self, file: Path, opened: Database) -> None:
+    def __init__(self, file: Path, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
         self.file = file
         self._database = opened
+        self._now = now
 
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
@@ -111,11 +117,22 @@ class LedgerReader:
         return {State(row["state"]): row["n"] for row in found}
 
     async def to_do_counts(self) -> dict[State, int]:
-        """How many rows are still to be sent, by state: those that were left out of the sheet do not count."""
+        """How many rows are still to be sent now, by state.
+
+        Those that were left out of the sheet do not count, nor do those whose time has not come.
+        """
         found = await self._all(
-            select(rows.c.state, func.count().label("n")).where(_to_do(None)).group_by(rows.c.state)
+            select(rows.c.state, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.state)
         )
         return {State(row["state"]): row["n"] for row in found}
+
+    async def waiting(self) -> Waiting:
+        """The rows that are to be sent once their time has come."""
+        which = (_MEANT, rows.c.state == State.PENDING, rows.c.start > self._now())
+        found = await self._all(
+            select(func.count().label("n"), func.min(rows.c.start).label("first")).where(*which)
+        )
+        return Waiting(found[0]["n"], found[0]["first"])
 
     async def events_to_do(self, looked_up_in: int | None = None) -> list[int]:
         """The activity types of the rows that are still to be sent, in order of first use.
@@ -124,7 +141,7 @@ class LedgerReader:
         """
         todo = (
             select(rows.c.event)
-            .where(_to_do(looked_up_in))
+            .where(self._to_do(looked_up_in))
             .group_by(rows.c.event)
             .order_by(func.min(rows.c.position))
         )
@@ -138,20 +155,20 @@ class LedgerReader:
         Of two, one that was never sent before comes first.
         """
         which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for))
-        first = select(rows).where(_to_do(looked_up_in), *which)
+        first = select(rows).where(self._to_do(looked_up_in), *which)
         found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
         return _row(found[0]) if found else None
 
     async def users_to_do(self, looked_up_in: int | None = None) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
-        users = select(rows.c.user_id).where(_to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
+        users = select(rows.c.user_id).where(self._to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
 
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
-        async for row in self._in_order(in_order & _to_go_on(looked_up_in)):
+        async for row in self._in_order(in_order & _to_go_on(looked_up_in) & self._is_due()):
             yield row
 
     async def unknown_rows(self, stage: Stage) -> list[Unsettled]:
@@ -352,6 +369,13 @@ class LedgerReader:
                 return
             last = found[-1][by]
 
+    def _to_do(self, looked_up_in: int | None) -> ColumnElement[bool]:
+        return rows.c.state.in_(TO_DO) & _to_go_on(looked_up_in) & self._is_due()
+
+    def _is_due(self) -> ColumnElement[bool]:
+        """What was begun goes on, whatever the sheet says of its start by now."""
+        return or_(rows.c.start.is_(None), rows.c.start <= self._now(), rows.c.state != State.PENDING)
+
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
         return await self._database.read(lambda connection: connection.execute(query).mappings().all())
 
@@ -362,10 +386,6 @@ class LedgerReader:
     async def close(self) -> None:
         """Finish what is being written and close the file."""
         await self._database.close()
-
-
-def _to_do(looked_up_in: int | None) -> ColumnElement[bool]:
-    return rows.c.state.in_(TO_DO) & _to_go_on(looked_up_in)
 
 
 def _to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:

@@ -27,7 +27,7 @@ class Instruction:
     """What a row asks for, in canonical form: share `lead` with `user`.
 
     The share lasts `duration` minutes or `until` (UTC, without a zone); one of them is None. `custom` are custom
-    fields of the activity.
+    fields of the activity. Nothing is sent for it before `start` (UTC, without a zone; None: at once).
     """
 
     lead_id: str
@@ -39,6 +39,7 @@ class Instruction:
     note: str
     until: datetime | None = None
     custom: Mapping[str, str] | None = None
+    start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,17 @@ class Skipped:
     reason: str
     rows: int
     sheet_row: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many rows wait for their time, and when that of the first has come (UTC, without a zone)."""
+
+    rows: int = 0
+    first: datetime | None = None
+
+
+NONE_WAITING: Final = Waiting()
 
 
 @dataclass(frozen=True, slots=True)

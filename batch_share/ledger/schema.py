@@ -39,7 +39,7 @@ about = Table(
     Column("value", Text, nullable=False),
 )
 """Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, results (the file
-that was written of the rows as they are, while no run is under way)."""
+that was written of the rows as they are, while no run is under way), process (the last that worked on it)."""
 
 sheets = Table(
     "sheets",
@@ -84,6 +84,7 @@ rows = Table(
     Column("until", DateTime),  # since version 2
     Column("custom", JSON(none_as_null=True)),  # custom fields of the activity; since version 2
     Column("event", Integer),
+    Column("start", DateTime),  # nothing is sent before; NULL: at once; since version 5
     Column("note", Text),
     Column("state", String(10), nullable=False),
     Column("stage", String(10)),
@@ -159,8 +160,8 @@ def _to_version_4(connection: Connection) -> None:
 
 
 def _to_version_5(connection: Connection) -> None:
-    """Until version 4 no share could be taken back."""
-    _add_columns(connection, (rows, "revoke_id"))
+    """Until version 4 no share could be taken back, and no row could wait for its time."""
+    _add_columns(connection, (rows, "revoke_id"), (rows, "start"))
     _create_index(connection, "rows_by_revoke")
 
 

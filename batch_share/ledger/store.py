@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import uuid
-from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader, utc_now
 from batch_share.ledger.records import (
     Changes,
     Instruction,
@@ -40,6 +41,7 @@ from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Executable, Update
@@ -56,6 +58,9 @@ GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _RESULTS = "results"
 _UNDO = "undo"
+PROCESS = "process"
+"""The fact that says which process worked on the ledger last, and on which machine."""
+
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 
@@ -78,11 +83,6 @@ def _row_in(states: frozenset[State]) -> Update:
 _REJUDGED = _row_in(frozenset({State.PENDING, State.SKIPPED})).where(rows.c.stage.is_(None))
 
 
-def utc_now() -> datetime:
-    """The time as the ledger notes it: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
 class Ledger(LedgerReader):
     """A ledger open for work, by this process alone. Make one with `open_ledger`.
 
@@ -90,8 +90,7 @@ class Ledger(LedgerReader):
     """
 
     def __init__(self, file: Path, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(file, opened)
-        self._now = now
+        super().__init__(file, opened, now)
         self._run_id = 0
         self._last_attempt = 0
         self._results: str | None = None
@@ -120,7 +119,8 @@ class Ledger(LedgerReader):
             self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
             self._results = connection.scalar(select(about.c.value).where(about.c.name == _RESULTS))
             # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
-            connection.execute(delete(about).where(about.c.name == _RESULTS))
+            connection.execute(delete(about).where(about.c.name.in_((_RESULTS, PROCESS))))
+            connection.execute(insert(about).values(name=PROCESS, value=f"{os.getpid()} on {platform.node()}"))
             for intent in INTENTS:
                 self._abandon(connection, intent)
 

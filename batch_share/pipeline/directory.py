@@ -88,6 +88,7 @@ class Directory:
             event=row.event,
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
+            start=row.start.replace(tzinfo=None) if row.start else None,
             custom=dict(row.custom) or None,
         )
 

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.protocol import read_status, share_status
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.verdict import judge_answer

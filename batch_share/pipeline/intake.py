@@ -97,7 +97,7 @@ async def show_sheet(
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:
     """Whether the sheet has dates whose time zone nobody named."""
-    return not settings.timezone and Field.UNTIL in plan.sheet.found.fields
+    return not settings.timezone and bool({Field.START, Field.UNTIL} & plan.sheet.found.fields.keys())
 
 
 async def account_zone(connection: Connection) -> ZoneInfo | None:

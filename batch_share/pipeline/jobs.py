@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
@@ -168,6 +168,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
+    session.tally.waiting = preview.waiting.rows
     if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
         return await _not_confirmed(session)
     return await _send(session, watcher)
@@ -188,6 +189,7 @@ async def _preview(session: Session, *, to_do: dict[State, int], events: int, de
         to_do=to_do,
         events=events,
         skipped=await ledger.skipped(REASONS_SHOWN),
+        waiting=await ledger.waiting(),
         deed=deed,
     )
 
@@ -292,7 +294,7 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
     async with read_ledger(ledger_file) as ledger:
         sheet = await _sheet_of(ledger)
         chosen = target or default_results(ledger.file, sheet)
-        _spare_the_sheet(sheet, chosen)
+        _spare_the_sheet(ledger.file, sheet, chosen)
         await write_results(ledger, chosen)
         return chosen
 
@@ -306,9 +308,9 @@ async def report_of(ledger_file: Path, target: Path | None, most: int = ROWS_TOL
         return chosen
 
 
-def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
+def _spare_the_sheet(ledger: Path, sheet: SheetRecord, target: Path) -> None:
     """Raises BatchShareError if the results would be written over the sheet that they are of."""
-    if Path(sheet.path).resolve() == target.resolve():
+    if target.resolve() in {Path(sheet.path).resolve(), ledger.with_name(sheet.name).resolve()}:
         raise BatchShareError(
             f"The results would take the place of the sheet itself: name another file than {target}."
         )
@@ -320,6 +322,10 @@ def default_results(ledger: Path, sheet: SheetRecord) -> Path:
 
 
 def _beside(ledger: Path, sheet: SheetRecord) -> Path:
-    """Where the sheet is, or would be in the ledger's folder if its own is gone."""
+    """Where the sheet is, or would be in the ledger's folder if its own is gone.
+
+    Of two sheets the one beside the ledger is meant: they were moved together.
+    """
     path = Path(sheet.path)
-    return path if path.parent.is_dir() else ledger.with_name(path.name)
+    beside = ledger.absolute().with_name(path.name)
+    return path if path.parent.is_dir() and not beside.is_file() else beside

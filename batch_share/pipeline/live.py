@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import HistoryError, SettingsError
 from batch_share.history.opening import open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.session import name_of_account
 
 if TYPE_CHECKING:

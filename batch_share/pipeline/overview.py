@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
-from batch_share.ledger.records import ALREADY, Instruction
+from batch_share.ledger.reading import utc_now
+from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
 from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
@@ -54,6 +55,7 @@ class Unasked(Directory):
             event=row.event,
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
+            start=row.start.replace(tzinfo=None) if row.start else None,
         )
 
 
@@ -78,6 +80,7 @@ class Overview:
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
     already: int = 0
+    waiting: Waiting = NONE_WAITING
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
@@ -152,6 +155,7 @@ class Overview:
             "skipped": self.states[State.SKIPPED],
             "already_shared": self.already,
             "left_out": self.left_out,
+            "waiting": self.waiting.rows,
             "columns": self.plan.record.mapping,
             "ignored_columns": self.ignored,
             "notes": list(self.plan.sheet.notes()),
@@ -202,6 +206,8 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
     seen.lasting[spell_length(asked.duration, asked.until)] += 1
+    if asked.start is not None and asked.start > utc_now():
+        seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
     if _minutes(asked) > ODD_MINUTES:
         seen.long.append(row.sheet_row)
 

@@ -185,6 +185,12 @@ def named_zone(settings: Settings) -> ZoneInfo | None:
         raise SettingsError("timezone", "not the name of a time zone, such as Asia/Kolkata") from None
 
 
+def check_options(settings: Settings) -> None:
+    """Raises SettingsError for an option that no sheet could be run with."""
+    _defaults(settings)
+    named_zone(settings)
+
+
 def _defaults(settings: Settings) -> dict[Field, str]:
     """What blank cells take from the options, each checked once for the whole run."""
     given = {each: str(getattr(settings, each.name.lower())).strip() for each in _OPTIONS}

@@ -16,7 +16,7 @@ from batch_share.history.opening import open_history
 from batch_share.history.refresh import catch_up
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import read_ledger
-from batch_share.ledger.store import utc_now
+from batch_share.ledger.reading import utc_now
 from batch_share.results.sheet import results_path
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from batch_share.leadsquared.protocol import (
     read_activities,
     read_activities_of_type,
 )
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
 from batch_share.pipeline.session import ending_early, in_parallel

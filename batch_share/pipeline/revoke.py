@@ -13,8 +13,8 @@ from batch_share.errors import SettingsError
 from batch_share.leadsquared.models import RevokeItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import read_id, revoke_share
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import Dispatch, write
 from batch_share.pipeline.follow_up import FOLLOWING_UP
 from batch_share.pipeline.run import Feed

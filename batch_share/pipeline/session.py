@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Tally:
     """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing.
 
+    `waiting` rows are pending because their time has not come.
     `returned` rows are to be shared again by themselves, since the request that they were part of failed.
     """
 
@@ -45,6 +46,7 @@ class Tally:
     refused_since: float | None = None
     looked_up: Counter[str] = field(default_factory=Counter)
     lost_in_a_row: int = 0
+    waiting: int = 0
     returned: int = 0
     remarks: list[str] = field(default_factory=list)
 

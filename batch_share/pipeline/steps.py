@@ -10,9 +10,9 @@ from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import post_activity, read_id, share_leads
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline.calls import Dispatch, write
 from batch_share.pipeline.marker import in_note, marker_of
 from batch_share.pipeline.verdict import in_doubt, is_repeated

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Preview:
     `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
-    `skipped` the most frequent reasons for which rows are skipped. `deed` is what is done with them, in a word or
-    two, `told` what else a person should know of it.
+    `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
+    `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
     """
 
     sheet: SheetRecord
@@ -40,6 +41,7 @@ class Preview:
     skipped: Sequence[Skipped] = ()
     deed: str = "send"
     told: Sequence[str] = ()
+    waiting: Waiting = NONE_WAITING
 
     @property
     def to_send(self) -> int:

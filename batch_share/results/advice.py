@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _OF_ROW: Final = {
     State.INVALID: "Correct the cell in the sheet, and run the sheet again.",
-    State.FAILED: "See to what the reason says. A row that is changed in the sheet is sent by the next run.",
+    State.FAILED: "Mend the row in the sheet and run it again; if the reason is over, batch-share retry will do.",
+    State.TO_REVOKE: "Run batch-share revoke on the ledger again: it goes on.",
     State.UNKNOWN: "Run batch-share reconcile on the ledger: it looks the row up before anything is sent again.",
 }
 _DOUBLE: Final = "Delete the activity that is there twice in LeadSquared; the reason says which."
@@ -39,8 +40,10 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[s
         steps.append(f"To settle the unknown rows: batch-share reconcile {ledger}")
     if states.get(State.FAILED) or states.get(State.INVALID):
         steps.append("See to the rows that failed or are invalid; the results say why. Then run the sheet again.")
-    if states.get(State.ACCEPTED):
-        steps.append(f"To ask what became of the accepted shares: batch-share follow-up {ledger}")
+    if states.get(State.TO_REVOKE) or states.get(State.REVOKING):
+        steps.append(f"Shares are still to be taken back: batch-share revoke {ledger}")
+    if states.get(State.ACCEPTED) or states.get(State.ENDING):
+        steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")
     return steps

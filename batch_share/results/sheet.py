@@ -103,11 +103,16 @@ async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[Stat
 
 def reason_of(row: Row) -> str:
     """Why a row is where it is, for the person who reads the results."""
-    reason = "; ".join(filter(None, (row.reason or _LABELS.get(row.state), row.notice)))
+    reason = "; ".join(filter(None, (row.reason or _label(row), row.notice)))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     told = reason if NOT_ASKED in reason else f"{NOT_ASKED}: {reason}"
     return f"{told}; a run that asks for it again, as the sheet and its options were, settles it"
+
+
+def _label(row: Row) -> str | None:
+    start = row.instruction.start if row.instruction and row.state is State.PENDING else None
+    return f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
 
 
 def _answer(row: Row) -> list[str]:

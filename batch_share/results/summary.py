@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -44,12 +45,19 @@ _URGENCY = (
 )
 
 
+def most_urgent(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code of several pieces of work."""
+    order = [ExitCode.INTERRUPTED, *(code for code, _ in _URGENCY), ExitCode.DONE]
+    return min(codes, key=order.index, default=ExitCode.DONE)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
 
     `skipped` are the most frequent reasons for which rows are.
     `run` is the Id of the ledger's last run.
+    `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
     """
 
@@ -60,6 +68,8 @@ class Summary:
     noticed: int = 0
     skipped: Sequence[Skipped] = ()
     run: str | None = None
+    waiting: Waiting = NONE_WAITING
+    sheet: str = ""
 
     @property
     def rows(self) -> int:
@@ -74,8 +84,9 @@ class Summary:
     @property
     def exit_code(self) -> ExitCode:
         """What the states mean to a script."""
+        left = {**self.states, State.PENDING: self.states.get(State.PENDING, 0) - self.waiting.rows}
         for code, states in _URGENCY:
-            if any(self.states.get(state) for state in states):
+            if any(left.get(state) for state in states):
                 return code
         return ExitCode.DONE
 
@@ -84,11 +95,27 @@ class Summary:
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
         told = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        return told | {"run": self.run, "ledger": str(self.ledger), "results": results}
+        told |= {"run": self.run, "ledger": str(self.ledger), "results": results}
+        return told | self._waiting_json() if self.waiting.rows else told
+
+    def _waiting_json(self) -> dict[str, Any]:
+        first = self.waiting.first
+        return {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    return Summary(counts, ledger.file.absolute(), results, troubles, noticed, skipped, await ledger.last_run_id())
+    sheet = await ledger.sheet()
+    return Summary(
+        counts,
+        ledger.file.absolute(),
+        results,
+        troubles,
+        noticed,
+        skipped,
+        await ledger.last_run_id(),
+        await ledger.waiting(),
+        sheet.name if sheet else "",
+    )

@@ -31,6 +31,7 @@ class Field(StrEnum):
     DURATION = "Duration"
     DAYS = "Days"
     UNTIL = "Until"
+    START = "Start"
     NOTE = "Note"
     EVENT = "Activity Event"
 
@@ -46,6 +47,7 @@ HEADERS: Final[dict[Field, tuple[str, ...]]] = {
     Field.DURATION: ("Duration", "DurationInMinutes"),
     Field.DAYS: ("Days", "DurationInDays"),
     Field.UNTIL: ("Until", "Share Until", "Valid Until", "End Date"),
+    Field.START: ("Start", "Start Date", "Start Time", "Start At", "Share From", "Share Start"),
     Field.NOTE: ("Note", "Notes", "ActivityNote"),
     Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code"),
 }

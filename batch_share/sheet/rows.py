@@ -21,6 +21,7 @@ from batch_share.sheet.values import (
     parse_lead_number,
     parse_note,
     parse_phone,
+    parse_start,
     parse_until,
 )
 from batch_share.units import MAX_DURATION_MINUTES, parse_duration
@@ -46,7 +47,7 @@ class Ref(NamedTuple):
 class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
-    The share lasts `duration` minutes, or `until` (UTC); one of them is None.
+    The share lasts `duration` minutes, or `until` (UTC); one of them is None. It is not made before `start` (UTC).
     """
 
     leads: tuple[Ref, ...]
@@ -57,6 +58,7 @@ class ShareRow:
     event: int
     note: str
     custom: Mapping[str, str] = field(default_factory=dict)
+    start: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,12 @@ class _Reading:
         lasting = self._lasting()
         values = {each: self._value(each, needed=True) for each in (Field.ACCESS, Field.EVENT, Field.NOTE)}
         custom = {name: self._parse(index, parse_custom) for name, index in self._rules.found.custom.items()}
+        until = lasting if isinstance(lasting, dt.datetime) else None
+        start = self._value(Field.START, needed=False)
+        if start and until and until <= start:
+            self._wrong(Field.UNTIL, self._text(Field.UNTIL), f"is not after {self._header(Field.START)}")
         if self.problems:
             return None
-        until = lasting if isinstance(lasting, dt.datetime) else None
         return ShareRow(
             leads=leads,
             users=users,
@@ -149,6 +154,7 @@ class _Reading:
             event=values[Field.EVENT],
             note=values[Field.NOTE],
             custom={name: value for name, value in custom.items() if value},
+            start=start,
         )
 
     def _refs(self, fields: Sequence[Field]) -> tuple[Ref, ...]:
@@ -181,16 +187,22 @@ class _Reading:
             text = self._rules.defaults.get(each, "")
             if needed and not text:
                 self._wrong(each, "", "blank")
-        parse = self._until if each is Field.UNTIL else _PARSERS[each]
+        parse = {Field.UNTIL: self._until, Field.START: self._start}.get(each) or _PARSERS[each]
         return self._checked(parse, text, self._header(each), index)
 
     def _until(self, text: str) -> dt.datetime:
         end = parse_until(text, self._rules.zone)
         if self._rules.now is not None and end <= self._rules.now:
             raise ValueError("is over already")
-        if self._rules.now is not None and end - self._rules.now > _LONGEST:
+        return self._near(end)
+
+    def _start(self, text: str) -> dt.datetime:
+        return self._near(parse_start(text, self._rules.zone))
+
+    def _near(self, moment: dt.datetime) -> dt.datetime:
+        if self._rules.now is not None and moment - self._rules.now > _LONGEST:
             raise ValueError("is more than ten years away")
-        return end
+        return moment
 
     def _parse(self, index: int, parse: Callable[[str], Any]) -> Any:
         return self._checked(parse, self._row.cells[index].strip(), self._rules.columns[index], index)

@@ -29,6 +29,7 @@ _MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(r"\d\.\d+E\+\d+")
 _DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
 _DATE: Final = re.compile(r"\d{8}|\d{4}-\d{2}-\d{2}|\d{4}-?W\d{2}(-?\d)?")
+_START_OF_DAY: Final = dt.time()
 _END_OF_DAY: Final = dt.time(23, 59)
 
 
@@ -122,10 +123,19 @@ def parse_days(text: str) -> int:
 
 def parse_until(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
     """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
+    return _moment(text, zone, _END_OF_DAY)
+
+
+def parse_start(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
+    """When a share may begin, in UTC; a date means the beginning of that day in `zone`. Raises ValueError."""
+    return _moment(text, zone, _START_OF_DAY)
+
+
+def _moment(text: str, zone: ZoneInfo | dt.timezone, of_a_day: dt.time) -> dt.datetime:
     try:
         moment = dt.datetime.fromisoformat(text)
         if _DATE.fullmatch(text):
-            moment = dt.datetime.combine(moment, _END_OF_DAY, zone)
+            moment = dt.datetime.combine(moment, of_a_day, zone)
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         raise ValueError("not a date: write 2026-12-31, or 2026-12-31 18:00") from None

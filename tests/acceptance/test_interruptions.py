@@ -117,7 +117,7 @@ def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: S
     process.kill()
     process.communicate(timeout=30)
     assert second.returncode == 1
-    assert "another batch_share process is working on it" in second.stderr
+    assert "is working on it" in second.stderr
 
 
 def test_a_second_sheet_of_the_account_waits_its_turn_and_takes_over_from_the_dead(

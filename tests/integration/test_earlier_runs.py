@@ -17,9 +17,9 @@ from batch_share.history.opening import FILE, open_history
 from batch_share.ledger import reading, schema
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.ledger.store import utc_now
 from batch_share.pipeline import live
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import run_sheet

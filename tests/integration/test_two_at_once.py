@@ -65,7 +65,7 @@ async def test_two_sheets_of_one_account_take_turns_and_share_its_one_limit(tmp_
 async def test_a_ledger_that_is_worked_on_is_left_alone(tmp_path: Path, other: str) -> None:
     async with trial(tmp_path, latency=0.02) as it:
         running = await started(it)
-        with pytest.raises(LedgerLocked, match="another batch_share process is working on it"):
+        with pytest.raises(LedgerLocked, match="is working on it"):
             await getattr(it, other)()
         await running
         check_all_shared(it, sheet_rows(12))

@@ -10,6 +10,7 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
+_BASE = ("settings", "errors", "units")
 ALLOWED = {
     "errors": set[str](),
     "units": set[str](),
@@ -20,20 +21,10 @@ ALLOWED = {
     "sheet": {"settings", "errors", "units"},
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
-    "pipeline": {"history", "results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
-    "notify": {"results", "ledger", "settings", "errors", "units"},
-    "cli": {
-        "pipeline",
-        "history",
-        "notify",
-        "results",
-        "sandbox",
-        "sheet",
-        "ledger",
-        "settings",
-        "errors",
-        "units",
-    },
+    "pipeline": {"history", "results", "ledger", "leadsquared", "sheet", *_BASE},
+    "notify": {"results", "ledger", *_BASE},
+    "inbox": {"pipeline", "results", "ledger", "sheet", *_BASE},
+    "cli": {"inbox", "pipeline", "history", "notify", "results", "sandbox", "sheet", "ledger", *_BASE},
     "__main__": {"cli"},
     "__init__": {"errors"},
 }

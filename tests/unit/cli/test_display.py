@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ledgers import sheet_record
 
-from batch_share.cli.display import Display, console
-from batch_share.ledger.records import Cause, Changes, Row, Skipped
+from batch_share.cli.display import Display, console, one_line, waits
+from batch_share.ledger.records import Cause, Changes, Row, Skipped, Waiting
 from batch_share.ledger.states import State
 from batch_share.ledger.store import GONE, GONE_POSTED
 from batch_share.pipeline.cost import Pace
@@ -135,3 +136,22 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
+
+
+def test_rows_that_wait_are_told_with_the_time_of_the_first() -> None:
+    waiting = Waiting(3, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - the ledger notes UTC without a zone
+    shown = screen(previewed({State.PENDING: 10}, to_do={State.PENDING: 7}, waiting=waiting))
+    assert "  7 rows to send: " in shown
+    assert "  3 rows wait for their time, the first until 2026-03-01 09:00 UTC.\n" in shown
+    assert waits(Waiting(1, waiting.first)) == "1 row waits for its time, the first until 2026-03-01 09:00 UTC."
+
+
+def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_apart() -> None:
+    first = datetime(2026, 3, 1, 9)  # noqa: DTZ001
+    states = {State.FAILED: 2, State.SHARED: 1097, State.PENDING: 3, State.INVALID: 0}
+    told = Summary(states, Path("/elsewhere/a.db"), waiting=Waiting(2, first), sheet="leads.csv")
+    assert one_line(told, 1) == (
+        "leads.csv: 1,097 shared, 1 pending, 2 failed, 2 waiting until 2026-03-01 09:00 UTC or later (exit 1); "
+        "ledger /elsewhere/a.db"
+    )
+    assert one_line(Summary({}, Path("/elsewhere/a.db")), 0) == "no sheet: no row (exit 0); ledger /elsewhere/a.db"

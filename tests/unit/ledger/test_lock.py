@@ -55,7 +55,7 @@ def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
     with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
         LedgerLock(ledger).acquire()
     assert caught.value.ledger == ledger
-    assert "another batch_share process is working on it" in str(caught.value)
+    assert "Wait for it to end, or stop it" in str(caught.value)
 
 
 def test_a_killed_process_leaves_no_lock_behind(ledger: Path) -> None:

@@ -64,6 +64,7 @@ def make_version_1(file: Path) -> None:
             ("rows", "notice"),
             ("rows", "chosen"),
             ("rows", "revoke_id"),
+            ("rows", "start"),
             ("attempts", "marker"),
         )
         for table, column in later:

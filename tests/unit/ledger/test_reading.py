@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,8 +11,8 @@ from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_rec
 from sqlalchemy import Engine, event
 
 from batch_share.ledger import schema
-from batch_share.ledger.opening import read_ledger
-from batch_share.ledger.records import Result, Skipped, Status
+from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.records import Result, Skipped, Status, Waiting
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import GONE
 
@@ -193,3 +194,42 @@ async def test_rows_to_do_are_read_by_their_place_and_not_sorted_for_every_page(
     event.remove(Engine, "before_cursor_execute", explain)
     assert any("rows_by_position" in step for step in plans)
     assert not any("ORDER BY" in step for step in plans)
+
+
+async def test_a_row_waits_for_its_time(file: Path) -> None:
+    rows = [
+        new_row(1),
+        new_row(2, start=NOON),
+        new_row(3, start=NOON + timedelta(seconds=1)),
+        new_row(4, start=NOON + timedelta(days=1), user_id="other", event=202),
+    ]
+    async with working(file, *rows) as ledger:
+        assert await leads(ledger.to_do()) == ["1", "2"]
+        assert await ledger.to_do_counts() == {State.PENDING: 2}
+        assert await ledger.events_to_do() == [201]
+        assert "other" not in await ledger.users_to_do()
+        assert await ledger.next_to_do(202, State.PENDING) is None
+        assert await ledger.waiting() == Waiting(2, NOON + timedelta(seconds=1))
+    async with open_ledger(file, now=lambda: NOON + timedelta(hours=1)) as later:
+        assert await leads(later.to_do()) == ["1", "2", "3"]
+        assert await later.waiting() == Waiting(1, NOON + timedelta(days=1))
+
+
+async def test_what_was_begun_does_not_wait(file: Path) -> None:
+    async with working(file, new_row(1)) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        await ledger.take_in(sheet_record(digest="other"), [new_row(1, start=NOON + timedelta(days=1))])
+        assert await ledger.to_do_counts() == {State.POSTED: 1}
+        assert await ledger.waiting() == Waiting()
+
+
+async def test_a_row_that_is_left_out_waits_for_nothing(file: Path) -> None:
+    row = replace(new_row(1, start=NOON + timedelta(days=1)), state=State.SKIPPED, chosen=False)
+    async with working(file, row) as ledger:
+        assert await ledger.waiting() == Waiting()
+
+
+async def test_the_time_of_a_row_that_waits_can_be_changed(file: Path) -> None:
+    async with working(file, new_row(1, start=NOON + timedelta(days=1))) as ledger:
+        await ledger.take_in(sheet_record(digest="other"), [new_row(1, start=NOON - timedelta(days=1))])
+        assert await leads(ledger.to_do()) == ["1"]

@@ -65,6 +65,7 @@ def test_as_data_it_says_the_same() -> None:
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
         "doubles": 0,
+        "run": None,
         "ledger": "leads.csv.ledger.db",
         "results": "leads.results.csv",
     }

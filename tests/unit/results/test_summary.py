@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from ledgers import advance, new_row, unsendable, working
 
+from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode, Summary, summarize
 
@@ -93,3 +95,13 @@ async def test_a_ledger_is_summed_up_with_its_first_rows_in_trouble(tmp_path: Pa
     assert found.states == {State.PENDING: 2, State.UNKNOWN: 1, State.INVALID: 1}
     assert (found.ledger, found.results) == (file, tmp_path / "out.csv")
     assert [row.cells[0] for row in found.troubles] == ["1", "3"]
+
+
+def test_rows_that_wait_for_their_time_are_no_fault() -> None:
+    first = datetime(2026, 3, 1, 9)  # noqa: DTZ001 - the ledger notes UTC without a zone
+    waiting = Summary({State.PENDING: 2, State.SHARED: 1}, Path("leads.db"), waiting=Waiting(2, first))
+    assert waiting.exit_code is ExitCode.DONE
+    assert Summary({State.PENDING: 3}, Path("leads.db"), waiting=Waiting(2, first)).exit_code is ExitCode.NOT_DONE
+    told = waiting.as_json()
+    assert (told["waiting"], told["first_due"]) == (2, "2026-03-01T09:00:00Z")
+    assert "waiting" not in summary([State.PENDING]).as_json()

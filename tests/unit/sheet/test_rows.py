@@ -285,3 +285,44 @@ def test_a_cell_that_could_not_be_read_is_told_where_it_matters() -> None:
     rules = RowRules(["a", "b", "c", "d"], found, DEFAULTS)
     row = RawRow(2, ["1", GUID, "", ""], faults={2: "an error", 3: "an error"})
     assert rules.check(row) == [Problem(2, "c", "", "an error")]
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-12-31", "2026-12-31T00:00"),
+        ("2026-12-31 18:00", "2026-12-31T18:00"),
+        ("2026-12-31T18:00:00+05:30", "2026-12-31T12:30"),
+        ("2020-01-01", "2020-01-01T00:00"),
+    ],
+)
+def test_a_row_may_start_later(text: str, utc: str) -> None:
+    row = good({Field.START: text})
+    assert row.start is not None
+    assert f"{row.start:%Y-%m-%dT%H:%M}" == utc
+    assert row.duration == 7 * 1440
+
+
+def test_a_row_that_says_nothing_starts_at_once() -> None:
+    assert good({Field.START: ""}).start is None
+    assert good({}).start is None
+
+
+def test_an_end_that_is_not_after_its_start_is_wrong() -> None:
+    ends = {Field.DURATION: "", Field.UNTIL: "2026-06-01 10:00"}
+    assert good(ends | {Field.START: "2026-06-01 09:59"}).until is not None
+    for start in ("2026-06-01 10:00", "2026-06-02"):
+        assert problems(ends | {Field.START: start}) == [
+            Problem(7, "UNTIL", "2026-06-01 10:00", "is not after START")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("soon", "not a date: write 2026-12-31, or 2026-12-31 18:00"),
+        ("2046-01-01", "is more than ten years away"),
+    ],
+)
+def test_a_start_that_is_none_is_told(text: str, wrong: str) -> None:
+    assert problems({Field.START: text}) == [Problem(7, "START", text, wrong)]

@@ -1,0 +1,182 @@
+"""Watching an inbox under a person's hands, or a service manager's: signals, one line for each sheet, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from batch_share.cli.display import ASK_ABOVE, Display, near, one_line
+from batch_share.cli.work import TerminalWatcher, draining
+from batch_share.errors import BatchShareError, SettingsError
+from batch_share.inbox.arrivals import Arrivals
+from batch_share.inbox.fate import Outcome
+from batch_share.inbox.places import Places
+from batch_share.inbox.watch import Watch
+from batch_share.inbox.work import work_on
+from batch_share.pipeline.plan import check_options
+from batch_share.results.summary import ExitCode, most_urgent
+from batch_share.units import parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from batch_share.inbox.places import Case
+    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.watcher import Preview
+    from batch_share.settings import Settings
+
+
+SHORTEST: Final = 0.1
+"""Seconds between two looks, at the least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How often the folder is looked at, and how long a file must have been quiet; in seconds."""
+
+    every: float
+    settle: float
+    once: bool
+
+    @classmethod
+    def parse(cls, every: str, settle: str, *, once: bool) -> Looks:
+        """Raises SettingsError."""
+        looks = cls(_seconds("every", every), _seconds("settle", settle), once)
+        if looks.every < SHORTEST:
+            raise SettingsError("every", f"at least {SHORTEST:g}s")
+        return looks
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise SettingsError(name, str(error)) from None
+
+
+class End:
+    """A wish to end the watch, by a signal: as the Stop of a run, but of all that is to come."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether it is to end."""
+        return self._event.is_set()
+
+    def ask(self) -> None:
+        """End it when the sheet that is worked on has been drained."""
+        self._event.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but no longer than until it is to end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), seconds)
+
+
+class SheetWatcher(TerminalWatcher):
+    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
+
+    def __init__(self, end: End, *, yes: bool) -> None:
+        super().__init__(Display(yes=yes, one_line=True))
+        self._end = end
+        self._yes = yes
+        self.refused = 0
+
+    def agree(self, preview: Preview) -> bool:
+        """Agree to 50 rows, or to all."""
+        self.refused = 0 if self._yes or preview.to_send <= ASK_ABOVE else preview.to_send
+        return not self.refused
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        """Listen for signals, also for one that came before."""
+        return self._watch_too(session)
+
+    @contextlib.asynccontextmanager
+    async def _watch_too(self, session: Connection) -> AsyncIterator[None]:
+        if self._end.asked:
+            session.stop.ask()
+        async with self._watch(session):
+            yield
+
+
+@dataclass(slots=True)
+class Lines:
+    """One line for each sheet on standard output, and again only when it says something else."""
+
+    told: dict[str, str] = field(default_factory=dict)
+
+    def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
+        """How the work on a sheet ended."""
+        line = f"{_said(case, outcome)}{'' if place or outcome.interrupted else '; looked at again'}"
+        if self.told.get(case.folder.name) != line:
+            typer.echo(line)
+        if place is None:
+            self.told[case.folder.name] = line
+        else:
+            self.told.pop(case.folder.name, None)
+
+    def trouble(self, words: str) -> None:
+        """Something else went wrong."""
+        typer.echo(f"batch-share: {words}", err=True)
+
+
+def _said(case: Case, outcome: Outcome) -> str:
+    if outcome.error is not None:
+        words = str(outcome.error).removeprefix(f"{case.sheet.name}: ")
+        return f"{case.sheet.name}: {words} (exit {outcome.exit_code:d}); in {near(case.folder.absolute())}"
+    assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
+    line = one_line(outcome.summary, outcome.exit_code)
+    return f"{line.partition('; ledger')[0]}; in {near(case.folder.absolute())}"
+
+
+def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+    """Watch until a signal comes, or look once. Raises BatchShareError."""
+    settings.account()
+    check_options(settings)
+    places = Places(folder)
+    try:
+        with places.held():
+            return asyncio.run(_watch(places, options, settings, looks, yes=yes))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        typer.echo(
+            "batch-share: Cut. What was under way is in its ledger: the next watch goes on with it.", err=True
+        )
+        return ExitCode.INTERRUPTED
+
+
+async def _watch(places: Places, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+    end = End()
+
+    async def work(case: Case) -> Outcome:
+        watcher = SheetWatcher(end, yes=yes)
+        outcome = await work_on(case, options, settings, watcher)
+        if outcome.interrupted:
+            end.ask()
+        return _refused(watcher.refused) if watcher.refused else outcome
+
+    arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)
+    watch = Watch(arrivals, places, work, Lines(), end.sleep, lambda: end.asked)
+    with draining(end):
+        if not looks.once:
+            await watch.forever(looks.every)
+            return ExitCode.DONE
+        await watch.once()
+    return most_urgent(each.exit_code for each in watch.endings)
+
+
+def _refused(rows: int) -> Outcome:
+    words = (
+        f"Nothing was sent: it has {rows:,} rows to send, and above {ASK_ABOVE} the watch needs --yes. "
+        "`batch-share resume` on its ledger sends them."
+    )
+    return Outcome(error=BatchShareError(words))

@@ -1,0 +1,283 @@
+"""Runs that nobody looks at: by cron, systemd and Airflow as the README says, and in a watched folder."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from processes import ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+from readme_reference import README
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+INSTALLED, FOLDER = "/opt/batch-share/bin/batch-share", "/srv/leads"
+"""Where the README has the command and the sheet."""
+
+
+def snippet(name: str) -> str:
+    """The README's example of this name."""
+    found = re.search(
+        rf"<!-- try: {name} -->\n```\w*\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def here(tmp_path: Path, shell: Shell) -> Callable[[str], str]:
+    """An example as it would stand on this machine: with the command and the folder of this test."""
+    command = tmp_path / "bin" / "batch-share"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m batch_share "$@"\n')
+    command.chmod(0o755)
+    folder = tmp_path / "srv"
+    folder.mkdir()
+    (folder / ".env").write_text("".join(f"{k}={v}\n" for k, v in shell.env.items() if k.startswith("BATCH_SHARE")))
+    few(folder / "leads.csv", 4)
+    return lambda text: text.replace(INSTALLED, str(command)).replace(FOLDER, str(folder))
+
+
+def few(sheet: Path, rows: int) -> Path:
+    """The first rows of the sample, which are good ones."""
+    lines = (SAMPLES / "leads.csv").read_text("utf-8").splitlines(keepends=True)
+    sheet.write_text("".join(lines[: rows + 1]), encoding="utf-8")
+    return sheet
+
+
+def in_nothing(command: str) -> subprocess.CompletedProcess[str]:
+    """A command as cron starts it: by sh, and with next to no environment."""
+    bare = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/", "SHELL=/bin/sh", "/bin/sh", "-c", command]
+    return subprocess.run(bare, capture_output=True, text=True, check=False, cwd="/", timeout=60)
+
+
+# ------------------------------------------------------------------------------------- as the README says
+
+
+def test_the_line_for_cron_works_in_cron(here: Callable[[str], str], sandbox: SandboxProcess) -> None:
+    line = here(snippet("cron")).strip()
+    fields, command = line.split(maxsplit=5)[:5], line.split(maxsplit=5)[5]
+    assert fields == ["5", "*", "*", "*", "*"]
+    assert "%" not in command  # cron would take it for the end of the line
+    first = in_nothing(command)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == "leads.csv: 4 shared (exit 0); ledger leads.csv.ledger.db\n"
+    calls = sandbox.report()["total_calls"]
+    again = in_nothing(command)
+    assert again.stdout == "leads.csv: nothing to do: 4 shared (exit 0); ledger leads.csv.ledger.db\n"
+    assert (again.returncode, again.stderr, sandbox.report()["total_calls"]) == (0, "", calls)
+
+
+def test_the_systemd_units_work(here: Callable[[str], str], tmp_path: Path) -> None:
+    service, timer = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
+    for parser in (service, timer):
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+    service.read_string(here(snippet("service")))
+    timer.read_string(snippet("timer"))
+    assert timer["Install"]["WantedBy"] == "timers.target"
+    asked = service["Service"]
+    done = in_nothing(f"cd {asked['WorkingDirectory']} && {asked['ExecStart']}")
+    assert (done.returncode, done.stdout.partition(" (")[0]) == (0, "leads.csv: 4 shared")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_systemd_takes_the_units(here: Callable[[str], str], tmp_path: Path) -> None:
+    files = [tmp_path / "batch-share.service", tmp_path / "batch-share.timer"]
+    files[0].write_text(here(snippet("service")).replace("User=batch-share", "User=root"))
+    files[1].write_text(snippet("timer"))
+    command = ["systemd-analyze", "verify", "--man=no", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert [line for line in done.stderr.splitlines() if str(tmp_path) in line or "batch-share" in line] == []
+
+
+class Failed(Exception):
+    """What Airflow's exceptions are here; `again`: the task may be tried once more."""
+
+    again = True
+
+
+class FailedForGood(Failed):
+    again = False
+
+
+def run_task(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The one task of the README's DAG, without Airflow: its decorators hand the functions through."""
+    tasks: list[Callable[[], str]] = []
+    decorators, exceptions = ModuleType("airflow.decorators"), ModuleType("airflow.exceptions")
+    plain: Any = lambda **_: lambda function: function  # noqa: E731
+    keep: Any = lambda **_: lambda function: lambda: tasks.append(function)  # noqa: E731
+    vars(decorators).update(dag=plain, task=keep)
+    vars(exceptions).update(AirflowException=Failed, AirflowFailException=FailedForGood)
+    for module in (ModuleType("airflow"), decorators, exceptions):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(ast.parse(text), "dag.py", "exec"), {})
+    (task,) = tasks
+    return task()
+
+
+def test_the_task_for_airflow_works(here: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_task(here(snippet("airflow")), monkeypatch).startswith("leads.csv: 4 shared (exit 0)")
+
+
+def test_it_tells_airflow_what_can_be_tried_again(
+    here: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, env = here(snippet("airflow")), tmp_path / "srv" / ".env"
+    good = env.read_text()
+    env.write_text(re.sub(r"HOST=.*", "HOST=http://127.0.0.1:9", good))
+    shutil.copy(SAMPLES / "mistakes.csv", tmp_path / "srv" / "leads.csv")
+    with pytest.raises(Failed) as unknown_setting:
+        run_task(text.replace('"201"', '"what"'), monkeypatch)
+    assert not unknown_setting.value.again
+    env.write_text(good)
+    with pytest.raises(Failed, match=r"invalid \(exit 3\)") as some_invalid:
+        run_task(text, monkeypatch)
+    assert not some_invalid.value.again
+    env.write_text(good.replace("sandbox-secret-key", "wrong-key-of-nobody"))
+    few(tmp_path / "srv" / "leads.csv", 6)
+    with pytest.raises(Failed) as refused:
+        run_task(text, monkeypatch)
+    assert refused.value.again
+    assert "wrong-key" not in str(refused.value)
+
+
+# --------------------------------------------------------------------------------------------- one line
+
+
+def test_one_line_is_all_that_is_printed(shell: Shell, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "leads.csv", tmp_path)
+    done = shell.run("run", "leads.csv", "--yes", "--one-line")
+    assert done.stdout == (
+        "leads.csv: 104 shared, 4 invalid, 1 skipped, 1 failed (exit 3); ledger leads.csv.ledger.db\n"
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    resting = shell.run("resume", "leads.csv.ledger.db", "--due", BATCH_SHARE_ONE_LINE="true")
+    assert resting.stdout.startswith("leads.csv: nothing to do: 104 shared, 4 invalid, ")
+    assert (resting.returncode, resting.stderr) == (0, "")
+
+
+def test_an_error_is_told_beside_the_line(shell: Shell, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "leads.csv", tmp_path)
+    done = shell.run("run", "leads.csv", "--one-line")
+    assert done.returncode == 1
+    assert "add --yes to send them" in done.stderr
+    assert done.stdout.count("\n") == 1
+    assert "pending" in done.stdout
+
+
+def test_rows_that_wait_are_no_error(shell: Shell, tmp_path: Path) -> None:
+    sheet = few(tmp_path / "leads.csv", 3)
+    head, *rows = sheet.read_text("utf-8").splitlines()
+    said = [f"{head},Start", f"{rows[0]},", f"{rows[1]},2030-03-01 09:00", f"{rows[2]},2030-03-02"]
+    sheet.write_text("\n".join(said), encoding="utf-8")
+    done = shell.run("run", "leads.csv", "--one-line", "--timezone", "Asia/Kolkata")
+    assert done.stdout == (
+        "leads.csv: 1 shared, 2 waiting until 2030-03-01 03:30 UTC or later (exit 0); ledger leads.csv.ledger.db\n"
+    )
+    assert done.returncode == 0
+    told = shell.run("status", "leads.csv.ledger.db")
+    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in told.stdout
+    assert told.returncode == 0
+
+
+# ------------------------------------------------------------------------------------------- the watched folder
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def where(inbox: Path) -> dict[str, str]:
+    """By sheet, in which folder it is."""
+    return {
+        each.name.partition("_")[2]: place
+        for place in ("working", "done", "failed")
+        if (inbox / place).is_dir()
+        for each in (inbox / place).iterdir()
+    }
+
+
+def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path) -> None:
+    few(inbox / "good.csv", 3)
+    few(inbox / "big.csv", 55)
+    few(inbox / "~$good.csv", 3)
+    shutil.copy(SAMPLES / "mistakes.csv", inbox)
+    (inbox / "nonsense.csv").write_text("a,b\n1,2\n")
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.2s", "--event", "201")
+    assert done.returncode == 1  # of several, the most urgent
+    assert where(inbox) == {
+        "good.csv": "done",
+        "big.csv": "failed",
+        "mistakes.csv": "failed",
+        "nonsense.csv": "failed",
+    }
+    assert len(done.stdout.splitlines()) == 4
+    assert "good.csv: 3 shared (exit 0); in inbox/done/" in done.stdout
+    assert "above 50 the watch needs --yes" in done.stdout
+    (folder,) = (inbox / "done").iterdir()
+    assert sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) == [
+        "good.csv", "good.csv.ledger.db", "good.results.csv",
+    ]  # fmt: skip
+    (unsent,) = (inbox / "failed").glob("*_big.csv/big.csv.ledger.db")
+    assert shell.run("resume", str(unsent), "--yes").returncode == 3
+    assert unsent.with_name("big.results.csv").is_file()
+
+
+def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:
+    for rows in (1, 2):
+        few(inbox / "leads.csv", rows)
+        assert shell.run("watch", "inbox", "--once", "--settle", "0.1s").returncode == 0
+    assert len(list((inbox / "done").glob("*/leads.csv.ledger.db"))) == 2
+
+
+def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
+    with shell.start("watch", "inbox", "--settle", "0.1s", "--every", "0.1s", "--yes") as process:
+        wait_until((inbox / ".batch-share-watch.lock").exists)
+        few(inbox / "one.csv", 2)
+        wait_until(lambda: where(inbox).get("one.csv") == "done")
+        second = shell.run("watch", "inbox", "--once")
+        assert second.returncode == 1
+        assert "is watched already" in second.stderr
+        few(inbox / "two.csv", 2)
+        wait_until(lambda: where(inbox).get("two.csv") == "done")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert [line.partition(";")[0] for line in out.splitlines()] == [
+        "one.csv: 2 shared (exit 0)",
+        "two.csv: 2 shared (exit 0)",
+    ]
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
+def test_a_watch_that_was_ended_goes_on_and_repeats_nothing(
+    tmp_path: Path, inbox: Path, blow: signal.Signals
+) -> None:
+    with sandbox_process("--limit", "40/1s", "--latency", "20ms", "--processing", "50ms") as sandbox:
+        shell = shell_for(sandbox, tmp_path)
+        few(inbox / "leads.csv", 40)
+        options = ("--settle", "0.1s", "--every", "0.1s", "--yes", "--rate", "40/1s")
+        with shell.start("watch", "inbox", *options) as process:
+            wait_until(lambda: sandbox.report()["activities"] >= 8)
+            process.send_signal(blow)
+            process.communicate(timeout=60)
+        assert process.returncode == (-signal.SIGKILL if blow is signal.SIGKILL else 0)
+        assert where(inbox) == {"leads.csv": "working"}
+        again = shell.run("watch", "inbox", "--once", *options)
+        assert where(inbox).keys() == {"leads.csv"}
+        assert again.stdout.count("leads.csv:") == 1
+        report = sandbox.report()
+        assert report["duplicates"] == 0
+        assert report["activities"] == report["live_shares"]["count"]

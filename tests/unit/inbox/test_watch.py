@@ -1,0 +1,162 @@
+"""The watch over an inbox, in no time: the clock and the sleep are the test's own, the work is told beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.errors import AccessDenied, Unreachable
+from batch_share.inbox.arrivals import Arrivals
+from batch_share.inbox.fate import Outcome
+from batch_share.inbox.places import Case, Places
+from batch_share.inbox.watch import AGAIN, Watch
+from batch_share.ledger.states import State
+from batch_share.results.summary import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def ended(state: State = State.SHARED) -> Outcome:
+    return Outcome(Summary({state: 1}, Path("ledger")))
+
+
+@dataclass
+class Scene:
+    """An inbox and all that its watch works with; after `naps` sleeps it is over."""
+
+    inbox: Path
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    naps: int = 3
+    time: float = 0.0
+    worked: list[tuple[float, str]] = field(default_factory=list)
+    told: list[tuple[str, str | None]] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    between: Callable[[int], None] | None = None
+
+    async def work(self, case: Case) -> Outcome:
+        self.worked.append((self.time, case.sheet.name))
+        left = self.outcomes.get(case.sheet.name, [])
+        return left.pop(0) if left else ended()
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        self.naps -= 1
+        if self.between is not None:
+            self.between(self.naps)
+
+    def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
+        self.told.append((case.sheet.name, place))
+
+    def trouble(self, words: str) -> None:
+        self.troubles.append(words)
+
+    def watch(self) -> Watch:
+        arrivals = Arrivals(self.inbox, lambda: self.time)
+        return Watch(arrivals, Places(self.inbox), self.work, self, self.sleep, lambda: self.naps <= 0)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def drop(scene: Scene, *names: str) -> None:
+    for name in names:
+        (scene.inbox / name).write_text("1")
+
+
+async def test_what_is_there_is_done_once(scene: Scene) -> None:
+    drop(scene, "a.csv", "b.csv", "c.pdf")
+    scene.outcomes["b.csv"] = [ended(State.FAILED)]
+    await scene.watch().once()
+    assert sorted(scene.told) == [("a.csv", "done"), ("b.csv", "failed")]
+    assert sorted(file.name for file in scene.inbox.glob("*.*") if file.is_file()) == ["c.pdf"]
+
+
+async def test_what_is_still_being_written_is_left_and_told(scene: Scene) -> None:
+    drop(scene, "a.csv")
+
+    def between(_left: int) -> None:
+        (scene.inbox / "a.csv").write_text("1, and more")
+
+    scene.between = between
+    await scene.watch().once()
+    assert scene.worked == []
+    assert scene.troubles == ["a.csv: still being written, or cut off; left for the next time."]
+
+
+async def test_an_empty_inbox_is_not_waited_for(scene: Scene) -> None:
+    await scene.watch().once()
+    assert scene.time == 0.0
+
+
+async def test_what_is_still_processed_stays_and_is_looked_at_again_later(scene: Scene) -> None:
+    drop(scene, "a.csv")
+    scene.outcomes["a.csv"] = [ended(State.ACCEPTED), ended(State.ACCEPTED)]
+    scene.naps = 100
+    await scene.watch().forever(10.0)
+    assert [place for _, place in scene.told] == [None, None, "done"]
+    times = [at for at, _ in scene.worked]
+    assert [later - earlier for earlier, later in pairwise(times)] == [AGAIN, AGAIN]
+
+
+async def test_what_an_earlier_watch_began_is_gone_on_with_first(scene: Scene) -> None:
+    drop(scene, "b.csv")
+    Places(scene.inbox).take(scene.inbox / "b.csv")
+    drop(scene, "a.csv")
+    await scene.watch().once()
+    assert [name for _, name in scene.worked] == ["b.csv", "a.csv"]
+
+
+async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
+    drop(scene, "a.csv", "b.csv")
+    scene.outcomes["a.csv"] = [Outcome(error=Unreachable("host", 3, "no"))]
+    await scene.watch().once()
+    assert dict(scene.told) == {"a.csv": None, "b.csv": "done"}
+    assert [case.sheet.name for case in Places(scene.inbox).begun()] == ["a.csv"]
+
+
+async def test_refused_keys_end_the_watch_and_lose_nothing(scene: Scene) -> None:
+    drop(scene, "a.csv", "b.csv")
+    scene.outcomes |= {name: [Outcome(error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
+    with pytest.raises(AccessDenied):
+        await scene.watch().forever(10.0)
+    assert len(scene.worked) == 1
+    assert len(Places(scene.inbox).begun()) + len(list(scene.inbox.glob("*.csv"))) == 2
+
+
+async def test_a_folder_that_is_gone_for_a_while_is_told_once(scene: Scene) -> None:
+    watch, away, scene.naps = scene.watch(), scene.inbox.with_name("away"), 6
+
+    def between(left: int) -> None:
+        if left == 4:
+            scene.inbox.rename(away)
+        if left == 2:
+            away.rename(scene.inbox)
+            drop(scene, "a.csv")
+
+    scene.between = between
+    await watch.forever(10.0)
+    assert len(scene.troubles) == 1
+    assert scene.troubles[0].endswith("It is tried again.")
+    assert scene.told == [("a.csv", "done")]
+
+
+async def test_when_it_is_over_no_further_sheet_is_begun(scene: Scene) -> None:
+    drop(scene, "a.csv", "b.csv")
+    watch = scene.watch()
+    work = watch.work
+
+    async def last(case: Case) -> Outcome:
+        scene.naps = 0
+        return await work(case)
+
+    watch.work = last
+    await watch.forever(10.0)
+    assert len(scene.worked) == 1
+    assert len(list(scene.inbox.glob("*.csv"))) == 1
