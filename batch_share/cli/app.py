@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -40,11 +40,16 @@ from batch_share.cli.arguments import (
     Workers,
     Worksheet,
     Yes,
-    ledger_of,
     load,
     sheet_options,
 )
 from batch_share.errors import BatchShareError, SettingsError, SheetError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.watcher import Watcher
 
 app = typer.Typer(
     name="batch-share",
@@ -170,8 +175,7 @@ def run(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.work import finish
-    from batch_share.pipeline.intake import SheetJob
-    from batch_share.pipeline.jobs import run_sheet
+    from batch_share.library import BatchShare
 
     settings = load(
         event=event,
@@ -193,9 +197,11 @@ def run(
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
-    display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).run(sheet, options, ledger=ledger, approved=plan)
+
+    raise typer.Exit(finish(job, Display(yes=yes, json=json)))
 
 
 @app.command()
@@ -221,7 +227,7 @@ def resume(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import resume as resume_job
+    from batch_share.library import BatchShare
 
     settings = load(
         rate=rate,
@@ -237,7 +243,7 @@ def resume(
         trust_marker=trust_marker or None,
     )
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))
+    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).resume(ledger), display))
 
 
 @app.command()
@@ -262,7 +268,7 @@ def reconcile(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import reconcile as reconcile_job
+    from batch_share.library import BatchShare
 
     settings = load(
         rate=rate,
@@ -275,7 +281,8 @@ def reconcile(
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
     )
-    raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json)))
+    display = Display(json=json)
+    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).reconcile(ledger), display))
 
 
 @app.command("follow-up")
@@ -292,10 +299,11 @@ def follow_up(
     """
     from batch_share.cli.display import Display
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import follow_up_ledger
+    from batch_share.library import BatchShare
 
     settings = load(rate=rate, daily_limit=daily_limit, wait=wait)
-    raise typer.Exit(finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json)))
+    display = Display(json=json)
+    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).follow_up(ledger), display))
 
 
 @app.command()
@@ -307,9 +315,9 @@ def status(ledger: LedgerFile, json: Json = False) -> None:
     import asyncio
 
     from batch_share.cli.display import Display
-    from batch_share.pipeline.jobs import status_of
+    from batch_share.library import BatchShare
 
-    summary = asyncio.run(status_of(ledger))
+    summary = asyncio.run(BatchShare().status(ledger))
     Display(json=json).totals(summary)
     raise typer.Exit(summary.exit_code)
 
@@ -327,9 +335,9 @@ def results(
     """
     import asyncio
 
-    from batch_share.pipeline.jobs import results_of
+    from batch_share.library import BatchShare
 
-    typer.echo(asyncio.run(results_of(ledger, output)))
+    typer.echo(asyncio.run(BatchShare().results(ledger, output)))
 
 
 @app.command()

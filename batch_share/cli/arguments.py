@@ -39,7 +39,9 @@ def _no_sheet(file: Path) -> Path:
 
 def ledger_of(sheet: Path) -> Path:
     """Where the ledger of a sheet is when nobody says: beside it."""
-    return sheet.with_name(f"{sheet.name}.ledger.db")
+    from batch_share.pipeline.jobs import default_ledger
+
+    return default_ledger(sheet)
 
 
 LedgerFile = Annotated[

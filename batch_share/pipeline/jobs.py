@@ -250,6 +250,11 @@ def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
         )
 
 
+def default_ledger(sheet: Path) -> Path:
+    """Where the ledger of a sheet is when nobody says: beside it."""
+    return sheet.with_name(f"{sheet.name}.ledger.db")
+
+
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
     path = Path(sheet.path)

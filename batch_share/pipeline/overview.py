@@ -60,12 +60,14 @@ class Unasked(Directory):
 class Overview:
     """The counts of a plan. `invalid` and `conflicts` are sentences.
 
-    `account` is what earlier runs left to know of it: the limit that it told, the calls made today.
+    `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `directory` who
+    was looked up.
     """
 
     plan: Plan
     settings: Settings
     account: Account = field(default_factory=Account)
+    directory: Directory = field(default_factory=Directory)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
@@ -159,7 +161,7 @@ class Overview:
 
 def overview(plan: Plan, settings: Settings, directory: Directory, account: Account | None = None) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account())
+    seen = Overview(plan, settings, account or Account(), directory)
     conflicts = _Conflicts()
     for row in plan.rows("", directory):
         seen.rows += 1

@@ -20,9 +20,10 @@ ALLOWED = {
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
     "pipeline": {"results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
-    "cli": {"pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},
+    "library": {"pipeline", "results", "ledger", "settings", "errors"},
+    "cli": {"library", "pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},
     "__main__": {"cli"},
-    "__init__": {"errors"},
+    "__init__": {"errors", "library", "ledger", "pipeline", "results", "settings"},
 }
 """What each part may import of batch_share, besides itself."""
 
