@@ -55,7 +55,6 @@ app = typer.Typer(
     name="batch-share",
     help="Share LeadSquared leads with sales users from a sheet: never twice, never lost.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from batch_share.cli.completion import complete_ledger, complete_sheet
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 Sheet = Annotated[
-    Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
+    Path,
+    typer.Argument(
+        metavar="SHEET",
+        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.",
+        autocompletion=complete_sheet,
+    ),
 ]
 
 
@@ -45,7 +51,10 @@ def ledger_of(sheet: Path) -> Path:
 
 
 LedgerFile = Annotated[
-    Path, typer.Argument(metavar="LEDGER", help="The ledger of an earlier run.", callback=_no_sheet)
+    Path,
+    typer.Argument(
+        metavar="LEDGER", help="The ledger of an earlier run.", callback=_no_sheet, autocompletion=complete_ledger
+    ),
 ]
 Worksheet = Annotated[
     Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
