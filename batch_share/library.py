@@ -89,7 +89,7 @@ class BatchShare:
         self.stop()
 
     def stop(self) -> None:
-        """End what is under way: those calls that were made are finished and noted. Not from other threads."""
+        """End what is under way: no new calls, and those made are finished and noted. Not from other threads."""
         for job in self._jobs:
             job.stop()
 
