@@ -3,6 +3,8 @@
 Importing this costs next to nothing: whatever is heavy is imported where it is needed.
 """
 
+from typing import TYPE_CHECKING, Final
+
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
@@ -21,23 +23,72 @@ from batch_share.errors import (
     Unreachable,
 )
 
+if TYPE_CHECKING:
+    from batch_share.ledger.states import State
+    from batch_share.library import BatchShare, Progress
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.overview import Overview
+    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.pipeline.watcher import Preview
+    from batch_share.results.summary import Summary
+    from batch_share.settings import Settings, load_settings
+
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "BatchShare",
     "BatchShareError",
     "DailyLimitReached",
+    "Ending",
     "IllegalTransition",
     "LedgerError",
     "LedgerLocked",
     "LedgerTooNew",
     "LookupRefused",
     "NotAnswered",
+    "Overview",
     "OwnerNotVerified",
     "PlanChanged",
+    "Preview",
+    "Progress",
+    "Settings",
     "SettingsError",
     "SheetError",
+    "SheetOptions",
+    "State",
     "StillThrottled",
+    "Summary",
     "Unreachable",
     "__version__",
+    "load_settings",
 ]
+
+_ELSEWHERE: Final = {
+    "BatchShare": "library",
+    "Progress": "library",
+    "Settings": "settings",
+    "load_settings": "settings",
+    "Ending": "pipeline.jobs",
+    "Overview": "pipeline.overview",
+    "Preview": "pipeline.watcher",
+    "SheetOptions": "pipeline.plan",
+    "State": "ledger.states",
+    "Summary": "results.summary",
+}
+"""Where the names are that are too heavy to be imported with the package."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+    def __getattr__(name: str) -> object:
+        """Import what is asked for, the first time."""
+        if name not in _ELSEWHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - as above
+
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -46,7 +46,6 @@ from batch_share.cli.arguments import (
     Workers,
     Worksheet,
     Yes,
-    ledger_of,
     load,
     sheet_options,
 )
@@ -56,11 +55,16 @@ from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.watcher import Watcher
+
 app = typer.Typer(
     name="batch-share",
     help="Share LeadSquared leads with sales users from a sheet: never twice, never lost.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -190,8 +194,9 @@ def run(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
+    from batch_share.library import BatchShare
     from batch_share.pipeline.intake import SheetJob
-    from batch_share.pipeline.jobs import run_sheet
+    from batch_share.pipeline.jobs import default_ledger
     from batch_share.pipeline.standing import unchanged
 
     settings = load(
@@ -218,12 +223,15 @@ def run(
         notify=notify,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    job = SheetJob(sheet, ledger or ledger_of(sheet), options, plan)
+    its_ledger = ledger or default_ledger(sheet)
     display = Display(yes=yes, json=json, one_line=settings.one_line)
-    if if_changed and at_rest(lambda: unchanged(job, settings), display):
+    if if_changed and at_rest(lambda: unchanged(SheetJob(sheet, its_ledger, options, plan), settings), display):
         return
-    notifier = Notifier(settings.notify, "run", sheet, job.ledger)
-    raise typer.Exit(finish(lambda watcher: run_sheet(job, settings, watcher), display, notifier))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).run(sheet, options, ledger=its_ledger, approved=plan)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "run", sheet, its_ledger)))
 
 
 @app.command()
@@ -257,7 +265,7 @@ def resume(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
-    from batch_share.pipeline.jobs import resume as resume_job
+    from batch_share.library import BatchShare
     from batch_share.pipeline.standing import nothing_due
 
     settings = load(
@@ -281,7 +289,9 @@ def resume(
     if due and at_rest(lambda: nothing_due(ledger), display):
         return
     notifier = Notifier(settings.notify, "resume", ledger, ledger)
-    raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display, notifier))
+    raise typer.Exit(
+        finish(lambda watcher: BatchShare(settings, watcher=watcher).resume(ledger), display, notifier)
+    )
 
 
 app.command()(retry)
@@ -312,7 +322,7 @@ def reconcile(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import reconcile as reconcile_job
+    from batch_share.library import BatchShare
 
     settings = load(
         rate=rate,
@@ -326,8 +336,11 @@ def reconcile(
         trust_marker=trust_marker or None,
         notify=notify,
     )
+    display = Display(json=json)
     notifier = Notifier(settings.notify, "reconcile", ledger, ledger)
-    raise typer.Exit(finish(lambda watcher: reconcile_job(ledger, settings, watcher), Display(json=json), notifier))
+    raise typer.Exit(
+        finish(lambda watcher: BatchShare(settings, watcher=watcher).reconcile(ledger), display, notifier)
+    )
 
 
 @app.command("follow-up")
@@ -346,12 +359,13 @@ def follow_up(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import follow_up_ledger
+    from batch_share.library import BatchShare
 
     settings = load(rate=rate, daily_limit=daily_limit, wait=wait, notify=notify)
+    display = Display(json=json)
     notifier = Notifier(settings.notify, "follow-up", ledger, ledger)
     raise typer.Exit(
-        finish(lambda watcher: follow_up_ledger(ledger, settings, watcher), Display(json=json), notifier)
+        finish(lambda watcher: BatchShare(settings, watcher=watcher).follow_up(ledger), display, notifier)
     )
 
 
@@ -364,9 +378,9 @@ def status(ledger: LedgerFile, json: Json = False) -> None:
     import asyncio
 
     from batch_share.cli.display import Display
-    from batch_share.pipeline.jobs import status_of
+    from batch_share.library import BatchShare
 
-    summary = asyncio.run(status_of(ledger))
+    summary = asyncio.run(BatchShare().status(ledger))
     Display(json=json).totals(summary)
     raise typer.Exit(summary.exit_code)
 
@@ -384,9 +398,9 @@ def results(
     """
     import asyncio
 
-    from batch_share.pipeline.jobs import results_of
+    from batch_share.library import BatchShare
 
-    typer.echo(asyncio.run(results_of(ledger, output)))
+    typer.echo(asyncio.run(BatchShare().results(ledger, output)))
 
 
 app.command("report")(report)

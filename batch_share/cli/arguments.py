@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from batch_share.cli.completion import complete_ledger, complete_sheet
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 _RUN = re.compile(r"last|[a-z2-7]{8}")
 
 Sheet = Annotated[
-    Path, typer.Argument(metavar="SHEET", help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.")
+    Path,
+    typer.Argument(
+        metavar="SHEET",
+        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.",
+        autocompletion=complete_sheet,
+    ),
 ]
 
 
@@ -55,13 +61,18 @@ def _no_sheet(file: Path) -> Path:
 
 def ledger_of(sheet: Path) -> Path:
     """Where the ledger of a sheet is when nobody says: beside it."""
-    return sheet.with_name(f"{sheet.name}.ledger.db")
+    from batch_share.pipeline.jobs import default_ledger
+
+    return default_ledger(sheet)
 
 
 LedgerFile = Annotated[
     Path,
     typer.Argument(
-        metavar="LEDGER", help="The ledger of an earlier run, a run Id, or last.", callback=_ledger_file
+        metavar="LEDGER",
+        help="The ledger of an earlier run, a run Id, or last.",
+        callback=_ledger_file,
+        autocompletion=complete_ledger,
     ),
 ]
 Worksheet = Annotated[

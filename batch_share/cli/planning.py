@@ -13,8 +13,8 @@ from rich.table import Table
 from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, plural, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
+from batch_share.library import BatchShare
 from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.intake import show_sheet
 from batch_share.pipeline.overview import top
 from batch_share.results.sheet import write_table
 from batch_share.results.summary import ExitCode
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from batch_share.ledger.records import Waiting
-    from batch_share.pipeline.directory import Directory
     from batch_share.pipeline.overview import Overview
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
@@ -50,14 +49,14 @@ def show_plan(
     sheet: Path, options: SheetOptions, settings: Settings, files: PlanFiles, *, online: bool, json: bool
 ) -> ExitCode:
     """Show and keep a plan; SOME_FAILED if some rows can't be sent. Raises BatchShareError."""
-    watcher = TerminalWatcher(Display(json=json)) if online else None
-    seen, directory = asyncio.run(show_sheet(sheet, options, settings, watcher))
+    library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
+    seen = asyncio.run(library.plan(sheet, options, online=online))
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
         _print(console(), seen, online=online)
     if files.output is not None:
-        asyncio.run(_write(files.output, seen, directory))
+        asyncio.run(_write(files.output, seen))
     if files.save is not None:
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
@@ -65,12 +64,12 @@ def show_plan(
     return ExitCode.SOME_FAILED if seen.invalid else ExitCode.DONE
 
 
-async def _write(output: Path, seen: Overview, directory: Directory) -> None:
+async def _write(output: Path, seen: Overview) -> None:
     """Every row with its plan and the reason."""
 
     async def rows() -> AsyncIterator[tuple[State, list[str]]]:
         width = len(seen.plan.sheet.columns)
-        for row in seen.planned(directory):
+        for row in seen.planned(seen.directory):
             cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
             yield row.state, [*cells, _PLANNED[row.state], row.reason or "", str(row.sheet_row)]
 

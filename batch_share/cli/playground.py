@@ -17,8 +17,7 @@ from batch_share.cli.display import Display, plural
 from batch_share.cli.work import TerminalWatcher
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
-from batch_share.pipeline.intake import SheetJob
-from batch_share.pipeline.jobs import run_sheet
+from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
@@ -130,8 +129,7 @@ async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
         data_folder=folder / ".data",
     )
     display = Display(yes=True)
-    ledger = sheet.with_name(f"{sheet.name}.ledger.db")
-    ending = await run_sheet(SheetJob(sheet, ledger), settings, TerminalWatcher(display))
+    ending = await BatchShare(settings, watcher=TerminalWatcher(display)).run(sheet)
     display.end(ending)
     return ending
 

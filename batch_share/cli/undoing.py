@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -13,6 +13,7 @@ from batch_share.cli.arguments import (
     Json,
     LedgerFile,
     NoFollowUp,
+    NotifyOption,
     OnUnknown,
     Rate,
     Rows,
@@ -24,6 +25,12 @@ from batch_share.cli.arguments import (
     Yes,
     load,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.watcher import Watcher
 
 
 def retry(
@@ -45,6 +52,7 @@ def retry(
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    notify: NotifyOption = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -56,9 +64,9 @@ def retry(
     Example: batch-share retry leads.csv.ledger.db --reason timeout
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import retry as retry_job
-    from batch_share.pipeline.retry import Wanted
+    from batch_share.library import BatchShare
 
     settings = load(
         rate=rate,
@@ -72,10 +80,14 @@ def retry(
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        notify=notify,
     )
-    wanted = Wanted(reason or "", all_)
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: retry_job(ledger, settings, watcher, wanted), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason or "", everything=all_)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "retry", ledger, ledger)))
 
 
 def revoke(
@@ -89,6 +101,7 @@ def revoke(
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
+    notify: NotifyOption = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -99,8 +112,9 @@ def revoke(
     Example: batch-share revoke leads.csv.ledger.db --rows 5-40
     """
     from batch_share.cli.display import Display
+    from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import finish
-    from batch_share.pipeline.jobs import revoke as revoke_job
+    from batch_share.library import BatchShare
 
     settings = load(
         rate=rate,
@@ -108,6 +122,11 @@ def revoke(
         workers=workers,
         wait=wait,
         follow_up=False if no_follow_up else None,
+        notify=notify,
     )
     display = Display(yes=yes, json=json, ask_above=0)
-    raise typer.Exit(finish(lambda watcher: revoke_job(ledger, settings, watcher, rows=rows, user=user), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).revoke(ledger, rows=rows, user=user)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "revoke", ledger, ledger)))

@@ -316,6 +316,11 @@ def _spare_the_sheet(ledger: Path, sheet: SheetRecord, target: Path) -> None:
         )
 
 
+def default_ledger(sheet: Path) -> Path:
+    """Where the ledger of a sheet is when nobody says: beside it."""
+    return sheet.with_name(f"{sheet.name}.ledger.db")
+
+
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
     return results_path(_beside(ledger, sheet))

@@ -69,13 +69,14 @@ class Overview:
     """The counts of a plan. `invalid` and `conflicts` are sentences.
 
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
-    leads they have shared. `already` are the rows that are skipped for that.
+    leads they have shared. `already` are the rows that are skipped for that. `directory` is who was looked up.
     """
 
     plan: Plan
     settings: Settings
     account: Account = field(default_factory=Account)
     live: Live = field(default_factory=Live)
+    directory: Directory = field(default_factory=Directory)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
@@ -183,7 +184,7 @@ def overview(
     live: Live | None = None,
 ) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account(), live or Live())
+    seen = Overview(plan, settings, account or Account(), live or Live(), directory)
     conflicts = _Conflicts()
     for row in seen.planned(directory):
         seen.rows += 1

@@ -71,6 +71,10 @@ class Summary:
     waiting: Waiting = NONE_WAITING
     sheet: str = ""
 
+    def __str__(self) -> str:
+        told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
+        return f"{self.rows:,} row{'' if self.rows == 1 else 's'}" + (f": {told}" if told else "")
+
     @property
     def rows(self) -> int:
         """All rows: the sum over the states."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import FAST, ROOT, SAMPLES, sandbox_process
+from processes import FAST, ROOT, SAMPLES, SandboxProcess, sandbox_process, shell_for
 from readme_reference import README, with_reference
 
 if TYPE_CHECKING:
@@ -69,6 +69,18 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert (tmp_path / "plan.json").is_file()
     assert "rows are shared." in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "told.jsonl").read_text(encoding="utf-8"))["command"] == "follow-up"
+
+
+def test_its_program_runs_as_it_stands(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    env = {**shell_for(sandbox, tmp_path).env, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "5 rows: 5 shared\n" in done.stdout
+    assert "minimal.results.csv 0 None\n" in done.stdout
+    assert "Progress(phase=" in done.stdout
 
 
 def _run(line: str, port: str) -> str:

@@ -22,11 +22,12 @@ ALLOWED = {
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
     "pipeline": {"history", "results", "ledger", "leadsquared", "sheet", *_BASE},
+    "library": {"pipeline", "results", "ledger", "settings", "errors"},
     "notify": {"results", "ledger", *_BASE},
     "inbox": {"pipeline", "results", "ledger", "sheet", *_BASE},
-    "cli": {"inbox", "pipeline", "history", "notify", "results", "sandbox", "sheet", "ledger", *_BASE},
+    "cli": {"library", "inbox", "pipeline", "history", "notify", "results", "sandbox", "sheet", "ledger", *_BASE},
     "__main__": {"cli"},
-    "__init__": {"errors"},
+    "__init__": {"errors", "library", "ledger", "pipeline", "results", "settings"},
 }
 """What each part may import of batch_share, besides itself."""
 

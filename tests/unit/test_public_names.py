@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
 import batch_share
 
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "AccessDenied", "BatchShareError", "DailyLimitReached", "IllegalTransition", "LedgerError", "LedgerLocked",
-        "LedgerTooNew", "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError",
-        "SheetError", "StillThrottled", "Unreachable", "__version__",
+        "AccessDenied", "BatchShare", "BatchShareError", "DailyLimitReached", "Ending", "IllegalTransition",
+        "LedgerError", "LedgerLocked", "LedgerTooNew", "LookupRefused", "NotAnswered", "Overview",
+        "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings", "SettingsError", "SheetError",
+        "SheetOptions", "State", "StillThrottled", "Summary", "Unreachable", "__version__", "load_settings",
     ]  # fmt: skip
 
 
 def test_each_public_name_is_there_and_documented() -> None:
     for name in batch_share.__all__:
         assert getattr(batch_share, name).__doc__
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = "import sys, batch_share; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"aiohttp", "pandas", "pydantic", "sqlalchemy", "typer", "rich"} & set(done.stdout.split())
+
+
+def test_a_name_that_is_not_there_is_told() -> None:
+    with pytest.raises(AttributeError, match="module 'batch_share' has no attribute 'BatchShore'"):
+        getattr(batch_share, "BatchShore")  # noqa: B009 - a type checker knows that it is not there

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 from readme_reference import commands
 from typer.testing import CliRunner
 
@@ -14,6 +16,7 @@ from batch_share.cli.app import app
 from batch_share.errors import LedgerError, SheetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -23,6 +26,28 @@ def test_no_command_is_described_in_half_a_sentence(width: int) -> None:
     described = said.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in described] == [*commands()]
     assert [line for line in described if not line.endswith(".") or "..." in line or "…" in line] == []
+
+
+def all_commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    """Every command by its full name, those of groups of commands too."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from all_commands(each, *names, name)
+        else:
+            yield " ".join([*names, name]), each
+
+
+EVERY = dict(all_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_the_example_of_every_command_is_one_that_it_takes(command: str) -> None:
+    said = EVERY[command].help.partition("Example:")[2].strip().splitlines()
+    assert said, "its help has no example"
+    words = shlex.split(said[0])
+    names = ["batch-share", *command.split()]
+    assert words[: len(names)] == names
+    EVERY[command].make_context(command, words[len(names) :])  # raises for what it does not take
 
 
 @pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results", "report"])

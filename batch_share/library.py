@@ -1,0 +1,268 @@
+"""batch_share for programs: what the commands do, as methods. The command line itself goes through here.
+
+::
+
+    async with BatchShare(settings) as bs:
+        run = await bs.run("leads.csv")
+        print(run.summary)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from batch_share.errors import BatchShareError
+from batch_share.pipeline import jobs
+from batch_share.pipeline.intake import SheetJob, show_sheet
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.pipeline.retry import Wanted
+from batch_share.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from os import PathLike
+    from types import TracebackType
+    from typing import Any
+
+    from batch_share.ledger.states import State
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.overview import Overview
+    from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.watcher import Preview, Watcher
+    from batch_share.results.summary import Summary
+    from batch_share.settings import Settings
+
+    Name = str | PathLike[str]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: its `phase`, the rows by state, the calls so far and per second, and refusals."""
+
+    phase: str
+    states: Mapping[State, int] = field(default_factory=dict)
+    calls: int = 0
+    calls_per_second: float = 0.0
+    refusals: int = 0
+
+
+class BatchShare:
+    """All jobs with the same settings, those in force (`load_settings()`) if none are given.
+
+    `agree` is shown what a run is about to do and says whether to; without it every run is agreed to. `on_progress`
+    is called when calls begin to be made, then every `every` seconds, and when they end; if it raises, the job ends
+    in good order and raises that. A `watcher` takes the place of both. Every method raises BatchShareError for what
+    stops it before its first call; what stops it later is in the Ending, with the totals.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        agree: Callable[[Preview], bool] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        every: float = 1.0,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self._settings = settings
+        self._watcher = watcher or _Callbacks(agree, on_progress, every)
+        self._jobs: set[_Job] = set()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Those given, else those in force; only looked for when a job needs them. Raises SettingsError."""
+        return self._settings or load_settings()
+
+    async def __aenter__(self) -> BatchShare:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End what is under way: no new calls, and those made are finished and noted. Not from other threads."""
+        for job in self._jobs:
+            job.stop()
+
+    async def plan(self, sheet: Name, options: SheetOptions | None = None, *, online: bool = False) -> Overview:
+        """What a run of the sheet would do. No call is made, or with `online` those that look people up."""
+        chosen = options or SheetOptions()
+        if not online:
+            return (await show_sheet(Path(sheet), chosen, self.settings, None))[0]
+        seen, _ = await self._do(lambda watcher: show_sheet(Path(sheet), chosen, self.settings, watcher))
+        return seen
+
+    async def run(
+        self,
+        sheet: Name,
+        options: SheetOptions | None = None,
+        *,
+        ledger: Name | None = None,
+        approved: Name | None = None,
+    ) -> Ending:
+        """Share every lead of the sheet with its user, follow up, write the results; again, it goes on.
+
+        The ledger is beside the sheet unless named. With `approved`, a saved plan, it runs that or nothing.
+        """
+        path = Path(sheet)
+        job = SheetJob(
+            path,
+            Path(ledger) if ledger else jobs.default_ledger(path),
+            options or SheetOptions(),
+            Path(approved) if approved else None,
+        )
+        return await self._do(lambda watcher: jobs.run_sheet(job, self.settings, watcher))
+
+    async def resume(self, ledger: Name) -> Ending:
+        """Go on with a ledger where its run stopped, without the sheet."""
+        return await self._do(lambda watcher: jobs.resume(Path(ledger), self.settings, watcher))
+
+    async def reconcile(self, ledger: Name) -> Ending:
+        """Settle the unknown rows of a ledger, and send nothing else."""
+        return await self._do(lambda watcher: jobs.reconcile(Path(ledger), self.settings, watcher))
+
+    async def retry(self, ledger: Name, *, reason: str = "", everything: bool = False) -> Ending:
+        """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
+
+        Rows whose reason lies in themselves, such as a lead that is not there, only with `everything`.
+        """
+        wanted = Wanted(reason, everything)
+        return await self._do(lambda watcher: jobs.retry(Path(ledger), self.settings, watcher, wanted))
+
+    async def revoke(self, ledger: Name, *, rows: str | None = None, user: str | None = None) -> Ending:
+        """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
+        return await self._do(
+            lambda watcher: jobs.revoke(Path(ledger), self.settings, watcher, rows=rows, user=user)
+        )
+
+    async def follow_up(self, ledger: Name) -> Ending:
+        """Ask what became of every accepted share of a ledger."""
+        return await self._do(lambda watcher: jobs.follow_up_ledger(Path(ledger), self.settings, watcher))
+
+    async def status(self, ledger: Name) -> Summary:
+        """The totals of a ledger, also while a run works on it."""
+        return await jobs.status_of(Path(ledger))
+
+    async def results(self, ledger: Name, target: Name | None = None) -> Path:
+        """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place."""
+        return await jobs.results_of(Path(ledger), Path(target) if target else None)
+
+    async def _do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
+        job = _Job(self._watcher)
+        self._jobs.add(job)
+        try:
+            return await job.do(work)
+        finally:
+            self._jobs.discard(job)
+
+
+class _Job:
+    """One job under way: passes on what its watcher says, and the wish to stop."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._task: asyncio.Task[Any] | None = None
+        self._connection: Connection | None = None
+        self._is_waiting = self._stopped = self._cut = False
+
+    async def do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
+        """Do it. Raises BatchShareError also if it was stopped before its turn came."""
+        self._task = asyncio.current_task()
+        try:
+            return await work(self)
+        except asyncio.CancelledError:
+            if not self._cut or self._task is None or self._task.uncancel():
+                raise
+            raise BatchShareError("Nothing was sent: it was stopped while another run used the account.") from None
+
+    def stop(self) -> None:
+        """End it as soon as its calls have an end: at once while it waits for its turn."""
+        self._stopped = True
+        if self._connection is not None:
+            self._connection.stop.ask()
+        elif self._is_waiting and self._task is not None and not self._cut:
+            self._cut = True
+            self._task.cancel()
+
+    def agree(self, preview: Preview) -> bool:
+        """As the watcher says."""
+        return self._watcher.agree(preview)
+
+    def wait_turn(self, process: int | None) -> None:
+        """Tell the watcher; from now on a stop cuts."""
+        self._is_waiting = True
+        self._watcher.wait_turn(process)
+        if self._stopped:
+            self.stop()
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        """Let the watcher watch, and the work be stopped."""
+        return self._watch(session)
+
+    @asynccontextmanager
+    async def _watch(self, session: Connection) -> AsyncIterator[None]:
+        self._connection = session
+        if self._stopped:
+            session.stop.ask()
+        async with self._watcher.watch(session):
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Callbacks:
+    """The Watcher of a program: no questions but those that it wants to be asked."""
+
+    agrees: Callable[[Preview], bool] | None
+    on_progress: Callable[[Progress], None] | None
+    every: float
+
+    def agree(self, preview: Preview) -> bool:
+        return self.agrees is None or self.agrees(preview)
+
+    def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - as every Watcher
+        if self.on_progress is not None:
+            self.on_progress(Progress("waiting for another run of the account to end"))
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        return self._watch(session)
+
+    @asynccontextmanager
+    async def _watch(self, session: Connection) -> AsyncIterator[None]:
+        if self.on_progress is None:
+            yield
+            return
+        telling = asyncio.create_task(_tell(session, self.on_progress, self.every))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+        self.on_progress(_progress(session))
+
+
+async def _tell(session: Connection, on_progress: Callable[[Progress], None], every: float) -> None:
+    """Tell how far it is, now and then; what the callback raises ends the work, and is raised after it."""
+    try:
+        while True:
+            on_progress(_progress(session))
+            await asyncio.sleep(every)
+    except Exception:
+        session.stop.ask()
+        raise
+
+
+def _progress(session: Connection) -> Progress:
+    tally = session.tally
+    states = {state: count for state, count in tally.states.items() if count}
+    return Progress(tally.phase, states, tally.calls, tally.calls_per_second(), tally.refusals)
