@@ -23,7 +23,8 @@ from rich.text import Text
 
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
-from batch_share.results.sheet import reason_of
+from batch_share.results.meaning import meaning_of
+from batch_share.results.reason import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -54,18 +55,6 @@ STYLES: Final = {
     State.INVALID: "red",
     State.UNKNOWN: "bold yellow",
     State.SKIPPED: "dim",
-}
-MEANING: Final = {
-    State.PENDING: "not yet sent",
-    State.POSTING: "its activity is being posted, or was when the run was cut off",
-    State.POSTED: "activity posted, not yet shared",
-    State.SHARING: "being shared, or was when the run was cut off",
-    State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
-    State.SHARED: "LeadSquared says the share was processed",
-    State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent, as told below",
-    State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
 }
 
 CHANGED: Final = {
@@ -157,7 +146,7 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self.console.print(f"  {states[state]:,} {state}: {MEANING[state]}", style=STYLES[state])
+                self.console.print(f"  {states[state]:,} {state}: {meaning_of(state)}", style=STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
         if preview.left_out:
@@ -243,9 +232,13 @@ class Display:
         if summary.states.get(State.UNKNOWN):
             command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
             out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
+        for told in mending(summary):
+            out.print(f"\n{told}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
+        if summary.failed_sheet:
+            out.print(f"To mend: {summary.failed_sheet}", soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -323,7 +316,7 @@ def totals_table(summary: Summary) -> Table:
     table.add_column("meaning")
     for state in State:
         if count := summary.states.get(state):
-            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
+            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", meaning_of(state))
     return table
 
 
@@ -332,6 +325,21 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
     return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def mending(summary: Summary) -> list[str]:
+    """How rows that failed are mended: those with nothing at LeadSquared, and those whose activity stands."""
+    told = []
+    if summary.failed_sheet is not None:
+        command = f"batch-share run {shlex.quote(str(summary.failed_sheet))}"
+        told.append(
+            f"Failed rows can be corrected there and run by themselves, with the options of before: {command}"
+        )
+    if summary.standing:
+        rows = plural(summary.standing, "row")
+        command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
+        told.append(f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one")
+    return told
 
 
 def skipped(summary: Summary) -> list[Text]:

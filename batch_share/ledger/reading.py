@@ -12,7 +12,7 @@ from batch_share.ledger.schema import about, attempts, lookups, rows, runs, shee
 from batch_share.ledger.states import TO_DO, TROUBLED, Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -33,6 +33,16 @@ SENT_BEFORE: Final = "sent as it was before: "
 
 _IS_DOUBLE: Final = rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE)
 """Rows whose activity was found twice: all other notices."""
+
+_TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
+
+# By the index of states, a database would read and sort all of a state for every page.
+_TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), _IS_DOUBLE)
+_MENDABLE: Final = (
+    (rows.c.state + "").in_((State.FAILED, State.INVALID))
+    & rows.c.position.is_not(None)
+    & rows.c.activity_id.is_(None)
+)
 
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
@@ -150,9 +160,51 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        trouble = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
-        troubled = select(rows).where(trouble).order_by(*_GONE_LAST).limit(most)
+        troubled = select(rows).where(_TROUBLE).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
+
+    async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
+        """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
+        async for page in _pages(self._in_order(_TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
+            for row, words in await self._with_words(page):
+                yield row, words
+        async for page in _pages(self._in_order(_TROUBLE & rows.c.position.is_(None), rows.c.id)):
+            for row, words in await self._with_words(page):
+                yield row, words
+
+    async def mendable(self) -> AsyncIterator[Row]:
+        """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
+        async for row in self._in_order(_MENDABLE):
+            yield row
+
+    async def standing(self) -> int:
+        """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
+        stands = rows.c.activity_id.is_not(None) & (rows.c.stage != Stage.ACTIVITY)
+        failed = (rows.c.state == State.FAILED) & rows.c.position.is_not(None)
+        counted = await self._all(select(func.count().label("n")).where(failed, stands))
+        return int(counted[0]["n"])
+
+    async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
+        """By user Id, None for rows that name nobody, how many rows are in each state."""
+        grouped = select(rows.c.user_id, rows.c.state, func.count().label("n")).group_by(
+            rows.c.user_id, rows.c.state
+        )
+        counts: dict[str | None, dict[State, int]] = {}
+        for row in await self._all(grouped):
+            counts.setdefault(row["user_id"], {})[State(row["state"])] = row["n"]
+        return counts
+
+    async def lookups_of(self, *kinds: str) -> list[Mapping[str, Any]]:
+        """What was found of these kinds: users, of whom there are few."""
+        found = select(lookups.c.found).where(lookups.c.kind.in_(kinds), lookups.c.found.is_not(None))
+        return [row["found"] for row in await self._all(found)]
+
+    async def _with_words(self, page: Sequence[Row]) -> list[tuple[Row, str]]:
+        said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)
+        last = select(func.max(attempts.c.id)).where(said).group_by(attempts.c.row_id)
+        found = await self._all(select(attempts.c.row_id, attempts.c.words).where(attempts.c.id.in_(last)))
+        words = {each["row_id"]: each["words"] for each in found}
+        return [(row, words.get(row.id, "")) for row in page]
 
     async def noticed(self) -> int:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
@@ -224,6 +276,17 @@ def _to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
         return _MEANT
     looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, attempts.c.step == LOOK)
     return _MEANT & rows.c.id.in_(looked_up)
+
+
+async def _pages(source: AsyncIterator[Row]) -> AsyncIterator[list[Row]]:
+    page: list[Row] = []
+    async for row in source:
+        page.append(row)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def _row(found: RowMapping) -> Row:

@@ -36,6 +36,9 @@ GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _SENT = (State.ACCEPTED, State.SHARED)
 _RESULTS = "results"
+FAILED_SHEET = "failed_sheet"
+"""The fact that says which sheet of failed rows was written last."""
+
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 
 # Built once: for the statements of every call, building takes longer than running.
@@ -108,10 +111,16 @@ class Ledger(LedgerReader):
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
         self._results = stamp
+        await self._note_fact(_RESULTS, stamp)
 
+    async def note_failed_sheet(self, stamp: str) -> None:
+        """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
+        await self._note_fact(FAILED_SHEET, stamp)
+
+    async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:
-            connection.execute(delete(about).where(about.c.name == _RESULTS))
-            connection.execute(insert(about).values(name=_RESULTS, value=stamp))
+            connection.execute(delete(about).where(about.c.name == name))
+            connection.execute(insert(about).values(name=name, value=value))
 
         await self._database.write(note)
 

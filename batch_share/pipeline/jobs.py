@@ -18,6 +18,7 @@ from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
+from batch_share.results.failed_sheet import failed_path, failed_sheet_of, write_failed
 from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
@@ -185,21 +186,28 @@ async def _session(
         ended = "cut off"
         try:
             yield session
-            ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
-            if session.tally.refusals:
-                of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if settings.bulk else ""
-                refused = f"{session.tally.refusals} calls were refused"
-                ended += f" ({refused}; the limit is {session.pacer.limit}{of_bulk})"
+            ended = _ended(session)
         finally:
             await ledger.end_run(ended)
+
+
+def _ended(session: Session) -> str:
+    """How the run ended, in words."""
+    stop, tally = session.stop, session.tally
+    ended = str(stop.error) if stop.error else "stopped" if stop.asked else "done"
+    if not tally.refusals:
+        return ended
+    of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if session.settings.bulk else ""
+    return f"{ended} ({tally.refusals} calls were refused; the limit is {session.pacer.limit}{of_bulk})"
 
 
 async def _end(session: Session) -> Ending:
     """Write the results; that they can't be written must not hide what the ledger knows."""
     ledger, error = session.ledger, session.stop.error
     written = None
+    await ledger.end_run(_ended(session))  # the results tell of it
     try:
-        written = await _write_beside(ledger)
+        written = await _write_beside(session)
     except BatchShareError as problem:
         error = error or problem
     summary = await summarize(ledger, written)
@@ -210,17 +218,21 @@ async def _end(session: Session) -> Ending:
     )
 
 
-async def _write_beside(ledger: Ledger) -> Path | None:
-    """Write the results where they go; None where there is no sheet to answer. Raises BatchShareError.
+async def _write_beside(session: Session) -> Path | None:
+    """Write the results and the failed rows where they go; None where there is no sheet to answer.
 
-    Not if they stand there already: else that is most of the work of a run without any.
+    Not if they stand there already: else that is most of the work of a run without any. Raises BatchShareError.
     """
+    ledger = session.ledger
     sheet = await ledger.sheet()
     if sheet is None:
         return None
     target = default_results(ledger.file, sheet)
     if ledger.results is None or ledger.results != fingerprint(target):
-        await write_results(ledger, target)
+        failed = await write_failed(ledger, failed_path(_place_of(ledger.file, sheet)))
+        if failed.remark:
+            session.tally.remarks.append(failed.remark)
+        await write_results(ledger, target, failed.path)
     await ledger.note_results(fingerprint(target))
     return target
 
@@ -238,7 +250,7 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
         sheet = await _sheet_of(ledger)
         chosen = target or default_results(ledger.file, sheet)
         _spare_the_sheet(sheet, chosen)
-        await write_results(ledger, chosen)
+        await write_results(ledger, chosen, await failed_sheet_of(ledger))
         return chosen
 
 
@@ -252,5 +264,9 @@ def _spare_the_sheet(sheet: SheetRecord, target: Path) -> None:
 
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:
     """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
+    return results_path(_place_of(ledger, sheet))
+
+
+def _place_of(ledger: Path, sheet: SheetRecord) -> Path:
     path = Path(sheet.path)
-    return results_path(path if path.parent.is_dir() else ledger.with_name(path.name))
+    return path if path.parent.is_dir() else ledger.with_name(path.name)

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
+from batch_share.results.failed_sheet import failed_sheet_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +47,9 @@ class Summary:
     """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
 
     `skipped` are the most frequent reasons for which rows are.
-    `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
+    `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
+    activity stands. `noticed` rows have something a person must know, whatever became of them: an activity that is
+    there twice.
     """
 
     states: Mapping[State, int]
@@ -55,6 +58,8 @@ class Summary:
     troubles: Sequence[Row] = ()
     noticed: int = 0
     skipped: Sequence[Skipped] = ()
+    failed_sheet: Path | None = None
+    standing: int = 0
 
     @property
     def rows(self) -> int:
@@ -78,12 +83,15 @@ class Summary:
         """The object that `--json` prints."""
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
+        failed = str(self.failed_sheet) if self.failed_sheet else None
         told = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        return told | {"ledger": str(self.ledger), "results": results}
+        return told | {"ledger": str(self.ledger), "results": results, "failed_sheet": failed}
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    return Summary(counts, ledger.file.absolute(), results, troubles, noticed, skipped)
+    failed_sheet, standing = await failed_sheet_of(ledger), await ledger.standing()
+    file = ledger.file.absolute()
+    return Summary(counts, file, results, troubles, noticed, skipped, failed_sheet, standing)
