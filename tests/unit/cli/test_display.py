@@ -135,3 +135,16 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
+
+
+def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
+    assert any(line.endswith("batch-share run '/of mine/leads.failed.csv'") for line in lines)
+    assert "To mend: /of mine/leads.failed.csv" in lines
+    assert not any("retry" in line for line in lines)
+
+
+def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 2}, standing=2)
+    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(lines)
+    assert not any(line.startswith("To mend") for line in lines)

@@ -199,8 +199,7 @@ async def test_a_workbook_has_only_text_with_the_quote_prefix(file: Path) -> Non
     async with working(file) as ledger:
         await with_cells(ledger, ["1", *DANGEROUS, *HARMLESS])
         await write_results(ledger, target)
-    page = openpyxl.load_workbook(target).active
-    assert page is not None
+    page = openpyxl.load_workbook(target)["Results"]
     cells: list[Any] = [cell for row in page.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in cells} == {"s"}
     assert not [cell.value for cell in cells if cell.hyperlink]
@@ -242,7 +241,7 @@ async def test_a_row_of_a_workbook_is_as_high_as_its_longest_text(file: Path) ->
         file, *(new_row(number, [str(number), text]) for number, text in enumerate(texts))
     ) as ledger:
         await write_results(ledger, target)
-    page = openpyxl.load_workbook(target).active
+    page = openpyxl.load_workbook(target)["Results"]
     assert [page.row_dimensions[number].height for number in (2, 3, 4)] == [None, 30, 150]
 
 
