@@ -18,7 +18,7 @@ from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
-from batch_share.results.failed_sheet import failed_path, failed_sheet_of, write_failed
+from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 
@@ -228,13 +228,28 @@ async def _write_beside(session: Session) -> Path | None:
     if sheet is None:
         return None
     target = default_results(ledger.file, sheet)
-    if ledger.results is None or ledger.results != fingerprint(target):
-        failed = await write_failed(ledger, failed_path(_place_of(ledger.file, sheet)))
-        if failed.remark:
-            session.tally.remarks.append(failed.remark)
-        await write_results(ledger, target, failed.path)
-    await ledger.note_results(fingerprint(target))
+    if ledger.results is not None and ledger.results == fingerprint(target):
+        await ledger.note_results(ledger.results)
+        return target
+    failed = await _write_failed(session, failed_path(_place_of(ledger.file, sheet)))
+    await write_results(ledger, target, failed.path if failed else None)
+    if failed is not None:
+        await ledger.note_results(fingerprint(target))
     return target
+
+
+async def _write_failed(session: Session, target: Path) -> FailedSheet | None:
+    """Write the failed rows; None where they can't be written, which must not hide the results either."""
+    try:
+        failed = await write_failed(session.ledger, target)
+    except LedgerError:
+        raise
+    except BatchShareError as problem:
+        session.tally.remark(f"The rows to mend are in no file: {str(problem).rstrip('.')}")
+        return None
+    if failed.remark:
+        session.tally.remark(failed.remark)
+    return failed
 
 
 async def status_of(ledger_file: Path) -> Summary:

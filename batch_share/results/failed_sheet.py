@@ -73,7 +73,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FailedSheet:
     """Where the sheet of failed rows is, None if there is none; `remark` is what a person should know of it."""
 
     path: Path | None = None
@@ -98,7 +98,7 @@ async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
     return written.place if written and written.is_there else None
 
 
-async def write_failed(ledger: Ledger, target: Path) -> Outcome:
+async def write_failed(ledger: Ledger, target: Path) -> FailedSheet:
     """Write the failed rows to `target`, or to another name where somebody is at work on that; or remove the file.
 
     Raises BatchShareError when it can't be written, LedgerError.
@@ -110,11 +110,13 @@ async def write_failed(ledger: Ledger, target: Path) -> Outcome:
         return await _remove(ledger, before)
     said = await rows.digest()
     if before is not None and before.rows == said and before.is_there:
-        return Outcome(before.place, None if before.is_untouched else f"{before.place.name} {CHANGED}: it is kept")
+        return FailedSheet(
+            before.place, None if before.is_untouched else f"{before.place.name} {CHANGED}: it is kept"
+        )
     place, remark = _place(before, target)
     await _write(place, sheet, rows)
     await _note(ledger, Written(str(place.absolute()), _digest_of(place), said))
-    return Outcome(place, remark)
+    return FailedSheet(place, remark)
 
 
 def _place(before: Written | None, target: Path) -> tuple[Path, str | None]:
@@ -130,18 +132,18 @@ def _place(before: Written | None, target: Path) -> tuple[Path, str | None]:
     return place, f"{busy.name} {CHANGED}, so it is kept, and the rows that fail now are in {place.name}"
 
 
-async def _remove(ledger: Ledger, before: Written | None) -> Outcome:
+async def _remove(ledger: Ledger, before: Written | None) -> FailedSheet:
     """No row failed: take away what we wrote, unless somebody changed it."""
     if before is None:
-        return Outcome()
+        return FailedSheet()
     await ledger.note_failed_sheet("")
     if not before.is_there:
-        return Outcome()
+        return FailedSheet()
     name = before.place.name
     if not before.is_untouched:
-        return Outcome(None, f"No row is left to mend; {name} {CHANGED}, so it is kept")
+        return FailedSheet(None, f"No row is left to mend; {name} {CHANGED}, so it is kept")
     before.remove()
-    return Outcome(None, f"No row is left to mend: {name} was removed")
+    return FailedSheet(None, f"No row is left to mend: {name} was removed")
 
 
 async def _note(ledger: Ledger, written: Written) -> None:

@@ -107,6 +107,7 @@ async def fill(
     page.freeze_panes(1, 0)
     page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
     page.repeat_rows(0)
+    page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
     widths = [len(name) for name in header]
     for column, name in enumerate(header):
         page.write_string(0, column, name, book.head if column in looks.ours or not looks.ours else book.aside)
@@ -116,6 +117,9 @@ async def fill(
         _write_row(book, page, number, (state, cells), looks)
         for column, cell in enumerate(cells):
             widths[column] = max(widths[column], min(len(cell), looks.widest))
+        # Its row is on disk, and only there: a million heights would fill the memory.
+        page.row_info.pop(number - 1, None)
+        page.row_sizes.pop(number - 1, None)
     for column, width in enumerate(widths):
         page.set_column(column, column, width + 2)
     page.autofilter(0, 0, max(number, 1), len(header) - 1)

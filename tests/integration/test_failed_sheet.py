@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import openpyxl
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
+from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
+from batch_share.pipeline import jobs
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import results_of, run_sheet, status_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from batch_share.pipeline.jobs import Ending
+    from batch_share.results.failed_sheet import FailedSheet
 
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
 
@@ -118,3 +123,20 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
     assert str(failure[4]).endswith("batch-share run leads.failed.csv")
+
+
+async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> FailedSheet:
+        raise BatchShareError("No space left on device.")
+
+    async with trial(tmp_path, rows=2) as it:
+        it.write([sheet_rows(2)[0], [NOBODY, "", *sheet_rows(2)[1][2:]]])
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "write_failed", refuse)
+            ending = await it.run()
+        assert ending.remarks == ("The rows to mend are in no file: No space left on device",)
+        assert ending.summary.results == tmp_path / "leads.results.csv"
+        assert len(rows_of(tmp_path / "leads.results.csv")) == 2
+        assert (await it.resume()).summary.failed_sheet == tmp_path / "leads.failed.csv"

@@ -146,5 +146,7 @@ def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[s
 
 def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(capsys, states={State.FAILED: 2}, standing=2)
-    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(lines)
+    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(
+        lines
+    )
     assert not any(line.startswith("To mend") for line in lines)

@@ -15,7 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.results.failed_sheet import Outcome, failed_path, failed_sheet_of, write_failed
+from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import text_tables
 from batch_share.sheet.workbook import workbook_tables
@@ -48,7 +48,7 @@ async def written_from(folder: Path, target: Path, columns: Sequence[str], *rows
         record = sheet_record(columns)
         await ledger.take_in(replace(record, name=name or record.name), rows)
         outcome = await write_failed(ledger, target)
-    assert outcome == Outcome(target)
+    assert outcome == FailedSheet(target)
     return target
 
 
@@ -69,7 +69,7 @@ async def test_it_has_the_rows_to_mend_in_the_sheets_own_columns_and_why(tmp_pat
         await refuse(ledger, 2)
         await refuse(ledger, 3, NO_SHARE)  # its activity stands: another run would post a second one
         await advance(ledger, 4, State.ACCEPTED)
-        assert await write_failed(ledger, target) == Outcome(target)
+        assert await write_failed(ledger, target) == FailedSheet(target)
         assert await ledger.standing() == 1
         assert await failed_sheet_of(ledger) == target
     assert read_back(target) == [
@@ -84,7 +84,7 @@ async def test_rows_that_the_sheet_no_longer_has_are_not_in_it(tmp_path: Path) -
     async with working(tmp_path / "leads.db", new_row(1), new_row(2)) as ledger:
         await refuse(ledger, 1)
         await ledger.take_in(sheet_record(), [new_row(2)])
-        assert await write_failed(ledger, tmp_path / "leads.failed.csv") == Outcome()
+        assert await write_failed(ledger, tmp_path / "leads.failed.csv") == FailedSheet()
     assert not (tmp_path / "leads.failed.csv").exists()
 
 
@@ -168,7 +168,7 @@ async def test_the_same_rows_are_not_written_again(tmp_path: Path, suffix: str) 
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
         before = target.stat()
-        assert await write_failed(ledger, target) == Outcome(target)
+        assert await write_failed(ledger, target) == FailedSheet(target)
     assert target.stat() == before
 
 
@@ -180,9 +180,9 @@ async def test_other_rows_take_the_place_of_those_that_nobody_touched(tmp_path: 
     async with open_ledger(tmp_path / "leads.db") as ledger:  # another day
         await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
         await ledger.begin_run("run", "1.0", {})
-        assert await write_failed(ledger, target) == Outcome(target)
+        assert await write_failed(ledger, target) == FailedSheet(target)
     assert [row[0] for row in read_back(target)] == ["Lead", "2"]
-    assert [*tmp_path.glob("*.failed*")] == [target]
+    assert not target.with_name(f"leads.failed-2{suffix}").exists()
 
 
 async def test_what_somebody_changed_is_kept_and_told_while_its_rows_are_the_same(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ async def test_other_rows_go_beside_what_somebody_changed_and_that_is_told(tmp_p
         assert "leads.failed.csv was changed" in outcome.remark
         assert outcome.remark.endswith("the rows that fail now are in leads.failed-2.csv")
         await ledger.take_in(sheet_record(), [unsendable(3, State.INVALID)])
-        assert await write_failed(ledger, target) == Outcome(second)
+        assert await write_failed(ledger, target) == FailedSheet(second)
         second.write_text("half mended too")
         await ledger.take_in(sheet_record(), [unsendable(4, State.INVALID)])
         assert (await write_failed(ledger, target)).path == third
@@ -229,7 +229,7 @@ async def test_one_that_was_deleted_is_written_again(tmp_path: Path) -> None:
         await write_failed(ledger, target)
         target.unlink()
         assert await failed_sheet_of(ledger) is None
-        assert await write_failed(ledger, target) == Outcome(target)
+        assert await write_failed(ledger, target) == FailedSheet(target)
 
 
 async def test_when_no_row_is_left_to_mend_ours_is_removed(tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ async def test_when_no_row_is_left_to_mend_ours_is_removed(tmp_path: Path) -> No
         await write_failed(ledger, target)
         await ledger.take_in(sheet_record(), [new_row(1)])
         outcome = await write_failed(ledger, target)
-        assert outcome == Outcome(None, "No row is left to mend: leads.failed.csv was removed")
-        assert await write_failed(ledger, target) == Outcome()
+        assert outcome == FailedSheet(None, "No row is left to mend: leads.failed.csv was removed")
+        assert await write_failed(ledger, target) == FailedSheet()
     assert not target.exists()
 
 

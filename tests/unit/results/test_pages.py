@@ -16,9 +16,11 @@ from batch_share.ledger.states import Stage, State
 from batch_share.results.failures_page import COLUMNS, NONE
 from batch_share.results.sheet import write_results
 from batch_share.results.summary_page import RUNS_SHOWN
+from batch_share.results.workbook import Looks, fill, writing
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from batch_share.ledger.store import Ledger
@@ -228,3 +230,16 @@ async def test_read_as_a_sheet_a_results_workbook_has_all_its_rows(target: Path)
     assert sheet.worksheet == "Results"
     assert len([*sheet.rows()]) == 4
     assert len([*read_sheet(target, ReadOptions(worksheet="Failures")).rows()]) == 1
+
+
+async def test_the_heights_of_rows_are_not_kept_in_memory(target: Path) -> None:
+    async def rows() -> AsyncIterator[tuple[State, list[str]]]:
+        for _ in range(200):
+            yield State.FAILED, ["failed", "x" * 200]
+
+    async with writing(target) as book:
+        sheet = book.page("Long")
+        assert await fill(book, sheet, ["Result", "Reason"], rows(), Looks(0)) == 200
+        assert max(len(sheet.row_info), len(sheet.row_sizes)) <= 1
+    heights = openpyxl.load_workbook(target)["Long"].row_dimensions
+    assert {heights[number].height for number in range(2, 202)} == {60}

@@ -22,7 +22,8 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import NOT_ASKED
-from batch_share.results.sheet import COLUMNS, reason_of, replacing, results_path, write_results
+from batch_share.results.reason import reason_of
+from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
