@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from batch_share.results.advice import Advice
+from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.workbook import Looks, fill
 from batch_share.sheet.workbook import ANSWERED
