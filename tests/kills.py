@@ -116,7 +116,7 @@ def _arm_status(hit: Callable[[], None]) -> None:
 
 def _arm_results(number: int) -> None:
     """While they are written, before they are renamed, or after: there is but one file."""
-    write, replace = sheet._write_csv, Path.replace
+    write, replace = sheet.write_csv, Path.replace
 
     async def dies_writing(*arguments: Any) -> None:
         if number == 1:
@@ -131,7 +131,7 @@ def _arm_results(number: int) -> None:
         die()
         raise AssertionError
 
-    sheet._write_csv = dies_writing  # type: ignore[assignment]
+    sheet.write_csv = dies_writing  # type: ignore[assignment]
     Path.replace = dies_renaming  # type: ignore[method-assign, assignment]
 
 

@@ -52,13 +52,17 @@ def _live_in_csv(file: Path) -> Iterator[str]:
 
 def _live_in_workbook(file: Path) -> Iterator[str]:
     with zipfile.ZipFile(file) as parts:
-        sheet = ET.fromstring(parts.read("xl/worksheets/sheet1.xml"))
+        pages = [name for name in parts.namelist() if name.startswith("xl/worksheets/sheet")]
+        sheets = [ET.fromstring(parts.read(name)) for name in pages]
         styles = ET.fromstring(parts.read("xl/styles.xml"))
         assert not [name for name in parts.namelist() if "externalLink" in name or "calcChain" in name]
     kept_as_text = [shape.get("quotePrefix") == "1" for shape in styles.findall(f"{_MAIN}cellXfs/{_MAIN}xf")]
-    assert not [*sheet.iter(f"{_MAIN}f"), *sheet.iter(f"{_MAIN}hyperlink")]
-    for cell in sheet.iter(f"{_MAIN}c"):
-        text = "".join(cell.itertext())
-        is_text = cell.get("t") in {"s", "inlineStr"} and kept_as_text[int(cell.get("s", "0"))]
-        if text and not is_text:
-            yield text
+    assert sheets
+    for sheet in sheets:
+        assert not [*sheet.iter(f"{_MAIN}f"), *sheet.iter(f"{_MAIN}hyperlink")]
+        for cell in sheet.iter(f"{_MAIN}c"):
+            text = "".join(cell.itertext())
+            is_text = cell.get("t") in {"s", "inlineStr"} and kept_as_text[int(cell.get("s", "0"))]
+            is_count = cell.get("t") is None and text.isdecimal()  # of the summary
+            if text and not is_text and not is_count:
+                yield text

@@ -26,7 +26,8 @@ from rich.text import Text
 from batch_share.ledger.reading import SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
-from batch_share.results.sheet import reason_of
+from batch_share.results.meaning import meaning_of
+from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -61,22 +62,6 @@ STYLES: Final = {
     State.TO_REVOKE: "bold yellow",
     State.ENDING: "cyan",
     State.REVOKED: "magenta",
-}
-MEANING: Final = {
-    State.PENDING: "not yet sent",
-    State.POSTING: "its activity is being posted, or was when the run was cut off",
-    State.POSTED: "activity posted, not yet shared",
-    State.SHARING: "being shared, or was when the run was cut off",
-    State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
-    State.SHARED: "LeadSquared says the share was processed",
-    State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent, as told below",
-    State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
-    State.TO_REVOKE: "its share is still to be taken back: `batch-share revoke` goes on",
-    State.REVOKING: "its share is being taken back, or was when the run was cut off",
-    State.ENDING: "LeadSquared is taking its share back, not yet known to be processed",
-    State.REVOKED: "LeadSquared says the share was taken back",
 }
 
 CHANGED: Final = {
@@ -205,7 +190,7 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self.console.print(f"  {states[state]:,} {state}: {MEANING[state]}", style=STYLES[state])
+                self.console.print(f"  {states[state]:,} {state}: {meaning_of(state)}", style=STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
         if _any_shared_before(preview.skipped):
@@ -322,11 +307,15 @@ class Display:
         if summary.states.get(State.UNKNOWN):
             command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
             out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
+        for told in mending(summary):
+            out.print(f"\n{told}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.run:
             out.print(f"Run Id:  {summary.run}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
+        if summary.failed_sheet:
+            out.print(f"To mend: {summary.failed_sheet}", soft_wrap=True)
 
 
 def _many(rows: int) -> str:
@@ -434,7 +423,7 @@ def totals_table(summary: Summary) -> Table:
     table.add_column("meaning")
     for state in State:
         if count := summary.states.get(state):
-            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
+            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", meaning_of(state))
     return table
 
 
@@ -443,6 +432,21 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
     return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def mending(summary: Summary) -> list[str]:
+    """How rows that failed are mended: those with nothing at LeadSquared, and those whose activity stands."""
+    told = []
+    if summary.failed_sheet is not None:
+        command = f"batch-share run {shlex.quote(str(summary.failed_sheet))}"
+        told.append(
+            f"Failed rows can be corrected there and run by themselves, with the options of before: {command}"
+        )
+    if summary.standing:
+        rows = plural(summary.standing, "row")
+        command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
+        told.append(f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one")
+    return told
 
 
 def skipped(summary: Summary) -> list[Text]:

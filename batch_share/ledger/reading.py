@@ -60,6 +60,16 @@ SENT_BEFORE: Final = "sent as it was before: "
 _IS_DOUBLE: Final = rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE)
 """Rows whose activity was found twice: all other notices."""
 
+_TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
+
+# By the index of states, a database would read and sort all of a state for every page.
+_TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), _IS_DOUBLE)
+_MENDABLE: Final = (
+    (rows.c.state + "").in_((State.FAILED, State.INVALID))
+    & rows.c.position.is_not(None)
+    & rows.c.activity_id.is_(None)
+)
+
 _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
 
@@ -235,11 +245,6 @@ class LedgerReader:
         async for row in self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id):
             yield row
 
-    async def lookups_of(self, kinds: Collection[str]) -> list[Lookup]:
-        """What LeadSquared answered about those that rows named by one of these kinds."""
-        found = await self._all(select(lookups).where(lookups.c.kind.in_(kinds)))
-        return [Lookup(**{name: row[name] for name in Lookup.__slots__}) for row in found]
-
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
         async for row in self._in_order(rows.c.position.is_not(None)):
@@ -249,9 +254,51 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        trouble = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
-        troubled = select(rows).where(trouble).order_by(*_GONE_LAST).limit(most)
+        troubled = select(rows).where(_TROUBLE).order_by(*_GONE_LAST).limit(most)
         return [_row(found) for found in await self._all(troubled)]
+
+    async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
+        """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
+        async for page in _pages(self._in_order(_TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
+            for row, words in await self._with_words(page):
+                yield row, words
+        async for page in _pages(self._in_order(_TROUBLE & rows.c.position.is_(None), rows.c.id)):
+            for row, words in await self._with_words(page):
+                yield row, words
+
+    async def mendable(self) -> AsyncIterator[Row]:
+        """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
+        async for row in self._in_order(_MENDABLE):
+            yield row
+
+    async def standing(self) -> int:
+        """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
+        stands = rows.c.activity_id.is_not(None) & (rows.c.stage != Stage.ACTIVITY)
+        failed = (rows.c.state == State.FAILED) & rows.c.position.is_not(None)
+        counted = await self._all(select(func.count().label("n")).where(failed, stands))
+        return int(counted[0]["n"])
+
+    async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
+        """By user Id, None for rows that name nobody, how many rows are in each state."""
+        grouped = select(rows.c.user_id, rows.c.state, func.count().label("n")).group_by(
+            rows.c.user_id, rows.c.state
+        )
+        counts: dict[str | None, dict[State, int]] = {}
+        for row in await self._all(grouped):
+            counts.setdefault(row["user_id"], {})[State(row["state"])] = row["n"]
+        return counts
+
+    async def lookups_of(self, *kinds: str) -> list[Mapping[str, Any]]:
+        """What was found of these kinds: users, of whom there are few."""
+        found = select(lookups.c.found).where(lookups.c.kind.in_(kinds), lookups.c.found.is_not(None))
+        return [row["found"] for row in await self._all(found)]
+
+    async def _with_words(self, page: Sequence[Row]) -> list[tuple[Row, str]]:
+        said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)
+        last = select(func.max(attempts.c.id)).where(said).group_by(attempts.c.row_id)
+        found = await self._all(select(attempts.c.row_id, attempts.c.words).where(attempts.c.id.in_(last)))
+        words = {each["row_id"]: each["words"] for each in found}
+        return [(row, words.get(row.id, "")) for row in page]
 
     async def noticed(self) -> int:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
@@ -419,6 +466,17 @@ def _share(found: RowMapping) -> Share:
     length = timedelta(minutes=found["duration"] or 0)
     values = {name: found[name] for name in _SHARE if name != "id"}
     return Share(row_id=found["id"], ends_at=found["until"] or begun + length, run=found["run_id"], **values)
+
+
+async def _pages(source: AsyncIterator[Row]) -> AsyncIterator[list[Row]]:
+    page: list[Row] = []
+    async for row in source:
+        page.append(row)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 def _row(found: RowMapping) -> Row:

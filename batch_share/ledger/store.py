@@ -60,6 +60,8 @@ _RESULTS = "results"
 _UNDO = "undo"
 PROCESS = "process"
 """The fact that says which process worked on the ledger last, and on which machine."""
+FAILED_SHEET = "failed_sheet"
+"""The fact that says which sheet of failed rows was written last."""
 
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
@@ -133,10 +135,16 @@ class Ledger(LedgerReader):
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
         self._results = stamp
+        await self._note_fact(_RESULTS, stamp)
 
+    async def note_failed_sheet(self, stamp: str) -> None:
+        """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
+        await self._note_fact(FAILED_SHEET, stamp)
+
+    async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:
-            connection.execute(delete(about).where(about.c.name == _RESULTS))
-            connection.execute(insert(about).values(name=_RESULTS, value=stamp))
+            connection.execute(delete(about).where(about.c.name == name))
+            connection.execute(insert(about).values(name=name, value=value))
 
         await self._database.write(note)
 

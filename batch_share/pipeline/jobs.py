@@ -23,6 +23,7 @@ from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import open_session
 from batch_share.pipeline.watcher import Preview
+from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
@@ -243,22 +244,29 @@ async def _session(
         await note_begin(session)
         try:
             yield session
-            ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
-            if session.tally.refusals:
-                of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if settings.bulk else ""
-                refused = f"{session.tally.refusals} calls were refused"
-                ended += f" ({refused}; the limit is {session.pacer.limit}{of_bulk})"
+            ended = _ended(session)
         finally:
             await ledger.end_run(ended)
         await note_end(session)
+
+
+def _ended(session: Session) -> str:
+    """How the run ended, in words."""
+    stop, tally = session.stop, session.tally
+    ended = str(stop.error) if stop.error else "stopped" if stop.asked else "done"
+    if not tally.refusals:
+        return ended
+    of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if session.settings.bulk else ""
+    return f"{ended} ({tally.refusals} calls were refused; the limit is {session.pacer.limit}{of_bulk})"
 
 
 async def _end(session: Session) -> Ending:
     """Write the results; that they can't be written must not hide what the ledger knows."""
     ledger, error = session.ledger, session.stop.error
     written = None
+    await ledger.end_run(_ended(session))  # the results tell of it
     try:
-        written = await _write_beside(ledger)
+        written = await _write_beside(session)
     except BatchShareError as problem:
         error = error or problem
     summary = await summarize(ledger, written)
@@ -267,19 +275,38 @@ async def _end(session: Session) -> Ending:
     return Ending(summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tally.remarks)
 
 
-async def _write_beside(ledger: Ledger) -> Path | None:
-    """Write the results where they go; None where there is no sheet to answer. Raises BatchShareError.
+async def _write_beside(session: Session) -> Path | None:
+    """Write the results and the failed rows where they go; None where there is no sheet to answer.
 
-    Not if they stand there already: else that is most of the work of a run without any.
+    Not if they stand there already: else that is most of the work of a run without any. Raises BatchShareError.
     """
+    ledger = session.ledger
     sheet = await ledger.sheet()
     if sheet is None:
         return None
     target = default_results(ledger.file, sheet)
-    if ledger.results is None or ledger.results != fingerprint(target):
-        await write_results(ledger, target)
-    await ledger.note_results(fingerprint(target))
+    if ledger.results is not None and ledger.results == fingerprint(target):
+        await ledger.note_results(ledger.results)
+        return target
+    failed = await _write_failed(session, failed_path(_beside(ledger.file, sheet)))
+    await write_results(ledger, target, failed.path if failed else None)
+    if failed is not None:
+        await ledger.note_results(fingerprint(target))
     return target
+
+
+async def _write_failed(session: Session, target: Path) -> FailedSheet | None:
+    """Write the failed rows; None where they can't be written, which must not hide the results either."""
+    try:
+        failed = await write_failed(session.ledger, target)
+    except LedgerError:
+        raise
+    except BatchShareError as problem:
+        session.tally.remark(f"The rows to mend are in no file: {str(problem).rstrip('.')}")
+        return None
+    if failed.remark:
+        session.tally.remark(failed.remark)
+    return failed
 
 
 async def status_of(ledger_file: Path) -> Summary:
@@ -295,7 +322,7 @@ async def results_of(ledger_file: Path, target: Path | None) -> Path:
         sheet = await _sheet_of(ledger)
         chosen = target or default_results(ledger.file, sheet)
         _spare_the_sheet(ledger.file, sheet, chosen)
-        await write_results(ledger, chosen)
+        await write_results(ledger, chosen, await failed_sheet_of(ledger))
         return chosen
 
 

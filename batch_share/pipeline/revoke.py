@@ -65,7 +65,7 @@ class Undone:
 
 async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     wanted = user.strip().casefold()
-    people = [answer.found for answer in await ledger.lookups_of(USERS) if answer.found is not None]
+    people = await ledger.lookups_of(*USERS)
     found = {who["id"] for who in people if wanted in {who["id"].casefold(), who["email"].casefold()}}
     found |= {row.user_id for row in await ledger.shared_rows() if row.user_id.casefold() == wanted}
     if not found:

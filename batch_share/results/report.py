@@ -14,7 +14,8 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
-from batch_share.results.sheet import reason_of, replacing
+from batch_share.results.reason import reason_of
+from batch_share.results.sheet import replacing
 from batch_share.units import Rate
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
+from batch_share.results.failed_sheet import failed_sheet_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,9 @@ class Summary:
     `skipped` are the most frequent reasons for which rows are.
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
-    `noticed` rows have something a person must know, whatever became of them: an activity that is there twice.
+    `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
+    activity stands. `noticed` rows have something a person must know, whatever became of them: an activity that is
+    there twice.
     """
 
     states: Mapping[State, int]
@@ -70,6 +73,8 @@ class Summary:
     run: str | None = None
     waiting: Waiting = NONE_WAITING
     sheet: str = ""
+    failed_sheet: Path | None = None
+    standing: int = 0
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -98,8 +103,9 @@ class Summary:
         """The object that `--json` prints."""
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
+        failed = str(self.failed_sheet) if self.failed_sheet else None
         told = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        told |= {"run": self.run, "ledger": str(self.ledger), "results": results}
+        told |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
         return told | self._waiting_json() if self.waiting.rows else told
 
     def _waiting_json(self) -> dict[str, Any]:
@@ -122,4 +128,6 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.last_run_id(),
         await ledger.waiting(),
         sheet.name if sheet else "",
+        await failed_sheet_of(ledger),
+        await ledger.standing(),
     )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from batch_share.settings import SheetLimits
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
+ANSWERED: Final = ("Summary", "Failures", "Results")
+"""The worksheets of a workbook of results. Read as a sheet, it is the last of them: that alone has every row."""
+
 OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 
@@ -71,7 +74,7 @@ def _candidates(path: Path, book: pd.ExcelFile, wanted: str | None) -> Sequence[
     visible = [each.name for each in book.book.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
     if not visible:
         raise SheetError(path, "the workbook has no visible worksheet: name one with --worksheet")
-    return visible
+    return visible if tuple(visible) != ANSWERED else [ANSWERED[-1]]
 
 
 class Worksheet:

@@ -35,7 +35,7 @@ from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import NOT_ASKED
 from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
-from batch_share.results.sheet import reason_of
+from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:

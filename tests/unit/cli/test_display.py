@@ -155,3 +155,18 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
         "ledger /elsewhere/a.db"
     )
     assert one_line(Summary({}, Path("/elsewhere/a.db")), 0) == "no sheet: no row (exit 0); ledger /elsewhere/a.db"
+
+
+def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
+    assert any(line.endswith("batch-share run '/of mine/leads.failed.csv'") for line in lines)
+    assert "To mend: /of mine/leads.failed.csv" in lines
+    assert not any("retry" in line for line in lines)
+
+
+def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.FAILED: 2}, standing=2)
+    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(
+        lines
+    )
+    assert not any(line.startswith("To mend") for line in lines)

@@ -22,7 +22,8 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result, Status
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import NOT_ASKED
-from batch_share.results.sheet import COLUMNS, reason_of, replacing, results_path, write_results
+from batch_share.results.reason import reason_of
+from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
@@ -199,8 +200,7 @@ async def test_a_workbook_has_only_text_with_the_quote_prefix(file: Path) -> Non
     async with working(file) as ledger:
         await with_cells(ledger, ["1", *DANGEROUS, *HARMLESS])
         await write_results(ledger, target)
-    page = openpyxl.load_workbook(target).active
-    assert page is not None
+    page = openpyxl.load_workbook(target)["Results"]
     cells: list[Any] = [cell for row in page.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in cells} == {"s"}
     assert not [cell.value for cell in cells if cell.hyperlink]
@@ -242,7 +242,7 @@ async def test_a_row_of_a_workbook_is_as_high_as_its_longest_text(file: Path) ->
         file, *(new_row(number, [str(number), text]) for number, text in enumerate(texts))
     ) as ledger:
         await write_results(ledger, target)
-    page = openpyxl.load_workbook(target).active
+    page = openpyxl.load_workbook(target)["Results"]
     assert [page.row_dimensions[number].height for number in (2, 3, 4)] == [None, 30, 150]
 
 

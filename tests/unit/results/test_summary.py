@@ -78,11 +78,17 @@ def test_its_json_names_the_states_that_there_are_and_where_things_lie() -> None
         "run": None,
         "ledger": "leads.db",
         "results": "leads.results.csv",
+        "failed_sheet": None,
     }
 
 
 def test_its_json_without_results_says_so() -> None:
     assert summary([State.SHARED]).as_json()["results"] is None
+
+
+def test_its_json_names_the_sheet_of_failed_rows() -> None:
+    told = Summary({State.FAILED: 1}, Path("leads.db"), failed_sheet=Path("leads.failed.csv")).as_json()
+    assert told["failed_sheet"] == "leads.failed.csv"
 
 
 async def test_a_ledger_is_summed_up_with_its_first_rows_in_trouble(tmp_path: Path) -> None:

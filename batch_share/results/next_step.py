@@ -1,0 +1,107 @@
+"""What a person does next about a row in trouble: a pure table of its state, its stage, and what was said of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from batch_share.ledger.reading import SENT_BEFORE
+from batch_share.ledger.states import Stage, State
+
+if TYPE_CHECKING:
+    from batch_share.ledger.records import Row
+
+SHIFTED: Final = "something may be under a wrong header"
+"""Said of a row whose cells don't stand under their headers: no sheet of failed rows can hold it as it is."""
+
+_OVER: Final = re.compile(r"is over\b")
+
+_IN_THE_SHEET: Final = (
+    (re.compile(SHIFTED), "Put its cells under their headers in the sheet itself, and run the sheet again."),
+    (
+        re.compile(r"mend its formula|value was never stored"),
+        "Mend the formula in the sheet itself, and run that.",
+    ),
+)
+
+_MENDING: Final = (
+    (re.compile(r"found \d+ times"), "Name it by its Id, for what is there fits several,"),
+    (re.compile(r"not an active user|no longer an active|\bowner is not\b"), "Name an active user of the account"),
+    (
+        re.compile(r"no lead has|\b(lead|entity|prospect)\b.*\b(does not|doesn't) exist|\blead not found"),
+        "Correct the lead, or create it in LeadSquared,",
+    ),
+    (re.compile(r"event code|activity (type|event)"), "Give the code of an activity type of the account"),
+    (_OVER, "Give it a later end"),
+    (re.compile(r"dangerous value|mxxss|markup"), "Take signs such as < and > out of its texts"),
+    (re.compile(r"at most [\d,]+ characters|too long"), "Shorten the text"),
+    (re.compile(r"attribute"), "Use only fields that this activity type has, and fill those that it needs,"),
+    (re.compile(r"not allowed|unauthori[sz]ed|permission"), "Have LeadSquared's administrator allow it; no change"),
+    (re.compile(r"exceeded the limit|too many|throttl"), "The row is right, there were too many calls; no change"),
+)
+"""What is done about rows of which nothing is at LeadSquared, by what was said: the first that fits."""
+
+_WHATEVER: Final = "Correct what the reason names"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Gives the next step. `ledger` and `failed_sheet` are how commands name them; None: there is no such sheet."""
+
+    ledger: str
+    failed_sheet: str | None = None
+
+    def next_step(self, row: Row, words: str = "") -> str:
+        """What a person does next about `row`, of which LeadSquared last said `words`."""
+        steps = [self._about(row, f"{row.reason or ''} {words}".casefold())]
+        if row.notice and not row.notice.startswith(SENT_BEFORE):
+            steps.insert(0, "Delete the second activity, as the reason says.")
+        return " ".join(filter(None, steps))
+
+    def _about(self, row: Row, said: str) -> str:
+        match row.state:
+            case State.UNKNOWN:
+                return self._settle(row)
+            case State.FAILED if row.position is None:
+                return _gone(row)
+            case State.FAILED if row.activity_id is not None:
+                return self._standing(row, said)
+            case State.FAILED | State.INVALID:
+                return self._mend(said)
+            case _:
+                return ""
+
+    def _settle(self, row: Row) -> str:
+        if row.position is None:
+            return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
+        return f"Find out, and go on with it: {self._command('reconcile')} --on-unknown settle"
+
+    def _standing(self, row: Row, said: str) -> str:
+        """Its activity is there: whoever runs the row elsewhere posts a second one."""
+        if row.stage is Stage.ACTIVITY:
+            return (
+                "Look at the activity in LeadSquared: delete it, or give it to that user and share the lead there."
+            )
+        if _OVER.search(said):
+            return "Nothing, its time is over. To share it for longer, put it into a new sheet: a new activity."
+        return f"Mend what LeadSquared names, then share in the same activity: {self._command('retry')}"
+
+    def _mend(self, said: str) -> str:
+        for pattern, step in _IN_THE_SHEET:
+            if pattern.search(said):
+                return step
+        what = next((what for pattern, what in _MENDING if pattern.search(said)), _WHATEVER)
+        if self.failed_sheet is None:
+            return f"{what} in a sheet of its own, and run that."
+        return f"{what} in {self.failed_sheet}, then: batch-share run {shlex.quote(self.failed_sheet)}"
+
+    def _command(self, name: str) -> str:
+        return f"batch-share {name} {shlex.quote(self.ledger)}"
+
+
+def _gone(row: Row) -> str:
+    if row.activity_id is None:
+        return "Nothing: the sheet no longer asks for it."
+    return "If it is still to be shared, put the row back into the sheet as it was, and run the sheet."

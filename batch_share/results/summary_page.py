@@ -1,0 +1,266 @@
+"""The worksheet "Summary": what became of the sheet, who got what, when it was run, and on which account."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share.ledger.states import TROUBLED, State
+from batch_share.results.meaning import meaning_of
+from batch_share.sheet.columns import USERS
+from batch_share.sheet.workbook import ANSWERED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import RunRecord
+    from batch_share.results.workbook import Book
+
+RUNS_SHOWN: Final = 20
+REASONS_SHOWN: Final = 20
+_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 24)
+_WIDEST_NAME: Final = 60
+_LAST: Final = len(_WIDTHS) - 1
+_WHO: Final = ("User", "Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
+_WHEN: Final = ("Command", "Started", "", "Ended", "", "Took", "How it ended")
+_GROUPS: Final = {
+    State.SHARED: "Shared",
+    State.FAILED: "Failed",
+    State.UNKNOWN: "Unknown",
+    State.INVALID: "Not sent",
+    State.SKIPPED: "Not sent",
+    State.PENDING: "Not sent",
+    State.REVOKED: "Revoked",
+}
+"""In which column of the users a row is counted; every other state is one of being under way."""
+
+_NOBODY: Final = "(rows that name nobody who was found)"
+
+
+async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
+    """Write the worksheet. Raises LedgerError."""
+    page = _Page(book, book.page(ANSWERED[0]))
+    counts, runs = await ledger.counts(), await ledger.runs()
+    await _head(page, ledger, counts, runs, failed_sheet)
+    _states(page, counts)
+    await _skipped(page, ledger, counts)
+    await _users(page, ledger)
+    _runs(page, runs)
+    page.end()
+
+
+@dataclass(slots=True)
+class _Page:
+    """The worksheet from top to bottom: each line is on disk once the next one is begun."""
+
+    book: Book
+    sheet: Any
+    line: int = 0
+    widest: int = _WIDTHS[0]
+    shapes: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        book = self.book
+        self.shapes = {
+            "title": book.shape(bold=True, font_size=16, font_color="#1F3864"),
+            "section": book.shape(bold=True, font_size=12, font_color="#1F3864", bottom=2, bottom_color="#1F3864"),
+            "label": book.shape(bold=True),
+            "number": book.number_shape(),
+            "meaning": book.shape(text_wrap=True, align="left", indent=1),
+            "moment": book.shape(align="left", indent=1),
+            "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
+            "head_number": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="right"),
+        }
+        self.sheet.hide_gridlines(2)
+
+    def title(self, text: str) -> None:
+        self.sheet.set_row(self.line, 24)
+        self._text(0, text, "title")
+        self.line += 1
+
+    def section(self, text: str) -> None:
+        """An empty line, and a heading over the whole width."""
+        self.line += 1
+        self.sheet.set_row(self.line, 18)
+        for column in range(_LAST + 1):
+            self._text(column, text if column == 0 else "", "section")
+        self.line += 1
+
+    def fact(self, label: str, value: str) -> None:
+        self._text(0, label, "label")
+        self.wide(1, value)
+        self.line += 1
+
+    def header(self, names: Sequence[str], numbers: range) -> None:
+        """A line of headers; those of `numbers` stand to the right, as their numbers do."""
+        for column in range(_LAST + 1):
+            shape = (
+                self.shapes["head_number" if column in numbers else "head_meaning"] if column else self.book.head
+            )
+            self.sheet.write_string(self.line, column, names[column] if column < len(names) else "", shape)
+        self.line += 1
+
+    def wide(self, first: int, text: str) -> None:
+        """A text across all columns from `first`, on as many lines as it takes."""
+        shape, room = self.shapes["meaning"] if first else self.book.wrapped, sum(_WIDTHS[first:])
+        lines = max(-(-len(text) // room), 1)
+        if lines > 1:
+            self.sheet.set_row(self.line, 15 * lines)
+        if first == _LAST:
+            self.sheet.write_string(self.line, first, text, shape)
+        else:
+            self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
+            self.sheet.write_string(self.line, first, text, shape)
+
+    def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
+        """A label and numbers beside it; a zero is left blank."""
+        self.widest = min(max(self.widest, len(label) + 2), _WIDEST_NAME)
+        self.sheet.write_string(self.line, 0, label, shape or self.book.text)
+        for column, number in enumerate(numbers, start=1):
+            if number:
+                self.sheet.write_number(self.line, column, number, self.shapes["number"])
+
+    def _text(self, column: int, text: str, shape: str) -> None:
+        self.sheet.write_string(self.line, column, text, self.shapes[shape])
+
+    def end(self) -> None:
+        """Columns as wide as their texts; and it is what people see first."""
+        for column, width in enumerate((self.widest, *_WIDTHS[1:])):
+            self.sheet.set_column(column, column, width)
+        self.sheet.activate()
+
+
+# ------------------------------------------------------------------------------------------------ its parts
+
+
+async def _head(
+    page: _Page,
+    ledger: LedgerReader,
+    counts: Mapping[State, int],
+    runs: Sequence[RunRecord],
+    failed_sheet: Path | None,
+) -> None:
+    sheet, facts = await ledger.sheet(), await ledger.facts()
+    page.title(_title(counts))
+    page.wide(0, _standing(counts, await ledger.noticed()))
+    page.line += 2
+    page.fact("Sheet", _sheet_name(sheet.name, sheet.worksheet) if sheet else "none yet")
+    page.fact("Account", facts.get("host", ""))
+    page.fact("Ledger", str(ledger.file.absolute()))
+    page.fact("Took", _took_in_all(runs))
+    if failed_sheet is not None:
+        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there and run it, with the options of before")
+    if standing := await ledger.standing():
+        command = f"batch-share retry {shlex.quote(ledger.file.name)}"
+        page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
+
+
+def _sheet_name(name: str, worksheet: str | None) -> str:
+    return f"{name}, worksheet {worksheet}" if worksheet else name
+
+
+def _title(counts: Mapping[State, int]) -> str:
+    return f"{counts.get(State.SHARED, 0):,} of {_rows(sum(counts.values()))} shared"
+
+
+def _standing(counts: Mapping[State, int], noticed: int) -> str:
+    troubled = sum(counts.get(state, 0) for state in TROUBLED) + noticed
+    if troubled:
+        need = "needs" if troubled == 1 else "need"
+        return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
+    left = sum(counts.values()) - sum(counts.get(state, 0) for state in (State.SHARED, State.SKIPPED))
+    return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _states(page: _Page, counts: Mapping[State, int]) -> None:
+    page.section("What became of the rows")
+    page.header(("Result", "Rows", "Meaning"), range(1, 2))
+    for state in State:
+        if counts.get(state):
+            page.counted(str(state), [counts[state]], page.book.fills.get(state))
+            page.wide(2, meaning_of(state))
+            page.line += 1
+
+
+async def _skipped(page: _Page, ledger: LedgerReader, counts: Mapping[State, int]) -> None:
+    if not counts.get(State.SKIPPED):
+        return
+    page.section("Why rows were skipped")
+    reasons = await ledger.skipped(REASONS_SHOWN)
+    for each in reasons:
+        page.fact(_rows(each.rows), each.reason)
+    if more := counts[State.SKIPPED] - sum(each.rows for each in reasons):
+        page.fact(_rows(more), "for other reasons: see Results")
+
+
+async def _users(page: _Page, ledger: LedgerReader) -> None:
+    by_user = await ledger.counts_by_user()
+    if not by_user:
+        return
+    names = {each["id"]: f"{each['name']} <{each['email']}>" for each in await ledger.lookups_of(*USERS)}
+    page.section("Who got what")
+    page.header(_WHO, range(1, len(_WHO)))
+    told = [(names.get(user, user) if user else _NOBODY, counts) for user, counts in by_user.items()]
+    for name, counts in sorted(told, key=lambda each: (each[0] == _NOBODY, -each[1].get(State.SHARED, 0), each[0])):
+        page.counted(name, _by_group(counts))
+        page.line += 1
+
+
+def _by_group(counts: Mapping[State, int]) -> list[int]:
+    grouped = dict.fromkeys(_WHO[1:-1], 0)
+    for state, count in counts.items():
+        grouped[_GROUPS.get(state, "Under way")] += count
+    return [*grouped.values(), sum(counts.values())]
+
+
+def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
+    page.section("When")
+    shown = runs[-RUNS_SHOWN:]
+    if len(shown) < len(runs):
+        page.wide(0, f"The last {len(shown)} of {len(runs):,} runs.")
+        page.line += 1
+    page.header(_WHEN, range(0))
+    for run in shown:
+        _run(page, run)
+
+
+def _run(page: _Page, run: RunRecord) -> None:
+    took = _lasting(_length(run)) if run.ended_at else ""
+    ended = _when(run.ended_at) if run.ended_at else "not noted"
+    told = (run.command, _when(run.started_at), "", ended, "", took)
+    for column, text in enumerate(told):
+        page.sheet.write_string(
+            page.line, column, text, page.shapes["moment"] if text and column else page.book.text
+        )
+    page.wide(len(_WHEN) - 1, run.ended or "cut off, or still going on")
+    page.line += 1
+
+
+def _took_in_all(runs: Sequence[RunRecord]) -> str:
+    seconds = sum(_length(run) for run in runs if run.ended_at)
+    return f"{_lasting(seconds)} in {len(runs):,} run{'' if len(runs) == 1 else 's'}"
+
+
+def _length(run: RunRecord) -> float:
+    return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
+
+
+def _when(noted: dt.datetime) -> str:
+    """Where this machine is, with its distance from UTC."""
+    return noted.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _lasting(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

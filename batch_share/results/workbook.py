@@ -1,0 +1,141 @@
+"""Workbooks as results have them: every text stays text, rows go to disk as they come, and all prints well."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share.errors import BatchShareError
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+COLOURS: Final = {
+    State.SHARED: "#C6EFCE",
+    State.ACCEPTED: "#DDEBF7",
+    State.SKIPPED: "#EDEDED",
+    State.INVALID: "#FCE4D6",
+    State.FAILED: "#FFC7CE",
+    State.UNKNOWN: "#FFEB9C",
+    State.TO_REVOKE: "#FFEB9C",
+    State.ENDING: "#DDEBF7",
+    State.REVOKED: "#D9D2E9",
+}
+"""Behind the Result of each state in a workbook."""
+
+WIDEST: Final = 60
+_LINE_POINTS: Final = 15.0
+_MOST_LINES: Final = 10
+_EXCEL_CELL: Final = 32_767
+_NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
+_A4: Final = 9
+_OPTIONS: Final = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+    "constant_memory": True,
+}
+_AS_TEXT: Final = {"num_format": "@", "quote_prefix": True, "valign": "top"}
+"""quote_prefix: the text stays text even after somebody edits the cell."""
+
+
+class Book:
+    """A workbook that is being written, and the shapes of its cells."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+        self.text = self.shape()
+        self.wrapped = self.shape(text_wrap=True)
+        self.head = self.shape(bold=True, bg_color="#1F3864", font_color="white")
+        self.aside = self.shape(bold=True, bg_color="#8497B0", font_color="white")
+        self.fills = {state: self.shape(bg_color=colour, text_wrap=True) for state, colour in COLOURS.items()}
+
+    def shape(self, **looks: Any) -> Any:
+        """A shape of cells that hold text."""
+        return self._book.add_format(_AS_TEXT | looks)
+
+    def number_shape(self, **looks: Any) -> Any:
+        """A shape of cells that hold whole numbers."""
+        return self._book.add_format({"num_format": "#,##0", "valign": "top"} | looks)
+
+    def page(self, name: str) -> Any:
+        """A new worksheet. On paper it is one page wide, as many as it takes, and each has its number."""
+        page = self._book.add_worksheet(name)
+        page.set_landscape()
+        page.set_paper(_A4)
+        page.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+        page.fit_to_pages(1, 0)
+        page.set_footer("&L&F&C&A&RPage &P of &N")
+        return page
+
+
+@asynccontextmanager
+async def writing(file: Path, made_at: dt.datetime | None = None) -> AsyncIterator[Book]:
+    """Write a workbook to `file`; with `made_at`, the same rows give the same bytes. Raises BatchShareError."""
+    import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
+    from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
+
+    # A folder of its own: after an error xlsxwriter leaves the rows it has buffered behind.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as buffers:
+        try:
+            with xlsxwriter.Workbook(file, _OPTIONS | {"tmpdir": buffers}) as book:
+                if made_at is not None:
+                    book.set_properties({"created": made_at})
+                yield Book(book)
+        except FileCreateError as error:
+            raise BatchShareError(f"The results can't be written ({error})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How a table looks: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
+
+    No column is wider than `widest` characters: a longer text takes several lines.
+    """
+
+    coloured: int
+    ours: range = range(0)
+    widest: int = WIDEST
+
+
+async def fill(
+    book: Book, page: Any, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], looks: Looks
+) -> int:
+    """Write a table from the top of `page`: header, filters, widths. How many rows there were."""
+    page.freeze_panes(1, 0)
+    page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
+    page.repeat_rows(0)
+    page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
+    widths = [len(name) for name in header]
+    for column, name in enumerate(header):
+        page.write_string(0, column, name, book.head if column in looks.ours or not looks.ours else book.aside)
+    number = 0
+    async for state, cells in rows:
+        number += 1
+        _write_row(book, page, number, (state, cells), looks)
+        for column, cell in enumerate(cells):
+            widths[column] = max(widths[column], min(len(cell), looks.widest))
+        # Its row is on disk, and only there: a million heights would fill the memory.
+        page.row_info.pop(number - 1, None)
+        page.row_sizes.pop(number - 1, None)
+    for column, width in enumerate(widths):
+        page.set_column(column, column, width + 2)
+    page.autofilter(0, 0, max(number, 1), len(header) - 1)
+    return number
+
+
+def _write_row(book: Book, page: Any, number: int, row: tuple[State, list[str]], looks: Looks) -> None:
+    state, cells = row
+    lines = -(-max(map(len, cells), default=1) // looks.widest)
+    if lines > 1:  # LibreOffice makes no room for wrapped text by itself
+        page.set_row(number, _LINE_POINTS * min(lines, _MOST_LINES))
+    for column, cell in enumerate(cells):
+        plain = book.wrapped if len(cell) > looks.widest else book.text
+        shape = book.fills.get(state, plain) if column == looks.coloured else plain
+        if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
+            raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")

@@ -1,0 +1,263 @@
+"""The sheet of failed rows: which are in it, that it runs as it is, and that nobody's work on it is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import openpyxl
+import pytest
+from ledgers import REFUSED, advance, new_row, sheet_record, unsendable, working
+from spreadsheets import LIVE, live_cells
+
+from batch_share.errors import BatchShareError
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
+from batch_share.settings import SheetLimits
+from batch_share.sheet.text import text_tables
+from batch_share.sheet.workbook import workbook_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch_share.ledger.records import NewRow
+    from batch_share.ledger.store import Ledger
+
+BOTH = pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+NO_SHARE = Result(State.FAILED, "refused", "No", 500, stage=Stage.SHARE, reason="no share")
+
+
+def read_back(file: Path) -> list[list[str]]:
+    limits = SheetLimits()
+    tables = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)
+    return [list(row.cells) for row in tables[0].rows()]
+
+
+async def refuse(ledger: Ledger, number: int, result: Result = REFUSED) -> None:
+    row = await advance(ledger, number, State.POSTED if result.stage is Stage.SHARE else State.PENDING)
+    stage = result.stage or Stage.ACTIVITY
+    await ledger.settle(await ledger.intend([row], stage, [None]), [row], [result])
+
+
+async def written_from(folder: Path, target: Path, columns: Sequence[str], *rows: NewRow, name: str = "") -> Path:
+    """The sheet of failed rows of a ledger that holds these rows."""
+    async with working(folder / "leads.db") as ledger:
+        record = sheet_record(columns)
+        await ledger.take_in(replace(record, name=name or record.name), rows)
+        outcome = await write_failed(ledger, target)
+    assert outcome == FailedSheet(target)
+    return target
+
+
+def invalid(number: int, cells: Sequence[str]) -> NewRow:
+    return replace(unsendable(number, State.INVALID), cells=list(cells))
+
+
+# ------------------------------------------------------------------------------------------------ what is in it
+
+
+@BOTH
+async def test_it_has_the_rows_to_mend_in_the_sheets_own_columns_and_why(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"leads.failed{suffix}"
+    rows = [*map(new_row, range(6)), unsendable(8, State.INVALID), unsendable(9, State.SKIPPED)]
+    async with working(tmp_path / "leads.db", *rows) as ledger:
+        await advance(ledger, 0, State.SHARED)
+        await advance(ledger, 1, State.UNKNOWN)
+        await refuse(ledger, 2)
+        await refuse(ledger, 3, NO_SHARE)  # its activity stands: another run would post a second one
+        await advance(ledger, 4, State.ACCEPTED)
+        assert await write_failed(ledger, target) == FailedSheet(target)
+        assert await ledger.standing() == 1
+        assert await failed_sheet_of(ledger) == target
+    assert read_back(target) == [
+        ["Lead", "Note", "Reason", "Sheet Row"],
+        ["2", "Hello", "refused", "3"],
+        ["8", "", "why it is invalid", "9"],
+    ]
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+async def test_rows_that_the_sheet_no_longer_has_are_not_in_it(tmp_path: Path) -> None:
+    async with working(tmp_path / "leads.db", new_row(1), new_row(2)) as ledger:
+        await refuse(ledger, 1)
+        await ledger.take_in(sheet_record(), [new_row(2)])
+        assert await write_failed(ledger, tmp_path / "leads.failed.csv") == FailedSheet()
+    assert not (tmp_path / "leads.failed.csv").exists()
+
+
+@pytest.mark.parametrize("cells", [["1"], ["1", "2", "3"]])
+async def test_a_row_whose_cells_are_not_under_their_headers_would_look_right_there_and_is_left_out(
+    tmp_path: Path, cells: list[str]
+) -> None:
+    target = tmp_path / "leads.failed.csv"
+    await written_from(tmp_path, target, ["Lead", "Note"], invalid(1, cells), invalid(2, ["2", "b"]))
+    assert [row[0] for row in read_back(target)] == ["Lead", "2"]
+
+
+@BOTH
+async def test_columns_of_the_same_names_are_kept(tmp_path: Path, suffix: str) -> None:
+    columns = ["reason", "SHEET ROW", "Reason 2", "Lead"]
+    target = tmp_path / f"leads.failed{suffix}"
+    header, row = read_back(
+        await written_from(tmp_path, target, columns, invalid(1, ["mine", "77", "mine too", "x"]))
+    )
+    assert header == [*columns, "Reason 3", "Sheet Row 2"]
+    assert row == ["mine", "77", "mine too", "x", "why it is invalid", "2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("leads.failed.csv", ["Lead"]),
+        ("leads.failed-2.csv", ["Lead"]),
+        ("leads.csv", ["Lead", "Reason", "Sheet Row"]),
+    ],
+)
+async def test_of_a_sheet_of_failed_rows_the_old_reasons_are_replaced(
+    tmp_path: Path, name: str, kept: list[str]
+) -> None:
+    target, columns = tmp_path / "again.csv", ["Lead", "Reason", "Sheet Row"]
+    header, row = read_back(await written_from(tmp_path, target, columns, invalid(1, ["x", "old", "9"]), name=name))
+    assert header[: len(kept)] == kept
+    assert len(header) == len(kept) + 2
+    assert row[-2:] == ["why it is invalid", "2"]
+
+
+@BOTH
+async def test_no_cell_of_it_is_live_and_all_come_back(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"leads.failed{suffix}"
+    await written_from(tmp_path, target, LIVE, invalid(1, LIVE))
+    assert live_cells(target) == []
+    header, row = read_back(target)
+    assert (header[: len(LIVE)], row[: len(LIVE)]) == (LIVE, LIVE)
+
+
+@pytest.mark.parametrize(
+    ("worksheet", "title"),
+    [("June leads", "June leads"), (None, "Failed"), ("x" * 32, "Failed"), ("a/b", "Failed"), ("'a'", "Failed")],
+)
+async def test_its_worksheet_is_called_as_the_sheets_own(tmp_path: Path, worksheet: str | None, title: str) -> None:
+    target = tmp_path / "leads.failed.xlsx"
+    async with working(tmp_path / "leads.db") as ledger:
+        await ledger.take_in(replace(sheet_record(), worksheet=worksheet), [unsendable(1, State.INVALID)])
+        await write_failed(ledger, target)
+    assert openpyxl.load_workbook(target).sheetnames == [title]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "failed"),
+    [
+        ("leads.csv", "leads.failed.csv"),
+        ("leads.tsv", "leads.failed.csv"),
+        ("my.leads.ODS", "my.leads.failed.xlsx"),
+    ],
+)
+def test_it_lies_beside_its_sheet_in_its_format(sheet: str, failed: str) -> None:
+    assert failed_path(Path("folder") / sheet) == Path("folder") / failed
+
+
+# ------------------------------------------------------------------------------------------------ whose it is
+
+
+@BOTH
+async def test_the_same_rows_are_not_written_again(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"leads.failed{suffix}"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        before = target.stat()
+        assert await write_failed(ledger, target) == FailedSheet(target)
+    assert target.stat() == before
+
+
+@BOTH
+async def test_other_rows_take_the_place_of_those_that_nobody_touched(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"leads.failed{suffix}"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+    async with open_ledger(tmp_path / "leads.db") as ledger:  # another day
+        await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
+        await ledger.begin_run("run", "1.0", {})
+        assert await write_failed(ledger, target) == FailedSheet(target)
+    assert [row[0] for row in read_back(target)] == ["Lead", "2"]
+    assert not target.with_name(f"leads.failed-2{suffix}").exists()
+
+
+async def test_what_somebody_changed_is_kept_and_told_while_its_rows_are_the_same(tmp_path: Path) -> None:
+    target = tmp_path / "leads.failed.csv"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        target.write_text("half mended")
+        outcome = await write_failed(ledger, target)
+    assert outcome.path == target
+    assert outcome.remark == "leads.failed.csv was changed or written by somebody else: it is kept"
+    assert target.read_text() == "half mended"
+
+
+async def test_other_rows_go_beside_what_somebody_changed_and_that_is_told(tmp_path: Path) -> None:
+    target, second, third = (tmp_path / f"leads.failed{number}.csv" for number in ("", "-2", "-3"))
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        target.write_text("half mended")
+        await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
+        outcome = await write_failed(ledger, target)
+        assert outcome.path == second == await failed_sheet_of(ledger)
+        assert outcome.remark is not None
+        assert "leads.failed.csv was changed" in outcome.remark
+        assert outcome.remark.endswith("the rows that fail now are in leads.failed-2.csv")
+        await ledger.take_in(sheet_record(), [unsendable(3, State.INVALID)])
+        assert await write_failed(ledger, target) == FailedSheet(second)
+        second.write_text("half mended too")
+        await ledger.take_in(sheet_record(), [unsendable(4, State.INVALID)])
+        assert (await write_failed(ledger, target)).path == third
+    assert (target.read_text(), second.read_text()) == ("half mended", "half mended too")
+
+
+async def test_a_file_that_another_wrote_before_is_never_written_over(tmp_path: Path) -> None:
+    target = tmp_path / "leads.failed.csv"
+    target.write_text("mine")
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        assert (await write_failed(ledger, target)).path == tmp_path / "leads.failed-2.csv"
+    assert target.read_text() == "mine"
+
+
+async def test_one_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+    target = tmp_path / "leads.failed.csv"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        target.unlink()
+        assert await failed_sheet_of(ledger) is None
+        assert await write_failed(ledger, target) == FailedSheet(target)
+
+
+async def test_when_no_row_is_left_to_mend_ours_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "leads.failed.csv"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        await ledger.take_in(sheet_record(), [new_row(1)])
+        outcome = await write_failed(ledger, target)
+        assert outcome == FailedSheet(None, "No row is left to mend: leads.failed.csv was removed")
+        assert await write_failed(ledger, target) == FailedSheet()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_when_no_row_is_left_to_mend_what_somebody_changed_stays(tmp_path: Path, is_there: bool) -> None:
+    target = tmp_path / "leads.failed.csv"
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        await write_failed(ledger, target)
+        target.write_text("mended") if is_there else target.unlink()
+        await ledger.take_in(sheet_record(), [new_row(1)])
+        outcome = await write_failed(ledger, target)
+    assert outcome.path is None
+    assert (outcome.remark or "").endswith("so it is kept") is is_there
+    assert target.exists() is is_there
+
+
+async def test_that_it_can_not_be_written_is_told(tmp_path: Path) -> None:
+    async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
+        with pytest.raises(BatchShareError, match="can't be written"):
+            await write_failed(ledger, tmp_path / "missing" / "leads.failed.csv")
+        assert await failed_sheet_of(ledger) is None
