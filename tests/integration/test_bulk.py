@@ -128,9 +128,9 @@ class RefusesItem:
 class Hold:
     """Holds activities that are posted by themselves back until so many bulk calls were made.
 
-    How many rows go in the slots between bulk calls depends on the machine: a bulk call that is answered late leaves
-    the next one nothing. What a test has to say of bulk calls must not. (The first activity, and with it the form,
-    is proved before any bulk call, and so is not held.)
+    How many rows go in the slots between bulk calls depends on the machine: one that is answered late leaves the
+    next one nothing. What a test has to say of bulk calls must not. (The first activity proves the form before any
+    bulk call is made, and so is not held.)
     """
 
     bulk_calls: int
@@ -153,9 +153,7 @@ def bulk_trial(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncC
     return trial(folder, *faults, **{"rows": ROWS, "leads": 70, "users": 7} | changes)
 
 
-def virtual_bulk_trial(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper, **changes: Any
-) -> Trial:
+def virtual_bulk_trial(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper, **changes: Any) -> Trial:
     """The same in virtual time: for what hangs on how long a share call waits for more rows."""
     told = options(leads=70, users=7, latency=0.005, **changes)
     return in_virtual_time(folder, monkeypatch, told, *faults, rows=ROWS)
