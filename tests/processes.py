@@ -1,7 +1,8 @@
-"""The command line in processes of its own, against a sandbox in another."""
+"""The command line in processes of its own, against a sandbox in another or in this one."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,11 +10,14 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from batch_share.sandbox import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +30,7 @@ _DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class SandboxProcess:
-    """A sandbox in a process of its own."""
+    """A sandbox that commands reach over HTTP, as another process."""
 
     url: str
 
@@ -83,6 +87,24 @@ def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
             process.send_signal(signal.SIGINT)
 
 
+@contextlib.contextmanager
+def sandbox_thread(options: SandboxOptions) -> Iterator[SandboxProcess]:
+    """A sandbox on a thread of this process: as far from a command as one in a process, and there at once."""
+    loop, sandbox = asyncio.new_event_loop(), Sandbox(options)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(sandbox.__aenter__(), loop).result(_DEADLINE)
+        try:
+            yield SandboxProcess(sandbox.url)
+        finally:
+            asyncio.run_coroutine_threadsafe(sandbox.__aexit__(None, None, None), loop).result(_DEADLINE)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait for another process to get somewhere."""
     deadline = time.monotonic() + _DEADLINE
@@ -104,4 +126,5 @@ def shell_for(sandbox: SandboxProcess, folder: Path) -> Shell:
         "PYTHONWARNINGS": "error",
     }
     foreign = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
+    foreign.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of commands would compile the package anew
     return Shell(folder, foreign | own)

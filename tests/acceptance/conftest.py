@@ -1,11 +1,14 @@
-"""A sandbox in a process of its own, and a shell that knows it."""
+"""A sandbox that commands reach over HTTP, and a shell that knows it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import FAST, SandboxProcess, Shell, sandbox_process, shell_for
+from processes import FAST, SandboxProcess, Shell, sandbox_thread, shell_for
+
+from batch_share.sandbox import SandboxOptions
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sandbox() -> Iterator[SandboxProcess]:
     """A quick sandbox of the test's own."""
-    with sandbox_process("--limit", FAST, "--latency", "5ms", "--processing", "50ms") as process:
-        yield process
+    told = SandboxOptions(port=0, rate=Rate.parse(FAST), latency=0.005, processing=0.05)
+    with sandbox_thread(told) as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+
+from batch_share.sandbox import SandboxOptions
+from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +28,9 @@ CREATE = "ProspectActivity.svc/Create"
 @pytest.fixture
 def sandbox() -> Iterator[SandboxProcess]:
     """Slow enough to be caught in the middle."""
-    with sandbox_process("--limit", "60/1s", "--latency", "60ms", "--processing", "50ms") as process:
-        yield process
+    told = SandboxOptions(port=0, rate=Rate(60, 1.0), latency=0.06, processing=0.05)
+    with sandbox_thread(told) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
@@ -16,6 +17,10 @@ from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call, Reply
 
 HEADERS = {"x-LSQ-AccessKey": KEY, "x-LSQ-SecretKey": SECRET}
 NO_KEYS: dict[str, str] = {}
@@ -242,3 +247,21 @@ async def test_the_report_tells_what_it_saw() -> None:
         assert (share["lead"], share["user"], share["access"]) == ("869000", world.users[1].id, 2)
         async with caller.session.get(f"{caller.sandbox.url}/sandbox/report") as answer:
             assert (await answer.json())["activities"] == 1
+
+
+async def test_connections_that_nobody_uses_are_closed_when_nobody_is_to_get_one() -> None:
+    """One that stayed open would swallow the next call on it, as if the host were silent."""
+
+    async def leaves(step: Step, call: Call) -> Reply:
+        return replace(await step(call), away=60.0) if call.method == "POST" else await step(call)
+
+    async with Sandbox(options(), wrappers=[leaves]) as sandbox, aiohttp.ClientSession() as session:
+        reader, writer = await asyncio.open_connection(*sandbox.url.removeprefix("http://").split(":"))
+        writer.write(b"GET /v2/Nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert b"close" not in await reader.readuntil(b"\r\n\r\n")
+        caller = Caller(sandbox, session, ManualClock())
+        async with asyncio.timeout(30):
+            assert (await caller.post())[0] == 200
+            await reader.read()  # which ends with the connection
+        writer.close()
+        await writer.wait_closed()
