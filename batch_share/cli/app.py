@@ -44,6 +44,7 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.login import login, logout
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
 app = typer.Typer(
@@ -415,6 +416,10 @@ def demo(
     from batch_share.cli.playground import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
+
+
+app.command("login")(login)
+app.command("logout")(logout)
 
 
 def main() -> None:

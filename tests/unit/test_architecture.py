@@ -13,14 +13,15 @@ PACKAGE = Path(batch_share.__file__).parent
 ALLOWED = {
     "errors": set[str](),
     "units": set[str](),
-    "settings": {"errors", "units"},
+    "keychain": {"errors"},
+    "settings": {"keychain", "errors", "units"},
     "leadsquared": {"settings", "errors", "units"},
     "ledger": {"settings", "errors", "units"},
     "sheet": {"settings", "errors", "units"},
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
     "pipeline": {"results", "ledger", "leadsquared", "sheet", "settings", "errors", "units"},
-    "cli": {"pipeline", "results", "sandbox", "sheet", "ledger", "settings", "errors", "units"},
+    "cli": {"pipeline", "results", "sandbox", "sheet", "ledger", "settings", "keychain", "errors", "units"},
     "__main__": {"cli"},
     "__init__": {"errors"},
 }
