@@ -44,6 +44,7 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.config import config
 from batch_share.cli.login import login, logout
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
@@ -418,6 +419,7 @@ def demo(
     raise typer.Exit(run_demo(sheets or [], folder, limit))
 
 
+app.add_typer(config, name="config")
 app.command("login")(login)
 app.command("logout")(logout)
 
