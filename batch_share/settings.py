@@ -1,8 +1,8 @@
-"""All settings in one place: file < .env < environment < flag.
+"""All settings in one place: keyring < file < .env < environment < flag.
 
 A setting `rate` is `rate` in the TOML file, BATCH_SHARE_RATE in the environment or .env, and `--rate` on the
 command line; the keys are never flags. The file is `batch-share.toml` in the current folder, or the one that
-BATCH_SHARE_CONFIG names.
+BATCH_SHARE_CONFIG names. The keyring holds host and keys alone, as `batch-share login` left them there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
@@ -35,8 +35,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from batch_share import keychain
 from batch_share.errors import SettingsError
 from batch_share.units import Rate, parse_duration, parse_seconds
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
@@ -189,36 +193,71 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    host: Annotated[str, BeforeValidator(parse_host)] | None = None
-    access_key: Key | None = None
-    secret_key: Key | None = None
-    event: Text = ""
-    access: Text = ""
-    duration: Text = ""
-    note: str = ""
-    rate: RateSetting = DEFAULT_RATE
-    bulk: bool = False
-    bulk_rate: RateSetting = DEFAULT_BULK_RATE
-    share_batch: Annotated[int, Field(ge=1, le=25)] | None = None
-    workers: Annotated[int, Field(ge=1, le=1000)] | None = None
-    wait: Seconds = 600.0
-    follow_up: bool = True
-    trust_owner: bool = False
-    trust_marker: bool = False
-    on_unknown: Literal["settle", "park"] = "settle"
-    grace: Seconds = 60.0
-    answer_timeout: Timeout = 60.0
-    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
-    allow_duplicates: bool = False
-    renew: Renewal = 0
-    force: bool = False
-    one_line: bool = False
-    timezone: str = ""
-    daily_limit: PositiveInt | None = None
-    notify: Notify | None = None
-    sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
-    state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
-    data_folder: Path = Path(platformdirs.user_data_dir("batch-share", appauthor=False))
+    host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
+        None,
+        description="Base URL of your region's API: https, or http on this machine.",
+        examples=["https://api-in21.leadsquared.com"],
+    )
+    access_key: Key | None = Field(None, description="The access key of an administrator.")
+    secret_key: Key | None = Field(None, description="The secret key of the same administrator.")
+    event: Text = Field("", description="Code of the activity type, for rows that name none.")
+    access: Text = Field("", description="read or write, for rows that say nothing; nothing means read.")
+    duration: Text = Field("", description="How long a share lasts: minutes, or 30m, 12h, 7d; for rows without.")
+    note: str = Field("", description="Note of the activity, for rows that have none.")
+    rate: RateSetting = Field(
+        DEFAULT_RATE, description="Calls a run may make; auto: the limit that LeadSquared told the last run."
+    )
+    bulk: bool = Field(False, description="Post and share many rows to a call.")
+    bulk_rate: RateSetting = Field(
+        DEFAULT_BULK_RATE, description="Bulk calls a run may make, by your plan: 1/5s, 5/5s, 10/5s, or auto."
+    )
+    share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(
+        None, description="In bulk, shares to a call. If not set: 25, or what the account has taken.", examples=[10]
+    )
+    workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Rows under way at once. If not set: by the rate.", examples=[6]
+    )
+    wait: Seconds = Field(600.0, description="Seconds, or 10m: how long the follow-up waits for one request.")
+    follow_up: bool = Field(True, description="Ask afterwards what became of the shares.")
+    trust_owner: bool = Field(False, description="Go on if the first activity shows no owner.")
+    trust_marker: bool = Field(
+        False, description="Take what is not found for not there, even if no marker was ever seen."
+    )
+    on_unknown: Literal["settle", "park"] = Field(
+        "settle", description="Rows of which nobody knows: settle (look up, send again if not there) or park."
+    )
+    grace: Seconds = Field(60.0, description="Seconds, or 1m, by which reads may lag behind writes; 5 at least.")
+    answer_timeout: Timeout = Field(
+        60.0, description="Seconds, or 1m, after which a call that was sent counts as not answered."
+    )
+    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = Field(
+        "", description="A custom field for the marker, such as mx_Custom_5, if not in the note."
+    )
+    allow_duplicates: bool = Field(False, description="Send rows that repeat an earlier row.")
+    renew: Renewal = Field(
+        0, description="Share again what an earlier run shared and ends within this time, such as 3d."
+    )
+    force: bool = Field(False, description="Share again whatever an earlier run shared.")
+    one_line: bool = Field(False, description="Print one line with the totals, and nothing else but errors.")
+    timezone: str = Field(
+        "", description="For dates that name none, such as Asia/Kolkata. If not set: the account's own."
+    )
+    daily_limit: PositiveInt | None = Field(
+        None, description="Calls a day that your plan allows. If not set: any number.", examples=[100_000]
+    )
+    notify: Notify | None = Field(
+        None, description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file."
+    )
+    sheet: Annotated[SheetLimits, NoDecode] = Field(
+        SheetLimits(), description="The largest sheet that is read: megabytes, and counts."
+    )
+    state_folder: Path = Field(
+        Path(platformdirs.user_state_dir("batch-share", appauthor=False)),
+        description="Where it remembers when the account was last called, and its limit.",
+    )
+    data_folder: Path = Field(
+        Path(platformdirs.user_data_dir("batch-share", appauthor=False)), description="Where the index of runs is."
+    )
 
     @field_validator("grace")
     @classmethod
@@ -240,8 +279,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags win over the environment, the environment over .env, .env over the file."""
-        return init_settings, env_settings, dotenv_settings, _file_source(settings_cls)
+        """Flags win over the environment, that over .env, that over the file, and that over the keyring."""
+        file = _file_source(settings_cls)
+        return init_settings, env_settings, dotenv_settings, file, _KeyringSource(settings_cls)
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
@@ -251,14 +291,19 @@ class Settings(BaseSettings):
         """Host and keys. Raises SettingsError naming the first that is missing."""
         for name in ("host", "access_key", "secret_key"):
             if not getattr(self, name):
-                raise SettingsError(
-                    name,
-                    f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in {DEFAULT_FILE}",
-                )
+                raise SettingsError(name, _not_set(name))
         assert self.host is not None  # noqa: S101 - for the type checker; the loop has looked
         assert self.access_key is not None  # noqa: S101
         assert self.secret_key is not None  # noqa: S101
         return self.host, self.access_key, self.secret_key
+
+
+def _not_set(name: str) -> str:
+    """What to do about a setting that no account is without; why the keyring, if it has it, could not tell."""
+    why = keychain.trouble()
+    return f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in {DEFAULT_FILE}" + (
+        f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` keep host and keys"
+    )
 
 
 def load_settings(**flags: object) -> Settings:
@@ -279,6 +324,25 @@ def _refusal(error: ValidationError | UnicodeDecodeError | OSError) -> SettingsE
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, fault["loc"])) or "settings"
     return SettingsError(name, fault["msg"].removeprefix("Value error, "))
+
+
+class _KeyringSource(PydanticBaseSettingsSource):
+    """Host and keys from the system's keyring, where no other source has a key: a pair stays together."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Nothing by itself: all come together."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """What the keyring has for the host that is set, or for the last login."""
+        known = self.current_state
+        if "access_key" in known or "secret_key" in known:
+            return {}
+        try:
+            host = parse_host(known["host"]) if known.get("host") is not None else None
+        except ValueError:  # whoever checks the settings says so
+            return {}
+        return keychain.find(host)
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:

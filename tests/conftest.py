@@ -1,13 +1,16 @@
-"""What all tests share."""
+"""What all tests share: no keyring, since this machine's own may hold real keys, or ask for a password."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
 
 @pytest.fixture(autouse=True, scope="session")

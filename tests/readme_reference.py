@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer.main
 
 from batch_share.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 README = Path(__file__).parents[1] / "README.md"
 _PLACE = re.compile(r"(?<=<!-- reference: begin -->\n).*?(?=<!-- reference: end -->)", re.DOTALL)
@@ -16,14 +19,20 @@ _PLACE = re.compile(r"(?<=<!-- reference: begin -->\n).*?(?=<!-- reference: end 
 
 def reference() -> str:
     """Markdown for every command, with its arguments and options."""
-    command: Any = typer.main.get_command(app)
-    return "\n".join(_command(name, each) for name, each in command.commands.items())
+    return "\n".join(_command(name, each) for name, each in commands().items())
 
 
 def commands() -> dict[str, Any]:
-    """The commands by name."""
-    command: Any = typer.main.get_command(app)
-    return dict(command.commands)
+    """The commands by name; those of a group with its name before theirs."""
+    return dict(_commands(typer.main.get_command(app)))
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from _commands(each, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", each
 
 
 def with_reference(readme: str) -> str:

@@ -49,7 +49,9 @@ from batch_share.cli.arguments import (
     load,
     sheet_options,
 )
+from batch_share.cli.config import config
 from batch_share.cli.history import purge, runs
+from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
 from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
@@ -494,6 +496,9 @@ def demo(
 app.command("runs")(runs)
 app.command("purge")(purge)
 app.command("watch")(watch)
+app.add_typer(config, name="config")
+app.command("login")(login)
+app.command("logout")(logout)
 
 
 def main() -> None:

@@ -208,7 +208,8 @@ async def serve_forever(options: SandboxOptions, announce: Callable[[Sandbox], N
     async with Sandbox(options) as sandbox:
         with contextlib.ExitStack() as handlers:
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, stop.set)
-                handlers.callback(loop.remove_signal_handler, number)
+                # Not loop.add_signal_handler: Windows has none.
+                before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+                handlers.callback(signal.signal, number, before)
             announce(sandbox)
             await stop.wait()

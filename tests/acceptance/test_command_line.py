@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", [*commands()])
 def test_every_command_shows_an_example_in_its_help(command: str, offline: Shell) -> None:
-    done = offline.run(command, "--help")
+    done = offline.run(*command.split(), "--help")
     assert done.returncode == 0
     assert f"Example: batch-share {command}" in " ".join(done.stdout.split())
 

@@ -1,0 +1,116 @@
+"""The keys in the system's keyring: one entry for each host, and a list of the hosts, the latest login last.
+
+`keyring` is imported only when somebody asks: that takes a tenth of a second, and may wake a service or a prompt.
+What its backends raise is never passed on: it may hold what was to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from batch_share.errors import BatchShareError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from pydantic import SecretStr
+
+T = TypeVar("T")
+
+SERVICE: Final = "batch-share"
+"""What the entries are found under, in the system's own keyring program too."""
+
+INSTEAD: Final = (
+    "Set BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a file .env that only you can "
+    "read (chmod 600 .env)"
+)
+_HOSTS: Final = "hosts"
+_NAMES: Final = ("access_key", "secret_key")
+
+
+class KeychainError(BatchShareError):
+    """The system's keyring did not do what was asked. `reason` is why; nothing of a key is in it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}. {INSTEAD}.")
+        self.reason = reason
+
+
+def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
+    """Keep the keys of a host, and that it was the last. Raises KeychainError."""
+    kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))
+    _ask(lambda keyring: keyring.set_password(SERVICE, host, kept))
+    if _ask(lambda keyring: keyring.get_password(SERVICE, host)) != kept:
+        raise KeychainError("The system's keyring took the keys and did not keep them")
+    _write_hosts([*(each for each in hosts() if each != host), host])
+
+
+def forget(host: str) -> bool:
+    """Remove the keys of a host; whether there were any. Raises KeychainError."""
+    had = _ask(lambda keyring: keyring.get_password(SERVICE, host)) is not None
+    if had:
+        _ask(lambda keyring: keyring.delete_password(SERVICE, host))
+    known = hosts()
+    if host in known:
+        _write_hosts([each for each in known if each != host])
+    return had
+
+
+def hosts() -> list[str]:
+    """The hosts whose keys are kept, the latest login last. Raises KeychainError."""
+    found = _json(_ask(lambda keyring: keyring.get_password(SERVICE, _HOSTS)))
+    return [host for host in found if isinstance(host, str)] if isinstance(found, list) else []
+
+
+def find(host: str | None) -> dict[str, str]:
+    """Host and keys by the names of their settings: of `host`, else of the last login. Nothing on any trouble."""
+    try:
+        named = host or next(reversed(hosts()), None)
+        found = _json(_ask(lambda keyring: keyring.get_password(SERVICE, named))) if named else None
+    except KeychainError:
+        return {}
+    if named is None or not isinstance(found, dict):
+        return {}
+    keys = {name: found[name] for name in _NAMES if isinstance(found.get(name), str)}
+    return {"host": named, **keys} if len(keys) == len(_NAMES) else {}
+
+
+def trouble() -> str:
+    """Why the keyring can't be asked; nothing if it can."""
+    try:
+        hosts()
+    except KeychainError as error:
+        return error.reason
+    return ""
+
+
+def _write_hosts(known: list[str]) -> None:
+    _ask(lambda keyring: keyring.set_password(SERVICE, _HOSTS, json.dumps(known)))
+
+
+def _json(text: str | None) -> object:
+    try:
+        return json.loads(text or "null")
+    except ValueError:
+        return None
+
+
+def _ask(question: Callable[[ModuleType], T]) -> T:
+    """Raises KeychainError with nothing of the error behind it: a backend may raise and quote anything."""
+    try:
+        import keyring  # noqa: PLC0415 - only now: see above
+
+        return question(keyring)
+    except Exception as error:
+        reason = _reason(type(error).__name__)
+    raise KeychainError(reason)
+
+
+def _reason(kind: str) -> str:
+    if kind == "NoKeyringError":
+        return "This machine has no keyring that keys could be kept in"
+    if kind in {"KeyringLocked", "InitError"}:
+        return f"The system's keyring is locked, or can't be opened ({kind})"
+    return f"The system's keyring can't be used ({kind})"

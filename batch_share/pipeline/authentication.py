@@ -1,0 +1,26 @@
+"""Whose the keys are, and whether they can share leads: asked with one paced call that changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch_share.errors import BatchShareError, LookupRefused
+from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
+from batch_share.pipeline.calls import read
+from batch_share.pipeline.session import open_connection
+
+if TYPE_CHECKING:
+    from batch_share.pipeline.watcher import Watcher
+    from batch_share.settings import Settings
+
+ADMINISTRATOR = "administrator"
+
+
+async def check_keys(settings: Settings, watcher: Watcher) -> None:
+    """Raises AccessDenied for wrong keys, BatchShareError for those of no administrator; as `calls.read`."""
+    async with open_connection(settings, watcher) as connection:
+        user = await read(connection, key_user(), read_key_user)
+    if not isinstance(user, KeyUser):
+        raise LookupRefused(key_user().path, user.words)
+    if user.role and user.role.strip().casefold() != ADMINISTRATOR:
+        raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")

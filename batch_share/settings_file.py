@@ -1,0 +1,46 @@
+"""A settings file to begin with, made from the Settings: each with what it means and its default, commented out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from batch_share.errors import SettingsError
+from batch_share.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = ("access_key", "secret_key")
+_HEAD = """\
+# Settings of batch_share. Take the # away from a line and change it; the others keep their default, as shown.
+# The keys (access_key, secret_key) do not belong here: `batch-share login` keeps them in the system's keyring; or
+# set BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a .env that only you can read.
+"""
+
+
+def template() -> str:
+    """The text of the file. The one table, [sheet], comes last, as TOML wants it."""
+    plain = Settings.model_construct().model_dump(mode="json")
+    names = sorted((name for name in plain if name not in KEYS), key=lambda name: isinstance(plain[name], dict))
+    return "\n".join([_HEAD, *(_setting(name, plain[name]) for name in names)])
+
+
+def write_template(file: Path) -> None:
+    """Write it where nothing is yet. Raises SettingsError."""
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(template())
+    except FileExistsError:
+        raise SettingsError(str(file), "is there already, and was left as it is: name another file") from None
+    except OSError as error:
+        raise SettingsError(str(file), f"can't be written ({error.strerror})") from None
+
+
+def _setting(name: str, default: Any) -> str:
+    field = Settings.model_fields[name]
+    unset = " Not set; for example:" if default is None else ""
+    value = (field.examples or [""])[0] if default is None else default
+    lines = tomli_w.dumps({name: value}).splitlines()
+    return "\n".join([f"# {field.description}{unset}", *(f"# {line}" for line in lines if line), ""])

@@ -1,0 +1,46 @@
+"""The settings file to begin with."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.errors import SettingsError
+from batch_share.settings import Settings, load_settings
+from batch_share.settings_file import KEYS, template, write_template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNSET = {name for name, field in Settings.model_fields.items() if field.default is None}
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_sets_nothing_as_it_is(tmp_path: Path) -> None:
+    before = load_settings()
+    write_template(tmp_path / "batch-share.toml")
+    assert load_settings() == before
+
+
+def test_every_setting_is_in_it_with_its_meaning_and_default(tmp_path: Path) -> None:
+    lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in template().splitlines()]
+    (tmp_path / "batch-share.toml").write_text("\n".join(lines), encoding="utf-8")
+    read, default = load_settings().model_dump(), Settings.model_construct().model_dump()
+    assert {name for name in read if read[name] != default[name]} == UNSET - set(KEYS)
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert name in KEYS or f"# {field.description}" in template()
+
+
+def test_it_overwrites_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("note = 'mine'", encoding="utf-8")
+    with pytest.raises(SettingsError, match="is there already"):
+        write_template(file)
+    assert file.read_text(encoding="utf-8") == "note = 'mine'"
