@@ -273,7 +273,7 @@ class LedgerReader:
 
     async def standing(self) -> int:
         """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
-        stands = rows.c.activity_id.is_not(None) & (rows.c.stage != Stage.ACTIVITY)
+        stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
         failed = (rows.c.state == State.FAILED) & rows.c.position.is_not(None)
         counted = await self._all(select(func.count().label("n")).where(failed, stands))
         return int(counted[0]["n"])

@@ -51,7 +51,7 @@ class Preview:
     @property
     def left_out(self) -> int:
         """Rows whose activity stands, and that go on only when they are not left out any more."""
-        return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0)
+        return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0) if self.deed == "send" else 0
 
     @property
     def cost(self) -> Cost:

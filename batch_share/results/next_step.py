@@ -55,10 +55,16 @@ class Advice:
 
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
-        steps = [self._about(row, f"{row.reason or ''} {words}".casefold())]
+        steps = [self._revoking(row) or self._about(row, f"{row.reason or ''} {words}".casefold())]
         if row.notice and not row.notice.startswith(SENT_BEFORE):
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
+
+    def _revoking(self, row: Row) -> str:
+        """What to do about a row whose share was to be taken back, nothing where it was not or is."""
+        if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
+            return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
+        return ""
 
     def _about(self, row: Row, said: str) -> str:
         match row.state:

@@ -32,7 +32,7 @@ async def test_a_failed_row_goes_on_from_the_step_that_failed(
         assert ending.summary.states == {State.SHARED: 12}
         assert (len(it.sent(CREATE)), len(it.sent(SHARE))) == (posts, shares)
         assert sorted(it.leads_sent()) == sorted(lead for (lead,) in it.rows("lead_id"))
-        assert (it.live(), onlooker.previews[0].to_send) == (12, 1)
+        assert (it.live(), onlooker.previews[0].to_send, onlooker.previews[0].left_out) == (12, 1, 0)
         assert onlooker.previews[0].told[0].startswith("1 × LeadSquared ")
 
 

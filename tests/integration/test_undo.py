@@ -128,6 +128,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert ending.summary.states == {State.REVOKED: 11, State.FAILED: 1}
         assert ending.exit_code is ExitCode.SOME_FAILED
         (trouble,) = ending.summary.troubles
+        assert ending.summary.standing == 0  # retry has nothing to do with it
         assert trouble.reason == "the share stands: LeadSquared refused to take it back: Locked"
         assert it.live() == 1
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again

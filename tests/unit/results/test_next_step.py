@@ -91,6 +91,20 @@ def test_a_share_whose_time_is_over_is_not_repeated() -> None:
     assert ADVICE.next_step(over).startswith("Nothing, its time is over.")
 
 
+@pytest.mark.parametrize(
+    "standing",
+    [
+        failed(stage=Stage.REVOKE, activity_id="act"),
+        row(State.UNKNOWN, stage=Stage.REVOKE, activity_id="act"),
+        row(State.TO_REVOKE, activity_id="act"),
+    ],
+)
+def test_a_share_that_was_to_be_taken_back_is_taken_back_again(standing: Row) -> None:
+    step = ADVICE.next_step(standing)
+    assert step.endswith("batch-share revoke 'my leads.db'")
+    assert "retry" not in step
+
+
 def test_an_unknown_row_is_settled_by_reconcile() -> None:
     told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, reason="nobody knows"))
     assert told.endswith("batch-share reconcile 'my leads.db' --on-unknown settle")

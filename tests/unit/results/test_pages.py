@@ -90,10 +90,10 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
         await advance(ledger, 7, State.UNKNOWN)
         await write_results(ledger, target)
     told = facts(target)
-    assert told["User"][:6] == ("Shared", "Under way", "Failed", "Unknown", "Not sent", "Rows")
-    assert told["Asha Rao <asha@x.example>"][:6] == (1, 1, 1, "", 1, 4)
-    assert told[other][:6] == ("", "", "", 1, "", 1)
-    assert told["(rows that name nobody who was found)"][:6] == ("", "", "", "", 1, 1)
+    assert told["User"][:7] == ("Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
+    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 1, 4)
+    assert told[other][:7] == ("", "", "", 1, "", "", 1)
+    assert told["(rows that name nobody who was found)"][:7] == ("", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:

@@ -1,0 +1,100 @@
+"""A day in the life of who shares leads: look, plan, run, crash, go on, mend, follow up, report, undo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+import openpyxl
+import pytest
+from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+
+from batch_share.sandbox import SandboxOptions, World
+from batch_share.sandbox.sheets import active_users
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHEET, LEDGER = "leads.xlsx", "leads.xlsx.ledger.db"
+RUN = ("run", SHEET, "--event", "201", "--yes", "--json")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxProcess]:
+    """Slow enough to be caught in the middle."""
+    told = SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.1)
+    with sandbox_thread(told) as made:
+        yield made
+
+
+@pytest.fixture
+def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
+    shutil.copy(SAMPLES / SHEET, tmp_path)
+    slow = shell_for(sandbox, tmp_path)
+    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "40/1s"})
+
+
+def told(shell: Shell, *command: str, code: int) -> dict[str, int]:
+    """The rows by state that a command ends with."""
+    done = shell.run(*command)
+    assert done.returncode == code, done.stderr
+    states: dict[str, int] = json.loads(done.stdout)["states"]
+    return states
+
+
+def live(sandbox: SandboxProcess) -> int:
+    return int(sandbox.report()["live_shares"]["count"])
+
+
+def mend(file: Path) -> int:
+    """Correct every row of a sheet of failed rows, as a person does; how many there are."""
+    book, world = openpyxl.load_workbook(file), World()
+    others = [lead.email for lead in reversed(world.leads) if lead.email]
+    page = next(page for page in book if any(cell.value == "Reason" for row in page for cell in row))
+    rows = list(page.iter_rows())
+    header = next(at for at, row in enumerate(rows) if any(cell.value == "Reason" for cell in row))
+    names = [str(cell.value) for cell in rows[header]]
+    for at, row in enumerate(rows[header + 1 :]):
+        if not row[names.index("Lead Number")].value:
+            row[names.index("Lead Email")].value = others[at]
+        row[names.index("Sales User")].value = active_users(world)[0].email
+    book.save(file)
+    return len(rows) - header - 1
+
+
+def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
+    planned = shell.run("plan", SHEET, "--event", "201", "--online", "--json")
+    plan = json.loads(planned.stdout)
+    assert (planned.returncode, plan["rows"], plan["to_send"], plan["invalid"]) == (3, 40, 37, 3)
+    assert sandbox.report()["activities"] == 0
+
+    crashed = shell.start(*RUN)  # in the middle of it, the power goes
+    wait_until(lambda: sandbox.report()["activities"] >= 10 or crashed.poll() is not None)
+    crashed.send_signal(signal.SIGKILL)
+    crashed.communicate()
+    assert 0 < sandbox.report()["activities"] < 37
+    assert "cut off" in shell.run("runs").stdout
+
+    assert told(shell, "resume", "last", "--yes", "--json", code=3) == {"shared": 37, "invalid": 3}
+    assert (sandbox.report()["duplicates"], live(sandbox)) == (0, 37)
+
+    mended = mend(shell.folder / "leads.failed.xlsx")
+    assert mended == 3
+    again = ("run", "leads.failed.xlsx", "--event", "201", "--json")
+    assert told(shell, *again, code=0) == {"shared": 3}
+    assert live(sandbox) == 40
+
+    assert told(shell, "follow-up", LEDGER, "--json", code=3) == {"shared": 37, "invalid": 3}
+    assert shell.run("report", LEDGER, "-o", "report.html").returncode == 0
+    assert "37 of 40 rows are shared" in (shell.folder / "report.html").read_text(encoding="utf-8")
+
+    assert told(shell, "revoke", LEDGER, "--yes", "--json", code=3) == {"revoked": 37, "invalid": 3}
+    assert live(sandbox) == 3
+    assert told(shell, "revoke", "leads.failed.xlsx.ledger.db", "--yes", "--json", code=0) == {"revoked": 3}
+    report = sandbox.report()
+    assert (live(sandbox), report["duplicates"], report["refusals"]) == (0, 0, 0)
+    assert told(shell, *RUN, code=3) == {"revoked": 37, "invalid": 3}  # what was undone stays undone
