@@ -45,6 +45,7 @@ from batch_share.cli.arguments import (
     sheet_options,
 )
 from batch_share.cli.config import config
+from batch_share.cli.doctor import doctor
 from batch_share.cli.login import login, logout
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 
@@ -420,6 +421,7 @@ def demo(
 
 
 app.add_typer(config, name="config")
+app.command("doctor")(doctor)
 app.command("login")(login)
 app.command("logout")(logout)
 

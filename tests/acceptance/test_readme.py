@@ -45,7 +45,8 @@ def port() -> Iterator[str]:
 def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
-        "plan", "plan", "plan", "plan", "run", "status", "run", "resume", "follow-up", "results", "reconcile",
+        "plan", "plan", "plan", "plan", "doctor", "run", "status", "run", "resume", "follow-up", "results",
+        "reconcile",
     ]  # fmt: skip
     shutil.copytree(SAMPLES, tmp_path / "samples")
     said = [f"{_run(line, port)} || [ $? = 3 ]" for line in lines]  # one row of the sample fails: exit code 3
