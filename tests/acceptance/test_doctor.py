@@ -1,4 +1,4 @@
-"""`doctor` as a person runs it."""
+"""`doctor` and `config show` as a person runs it."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def test_a_host_that_is_not_there_is_a_problem_and_told_at_once(offline: Shell) 
     assert told["problems"] == 1
     assert [each["check"] for each in told["checks"] if each["level"] == "problem"] == ["keys"]
     assert "sandbox-secret-key" not in done.stdout + done.stderr
+
+
+def test_what_is_in_force_is_shown_without_the_keys(offline: Shell) -> None:
+    done = offline.run("config", "show")
+    assert done.returncode == 0
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert lines["secret_key"] == ["set", "environment"]
+    assert lines["bulk"] == ["false", "default"]
+    told = json.loads(offline.run("config", "show", "--json").stdout)
+    assert told["access_key"] == {"value": True, "from": "environment"}
+    assert "sandbox-" not in done.stdout + json.dumps(told)
