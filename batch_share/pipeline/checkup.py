@@ -20,7 +20,7 @@ from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Throttled
-from batch_share.leadsquared.protocol import Answer, read_status, share_status
+from batch_share.leadsquared.protocol import Answer, clean, read_status, share_status
 from batch_share.pipeline import doctor
 from batch_share.pipeline.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
@@ -45,7 +45,8 @@ class AccountBusy(BatchShareError):
     """Another process of this machine is calling the account."""
 
     def __init__(self, process: int | None) -> None:
-        super().__init__(f"another batch_share{f' (process {process})' if process else ''} is using the account")
+        whose = f" (process {process})" if process else ""
+        super().__init__(f"another batch_share{whose} is using the account: ask again when it has ended")
 
 
 class Passer:
@@ -95,12 +96,21 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
     asked = Asked()
     try:
         async with open_connection(settings, Passer()) as connection:
-            asked.user = await _once(connection, key_user(), _noting_time(asked, now, read_key_user))
+            asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
             if isinstance(asked.user, KeyUser):
                 asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
     except BatchShareError as error:
         asked.why_not = str(error)
     return asked
+
+
+def _read_user(answer: Answer) -> KeyUser | Failure:
+    """The keys' user, fit to be printed: on one line, and with no piece of a key."""
+    user = read_key_user(answer)
+    if not isinstance(user, KeyUser):
+        return user
+    printed = {name: answer.redact(clean(getattr(user, name))) for name in ("id", "role", "api_host")}
+    return user.model_copy(update=printed)
 
 
 def _noting_time(

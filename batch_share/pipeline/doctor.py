@@ -31,6 +31,7 @@ NEARLY_SPENT: Final = 0.9
 """Part of a day's calls from which it is told."""
 
 _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
+_NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
 
@@ -110,7 +111,8 @@ def of_region(user: KeyUser | Failure | None, host: str) -> Finding:
     """Whether the host is the one that LeadSquared names for the account."""
     if not isinstance(user, KeyUser):
         return _unknown("region")
-    named = urlsplit(user.api_host if "//" in user.api_host else f"//{user.api_host}").netloc.lower()
+    match = _NAMED_HOST.fullmatch(user.api_host)
+    named = match[1].lower() if match else ""
     if not named:
         return Finding(
             "region", Level.WARNING, "LeadSquared does not say which host the account's calls belong to."

@@ -92,6 +92,20 @@ def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> 
     assert "is a Sales_User" in found["administrator"].words
 
 
+def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def quote(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        told = {"Id": "x\x1b[2J", "Role": "of\nsandbox-secret", "LSQCommonServiceURLs": {"api": "sandbox-secret"}}
+        return replace(reply, body=json.dumps(json.loads(reply.body) | told).encode())
+
+    found, _ = checked(monkeypatch, quote)
+    said = "".join(finding.words + finding.next for finding in found.values())
+    assert said.isprintable()
+    assert "sandbox-secret" not in said
+
+
 @pytest.mark.parametrize(("minutes", "level", "said"), [(-20, "problem", "20 min ahead"), (2, "warning", "behind")])
 def test_a_clock_that_is_wrong_is_told(
     monkeypatch: pytest.MonkeyPatch, minutes: int, level: str, said: str

@@ -70,6 +70,8 @@ def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: 
         (user(api="https://API-in21.leadsquared.com/v2/"), "ok"),
         (user(api="api-us11.leadsquared.com"), "problem"),
         (user(api=None), "warning"),
+        (user(api="http://[half"), "warning"),
+        (user(api="no host at all"), "warning"),
         (user(), "warning"),
         (None, "warning"),
     ],
