@@ -29,6 +29,8 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -246,7 +248,9 @@ class Settings(BaseSettings):
         None, description="Calls a day that your plan allows. If not set: any number.", examples=[100_000]
     )
     notify: Notify | None = Field(
-        None, description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file."
+        None,
+        description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file.",
+        examples=["told.jsonl"],
     )
     sheet: Annotated[SheetLimits, NoDecode] = Field(
         SheetLimits(), description="The largest sheet that is read: megabytes, and counts."
@@ -324,6 +328,36 @@ def _refusal(error: ValidationError | UnicodeDecodeError | OSError) -> SettingsE
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, fault["loc"])) or "settings"
     return SettingsError(name, fault["msg"].removeprefix("Value error, "))
+
+
+def origins() -> dict[str, str]:
+    """Where each setting that is not left at its default comes from; those of a table as `sheet.rows`.
+
+    For settings that `load_settings` accepts. Raises SettingsError as it does.
+    """
+    file = _file_source(Settings)
+    sources = {
+        "environment": EnvSettingsSource(Settings),
+        ".env": DotEnvSettingsSource(Settings),
+        str(os.environ.get("BATCH_SHARE_CONFIG") or DEFAULT_FILE): file,
+        "keyring": (keyring := _KeyringSource(Settings)),
+    }
+    found: dict[str, str] = {}
+    known: dict[str, Any] = {}
+    for place, source in sources.items():
+        keyring._set_current_state(known)  # noqa: SLF001 - as pydantic-settings does
+        values = {name: value for name, value in source().items() if name in Settings.model_fields}
+        known = values | known
+        found = dict.fromkeys(_leaves(values), place) | found
+    return found
+
+
+def _leaves(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}.{part}" if part else name
+        for name, value in values.items()
+        for part in (value if isinstance(value, dict) else [""])
+    ]
 
 
 class _KeyringSource(PydanticBaseSettingsSource):

@@ -50,6 +50,7 @@ from batch_share.cli.arguments import (
     sheet_options,
 )
 from batch_share.cli.config import config
+from batch_share.cli.doctor import doctor
 from batch_share.cli.history import purge, runs
 from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
@@ -497,6 +498,7 @@ app.command("runs")(runs)
 app.command("purge")(purge)
 app.command("watch")(watch)
 app.add_typer(config, name="config")
+app.command("doctor")(doctor)
 app.command("login")(login)
 app.command("logout")(logout)
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_pascal
 
 from batch_share.leadsquared.models import Answer as AnswerModel
@@ -151,12 +151,19 @@ class _RetrievedUser(AnswerModel):
     email_address: Text = ""
 
 
+def _api_host(urls: object) -> str:
+    """The API's host among an account's URLs; nothing else of them is of use, so nothing else can be wrong."""
+    host = urls.get("api") if isinstance(urls, dict) else None
+    return clean(host) if isinstance(host, str) else ""
+
+
 class KeyUser(AnswerModel):
-    """The user behind the keys, and the account's time zone by name."""
+    """The user behind the keys, the account's time zone by name, and the bare host that its calls belong to."""
 
     id: Text
     role: Text = ""
     time_zone: Text = ""
+    api_host: Annotated[str, BeforeValidator(_api_host)] = Field("", alias="LSQCommonServiceURLs")
 
 
 _KEY_USER: Final = TypeAdapter(KeyUser)

@@ -98,7 +98,7 @@ def user_by_email(account: Account, call: Call) -> Any:
     return _found_user(account.world.user_with_email(call.query.get("emailAddress", "")))
 
 
-def key_user(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handler takes the call
+def key_user(account: Account, call: Call) -> Any:
     """GET UserByAccessKey.Get: https://apidocs.leadsquared.com/user-authentication/"""
     user = account.world.key_user
     return {
@@ -109,7 +109,7 @@ def key_user(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handl
         "TimeZone": "Asia/Kolkata",
         "OrgId": "0",
         "OrgShortCode": "SANDBOX",
-        "LSQCommonServiceURLs": {},
+        "LSQCommonServiceURLs": {"api": call.host} if call.host else {},
     }
 
 

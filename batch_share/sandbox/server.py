@@ -114,6 +114,7 @@ class Sandbox:
     ) -> tuple[Call, Reply | None]:
         """Count a call that arrives now; what keeps it out, if anything does."""
         call = self.journal.open(method, endpoint, dict(query))
+        call.host = headers.get("Host", "")
         return call, self._refused(call, query, headers)
 
     async def answer(self, call: Call, refused: Reply | None) -> Reply:

@@ -24,7 +24,8 @@ class Call:
     """A call as it arrived: `n` counts from 1, `at` is seconds since the sandbox began.
 
     `lead`, `user`, `activity` and `outcome` are filled in as far as the call got, `status` when it is answered;
-    `fault` names the fault that hit it. `outcome` is "done" only if the call took effect.
+    `fault` names the fault that hit it, `host` is the one it was sent to. `outcome` is "done" only if the call took
+    effect.
     """
 
     n: int
@@ -39,6 +40,7 @@ class Call:
     outcome: str = "under way"
     status: int | None = None
     fault: str | None = None
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

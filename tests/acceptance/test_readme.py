@@ -46,7 +46,8 @@ def port() -> Iterator[str]:
 def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
-        "plan", "plan", "plan", "plan", "run", "status", "run", "resume", "follow-up", "results", "reconcile",
+        "plan", "plan", "plan", "plan", "doctor", "run", "status", "run", "resume", "follow-up", "results",
+        "reconcile",
         "retry", "revoke", "runs", "status", "purge",
         "report", "follow-up",
         "run", "resume", "watch",
@@ -72,7 +73,8 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
 
 
 def test_its_program_runs_as_it_stands(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    programs = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    (program,) = (each for each in programs if "BatchShare" in each)
     shutil.copytree(SAMPLES, tmp_path / "samples")
     env = {**shell_for(sandbox, tmp_path).env, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]

@@ -1,0 +1,200 @@
+"""The facts of a check-up: two calls that change nothing, each tried once, and a look at this machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import shutil
+import sqlite3
+import tempfile
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from batch_share import __version__
+from batch_share.errors import BatchShareError, SettingsError
+from batch_share.leadsquared.guesses import DAY_ZONE
+from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.outcome import Throttled
+from batch_share.leadsquared.protocol import Answer, clean, read_status, share_status
+from batch_share.pipeline import doctor
+from batch_share.pipeline.session import open_connection, remembered
+from batch_share.settings import load_settings, origins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_share.leadsquared.outcome import Failure, ShareStatus
+    from batch_share.leadsquared.protocol import Call
+    from batch_share.pipeline.doctor import Finding
+    from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.watcher import Preview
+    from batch_share.settings import Settings
+
+T = TypeVar("T")
+
+NO_REQUEST: Final = "00000000-0000-0000-0000-000000000000"
+"""A request Id that no share was ever given."""
+
+
+class AccountBusy(BatchShareError):
+    """Another process of this machine is calling the account."""
+
+    def __init__(self, process: int | None) -> None:
+        whose = f" (process {process})" if process else ""
+        super().__init__(f"another batch_share{whose} is using the account: ask again when it has ended")
+
+
+class Passer:
+    """The Watcher of a check-up: it waits for nobody."""
+
+    def agree(self, preview: Preview) -> bool:  # noqa: ARG002 - the signature is the protocol's
+        """Nothing is ever sent."""
+        return False
+
+    def wait_turn(self, process: int | None) -> None:
+        """Raises AccountBusy."""
+        raise AccountBusy(process)
+
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - as above
+        """Nothing is shown meanwhile."""
+        return nullcontext()
+
+
+@dataclass(slots=True)
+class Asked:
+    """What LeadSquared said: `skew` is how many seconds this machine's clock is ahead, `why_not` why nothing."""
+
+    user: KeyUser | Failure | None = None
+    sharing: ShareStatus | Failure | None = None
+    skew: float | None = None
+    why_not: str = ""
+
+
+async def check_up() -> list[Finding]:
+    """Every finding, in the order in which they are best mended. Raises nothing foreseeable."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        return [*_of_account("", Asked(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
+    try:
+        host, *_ = settings.account()
+    except SettingsError as error:
+        asked = Asked(why_not=f"{error.setting} is not set")
+        found = _of_account("", asked, str(error), {})
+    else:
+        found = _of_account(host, await ask(settings), "", origins())
+    return [*found, *_of_use(settings), *_of_machine()]
+
+
+async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Asked:
+    """Ask LeadSquared who the keys' user is, and if that is told, what it says of a request that never was."""
+    asked = Asked()
+    try:
+        async with open_connection(settings, Passer()) as connection:
+            asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
+            if isinstance(asked.user, KeyUser):
+                asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
+    except BatchShareError as error:
+        asked.why_not = str(error)
+    return asked
+
+
+def _read_user(answer: Answer) -> KeyUser | Failure:
+    """The keys' user, fit to be printed: on one line, and with no piece of a key."""
+    user = read_key_user(answer)
+    if not isinstance(user, KeyUser):
+        return user
+    printed = {name: answer.redact(clean(getattr(user, name))) for name in ("id", "role", "api_host")}
+    return user.model_copy(update=printed)
+
+
+def _noting_time(
+    asked: Asked, now: Callable[[], dt.datetime], parse: Callable[[Answer], T]
+) -> Callable[[Answer], T]:
+    """`parse`, which also notes how far the clocks are apart: any answer tells the time, a refusal too."""
+
+    def parse_and_note(answer: Answer) -> T:
+        asked.skew = _skew(answer, now())
+        return parse(answer)
+
+    return parse_and_note
+
+
+def _skew(answer: Answer, now: dt.datetime) -> float | None:
+    try:
+        told = parsedate_to_datetime(answer.headers.get("date", ""))
+    except ValueError:
+        return None
+    return (now - told.replace(tzinfo=told.tzinfo or dt.UTC)).total_seconds()
+
+
+async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
+    """One paced and counted try. Raises DailyLimitReached."""
+    async with connection.pacer.slot():
+        connection.called()
+        answer = await connection.client.send(call)
+    parsed = parse(answer) if isinstance(answer, Answer) else answer
+    if isinstance(parsed, Throttled):
+        connection.pacer.refused(pause=parsed.pause, told=parsed.rate)
+    return parsed
+
+
+def _of_account(host: str, asked: Asked, trouble: str, known: dict[str, str]) -> list[Finding]:
+    return [
+        doctor.of_settings(known, trouble),
+        doctor.of_keys(asked.user, host, asked.why_not),
+        doctor.of_role(asked.user),
+        doctor.of_region(asked.user, host),
+        doctor.of_sharing(asked.sharing),
+        doctor.of_clock(asked.skew),
+    ]
+
+
+def _of_use(settings: Settings) -> list[Finding]:
+    account = remembered(settings)
+    made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
+    folder = settings.state_folder
+    return [
+        doctor.of_rate(settings.rate, account.learned),
+        doctor.of_day(made, settings.daily_limit),
+        doctor.of_folder("state folder", str(folder), trouble_writing(folder)),
+    ]
+
+
+def _of_machine() -> list[Finding]:
+    here = Path.cwd()
+    return [
+        doctor.of_folder("folder", str(here), trouble_writing(here)),
+        doctor.of_space(shutil.disk_usage(here).free),
+        doctor.of_env_file(_mode(here / ".env")),
+        doctor.of_versions(_versions()),
+    ]
+
+
+def trouble_writing(folder: Path) -> str:
+    """Why no file can be written in a folder, or made in the nearest one above it that is there; else nothing."""
+    above = (folder.absolute(), *folder.absolute().parents)
+    try:
+        with tempfile.TemporaryFile(dir=next(each for each in above if each.exists())):
+            return ""
+    except OSError as error:
+        return error.strerror or "it is refused"
+
+
+def _mode(file: Path) -> int | None:
+    """Windows tells of no other users in a mode."""
+    return file.stat().st_mode if os.name == "posix" and file.is_file() else None
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "batch_share": __version__,
+        "Python": platform.python_version(),
+        "aiohttp": version("aiohttp"),
+        "SQLite": sqlite3.sqlite_version,
+    }

@@ -1,0 +1,228 @@
+"""What the findings of a check-up are: facts in, a Finding out. Nothing here does I/O; `checkup` gathers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from batch_share.errors import sentence
+from batch_share.leadsquared.lookups import KeyUser
+from batch_share.leadsquared.outcome import Denied, NotSent, Refused, ShareStatus, Throttled
+from batch_share.pipeline.authentication import ADMINISTRATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_share.leadsquared.outcome import Failure
+    from batch_share.units import Rate
+
+SKEW_WARNING: Final = 30.0
+SKEW_PROBLEM: Final = 300.0
+"""Seconds between this machine's clock and LeadSquared's from which it is told, and from which it is wrong."""
+
+LITTLE_SPACE: Final = 1_000_000_000
+NO_SPACE: Final = 100_000_000
+"""Bytes free below which a large sheet, and any sheet, may not have room for its ledger and results."""
+
+NEARLY_SPENT: Final = 0.9
+"""Part of a day's calls from which it is told."""
+
+_OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
+_NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
+_READ_BY_OTHERS: Final = 0o077
+_NOT_FOUND: Final = 404
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, in a sentence, and what to do next where there is something to do."""
+
+    check: str
+    level: Level
+    words: str
+    next: str = ""
+
+
+def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
+    """Where host and keys come from; `trouble` is why there are none, or why no setting can be read."""
+    if trouble:
+        return Finding("settings", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+    places = dict.fromkeys(origins[name] for name in ("host", "access_key", "secret_key"))
+    return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
+
+
+def of_keys(user: KeyUser | Failure | None, host: str, why_not: str) -> Finding:
+    """Whether LeadSquared knows the keys; `why_not` is why it was not asked."""
+    match user:
+        case None:
+            return Finding("keys", Level.WARNING, f"Not tried: {sentence(why_not)}")
+        case KeyUser():
+            return Finding("keys", Level.OK, f"LeadSquared knows them: they are user {user.id}'s.")
+        case Denied():
+            words = f"LeadSquared refused them (HTTP {user.status}): {sentence(user.words)}"
+            return Finding("keys", Level.PROBLEM, words, _after_denial(user.words, host))
+        case Throttled():
+            words = f"Not known: LeadSquared refused the call as one too many: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
+        case NotSent():
+            words = f"{host} could not be reached: {sentence(user.words)}"
+            return Finding("keys", Level.PROBLEM, words, "Check the host, the network, and the proxy or firewall.")
+    words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
+    return Finding("keys", Level.PROBLEM, words, "Check that the host is your region's, and ask again.")
+
+
+def _after_denial(words: str, host: str) -> str:
+    named = _OUR_HOST.search(words)
+    if named and named[0].lower() != urlsplit(host).netloc:
+        return f"Set the host that it names: BATCH_SHARE_HOST=https://{named[0].lower()}."
+    return "Copy both keys again, from an active administrator, and check that the host is your region's."
+
+
+def of_role(user: KeyUser | Failure | None) -> Finding:
+    """Whether the keys' user may share leads."""
+    if not isinstance(user, KeyUser):
+        return _unknown("administrator")
+    role = user.role.strip()
+    if not role:
+        return Finding(
+            "administrator",
+            Level.WARNING,
+            "LeadSquared does not say which role the keys' user has.",
+            "Look in LeadSquared, under the users: only an Administrator's keys share leads.",
+        )
+    if role.casefold() == ADMINISTRATOR:
+        return Finding("administrator", Level.OK, "The keys' user is an Administrator.")
+    words = f"The keys' user is a {role}, and LeadSquared lets only an Administrator share leads."
+    return Finding("administrator", Level.PROBLEM, words, "Set the keys of an Administrator.")
+
+
+def of_region(user: KeyUser | Failure | None, host: str) -> Finding:
+    """Whether the host is the one that LeadSquared names for the account."""
+    if not isinstance(user, KeyUser):
+        return _unknown("region")
+    match = _NAMED_HOST.fullmatch(user.api_host)
+    named = match[1].lower() if match else ""
+    if not named:
+        return Finding(
+            "region", Level.WARNING, "LeadSquared does not say which host the account's calls belong to."
+        )
+    if named == urlsplit(host).netloc:
+        return Finding("region", Level.OK, f"{named} is the account's host.")
+    words = f"The host is set to {urlsplit(host).netloc}, but the account's calls belong to {named}: others fail."
+    return Finding("region", Level.PROBLEM, words, f"Set BATCH_SHARE_HOST=https://{named}.")
+
+
+def of_sharing(status: ShareStatus | Failure | None) -> Finding:
+    """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
+    if status is None:
+        return _unknown("sharing")
+    told = f" “{status.words}”" if status.words else ""
+    if isinstance(status, Throttled | NotSent):
+        return Finding("sharing", Level.WARNING, f"Not known:{told or ' no answer'}.", "Ask again.")
+    if _is_closed(status):
+        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{told}."
+        return Finding("sharing", Level.PROBLEM, words, "Ask LeadSquared's support to switch sharing on.")
+    if not isinstance(status, ShareStatus | Refused):
+        words = f"The EntityAccess API did not answer as documented:{told}."
+        return Finding("sharing", Level.WARNING, words, "Ask again; then ask LeadSquared's support.")
+    words = f"The EntityAccess API answers; to a request that never was, it says{told or ' nothing'}."
+    return Finding("sharing", Level.OK, f"{words} Whether sharing is switched on, only a first share tells.")
+
+
+def _is_closed(status: ShareStatus | Failure) -> bool:
+    """Whether it was not the request Id that was refused, but the question."""
+    if isinstance(status, Refused):
+        return status.status == _NOT_FOUND or "unauthorized" in status.type.lower()
+    return isinstance(status, Denied)
+
+
+def of_clock(skew: float | None) -> Finding:
+    """How far this machine's clock is from LeadSquared's, in seconds; ahead is positive."""
+    if skew is None:
+        return Finding("clock", Level.WARNING, "Not known: no answer told LeadSquared's time.")
+    far = abs(skew)
+    if far <= SKEW_WARNING:
+        return Finding("clock", Level.OK, "This machine's clock agrees with LeadSquared's.")
+    words = f"This machine's clock is {_length(far)} {'ahead of' if skew > 0 else 'behind'} LeadSquared's."
+    level = Level.PROBLEM if far > SKEW_PROBLEM else Level.WARNING
+    return Finding(
+        "clock", level, words, "Set the clock: lost calls are looked for, and shares with an end are timed, by it."
+    )
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
+    """The rate that is set (None: auto) beside the limit that LeadSquared told."""
+    if learned is None:
+        kept = f"{rate} is kept" if rate else "the default is kept until it does"
+        return Finding("rate", Level.OK, f"LeadSquared has told no limit on this machine yet; {kept}.")
+    if rate is not None and rate.per_second > learned.per_second:
+        words = f"The rate is set to {rate}, and LeadSquared told a limit of {learned}."
+        return Finding("rate", Level.WARNING, words, f"Set BATCH_SHARE_RATE={learned}, or auto.")
+    return Finding("rate", Level.OK, f"LeadSquared told a limit of {learned}; {rate or 'that'} is kept.")
+
+
+def of_day(calls: int, limit: int | None) -> Finding:
+    """The calls made today from this machine beside the daily limit."""
+    if limit is None:
+        return Finding("calls today", Level.OK, f"{calls:,} from this machine; no daily limit is set.")
+    words = f"{calls:,} from this machine, of {limit:,} allowed."
+    if calls >= limit:
+        return Finding("calls today", Level.PROBLEM, words, "Go on tomorrow: the day ends at midnight UTC.")
+    if calls >= NEARLY_SPENT * limit:
+        return Finding("calls today", Level.WARNING, words, "Larger sheets will not be done before midnight UTC.")
+    return Finding("calls today", Level.OK, words)
+
+
+def of_folder(check: str, folder: str, trouble: str) -> Finding:
+    """Whether files can be written in a folder; `trouble` is why not."""
+    if not trouble:
+        return Finding(check, Level.OK, f"Files can be written in {folder}.")
+    other = "Set BATCH_SHARE_STATE_FOLDER to another" if check == "state folder" else "Work in another"
+    return Finding(
+        check, Level.PROBLEM, f"No file can be written in {folder}: {sentence(trouble)}", f"{other} folder."
+    )
+
+
+def of_space(free: int) -> Finding:
+    """Bytes free where the ledger and the results go."""
+    words = f"{free / 1e9:,.1f} GB are free in the current folder."
+    if free >= LITTLE_SPACE:
+        return Finding("free space", Level.OK, words)
+    level = Level.PROBLEM if free < NO_SPACE else Level.WARNING
+    return Finding(
+        "free space", level, words, "Make room: a large sheet's ledger and results take as much as it does."
+    )
+
+
+def of_versions(versions: Mapping[str, str]) -> Finding:
+    """What is at work here, for whoever is asked for help."""
+    return Finding("versions", Level.OK, ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
+
+
+def of_env_file(mode: int | None) -> Finding:
+    """Whether others can read `.env`; None: there is none, or its system has no such permissions."""
+    if mode is None:
+        return Finding(".env", Level.OK, "There is no .env here that others could read.")
+    if mode & _READ_BY_OTHERS:
+        words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
+        return Finding(".env", Level.WARNING, words, "chmod 600 .env")
+    return Finding(".env", Level.OK, "Only you can read .env.")
+
+
+def _unknown(check: str) -> Finding:
+    return Finding(check, Level.WARNING, "Not known, as long as the keys are not known to work.")

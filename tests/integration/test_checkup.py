@@ -1,0 +1,171 @@
+"""Check-ups of accounts that are well, and that are not, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from dataclasses import replace
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.leadsquared.turn import account_turn
+from batch_share.pipeline import session
+from batch_share.pipeline.checkup import check_up, trouble_writing
+from batch_share.sandbox.options import SandboxOptions
+from batch_share.sandbox.server import Sandbox
+from batch_share.sandbox.wire import throttled
+from batch_share.settings import load_settings
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from batch_share.pipeline.doctor import Finding
+    from batch_share.sandbox.wire import Call, Reply
+
+    Step = Callable[[Call], Awaitable[Reply]]
+    Wrapper = Callable[[Step, Call], Awaitable[Reply]]
+
+ACCOUNT = ("settings", "keys", "administrator", "region", "sharing", "clock")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BATCH_SHARE_STATE_FOLDER", str(tmp_path / "state"))
+    monkeypatch.setenv("BATCH_SHARE_ACCESS_KEY", "sandbox-access-key")
+    monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", "sandbox-secret-key")
+    monkeypatch.delenv("BATCH_SHARE_HOST", raising=False)
+
+
+def checked(
+    monkeypatch: pytest.MonkeyPatch, *wrappers: Wrapper, busy: bool = False, refuse: tuple[str, ...] = ()
+) -> tuple[dict[str, Finding], int]:
+    """The findings by check, and the calls that the sandbox saw."""
+
+    async def work() -> tuple[list[Finding], int]:
+        async with Sandbox(SandboxOptions(latency=0.0, refuse=refuse), wrappers=wrappers) as sandbox:
+            monkeypatch.setenv("BATCH_SHARE_HOST", sandbox.url)
+            if busy:
+                async with account_turn(session._account_file(load_settings()), lambda _: None):
+                    return await check_up(), sandbox.report()["total_calls"]
+            return await check_up(), sandbox.report()["total_calls"]
+
+    findings, calls = asyncio.run(work())
+    return {finding.check: finding for finding in findings}, calls
+
+
+def levels(findings: dict[str, Finding]) -> list[str]:
+    """How bad those that need an account are."""
+    return [str(findings[name].level) for name in ACCOUNT]
+
+
+def test_an_account_that_is_well_costs_two_calls_which_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, calls = checked(monkeypatch)
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert calls == 2
+    assert found["calls today"].words.startswith("2 from this machine")
+    assert "“Request Id does not exist”" in found["sharing"].words
+
+
+def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", "wrong-secret-key")
+    found, calls = checked(monkeypatch)
+    assert levels(found) == ["ok", "problem", "warning", "warning", "warning", "ok"]
+    assert calls == 1
+    assert not any("wrong-secret" in finding.words for finding in found.values())
+
+
+def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def demote(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if not call.endpoint.endswith("UserByAccessKey.Get"):
+            return reply
+        return replace(reply, body=json.dumps(json.loads(reply.body) | {"Role": "Sales_User"}).encode())
+
+    found, _ = checked(monkeypatch, demote)
+    assert levels(found) == ["ok", "ok", "problem", "ok", "ok", "ok"]
+    assert "is a Sales_User" in found["administrator"].words
+
+
+def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def quote(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        told = {"Id": "x\x1b[2J", "Role": "of\nsandbox-secret", "LSQCommonServiceURLs": {"api": "sandbox-secret"}}
+        return replace(reply, body=json.dumps(json.loads(reply.body) | told).encode())
+
+    found, _ = checked(monkeypatch, quote)
+    said = "".join(finding.words + finding.next for finding in found.values())
+    assert said.isprintable()
+    assert "sandbox-secret" not in said
+
+
+@pytest.mark.parametrize(("minutes", "level", "said"), [(-20, "problem", "20 min ahead"), (2, "warning", "behind")])
+def test_a_clock_that_is_wrong_is_told(
+    monkeypatch: pytest.MonkeyPatch, minutes: int, level: str, said: str
+) -> None:
+    async def at_another_time(step: Step, call: Call) -> Reply:
+        date = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes), usegmt=True)
+        return replace(await step(call), headers={"Date": date})
+
+    found, _ = checked(monkeypatch, at_another_time)
+    assert found["clock"].level == level
+    assert said in found["clock"].words
+
+
+def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, calls = checked(monkeypatch, busy=True)
+    assert levels(found) == ["ok", *["warning"] * 5]
+    assert "another batch_share" in found["keys"].words
+    assert calls == 0
+
+
+def test_a_limit_that_is_told_is_kept_and_set_beside_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def one_too_many(_step: Step, _call: Call) -> Reply:
+        return throttled(Rate(10, 5.0), 429)
+
+    found, calls = checked(monkeypatch, one_too_many)
+    assert calls == 1
+    assert found["keys"].level == "warning"
+    assert found["rate"].next == "Set BATCH_SHARE_RATE=10/5s, or auto."
+
+
+def test_a_sharing_api_that_is_closed_to_the_keys_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = checked(monkeypatch, refuse=("Get",))
+    assert found["sharing"].level == "problem"
+    assert "You are not allowed to use this API" in found["sharing"].words
+
+
+def test_without_a_host_this_machine_is_checked_all_the_same() -> None:
+    found = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert levels(found) == ["problem", *["warning"] * 5]
+    assert {found[name].level for name in found if name not in ACCOUNT} == {"ok"}
+
+
+def test_settings_that_make_no_sense_are_a_problem_and_no_folder_is_guessed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BATCH_SHARE_RATE", "quick")
+    found = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert found["settings"].words.startswith("rate: ")
+    assert "state folder" not in found
+
+
+def test_an_env_file_that_others_can_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BATCH_SHARE_EVENT=201\n", encoding="utf-8")
+    (tmp_path / ".env").chmod(0o644)
+    found = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert found[".env"].level == "warning"
+
+
+def test_a_folder_is_tried_where_it_would_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert trouble_writing(tmp_path / "not" / "yet") == ""
+    assert not (tmp_path / "not").exists()
+    assert trouble_writing(tmp_path / "file" / "below") == "Not a directory"

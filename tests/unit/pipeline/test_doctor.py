@@ -1,0 +1,166 @@
+"""What each check makes of its facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_share.leadsquared.lookups import KeyUser
+from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.pipeline import doctor
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from batch_share.leadsquared.outcome import Failure
+
+HOST = "https://api-in21.leadsquared.com"
+
+
+def user(role: str = "Administrator", **urls: object) -> KeyUser:
+    return KeyUser.model_validate({"Id": "u-1", "Role": role, "LSQCommonServiceURLs": urls})
+
+
+def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
+    known = {"host": ".env", "access_key": "keyring", "secret_key": "keyring"}
+    assert doctor.of_settings(known, "").words == "Host and keys are set, from: .env, keyring."
+    found = doctor.of_settings({}, "host: is not set")
+    assert (found.level, found.words) == ("problem", "host: is not set.")
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "then"),
+    [
+        (user(), "ok", ""),
+        (Denied("Invalid Access Details", 401), "problem", "Copy both keys again"),
+        (Denied("Use api-us11.leadsquared.com please", 401), "problem", "=https://api-us11.leadsquared.com."),
+        (Denied("Wrong keys for api-in21.leadsquared.com", 401), "problem", "Copy both keys again"),
+        (Throttled("too many"), "warning", "fewer calls"),
+        (NotSent("the host's name was not found"), "problem", "proxy or firewall"),
+        (Lost("HTTP 502: bad gateway"), "problem", "your region's"),
+        (Refused("No such API", status=404), "problem", "your region's"),
+        (None, "warning", ""),
+    ],
+)
+def test_keys(told: KeyUser | Failure | None, level: str, then: str) -> None:
+    found = doctor.of_keys(told, HOST, "host is not set")
+    assert found.level == level
+    assert then in found.next
+
+
+@pytest.mark.parametrize(
+    ("told", "level"),
+    [
+        (user(), "ok"),
+        (user(" administrator "), "ok"),
+        (user("Sales_User"), "problem"),
+        (user(""), "warning"),
+        (Denied("no", 401), "warning"),
+        (None, "warning"),
+    ],
+)
+def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: str) -> None:
+    assert doctor.of_role(told).level == level
+
+
+@pytest.mark.parametrize(
+    ("told", "level"),
+    [
+        (user(api="api-in21.leadsquared.com"), "ok"),
+        (user(api="https://API-in21.leadsquared.com/v2/"), "ok"),
+        (user(api="api-us11.leadsquared.com"), "problem"),
+        (user(api=None), "warning"),
+        (user(api="http://[half"), "warning"),
+        (user(api="no host at all"), "warning"),
+        (user(), "warning"),
+        (None, "warning"),
+    ],
+)
+def test_the_host_is_the_one_that_leadsquared_names(told: KeyUser | None, level: str) -> None:
+    assert doctor.of_region(told, HOST).level == level
+
+
+def test_another_host_is_told_as_a_setting() -> None:
+    found = doctor.of_region(user(api="api-us11.leadsquared.com"), HOST)
+    assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."
+
+
+@pytest.mark.parametrize(
+    ("told", "level"),
+    [
+        (Refused("Request Id does not exist", "MXInvalid", 500), "ok"),
+        (ShareStatus("failed", None, "no such request"), "ok"),
+        (Refused("No such API", status=404), "problem"),
+        (Denied("not for you", 403), "problem"),
+        (Lost("HTTP 503"), "warning"),
+        (Throttled("too many"), "warning"),
+        (None, "warning"),
+    ],
+)
+def test_sharing_is_quoted_and_never_promised(told: ShareStatus | Failure | None, level: str) -> None:
+    found = doctor.of_sharing(told)
+    assert found.level == level
+    assert told is None or told.words in found.words
+    assert ("only a first share tells" in found.words) == (level == "ok")
+
+
+@pytest.mark.parametrize(
+    ("skew", "level", "said"),
+    [
+        (0.0, "ok", "agrees"),
+        (-30.0, "ok", "agrees"),
+        (30.5, "warning", "30 s ahead of"),
+        (-300.0, "warning", "5 min behind"),
+        (301.0, "problem", "5 min ahead of"),
+        (None, "warning", "no answer"),
+    ],
+)
+def test_the_clock(skew: float | None, level: str, said: str) -> None:
+    found = doctor.of_clock(skew)
+    assert found.level == level
+    assert said in found.words
+
+
+@pytest.mark.parametrize(
+    ("rate", "learned", "level"),
+    [
+        (Rate(25, 5), None, "ok"),
+        (None, None, "ok"),
+        (Rate(25, 5), Rate(20, 5), "warning"),
+        (Rate(20, 5), Rate(20, 5), "ok"),
+        (None, Rate(20, 5), "ok"),
+    ],
+)
+def test_a_rate_above_the_limit_is_told(rate: Rate | None, learned: Rate | None, level: str) -> None:
+    assert doctor.of_rate(rate, learned).level == level
+
+
+@pytest.mark.parametrize(
+    ("calls", "limit", "level"),
+    [(5000, None, "ok"), (899, 1000, "ok"), (900, 1000, "warning"), (1000, 1000, "problem")],
+)
+def test_the_calls_of_the_day(calls: int, limit: int | None, level: str) -> None:
+    assert doctor.of_day(calls, limit).level == level
+
+
+@pytest.mark.parametrize(("free", "level"), [(10**9, "ok"), (10**9 - 1, "warning"), (10**8 - 1, "problem")])
+def test_free_space(free: int, level: str) -> None:
+    assert doctor.of_space(free).level == level
+
+
+def test_folders_that_cannot_be_written_are_problems() -> None:
+    assert doctor.of_folder("folder", "/x", "").level == "ok"
+    found = doctor.of_folder("state folder", "/x", "Permission denied")
+    assert found.level == "problem"
+    assert "BATCH_SHARE_STATE_FOLDER" in found.next
+
+
+@pytest.mark.parametrize(
+    ("mode", "level"), [(None, "ok"), (0o100600, "ok"), (0o100640, "warning"), (0o100604, "warning")]
+)
+def test_an_env_file_that_others_can_read_is_told(mode: int | None, level: str) -> None:
+    assert doctor.of_env_file(mode).level == level
+
+
+def test_versions_are_listed() -> None:
+    assert doctor.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."
