@@ -18,6 +18,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
     Unreachable,
 )
 
@@ -38,6 +41,9 @@ __all__ = [
     "SettingsError",
     "SheetError",
     "StillThrottled",
+    "TooManyFailures",
+    "TooManyForUser",
+    "TooManyRows",
     "Unreachable",
     "__version__",
 ]

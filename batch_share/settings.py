@@ -174,6 +174,9 @@ class Settings(BaseSettings):
     allow_duplicates: bool = False
     timezone: str = ""
     daily_limit: PositiveInt | None = None
+    max_rows: PositiveInt | None = None
+    max_per_user: PositiveInt | None = None
+    stop_after_failures: Annotated[int, Field(ge=0)] = 0
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
 

@@ -24,6 +24,8 @@ from batch_share.cli.arguments import (
     Limit,
     Map,
     MappingFile,
+    MaxPerUser,
+    MaxRows,
     NoFollowUp,
     Note,
     Online,
@@ -33,6 +35,7 @@ from batch_share.cli.arguments import (
     Rows,
     ShareBatch,
     Sheet,
+    StopAfterFailures,
     TimeZone,
     TrustMarker,
     TrustOwner,
@@ -158,6 +161,9 @@ def run(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
+    max_rows: MaxRows = None,
+    max_per_user: MaxPerUser = None,
+    stop_after_failures: StopAfterFailures = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -190,6 +196,9 @@ def run(
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        max_rows=max_rows,
+        max_per_user=max_per_user,
+        stop_after_failures=stop_after_failures,
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
@@ -212,6 +221,9 @@ def resume(
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    max_rows: MaxRows = None,
+    max_per_user: MaxPerUser = None,
+    stop_after_failures: StopAfterFailures = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -235,6 +247,9 @@ def resume(
         trust_owner=trust_owner or None,
         on_unknown=on_unknown,
         trust_marker=trust_marker or None,
+        max_rows=max_rows,
+        max_per_user=max_per_user,
+        stop_after_failures=stop_after_failures,
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))

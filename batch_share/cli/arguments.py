@@ -102,6 +102,13 @@ OnUnknown = Annotated[
 ]
 Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
 DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
+MaxRows = Annotated[Optional[int], typer.Option(min=1, help="Send nothing if there are more rows to send than N.")]
+MaxPerUser = Annotated[
+    Optional[int], typer.Option(min=1, help="Send nothing if a user would get more leads than N.")
+]
+StopAfterFailures = Annotated[
+    Optional[int], typer.Option(min=0, help="Stop when N rows failed in a row. Default: 0, never.")
+]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]

@@ -108,6 +108,11 @@ class LedgerReader:
         users = select(rows.c.user_id).where(_to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
 
+    async def to_do_by_user(self) -> dict[str, int]:
+        """By user Id, how many rows are still to be sent."""
+        counted = select(rows.c.user_id, func.count().label("n")).where(_to_do(None)).group_by(rows.c.user_id)
+        return {row["user_id"]: row["n"] for row in await self._all(counted)}
+
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.

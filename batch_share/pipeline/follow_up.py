@@ -63,4 +63,5 @@ async def _ask(session: Session, request_id: str) -> bool:
         return False
     session.tally.moved(State.ACCEPTED, noted.state, noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
+    session.guard.ended(noted.state, result.reason or "", noted.rows)
     return True

@@ -13,6 +13,7 @@ from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
+from batch_share.pipeline.guards import check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.run import send_rows
@@ -136,6 +137,11 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         events=len(await ledger.events_to_do()),
         skipped=await ledger.skipped(REASONS_SHOWN),
     )
+    try:
+        check_sizes(await ledger.to_do_by_user(), settings.max_rows, settings.max_per_user)
+    except BatchShareError as error:
+        session.stop.ask(error)
+        return await _end(session)
     if not watcher.agree(preview):
         session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
         return Ending(await summarize(ledger), session.stop.error)

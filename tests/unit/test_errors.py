@@ -24,6 +24,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
     Unreachable,
 )
 
@@ -61,6 +64,17 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {},
     ),
     (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
+    (TooManyRows(1200, 1000), "1,200 rows would be sent and max_rows allows 1,000", {"rows": 1200, "most": 1000}),
+    (
+        TooManyForUser(dict.fromkeys("abcdef", 7), 5),
+        "These users would get more leads than the 5 that max_per_user allows: a (7), b (7), ",
+        {"most": 5},
+    ),
+    (
+        TooManyFailures(10, "no such lead"),
+        "10 rows failed in a row, so the run stopped before more did. The last: no such lead. The",
+        {"rows": 10, "reason": "no such lead"},
+    ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (
         NotAnswered(10, "HTTP 502"),

@@ -9,7 +9,8 @@ def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
         "AccessDenied", "BatchShareError", "DailyLimitReached", "IllegalTransition", "LedgerError", "LedgerLocked",
         "LedgerTooNew", "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError",
-        "SheetError", "StillThrottled", "Unreachable", "__version__",
+        "SheetError", "StillThrottled", "TooManyFailures", "TooManyForUser", "TooManyRows", "Unreachable",
+        "__version__",
     ]  # fmt: skip
 
 
