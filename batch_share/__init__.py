@@ -6,6 +6,7 @@ Importing this costs next to nothing: whatever is heavy is imported where it is 
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    CanaryFailed,
     DailyLimitReached,
     IllegalTransition,
     LedgerError,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "BatchShareError",
+    "CanaryFailed",
     "DailyLimitReached",
     "IllegalTransition",
     "LedgerError",

@@ -17,6 +17,7 @@
     ├── TooManyRows              a run would send more rows than it may
     ├── TooManyForUser           a user would get more leads in a run than they may
     ├── TooManyFailures          row after row failed
+    ├── CanaryFailed             the first rows did not all get shared
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
 
 Each carries what a program needs as attributes; nothing has to be parsed out of a message. No message ever
@@ -210,6 +211,22 @@ class TooManyFailures(BatchShareError):
             "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them."
         )
         self.rows = rows
+        self.reason = reason
+
+
+class CanaryFailed(BatchShareError):
+    """The first `rows` rows did not all get shared: `states` counts them. `sheet_row` is the first that did not."""
+
+    def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str) -> None:
+        counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        super().__init__(
+            f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
+            "The rest was not sent. Mend the cause (`batch-share follow-up` asks again for accepted rows), then "
+            "`batch-share resume` goes on; with --canary, it tries other rows first."
+        )
+        self.rows = rows
+        self.states = states
+        self.sheet_row = sheet_row
         self.reason = reason
 
 

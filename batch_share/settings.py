@@ -176,6 +176,7 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = None
     max_rows: PositiveInt | None = None
     max_per_user: PositiveInt | None = None
+    canary: PositiveInt | None = None
     stop_after_failures: Annotated[int, Field(ge=0)] = 0
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))

@@ -13,6 +13,7 @@ from batch_share.cli.arguments import (
     Access,
     Bulk,
     BulkRate,
+    Canary,
     DailyLimit,
     Duplicates,
     Duration,
@@ -163,6 +164,7 @@ def run(
     allow_duplicates: Duplicates = False,
     max_rows: MaxRows = None,
     max_per_user: MaxPerUser = None,
+    canary: Canary = None,
     stop_after_failures: StopAfterFailures = None,
     yes: Yes = False,
     json: Json = False,
@@ -198,6 +200,7 @@ def run(
         trust_marker=trust_marker or None,
         max_rows=max_rows,
         max_per_user=max_per_user,
+        canary=canary,
         stop_after_failures=stop_after_failures,
         allow_duplicates=allow_duplicates or None,
     )
@@ -223,6 +226,7 @@ def resume(
     trust_marker: TrustMarker = False,
     max_rows: MaxRows = None,
     max_per_user: MaxPerUser = None,
+    canary: Canary = None,
     stop_after_failures: StopAfterFailures = None,
     yes: Yes = False,
     json: Json = False,
@@ -249,6 +253,7 @@ def resume(
         trust_marker=trust_marker or None,
         max_rows=max_rows,
         max_per_user=max_per_user,
+        canary=canary,
         stop_after_failures=stop_after_failures,
     )
     display = Display(yes=yes, json=json)

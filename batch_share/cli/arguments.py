@@ -106,6 +106,9 @@ MaxRows = Annotated[Optional[int], typer.Option(min=1, help="Send nothing if the
 MaxPerUser = Annotated[
     Optional[int], typer.Option(min=1, help="Send nothing if a user would get more leads than N.")
 ]
+Canary = Annotated[
+    Optional[int], typer.Option(min=1, help="Send N rows first; go on only when all of them are shared.")
+]
 StopAfterFailures = Annotated[
     Optional[int], typer.Option(min=0, help="Stop when N rows failed in a row. Default: 0, never.")
 ]

@@ -12,6 +12,7 @@ from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.pipeline.approval import check_approval
+from batch_share.pipeline.canary import send_canary
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.guards import check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
@@ -64,6 +65,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     plan = plan_job(job.sheet, job.options, settings)
     if job.approved is not None:
         check_approval(job.approved, plan, settings)
+    _check_canary(settings)
     host, _, _ = settings.account()
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
@@ -80,6 +82,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
+    _check_canary(settings)
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         cut_off = await _under_way(ledger)
@@ -148,6 +151,12 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     return await _send(session, watcher)
 
 
+def _check_canary(settings: Settings) -> None:
+    """A canary is judged by what the follow-up hears. Raises SettingsError."""
+    if settings.canary is not None and not settings.follow_up:
+        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
+
+
 def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
     """The marker must not take the place of what the sheet says. Raises SettingsError."""
     field = settings.marker_field
@@ -166,6 +175,12 @@ async def _send_and_settle(session: Session) -> None:
     """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
     reconciler = Reconciler(session)
     await reconciler.begin()
+    canary = session.settings.canary
+    if canary is not None and not session.only_looked_up and not session.stop.asked:
+        await reconciler.settle()  # a canary row that was cut off is the canary's again
+        await send_canary(session, canary)
+    if session.stop.asked:
+        return
     await send_rows(session)
     while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)

@@ -12,6 +12,7 @@ from batch_share import errors
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    CanaryFailed,
     DailyLimitReached,
     IllegalTransition,
     LedgerError,
@@ -74,6 +75,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         TooManyFailures(10, "no such lead"),
         "10 rows failed in a row, so the run stopped before more did. The last: no such lead. The",
         {"rows": 10, "reason": "no such lead"},
+    ),
+    (
+        CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead"),
+        "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
+        {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
     ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (
