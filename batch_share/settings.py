@@ -117,8 +117,15 @@ def _key(value: object) -> object:
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+
+
+def _percent(value: object) -> object:
+    return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
+
+
 # A timeout of nothing would mean none.
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, BeforeValidator(_percent), Field(gt=0, le=100, allow_inf_nan=False)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -178,6 +185,7 @@ class Settings(BaseSettings):
     max_per_user: PositiveInt | None = None
     canary: PositiveInt | None = None
     stop_after_failures: Annotated[int, Field(ge=0)] = 0
+    stop_at: Percent | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
 

@@ -37,6 +37,7 @@ from batch_share.cli.arguments import (
     ShareBatch,
     Sheet,
     StopAfterFailures,
+    StopAt,
     TimeZone,
     TrustMarker,
     TrustOwner,
@@ -166,6 +167,7 @@ def run(
     max_per_user: MaxPerUser = None,
     canary: Canary = None,
     stop_after_failures: StopAfterFailures = None,
+    stop_at: StopAt = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -202,6 +204,7 @@ def run(
         max_per_user=max_per_user,
         canary=canary,
         stop_after_failures=stop_after_failures,
+        stop_at=stop_at,
         allow_duplicates=allow_duplicates or None,
     )
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
@@ -228,6 +231,7 @@ def resume(
     max_per_user: MaxPerUser = None,
     canary: Canary = None,
     stop_after_failures: StopAfterFailures = None,
+    stop_at: StopAt = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -255,6 +259,7 @@ def resume(
         max_per_user=max_per_user,
         canary=canary,
         stop_after_failures=stop_after_failures,
+        stop_at=stop_at,
     )
     display = Display(yes=yes, json=json)
     raise typer.Exit(finish(lambda watcher: resume_job(ledger, settings, watcher), display))

@@ -112,6 +112,9 @@ Canary = Annotated[
 StopAfterFailures = Annotated[
     Optional[int], typer.Option(min=0, help="Stop when N rows failed in a row. Default: 0, never.")
 ]
+StopAt = Annotated[
+    Optional[str], typer.Option(help="Stop when so many of the rows settled failed, such as 5%; of 50 or more.")
+]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]

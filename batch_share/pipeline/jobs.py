@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
+
+UNGUARDED: Final = frozenset({"follow-up", "reconcile"})
+"""Commands that must see every row to its end, however many fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,8 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
     async with open_session(settings, ledger, watcher, only_looked_up=only_looked_up) as session:
+        if command in UNGUARDED:
+            session.guard.off()
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"

@@ -8,7 +8,8 @@ import batch_share
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
         "AccessDenied", "BatchShareError", "CanaryFailed", "DailyLimitReached", "IllegalTransition", "LedgerError",
-        "LedgerLocked", "LedgerTooNew", "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged", "SettingsError",
+        "LedgerLocked", "LedgerTooNew", "LookupRefused", "NotAnswered", "OwnerNotVerified", "PlanChanged",
+        "SettingsError",
         "SheetError", "StillThrottled", "TooManyFailures", "TooManyForUser", "TooManyRows", "Unreachable",
         "__version__",
     ]  # fmt: skip
