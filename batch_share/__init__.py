@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    CanaryFailed,
     DailyLimitReached,
     IllegalTransition,
     LedgerError,
@@ -20,6 +21,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
     Unreachable,
 )
 
@@ -39,6 +43,7 @@ __all__ = [
     "AccessDenied",
     "BatchShare",
     "BatchShareError",
+    "CanaryFailed",
     "DailyLimitReached",
     "Ending",
     "IllegalTransition",
@@ -59,6 +64,9 @@ __all__ = [
     "State",
     "StillThrottled",
     "Summary",
+    "TooManyFailures",
+    "TooManyForUser",
+    "TooManyRows",
     "Unreachable",
     "__version__",
     "load_settings",

@@ -15,6 +15,10 @@
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── PlanChanged              a run is not what its plan was approved for
     ├── LookupRefused            LeadSquared would not say who the leads or users are
+    ├── TooManyRows              a run would send more rows than it may
+    ├── TooManyForUser           a user would get more leads in a run than they may
+    ├── TooManyFailures          row after row failed
+    ├── CanaryFailed             the first rows did not all get shared
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
 
 Each carries what a program needs as attributes; nothing has to be parsed out of a message. No message ever
@@ -180,6 +184,62 @@ class LookupRefused(BatchShareError):
         )
         self.path = path
         self.words = words
+
+
+class TooManyRows(BatchShareError):
+    """A run would send `rows` rows, and `most` are allowed: nothing was sent."""
+
+    def __init__(self, rows: int, most: int) -> None:
+        super().__init__(
+            f"{rows:,} rows would be sent and max_rows allows {most:,}, so nothing was sent. Check the sheet; if "
+            "it is right, raise --max-rows, or send a part of it with --limit or --rows."
+        )
+        self.rows = rows
+        self.most = most
+
+
+class TooManyForUser(BatchShareError):
+    """Some users would get more than `most` leads: `users` says how many each. Nothing was sent."""
+
+    def __init__(self, users: dict[str, int], most: int) -> None:
+        named = ", ".join(f"{user} ({count:,})" for user, count in list(users.items())[:5])
+        more = f" and {len(users) - 5:,} more" if len(users) > 5 else ""
+        super().__init__(
+            f"These users would get more leads than the {most:,} that max_per_user allows: {named}{more}. Nothing "
+            "was sent. Check the sheet; if it is right, raise --max-per-user."
+        )
+        self.users = users
+        self.most = most
+
+
+class TooManyFailures(BatchShareError):
+    """`rows` rows failed one after the other, or of the `settled` ones; `reason` is the last one's."""
+
+    def __init__(self, rows: int, reason: str, settled: int | None = None) -> None:
+        how = "in a row" if settled is None else f"of the {settled:,} that are settled"
+        super().__init__(
+            f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
+            "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them."
+        )
+        self.rows = rows
+        self.reason = reason
+        self.settled = settled
+
+
+class CanaryFailed(BatchShareError):
+    """The first `rows` rows did not all get shared: `states` counts them. `sheet_row` is the first that did not."""
+
+    def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str) -> None:
+        counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        super().__init__(
+            f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
+            "The rest was not sent. Mend the cause (`batch-share follow-up` asks again for accepted rows), then "
+            "`batch-share resume` goes on; with --canary, it tries other rows first."
+        )
+        self.rows = rows
+        self.states = states
+        self.sheet_row = sheet_row
+        self.reason = reason
 
 
 class OwnerNotVerified(BatchShareError):

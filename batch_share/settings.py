@@ -159,9 +159,16 @@ def _split_webhook(text: str) -> SplitResult | None:
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+
+
+def _percent(value: object) -> object:
+    return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
+
+
 # A timeout of nothing would mean none.
 Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Renewal = Annotated[int, BeforeValidator(_minutes), Field(ge=0)]
+Percent = Annotated[float, BeforeValidator(_percent), Field(gt=0, le=100, allow_inf_nan=False)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
 # In TOML, 201 and 90 are written as the numbers they are.
@@ -246,6 +253,23 @@ class Settings(BaseSettings):
     )
     daily_limit: PositiveInt | None = Field(
         None, description="Calls a day that your plan allows. If not set: any number.", examples=[100_000]
+    )
+    max_rows: PositiveInt | None = Field(
+        None, description="Send nothing if there are more rows to send. If not set: any number.", examples=[500]
+    )
+    max_per_user: PositiveInt | None = Field(
+        None, description="Send nothing if a user would get more leads. If not set: any number.", examples=[50]
+    )
+    canary: PositiveInt | None = Field(
+        None, description="Send so many rows first; go on only when all of them are shared.", examples=[5]
+    )
+    stop_after_failures: Annotated[int, Field(ge=0)] = Field(
+        0, description="Stop when so many rows failed in a row; 0: never."
+    )
+    stop_at: Percent | None = Field(
+        None,
+        description="Stop when so many percent of the rows settled failed, of 50 or more. If not set: never.",
+        examples=["5%"],
     )
     notify: Notify | None = Field(
         None,

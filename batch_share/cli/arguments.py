@@ -145,6 +145,19 @@ NotifyOption = Annotated[
         help="Who is told how it ended: a webhook (its URL is a secret: better in the environment) or a file.",
     ),
 ]
+MaxRows = Annotated[Optional[int], typer.Option(min=1, help="Send nothing if there are more rows to send than N.")]
+MaxPerUser = Annotated[
+    Optional[int], typer.Option(min=1, help="Send nothing if a user would get more leads than N.")
+]
+Canary = Annotated[
+    Optional[int], typer.Option(min=1, help="Send N rows first; go on only when all of them are shared.")
+]
+StopAfterFailures = Annotated[
+    Optional[int], typer.Option(min=0, help="Stop when N rows failed in a row. Default: 0, never.")
+]
+StopAt = Annotated[
+    Optional[str], typer.Option(help="Stop when so many of the rows settled failed, such as 5%; of 50 or more.")
+]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
 OneLine = Annotated[

@@ -174,6 +174,21 @@ class LedgerReader:
         users = select(rows.c.user_id).where(self._to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
 
+    async def to_do_by_user(self) -> dict[str, int]:
+        """By user Id, how many rows are still to be sent."""
+        counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.user_id)
+        return {row["user_id"]: row["n"] for row in await self._all(counted)}
+
+    async def accepted_rows(self, most: int) -> list[Row]:
+        """The first rows of the sheet in force that wait for the status API's word."""
+        waiting = select(rows).where(rows.c.state == State.ACCEPTED, _MEANT).order_by(rows.c.position)
+        return [_row(found) for found in await self._all(waiting.limit(most))]
+
+    async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
+        """These rows as they are now, in the sheet's order."""
+        these = select(rows).where(rows.c.id.in_(ids)).order_by(*_GONE_LAST)
+        return [_row(found) for found in await self._all(these)]
+
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.

@@ -95,6 +95,8 @@ async def write_once(
     if not all(isinstance(part, UNDONE) for part in parts):
         session.tally.refused_since = None
         _watch_silence(session, parts)
+    for result in results:
+        session.guard.ended(result.state, result.reason or "")
     return outcome, results
 
 

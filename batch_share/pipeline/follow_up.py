@@ -57,9 +57,11 @@ async def _ask(session: Session, request_id: str) -> bool:
     """Ask once and record the answer; whether the request is settled."""
     sent_at = utc_now()
     answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
-    noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
+    status = judge_answer(answer, request_id)
+    noted = await session.ledger.note_status(request_id, sent_at, status)
     if noted.state is noted.before:
         return False
     session.tally.moved(noted.before, noted.state, noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
+    session.guard.ended(noted.state, status.result.reason or "", noted.rows)
     return True

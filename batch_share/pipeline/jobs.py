@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
@@ -14,7 +14,9 @@ from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.approval import check_approval
+from batch_share.pipeline.canary import send_canary
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
+from batch_share.pipeline.guards import check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
+
+UNGUARDED: Final = frozenset({"follow-up", "reconcile"})
+"""Commands that must see every row to its end, however many fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     plan = plan_job(job.sheet, job.options, settings)
     if job.approved is not None:
         check_approval(job.approved, plan, settings)
+    _check_canary(settings)
     host, _, _ = settings.account()
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
@@ -87,6 +93,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
+    _check_canary(settings)
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         cut_off = await _under_way(ledger)
@@ -170,6 +177,11 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
     session.tally.waiting = preview.waiting.rows
+    try:
+        check_sizes(await ledger.to_do_by_user(), session.settings.max_rows, session.settings.max_per_user)
+    except BatchShareError as error:
+        session.stop.ask(error)
+        return await _end(session)
     if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
         return await _not_confirmed(session)
     return await _send(session, watcher)
@@ -200,6 +212,12 @@ async def _not_confirmed(session: Session) -> Ending:
     return Ending(await summarize(session.ledger), session.stop.error)
 
 
+def _check_canary(settings: Settings) -> None:
+    """A canary is judged by what the follow-up hears. Raises SettingsError."""
+    if settings.canary is not None and not settings.follow_up:
+        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
+
+
 def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
     """The marker must not take the place of what the sheet says. Raises SettingsError."""
     field = settings.marker_field
@@ -218,6 +236,12 @@ async def _send_and_settle(session: Session) -> None:
     """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
     reconciler = Reconciler(session)
     await reconciler.begin()
+    canary = session.settings.canary
+    if canary is not None and not session.only_looked_up and not session.stop.asked:
+        await reconciler.settle()  # a canary row that was cut off is the canary's again
+        await send_canary(session, canary)
+    if session.stop.asked:
+        return
     await send_rows(session)
     while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)
@@ -238,6 +262,8 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
     async with open_session(settings, ledger, watcher, only_looked_up=only_looked_up) as session:
+        if command in UNGUARDED:
+            session.guard.off()
         await ledger.begin_run(command, __version__, settings.public())
         session.tally.begin(await ledger.counts())
         ended = "cut off"

@@ -15,6 +15,7 @@ from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
 from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.pipeline.cost import Pace
+from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
@@ -177,6 +178,7 @@ class Session(Connection):
 
     ledger: Ledger
     polls: Polls
+    guard: FailureGuard = field(default_factory=FailureGuard)
     only_looked_up: bool = False
     verified: set[tuple[int, Form]] = field(default_factory=set)
     shown: set[tuple[int, bool]] = field(default_factory=set)
@@ -245,4 +247,5 @@ async def open_session(
         )
     async with open_connection(settings, watcher) as connection:
         polls = Polls(settings.wait)
-        yield Session(**vars(connection), ledger=ledger, polls=polls, only_looked_up=only_looked_up)
+        guard = FailureGuard(settings.stop_after_failures, settings.follow_up, percent=settings.stop_at)
+        yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard, only_looked_up=only_looked_up)

@@ -125,6 +125,7 @@ async def give_up(session: Session, row: Row, reason: str) -> None:
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)
     session.tally.moved(row.state, ending.state)
+    session.guard.ended(ending.state, ending.reason or "")
 
 
 def asked(row: Row) -> Instruction:

@@ -53,6 +53,7 @@ NO_IO = {
     "ledger/states.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/doctor.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
+    "pipeline/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},

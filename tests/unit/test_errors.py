@@ -12,6 +12,7 @@ from batch_share import errors
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    CanaryFailed,
     DailyLimitReached,
     HistoryError,
     IllegalTransition,
@@ -25,6 +26,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
     Unreachable,
 )
 
@@ -67,6 +71,22 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {},
     ),
     (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
+    (TooManyRows(1200, 1000), "1,200 rows would be sent and max_rows allows 1,000", {"rows": 1200, "most": 1000}),
+    (
+        TooManyForUser(dict.fromkeys("abcdef", 7), 5),
+        "These users would get more leads than the 5 that max_per_user allows: a (7), b (7), ",
+        {"most": 5},
+    ),
+    (
+        TooManyFailures(10, "no such lead"),
+        "10 rows failed in a row, so the run stopped before more did. The last: no such lead. The",
+        {"rows": 10, "reason": "no such lead"},
+    ),
+    (
+        CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead"),
+        "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
+        {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
+    ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (
         NotAnswered(10, "HTTP 502"),

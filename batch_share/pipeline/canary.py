@@ -1,0 +1,88 @@
+"""The canary: the first rows of a run, brought to their end before any other is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from batch_share.errors import CanaryFailed, SettingsError
+from batch_share.ledger.states import State
+from batch_share.pipeline.follow_up import FOLLOWING_UP
+from batch_share.pipeline.owner import Form, find_key_user, verify_owner
+from batch_share.pipeline.session import ending_early
+from batch_share.pipeline.steps import asked, in_time, post, posted, share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch_share.ledger.records import Row
+    from batch_share.pipeline.session import Session
+
+
+async def send_canary(session: Session, most: int) -> None:
+    """Send `most` rows one by one and wait for the status API's word on each; rows shared before count.
+
+    What ended it early is `session.stop.error`: CanaryFailed if any of them did not get shared.
+    """
+    with ending_early(session.stop):
+        rows = await _chosen(session, most)
+        if not rows:
+            return
+        await _send(session, [row for row in rows if row.state is not State.ACCEPTED])
+        session.tally.phase = FOLLOWING_UP
+        await session.polls.none_left()
+        if not session.stop.asked:
+            _judge(await session.ledger.rows_by_id([row.id for row in rows]))
+
+
+async def _chosen(session: Session, most: int) -> list[Row]:
+    """Rows that wait for their answer since an interruption, then as many fresh ones as are missing."""
+    ledger = session.ledger
+    missing = max(0, most - (await ledger.counts()).get(State.SHARED, 0))
+    rows = await ledger.accepted_rows(missing)
+    async for row in ledger.to_do():
+        if len(rows) >= missing:
+            break
+        rows.append(row)
+    return rows
+
+
+async def _send(session: Session, rows: Sequence[Row]) -> None:
+    if rows and session.settings.bulk and session.memory.account.ignores_owner:
+        raise SettingsError("canary", "rows posted by themselves do not get their user as owner here: run without")
+    session.tally.phase = "sending the canary"
+    key_user_id = await find_key_user(session) if rows else ""
+    for row in rows:
+        if session.stop.asked:
+            return
+        await _send_row(session, row, key_user_id)
+
+
+async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
+    """Post it, check its owner unless that was proved for its type, and share it."""
+    if not await in_time(session, row):
+        return
+    activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
+    if activity_id is None:
+        return
+    row = posted(row, activity_id)
+    await _check_owner(session, row, activity_id, key_user_id)
+    if await in_time(session, row):
+        await share(session, [row])
+
+
+async def _check_owner(session: Session, row: Row, activity_id: str, key_user_id: str) -> None:
+    wanted = asked(row)
+    if (wanted.event, Form.SINGLE) in session.verified:
+        return
+    await verify_owner(session, row, wanted, activity_id)
+    if wanted.user_id != key_user_id and row.stage is None:  # the key's own user proves nothing of an owner
+        session.verified.add((wanted.event, Form.SINGLE))
+
+
+def _judge(rows: Sequence[Row]) -> None:
+    """Raises CanaryFailed unless all are shared."""
+    bad = next((row for row in rows if row.state is not State.SHARED), None)
+    if bad is not None:
+        counts = Counter(str(row.state) for row in rows)
+        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, bad.reason or f"it is {bad.state}")

@@ -1,0 +1,83 @@
+"""Guards: a run that is too large sends nothing, one in which row after row fails stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import BULK, CREATE, SHARE, STATUS, Fault, envelope, trial
+
+from batch_share.errors import CanaryFailed, SettingsError, TooManyFailures, TooManyForUser, TooManyRows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REFUSED = envelope(400, "no such field")
+
+
+async def test_a_run_that_is_too_large_sends_nothing(tmp_path: Path) -> None:
+    async with trial(tmp_path) as made:
+        assert isinstance((await made.run(max_rows=11)).error, TooManyRows)
+        ending = await made.run(max_per_user=2)
+        assert isinstance(ending.error, TooManyForUser)
+        assert sorted(ending.error.users.values()) == [3, 3]
+        assert made.sent(CREATE) == []
+        assert (await made.resume(max_rows=12, max_per_user=3)).error is None
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_row_after_row_that_fails_stops_the_run_and_resume_goes_on(tmp_path: Path, bulk: bool) -> None:
+    fault = Fault(CREATE, range(2, 100), REFUSED)
+    async with trial(tmp_path, fault, rows=40) as made:
+        changes: dict[str, Any] = {"stop_after_failures": 5, "workers": 2, "follow_up": False}
+        ending = await made.run(**changes)
+        assert isinstance(ending.error, TooManyFailures)
+        assert ending.exit_code == 1
+        failed = made.query("SELECT count(*) FROM rows WHERE state = 'failed'")[0][0]
+        assert 5 <= failed <= 7
+        fault.numbers = ()
+        after = await made.resume(bulk=bulk, **changes)
+        assert after.error is None
+        assert made.query("SELECT count(*) FROM rows WHERE state = 'failed'") == [(failed,)]
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_no_other_row_is_sent_before_the_canary_is_shared(tmp_path: Path, bulk: bool) -> None:
+    async with trial(tmp_path, processing=0.3) as made:
+        ending = await made.run(canary=3, wait=10.0, bulk=bulk)
+        assert ending.error is None
+        assert made.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(12,)]
+        calls = [call["endpoint"] for call in made.sandbox.journal.since(0)]
+        creates = [at for at, name in enumerate(calls) if name in (CREATE, BULK)]
+        shares = [at for at, name in enumerate(calls) if name == SHARE]
+        asks = [at for at, name in enumerate(calls) if name == STATUS]
+        assert shares[2] < creates[3]
+        assert sum(shares[2] < at < creates[3] for at in asks) >= 1
+
+
+async def test_a_canary_that_fails_stops_the_run_and_resume_goes_on(tmp_path: Path) -> None:
+    fault = Fault(CREATE, [2], REFUSED)
+    async with trial(tmp_path, fault) as made:
+        ending = await made.run(canary=3, wait=5.0)
+        assert isinstance(ending.error, CanaryFailed)
+        assert ending.error.states == {"shared": 2, "failed": 1}
+        assert len(made.sent(CREATE)) == 3
+        assert (await made.resume(wait=5.0)).error is None
+        assert made.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(11,)]
+
+
+async def test_a_canary_still_accepted_after_the_wait_stops_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, processing=60.0) as made:
+        ending = await made.run(canary=2)
+        assert isinstance(ending.error, CanaryFailed)
+        assert ending.error.states == {"accepted": 2}
+        assert isinstance((await made.resume(canary=2)).error, CanaryFailed)
+        assert len(made.sent(CREATE)) == 2
+
+
+async def test_a_canary_that_is_shared_is_over_and_one_needs_the_follow_up(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], REFUSED)) as made:
+        with pytest.raises(SettingsError):
+            await made.run(canary=2, follow_up=False)
+        assert isinstance((await made.run(canary=2, wait=5.0)).error, CanaryFailed)
+        assert (await made.resume(canary=1, wait=5.0)).error is None
