@@ -124,6 +124,10 @@ Key = Annotated[SecretStr, BeforeValidator(_key)]
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
+PRIVATE: Final = {"access_key", "secret_key", "state_folder", "log_folder", "log_level"}
+"""The settings that are keys, or of this machine alone."""
+
+
 class SheetLimits(BaseModel):
     """The largest sheet that is read: sizes in megabytes, the others counted."""
 
@@ -176,6 +180,8 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = None
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Path(platformdirs.user_state_dir("batch-share", appauthor=False))
+    log_folder: Path = Path(platformdirs.user_log_dir("batch-share", appauthor=False))
+    log_level: Literal["debug", "info"] = "info"
 
     @field_validator("grace")
     @classmethod
@@ -202,7 +208,7 @@ class Settings(BaseSettings):
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without the keys and without what belongs to this machine."""
-        return self.model_dump(mode="json", exclude={"access_key", "secret_key", "state_folder"})
+        return self.model_dump(mode="json", exclude=PRIVATE)
 
     def account(self) -> tuple[str, SecretStr, SecretStr]:
         """Host and keys. Raises SettingsError naming the first that is missing."""

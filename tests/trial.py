@@ -126,6 +126,7 @@ class Trial:
             "wait": 0.0,
             "grace": 0.0,
             "state_folder": self.folder / "state",
+            "log_folder": self.folder / "log",
         }
         values |= self.changes | changes
         values["host"] = values.get("host") or self.sandbox.url

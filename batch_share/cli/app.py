@@ -36,6 +36,7 @@ from batch_share.cli.arguments import (
     TimeZone,
     TrustMarker,
     TrustOwner,
+    Verbose,
     Wait,
     Workers,
     Worksheet,
@@ -163,6 +164,7 @@ def run(
     trust_marker: TrustMarker = False,
     allow_duplicates: Duplicates = False,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Share every lead of SHEET with its user, and write the results.
@@ -200,7 +202,7 @@ def run(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).run(sheet, options, ledger=ledger, approved=plan)
 
-    raise typer.Exit(finish(job, Display(yes=yes, json=json)))
+    raise typer.Exit(finish(job, Display(yes=yes, json=json), verbose=verbose))
 
 
 @app.command()
@@ -218,6 +220,7 @@ def resume(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
@@ -242,7 +245,11 @@ def resume(
         trust_marker=trust_marker or None,
     )
     display = Display(yes=yes, json=json)
-    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).resume(ledger), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).resume(ledger)
+
+    raise typer.Exit(finish(job, display, verbose=verbose))
 
 
 @app.command()
@@ -257,6 +264,7 @@ def reconcile(
     no_follow_up: NoFollowUp = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Settle the unknown rows of LEDGER, and send nothing else.
@@ -281,7 +289,11 @@ def reconcile(
         trust_marker=trust_marker or None,
     )
     display = Display(json=json)
-    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).reconcile(ledger), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).reconcile(ledger)
+
+    raise typer.Exit(finish(job, display, verbose=verbose))
 
 
 @app.command("follow-up")
@@ -290,6 +302,7 @@ def follow_up(
     rate: Rate = None,
     daily_limit: DailyLimit = None,
     wait: Wait = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Ask what became of every accepted share of LEDGER. The results are written again.
@@ -302,7 +315,11 @@ def follow_up(
 
     settings = load(rate=rate, daily_limit=daily_limit, wait=wait)
     display = Display(json=json)
-    raise typer.Exit(finish(lambda watcher: BatchShare(settings, watcher=watcher).follow_up(ledger), display))
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).follow_up(ledger)
+
+    raise typer.Exit(finish(job, display, verbose=verbose))
 
 
 @app.command()

@@ -115,6 +115,9 @@ Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows 
 DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show what is logged: rates, refusals, rows that fail.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.leadsquared.protocol import read_status, share_status
 from batch_share.ledger.states import State
 from batch_share.ledger.store import utc_now
+from batch_share.logs import log
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.verdict import judge_status, judge_status_of_many
@@ -61,6 +62,8 @@ async def _ask(session: Session, request_id: str) -> bool:
     noted = await session.ledger.note_status(request_id, sent_at, result, judge_status_of_many(result))
     if noted.state is State.ACCEPTED:
         return False
+    if noted.state is State.FAILED:
+        log.info("processing failed", rows=noted.rows)
     session.tally.moved(State.ACCEPTED, noted.state, noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
     return True

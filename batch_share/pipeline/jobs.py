@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import INTENTS
+from batch_share.logs import bind_run
+from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
@@ -124,6 +126,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     states = await ledger.counts()
     session.tally.begin(states)
     to_do = await ledger.to_do_counts()
+    telling.planned(states, to_do, cut_off)
     preview = Preview(
         sheet=sheet,
         host=session.client.base_url,
@@ -179,12 +182,17 @@ async def _session(
     ledger: Ledger, command: str, settings: Settings, watcher: Watcher, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
-    async with open_session(settings, ledger, watcher, only_looked_up=only_looked_up) as session:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(telling.of_job(ledger, command, settings))
+        opening = open_session(settings, ledger, watcher, only_looked_up=only_looked_up)
+        session = await stack.enter_async_context(opening)
         await ledger.begin_run(command, __version__, settings.public())
+        bind_run(str(ledger.run_id))  # the one place where the log learns the run's Id
         session.tally.begin(await ledger.counts())
         ended = "cut off"
         try:
-            yield session
+            with telling.from_start_to_end(session):
+                yield session
             ended = str(session.stop.error) if session.stop.error else "stopped" if session.stop.asked else "done"
             if session.tally.refusals:
                 of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if settings.bulk else ""
@@ -201,6 +209,7 @@ async def _end(session: Session) -> Ending:
     try:
         written = await _write_beside(ledger)
     except BatchShareError as problem:
+        telling.stopped_by(problem)
         error = error or problem
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None

@@ -53,6 +53,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "PYTHONPATH": str(ROOT),  # the command may be installed from elsewhere
         "BATCH_SHARE_STATE_FOLDER": str(tmp_path),
+        "BATCH_SHARE_LOG_FOLDER": str(tmp_path / "log"),
         "BATCH_SHARE_RATE": FAST,
     }
     script = ["sh", "-ec", "\n".join(said)]

@@ -113,6 +113,7 @@ def unlimited(url: str) -> Settings:
         rate=Rate(100_000, 0.1),
         workers=WORKERS,
         state_folder=Path("state"),
+        log_folder=Path("log"),
     )
 
 

@@ -393,7 +393,13 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
     public = load_settings(access_key=KEY, secret_key=KEY, host="api.example", rate="20/5s").public()
     assert public["rate"] == "20/5s"
     assert public["host"] == "https://api.example"
-    assert set(public) == set(Settings.model_fields) - {"access_key", "secret_key", "state_folder"}
+    assert set(public) == set(Settings.model_fields) - {
+        "access_key",
+        "secret_key",
+        "state_folder",
+        "log_folder",
+        "log_level",
+    }
 
 
 ALL: dict[str, Any] = {"host": "api.example", "access_key": KEY, "secret_key": KEY}
