@@ -35,7 +35,7 @@ class LogFile(RotatingFileHandler):
     That it can't be written later is told once, in one sentence; the work goes on.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], object]) -> None:
         self._tell, self._is_told = tell, False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         super().__init__(folder / FILE_NAME, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8")
@@ -55,7 +55,7 @@ class LogFile(RotatingFileHandler):
 class Lines(logging.Handler):
     """Readable lines, each given to `show`."""
 
-    def __init__(self, show: Callable[[str], None]) -> None:
+    def __init__(self, show: Callable[[str], object]) -> None:
         super().__init__()
         self._show = show
         self.setFormatter(_formatter(_readable))
@@ -65,7 +65,7 @@ class Lines(logging.Handler):
         self._show(self.format(record))
 
 
-def open_log(folder: Path, tell: Callable[[str], None]) -> LogFile | None:
+def open_log(folder: Path, tell: Callable[[str], object]) -> LogFile | None:
     """The log file of a folder; None, which is told in one sentence, if there can't be one."""
     try:
         return LogFile(folder, tell)

@@ -72,6 +72,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> 
 def test_a_file_that_can_no_longer_be_written_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     file = LogFile(tmp_path, told.append)
+    assert file.stream is not None
     file.stream.close()
     with attached(file, level=logging.INFO):
         log.info("one")
