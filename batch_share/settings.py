@@ -54,7 +54,7 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 SHORTEST_GRACE: Final = 5.0
 """Seconds of grace below which reads that lag behind writes make doubles."""
 
-PRIVATE: Final = {"access_key", "secret_key", "notify", "state_folder", "data_folder"}
+PRIVATE: Final = {"access_key", "secret_key", "notify", "state_folder", "data_folder", "log_folder", "log_level"}
 """Settings that are secret, or of this machine alone: no ledger holds them."""
 
 AUTO: Final = "auto"
@@ -285,6 +285,12 @@ class Settings(BaseSettings):
     )
     data_folder: Path = Field(
         Path(platformdirs.user_data_dir("batch-share", appauthor=False)), description="Where the index of runs is."
+    )
+    log_folder: Path = Field(
+        Path(platformdirs.user_log_dir("batch-share", appauthor=False)), description="Where the log is."
+    )
+    log_level: Literal["debug", "info"] = Field(
+        "info", description="What is logged: info, or debug, which adds every call."
     )
 
     @field_validator("grace")

@@ -14,8 +14,9 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for th
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test looks into, or leaves anything in, the index of the person who runs it."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test looks into, or leaves anything in, the index and the log of the person who runs it."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCH_SHARE_LOG_FOLDER", str(tmp_path_factory.mktemp("log")))
         patch.setenv("BATCH_SHARE_DATA_FOLDER", str(tmp_path_factory.mktemp("data")))
         yield

@@ -122,6 +122,7 @@ def shell_for(sandbox: SandboxProcess, folder: Path) -> Shell:
         "BATCH_SHARE_RATE": FAST,
         "BATCH_SHARE_STATE_FOLDER": str(folder / "state"),
         "BATCH_SHARE_DATA_FOLDER": str(folder / "data"),
+        "BATCH_SHARE_LOG_FOLDER": str(folder / "log"),
         "BATCH_SHARE_GRACE": "0s",
         "PYTHONWARNINGS": "error",
     }

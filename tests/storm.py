@@ -86,6 +86,7 @@ class Storm:
             "BATCH_SHARE_WAIT": "5s",
             "BATCH_SHARE_GRACE": "0s",
             "BATCH_SHARE_DATA_FOLDER": str(self.it.folder / "data"),
+            "BATCH_SHARE_LOG_FOLDER": str(self.it.folder / "log"),
             # Its own for each: one that was killed lets the next wait a second, which would be most of the storm.
             "BATCH_SHARE_STATE_FOLDER": str(self.it.folder / f"state-{self.starts}"),
         }

@@ -129,6 +129,7 @@ class Trial:
             "grace": 0.0,
             "state_folder": self.folder / "state",
             "data_folder": self.folder / "data",
+            "log_folder": self.folder / "log",
         }
         values |= self.changes | changes
         values["host"] = values.get("host") or self.sandbox.url

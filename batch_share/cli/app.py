@@ -47,6 +47,7 @@ from batch_share.cli.arguments import (
     TimeZone,
     TrustMarker,
     TrustOwner,
+    Verbose,
     Wait,
     Workers,
     Worksheet,
@@ -195,6 +196,7 @@ def run(
     yes: Yes = False,
     one_line: OneLine = False,
     notify: NotifyOption = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Share every lead of SHEET with its user, and write the results.
@@ -249,7 +251,7 @@ def run(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).run(sheet, options, ledger=its_ledger, approved=plan)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "run", sheet, its_ledger)))
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "run", sheet, its_ledger), verbose=verbose))
 
 
 @app.command()
@@ -277,6 +279,7 @@ def resume(
     yes: Yes = False,
     one_line: OneLine = False,
     notify: NotifyOption = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
@@ -316,10 +319,11 @@ def resume(
     display = Display(yes=yes, json=json, one_line=settings.one_line)
     if due and at_rest(lambda: nothing_due(ledger), display):
         return
-    notifier = Notifier(settings.notify, "resume", ledger, ledger)
-    raise typer.Exit(
-        finish(lambda watcher: BatchShare(settings, watcher=watcher).resume(ledger), display, notifier)
-    )
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).resume(ledger)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "resume", ledger, ledger), verbose=verbose))
 
 
 app.command()(retry)
@@ -339,6 +343,7 @@ def reconcile(
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,
     notify: NotifyOption = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Settle the unknown rows of LEDGER, and send nothing else.
@@ -365,10 +370,11 @@ def reconcile(
         notify=notify,
     )
     display = Display(json=json)
-    notifier = Notifier(settings.notify, "reconcile", ledger, ledger)
-    raise typer.Exit(
-        finish(lambda watcher: BatchShare(settings, watcher=watcher).reconcile(ledger), display, notifier)
-    )
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).reconcile(ledger)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "reconcile", ledger, ledger), verbose=verbose))
 
 
 @app.command("follow-up")
@@ -378,6 +384,7 @@ def follow_up(
     daily_limit: DailyLimit = None,
     wait: Wait = None,
     notify: NotifyOption = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Ask what became of every accepted share of LEDGER. The results are written again.
@@ -391,10 +398,11 @@ def follow_up(
 
     settings = load(rate=rate, daily_limit=daily_limit, wait=wait, notify=notify)
     display = Display(json=json)
-    notifier = Notifier(settings.notify, "follow-up", ledger, ledger)
-    raise typer.Exit(
-        finish(lambda watcher: BatchShare(settings, watcher=watcher).follow_up(ledger), display, notifier)
-    )
+
+    def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
+        return BatchShare(settings, watcher=watcher).follow_up(ledger)
+
+    raise typer.Exit(finish(job, display, Notifier(settings.notify, "follow-up", ledger, ledger), verbose=verbose))
 
 
 @app.command()

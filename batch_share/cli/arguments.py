@@ -168,6 +168,9 @@ IfChanged = Annotated[
     typer.Option("--if-changed", help="End at once if the sheet is as it was and nothing is to be done now."),
 ]
 Due = Annotated[bool, typer.Option("--due", help="End at once if nothing is to be done now.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show what is logged: rates, refusals, rows that fail.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,14 +92,41 @@ def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Di
     return summary is not None
 
 
+@contextlib.contextmanager
+def _logged(display: Display, *, verbose: bool) -> Iterator[None]:
+    """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
+    from batch_share.logs.handlers import Lines, attached, open_log
+    from batch_share.pipeline.telling import stopped_by
+    from batch_share.settings import load_settings
+
+    def show(line: str) -> None:
+        display.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    settings = load_settings()
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    file = open_log(settings.log_folder, show)
+    with attached(file, Lines(show) if verbose else None, level=level):
+        try:
+            yield
+        except BatchShareError as error:
+            stopped_by(error)
+            raise
+
+
 def finish(
     job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]],
     display: Display,
     notifier: Notifier | None = None,
+    *,
+    verbose: bool = False,
 ) -> ExitCode:
-    """Run a job to its end, show how it ended, tell others, and return the exit code. Raises BatchShareError."""
+    """Run a job to its end, log it, show how it ended, tell others, and return the exit code.
+
+    Raises BatchShareError.
+    """
     try:
-        ending = asyncio.run(job(TerminalWatcher(display)))
+        with _logged(display, verbose=verbose):
+            ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         display.console.print(
             "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "

@@ -5,8 +5,10 @@ aiohttp's exceptions carry the request's headers, so its keys: none leaves this 
 
 from __future__ import annotations
 
+import logging
 import os
 from contextvars import ContextVar
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -14,6 +16,7 @@ import aiohttp
 from batch_share.leadsquared.outcome import Lost, NotSent
 from batch_share.leadsquared.protocol import Answer, Call
 from batch_share.leadsquared.redaction import Redactor
+from batch_share.logs import LOGGER, log
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -100,6 +103,15 @@ class Client:
 
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the network or the server does."""
+        if not LOGGER.isEnabledFor(logging.DEBUG):
+            return await self._send(call)
+        began = perf_counter()
+        answer = await self._send(call)
+        status = answer.status if isinstance(answer, Answer) else None
+        log.debug("called", endpoint=call.path, status=status, milliseconds=_since(began))
+        return answer
+
+    async def _send(self, call: Call) -> Answer | NotSent | Lost:
         if self._session is None:
             raise RuntimeError("the client is not open: use it as an async context manager")
         departed: list[bool] = []
@@ -118,6 +130,10 @@ class Client:
                 return Answer(response.status, response.headers, body, self._redactor.without_pieces)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Lost(_after(error)) if departed else NotSent(_before(error))
+
+
+def _since(began: float) -> float:
+    return round(1000 * (perf_counter() - began), 1)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -29,6 +29,7 @@ from aiolimiter import AsyncLimiter
 
 from batch_share.leadsquared.guesses import CLOCK_MARGIN
 from batch_share.leadsquared.waiting import wait_for_event
+from batch_share.logs import log
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Pacer:
         if self._rate.limit < self._limit.limit and _now() - self._heard_at >= self._quiet:
             self._heard_at = _now()
             self._set_rate(Rate(self._rate.limit + 1, self._rate.period))
+            log.info("rate raised", rate=str(self._rate), limit=str(self._limit))
 
     @property
     def _quiet(self) -> float:

@@ -11,6 +11,7 @@ from batch_share.errors import AccessDenied, NotAnswered, StillThrottled, Unreac
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF
+from batch_share.pipeline import telling
 from batch_share.pipeline.verdict import carry, judge
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ async def write_once(
     judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
     await session.ledger.settle(attempts, rows, results)
+    telling.outcomes(rows, step, results)
     for result in results:
         session.tally.moved(INTENT_OF[step], result.state)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
@@ -151,6 +153,7 @@ async def before_repeating(
     if isinstance(outcome, Throttled):
         session.tally.refusals += 1
         _close_gates(session, outcome, bulk=bulk)
+        telling.refused(session, outcome, bulk=bulk)
         _watch_refusals(session, outcome)
         return
     if unsent >= CONNECT_TRIES:

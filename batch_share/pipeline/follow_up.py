@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.leadsquared.protocol import read_status, share_status
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
+from batch_share.logs import log
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.verdict import judge_answer
@@ -61,6 +62,8 @@ async def _ask(session: Session, request_id: str) -> bool:
     noted = await session.ledger.note_status(request_id, sent_at, status)
     if noted.state is noted.before:
         return False
+    if noted.state is State.FAILED:
+        log.info("processing failed", rows=noted.rows)
     session.tally.moved(noted.before, noted.state, noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
     session.guard.ended(noted.state, status.result.reason or "", noted.rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +13,8 @@ from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
+from batch_share.logs import bind_run
+from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import send_canary
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
@@ -176,6 +178,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
+    telling.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
         check_sizes(await ledger.to_do_by_user(), session.settings.max_rows, session.settings.max_per_user)
@@ -261,15 +264,20 @@ async def _session(
     ledger: Ledger, command: str, settings: Settings, watcher: Watcher, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end."""
-    async with open_session(settings, ledger, watcher, only_looked_up=only_looked_up) as session:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(telling.of_job(ledger, command, settings))
+        opening = open_session(settings, ledger, watcher, only_looked_up=only_looked_up)
+        session = await stack.enter_async_context(opening)
         if command in UNGUARDED:
             session.guard.off()
         await ledger.begin_run(command, __version__, settings.public())
+        bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())
         ended = "cut off"
         await note_begin(session)
         try:
-            yield session
+            with telling.from_start_to_end(session):
+                yield session
             ended = _ended(session)
         finally:
             await ledger.end_run(ended)
@@ -294,6 +302,7 @@ async def _end(session: Session) -> Ending:
     try:
         written = await _write_beside(session)
     except BatchShareError as problem:
+        telling.stopped_by(problem)
         error = error or problem
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None

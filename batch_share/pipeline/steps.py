@@ -13,6 +13,7 @@ from batch_share.leadsquared.protocol import post_activity, read_id, share_leads
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
+from batch_share.pipeline import telling
 from batch_share.pipeline.calls import Dispatch, write
 from batch_share.pipeline.marker import in_note, marker_of
 from batch_share.pipeline.verdict import in_doubt, is_repeated
@@ -124,6 +125,7 @@ async def give_up(session: Session, row: Row, reason: str) -> None:
     if is_repeated(row):
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)
+    telling.outcomes([row], stage, [ending])
     session.tally.moved(row.state, ending.state)
     session.guard.ended(ending.state, ending.reason or "")
 

@@ -59,6 +59,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
         "PYTHONPATH": str(ROOT),  # the command may be installed from elsewhere
         "BATCH_SHARE_STATE_FOLDER": str(tmp_path),
         "BATCH_SHARE_DATA_FOLDER": str(tmp_path / "data"),
+        "BATCH_SHARE_LOG_FOLDER": str(tmp_path / "log"),
         "BATCH_SHARE_RATE": FAST,
     }
     script = ["sh", "-ec", "\n".join(said)]

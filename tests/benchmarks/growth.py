@@ -68,6 +68,7 @@ def _resume(folder: Path, url: str, rows: int) -> Run:
         BATCH_SHARE_SECRET_KEY=keys.secret_key,
         BATCH_SHARE_STATE_FOLDER=str(folder / "state"),
         BATCH_SHARE_DATA_FOLDER=str(folder / "data"),
+        BATCH_SHARE_LOG_FOLDER=str(folder / "log"),
     )
     command = [sys.executable, "-m", "batch_share", "resume", "ledger.db", "--yes"]
     began = time.perf_counter()

@@ -114,6 +114,7 @@ def unlimited(url: str) -> Settings:
         workers=WORKERS,
         state_folder=Path("state"),
         data_folder=Path("data"),
+        log_folder=Path("log"),
     )
 
 

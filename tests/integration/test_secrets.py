@@ -27,6 +27,7 @@ from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
+from batch_share.logs.handlers import FILE_NAME, Lines, LogFile, attached
 from batch_share.pipeline.jobs import results_of, status_of
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
@@ -84,8 +85,8 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def talkative() -> Iterator[io.StringIO]:
-    """Every log at its most talkative, asyncio's debug mode and the database's echo with it."""
+def talkative(folder: Path) -> Iterator[io.StringIO]:
+    """Every log at its most talkative, our own in `folder` too; asyncio's debug mode, the database's echo."""
     said, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(said)
     loggers = [root, *map(logging.getLogger, ("sqlalchemy", "sqlalchemy.engine", "sqlalchemy.pool", "aiohttp"))]
@@ -95,8 +96,10 @@ def talkative() -> Iterator[io.StringIO]:
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
+    own = LogFile(folder / "log", said.write)
     try:
-        yield said
+        with attached(own, Lines(said.write), level=logging.DEBUG):
+            yield said
     finally:
         root.removeHandler(handler)
         for logger, level in zip(loggers, before, strict=True):
@@ -147,7 +150,7 @@ async def hunt(folder: Path, reply: Callable[[Step, Call], Any], capsys: Any, *,
     """Run everything with the known keys and look for them in whatever was written or shown."""
     struck = Struck(folder, reply)
     keys = {"access_key": ACCESS, "secret_key": SECRET}
-    with talkative() as log:
+    with talkative(folder) as log:
         async with trial(folder, struck, rows=4, leads=4, users=7, **keys) as it:
             it.changes = {name: SecretStr(key) for name, key in keys.items()}
             shown = await everything(it, seconds)
@@ -155,6 +158,7 @@ async def hunt(folder: Path, reply: Callable[[Step, Call], Any], capsys: Any, *,
     assert (leaks(shown), leaks(log.getvalue()), leaks(out + err)) == (set(), set(), set())
     assert struck.found | leaks_in(folder) == {}
     assert "INSERT INTO" in log.getvalue()
+    assert '"event": "called"' in (folder / "log" / FILE_NAME).read_text(encoding="utf-8")
     assert len(out) > 100
     return struck
 
@@ -230,7 +234,7 @@ async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_
         return Reply.json({"Response": [row | {"RowNumber": at} for at, row in enumerate(rows, 1)]})
 
     keys = {"access_key": ACCESS, "secret_key": SECRET}
-    with talkative() as log:
+    with talkative(tmp_path) as log:
         async with trial(tmp_path, quoting, rows=12, leads=12, users=7, **keys) as it:
             it.changes = {"bulk": True, "workers": 1} | {name: SecretStr(key) for name, key in keys.items()}
             shown = [line for _ in range(2) for line in told(await it.run())]

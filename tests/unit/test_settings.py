@@ -452,6 +452,8 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "notify",
         "state_folder",
         "data_folder",
+        "log_folder",
+        "log_level",
     }
 
 

@@ -31,7 +31,8 @@ def test_it_sets_nothing_as_it_is(tmp_path: Path) -> None:
 def test_every_setting_is_in_it_with_its_meaning_and_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("BATCH_SHARE_DATA_FOLDER")  # the tests' own
+    for folder in ("DATA", "LOG"):
+        monkeypatch.delenv(f"BATCH_SHARE_{folder}_FOLDER")  # the tests' own
     lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in template().splitlines()]
     (tmp_path / "batch-share.toml").write_text("\n".join(lines), encoding="utf-8")
     read, default = load_settings().model_dump(), Settings.model_construct().model_dump()

@@ -1,0 +1,128 @@
+"""Where the command line's events go: a file of JSON lines, and readable lines for a person."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from batch_share.logs.events import LOGGER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from io import TextIOWrapper
+    from pathlib import Path
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+FILE_NAME: Final = "batch-share.log"
+MAX_BYTES: Final = 5_000_000
+FILES: Final = 5
+"""With the one that is written now."""
+
+_CONTEXT_FIELDS: Final = {"command", "ledger", "account", "run"}
+
+
+class LogFile(RotatingFileHandler):
+    """JSON lines in a file that only its owner may read. Raises OSError if it can't be opened.
+
+    That it can't be written later is told once, in one sentence; the work goes on.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], object]) -> None:
+        self._tell, self._is_told = tell, False
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        super().__init__(folder / FILE_NAME, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8")
+        self.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False, default=str)))
+
+    def _open(self) -> TextIOWrapper:
+        # Not Path.open: it takes no opener, and a file must never be there with more rights than it may have.
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=_private)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - as logging names it
+        """Logging's own would print a traceback for every line."""
+        if not self._is_told:
+            self._is_told = True
+            self._tell(f"The log {self.baseFilename} can't be written any more; the work goes on without it.")
+
+
+class Lines(logging.Handler):
+    """Readable lines, each given to `show`."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        super().__init__()
+        self._show = show
+        self.setFormatter(_formatter(_readable))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        self._show(self.format(record))
+
+
+def open_log(folder: Path, tell: Callable[[str], object]) -> LogFile | None:
+    """The log file of a folder; None, which is told in one sentence, if there can't be one."""
+    try:
+        return LogFile(folder, tell)
+    except OSError as error:
+        tell(
+            f"No log is written: the folder {folder} can't be ({error.strerror}); set BATCH_SHARE_LOG_FOLDER to "
+            "one that can."
+        )
+        return None
+
+
+@contextmanager
+def attached(*handlers: logging.Handler | None, level: int) -> Iterator[None]:
+    """Let these handlers hear what is logged at `level` or above."""
+    given = [handler for handler in handlers if handler is not None]
+    before = LOGGER.level
+    LOGGER.setLevel(level if given else before)
+    for handler in given:
+        LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(before)
+        for handler in given:
+            LOGGER.removeHandler(handler)
+            with suppress(OSError, ValueError):  # a full disk must not take the place of how the work ended
+                handler.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _formatter(renderer: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[
+            structlog.stdlib.ExtraAdder(),
+            _in_order,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            renderer,
+        ]
+    )
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Time and level first, both of the record: a line tells when it happened, not when it was written."""
+    record: logging.LogRecord = event["_record"]
+    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return {"time": time.replace("+00:00", "Z"), "level": record.levelname.lower(), **event}
+
+
+def _readable(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    told = {name: value for name, value in event.items() if name not in _CONTEXT_FIELDS}
+    time, level, what = told.pop("time"), told.pop("level"), told.pop("event")
+    fields = " ".join(f"{name}={_value(value)}" for name, value in told.items())
+    return f"{time[11:19]}Z {level:<7} {what} {fields}".rstrip()
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) and value.isalnum() else json.dumps(value, default=str)
