@@ -23,6 +23,7 @@ from rich.text import Text
 
 from batch_share.ledger.records import Cause
 from batch_share.ledger.states import State
+from batch_share.pipeline.guards import spell_guards
 from batch_share.results.sheet import reason_of
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ class Display:
                 soft_wrap=True,
             )
         self.console.print(f"  {self._estimate(preview)}")
+        if guards := spell_guards(preview.settings):
+            self.console.print(f"  Guards: {guards}.", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:
         if not preview.to_send:
