@@ -26,6 +26,7 @@ from rich.text import Text
 from batch_share.ledger.reading import SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
+from batch_share.pipeline.guards import spell_guards
 from batch_share.results.meaning import meaning_of
 from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
@@ -201,11 +202,16 @@ class Display:
                 "sheet shares them.[/yellow]",
                 soft_wrap=True,
             )
+        self._show_work(preview)
+
+    def _show_work(self, preview: Preview) -> None:
         self.console.print(f"  {self._estimate(preview)}")
         for line in preview.told:
             self.console.print(f"    {escape(line)}", soft_wrap=True)
         if preview.waiting.rows:
             self.console.print(f"  [cyan]{waits(preview.waiting)}[/cyan]", soft_wrap=True)
+        if preview.deed == "send" and (guards := spell_guards(preview.settings)):
+            self.console.print(f"  Guards: {guards}.", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)

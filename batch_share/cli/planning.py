@@ -15,6 +15,7 @@ from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.pipeline.approval import approval_of, save_approval
+from batch_share.pipeline.guards import spell_guards
 from batch_share.pipeline.overview import top
 from batch_share.results.sheet import write_table
 from batch_share.results.summary import ExitCode
@@ -88,6 +89,8 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(_who(seen))
         out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
         out.print(_cost(seen), soft_wrap=True)
+    if guards := spell_guards(seen.settings):
+        out.print(f"Guards: {guards}.", soft_wrap=True)
     out.print(f"Columns read: {escape(_read_columns(record.mapping or {}))}", soft_wrap=True)
     if seen.ignored:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)

@@ -81,3 +81,10 @@ async def test_a_canary_that_is_shared_is_over_and_one_needs_the_follow_up(tmp_p
             await made.run(canary=2, follow_up=False)
         assert isinstance((await made.run(canary=2, wait=5.0)).error, CanaryFailed)
         assert (await made.resume(canary=1, wait=5.0)).error is None
+
+
+async def test_shares_that_fail_in_bulk_stop_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(SHARE, range(1, 1000), REFUSED), rows=40) as made:
+        ending = await made.run(bulk=True, stop_after_failures=5, workers=2)
+        assert isinstance(ending.error, TooManyFailures)
+        assert 5 <= made.query("SELECT count(*) FROM rows WHERE state = 'failed'")[0][0] < 40
