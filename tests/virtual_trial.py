@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trial import Trial, sheet_rows
 
-from batch_share.ledger import store
+from batch_share.ledger import reading
 from batch_share.pipeline import session
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.clock import LoopClock
@@ -60,7 +60,7 @@ def in_virtual_time(
     def client(_host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float) -> DirectClient:
         return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
 
-    monkeypatch.setattr(store, "datetime", VirtualDate)
+    monkeypatch.setattr(reading, "datetime", VirtualDate)
     monkeypatch.setattr(session, "Client", client)
     it = Trial(folder, sandbox, {"host": "http://127.0.0.1"} | changes)
     it.write(sheet_rows(rows, sandbox.world))
