@@ -107,7 +107,7 @@ async def test_it_goes_when_the_sheet_itself_was_mended(tmp_path: Path) -> None:
         it.write(rows)
         ending = await it.run()
         assert (ending.summary.states, ending.summary.failed_sheet) == ({State.SHARED: 2}, None)
-        assert ending.remarks == ("No row is left to mend: leads.failed.csv was removed",)
+        assert ending.remarks == ["No row is left to mend: leads.failed.csv was removed"]
         assert not failed.exists()
         assert (await status_of(it.ledger)).failed_sheet is None
 
@@ -136,7 +136,7 @@ async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(
         with monkeypatch.context() as patch:
             patch.setattr(jobs, "write_failed", refuse)
             ending = await it.run()
-        assert ending.remarks == ("The rows to mend are in no file: No space left on device",)
+        assert ending.remarks == ["The rows to mend are in no file: No space left on device"]
         assert ending.summary.results == tmp_path / "leads.results.csv"
         assert len(rows_of(tmp_path / "leads.results.csv")) == 2
         assert (await it.resume()).summary.failed_sheet == tmp_path / "leads.failed.csv"

@@ -6,6 +6,7 @@ It is the table in `leadsquared.protocol`, seen from outside.
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -427,8 +428,8 @@ async def answer_of(client: Client | DirectClient, call: Request) -> Answer | No
 
 
 def plain(heard: object) -> object:
-    """An answer without what only a real server adds: a date, a length, a name."""
+    """An answer without what only a real server adds: a date, a length, the name that it was called by."""
     if not isinstance(heard, Answer):
         return heard
     kept = {name: value for name in ("location", "retry-after") if (value := heard.headers.get(name)) is not None}
-    return heard.status, kept, heard.body
+    return heard.status, kept, re.sub(rb'"api": "[^"]*"', b"", heard.body)
