@@ -206,12 +206,15 @@ class LedgerMachine(RuleBasedStateMachine):
             self.model[number].state = state
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), state=st.sampled_from([State.PENDING, State.POSTED]))
-    def try_again(self, data: st.DataObject, state: State) -> None:
+    @rule(data=st.data())
+    def try_again(self, data: st.DataObject) -> None:
         number = self.choose(data)
-        self.attempt(
-            self.ledger.try_again({self.shown[number].id: state}), number, state, frozenset({State.FAILED})
-        )
+        row = self.shown[number]
+        state = State.POSTED if row.activity_id else State.PENDING
+        failed = self.model[number].state is State.FAILED
+        self.attempt(self.ledger.try_again({row.id: state}), number, state, frozenset({State.FAILED}))
+        self.model[number].tried |= failed  # that it was tried again is an attempt, too
+        self.model[number].dropped &= not failed
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
