@@ -83,10 +83,10 @@ LOOKED_UP: Final = {
 ORDER: Final = tuple(sorted(State, key=lambda state: state is not State.SHARED))
 """States as one line tells them: what was to be reached first."""
 
-_QUESTIONS: Final = {
-    "send": "Send them?",
-    "try again": "Try them again?",
-    "take back": "Take these shares back?",
+_WISHES: Final = {
+    "send": "send them",
+    "try again": "try them again",
+    "take back": "take these shares back",
 }
 
 AGAIN: Final = "--renew 3d shares again what ends within 3 days, --force whatever was shared already."
@@ -165,11 +165,13 @@ class Display:
             return True
         if self.one_line or not sys.stdin.isatty():
             self.console.print(
-                f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {preview.deed}.[/bold]"
+                f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
             )
             return False
         with _interruptible():
-            return self.console.input(f"[bold]{_QUESTIONS[preview.deed]} (y/N) [/bold]").strip().lower() in {
+            return self.console.input(
+                f"[bold]{_WISHES[preview.deed].capitalize()}? (y/N) [/bold]"
+            ).strip().lower() in {
                 "y",
                 "yes",
             }
