@@ -80,7 +80,10 @@ def breakable(disk: Disk, operation: Callable[..., None]) -> Callable[..., None]
 
 
 async def run(folder: Path, disk: Disk, sandbox: Sandbox, *, bulk: bool) -> tuple[Trial, BatchShareError | None]:
-    """Run a few rows on this disk; the error that stopped it. Any other exception is a failure."""
+    """Run a few rows on this disk; the error that stopped it, or what it says of an index that it could not write.
+
+    Any other exception is a failure.
+    """
     it = Trial(folder, sandbox, {"bulk": bulk})
     it.write(sheet_rows(ROWS[bulk], sandbox.world))
     try:
@@ -88,7 +91,8 @@ async def run(folder: Path, disk: Disk, sandbox: Sandbox, *, bulk: bool) -> tupl
             ending = await it.run()
     except BatchShareError as error:
         return it, error
-    return it, ending.error
+    said = "; ".join(ending.remarks)
+    return it, ending.error or (BatchShareError(said) if said else None)
 
 
 async def operations(folder: Path, *, bulk: bool) -> int:
