@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from batch_share.errors import BatchShareError
+from batch_share.ledger.opening import ledger_beside
 from batch_share.pipeline import jobs
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.plan import SheetOptions
@@ -117,7 +118,7 @@ class BatchShare:
         path = Path(sheet)
         job = SheetJob(
             path,
-            Path(ledger) if ledger else jobs.default_ledger(path),
+            Path(ledger) if ledger else ledger_beside(path),
             options or SheetOptions(),
             Path(approved) if approved else None,
         )

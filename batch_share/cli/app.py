@@ -52,7 +52,7 @@ from batch_share.cli.arguments import (
     Workers,
     Worksheet,
     Yes,
-    load,
+    load_given,
     sheet_options,
 )
 from batch_share.cli.config import config
@@ -135,21 +135,7 @@ def plan(
     from batch_share.cli.planning import PlanFiles, show_plan
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    settings = load(
-        event=event,
-        access=access,
-        duration=duration,
-        note=note,
-        rate=rate,
-        timezone=timezone,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        allow_duplicates=allow_duplicates or None,
-        renew=renew,
-        force=force or None,
-    )
+    settings = load_given(locals())
     files = PlanFiles(output, save, save_map)
     raise typer.Exit(show_plan(sheet, options, settings, files, online=online, json=json))
 
@@ -209,41 +195,14 @@ def run(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
+    from batch_share.ledger.opening import ledger_beside
     from batch_share.library import BatchShare
     from batch_share.pipeline.intake import SheetJob
-    from batch_share.pipeline.jobs import default_ledger
     from batch_share.pipeline.standing import unchanged
 
-    settings = load(
-        event=event,
-        access=access,
-        duration=duration,
-        note=note,
-        rate=rate,
-        timezone=timezone,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        workers=workers,
-        wait=wait,
-        follow_up=False if no_follow_up else None,
-        trust_owner=trust_owner or None,
-        on_unknown=on_unknown,
-        trust_marker=trust_marker or None,
-        max_rows=max_rows,
-        max_per_user=max_per_user,
-        canary=canary,
-        stop_after_failures=stop_after_failures,
-        stop_at=stop_at,
-        allow_duplicates=allow_duplicates or None,
-        renew=renew,
-        force=force or None,
-        one_line=one_line or None,
-        notify=notify,
-    )
+    settings = load_given(locals())
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
-    its_ledger = ledger or default_ledger(sheet)
+    its_ledger = ledger or ledger_beside(sheet)
     display = Display(yes=yes, json=json, one_line=settings.one_line)
     if if_changed and at_rest(lambda: unchanged(SheetJob(sheet, its_ledger, options, plan), settings), display):
         return
@@ -294,28 +253,7 @@ def resume(
     from batch_share.library import BatchShare
     from batch_share.pipeline.standing import nothing_due
 
-    settings = load(
-        rate=rate,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        workers=workers,
-        wait=wait,
-        follow_up=False if no_follow_up else None,
-        trust_owner=trust_owner or None,
-        on_unknown=on_unknown,
-        trust_marker=trust_marker or None,
-        renew=renew,
-        force=force or None,
-        one_line=one_line or None,
-        notify=notify,
-        max_rows=max_rows,
-        max_per_user=max_per_user,
-        canary=canary,
-        stop_after_failures=stop_after_failures,
-        stop_at=stop_at,
-    )
+    settings = load_given(locals())
     display = Display(yes=yes, json=json, one_line=settings.one_line)
     if due and at_rest(lambda: nothing_due(ledger), display):
         return
@@ -357,18 +295,7 @@ def reconcile(
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
-    settings = load(
-        rate=rate,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        wait=wait,
-        follow_up=False if no_follow_up else None,
-        on_unknown=on_unknown,
-        trust_marker=trust_marker or None,
-        notify=notify,
-    )
+    settings = load_given(locals())
     display = Display(json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
@@ -396,7 +323,7 @@ def follow_up(
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
-    settings = load(rate=rate, daily_limit=daily_limit, wait=wait, notify=notify)
+    settings = load_given(locals())
     display = Display(json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:

@@ -12,6 +12,8 @@ from batch_share.cli.completion import complete_ledger, complete_sheet
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
 
@@ -42,6 +44,7 @@ def _ledger_file(named: Path) -> Path:
 
 def _no_sheet(file: Path) -> Path:
     """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
+    from batch_share.ledger.opening import ledger_beside
     from batch_share.sheet.reader import LEDGER_MAGIC, TEXT_SUFFIXES, WORKBOOK_SUFFIXES
 
     if file.suffix.lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
@@ -49,7 +52,7 @@ def _no_sheet(file: Path) -> Path:
     try:
         with file.open("rb") as start:
             is_sheet = start.read(len(LEDGER_MAGIC)) != LEDGER_MAGIC
-        ledger = ledger_of(file)
+        ledger = ledger_beside(file)
         has_ledger = ledger.is_file()
     except OSError:  # whoever opens it says why it can't be
         return file
@@ -57,13 +60,6 @@ def _no_sheet(file: Path) -> Path:
         its = f"its own is {ledger}" if has_ledger else f"`batch-share run {file}` makes one"
         raise SheetError(file, f"a sheet, not a ledger: {its}")
     return file
-
-
-def ledger_of(sheet: Path) -> Path:
-    """Where the ledger of a sheet is when nobody says: beside it."""
-    from batch_share.pipeline.jobs import default_ledger
-
-    return default_ledger(sheet)
 
 
 LedgerFile = Annotated[
@@ -198,3 +194,16 @@ def load(**flags: object) -> Settings:
     from batch_share.settings import load_settings
 
     return load_settings(**flags)
+
+
+def load_given(arguments: Mapping[str, object]) -> Settings:
+    """The settings, with a command's own `arguments`: each is called as its setting, if it is one.
+
+    A switch that was not given leaves its setting as it is. Raises SettingsError.
+    """
+    from batch_share.settings import Settings
+
+    given = {name: value for name, value in arguments.items() if value is not False}
+    # The settings' own `sheet` is of the limits that a sheet is read within.
+    flags = {name: given[name] for name in given if name in Settings.model_fields and name != "sheet"}
+    return load(**flags, follow_up=False if "no_follow_up" in given else None)

@@ -23,7 +23,7 @@ from batch_share.cli.arguments import (
     Wait,
     Workers,
     Yes,
-    load,
+    load_given,
 )
 
 if TYPE_CHECKING:
@@ -68,20 +68,7 @@ def retry(
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
-    settings = load(
-        rate=rate,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        workers=workers,
-        wait=wait,
-        follow_up=False if no_follow_up else None,
-        trust_owner=trust_owner or None,
-        on_unknown=on_unknown,
-        trust_marker=trust_marker or None,
-        notify=notify,
-    )
+    settings = load_given(locals())
     display = Display(yes=yes, json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
@@ -116,14 +103,7 @@ def revoke(
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
-    settings = load(
-        rate=rate,
-        daily_limit=daily_limit,
-        workers=workers,
-        wait=wait,
-        follow_up=False if no_follow_up else None,
-        notify=notify,
-    )
+    settings = load_given(locals())
     display = Display(yes=yes, json=json, ask_above=0)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:

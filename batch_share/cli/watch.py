@@ -28,7 +28,7 @@ from batch_share.cli.arguments import (
     Wait,
     Workers,
     Worksheet,
-    load,
+    load_given,
     sheet_options,
 )
 
@@ -75,24 +75,7 @@ def watch(
     """
     from batch_share.cli.watching import Looks, watch_inbox
 
-    settings = load(
-        event=event,
-        access=access,
-        duration=duration,
-        note=note,
-        rate=rate,
-        timezone=timezone,
-        daily_limit=daily_limit,
-        bulk=bulk or None,
-        bulk_rate=bulk_rate,
-        share_batch=share_batch,
-        workers=workers,
-        wait=wait,
-        trust_owner=trust_owner or None,
-        on_unknown=on_unknown,
-        trust_marker=trust_marker or None,
-        allow_duplicates=allow_duplicates or None,
-    )
+    settings = load_given(locals())
     options = sheet_options(worksheet, header_row, map_, mapping, None, None, None)
     looks = Looks.parse(every, settle, once=once)
     raise typer.Exit(watch_inbox(folder, options, settings, looks, yes=yes))

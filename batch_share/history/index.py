@@ -166,12 +166,6 @@ class History:
         which = live.c.lead_id.in_([*leads]) & (live.c.ends_at > after)
         return self._shares(_LIVE.where(which, (live.c.ledger_id + 0).in_(theirs)))
 
-    def live_shares(self, account: str, lead_id: str, user_id: str | None, now: datetime) -> list[LiveShare]:
-        """Where the live shares of a lead are recorded, with one user or with all; the last to end first."""
-        found = self.live_among(account, [lead_id], now)
-        meant = [share for share in found if user_id in {None, share.user_id}]
-        return sorted(meant, key=lambda share: share.ends_at, reverse=True)
-
     def _shares(self, query: Select[Any]) -> list[LiveShare]:
         with self._reading() as connection:
             found = connection.execute(query).mappings().all()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from batch_share.errors import BatchShareError
+from batch_share.ledger.opening import ledger_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ class Case:
     @property
     def ledger(self) -> Path:
         """Its ledger, there or not yet."""
-        return self.sheet.with_name(f"{self.sheet.name}.ledger.db")
+        return ledger_beside(self.sheet)
 
 
 class Places:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def ledger_beside(sheet: Path) -> Path:
+    """Where the ledger of a sheet is when nobody says."""
+    return sheet.with_name(f"{sheet.name}.ledger.db")
+
+
 @asynccontextmanager
 async def open_ledger(
     file: Path, *, host: str | None = None, now: Callable[[], datetime] = utc_now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import case, func, or_, select, tuple_
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
 
     from batch_share.ledger.database import Database
+
+T = TypeVar("T")
 
 PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
@@ -75,6 +77,15 @@ _GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases di
 
 _MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 """Rows that the sheet in force has, and that were not left out of it."""
+
+_LAST_SHARE: Final = (
+    select(func.max(attempts.c.id))
+    .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
+    .correlate(rows)
+    .scalar_subquery()
+)
+_WITH_SHARE: Final = rows.outerjoin(attempts, attempts.c.id == _LAST_SHARE)
+"""Rows, each with the call that shared its lead, if there was one."""
 
 _MAY_STAND: Final = or_(
     *(
@@ -242,14 +253,10 @@ class LedgerReader:
 
     async def shared_rows(self) -> list[Shared]:
         """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
-        last = select(func.max(attempts.c.id)).where(
-            attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done"
-        )
         names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until")
         found = await self._all(
             select(*(rows.c[name] for name in names), attempts.c.answered_at)
-            .select_from(rows)
-            .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
+            .select_from(_WITH_SHARE)
             .where(_MAY_STAND)
             .order_by(*_GONE_LAST, rows.c.id)
         )
@@ -274,10 +281,10 @@ class LedgerReader:
 
     async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
         """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
-        async for page in _pages(self._in_order(_TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
+        async for page in pages(self._in_order(_TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
             for row, words in await self._with_words(page):
                 yield row, words
-        async for page in _pages(self._in_order(_TROUBLE & rows.c.position.is_(None), rows.c.id)):
+        async for page in pages(self._in_order(_TROUBLE & rows.c.position.is_(None), rows.c.id)):
             for row, words in await self._with_words(page):
                 yield row, words
 
@@ -379,18 +386,12 @@ class LedgerReader:
 
     async def shares(self) -> AsyncIterator[Share]:
         """Every share that was accepted and was not found to have failed, read page by page."""
-        last_call = (
-            select(func.max(attempts.c.id))
-            .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
-            .correlate(rows)
-            .scalar_subquery()
-        )
         # By its index of states, a database would sort all of them for every page.
         shared = (rows.c.state + "").in_(SENT)
         columns = (rows.c[name] for name in (*_SHARE, "duration", "until", "changed_at"))
         page = (
             select(*columns, attempts.c.answered_at, attempts.c.run_id)
-            .select_from(rows.outerjoin(attempts, attempts.c.id == last_call))
+            .select_from(_WITH_SHARE)
             .order_by(rows.c.id)
             .limit(SHARES_PAGE)
         )
@@ -459,16 +460,21 @@ def _to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
 
 
 def _shared(found: RowMapping) -> Shared:
-    accepted_at, minutes = found["answered_at"], found["duration"]
-    until = accepted_at + timedelta(minutes=minutes) if accepted_at and minutes else found["until"]
+    accepted_at = found["answered_at"]
     return Shared(
         id=found["id"],
         sheet_row=found["sheet_row"],
         is_in_sheet=found["position"] is not None,
         state=State(found["state"]),
         user_id=found["user_id"],
-        ends_at=until if accepted_at else None,
+        ends_at=_end_of(found, accepted_at) if accepted_at else None,
     )
+
+
+def _end_of(found: RowMapping, begun: datetime) -> datetime:
+    """When a share ends that was begun then."""
+    end: datetime = found["until"] or begun + timedelta(minutes=found["duration"] or 0)
+    return end
 
 
 def _of_all(reason: str, count: int) -> str:
@@ -478,16 +484,16 @@ def _of_all(reason: str, count: int) -> str:
 
 def _share(found: RowMapping) -> Share:
     begun = found["answered_at"] or found["changed_at"]
-    length = timedelta(minutes=found["duration"] or 0)
     values = {name: found[name] for name in _SHARE if name != "id"}
-    return Share(row_id=found["id"], ends_at=found["until"] or begun + length, run=found["run_id"], **values)
+    return Share(row_id=found["id"], ends_at=_end_of(found, begun), run=found["run_id"], **values)
 
 
-async def _pages(source: AsyncIterator[Row]) -> AsyncIterator[list[Row]]:
-    page: list[Row] = []
-    async for row in source:
-        page.append(row)
-        if len(page) == PAGE:
+async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:
+    """So many at a time, the last ones as they are."""
+    page: list[T] = []
+    async for each in source:
+        page.append(each)
+        if len(page) == size:
             yield page
             page = []
     if page:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
+    CanaryFailed,
     DailyLimitReached,
     HistoryError,
     LedgerError,
@@ -20,6 +21,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
     Unreachable,
 )
 from batch_share.results.advice import headline, next_steps, others
@@ -35,6 +39,7 @@ CUT: Final = "cut off by a person"
 
 _WHY: Final[dict[type[BatchShareError], str]] = {
     AccessDenied: "LeadSquared refused access",
+    CanaryFailed: "the first rows did not go well",
     DailyLimitReached: "the calls of the day are spent",
     LedgerError: "the ledger can't be used",
     HistoryError: "the index of runs can't be used",
@@ -45,6 +50,9 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
     SettingsError: "a setting is wrong",
     SheetError: "the sheet can't be used",
     StillThrottled: "LeadSquared refused every call as one too many",
+    TooManyFailures: "too many rows failed",
+    TooManyForUser: "a user would have got too many leads",
+    TooManyRows: "there were too many rows to send",
     Unreachable: "LeadSquared could not be reached",
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
@@ -84,7 +92,7 @@ class Notice:
         if self.summary is None:
             return told | {"text": self.text}
         totals = self.summary.as_json()
-        for name in ("ledger", "results"):
+        for name in ("ledger", "results", "failed_sheet"):
             totals[name] = _name(Path(totals[name])) if totals[name] else None
         return told | totals | {"text": self.text}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from batch_share.errors import sentence
+from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.lookups import KeyUser
 from batch_share.leadsquared.outcome import Denied, NotSent, Refused, ShareStatus, Throttled
 from batch_share.pipeline.authentication import ADMINISTRATOR
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from batch_share.units import Rate
 
 SKEW_WARNING: Final = 30.0
-SKEW_PROBLEM: Final = 300.0
+SKEW_PROBLEM: Final = CLOCK_SKEW
 """Seconds between this machine's clock and LeadSquared's from which it is told, and from which it is wrong."""
 
 LITTLE_SPACE: Final = 1_000_000_000

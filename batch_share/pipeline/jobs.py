@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
 
-UNGUARDED: Final = frozenset({"follow-up", "reconcile"})
+UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
 """Commands that must see every row to its end, however many fail."""
 
 
@@ -307,6 +307,7 @@ async def _end(session: Session) -> Ending:
     summary = await summarize(ledger, written)
     interrupted = session.stop.asked and error is None
     tally = session.tally
+    # The tally's own remarks: what the index of runs, which is written last, has to say is among them then.
     return Ending(summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tally.remarks)
 
 
@@ -376,11 +377,6 @@ def _spare_the_sheet(ledger: Path, sheet: SheetRecord, target: Path) -> None:
         raise BatchShareError(
             f"The results would take the place of the sheet itself: name another file than {target}."
         )
-
-
-def default_ledger(sheet: Path) -> Path:
-    """Where the ledger of a sheet is when nobody says: beside it."""
-    return sheet.with_name(f"{sheet.name}.ledger.db")
 
 
 def default_results(ledger: Path, sheet: SheetRecord) -> Path:

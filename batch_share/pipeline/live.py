@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import HistoryError, SettingsError
 from batch_share.history.opening import open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
-from batch_share.ledger.reading import utc_now
+from batch_share.ledger.opening import ledger_beside
+from batch_share.ledger.reading import pages, utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import name_of_account
@@ -109,7 +110,7 @@ def live_for(sheet: Path, settings: Settings) -> Live:
     live = Live(settings.data_folder, account, "", _after(settings))
     with _index(settings.data_folder, live.remarks.append) as history:
         if history is not None:
-            beside = sheet.with_name(f"{sheet.name}.ledger.db").resolve()
+            beside = ledger_beside(sheet).resolve()
             with suppress(HistoryError):
                 live.job = next((each.job for each in reversed(history.ledgers()) if each.path == beside), "")
     return live
@@ -117,15 +118,6 @@ def live_for(sheet: Path, settings: Settings) -> Live:
 
 def _after(settings: Settings) -> dt.datetime:
     return utc_now() + dt.timedelta(minutes=settings.renew)
-
-
-def live_shares(settings: Settings, lead_id: str, user_id: str | None = None) -> list[LiveShare]:
-    """In which ledger and row each live share of a lead is recorded, with one user or with all.
-
-    Only shares of the account that is set; the last to end first. Raises SettingsError, HistoryError.
-    """
-    with open_history(settings.data_folder) as history:
-        return history.live_shares(name_of_account(settings), lead_id, user_id, utc_now())
 
 
 # ------------------------------------------------------------------------------------------------- of a run
@@ -175,21 +167,10 @@ async def _judge(
     session: Session, wishes: AsyncIterator[Wish], reasons: Callable[[Sequence[Wish]], list[str | None]]
 ) -> None:
     """Commit the reasons that are other ones than they were."""
-    async for page in _pages(wishes):
+    async for page in pages(wishes, _PAGE):
         found = zip(page, reasons(page), strict=True)
         changed = {wish.row_id: reason for wish, reason in found if reason != wish.reason}
         await session.ledger.rejudge(changed)
-
-
-async def _pages(wishes: AsyncIterator[Wish]) -> AsyncIterator[list[Wish]]:
-    page: list[Wish] = []
-    async for wish in wishes:
-        page.append(wish)
-        if len(page) == _PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 @contextmanager

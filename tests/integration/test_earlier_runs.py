@@ -23,9 +23,10 @@ from batch_share.ledger.states import State
 from batch_share.pipeline import live
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import run_sheet
-from batch_share.pipeline.live import known_runs, live_shares
+from batch_share.pipeline.live import known_runs
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
+from batch_share.pipeline.session import name_of_account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -375,11 +376,10 @@ async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         ending = await it.run()
         row = sheet_rows(2)[1]
-        (found,) = live_shares(it.settings(), row[0])
+        with open_history(it.settings().data_folder) as history:
+            (found,) = history.live_among(name_of_account(it.settings()), [row[0]], utc_now())
         assert (found.ledger, found.sheet_row, found.run_id) == (it.ledger.resolve(), 3, ending.summary.run)
-        assert found.request_id == it.rows("request_id")[1][0]
-        assert live_shares(it.settings(), row[0], row[2]) == [found]
-        assert live_shares(it.settings(), row[0], "somebody else") == []
+        assert (found.user_id, found.request_id) == (row[2], it.rows("request_id")[1][0])
 
 
 # ------------------------------------------------------------------------------------------------- purge

@@ -84,10 +84,10 @@ def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path
         a, other = note(history, "a"), note(history, "b", "other")
         history.note_live(a, 1, [share(1), share(2, user_id="another"), share(3, ends_at=NOON)])
         history.note_live(other, 1, [share(1)])
-        assert [each.row_id for each in history.live_shares("acme", "lead", "user", NOON)] == [1]
-        assert {each.row_id for each in history.live_shares("acme", "lead", None, NOON)} == {1, 2}
-        assert history.live_shares("acme", "lead", "user", NOON + HOUR) == []
-        found = history.live_shares("acme", "lead", "user", NOON)[0]
+        live = {each.user_id: each for each in history.live_among("acme", ["lead", "none"], NOON)}
+        assert {user: each.row_id for user, each in live.items()} == {"user": 1, "another": 2}
+        assert history.live_among("acme", ["lead"], NOON + HOUR) == []
+        found = live["user"]
         assert (found.ledger, found.sheet, found.sheet_row, found.request_id) == (a.path, "leads.csv", 2, "req")
 
 
@@ -107,9 +107,9 @@ def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp
         history.live_noted(a, 1, "one", NOON)
         assert history.next_making(a) == 2
         history.note_live(a, 2, [share(2)])
-        assert len(history.live_shares("acme", "lead", None, NOON)) == 2
+        assert len(history.live_among("acme", ["lead"], NOON)) == 2
         history.live_noted(a, 2, "two", NOON)
-        assert [each.row_id for each in history.live_shares("acme", "lead", None, NOON)] == [2]
+        assert [each.row_id for each in history.live_among("acme", ["lead"], NOON)] == [2]
         assert history.ledgers()[0].mark == "two"
 
 
@@ -119,7 +119,7 @@ def test_of_a_purged_ledger_only_its_runs_are_left(tmp_path: Path) -> None:
         history.note_live(a, 1, [share()])
         history.purged(a, NOON)
         assert history.ledgers() == []
-        assert history.live_shares("acme", "lead", None, NOON) == []
+        assert history.live_among("acme", ["lead"], NOON) == []
         assert [run.purged_at for run in history.runs()] == [NOON]
 
 
@@ -162,7 +162,7 @@ def test_several_processes_write_it_at_once(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         assert history.begun_anew is None
         assert len(history.runs()) == 4
-        assert [len(history.live_shares("acme", name, None, NOON)) for name in "abcd"] == [100] * 4
+        assert [len(history.live_among("acme", [name], NOON)) for name in "abcd"] == [100] * 4
 
 
 def damage(file: Path) -> None:

@@ -30,7 +30,8 @@ SECRETIVE = Path("/home/asha")
 def summary(**states: int) -> Summary:
     trouble = Row(1, "k", 2, ["Nisha", "n@x.example"], State.FAILED, instruction(), 0, reason="n@x.example is bad")
     counts = {State(name): count for name, count in states.items()}
-    return Summary(counts, SECRETIVE / "leads.csv.ledger.db", SECRETIVE / "leads.results.csv", [trouble])
+    ledger, results = SECRETIVE / "leads.csv.ledger.db", SECRETIVE / "leads.results.csv"
+    return Summary(counts, ledger, results, [trouble], failed_sheet=SECRETIVE / "leads.failed.csv")
 
 
 def notice(**changes: Any) -> Notice:
@@ -68,6 +69,7 @@ def test_as_data_it_says_the_same() -> None:
         "run": None,
         "ledger": "leads.csv.ledger.db",
         "results": "leads.results.csv",
+        "failed_sheet": "leads.failed.csv",
     }
 
 
