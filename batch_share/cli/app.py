@@ -210,7 +210,9 @@ def run(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).run(sheet, options, ledger=its_ledger, approved=plan)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "run", sheet, its_ledger), verbose=verbose))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "run", sheet, its_ledger), verbose=verbose)
+    )
 
 
 @app.command()
@@ -261,7 +263,9 @@ def resume(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).resume(ledger)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "resume", ledger, ledger), verbose=verbose))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "resume", ledger, ledger), verbose=verbose)
+    )
 
 
 app.command()(retry)
@@ -301,7 +305,9 @@ def reconcile(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).reconcile(ledger)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "reconcile", ledger, ledger), verbose=verbose))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "reconcile", ledger, ledger), verbose=verbose)
+    )
 
 
 @app.command("follow-up")
@@ -329,7 +335,9 @@ def follow_up(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).follow_up(ledger)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "follow-up", ledger, ledger), verbose=verbose))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "follow-up", ledger, ledger), verbose=verbose)
+    )
 
 
 @app.command()

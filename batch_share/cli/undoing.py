@@ -74,7 +74,7 @@ def retry(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason or "", everything=all_)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "retry", ledger, ledger)))
+    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger)))
 
 
 def revoke(
@@ -109,4 +109,4 @@ def revoke(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).revoke(ledger, rows=rows, user=user)
 
-    raise typer.Exit(finish(job, display, Notifier(settings.notify, "revoke", ledger, ledger)))
+    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "revoke", ledger, ledger)))

@@ -21,6 +21,7 @@ from batch_share.inbox.work import work_on
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
 from batch_share.units import parse_seconds
+from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,8 +80,7 @@ class End:
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until it is to end."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+        await wait_for_event(self._event, seconds)
 
 
 class SheetWatcher(TerminalWatcher):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.session import Connection
     from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
+    from batch_share.settings import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -93,16 +94,14 @@ def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Di
 
 
 @contextlib.contextmanager
-def _logged(display: Display, *, verbose: bool) -> Iterator[None]:
+def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[None]:
     """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
     from batch_share.logs.handlers import Lines, attached, open_log
     from batch_share.pipeline.telling import stopped_by
-    from batch_share.settings import load_settings
 
     def show(line: str) -> None:
         display.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    settings = load_settings()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     file = open_log(settings.log_folder, show)
     with attached(file, Lines(show) if verbose else None, level=level):
@@ -116,6 +115,7 @@ def _logged(display: Display, *, verbose: bool) -> Iterator[None]:
 def finish(
     job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]],
     display: Display,
+    settings: Settings,
     notifier: Notifier | None = None,
     *,
     verbose: bool = False,
@@ -125,7 +125,7 @@ def finish(
     Raises BatchShareError.
     """
     try:
-        with _logged(display, verbose=verbose):
+        with _logged(display, settings, verbose=verbose):
             ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         display.console.print(

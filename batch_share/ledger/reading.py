@@ -26,7 +26,7 @@ from batch_share.ledger.records import (
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, Stage, State
-from batch_share.ledger.statistics import Statistics, gather
+from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -302,18 +302,11 @@ class LedgerReader:
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
         """By user Id, None for rows that name nobody, how many rows are in each state."""
-        grouped = select(rows.c.user_id, rows.c.state, func.count().label("n")).group_by(
-            rows.c.user_id, rows.c.state
-        )
-        counts: dict[str | None, dict[State, int]] = {}
-        for row in await self._all(grouped):
-            counts.setdefault(row["user_id"], {})[State(row["state"])] = row["n"]
-        return counts
+        return await self._database.read(counts_by_user)
 
-    async def lookups_of(self, *kinds: str) -> list[Mapping[str, Any]]:
-        """What was found of these kinds: users, of whom there are few."""
-        found = select(lookups.c.found).where(lookups.c.kind.in_(kinds), lookups.c.found.is_not(None))
-        return [row["found"] for row in await self._all(found)]
+    async def known_users(self) -> dict[str | None, tuple[str, str]]:
+        """By Id, name and e-mail address of the users that LeadSquared was asked for."""
+        return await self._database.read(known_users)
 
     async def _with_words(self, page: Sequence[Row]) -> list[tuple[Row, str]]:
         said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)

@@ -30,6 +30,9 @@ RUNS_TOLD: Final = 4
 KINDS_KEPT: Final = 2000
 """Reasons that are told apart while they are counted; should there be more, the others are counted as one."""
 
+USER_KINDS: Final = ("User Id", "User Email", "Sales User")
+"""The kinds of look-ups that are of users."""
+
 _BATCH: Final = 2000
 _PERIODS: Final = 2
 """Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
@@ -124,21 +127,25 @@ def _states(connection: Connection) -> dict[State, int]:
 
 def _users(connection: Connection) -> list[UserResults]:
     """Every user's results, the busiest first."""
-    counted: dict[str | None, dict[State, int]] = {}
-    by_user = select(rows.c.user_id, rows.c.state, func.count()).group_by(rows.c.user_id, rows.c.state)
-    for user_id, state, count in connection.execute(by_user):
-        counted.setdefault(user_id, {})[State(state)] = count
-    known = _known_users(connection, counted)
+    counted, known = counts_by_user(connection), known_users(connection)
     found = [UserResults(user_id, *known.get(user_id, ("", "")), states) for user_id, states in counted.items()]
     return sorted(found, key=lambda user: (-user.rows, user.name, user.user_id or ""))
 
 
-def _known_users(connection: Connection, wanted: Iterable[str | None]) -> dict[str | None, tuple[str, str]]:
-    """Name and e-mail address of those users that LeadSquared was asked for."""
-    ids = set(wanted)
-    found = select(lookups.c.found).where(lookups.c.kind.in_(("User Id", "User Email", "Sales User")))
-    known = (user for (user,) in _stream(connection, found) if user and user.get("id") in ids)
-    return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in known}
+def counts_by_user(connection: Connection) -> dict[str | None, dict[State, int]]:
+    """By user Id, None for rows that name nobody, how many rows are in each state."""
+    counted: dict[str | None, dict[State, int]] = {}
+    by_user = select(rows.c.user_id, rows.c.state, func.count()).group_by(rows.c.user_id, rows.c.state)
+    for user_id, state, count in connection.execute(by_user):
+        counted.setdefault(user_id, {})[State(state)] = count
+    return counted
+
+
+def known_users(connection: Connection) -> dict[str | None, tuple[str, str]]:
+    """By Id, name and e-mail address of the users that LeadSquared was asked for: there are few."""
+    found = select(lookups.c.found).where(lookups.c.kind.in_(USER_KINDS))
+    users = (user for (user,) in _stream(connection, found) if user)
+    return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in users if "id" in user}
 
 
 def _reasons(connection: Connection) -> list[ReasonKind]:

@@ -11,7 +11,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from batch_share.leadsquared.waiting import wait_for_event
+from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

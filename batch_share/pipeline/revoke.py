@@ -20,7 +20,6 @@ from batch_share.pipeline.follow_up import FOLLOWING_UP
 from batch_share.pipeline.run import Feed
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.steps import asked
-from batch_share.sheet.columns import USERS
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ class Undone:
 
 async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     wanted = user.strip().casefold()
-    people = await ledger.lookups_of(*USERS)
-    found = {who["id"] for who in people if wanted in {who["id"].casefold(), who["email"].casefold()}}
+    known = await ledger.known_users()
+    found = {user for user, (_, email) in known.items() if user and wanted in {user.casefold(), email.casefold()}}
     found |= {row.user_id for row in await ledger.shared_rows() if row.user_id.casefold() == wanted}
     if not found:
         raise SettingsError("user", f"no row of this ledger is of a user with the Id or e-mail address {user}")

@@ -13,12 +13,12 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
-from batch_share.leadsquared.waiting import wait_for_event
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
+from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping

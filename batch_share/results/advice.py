@@ -1,4 +1,4 @@
-"""What a person can do about rows, in one sentence each; the same in the report and in what is notified."""
+"""What the totals say in plain words, and what to do about them; the same in the report and in what is notified."""
 
 from __future__ import annotations
 
@@ -9,26 +9,7 @@ from batch_share.ledger.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.ledger.records import Row
-
-_OF_ROW: Final = {
-    State.INVALID: "Correct the cell in the sheet, and run the sheet again.",
-    State.FAILED: "Mend the row in the sheet and run it again; if the reason is over, batch-share retry will do.",
-    State.TO_REVOKE: "Run batch-share revoke on the ledger again: it goes on.",
-    State.UNKNOWN: "Run batch-share reconcile on the ledger: it looks the row up before anything is sent again.",
-}
-_DOUBLE: Final = "Delete the activity that is there twice in LeadSquared; the reason says which."
-_OTHER: Final = "Look at the reason."
-
 _TO_BE_SENT: Final = frozenset({State.PENDING, State.POSTING, State.POSTED, State.SHARING})
-
-
-def advice_for(row: Row) -> str:
-    """What to do about a row that needs a person."""
-    if row.notice and row.state not in _OF_ROW:
-        return _DOUBLE
-    told = _OF_ROW.get(row.state, _OTHER)
-    return f"{told} {_DOUBLE}" if row.notice else told
 
 
 def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[str]:

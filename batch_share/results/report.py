@@ -14,12 +14,14 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
+from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -150,10 +152,10 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
         "runs": [_run_line(run) for run in runs[-RUNS_TOLD:]],
         "more_runs": max(0, len(runs) - RUNS_TOLD),
-        "lines": [_line(row, sheet) for row in await ledger.troubled_rows(most)],
+        "lines": [line async for line in _lines(ledger, sheet, most)],
         "troubled": _troubled(numbers),
         "doubles": doubles,
-        "double_lines": [_line(row, sheet) for row in await ledger.doubles(most)],
+        "double_lines": [_line(row, sheet, Advice(ledger.file.name)) for row in await ledger.doubles(most)],
     }
 
 
@@ -216,7 +218,19 @@ def _run_line(run: RunRecord) -> RunLine:
     return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
 
 
-def _line(row: Row, sheet: SheetRecord | None) -> Line:
+async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, most: int) -> AsyncIterator[Line]:
+    """The first rows to look at."""
+    failed = await failed_sheet_of(ledger)
+    advice = Advice(ledger.file.name, failed.name if failed else None)
+    left = most
+    async for row, words in ledger.all_troubled():
+        if left == 0:
+            return
+        yield _line(row, sheet, advice, words)
+        left -= 1
+
+
+def _line(row: Row, sheet: SheetRecord | None, advice: Advice, words: str = "") -> Line:
     return Line(
         sheet_row=str(row.sheet_row) if row.position is not None else "no longer there",
         lead=_named(row, sheet, _LEAD_COLUMNS) or (row.instruction.lead_number if row.instruction else ""),
@@ -224,7 +238,7 @@ def _line(row: Row, sheet: SheetRecord | None) -> Line:
         state=str(row.state),
         colour=charts.colour_of(row.state),
         reason=_short(reason_of(row)),
-        advice=advice.advice_for(row),
+        advice=advice.next_step(row, words),
     )
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.meaning import meaning_of
-from batch_share.sheet.columns import USERS
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ async def _users(page: _Page, ledger: LedgerReader) -> None:
     by_user = await ledger.counts_by_user()
     if not by_user:
         return
-    names = {each["id"]: f"{each['name']} <{each['email']}>" for each in await ledger.lookups_of(*USERS)}
+    names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
     told = [(names.get(user, user) if user else _NOBODY, counts) for user, counts in by_user.items()]

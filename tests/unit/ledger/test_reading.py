@@ -14,7 +14,9 @@ from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.records import Result, Skipped, Status, Waiting
 from batch_share.ledger.states import Stage, State
+from batch_share.ledger.statistics import USER_KINDS
 from batch_share.ledger.store import GONE
+from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -233,3 +235,7 @@ async def test_the_time_of_a_row_that_waits_can_be_changed(file: Path) -> None:
     async with working(file, new_row(1, start=NOON + timedelta(days=1))) as ledger:
         await ledger.take_in(sheet_record(digest="other"), [new_row(1, start=NOON - timedelta(days=1))])
         assert await leads(ledger.to_do()) == ["1"]
+
+
+def test_the_look_ups_that_are_of_users_are_called_as_the_sheet_calls_them() -> None:
+    assert USER_KINDS == USERS

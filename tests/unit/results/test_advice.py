@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ledgers import instruction
 
-from batch_share.ledger.records import Row
-from batch_share.ledger.states import TROUBLED, State
-from batch_share.results.advice import advice_for, headline, next_steps, others
+from batch_share.ledger.states import State
+from batch_share.results.advice import headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -58,16 +56,3 @@ def test_what_to_do_next(state: State, word: str) -> None:
 def test_doubles_are_to_be_deleted() -> None:
     (step,) = next_steps({State.SHARED: 1}, 1, "x.db")
     assert step.startswith("Delete")
-
-
-def row(state: State, notice: str | None = None) -> Row:
-    return Row(1, "key", 2, [], state, instruction(), 0, notice=notice)
-
-
-def test_every_row_in_trouble_has_its_own_advice() -> None:
-    assert len({advice_for(row(state)) for state in TROUBLED}) == len(TROUBLED)
-
-
-@pytest.mark.parametrize("state", list(State))
-def test_a_double_is_always_told_of(state: State) -> None:
-    assert "there twice" in advice_for(row(state, "found twice"))
