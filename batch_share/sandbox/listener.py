@@ -27,6 +27,7 @@ class Listener:
         app.middlewares.append(self._note_use)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._clock = clock
+        self._server: asyncio.Server | None = None
         self._away: asyncio.Task[None] | None = None
         self._in_use: set[RequestHandler] = set()
         self.address = ("", 0)
@@ -35,11 +36,11 @@ class Listener:
         """Listen, on any free port if `port` is 0. Raises OSError."""
         await self._runner.setup()
         try:
-            await self._listen(host, port)
+            server = await self._listen(host, port)
         except BaseException:
             await self._runner.cleanup()
             raise
-        self.address = self._runner.addresses[0][:2]
+        self.address = server.sockets[0].getsockname()[:2]
 
     async def close(self) -> None:
         """Listen no more, and cut what is under way."""
@@ -47,6 +48,7 @@ class Listener:
             self._away.cancel()
             with suppress(asyncio.CancelledError):
                 await self._away
+        await self._shut_door()
         await self._runner.cleanup()
 
     def leave(self, seconds: float) -> None:
@@ -55,8 +57,7 @@ class Listener:
             self._away = asyncio.create_task(self._leave(seconds))
 
     async def _leave(self, seconds: float) -> None:
-        for site in self._runner.sites:
-            await site.stop()
+        await self._shut_door()
         for connection in self._runner.server.connections if self._runner.server else ():
             if connection in self._in_use:
                 connection.close()
@@ -64,6 +65,20 @@ class Listener:
                 connection.force_close()
         await self._clock.sleep(seconds)
         await self._listen(*self.address)
+
+    async def _shut_door(self) -> None:
+        """Accept nobody any more, but let those be served who were accepted in this turn of the loop.
+
+        asyncio forgets them, open, if their server is closed first (python/cpython#109564).
+        """
+        if self._server is None:
+            return
+        with suppress(NotImplementedError):  # the loop of Windows accepts in another way
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+        for _turn in range(2):  # one makes the connection, one makes it known to the application
+            await asyncio.sleep(0)
+        self._server.close()
 
     @web.middleware
     async def _note_use(
@@ -75,5 +90,9 @@ class Listener:
         finally:
             self._in_use.discard(request.protocol)
 
-    async def _listen(self, host: str, port: int) -> None:
-        await web.TCPSite(self._runner, host, port).start()
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        if self._runner.server is None:
+            raise RuntimeError("the door is opened once the runner is set up")
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._runner.server, host, port)
+        return self._server
