@@ -30,4 +30,5 @@ class Everybody(Directory):
             event=row.event,
             note=row.note,
             start=row.start.replace(tzinfo=None) if row.start else None,
+            action=row.action,
         )

@@ -161,7 +161,7 @@ class Display:
         """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
         if not self.one_line:
             self._show(preview)
-        if self.yes or preview.to_send <= self.ask_above:
+        if self.yes or preview.to_send + preview.revocations <= self.ask_above:
             return True
         if self.one_line or not sys.stdin.isatty():
             self.console.print(
@@ -220,6 +220,8 @@ class Display:
         if preview.deed != "send":
             nothing = f"Nothing to {preview.deed}."
             return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
+        if not preview.to_send and preview.revocations:
+            return f"Nothing to send but what is taken back: {cost}."
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."

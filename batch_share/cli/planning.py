@@ -85,9 +85,10 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(f"  {escape(note)}", soft_wrap=True)
     out.print(_what(seen, online=online))
     _print_problems(out, seen)
-    if seen.states[State.PENDING]:
+    if seen.to_send:
         out.print(_who(seen))
         out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
+    if seen.states[State.PENDING]:
         out.print(_cost(seen), soft_wrap=True)
     if guards := spell_guards(seen.settings):
         out.print(f"Guards: {guards}.", soft_wrap=True)
@@ -111,7 +112,8 @@ def _what(seen: Overview, *, online: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     send = "to be sent" if online else "to be sent, if the leads and users are found"
     told = (
-        (State.PENDING, seen.states[State.PENDING], send),
+        (State.PENDING, seen.to_send, send),
+        (State.REVOKED, seen.claiming, f"take back first what was shared before: {_earlier(seen.earlier)}"),
         (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
         (State.SKIPPED, seen.states[State.SKIPPED] - seen.already, "repeat an earlier row"),
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
@@ -128,6 +130,10 @@ def _what(seen: Overview, *, online: bool) -> Table:
     if seen.left_out:
         table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
     return table
+
+
+def _earlier(shares: int) -> str:
+    return f"{plural(shares, 'share')} known to the ledgers of this machine"
 
 
 def _wait(waiting: Waiting) -> str:

@@ -94,7 +94,8 @@ class SheetWatcher(TerminalWatcher):
 
     def agree(self, preview: Preview) -> bool:
         """Agree to 50 rows, or to all."""
-        self.refused = 0 if self._yes or preview.to_send <= ASK_ABOVE else preview.to_send
+        rows = preview.to_send + preview.revocations
+        self.refused = 0 if self._yes or rows <= ASK_ABOVE else rows
         return not self.refused
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:

@@ -26,7 +26,7 @@ _RUN: Final = (
     .join_from(runs, ledgers)
     .order_by(runs.c.started_at.desc(), runs.c.number.desc())
 )
-_LIVE: Final = select(live, ledgers.c.path, runs.c.sheet).select_from(
+_LIVE: Final = select(live, ledgers.c.path, ledgers.c.job, runs.c.sheet).select_from(
     live.join(ledgers).outerjoin(runs, runs.c.id == live.c.run_id)
 )
 _SHARE: Final = tuple(name for name in LiveShare.__slots__ if name not in {"ledger", "sheet"})

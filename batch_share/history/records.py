@@ -60,7 +60,8 @@ class KnownRun:
 class LiveShare:
     """A share that has not ended: whose, until when, and where it is recorded.
 
-    `access` is 1 (read) or 2 (write), `row_id` the row's Id in the ledger, `sheet` the name of its sheet.
+    `access` is 1 (read), 2 (write), or 0 where nobody knows whether it stands; `row_id` is the row's Id in the
+    ledger, `job` what the ledger is known by, `sheet` the name of its sheet.
     """
 
     lead_id: str
@@ -68,6 +69,7 @@ class LiveShare:
     access: int
     ends_at: datetime
     ledger: Path
+    job: str
     row_id: int
     sheet: str
     sheet_row: int

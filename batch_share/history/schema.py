@@ -73,4 +73,5 @@ live = Table(
     Index("live_by_pair", "lead_id", "user_id"),
     Index("live_by_end", "ends_at"),
 )
-"""The shares of each ledger that had not ended when it was last looked at."""
+"""The shares of each ledger that had not ended when it was last looked at. `access` is 0 where nobody knows whether
+it stands: it may have been made, or it is being taken back."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import case, func, or_, select, tuple_
+from sqlalchemy import case, func, or_, select, true, tuple_
 
+from batch_share.action import Action
 from batch_share.ledger.database import check_version
 from batch_share.ledger.records import (
     ALREADY,
+    BEING_TAKEN,
+    NOTHING_KNOWN,
+    REASSIGNED,
+    SENT_BEFORE,
+    Claim,
     Failed,
     Instruction,
     Lookup,
@@ -25,11 +31,11 @@ from batch_share.ledger.records import (
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, Stage, State
+from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -56,10 +62,9 @@ LOOK: Final = "look"
 RETRY: Final = "retry"
 """The step of an attempt that put a failed row back, to be tried again."""
 
-SENT_BEFORE: Final = "sent as it was before: "
-"""How the notice of a row begins whose share was sent before the sheet asked for another length."""
-
-_IS_DOUBLE: Final = rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE)
+_IS_DOUBLE: Final = (
+    rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE) & ~rows.c.notice.startswith(REASSIGNED)
+)
 """Rows whose activity was found twice: all other notices."""
 
 _TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
@@ -87,13 +92,24 @@ _LAST_SHARE: Final = (
 _WITH_SHARE: Final = rows.outerjoin(attempts, attempts.c.id == _LAST_SHARE)
 """Rows, each with the call that shared its lead, if there was one."""
 
-_MAY_STAND: Final = or_(
-    *(
-        rows.c.state == state if stage is None else (rows.c.state == state) & (rows.c.stage == stage)
-        for state, stage in MAY_STAND
-    )
-)
+
+def _in(states: Iterable[tuple[State, Stage | None]]) -> ColumnElement[bool]:
+    """Rows in one of these states, each with the stage that it needs; not by the index of states."""
+    # By it, a database would sort all of them for every page.
+    here = ((rows.c.state + "" == state, stage) for state, stage in states)
+    return or_(*(each if stage is None else each & (rows.c.stage == stage) for each, stage in here))
+
+
+_MAY_STAND: Final = _in(MAY_STAND)
 """Rows of whose share nobody knows that it does not stand."""
+
+_UNTIL_ENDED: Final = _in(UNTIL_ENDED)
+
+_GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
+"""Rows that are to be shared."""
+
+_CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice.is_not(None)
+"""Rows before which nothing is to be taken back, or was."""
 
 
 def utc_now() -> datetime:
@@ -175,7 +191,7 @@ class LedgerReader:
 
         Of two, one that was never sent before comes first.
         """
-        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for))
+        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), _CLEARED)
         first = select(rows).where(self._to_do(looked_up_in), *which)
         found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
         return _row(found[0]) if found else None
@@ -204,8 +220,29 @@ class LedgerReader:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
-        async for row in self._in_order(in_order & _to_go_on(looked_up_in) & self._is_due()):
+        to_do = in_order & _to_go_on(looked_up_in) & self._is_due() & _GIVES_ACCESS & _CLEARED
+        async for row in self._in_order(to_do):
             yield row
+
+    async def claims(self, looked_up_in: int | None = None) -> list[Claim]:
+        """The rows for which shares that were made before are to be taken back now, in the sheet's order."""
+        is_skipped = rows.c.reason.startswith(NOTHING_KNOWN) & (rows.c.state == State.SKIPPED)
+        is_pending = (rows.c.state == State.PENDING) & rows.c.stage.is_(None)
+        which = (rows.c.action != Action.SHARE, is_skipped | is_pending, self._is_due(), _to_go_on(looked_up_in))
+        names = ("id", "sheet_row", "lead_id", "user_id", "action", "state", "reason")
+        found = await self._all(select(*(rows.c[name] for name in names)).where(*which).order_by(rows.c.position))
+        return [
+            Claim(
+                row_id=row["id"],
+                sheet_row=row["sheet_row"],
+                lead_id=row["lead_id"],
+                user_id=row["user_id"],
+                action=Action(row["action"]),
+                begun=_after(BEING_TAKEN, row["reason"] or ""),
+                is_skipped=row["state"] == State.SKIPPED,
+            )
+            for row in found
+        ]
 
     async def unknown_rows(self, stage: Stage) -> list[Unsettled]:
         """The rows of the sheet in force that are unknown in this stage, each with its last call, in order."""
@@ -360,13 +397,17 @@ class LedgerReader:
         """Whether LeadSquared was asked for somebody who was not there."""
         return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
 
-    async def waiting_requests(self) -> list[str]:
-        """The request Ids of shares and revocations that were accepted, each once, oldest first."""
-        each = [(State.ACCEPTED, rows.c.request_id), (State.ENDING, rows.c.revoke_id)]
-        return [request_id for state, column in each for request_id in await self._requests(state, column)]
+    async def waiting_requests(self, among: Collection[int] | None = None) -> list[str]:
+        """The request Ids of shares and revocations that were accepted, each once, oldest first.
 
-    async def _requests(self, state: State, column: Column[Any]) -> list[str]:
-        waiting = select(column.label("request")).where(rows.c.state == state)
+        With `among`, only those of the rows with these Ids.
+        """
+        each = [(State.ACCEPTED, rows.c.request_id), (State.ENDING, rows.c.revoke_id)]
+        which = true() if among is None else rows.c.id.in_(among)
+        return [request_id for state, column in each for request_id in await self._requests(state, column, which)]
+
+    async def _requests(self, state: State, column: Column[Any], which: ColumnElement[bool]) -> list[str]:
+        waiting = select(column.label("request")).where(rows.c.state == state, which)
         ordered = waiting.group_by(column).order_by(func.min(rows.c.changed_at))
         return [row["request"] for row in await self._all(ordered)]
 
@@ -375,21 +416,20 @@ class LedgerReader:
         called = await self._all(select(func.max(attempts.c.id).label("n")))
         taken = await self._all(select(func.max(sheets.c.id).label("n")))
         counts = await self.counts()
-        return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state in SENT]}"
+        return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state, _ in UNTIL_ENDED]}"
 
     async def shares(self) -> AsyncIterator[Share]:
-        """Every share that was accepted and was not found to have failed, read page by page."""
-        # By its index of states, a database would sort all of them for every page.
-        shared = (rows.c.state + "").in_(SENT)
-        columns = (rows.c[name] for name in (*_SHARE, "duration", "until", "changed_at"))
+        """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
+        access = case((rows.c.state.in_(SENT), rows.c.access), else_=0).label("access")
+        columns = (rows.c[name] for name in (*_SHARE, "duration", "until", "changed_at") if name != "access")
         page = (
-            select(*columns, attempts.c.answered_at, attempts.c.run_id)
+            select(*columns, access, attempts.c.answered_at, attempts.c.run_id)
             .select_from(_WITH_SHARE)
             .order_by(rows.c.id)
             .limit(SHARES_PAGE)
         )
         last = -1
-        while found := await self._all(page.where(shared, rows.c.id > last)):
+        while found := await self._all(page.where(_UNTIL_ENDED, rows.c.id > last)):
             for row in found:
                 yield _share(row)
             last = found[-1]["id"]
@@ -400,14 +440,15 @@ class LedgerReader:
         at: datetime | None = sent[0]["at"]
         return at
 
-    async def wishes(self, state: State) -> AsyncIterator[Wish]:
+    async def wishes(self, state: State, *actions: Action) -> AsyncIterator[Wish]:
         """The rows in `pending` that nothing was ever sent for, or those in `skipped` for an earlier run's share.
 
-        They may be judged anew while they are read.
+        Only those that ask for one of these actions. They may be judged anew while they are read.
         """
         why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.reason.startswith(ALREADY)
         columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.access, rows.c.reason
-        page = select(*columns).where(rows.c.state == state, why, _MEANT).order_by(rows.c.id).limit(PAGE)
+        which = (rows.c.state == state, why, _MEANT, rows.c.action.in_(actions))
+        page = select(*columns).where(*which).order_by(rows.c.id).limit(PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
@@ -426,7 +467,7 @@ class LedgerReader:
             last = found[-1][by]
 
     def _to_do(self, looked_up_in: int | None) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & _to_go_on(looked_up_in) & self._is_due()
+        return rows.c.state.in_(TO_DO) & _to_go_on(looked_up_in) & self._is_due() & _GIVES_ACCESS
 
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""
@@ -470,6 +511,11 @@ def _end_of(found: RowMapping, begun: datetime) -> datetime:
     return end
 
 
+def _after(beginning: str, words: str) -> str:
+    """What follows, nothing if they begin otherwise."""
+    return words.removeprefix(beginning) if words.startswith(beginning) else ""
+
+
 def _of_all(reason: str, count: int) -> str:
     """One reason for as many rows."""
     return SHARED_BEFORE if reason.startswith(ALREADY) and count > 1 else reason
@@ -494,7 +540,8 @@ async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[lis
 
 
 def _row(found: RowMapping) -> Row:
-    asked = Instruction(**{name: found[name] for name in INSTRUCTION}) if found["lead_id"] else None
+    values = {name: found[name] for name in INSTRUCTION} | {"action": Action(found["action"])}
+    asked = Instruction(**values) if found["lead_id"] else None
     stage = Stage(found["stage"]) if found["stage"] else None
     return Row(
         id=found["id"],

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.action import Action
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -18,13 +20,25 @@ if TYPE_CHECKING:
 ALREADY: Final = "already shared with that user until "
 """How the reason of a row begins that an earlier run has shared, by another ledger."""
 
+NOTHING_KNOWN: Final = "no share of this lead with this user is known to the ledgers of this machine"
+"""How the reason of a row begins that asks for a share to be taken back of which nobody here knows."""
+
+BEING_TAKEN: Final = "being taken back first: "
+"""How the reason of a row begins, before the rows that made the shares, while they are being taken back."""
+
+REASSIGNED: Final = "reassigned: "
+"""How the notice of a row begins that says what was taken back before it; without one it may not be shared."""
+
+SENT_BEFORE: Final = "sent as it was before: "
+"""How the notice of a row begins whose share was sent before the sheet asked for another length."""
+
 CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What a row asks for, in canonical form: share `lead` with `user`.
+    """What a row asks for, in canonical form: share `lead` with `user`, or what else `action` says.
 
     The share lasts `duration` minutes or `until` (UTC, without a zone); one of them is None. `custom` are custom
     fields of the activity. Nothing is sent for it before `start` (UTC, without a zone; None: at once).
@@ -40,6 +54,7 @@ class Instruction:
     until: datetime | None = None
     custom: Mapping[str, str] | None = None
     start: datetime | None = None
+    action: Action = Action.SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +232,8 @@ def run_id(job: str, run: RunRecord) -> str:
 class Share:
     """A share that LeadSquared accepted, as the ledger holds it. `run` is the number of the run that made it.
 
-    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for.
+    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for. `access` is 0
+    where nobody knows whether it stands: it may have been made, or it is being taken back.
     """
 
     row_id: int
@@ -239,6 +255,22 @@ class Wish:
     user_id: str
     access: int
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row for which shares that were made before are to be taken back: its user's, or those of all others.
+
+    `begun` are the rows that made those of an earlier try. `is_skipped`: none was known when it was looked at last.
+    """
+
+    row_id: int
+    sheet_row: int
+    lead_id: str
+    user_id: str
+    action: Action
+    begun: str
+    is_skipped: bool
 
 
 @dataclass(frozen=True, slots=True)

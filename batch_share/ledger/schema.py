@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 metadata = MetaData()
 
@@ -86,6 +86,7 @@ rows = Table(
     Column("event", Integer),
     Column("start", DateTime),  # nothing is sent before; NULL: at once; since version 5
     Column("note", Text),
+    Column("action", String(10), nullable=False, server_default="share"),  # since version 6
     Column("state", String(10), nullable=False),
     Column("stage", String(10)),
     Column("reason", Text),
@@ -165,6 +166,11 @@ def _to_version_5(connection: Connection) -> None:
     _create_index(connection, "rows_by_revoke")
 
 
+def _to_version_6(connection: Connection) -> None:
+    """Until version 5 a row could do nothing but share."""
+    connection.execute(text("ALTER TABLE rows ADD COLUMN action VARCHAR(10) NOT NULL DEFAULT 'share'"))
+
+
 def _create_index(connection: Connection, name: str) -> None:
     next(index for index in rows.indexes if index.name == name).create(connection)
 
@@ -180,5 +186,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     2: _to_version_3,
     3: _to_version_4,
     4: _to_version_5,
+    5: _to_version_6,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -44,11 +44,14 @@ class Stage(StrEnum):
     SHARE = "share"
     PROCESSING = "processing"
     REVOKE = "revoke"
+    EARLIER = "earlier"
+    """Shares of earlier runs are taken back before the row's own is made, or for a row that asks for no more."""
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    # failed without a call: its end was over before its turn came
-    State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED}),
+    # failed without a call: its end was over before its turn came, or an earlier share could not be taken back
+    # revoked without a call of its own: it asked for no more than earlier shares to be taken back, and they were
+    State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED, State.REVOKED}),
     # back to pending: definitely not done (a throttle, no connection)
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
     # failed without a call: as above, or the activity turned out to belong to somebody else
@@ -105,6 +108,9 @@ MAY_STAND: Final = (
     (State.TO_REVOKE, None),
 )
 """States, each with the stage that it needs or None, in which a share stands or may stand."""
+
+UNTIL_ENDED: Final = (*MAY_STAND, (State.REVOKING, None), (State.ENDING, None))
+"""The same and those in which it is being taken back: until that is heard of, it may stand."""
 
 
 @cache

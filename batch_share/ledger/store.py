@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
+from batch_share.action import Action
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader, utc_now
+from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, LedgerReader, utc_now
 from batch_share.ledger.records import (
+    SENT_BEFORE,
     Changes,
     Instruction,
     Lookup,
@@ -63,6 +65,7 @@ PROCESS = "process"
 FAILED_SHEET = "failed_sheet"
 """The fact that says which sheet of failed rows was written last."""
 
+_NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 
@@ -237,7 +240,7 @@ class Ledger(LedgerReader):
         connection.execute(update(rows).where(back, rows.c.state == State.FAILED).values(values))
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
-        asked = _fields(row.instruction) if row.instruction else dict.fromkeys(INSTRUCTION)
+        asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED
         state = {"key": row.key, "state": row.state, "reason": row.reason, "changed_at": self._now()}
         return _place(position, row) | asked | state
 
@@ -308,6 +311,23 @@ class Ledger(LedgerReader):
             self._move(connection, row.id, result.state, _row_values(result), since=_BEFORE)
 
         await self._database.write(note)
+
+    async def answer_claims(self, results: Mapping[int, Result]) -> None:
+        """Commit what became of the shares that were to be taken back for these rows, by Id.
+
+        With the state `pending` a row stays where it is: it may be shared now, and its notice says what was done.
+        """
+
+        def note(connection: Connection) -> None:
+            for row_id, result in results.items():
+                if result.state is State.PENDING:
+                    self._touch(connection, row_id, State.PENDING, _row_values(result))
+                else:
+                    pending = frozenset({State.PENDING})
+                    self._move(connection, row_id, result.state, _row_values(result), since=pending)
+
+        if results:
+            await self._database.write(note)
 
     async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
         """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
+from batch_share.action import Action
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.pipeline.compact import Lines, Numbers, key_of
@@ -75,7 +76,7 @@ class Directory:
 
         The surest name of the lead and of the user was looked up; whatever else the row says of them must agree.
         """
-        lead, user = self._answer(row.leads[0]), self._answer(row.users[0])
+        lead, user = self._answer(row.leads[0]), self._user(row)
         wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
         if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
             return [Problem(raw.number, header(ref.field), ref.value, why) for ref, why in wrong]
@@ -90,7 +91,18 @@ class Directory:
             until=row.until.replace(tzinfo=None) if row.until else None,
             start=row.start.replace(tzinfo=None) if row.start else None,
             custom=dict(row.custom) or None,
+            action=row.action,
         )
+
+    def _user(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
+        """Whoever lost the account may still have what is to be taken back: then the Id is enough."""
+        ref = row.users[0]
+        answer = self._answer(ref)
+        if row.action is not Action.REVOKE or not isinstance(answer, str):
+            return answer
+        if ref.field is Field.USER_ID:
+            return FoundUser(ref.value, "", "", active=False)
+        return f"{answer}: what it has can be taken back by its {Field.USER_ID}"
 
     def _answer(self, ref: Ref) -> FoundLead | FoundUser | str | None:
         """Who is meant, or why nobody is; None if nobody was asked."""

@@ -15,7 +15,7 @@ from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.verdict import judge_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from batch_share.pipeline.session import Session
 
@@ -24,14 +24,16 @@ FOLLOWING_UP: Final = "following up"
 
 
 @asynccontextmanager
-async def following_up(session: Session) -> AsyncIterator[None]:
+async def following_up(session: Session, waiting: Iterable[str] | None = None) -> AsyncIterator[None]:
     """Ask for every accepted request, those of earlier runs first, while the body adds more and until none is left.
+
+    Of earlier runs only those that are `waiting`, if that is given.
 
     Each is asked for at least once, and again for the wait of the settings while it is being processed. What ended
     it early is `session.stop.error`.
     """
     with ending_early(session.stop):
-        session.polls.add_old(await session.ledger.waiting_requests())
+        session.polls.add_old(await session.ledger.waiting_requests() if waiting is None else waiting)
     session.stop.also(session.polls.close)
     pollers = asyncio.create_task(in_parallel(session, lambda: _work(session)))
     try:

@@ -17,15 +17,16 @@ from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import send_canary
+from batch_share.pipeline.earlier import count_of, find_due, take_back_earlier, told_of
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.guards import check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
-from batch_share.pipeline.live import note_begin, note_end, skip_shared
+from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
 from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
 from batch_share.pipeline.run import send_rows
-from batch_share.pipeline.session import open_session
+from batch_share.pipeline.session import ending_early, open_session
 from batch_share.pipeline.watcher import Preview
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
+    from batch_share.pipeline.earlier import Due
     from batch_share.pipeline.retry import Wanted
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
@@ -124,7 +126,10 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
             await ledger.try_again(chosen.states)
             await skip_shared(session)
             session.tally.begin(await ledger.counts())
-            return await _send(session, watcher)
+            due: list[Due] = []
+            with ending_early(session.stop):
+                due = await find_due(session)
+            return await _send(session, watcher, due)
 
 
 async def revoke(
@@ -182,12 +187,14 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     session.tally.waiting = preview.waiting.rows
     try:
         check_sizes(await ledger.to_do_by_user(), session.settings.max_rows, session.settings.max_per_user)
+        due = await find_due(session)
     except BatchShareError as error:
         session.stop.ask(error)
         return await _end(session)
-    if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
+    preview = replace(preview, changes=changes, cut_off=cut_off, told=[*told_of(due)])
+    if not watcher.agree(replace(preview, revocations=count_of(due))):
         return await _not_confirmed(session)
-    return await _send(session, watcher)
+    return await _send(session, watcher, due)
 
 
 async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:
@@ -228,11 +235,21 @@ def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
         raise SettingsError("marker_field", f"the sheet has a column for {field}: name another field")
 
 
-async def _send(session: Session, watcher: Watcher) -> Ending:
+async def _send(session: Session, watcher: Watcher, due: Sequence[Due] = ()) -> Ending:
     _check_marker_field(await session.ledger.sheet(), session.settings)
     async with watcher.watch(session), following_up(session) if session.settings.follow_up else nullcontext():
-        await _send_and_settle(session)
+        with ending_early(session.stop):
+            await _take_back_first(session, due)
+        if not session.stop.asked:
+            await _send_and_settle(session)
     return await _end(session)
+
+
+async def _take_back_first(session: Session, due: Sequence[Due]) -> None:
+    if due:
+        await take_back_earlier(session, due)
+        await skip_reassigned(session)
+        session.tally.begin(await session.ledger.counts())
 
 
 async def _send_and_settle(session: Session) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from batch_share.action import Action
 from batch_share.errors import HistoryError, SettingsError
 from batch_share.history.opening import open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from batch_share.history.index import History
     from batch_share.history.records import KnownRun, LiveShare
-    from batch_share.ledger.records import Instruction, NewRow, Wish
+    from batch_share.ledger.records import Claim, Instruction, NewRow, Wish
     from batch_share.pipeline.session import Session
     from batch_share.settings import Settings
 
@@ -70,13 +71,22 @@ class Live:
             while page := list(islice(left, _PAGE)):
                 yield from self._judged(history, page)
 
+    def earlier(self, claims: Sequence[Instruction]) -> int:
+        """How many shares are to be taken back, by all ledgers, this one with them."""
+        shares: set[LiveShare] = set()
+        if self.folder is not None and claims:
+            with _index(self.folder, self.remarks.append) as history, _remarking(self.remarks.append):
+                if history is not None:
+                    shares.update(*shares_meant(history, self.account, claims))
+        return len(shares)
+
     def _any(self, history: History) -> bool:
         with _remarking(self.remarks.append):
             return history.any_live(self.account, self.after, not_in=self.job)
         return False
 
     def _judged(self, history: History, page: list[NewRow]) -> list[NewRow]:
-        asked = [row.instruction for row in page if row.instruction and row.state is State.PENDING]
+        asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
         try:
             reasons = iter(self.reasons(history, asked))
         except HistoryError as error:
@@ -84,10 +94,15 @@ class Live:
             return page
         return [
             replace(row, state=State.SKIPPED, reason=reason)
-            if row.instruction and row.state is State.PENDING and (reason := next(reasons))
+            if _may_repeat(row) and (reason := next(reasons))
             else row
             for row in page
         ]
+
+
+def _may_repeat(row: NewRow) -> bool:
+    """Whether nothing has to be done before a row is found to repeat what is shared already."""
+    return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
 def _reason(wanted: int, shares: Iterable[LiveShare]) -> str | None:
@@ -97,6 +112,20 @@ def _reason(wanted: int, shares: Iterable[LiveShare]) -> str | None:
         return None
     by = f"{last.sheet} row {last.sheet_row} (run Id {last.run_id})"
     return f"{ALREADY}{last.ends_at:%Y-%m-%d %H:%M} UTC by {by}"
+
+
+def shares_meant(
+    history: History, account: str, claims: Sequence[Instruction | Claim]
+) -> Iterator[list[LiveShare]]:
+    """For each, the shares that it asks to be taken back: its user's, or all others'. Raises HistoryError."""
+    left = iter(claims)
+    while page := [*islice(left, _PAGE)]:
+        by_lead: dict[str, list[LiveShare]] = {}
+        for share in history.live_among(account, {claim.lead_id for claim in page}, utc_now()):
+            by_lead.setdefault(share.lead_id, []).append(share)
+        for claim in page:
+            own = claim.action is Action.REVOKE
+            yield [each for each in by_lead.get(claim.lead_id, ()) if (each.user_id == claim.user_id) is own]
 
 
 def live_for(sheet: Path, settings: Settings) -> Live:
@@ -152,11 +181,25 @@ async def skip_shared(session: Session) -> None:
         if history is None:
             return
         with _remarking(session.tally.remark):
-            skipped = ledger.wishes(State.SKIPPED)
+            skipped = ledger.wishes(State.SKIPPED, Action.SHARE, Action.REASSIGN)
             await _judge(session, skipped, lambda page: _reasons(live, history, page, force=settings.force))
             if not settings.force and history.any_live(live.account, live.after, not_in=job):
-                pending = ledger.wishes(State.PENDING)
+                pending = ledger.wishes(State.PENDING, Action.SHARE)
                 await _judge(session, pending, lambda page: live.reasons(history, page))
+
+
+async def skip_reassigned(session: Session) -> None:
+    """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
+    settings = session.settings
+    account = name_of_account(settings)
+    live = Live(settings.data_folder, account, "", _after(settings))
+    with _index(settings.data_folder, session.tally.remark) as history:
+        if history is None or settings.force:
+            return
+        with _remarking(session.tally.remark):
+            await refresh(history, session.ledger, account, goes_on=True)
+            pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
+            await _judge(session, pending, lambda page: live.reasons(history, page))
 
 
 def _reasons(live: Live, history: History, page: Sequence[Wish], *, force: bool) -> list[str | None]:

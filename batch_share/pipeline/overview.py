@@ -56,6 +56,7 @@ class Unasked(Directory):
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
             start=row.start.replace(tzinfo=None) if row.start else None,
+            action=row.action,
         )
 
 
@@ -70,6 +71,8 @@ class Overview:
 
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
     leads they have shared. `already` are the rows that are skipped for that. `directory` is who was looked up.
+    `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
+    rows ask for that.
     """
 
     plan: Plan
@@ -82,6 +85,9 @@ class Overview:
     left_out: int = 0
     already: int = 0
     waiting: Waiting = NONE_WAITING
+    revoking: int = 0
+    claiming: int = 0
+    earlier: int = 0
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
@@ -95,6 +101,11 @@ class Overview:
         return self.live.judged(self.plan.rows("", directory))
 
     @property
+    def to_send(self) -> int:
+        """Rows that will be shared."""
+        return self.states[State.PENDING] - self.revoking
+
+    @property
     def cost(self) -> Cost:
         """What the run costs at least, after its look-ups."""
         return self._cost(bulk=self.settings.bulk)
@@ -105,7 +116,7 @@ class Overview:
         return self._cost(bulk=not self.settings.bulk)
 
     def _cost(self, *, bulk: bool) -> Cost:
-        to_do = {State.PENDING: self.states[State.PENDING]}
+        to_do = {State.PENDING: self.to_send, State.TO_REVOKE: self.earlier}
         return Pace.of(self.settings, self.account, bulk=bulk).cost(to_do, len(self.events))
 
     @property
@@ -138,7 +149,7 @@ class Overview:
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
         odd = list(self.conflicts)
-        sent = self.states[State.PENDING]
+        sent = self.to_send
         for user, count in self.users.most_common(1):
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
@@ -151,7 +162,9 @@ class Overview:
         """The object that `--json` prints."""
         return {
             "rows": self.rows,
-            "to_send": self.states[State.PENDING],
+            "to_send": self.to_send,
+            "taking_back": self.claiming,
+            "earlier_shares": self.earlier,
             "invalid": self.states[State.INVALID],
             "skipped": self.states[State.SKIPPED],
             "already_shared": self.already,
@@ -186,6 +199,7 @@ def overview(
     """Count a plan's rows. May raise SheetError."""
     seen = Overview(plan, settings, account or Account(), live or Live(), directory)
     conflicts = _Conflicts()
+    claims: list[Instruction] = []
     for row in seen.planned(directory):
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
@@ -196,8 +210,13 @@ def overview(
         if row.state is State.INVALID:
             seen.invalid.append(row.reason or "")
         elif row.state is State.PENDING and row.instruction is not None:
-            _count(seen, row, row.instruction, directory)
-            conflicts.add(row.sheet_row, row.instruction)
+            if row.instruction.action.takes_back:
+                claims.append(row.instruction)
+            if row.instruction.action.shares:
+                _count(seen, row, row.instruction, directory)
+                conflicts.add(row.sheet_row, row.instruction)
+    seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
+    seen.earlier = seen.live.earlier(claims)
     seen.conflicts = [*conflicts.told()]
     return seen
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+from batch_share.action import Action
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
@@ -115,6 +116,8 @@ class Plan:
             return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory)
         key, first = _numbered(job, asked, raw, seen)
+        if isinstance(asked, Instruction) and asked.action is Action.REASSIGN:
+            asked = seen.reassigned_once(asked, raw.number)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason)
@@ -205,6 +208,8 @@ def _defaults(settings: Settings) -> dict[Field, str]:
 def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     """How long and by which activity: from a column or an option."""
     found = sheet.found.fields
+    if Field.ACTION in found:  # it may have no row that needs them
+        return
     if Field.DURATION not in defaults and not any(each in found for each in LASTING):
         raise SheetError(path, _nowhere("Duration, Days or Until", "--duration 7d"))
     if Field.EVENT not in defaults and Field.EVENT not in found:
@@ -222,6 +227,14 @@ class _Seen:
     def __init__(self) -> None:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
+        self._reassigned: dict[str, tuple[str, int]] = {}
+
+    def reassigned_once(self, asked: Instruction, number: int) -> Instruction | list[Problem]:
+        """Row `number`, unless its lead is reassigned to another user already: which one is meant?"""
+        user, first = self._reassigned.setdefault(asked.lead_id, (asked.user_id, number))
+        if user == asked.user_id:
+            return asked
+        return [Problem(number, "", "", f"the lead is reassigned to another user in row {first} already")]
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
@@ -239,7 +252,8 @@ def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:
-    return asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
+    named = asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
+    return (*named, asked.action) if asked.action.takes_back else named
 
 
 def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:

@@ -37,10 +37,14 @@ PASSES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Which shares to take back: those of the rows in `ranges` (none: all) and of `user_ids` (None: all)."""
+    """Which shares to take back: those of the rows in `ranges` (none: all) and of `user_ids` (None: all).
+
+    With `row_ids`, only those of the rows that have them in the ledger.
+    """
 
     ranges: tuple[tuple[int, int], ...] = ()
     user_ids: frozenset[str] | None = None
+    row_ids: frozenset[int] | None = None
 
     @classmethod
     async def find(cls, ledger: LedgerReader, rows: str | None, user: str | None) -> Undone:
@@ -50,6 +54,8 @@ class Undone:
 
     def has(self, row: Shared) -> bool:
         """Whether a row's share is among them. Rows that the sheet lost have no number any more."""
+        if self.row_ids is not None and row.id not in self.row_ids:
+            return False
         if self.user_ids is not None and row.user_id not in self.user_ids:
             return False
         in_range = any(first <= row.sheet_row <= last for first, last in self.ranges)

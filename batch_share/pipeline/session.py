@@ -36,6 +36,7 @@ class Tally:
     """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing.
 
     `waiting` rows are pending because their time has not come.
+    `above` is told of each call, too.
     `returned` rows are to be shared again by themselves, since the request that they were part of failed.
     """
 
@@ -50,6 +51,7 @@ class Tally:
     waiting: int = 0
     returned: int = 0
     remarks: list[str] = field(default_factory=list)
+    above: Tally | None = None
 
     def begin(self, states: Mapping[State, int]) -> None:
         """Count from these."""
@@ -66,6 +68,8 @@ class Tally:
         """One more call left, just now."""
         self.calls += 1
         self.recent.append(asyncio.get_running_loop().time())
+        if self.above is not None:
+            self.above.called()
 
     def moved(self, old: State, new: State, rows: int = 1) -> None:
         """`rows` rows went from one state to another."""

@@ -48,6 +48,8 @@ async def _at_rest(ledger: LedgerReader, sheet: SheetRecord) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now."""
     if "results" not in await ledger.facts() or await ledger.to_do_counts():
         return None
+    if any(not claim.is_skipped for claim in await ledger.claims()):
+        return None
     counts = await ledger.counts()
     if any(counts.get(state) for state in _OPEN):
         return None

@@ -70,12 +70,12 @@ def outcomes(rows: Sequence[Row], step: Stage, results: Sequence[Result]) -> Non
         if result.state is State.UNKNOWN:
             log.warning("outcome unknown", row=row.sheet_row, step=str(step))
         elif result.state is State.FAILED:
-            failed(row, step)
+            failed(row.sheet_row, step)
 
 
-def failed(row: Row, step: Stage) -> None:
+def failed(sheet_row: int, step: Stage) -> None:
     """A row that ends as failed."""
-    log.info("row failed", row=row.sheet_row, step=str(step))
+    log.info("row failed", row=sheet_row, step=str(step))
 
 
 def refused(session: Connection, outcome: Throttled, *, bulk: bool) -> None:

@@ -26,6 +26,7 @@ class Preview:
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
+    `revocations` are shares of earlier runs that are taken back first.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
     """
 
@@ -42,6 +43,7 @@ class Preview:
     deed: str = "send"
     told: Sequence[str] = ()
     waiting: Waiting = NONE_WAITING
+    revocations: int = 0
 
     @property
     def to_send(self) -> int:
@@ -57,6 +59,7 @@ class Preview:
     def cost(self) -> Cost:
         """What sending them costs at least, and asking for those that were accepted before."""
         states = self.to_do | {state: self.states.get(state, 0) for state in (State.ACCEPTED, State.ENDING)}
+        states[State.TO_REVOKE] = states.get(State.TO_REVOKE, 0) + self.revocations
         return self.pace.cost(states, self.events)
 
 

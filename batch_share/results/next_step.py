@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch_share.ledger.reading import SENT_BEFORE
+from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Advice:
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
         steps = [self._revoking(row) or self._about(row, f"{row.reason or ''} {words}".casefold())]
-        if row.notice and not row.notice.startswith(SENT_BEFORE):
+        if row.notice and not row.notice.startswith((SENT_BEFORE, REASSIGNED)):
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
 
@@ -64,6 +64,8 @@ class Advice:
         """What to do about a row whose share was to be taken back, nothing where it was not or is."""
         if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
             return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
+        if row.stage is Stage.EARLIER:
+            return f"Do what the reason says, if anything, then: {self._command('retry')}"
         return ""
 
     def _about(self, row: Row, said: str) -> str:

@@ -34,6 +34,7 @@ class Field(StrEnum):
     START = "Start"
     NOTE = "Note"
     EVENT = "Activity Event"
+    ACTION = "Action"
 
 
 HEADERS: Final[dict[Field, tuple[str, ...]]] = {
@@ -50,6 +51,7 @@ HEADERS: Final[dict[Field, tuple[str, ...]]] = {
     Field.START: ("Start", "Start Date", "Start Time", "Start At", "Share From", "Share Start"),
     Field.NOTE: ("Note", "Notes", "ActivityNote"),
     Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code"),
+    Field.ACTION: ("Action", "Share Action"),
 }
 """The headers each field is known by, whatever else the sheet has."""
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batch_share.action import Action
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
 from batch_share.sheet.values import (
     parse_access,
+    parse_action,
     parse_custom,
     parse_days,
     parse_email,
@@ -47,7 +49,8 @@ class Ref(NamedTuple):
 class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
-    The share lasts `duration` minutes, or `until` (UTC); one of them is None. It is not made before `start` (UTC).
+    The share lasts `duration` minutes, or `until` (UTC); one of them is None. Nothing is done before `start` (UTC).
+    A row that only takes a share back has no access, length or activity: they are 0.
     """
 
     leads: tuple[Ref, ...]
@@ -59,6 +62,7 @@ class ShareRow:
     note: str
     custom: Mapping[str, str] = field(default_factory=dict)
     start: dt.datetime | None = None
+    action: Action = Action.SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ _PARSERS: Final[dict[Field, Callable[[str], Any]]] = {
     Field.DAYS: lru_cache(parse_days),
     Field.NOTE: lru_cache(parse_note),
     Field.EVENT: lru_cache(parse_event),
+    Field.ACTION: lru_cache(parse_action),
 }
 
 
@@ -135,7 +140,10 @@ class _Reading:
         self.problems: list[Problem] = []
 
     def read(self) -> ShareRow | None:
+        action = self._value(Field.ACTION, needed=False) or Action.SHARE
         leads, users = self._refs(LEADS), self._refs(USERS)
+        if not action.shares:
+            return self._revocation(leads, users)
         lasting = self._lasting()
         values = {each: self._value(each, needed=True) for each in (Field.ACCESS, Field.EVENT, Field.NOTE)}
         custom = {name: self._parse(index, parse_custom) for name, index in self._rules.found.custom.items()}
@@ -155,7 +163,15 @@ class _Reading:
             note=values[Field.NOTE],
             custom={name: value for name, value in custom.items() if value},
             start=start,
+            action=action,
         )
+
+    def _revocation(self, leads: tuple[Ref, ...], users: tuple[Ref, ...]) -> ShareRow | None:
+        """What it says of a share is not read: there is none to be made."""
+        start = self._value(Field.START, needed=False)
+        if self.problems:
+            return None
+        return ShareRow(leads, users, 0, 0, None, 0, "", start=start, action=Action.REVOKE)
 
     def _refs(self, fields: Sequence[Field]) -> tuple[Ref, ...]:
         """Everything the row says of its lead, or of its user: at least one thing."""

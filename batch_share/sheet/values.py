@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from batch_share.action import Action
 from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ _DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNOR
 _DATE: Final = re.compile(r"\d{8}|\d{4}-\d{2}-\d{2}|\d{4}-?W\d{2}(-?\d)?")
 _START_OF_DAY: Final = dt.time()
 _END_OF_DAY: Final = dt.time(23, 59)
+
+
+def parse_action(text: str) -> Action:
+    """What is to be done. Raises ValueError."""
+    try:
+        return Action(text.casefold())
+    except ValueError:
+        raise ValueError(f"none of {', '.join(Action)}") from None
 
 
 def parse_guid(text: str) -> str:

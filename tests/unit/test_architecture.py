@@ -12,6 +12,7 @@ import batch_share
 PACKAGE = Path(batch_share.__file__).parent
 _BASE = ("settings", "errors", "units", "waiting")
 ALLOWED = {
+    "action": set[str](),
     "errors": set[str](),
     "units": set[str](),
     "waiting": set[str](),
@@ -21,12 +22,12 @@ ALLOWED = {
     "settings_shown": {"settings", "settings_file"},
     "logs": set[str](),
     "leadsquared": {"logs", *_BASE},
-    "ledger": {"settings", "errors", "units"},
+    "ledger": {"action", "settings", "errors", "units"},
     "history": {"ledger", "settings", "errors", "units"},
-    "sheet": {"settings", "errors", "units"},
+    "sheet": {"action", "settings", "errors", "units"},
     "sandbox": {"leadsquared", "settings", "errors", "units"},
     "results": {"ledger", "sheet", "settings", "errors", "units"},
-    "pipeline": {"history", "results", "ledger", "leadsquared", "logs", "sheet", *_BASE},
+    "pipeline": {"action", "history", "results", "ledger", "leadsquared", "logs", "sheet", *_BASE},
     "library": {"pipeline", "results", "ledger", "settings", "errors"},
     "notify": {"results", "ledger", *_BASE},
     "inbox": {"pipeline", "results", "ledger", "sheet", *_BASE},

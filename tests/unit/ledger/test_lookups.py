@@ -65,6 +65,7 @@ def make_version_1(file: Path) -> None:
             ("rows", "chosen"),
             ("rows", "revoke_id"),
             ("rows", "start"),
+            ("rows", "action"),
             ("attempts", "marker"),
         )
         for table, column in later:

@@ -18,7 +18,7 @@ from batch_share.ledger.states import (
 )
 
 LEGAL = {
-    "pending": "posting skipped failed",
+    "pending": "posting skipped failed revoked",
     "posting": "posted pending failed unknown",
     "posted": "sharing failed unknown",
     "sharing": "accepted posted failed unknown",
@@ -86,4 +86,4 @@ def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
 
 
 def test_a_stage_keeps_the_word_that_ledgers_hold() -> None:
-    assert [stage.value for stage in Stage] == ["activity", "share", "processing", "revoke"]
+    assert [stage.value for stage in Stage] == ["activity", "share", "processing", "revoke", "earlier"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from batch_share.action import Action
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction
 from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user, same_phone
@@ -141,3 +142,21 @@ def test_a_user_is_one_active_user_or_nobody(users: list[FoundUser], problem: st
 )
 def test_phone_numbers_are_compared_by_their_digits(one: str, other: str, same: bool) -> None:
     assert same_phone(one, other) is same
+
+
+def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
+    gone = FoundUser("gone-id", "g@example.com", "Gone", active=False)
+    directory = Directory()
+    refs = Ref(Field.USER_ID, "gone-id"), Ref(Field.USER_EMAIL, "g@example.com")
+    directory.learn([answer_for_lead(BY_ID, [LEAD]), *(answer_for_user(ref, [gone]) for ref in refs)])
+
+    def asked(ref: Ref, action: Action) -> Instruction | list[Problem]:
+        return directory.resolve(asks(BY_ID, users=(ref,), action=action), RawRow(2, []), str)
+
+    by_id = asked(refs[0], Action.REVOKE)
+    assert isinstance(by_id, Instruction)
+    assert (by_id.user_id, by_id.action) == ("gone-id", Action.REVOKE)
+    (problem,) = problems_of(asked(refs[1], Action.REVOKE))
+    assert problem.wrong.endswith("what it has can be taken back by its User Id")
+    (problem,) = problems_of(asked(refs[0], Action.REASSIGN))
+    assert problem.wrong == "Gone is no longer an active user of the account"

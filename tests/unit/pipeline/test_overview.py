@@ -200,3 +200,14 @@ def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
     seen = see(*rows, row(99, user="u5@x.example"))
     assert len(top(seen.users)) == 10
     assert top(seen.users)[0] == ("u5@x.example", 4)
+
+
+def test_what_is_taken_back_is_counted_apart(see: See) -> None:
+    rows = [*row(1), "revoke"], [*row(2), "reassign"], [*row(3), ""], [*row(1), "revoke"]
+    seen = see(*rows, header=[*HEADER, "Action"])
+    assert (seen.to_send, seen.claiming, seen.revoking, seen.earlier) == (2, 2, 1, 0)
+    assert seen.users.total() == 2
+    assert seen.states == {State.PENDING: 3, State.SKIPPED: 1}
+    told = seen.as_json()
+    assert (told["to_send"], told["taking_back"], told["earlier_shares"]) == (2, 2, 0)
+    assert seen.cost.calls == see(row(2), row(3)).cost.calls

@@ -405,3 +405,35 @@ def test_the_record_names_the_sheet(tmp_path: Path) -> None:
 
 def test_a_workbook_and_a_csv_with_the_same_rows_have_the_same_keys(tmp_path: Path, write: Write) -> None:
     assert keys(planned(workbook(tmp_path))) == keys(planned(write(cells())))
+
+
+# ---------------------------------------------------------------------------------------------------- actions
+
+
+def acting(write: Write, *rows: Sequence[str]) -> list[NewRow]:
+    """The plan of rows whose last cell is what is to be done."""
+    return planned(write(*rows, header=[*HEADER, "Action"]))
+
+
+def test_a_row_that_shares_has_the_key_that_it_had_without_the_column(write: Write) -> None:
+    assert keys(acting(write, [*cells(), "share"])) == keys(planned(write(cells())))
+
+
+def test_each_action_is_a_row_of_its_own_and_the_same_twice_is_a_repetition(write: Write) -> None:
+    rows = acting(write, *([*cells(), action] for action in ("", "revoke", "reassign", "Revoke", "reassign")))
+    assert len(set(keys(rows))) == 5
+    assert [row.state for row in rows] == [State.PENDING] * 3 + [State.SKIPPED] * 2
+    assert rows[3].reason == "the same lead, user, access and activity as row 3"
+
+
+def test_a_lead_can_be_reassigned_to_one_user(write: Write) -> None:
+    rows = acting(write, [*cells(), "reassign"], [*cells(user=guid(98)), "reassign"], [*cells(2), "reassign"])
+    assert [row.state for row in rows] == [State.PENDING, State.INVALID, State.PENDING]
+    assert rows[1].reason == "Row 3: the lead is reassigned to another user in row 2 already"
+
+
+def test_a_sheet_that_takes_back_needs_no_length_and_no_activity(write: Write) -> None:
+    header = ["Lead Id", "User Id", "Action"]
+    rows = planned(write([guid(1), guid(99), "revoke"], [guid(2), guid(99), "share"], header=header))
+    assert [row.state for row in rows] == [State.PENDING, State.INVALID]
+    assert rows[1].reason == "Row 3, Duration: blank; Row 3, Activity Event: blank"

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from batch_share.ledger.reading import SENT_BEFORE
-from batch_share.ledger.records import Row
+from batch_share.ledger.records import SENT_BEFORE, Row
 from batch_share.ledger.states import Stage, State
 from batch_share.results.next_step import SHIFTED, Advice
 from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED

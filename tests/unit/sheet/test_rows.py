@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from batch_share.action import Action
 from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
 from batch_share.sheet.table import RawRow
@@ -326,3 +327,31 @@ def test_an_end_that_is_not_after_its_start_is_wrong() -> None:
 )
 def test_a_start_that_is_none_is_told(text: str, wrong: str) -> None:
     assert problems({Field.START: text}) == [Problem(7, "START", text, wrong)]
+
+
+# ---------------------------------------------------------------------------------------------------- actions
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [("", Action.SHARE), ("Share", Action.SHARE), (" revoke ", Action.REVOKE), ("REASSIGN", Action.REASSIGN)],
+)
+def test_a_row_may_say_what_is_to_be_done(text: str, action: Action) -> None:
+    assert good({Field.ACTION: text}).action is action
+
+
+def test_an_action_that_is_none_is_told() -> None:
+    assert problems({Field.ACTION: "lend"}) == [Problem(7, "ACTION", "lend", "none of share, revoke, reassign")]
+
+
+def test_what_a_share_needs_is_not_read_where_there_is_none() -> None:
+    later = "2026-02-01 10:00"
+    blank = {Field.ACCESS: "", Field.DURATION: "for ever", Field.EVENT: "?", Field.NOTE: "<b>"}
+    row = good(blank | {Field.ACTION: "revoke", Field.START: later, Field.UNTIL: "2020-01-01"})
+    assert (row.access, row.duration, row.until, row.event, row.note) == (0, 0, None, 0, "")
+    assert row.start == dt.datetime(2026, 2, 1, 10, tzinfo=dt.UTC)
+
+
+def test_whom_it_is_taken_from_and_when_is_read() -> None:
+    changed = {Field.ACTION: "revoke", Field.USER_ID: "Asha", Field.START: "soon"}
+    assert [problem.column for problem in problems(changed)] == ["USER ID", "START"]

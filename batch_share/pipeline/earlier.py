@@ -1,0 +1,234 @@
+"""Taking back what was shared before, for rows whose action says so; then, and only then, they are shared.
+
+Each share is taken back in the ledger that made it: there, and nowhere else, is the truth about it. Which ones
+stand is asked of the index of runs, and not guessed where it can't be read. A row of which a share can't be taken
+back ends as failed: nobody is given access in the place of somebody who has it still.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from batch_share import __version__
+from batch_share.action import Action
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.history.opening import open_history
+from batch_share.history.refresh import note_runs, refresh
+from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.reading import utc_now
+from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, Result
+from batch_share.ledger.states import Stage, State
+from batch_share.pipeline import telling
+from batch_share.pipeline.follow_up import following_up
+from batch_share.pipeline.guards import FailureGuard
+from batch_share.pipeline.live import shares_meant
+from batch_share.pipeline.polls import Polls
+from batch_share.pipeline.revoke import Undone, revoke_rows
+from batch_share.pipeline.session import Session, Tally, name_of_account
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.history.records import LiveShare
+    from batch_share.ledger.records import Claim, Row
+    from batch_share.ledger.store import Ledger
+
+    Ended = Mapping[int, Row] | BatchShareError
+    """The rows of a ledger once their shares were taken back, or why the ledger could not be used."""
+
+_PAGE: Final = 500
+NOBODY_ELSE: Final = "no share of the lead with another user is known to the ledgers of this machine"
+_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes one of another place known"
+
+
+class Place(NamedTuple):
+    """Where a share is recorded: a ledger, by its file and its job."""
+
+    file: Path
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a row claims, and the shares that this is about."""
+
+    claim: Claim
+    shares: Sequence[LiveShare]
+
+    @property
+    def where(self) -> str:
+        """The rows that made them; those too that an earlier try named, which did not get to its end."""
+        named = [f"{share.sheet} row {share.sheet_row}" for share in self.shares]
+        return ", ".join(dict.fromkeys([*filter(None, self.claim.begun.split(", ")), *named]))
+
+
+async def find_due(session: Session) -> list[Due]:
+    """Every row with a claim, and the shares that stand, or may stand, for it. Raises HistoryError, LedgerError."""
+    ledger = session.ledger
+    claims = await ledger.claims(session.looked_up_in)
+    if not claims:
+        return []
+    account = name_of_account(session.settings)
+    with open_history(session.settings.data_folder) as history:
+        await refresh(history, ledger, account, goes_on=True)
+        shares = shares_meant(history, account, claims)
+        return [Due(claim, meant) for claim, meant in zip(claims, shares, strict=True)]
+
+
+def told_of(due: Sequence[Due]) -> Iterator[str]:
+    """What a person should know before shares are taken back, nothing where there is no claim."""
+    if not due:
+        return
+    shares, rows = count_of(due), len(due)
+    said = f"{rows:,} row{'' if rows == 1 else 's'} with revoke or reassign as Action"
+    yield f"{shares:,} earlier share{'' if shares == 1 else 's'} taken back first, by {said}"
+    if nothing := sum(not each.shares and not each.claim.begun for each in due):
+        yield f"for {nothing:,} of them no share is known here: {_HOW_TO_ADD}"
+
+
+def count_of(due: Sequence[Due]) -> int:
+    """How many shares are to be taken back."""
+    return len({share for each in due for share in each.shares})
+
+
+async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
+    """Take the shares back, wait until that is processed, and say of each row what came of it.
+
+    When the work is to end, rows of which not all is back stay as they are, to go on. Raises LedgerError for the
+    session's own ledger.
+    """
+    if not due:
+        return
+    session.tally.phase = "taking earlier shares back"
+    await _claim(session, due)
+    wanted: dict[Place, set[int]] = defaultdict(set)
+    for each in due:
+        for share in each.shares:
+            wanted[Place(share.ledger, share.job)].add(share.row_id)
+    ends: dict[Place, Ended] = {}
+    for place, row_ids in wanted.items():
+        if not session.stop.asked:
+            ends[place] = await _take_back(session, place, row_ids)
+    await _answer(session, due, ends)
+
+
+async def _claim(session: Session, due: Sequence[Due]) -> None:
+    """Commit what is about to be taken back: whoever goes on after a kill finds it gone, and must know why."""
+    await session.ledger.rejudge({each.claim.row_id: None for each in due if each.claim.is_skipped})
+    session.tally.moved(State.SKIPPED, State.PENDING, sum(each.claim.is_skipped for each in due))
+    begun = {each.claim.row_id: Result(State.PENDING, "", reason=f"{BEING_TAKEN}{each.where}") for each in due}
+    for page in _pages({each.claim.row_id: begun[each.claim.row_id] for each in due if each.shares}):
+        await session.ledger.answer_claims(page)
+
+
+async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended:
+    """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
+    if place.file == session.ledger.file.resolve():
+        return await _revoke_in(session, session.ledger, session.tally, row_ids)
+    try:
+        async with _opened(session, place) as (ledger, tally):
+            return await _revoke_in(session, ledger, tally, row_ids)
+    except BatchShareError as error:
+        return error
+
+
+@asynccontextmanager
+async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger, Tally]]:
+    """Another ledger, open for a run of its own that the index knows. Raises BatchShareError."""
+    account = name_of_account(session.settings)
+    async with open_ledger(place.file) as ledger:
+        if (await ledger.facts())["job"] != place.job:
+            raise LedgerError(place.file, "another ledger has taken its place")
+        await ledger.begin_run("revoke", __version__, session.settings.public())
+        ended, tally = "cut off", Tally(above=session.tally)
+        with open_history(session.settings.data_folder) as history:
+            await note_runs(history, ledger, account, goes_on=True)
+            try:
+                yield ledger, tally
+                ended = "stopped" if session.stop.asked else "done"
+            finally:
+                await ledger.end_run(ended)
+            await refresh(history, ledger, account)
+
+
+async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: set[int]) -> dict[int, Row]:
+    """Take back the shares of these rows of a ledger, each followed to its end; the rows as they are then."""
+    values = vars(session) | {"ledger": ledger, "tally": tally, "only_looked_up": False}
+    values |= {"polls": Polls(session.settings.wait), "guard": FailureGuard()}
+    values["settings"] = session.settings.model_copy(update={"follow_up": True})
+    own = Session(**values)
+    waiting = [row.request_id for row in await _rows(ledger, row_ids) if row.state is State.ACCEPTED]
+    waiting += [row.revoke_id for row in await _rows(ledger, row_ids) if row.state is State.ENDING]
+    async with following_up(own, [*filter(None, waiting)]):
+        await revoke_rows(own, Undone(row_ids=frozenset(row_ids)))
+    return {row.id: row for row in await _rows(ledger, row_ids)}
+
+
+async def _rows(ledger: Ledger, row_ids: Iterable[int]) -> list[Row]:
+    ids = sorted(row_ids)
+    found: list[Row] = []
+    for start in range(0, len(ids), _PAGE):
+        found += await ledger.rows_by_id(ids[start : start + _PAGE])
+    return found
+
+
+# ------------------------------------------------------------------------------------------- what came of it
+
+
+async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, Ended]) -> None:
+    """Commit for each row what came of its claim; where the work was to end first, it stays as it is."""
+    results: dict[int, Result] = {}
+    for each in due:
+        left = [*_not_ended(each, ends)]
+        if left and session.stop.asked:
+            continue
+        results[each.claim.row_id] = _result(each, left)
+    for page in _pages(results):
+        await session.ledger.answer_claims(page)
+    rows = {each.claim.row_id: each.claim.sheet_row for each in due}
+    for row_id, result in results.items():
+        session.tally.moved(State.PENDING, result.state)
+        if result.state is State.FAILED:
+            telling.failed(rows[row_id], Stage.EARLIER)
+            session.guard.ended(result.state, result.reason or "")
+
+
+def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:
+    """Why each share that is not known to have ended is not."""
+    for share in due.shares:
+        found = ends.get(Place(share.ledger, share.job), {})
+        row = None if isinstance(found, BatchShareError) else found.get(share.row_id)
+        if row is not None and (row.state is State.REVOKED or share.ends_at <= utc_now()):
+            continue
+        why = found if isinstance(found, BatchShareError) else _why(row)
+        yield f"{share.sheet} row {share.sheet_row}: {str(why).rstrip('.')}"
+
+
+def _why(row: Row | None) -> str:
+    if row is None:
+        return "it was not taken back"
+    return row.reason or f"it is {row.state}"
+
+
+def _result(due: Due, left: Sequence[str]) -> Result:
+    reassigns = due.claim.action is Action.REASSIGN
+    if left:
+        then = ", and it was not shared with this one" if reassigns else ""
+        reason = f"not all that was shared before could be taken back{then}: {'; '.join(left)}"
+        return Result(State.FAILED, "failed", stage=Stage.EARLIER, reason=reason)
+    if reassigns:
+        told = f"taken back before it: {due.where}" if due.where else NOBODY_ELSE
+        return Result(State.PENDING, "", learned={"notice": f"{REASSIGNED}{told}"})
+    if due.where:
+        return Result(State.REVOKED, "", reason=f"taken back: {due.where}")
+    return Result(State.SKIPPED, "", reason=f"{NOTHING_KNOWN}; {_HOW_TO_ADD}")
+
+
+def _pages(results: Mapping[int, Result]) -> Iterator[dict[int, Result]]:
+    items = [*results.items()]
+    for start in range(0, len(items), _PAGE):
+        yield dict(items[start : start + _PAGE])
