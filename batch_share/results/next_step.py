@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.states import Stage, State
 
@@ -55,7 +56,7 @@ class Advice:
 
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
-        steps = [self._revoking(row) or self._about(row, f"{row.reason or ''} {words}".casefold())]
+        steps = [self._revoking(row) or self._about(row, words)]
         if row.notice and not row.notice.startswith((SENT_BEFORE, REASSIGNED)):
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
@@ -68,14 +69,15 @@ class Advice:
             return f"Do what the reason says, if anything, then: {self._command('retry')}"
         return ""
 
-    def _about(self, row: Row, said: str) -> str:
+    def _about(self, row: Row, words: str) -> str:
+        said = f"{row.reason or ''} {words}".casefold()
         match row.state:
             case State.UNKNOWN:
                 return self._settle(row)
             case State.FAILED if row.position is None:
                 return _gone(row)
             case State.FAILED if row.activity_id is not None:
-                return self._standing(row, said)
+                return self._standing(row, said, words)
             case State.FAILED | State.INVALID:
                 return self._mend(said)
             case _:
@@ -86,7 +88,7 @@ class Advice:
             return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
         return f"Find out, and go on with it: {self._command('reconcile')} --on-unknown settle"
 
-    def _standing(self, row: Row, said: str) -> str:
+    def _standing(self, row: Row, said: str, words: str) -> str:
         """Its activity is there: whoever runs the row elsewhere posts a second one."""
         if row.stage is Stage.ACTIVITY:
             return (
@@ -94,7 +96,8 @@ class Advice:
             )
         if _OVER.search(said):
             return "Nothing, its time is over. To share it for longer, put it into a new sheet: a new activity."
-        return f"Mend what LeadSquared names, then share in the same activity: {self._command('retry')}"
+        everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
+        return f"Mend what LeadSquared names, then share in the same activity: {self._command('retry')}{everything}"
 
     def _mend(self, said: str) -> str:
         for pattern, step in _IN_THE_SHEET:

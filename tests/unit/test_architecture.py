@@ -26,7 +26,7 @@ ALLOWED = {
     "history": {"ledger", "settings", "errors", "units"},
     "sheet": {"action", "settings", "errors", "units"},
     "sandbox": {"leadsquared", "settings", "errors", "units"},
-    "results": {"ledger", "sheet", "settings", "errors", "units"},
+    "results": {"ledger", "leadsquared", "sheet", "settings", "errors", "units"},
     "pipeline": {"action", "history", "results", "ledger", "leadsquared", "logs", "sheet", *_BASE},
     "library": {"pipeline", "results", "ledger", "settings", "errors"},
     "notify": {"results", "ledger", *_BASE},

@@ -76,7 +76,7 @@ def test_what_only_the_sheet_shows_is_mended_there(said: str) -> None:
 @pytest.mark.parametrize("stage", [Stage.SHARE, Stage.PROCESSING])
 def test_a_row_whose_activity_stands_is_never_told_to_be_run_elsewhere(stage: Stage) -> None:
     told = ADVICE.next_step(failed(stage=stage, activity_id="act"), "Lead does not exist")
-    assert told.endswith("in the same activity: batch-share retry 'my leads.db'")
+    assert told.endswith("in the same activity: batch-share retry 'my leads.db' --all")
     assert "batch-share run" not in told
 
 
@@ -136,3 +136,14 @@ def test_a_double_is_deleted_whatever_became_of_the_row() -> None:
 @pytest.mark.parametrize("state", [*State])
 def test_every_state_has_an_answer(state: State) -> None:
     assert isinstance(ADVICE.next_step(row(state)), str)
+
+
+def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
+    failed = row(State.FAILED, stage=Stage.SHARE, activity_id="a")
+    assert ADVICE.next_step(failed, "Entity not found").endswith("batch-share retry 'my leads.db' --all")
+    assert ADVICE.next_step(failed, "Try later").endswith("batch-share retry 'my leads.db'")
+
+
+def test_a_row_before_which_nothing_could_be_taken_back_is_tried_again() -> None:
+    failed = row(State.FAILED, stage=Stage.EARLIER, reason="not all that was shared before could be taken back")
+    assert ADVICE.next_step(failed).endswith("then: batch-share retry 'my leads.db'")
