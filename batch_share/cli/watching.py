@@ -18,6 +18,7 @@ from batch_share.inbox.fate import Outcome
 from batch_share.inbox.places import Places
 from batch_share.inbox.watch import Watch
 from batch_share.inbox.work import work_on
+from batch_share.pipeline.live import note_move
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
 from batch_share.units import parse_seconds
@@ -165,8 +166,13 @@ async def _watch(places: Places, options: SheetOptions, settings: Settings, look
             end.ask()
         return _refused(watcher.refused) if watcher.refused else outcome
 
+    lines = Lines()
+
+    def moved(before: Case, after: Case) -> None:
+        note_move(settings, before.ledger, after.ledger, lines.trouble)
+
     arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)
-    watch = Watch(arrivals, places, work, Lines(), end.sleep, lambda: end.asked)
+    watch = Watch(arrivals, places, work, moved, lines, end.sleep, lambda: end.asked)
     with draining(end):
         if not looks.once:
             await watch.forever(looks.every)

@@ -62,6 +62,27 @@ class History:
             ).mappings()
             return _ledger(found.one())
 
+    def moved(self, old: Path, new: Path) -> None:
+        """A ledger is at another place, and with it its sheet if that was beside it."""
+        with self._writing() as connection:
+            for row in connection.execute(select(ledgers).where(ledgers.c.path == str(old))).mappings().all():
+                known = _ledger(row)
+                there = (ledgers.c.path == str(new)) & (ledgers.c.job == known.job)
+                if connection.execute(select(ledgers.c.id).where(there)).first():  # it was noted there already
+                    connection.execute(delete(live).where(live.c.ledger_id == known.id))
+                    continue
+                sheet = known.sheet_path
+                if sheet is not None and sheet.parent == old.parent:
+                    sheet = new.with_name(sheet.name)
+                values = {"path": str(new), "sheet_path": str(sheet) if sheet else None}
+                connection.execute(update(ledgers).where(ledgers.c.id == known.id).values(values))
+
+    def elsewhere(self, job: str, path: Path) -> list[Path]:
+        """Where else than at `path` a ledger was known to be."""
+        others = select(ledgers.c.path).where(ledgers.c.job == job, ledgers.c.path != str(path))
+        with self._reading() as connection:
+            return [Path(found) for found in connection.execute(others).scalars()]
+
     def numbers(self, ledger: KnownLedger) -> dict[int, bool]:
         """The runs of a ledger that are known, by number: whether they are known to have ended."""
         with self._reading() as connection:

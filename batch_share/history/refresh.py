@@ -33,8 +33,11 @@ async def note_runs(
     recorded, counts = await ledger.runs(), await ledger.counts()
     if not recorded:
         return None
-    path = Path(sheet.path) if sheet else None
-    known = history.note_ledger(ledger.file.resolve(), facts["job"], facts["host"], account, path)
+    path, file = Path(sheet.path) if sheet else None, ledger.file.resolve()
+    for other in history.elsewhere(facts["job"], file):
+        if not other.is_file():
+            history.moved(other, file)
+    known = history.note_ledger(file, facts["job"], facts["host"], account, path)
     ended = history.numbers(known)
     last = recorded[-1]
     entries = []

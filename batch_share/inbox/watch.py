@@ -34,11 +34,15 @@ class Teller(Protocol):
 
 @dataclass(slots=True)
 class Watch:
-    """`work` does what is to be done for a sheet; `sleep` returns early when `is_over`."""
+    """`work` does what is to be done for a sheet; `moved` is told of each that is filed away, before and after.
+
+    `sleep` returns early when `is_over`.
+    """
 
     arrivals: Arrivals
     places: Places
     work: Callable[[Case], Awaitable[Outcome]]
+    moved: Callable[[Case, Case], None]
     teller: Teller
     sleep: Callable[[float], Awaitable[None]]
     is_over: Callable[[], bool]
@@ -92,7 +96,8 @@ class Watch:
         place = place_of(outcome)
         if place is not None:
             why = str(outcome.error) if outcome.error is not None else ""
-            case = self._usable(partial(self.places.finish, case, place, why))
+            before, case = case, self._usable(partial(self.places.finish, case, place, why))
+            self.moved(before, case)
         self.teller.sheet(case, outcome, place)
         if is_for_all(outcome) and outcome.error is not None:
             raise outcome.error

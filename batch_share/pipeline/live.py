@@ -246,6 +246,13 @@ def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
     remark(f"{error}. The run goes on without it: shares of other ledgers are not seen, nor is this one by them")
 
 
+def note_move(settings: Settings, old: Path, new: Path, remark: Callable[[str], None]) -> None:
+    """Note in the index that a ledger is at another place now."""
+    with _index(settings.data_folder, remark) as history, _remarking(remark):
+        if history is not None:
+            history.moved(old.resolve(), new.resolve())
+
+
 async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> tuple[list[KnownRun], list[str]]:
     """The newest runs of this machine, and what else is to be told; ledgers that are `added` come in first.
 

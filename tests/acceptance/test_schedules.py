@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import configparser
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,6 @@ from readme_reference import README
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 INSTALLED, FOLDER = "/opt/batch-share/bin/batch-share", "/srv/leads"
 """Where the README has the command and the sheet."""
@@ -239,7 +240,11 @@ def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:
     for rows in (1, 2):
         few(inbox / "leads.csv", rows)
         assert shell.run("watch", "inbox", "--once", "--settle", "0.1s").returncode == 0
-    assert len(list((inbox / "done").glob("*/leads.csv.ledger.db"))) == 2
+    ledgers = list((inbox / "done").glob("*/leads.csv.ledger.db"))
+    assert len(ledgers) == 2
+    runs = json.loads(shell.run("runs", "--json").stdout)
+    assert {Path(run["ledger"]) for run in runs} == {ledger.resolve() for ledger in ledgers}
+    assert shell.run("status", "last").returncode == 0
 
 
 def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:

@@ -201,6 +201,20 @@ async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
         assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
 
 
+async def test_a_ledger_that_was_moved_is_known_again_once_it_is_worked_on(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"))
+        moved = tmp_path / "moved"
+        moved.mkdir()
+        for name in ("leads.csv", "leads.csv.ledger.db"):
+            (tmp_path / name).rename(moved / name)
+        await Trial(moved, it.sandbox, scene.second.changes).follow_up()
+        assert (await scene.second.run()).summary.states == {State.SHARED: 1, State.REVOKED: 1}
+        assert live(it) == {scene.pair(0, 3)}
+
+
 async def test_without_the_index_nothing_is_begun(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()

@@ -224,3 +224,24 @@ def test_one_that_is_damaged_while_it_is_open_is_told(tmp_path: Path) -> None:
             connection.execute("DROP TABLE runs")
         with pytest.raises(HistoryError, match=r"can't be read or written"):
             history.runs()
+
+
+def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        known = note(history, "a")
+        history.note_live(known, 1, [share()])
+        history.moved(known.path, tmp_path / "done" / "a.db")
+        (moved,) = history.ledgers()
+        assert (moved.path, moved.sheet_path) == (tmp_path / "done" / "a.db", tmp_path / "done" / "a.csv")
+        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [moved.path]
+        assert history.elsewhere(known.job, known.path) == [moved.path]
+
+
+def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        old = note(history, "a")
+        history.note_live(old, 1, [share()])
+        new = history.note_ledger(tmp_path / "b.db", old.job, HOST, "acme", None)
+        history.note_live(new, 1, [share()])
+        history.moved(old.path, new.path)
+        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [new.path]

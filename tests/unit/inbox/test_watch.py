@@ -37,6 +37,7 @@ class Scene:
     told: list[tuple[str, str | None]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     between: Callable[[int], None] | None = None
+    moves: list[tuple[Path, Path]] = field(default_factory=list)
 
     async def work(self, case: Case) -> Outcome:
         self.worked.append((self.time, case.sheet.name))
@@ -49,6 +50,10 @@ class Scene:
         if self.between is not None:
             self.between(self.naps)
 
+    def moved(self, before: Case, after: Case) -> None:
+        assert after.sheet.is_file()
+        self.moves.append((before.ledger, after.ledger))
+
     def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
         self.told.append((case.sheet.name, place))
 
@@ -57,7 +62,8 @@ class Scene:
 
     def watch(self) -> Watch:
         arrivals = Arrivals(self.inbox, lambda: self.time)
-        return Watch(arrivals, Places(self.inbox), self.work, self, self.sleep, lambda: self.naps <= 0)
+        places = Places(self.inbox)
+        return Watch(arrivals, places, self.work, self.moved, self, self.sleep, lambda: self.naps <= 0)
 
 
 @pytest.fixture
@@ -75,6 +81,11 @@ async def test_what_is_there_is_done_once(scene: Scene) -> None:
     scene.outcomes["b.csv"] = [ended(State.FAILED)]
     await scene.watch().once()
     assert sorted(scene.told) == [("a.csv", "done"), ("b.csv", "failed")]
+    moves = [(old.parent.parent.name, new.parent.parent.name, new.name) for old, new in scene.moves]
+    assert sorted(moves) == [
+        ("working", "done", "a.csv.ledger.db"),
+        ("working", "failed", "b.csv.ledger.db"),
+    ]
     assert sorted(file.name for file in scene.inbox.glob("*.*") if file.is_file()) == ["c.pdf"]
 
 
