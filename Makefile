@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/pipeline/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage crash soak fuzz mutants bench lint format samples reference lock clean
+.PHONY: help demo test coverage crash faults soak fuzz mutants bench lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ coverage: $(VENV)/.tested  ## Run the tests of this process; fail if they leave 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)
 	@$(BIN)/python -m pytest -n auto tests/crash
+
+faults: export EVERY ?= 1
+faults: $(VENV)/.tested  ## Let every call go wrong in every way, or in every EVERYth (1)
+	@$(BIN)/python -m pytest -n auto tests/integration/test_bulk.py tests/integration/test_faults.py tests/integration/test_secrets.py
 
 soak: export SOAK ?= 20
 soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
