@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.action import Action
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.reading import utc_now
@@ -20,7 +21,7 @@ from batch_share.sheet.columns import Field
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from batch_share.ledger.records import NewRow
     from batch_share.pipeline.cost import Cost
@@ -200,6 +201,7 @@ def overview(
     seen = Overview(plan, settings, account or Account(), live or Live(), directory)
     conflicts = _Conflicts()
     claims: list[Instruction] = []
+    reassigned: dict[str, tuple[str, int]] = {}
     for row in seen.planned(directory):
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
@@ -212,13 +214,28 @@ def overview(
         elif row.state is State.PENDING and row.instruction is not None:
             if row.instruction.action.takes_back:
                 claims.append(row.instruction)
+            if row.instruction.action is Action.REASSIGN:
+                reassigned[row.instruction.lead_id] = row.instruction.user_id, row.sheet_row
             if row.instruction.action.shares:
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
     seen.earlier = seen.live.earlier(claims)
-    seen.conflicts = [*conflicts.told()]
+    seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
     return seen
+
+
+def _given_too(seen: Overview, reassigned: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+    """Leads that one row takes from all others for its user (`reassigned`), and another shares with somebody."""
+    if not reassigned:
+        return
+    for row in seen.planned(seen.directory):
+        asked = row.instruction
+        if row.state is not State.PENDING or asked is None or asked.action is not Action.SHARE:
+            continue
+        user, number = reassigned.get(asked.lead_id, (asked.user_id, 0))
+        if user != asked.user_id:
+            yield f"row {number} reassigns a lead that row {row.sheet_row} shares with another user"
 
 
 def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:

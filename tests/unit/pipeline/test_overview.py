@@ -211,3 +211,9 @@ def test_what_is_taken_back_is_counted_apart(see: See) -> None:
     told = seen.as_json()
     assert (told["to_send"], told["taking_back"], told["earlier_shares"]) == (2, 2, 0)
     assert seen.cost.calls == see(row(2), row(3)).cost.calls
+
+
+def test_a_lead_that_is_reassigned_and_shared_with_somebody_else_is_odd(see: See) -> None:
+    rows = [*row(1), "reassign"], [*row(1, user="b@x.example"), "share"], [*row(2, user="b@x.example"), ""]
+    seen = see(*rows, header=[*HEADER, "Action"])
+    assert seen.oddities() == ["row 2 reassigns a lead that row 3 shares with another user"]
