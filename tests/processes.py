@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commands import commands
+
 from batch_share.sandbox import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:
@@ -55,10 +57,8 @@ class Shell:
     env: Mapping[str, str]
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        with self.start(*arguments, **env) as process:
-            out, err = process.communicate(timeout=_DEADLINE)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        """Run a command to its end, in a process that is forked: what it has imported was imported before."""
+        return commands().run(arguments, self.folder, {**self.env, **env}, _DEADLINE)
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""

@@ -1,0 +1,107 @@
+"""Commands of `batch-share` that start at once: forked from one process that has imported everything.
+
+A command takes a second to start, nearly all of it for imports, and the tests run hundreds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HERE = Path(__file__)
+
+
+@dataclass(slots=True)
+class Commands:
+    """The process that forks. It ends with this one."""
+
+    process: subprocess.Popen[str]
+    files: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as if a shell had started it. Raises AssertionError if it takes longer."""
+        out, err = Path(self.files.name, "out"), Path(self.files.name, "err")
+        job = {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds}
+        code = self._ask(job | {"out": str(out), "err": str(err)})
+        assert code != -signal.SIGALRM, f"it did not end in {seconds:g} s: {arguments}"
+        return subprocess.CompletedProcess(["batch-share", *arguments], code, out.read_text(), err.read_text())
+
+    def _ask(self, job: dict[str, Any]) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{json.dumps(job)}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.files.cleanup()
+
+
+@cache
+def commands() -> Commands:
+    """The one of this process."""
+    pipe = subprocess.PIPE
+    made = Commands(subprocess.Popen([sys.executable, str(_HERE)], stdin=pipe, stdout=pipe, text=True))
+    atexit.register(made.end)
+    return made
+
+
+def _serve() -> None:
+    """Fork a command for each line of standard input; print how it ended."""
+    import batch_share.cli.app
+    import batch_share.cli.display
+    import batch_share.cli.planning
+    import batch_share.cli.work
+    import batch_share.pipeline.jobs
+    import batch_share.results.workbook
+    import batch_share.sheet.workbook
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _become(json.loads(line))
+            batch_share.cli.app.main()
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _become(job: dict[str, Any]) -> None:
+    """Take over the arguments, the environment, the folder and the files of a command."""
+    sys.argv[:] = ["batch-share", *job["arguments"]]
+    os.environ.clear()
+    os.environ.update(job["env"])
+    if job["env"].get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
+    os.chdir(job["folder"])
+    new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    files = os.open(os.devnull, os.O_RDONLY), os.open(job["out"], new, 0o600), os.open(job["err"], new, 0o600)
+    for target, source in enumerate(files):
+        os.dup2(source, target)
+        os.close(source)
+    signal.alarm(int(job["seconds"]))
+
+
+if __name__ == "__main__":
+    _serve()
