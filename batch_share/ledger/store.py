@@ -349,12 +349,11 @@ class Ledger(LedgerReader):
         """
 
         def note(connection: Connection) -> Noted:
-            before, meant = State.ACCEPTED, status.result
+            before = State.ACCEPTED
             found = connection.execute(_SHARING, {"request": request_id}).all()
-            if len(found) > 1:
-                meant = status.of_many or meant
-            elif not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
-                before, meant = State.ENDING, status.of_revocation or meant
+            if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
+                before = State.ENDING
+            meant = status.meant(before, len(found))
             for (row_id,) in found:
                 self._note_status(connection, row_id, sent_at, meant, before)
             return Noted(len(found), before, meant.state)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import TooManyFailures, TooManyForUser, TooManyRows
-from batch_share.ledger.states import State
+from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_share.ledger.records import Result
     from batch_share.settings import Settings
 
 ENOUGH: Final = 50
 """Rows that must be settled before a percentage of them says anything."""
+
+TOO_LATE: Final = "too late"
+"""The outcome of a row whose end was over before its turn came: to stop would make others late as well."""
+
+_THROUGH: Final = {
+    State.POSTED: Stage.ACTIVITY,
+    State.ACCEPTED: Stage.SHARE,
+    State.SHARED: Stage.PROCESSING,
+}
+"""The step that a row got through, by the state it is in now."""
+
+_WELL: Final = {"done", "processed"}
+"""Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
 def check_sizes(users: Mapping[str, int], max_rows: int | None, max_per_user: int | None) -> None:
@@ -31,40 +46,57 @@ def check_sizes(users: Mapping[str, int], max_rows: int | None, max_per_user: in
 
 @dataclass(slots=True)
 class FailureGuard:
-    """Counts rows as they end: those failed one after the other (`most` 0: any number), and their percentage.
+    """Counts rows as their steps end: those failed in a row (`most` 0: any number), and their percentage.
 
+    In a row are rows that fail at one step while no other gets through it. Each step by itself: the answer to a
+    share comes long after those to later activities, and rows that wait for it say nothing against it. A call that
+    is refused as a whole has failed none of its rows, nor has one whose rows are shared again by themselves.
     Without a follow-up an accepted row is at its end, else only a shared one is.
     """
 
     most: int = 0
     follow_up: bool = True
-    in_a_row: int = 0
     percent: float | None = None
     failed: int = 0
     settled: int = 0
+    last: str = ""
+    _in_a_row: Counter[Stage] = field(default_factory=Counter)
 
-    def ended(self, state: State, reason: str, rows: int = 1) -> None:
-        """`rows` rows are in this state now, for this reason. Raises TooManyFailures."""
-        if state is State.SHARED or (state is State.ACCEPTED and not self.follow_up):
-            self.in_a_row = 0
+    @property
+    def in_a_row(self) -> int:
+        """Rows that failed in a row, at the step where most did."""
+        return max(self._in_a_row.values(), default=0)
+
+    def count(self, result: Result, rows: int = 1) -> None:
+        """This is what became of `rows` rows. Of an answer for many, all are counted before any `check`."""
+        if result.state is State.FAILED:
+            self._count_failed(result, rows)
+            return
+        if result.outcome in _WELL and result.state in _THROUGH:
+            self._in_a_row[_THROUGH[result.state]] = 0
+        if result.state is State.SHARED or (result.state is State.ACCEPTED and not self.follow_up):
             self.settled += rows
-        elif state is State.FAILED:
-            self.in_a_row += rows
-            self.failed += rows
-            self.settled += rows
-            self._check(reason)
+
+    def _count_failed(self, result: Result, rows: int) -> None:
+        if result.stage is None or result.stage is Stage.REVOKE or result.outcome == TOO_LATE:
+            return
+        self._in_a_row[result.stage] += rows
+        self.failed += rows
+        self.settled += rows
+        self.last = result.reason or ""
 
     def off(self) -> None:
         """Count on, but end nothing: for work that sends no rows of its own."""
         self.most, self.percent = 0, None
 
-    def _check(self, reason: str) -> None:
+    def check(self) -> None:
+        """Whether the work may go on. Raises TooManyFailures."""
         if 0 < self.most <= self.in_a_row:
-            raise TooManyFailures(self.in_a_row, reason)
+            raise TooManyFailures(self.in_a_row, self.last)
         if self.percent is None or self.settled < ENOUGH:
             return
         if self.failed * 100 >= self.percent * self.settled:
-            raise TooManyFailures(self.failed, reason, self.settled)
+            raise TooManyFailures(self.failed, self.last, self.settled)
 
 
 def spell_guards(settings: Settings) -> str:

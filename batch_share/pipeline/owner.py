@@ -122,8 +122,9 @@ async def verify_owner(session: Session, row: Row, asked: Instruction, activity_
         reason = (
             f"activity {activity_id} was posted, but its owner is {owner}, not the user of this row: not shared"
         )
-        await session.ledger.end(row, Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason))
-        session.tally.moved(State.POSTED, State.FAILED)
+        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason)
+        await session.ledger.end(row, ending)
+        session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
         raise OwnerNotVerified(activity_id, asked.user_id, owner)
     await session.ledger.note_owner_check(asked.event, activity_id, verified=owner is not None)
 

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import BULK, CREATE, SHARE, STATUS, Fault, envelope, trial
+from trial import BULK, CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, STATUS, Fault, answer, envelope, trial
 
-from batch_share.errors import CanaryFailed, SettingsError, TooManyFailures, TooManyForUser, TooManyRows
+from batch_share.errors import (
+    CanaryFailed,
+    OwnerNotVerified,
+    SettingsError,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRows,
+)
+from batch_share.ledger.states import State
+from batch_share.sandbox import World
+from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call, Reply
 
 REFUSED = envelope(400, "no such field")
 
@@ -88,3 +103,44 @@ async def test_shares_that_fail_in_bulk_stop_the_run(tmp_path: Path) -> None:
         ending = await made.run(bulk=True, stop_after_failures=5, workers=2)
         assert isinstance(ending.error, TooManyFailures)
         assert 5 <= made.query("SELECT count(*) FROM rows WHERE state = 'failed'")[0][0] < 40
+
+
+async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:
+    """Six activities are made, their answers lost, and a look shows the key's own user as their owner."""
+
+    async def forgets_owners(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint not in {OF_LEAD, OF_TYPE} or fault.seen < 7:
+            return reply
+        body = reply.body.decode()
+        for user in active_users(World()):
+            body = body.replace(user.id, World().key_user.id)
+        return answer(200, body)
+
+    fault = Fault(CREATE, range(2, 8), DROPPED, applied=True)
+    async with trial(tmp_path, fault, forgets_owners) as made:
+        ending = await made.run(stop_after_failures=3, workers=1)
+        assert isinstance(ending.error, TooManyFailures)
+        assert ending.error.rows == 3
+        assert "not the user of this row: not shared" in ending.error.reason
+        assert ending.summary.states[State.FAILED] == 3
+        assert (await made.reconcile(stop_after_failures=3)).summary.states[State.FAILED] == 6
+
+
+async def test_a_wrong_owner_says_more_than_that_a_row_failed(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as made:
+        assert isinstance((await made.run(stop_after_failures=1)).error, OwnerNotVerified)
+
+
+@pytest.mark.parametrize(("most", "kind"), [(1, TooManyFailures), (2, type(None))])
+async def test_a_wrong_owner_that_stops_no_bulk_run_is_a_failure(tmp_path: Path, most: int, kind: type) -> None:
+    async def ignoring(step: Step, call: Call) -> Reply:
+        if call.endpoint == CREATE:
+            call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
+        return await step(call)
+
+    async with trial(tmp_path, ignoring) as made:
+        ending = await made.run(bulk=True, stop_after_failures=most, wait=5.0)
+        assert isinstance(ending.error, kind)
+        assert ending.summary.states[State.FAILED] == 1
+        assert ending.summary.states.get(State.SHARED, 0) == (11 if most > 1 else 0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from batch_share.errors import TooManyFailures, TooManyForUser, TooManyRows
-from batch_share.ledger.states import State
-from batch_share.pipeline.guards import FailureGuard, check_sizes, spell_guards
+from batch_share.ledger.records import Result
+from batch_share.ledger.states import Stage, State
+from batch_share.pipeline.guards import TOO_LATE, FailureGuard, check_sizes, spell_guards
 from batch_share.settings import Settings
 
 
@@ -23,40 +24,104 @@ def test_more_is_told() -> None:
     assert told.value.users == {"c": 4, "a": 3}
 
 
+def failed(reason: str, stage: Stage = Stage.ACTIVITY, outcome: str = "refused") -> Result:
+    return Result(State.FAILED, outcome, stage=stage, reason=reason)
+
+
+SHARED = Result(State.SHARED, "processed")
+ACCEPTED = Result(State.ACCEPTED, "done")
+POSTED = Result(State.POSTED, "done")
+
+
 def test_a_success_begins_the_count_anew() -> None:
     guard = FailureGuard(2)
-    guard.ended(State.FAILED, "one")
-    guard.ended(State.ACCEPTED, "")
-    assert guard.in_a_row == 1
-    guard.ended(State.SHARED, "")
-    guard.ended(State.FAILED, "two")
+    for result in (failed("one"), POSTED, failed("two")):
+        guard.count(result)
+        guard.check()
+    guard.count(failed("three"))
     with pytest.raises(TooManyFailures, match="three"):
-        guard.ended(State.FAILED, "three")
+        guard.check()
 
 
-def test_without_a_follow_up_an_accepted_row_is_a_success() -> None:
-    guard = FailureGuard(2, follow_up=False, in_a_row=1)
-    guard.ended(State.ACCEPTED, "")
+@pytest.mark.parametrize(
+    ("stage", "through", "others"),
+    [
+        (Stage.ACTIVITY, POSTED, [ACCEPTED, SHARED]),
+        (Stage.SHARE, ACCEPTED, [POSTED, SHARED]),
+        (Stage.PROCESSING, SHARED, [POSTED, ACCEPTED]),
+    ],
+)
+def test_only_what_got_through_the_same_step_is_a_success(
+    stage: Stage, through: Result, others: list[Result]
+) -> None:
+    """Else rows that wait to be processed would count against a step that goes well for nearly all."""
+    guard = FailureGuard()
+    guard.count(failed("", stage), 3)
+    for other in others:
+        guard.count(other)
+    assert guard.in_a_row == 3
+    guard.count(through)
     assert guard.in_a_row == 0
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        Result(State.POSTED, "refused"),  # a share call of many: made again in halves
+        Result(State.PENDING, "refused", stage=Stage.ACTIVITY),  # a bulk call: its rows go by themselves
+        Result(State.POSTED, "failed", stage=Stage.SHARE),  # a request of many: each is shared by itself
+        Result(State.POSTED, "found"),  # by a look-up, posted who knows when
+        Result(State.UNKNOWN, "lost", stage=Stage.SHARE),
+        failed("the share stands", Stage.REVOKE),
+        failed("its end is over", outcome=TOO_LATE),
+    ],
+)
+def test_what_says_nothing_of_this_run_counts_for_nothing(result: Result) -> None:
+    guard = FailureGuard(2, percent=1)
+    guard.count(failed("one"))
+    guard.count(result, 100)
+    guard.check()
+    assert (guard.in_a_row, guard.failed, guard.settled) == (1, 1, 1)
+
+
+def test_an_answer_for_many_is_judged_as_a_whole() -> None:
+    guard = FailureGuard(10)
+    for result in [*[failed("no such lead")] * 12, POSTED]:
+        guard.count(result)
+    guard.check()
+    guard.count(failed("no such field"), 25)
+    with pytest.raises(TooManyFailures, match="25 rows failed in a row"):
+        guard.check()
+
+
+def test_without_a_follow_up_an_accepted_row_is_at_its_end() -> None:
+    for follow_up, settled in ((True, 0), (False, 1)):
+        guard = FailureGuard(2, follow_up=follow_up)
+        guard.count(ACCEPTED)
+        assert guard.settled == settled
+
+
 def test_none_is_any_number() -> None:
-    FailureGuard(0).ended(State.FAILED, "", 1000)
+    guard = FailureGuard(0)
+    guard.count(failed(""), 1000)
+    guard.check()
 
 
 def test_a_percentage_counts_once_enough_rows_are_settled() -> None:
     guard = FailureGuard(percent=5)
-    guard.ended(State.FAILED, "early", 2)
-    guard.ended(State.SHARED, "", 47)
-    guard.ended(State.SHARED, "", 1)
+    guard.count(failed("early"), 2)
+    guard.count(SHARED, 48)
+    guard.check()
+    guard.count(failed("late"))
     with pytest.raises(TooManyFailures, match="3 rows failed of the 51 that are settled"):
-        guard.ended(State.FAILED, "late")
+        guard.check()
 
 
 def test_a_guard_that_is_off_ends_nothing() -> None:
     guard = FailureGuard(1, percent=1)
     guard.off()
-    guard.ended(State.FAILED, "", 100)
+    guard.count(failed(""), 100)
+    guard.check()
 
 
 def test_all_guards_are_told_in_one_line() -> None:
