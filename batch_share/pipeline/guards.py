@@ -99,16 +99,24 @@ class FailureGuard:
             raise TooManyFailures(self.failed, self.last, self.settled)
 
 
-def spell_guards(settings: Settings) -> str:
-    """All guards of a run in one line, "" if there are none."""
-    first = [
+def spell_guards(settings: Settings, deed: str = "send") -> str:
+    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
+    told = _before(settings) if deed == "send" else []
+    stops = _stops(settings) if deed in {"send", "try again"} else []
+    stopping = " or ".join(filter(None, stops))
+    return ", ".join(filter(None, [*told, f"stops {stopping}" if stopping else ""]))
+
+
+def _before(settings: Settings) -> list[str]:
+    return [
         f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
         f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
         f"a canary of {settings.canary:,}" if settings.canary else "",
     ]
-    stops = [
+
+
+def _stops(settings: Settings) -> list[str]:
+    return [
         f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
         f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
     ]
-    stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*first, f"stops {stopping}" if stopping else ""]))

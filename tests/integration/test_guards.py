@@ -6,7 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import BULK, CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, STATUS, Fault, answer, envelope, trial
+from trial import (
+    BULK,
+    CREATE,
+    DROPPED,
+    OF_LEAD,
+    OF_TYPE,
+    SHARE,
+    STATUS,
+    UNCHANGED,
+    Fault,
+    answer,
+    envelope,
+    trial,
+)
 
 from batch_share.errors import (
     CanaryFailed,
@@ -103,6 +116,48 @@ async def test_shares_that_fail_in_bulk_stop_the_run(tmp_path: Path) -> None:
         ending = await made.run(bulk=True, stop_after_failures=5, workers=2)
         assert isinstance(ending.error, TooManyFailures)
         assert 5 <= made.query("SELECT count(*) FROM rows WHERE state = 'failed'")[0][0] < 40
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_ten_failures_in_a_row_stop_a_run_if_nobody_says_otherwise(tmp_path: Path, bulk: bool) -> None:
+    """Share after share is refused; in bulk, each in halves until its rows are alone."""
+    async with trial(tmp_path, Fault(SHARE, range(1, 1000), REFUSED), rows=60) as made:
+        ending = await made.run(bulk=bulk, workers=1, **UNCHANGED)
+        assert isinstance(ending.error, TooManyFailures)
+        assert (ending.error.rows, ending.exit_code) == (10, 1)
+        assert ending.summary.states[State.FAILED] == 10
+
+
+async def test_a_bulk_call_that_is_refused_as_a_whole_has_failed_none_of_its_rows(tmp_path: Path) -> None:
+    faults = Fault(BULK, [2], REFUSED), Fault(SHARE, [3], REFUSED)
+    async with trial(tmp_path, *faults, rows=60) as made:
+        ending = await made.run(bulk=True, wait=5.0, **UNCHANGED)
+        assert ending.error is None
+        assert ending.summary.states == {State.SHARED: 60}
+
+
+async def test_rows_of_a_refused_bulk_call_stop_the_run_once_ten_fail_by_themselves(tmp_path: Path) -> None:
+    faults = Fault(BULK, range(2, 100), REFUSED), Fault(CREATE, range(2, 100), REFUSED)
+    async with trial(tmp_path, *faults, rows=60) as made:
+        ending = await made.run(bulk=True, workers=1, **UNCHANGED)
+        assert isinstance(ending.error, TooManyFailures)
+        assert ending.error.rows == 10
+
+
+async def test_a_request_of_many_that_fails_counts_no_row_twice(tmp_path: Path) -> None:
+    """Its rows are shared again by themselves; only those whose own request fails have failed."""
+    async with trial(tmp_path, rows=40, fail=1.0) as made:
+        ending = await made.run(bulk=True, workers=1, wait=5.0, **UNCHANGED)
+        assert isinstance(ending.error, TooManyFailures)
+        assert ending.error.rows == ending.summary.states[State.FAILED] == 10
+
+
+async def test_rows_that_fail_here_and_there_stop_nothing_however_late_their_status_comes(tmp_path: Path) -> None:
+    """Every third activity is refused, and no share is processed before the last: that is not in a row."""
+    async with trial(tmp_path, Fault(CREATE, range(2, 100, 3), REFUSED), rows=60, processing=60.0) as made:
+        ending = await made.run(**UNCHANGED)
+        assert ending.error is None
+        assert ending.summary.states == {State.ACCEPTED: 40, State.FAILED: 20}
 
 
 async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:

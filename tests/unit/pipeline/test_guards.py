@@ -130,3 +130,10 @@ def test_all_guards_are_told_in_one_line() -> None:
         "at most 500 rows, a canary of 5, stops after 10 failures in a row or at 5 % failed of 50 or more"
     )
     assert spell_guards(Settings(stop_after_failures=0)) == ""
+    assert spell_guards(Settings()) == "stops after 10 failures in a row"
+
+
+def test_what_a_retry_or_a_revocation_is_not_held_to_is_not_told() -> None:
+    settings = Settings(max_rows=500, canary=5, stop_after_failures=3)
+    assert spell_guards(settings, "try again") == "stops after 3 failures in a row"
+    assert spell_guards(settings, "take back") == ""
