@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from batch_share.errors import TooManyFailures, TooManyForUser, TooManyRows
+from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from batch_share.ledger.records import Result
     from batch_share.settings import Settings
@@ -32,16 +32,40 @@ _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(users: Mapping[str, int], max_rows: int | None, max_per_user: int | None) -> None:
+def check_sizes(users: Mapping[str, int], settings: Settings, names: Mapping[str, str] | None = None) -> None:
     """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
-    rows = sum(users.values())
-    if max_rows is not None and rows > max_rows:
-        raise TooManyRows(rows, max_rows)
-    if max_per_user is None:
+    for error in excesses(users, settings, names):
+        raise error
+
+
+def excesses(
+    users: Mapping[str, int], settings: Settings, names: Mapping[str, str] | None = None
+) -> Iterator[TooManyRows | TooManyForUser]:
+    """What is too much where so many leads would be sent to each user; `names` says what users are called."""
+    rows, most, most_each = sum(users.values()), settings.max_rows, settings.max_per_user
+    if most is not None and rows > most:
+        yield TooManyRows(rows, most)
+    if most_each is None:
         return
-    over = {user: count for user, count in users.items() if count > max_per_user}
-    if over:
-        raise TooManyForUser(dict(sorted(over.items(), key=lambda each: (-each[1], each[0]))), max_per_user)
+    called = {(names or {}).get(user, user): count for user, count in users.items() if count > most_each}
+    if called:
+        yield TooManyForUser(dict(sorted(called.items(), key=lambda each: (-each[1], each[0]))), most_each)
+
+
+def call_by_address(known: Mapping[str | None, tuple[str, str]]) -> dict[str, str]:
+    """By Id, what users are called of whom name and e-mail address are known: the address, else the name.
+
+    One that several have does not say which of them is meant, so their Ids are told with it.
+    """
+    called = {user: email or name for user, (name, email) in known.items() if user and (email or name)}
+    having = Counter(called.values())
+    return {user: each if having[each] == 1 else f"{each}, {user}" for user, each in called.items()}
+
+
+def check_canary(settings: Settings) -> None:
+    """A canary is judged by what the follow-up hears. Raises SettingsError."""
+    if settings.canary is not None and not settings.follow_up:
+        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import send_canary
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
-from batch_share.pipeline.guards import check_sizes
+from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
@@ -78,7 +78,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     plan = plan_job(job.sheet, job.options, settings)
     if job.approved is not None:
         check_approval(job.approved, plan, settings)
-    _check_canary(settings)
+    check_canary(settings)
     host, _, _ = settings.account()
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
@@ -95,7 +95,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
-    _check_canary(settings)
+    check_canary(settings)
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         cut_off = await _under_way(ledger)
@@ -181,7 +181,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     telling.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
-        check_sizes(await ledger.to_do_by_user(), session.settings.max_rows, session.settings.max_per_user)
+        names = call_by_address(await ledger.known_users())
+        check_sizes(await ledger.to_do_by_user(), session.settings, names)
     except BatchShareError as error:
         session.stop.ask(error)
         return await _end(session)
@@ -213,12 +214,6 @@ async def _preview(session: Session, *, to_do: dict[State, int], events: int, de
 async def _not_confirmed(session: Session) -> Ending:
     session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
     return Ending(await summarize(session.ledger), session.stop.error)
-
-
-def _check_canary(settings: Settings) -> None:
-    """A canary is judged by what the follow-up hears. Raises SettingsError."""
-    if settings.canary is not None and not settings.follow_up:
-        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
 
 
 def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:

@@ -4,24 +4,66 @@ from __future__ import annotations
 
 import pytest
 
-from batch_share.errors import TooManyFailures, TooManyForUser, TooManyRows
+from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.guards import TOO_LATE, FailureGuard, check_sizes, spell_guards
+from batch_share.pipeline.guards import (
+    TOO_LATE,
+    FailureGuard,
+    call_by_address,
+    check_canary,
+    check_sizes,
+    excesses,
+    spell_guards,
+)
 from batch_share.settings import Settings
 
 
+def sized(max_rows: int | None = None, max_per_user: int | None = None) -> Settings:
+    return Settings(max_rows=max_rows, max_per_user=max_per_user)
+
+
 def test_as_much_as_is_allowed_may_be_sent() -> None:
-    check_sizes({"a": 3, "b": 2}, 5, 3)
-    check_sizes({"a": 1_000_000}, None, None)
+    check_sizes({"a": 3, "b": 2}, sized(5, 3))
+    check_sizes({"a": 1_000_000}, sized())
 
 
 def test_more_is_told() -> None:
     with pytest.raises(TooManyRows):
-        check_sizes({"a": 3, "b": 2}, 4, None)
+        check_sizes({"a": 3, "b": 2}, sized(max_rows=4))
     with pytest.raises(TooManyForUser) as told:
-        check_sizes({"a": 3, "b": 2, "c": 4}, None, 2)
-    assert told.value.users == {"c": 4, "a": 3}
+        check_sizes({"a": 3, "b": 2, "c": 4}, sized(max_per_user=2), {"c": "c@x.example"})
+    assert told.value.users == {"c@x.example": 4, "a": 3}
+
+
+def test_a_plan_is_told_of_all_that_is_too_much() -> None:
+    rows, users = excesses({"a": 3, "b": 2}, sized(4, 2))
+    assert rows.excess == "5 rows would be sent and max_rows allows 4"
+    assert users.excess == "these users would get more leads than the 2 that max_per_user allows: a (3)"
+
+
+def test_users_are_called_by_an_address_that_is_theirs_alone_and_by_their_id_if_nothing_is_known() -> None:
+    known: dict[str | None, tuple[str, str]] = {
+        "1": ("Asha Rao", "asha@x.example"),
+        "2": ("Two Desks", "desk@x.example"),
+        "3": ("Two Desks", "desk@x.example"),
+        "4": ("No Mail", ""),
+        "5": ("", ""),
+        None: ("Nobody", "nobody@x.example"),
+    }
+    assert call_by_address(known) == {
+        "1": "asha@x.example",
+        "2": "desk@x.example, 2",
+        "3": "desk@x.example, 3",
+        "4": "No Mail",
+    }
+
+
+def test_a_canary_without_a_follow_up_is_refused() -> None:
+    check_canary(Settings(follow_up=False))
+    check_canary(Settings(canary=3))
+    with pytest.raises(SettingsError, match="needs the follow-up"):
+        check_canary(Settings(canary=3, follow_up=False))
 
 
 def failed(reason: str, stage: Stage = Stage.ACTIVITY, outcome: str = "refused") -> Result:
