@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader, utc_now
+from batch_share.ledger.reading import CANARY, INSTRUCTION, LOOK, PAGE, RETRY, SENT_BEFORE, LedgerReader, utc_now
 from batch_share.ledger.records import (
     Changes,
     Instruction,
@@ -140,6 +140,10 @@ class Ledger(LedgerReader):
     async def note_failed_sheet(self, stamp: str) -> None:
         """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
         await self._note_fact(FAILED_SHEET, stamp)
+
+    async def note_canary(self, row_ids: Iterable[int]) -> None:
+        """Commit which rows go first; none once they are judged."""
+        await self._note_fact(CANARY, " ".join(map(str, row_ids)))
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
-from batch_share.pipeline.canary import send_canary
+from batch_share.pipeline.canary import drop_canary, send_canary
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
@@ -234,15 +234,23 @@ async def _send_and_settle(session: Session) -> None:
     """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
     reconciler = Reconciler(session)
     await reconciler.begin()
-    canary = session.settings.canary
-    if canary is not None and not session.only_looked_up and not session.stop.asked:
-        await reconciler.settle()  # a canary row that was cut off is the canary's again
-        await send_canary(session, canary)
+    if not session.only_looked_up and not session.stop.asked:
+        await _send_first(session, reconciler)
     if session.stop.asked:
         return
     await send_rows(session)
     while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)
+
+
+async def _send_first(session: Session, reconciler: Reconciler) -> None:
+    """The canary, if there is to be one: its rows that were cut off are its own again once they are settled."""
+    if session.settings.canary is None:
+        await drop_canary(session)
+        return
+    while await reconciler.settle():
+        pass
+    await send_canary(session, session.settings.canary)
 
 
 async def _any_returned(session: Session) -> bool:

@@ -16,8 +16,11 @@ from trial import (
     STATUS,
     UNCHANGED,
     Fault,
+    Onlooker,
     answer,
+    ask_to_stop,
     envelope,
+    sheet_rows,
     trial,
 )
 
@@ -110,6 +113,48 @@ async def test_a_canary_that_is_shared_is_over_and_one_needs_the_follow_up(tmp_p
             await made.run(canary=2, follow_up=False)
         assert isinstance((await made.run(canary=2, wait=5.0)).error, CanaryFailed)
         assert (await made.resume(canary=1, wait=5.0)).error is None
+
+
+async def test_a_canary_that_a_person_stopped_is_judged_by_the_next_run(tmp_path: Path) -> None:
+    """Its second row has failed, its third is under way; nobody was told."""
+    onlooker = Onlooker()
+
+    async def stopped(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    faults = Fault(CREATE, [2], REFUSED), Fault(CREATE, [2], stopped)  # what is refused is no call for the other
+    async with trial(tmp_path, *faults) as made:
+        ending = await made.run(onlooker, canary=3, wait=5.0)
+        assert ending.interrupted
+        assert len(made.sent(CREATE)) == 3
+        after = await made.resume(canary=3, wait=5.0)
+        assert isinstance(after.error, CanaryFailed)
+        assert after.error.states == {"shared": 2, "failed": 1}
+        assert len(made.sent(CREATE)) == 3
+        assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 11, State.FAILED: 1}
+
+
+async def test_a_run_without_a_canary_lets_go_of_one_that_was_stopped(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+
+    async def stopped(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    async with trial(tmp_path, Fault(CREATE, [2], stopped)) as made:
+        assert (await made.run(onlooker, canary=3)).interrupted
+        assert (await made.resume()).summary.states == {State.SHARED: 12}
+        assert made.query("SELECT value FROM about WHERE name = 'canary'") == [("",)]
+
+
+async def test_a_canary_row_that_never_arrived_goes_first_again(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], DROPPED)) as made:
+        ending = await made.run(canary=3, wait=5.0)
+        assert isinstance(ending.error, CanaryFailed)
+        assert ending.error.states == {"shared": 2, "unknown": 1}
+        assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 12}
+        assert made.leads_sent()[:3] == [sheet_rows(12)[at][0] for at in (0, 2, 1)]
 
 
 async def test_shares_that_fail_in_bulk_stop_the_run(tmp_path: Path) -> None:
