@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
-from batch_share.ledger.states import TO_DO, State
+from batch_share.ledger.states import SENT, TO_DO, Stage, State
 from batch_share.pipeline.follow_up import FOLLOWING_UP
 from batch_share.pipeline.owner import Form, find_key_user, verify_owner
 from batch_share.pipeline.session import ending_early
@@ -51,7 +51,7 @@ async def drop_canary(session: Session) -> None:
 
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
     """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
-    chosen = {row.id: row for row in await ledger.canary()}
+    chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
     shared_before = (await ledger.counts()).get(State.SHARED, 0) - _shared(chosen.values())
     room = most - shared_before
     chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
@@ -60,6 +60,11 @@ async def _chosen(ledger: Ledger, most: int) -> list[Row]:
             break
         chosen.setdefault(row.id, row)
     return [*chosen.values()]
+
+
+def _is_on_its_way(row: Row) -> bool:
+    """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
+    return row.state in {*TO_DO, *SENT, State.FAILED, State.UNKNOWN} and row.stage is not Stage.REVOKE
 
 
 def _shared(rows: Iterable[Row]) -> int:

@@ -32,22 +32,22 @@ _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(users: Mapping[str, int], settings: Settings, names: Mapping[str, str] | None = None) -> None:
+def check_sizes(users: Mapping[str, int], settings: Settings, names: Mapping[str, str]) -> None:
     """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
     for error in excesses(users, settings, names):
         raise error
 
 
 def excesses(
-    users: Mapping[str, int], settings: Settings, names: Mapping[str, str] | None = None
+    users: Mapping[str, int], settings: Settings, names: Mapping[str, str]
 ) -> Iterator[TooManyRows | TooManyForUser]:
-    """What is too much where so many leads would be sent to each user; `names` says what users are called."""
+    """What is too much where so many leads would be sent to each user; `names` says what some users are called."""
     rows, most, most_each = sum(users.values()), settings.max_rows, settings.max_per_user
     if most is not None and rows > most:
         yield TooManyRows(rows, most)
     if most_each is None:
         return
-    called = {(names or {}).get(user, user): count for user, count in users.items() if count > most_each}
+    called = {names.get(user, user): count for user, count in users.items() if count > most_each}
     if called:
         yield TooManyForUser(dict(sorted(called.items(), key=lambda each: (-each[1], each[0]))), most_each)
 

@@ -181,14 +181,20 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     telling.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
-        names = call_by_address(await ledger.known_users())
-        check_sizes(await ledger.to_do_by_user(), session.settings, names)
+        await _check_sizes(session)
     except BatchShareError as error:
         session.stop.ask(error)
         return await _end(session)
     if not watcher.agree(replace(preview, changes=changes, cut_off=cut_off)):
         return await _not_confirmed(session)
     return await _send(session, watcher)
+
+
+async def _check_sizes(session: Session) -> None:
+    """Raises TooManyRows, TooManyForUser if the run would send more than it may."""
+    ledger, settings = session.ledger, session.settings
+    names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
+    check_sizes(await ledger.to_do_by_user(), settings, names)
 
 
 async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:

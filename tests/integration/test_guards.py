@@ -148,6 +148,19 @@ async def test_a_run_without_a_canary_lets_go_of_one_that_was_stopped(tmp_path: 
         assert made.query("SELECT value FROM about WHERE name = 'canary'") == [("",)]
 
 
+async def test_what_was_taken_back_is_no_canary_any_more(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+
+    async def stopped(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    async with trial(tmp_path, Fault(CREATE, [3], stopped)) as made:
+        assert (await made.run(onlooker, canary=3, wait=5.0)).interrupted
+        assert (await made.revoke(rows="2-3", wait=5.0)).summary.states[State.REVOKED] == 2
+        assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 10, State.REVOKED: 2}
+
+
 async def test_a_canary_row_that_never_arrived_goes_first_again(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(CREATE, [2], DROPPED)) as made:
         ending = await made.run(canary=3, wait=5.0)

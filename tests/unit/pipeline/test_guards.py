@@ -24,20 +24,20 @@ def sized(max_rows: int | None = None, max_per_user: int | None = None) -> Setti
 
 
 def test_as_much_as_is_allowed_may_be_sent() -> None:
-    check_sizes({"a": 3, "b": 2}, sized(5, 3))
-    check_sizes({"a": 1_000_000}, sized())
+    check_sizes({"a": 3, "b": 2}, sized(5, 3), {})
+    check_sizes({"a": 1_000_000}, sized(), {})
 
 
 def test_more_is_told() -> None:
     with pytest.raises(TooManyRows):
-        check_sizes({"a": 3, "b": 2}, sized(max_rows=4))
+        check_sizes({"a": 3, "b": 2}, sized(max_rows=4), {})
     with pytest.raises(TooManyForUser) as told:
         check_sizes({"a": 3, "b": 2, "c": 4}, sized(max_per_user=2), {"c": "c@x.example"})
     assert told.value.users == {"c@x.example": 4, "a": 3}
 
 
 def test_a_plan_is_told_of_all_that_is_too_much() -> None:
-    rows, users = excesses({"a": 3, "b": 2}, sized(4, 2))
+    rows, users = excesses({"a": 3, "b": 2}, sized(4, 2), {})
     assert rows.excess == "5 rows would be sent and max_rows allows 4"
     assert users.excess == "these users would get more leads than the 2 that max_per_user allows: a (3)"
 
