@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batch_share.errors import CanaryFailed, SettingsError
 from batch_share.ledger.states import SENT, TO_DO, Stage, State
 from batch_share.pipeline.follow_up import FOLLOWING_UP
-from batch_share.pipeline.owner import Form, find_key_user, verify_owner
+from batch_share.pipeline.owner import Form, find_key_user, is_verified, verify_owner
 from batch_share.pipeline.session import ending_early
 from batch_share.pipeline.steps import asked, in_time, post, posted, share
 
@@ -86,22 +86,24 @@ async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
     """Post it, check its owner unless that was proved for its type, and share it."""
     if not await in_time(session, row):
         return
-    activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
-    if activity_id is None:
-        return
-    row = posted(row, activity_id)
-    await _check_owner(session, row, activity_id, key_user_id)
+    form = Form.STANDING if row.state is State.POSTED else Form.SINGLE
+    if form is Form.SINGLE:
+        activity_id = await post(session, row)
+        if activity_id is None:
+            return
+        row = posted(row, activity_id)
+    await _check_owner(session, row, form, key_user_id)
     if await in_time(session, row):
         await share(session, [row])
 
 
-async def _check_owner(session: Session, row: Row, activity_id: str, key_user_id: str) -> None:
+async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str) -> None:
     wanted = asked(row)
-    if (wanted.event, Form.SINGLE) in session.verified:
+    if is_verified(session, wanted.event, form):
         return
-    await verify_owner(session, row, wanted, activity_id)
-    if wanted.user_id != key_user_id and row.stage is None:  # the key's own user proves nothing of an owner
-        session.verified.add((wanted.event, Form.SINGLE))
+    await verify_owner(session, row, wanted, row.activity_id or "")
+    if wanted.user_id != key_user_id:  # the key's own user proves nothing of an owner
+        session.verified.add((wanted.event, form))
 
 
 def _judge(rows: Sequence[Row]) -> None:

@@ -170,6 +170,41 @@ async def test_a_canary_row_that_never_arrived_goes_first_again(tmp_path: Path) 
         assert made.leads_sent()[:3] == [sheet_rows(12)[at][0] for at in (0, 2, 1)]
 
 
+async def test_a_canary_row_whose_share_may_have_been_done_is_not_told_as_failed(tmp_path: Path) -> None:
+    """Its answer was lost, and the same share is refused when it is repeated."""
+    faults = Fault(SHARE, [2], DROPPED), Fault(SHARE, [3], REFUSED)  # what is dropped is no call for the other
+    async with trial(tmp_path, *faults) as made:
+        assert isinstance((await made.run(canary=3, wait=5.0)).error, CanaryFailed)
+        again = await made.resume(canary=3, wait=5.0)
+        assert isinstance(again.error, CanaryFailed)
+        assert again.error.states == {"unknown": 1}
+        assert len(made.sent(CREATE)) == 3
+
+
+async def test_an_activity_that_stood_before_proves_nothing_of_those_that_a_canary_posts(tmp_path: Path) -> None:
+    """A run was stopped at its first share; then the account begins to ignore the owner of an activity."""
+    onlooker, ignores = Onlooker(), False
+
+    async def ignoring(step: Step, call: Call) -> Reply:
+        if ignores and call.endpoint == CREATE:
+            call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
+        return await step(call)
+
+    async def stopped(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    async with trial(tmp_path, ignoring, Fault(SHARE, [1], stopped)) as made:
+        assert (await made.run(onlooker)).interrupted
+        stood = len(made.sent(CREATE))
+        assert stood > 1
+        ignores = True
+        ending = await made.resume(canary=12, wait=5.0)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.summary.states[State.FAILED] == 1
+        assert (len(made.sent(CREATE)), made.live()) == (stood + 1, stood)
+
+
 async def test_shares_that_fail_in_bulk_stop_the_run(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(SHARE, range(1, 1000), REFUSED), rows=40) as made:
         ending = await made.run(bulk=True, stop_after_failures=5, workers=2)
