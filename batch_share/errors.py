@@ -217,17 +217,17 @@ class TooManyForUser(BatchShareError):
 
 
 class TooManyFailures(BatchShareError):
-    """`rows` rows failed one after the other, or of the `settled` ones; `reason` is the last one's."""
+    """`rows` rows failed one after the other, or of the `sent` ones; `reason` is the last one's."""
 
-    def __init__(self, rows: int, reason: str, settled: int | None = None) -> None:
-        how = "in a row" if settled is None else f"of the {settled:,} that are settled"
+    def __init__(self, rows: int, reason: str, sent: int | None = None) -> None:
+        how = "in a row" if sent is None else f"of the {sent:,} that were sent"
         super().__init__(
             f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
             "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them."
         )
         self.rows = rows
         self.reason = reason
-        self.settled = settled
+        self.sent = sent
 
 
 class CanaryFailed(BatchShareError):

@@ -268,7 +268,7 @@ class Settings(BaseSettings):
     )
     stop_at: Percent | None = Field(
         None,
-        description="Stop when so many percent of the rows settled failed, of 50 or more. If not set: never.",
+        description="Stop when so many percent of the rows sent failed, of 50 or more. If not set: never.",
         examples=["5%"],
     )
     notify: Notify | None = Field(

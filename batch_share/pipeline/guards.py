@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 ENOUGH: Final = 50
-"""Rows that must be settled before a percentage of them says anything."""
+"""Rows that must be sent before a percentage of them says anything."""
 
 TOO_LATE: Final = "too late"
 """The outcome of a row whose end was over before its turn came: to stop would make others late as well."""
@@ -75,15 +75,15 @@ class FailureGuard:
     In a row are rows that fail at one step while no other gets through it. Each step by itself: the answer to a
     share comes long after those to later activities, and rows that wait for it say nothing against it. A call that
     is refused as a whole has failed none of its rows, nor has one whose rows are shared again by themselves.
-    Without a follow-up an accepted row is at its end, else only a shared one is.
+    So the percentage, too, is of all that failed or were accepted (`sent`), be they shared by now or not.
     """
 
     most: int = 0
-    follow_up: bool = True
     percent: float | None = None
     failed: int = 0
-    settled: int = 0
+    sent: int = 0
     last: str = ""
+    _waiting: int = 0
     _in_a_row: Counter[Stage] = field(default_factory=Counter)
 
     @property
@@ -93,20 +93,34 @@ class FailureGuard:
 
     def count(self, result: Result, rows: int = 1) -> None:
         """This is what became of `rows` rows. Of an answer for many, all are counted before any `check`."""
-        if result.state is State.FAILED:
-            self._count_failed(result, rows)
-            return
         if result.outcome in _WELL and result.state in _THROUGH:
             self._in_a_row[_THROUGH[result.state]] = 0
-        if result.state is State.SHARED or (result.state is State.ACCEPTED and not self.follow_up):
-            self.settled += rows
+        if result.state is State.ACCEPTED:
+            self.sent += rows
+            self._waiting += rows
+        elif result.state is State.SHARED:
+            self._count_once(rows)
+        elif result.state is State.POSTED and result.outcome == "failed":
+            self._count_once(rows)
+            self.sent -= rows  # the request of many could not be processed: each is sent by itself
+        elif result.state is State.FAILED:
+            self._count_failed(result, rows)
+
+    def _count_once(self, rows: int) -> None:
+        """These have their answer: they count as sent already, unless an earlier run sent them."""
+        known = min(self._waiting, rows)
+        self._waiting -= known
+        self.sent += rows - known
 
     def _count_failed(self, result: Result, rows: int) -> None:
         if result.stage is None or result.stage is Stage.REVOKE or result.outcome == TOO_LATE:
             return
+        if result.stage is Stage.PROCESSING:
+            self._count_once(rows)
+        else:
+            self.sent += rows
         self._in_a_row[result.stage] += rows
         self.failed += rows
-        self.settled += rows
         self.last = result.reason or ""
 
     def off(self) -> None:
@@ -117,10 +131,10 @@ class FailureGuard:
         """Whether the work may go on. Raises TooManyFailures."""
         if 0 < self.most <= self.in_a_row:
             raise TooManyFailures(self.in_a_row, self.last)
-        if self.percent is None or self.settled < ENOUGH:
+        if self.percent is None or self.sent < ENOUGH:
             return
-        if self.failed * 100 >= self.percent * self.settled:
-            raise TooManyFailures(self.failed, self.last, self.settled)
+        if self.failed * 100 >= self.percent * self.sent:
+            raise TooManyFailures(self.failed, self.last, self.sent)
 
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:

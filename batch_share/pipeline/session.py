@@ -256,5 +256,5 @@ async def open_session(
         )
     async with open_connection(settings, watcher) as connection:
         polls = Polls(settings.wait)
-        guard = FailureGuard(settings.stop_after_failures, settings.follow_up, percent=settings.stop_at)
+        guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
         yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard, only_looked_up=only_looked_up)

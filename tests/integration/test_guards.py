@@ -254,6 +254,17 @@ async def test_rows_that_fail_here_and_there_stop_nothing_however_late_their_sta
         assert ending.summary.states == {State.ACCEPTED: 40, State.FAILED: 20}
 
 
+@pytest.mark.parametrize(("every", "kind"), [(20, type(None)), (3, TooManyFailures)])
+async def test_a_percentage_is_of_what_was_sent_however_late_its_status_comes(
+    tmp_path: Path, every: int, kind: type
+) -> None:
+    """Some activities are refused, and no share is processed before the last row."""
+    async with trial(tmp_path, Fault(CREATE, range(2, 100, every), REFUSED), rows=90, processing=60.0) as made:
+        ending = await made.run(stop_at=10)
+        assert isinstance(ending.error, kind)
+        assert ending.summary.states.get(State.PENDING, 0) > 20 or ending.error is None
+
+
 async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:
     """Six activities are made, their answers lost, and a look shows the key's own user as their owner."""
 

@@ -123,7 +123,7 @@ def test_what_says_nothing_of_this_run_counts_for_nothing(result: Result) -> Non
     guard.count(failed("one"))
     guard.count(result, 100)
     guard.check()
-    assert (guard.in_a_row, guard.failed, guard.settled) == (1, 1, 1)
+    assert (guard.in_a_row, guard.failed, guard.sent) == (1, 1, 1)
 
 
 def test_an_answer_for_many_is_judged_as_a_whole() -> None:
@@ -136,11 +136,24 @@ def test_an_answer_for_many_is_judged_as_a_whole() -> None:
         guard.check()
 
 
-def test_without_a_follow_up_an_accepted_row_is_at_its_end() -> None:
-    for follow_up, settled in ((True, 0), (False, 1)):
-        guard = FailureGuard(2, follow_up=follow_up)
-        guard.count(ACCEPTED)
-        assert guard.settled == settled
+def test_a_row_is_sent_once_whatever_is_heard_of_it_later() -> None:
+    guard = FailureGuard()
+    guard.count(ACCEPTED, 3)
+    guard.count(SHARED)
+    guard.count(failed("no longer there", Stage.PROCESSING))
+    assert (guard.sent, guard.failed) == (3, 1)
+    guard.count(SHARED, 3)  # two of them an earlier run sent
+    assert (guard.sent, guard.failed) == (5, 1)
+
+
+def test_rows_that_are_shared_again_by_themselves_are_sent_once() -> None:
+    guard = FailureGuard()
+    guard.count(ACCEPTED, 25)
+    guard.count(Result(State.POSTED, "failed", stage=Stage.SHARE), 25)
+    assert guard.sent == 0
+    guard.count(ACCEPTED, 25)
+    guard.count(SHARED, 25)
+    assert guard.sent == 25
 
 
 def test_none_is_any_number() -> None:
@@ -149,13 +162,14 @@ def test_none_is_any_number() -> None:
     guard.check()
 
 
-def test_a_percentage_counts_once_enough_rows_are_settled() -> None:
+def test_a_percentage_counts_once_enough_rows_are_sent() -> None:
+    """Accepted is enough: were it only of those that are shared, a slow account would make it a false alarm."""
     guard = FailureGuard(percent=5)
     guard.count(failed("early"), 2)
-    guard.count(SHARED, 48)
+    guard.count(ACCEPTED, 48)
     guard.check()
     guard.count(failed("late"))
-    with pytest.raises(TooManyFailures, match="3 rows failed of the 51 that are settled"):
+    with pytest.raises(TooManyFailures, match="3 rows failed of the 51 that were sent"):
         guard.check()
 
 
