@@ -187,43 +187,47 @@ class LookupRefused(BatchShareError):
 
 
 class TooManyRows(BatchShareError):
-    """A run would send `rows` rows, and `most` are allowed: nothing was sent."""
+    """A run would send `rows` rows, and `most` are allowed: nothing was sent. `excess` says so for a plan."""
 
     def __init__(self, rows: int, most: int) -> None:
+        self.excess = f"{rows:,} rows would be sent and max_rows allows {most:,}"
         super().__init__(
-            f"{rows:,} rows would be sent and max_rows allows {most:,}, so nothing was sent. Check the sheet; if "
-            "it is right, raise --max-rows, or send a part of it with --limit or --rows."
+            f"{self.excess}, so nothing was sent. Check the sheet; if it is right, raise --max-rows, or send a "
+            "part of it with --limit or --rows."
         )
         self.rows = rows
         self.most = most
 
 
 class TooManyForUser(BatchShareError):
-    """Some users would get more than `most` leads: `users` says how many each. Nothing was sent."""
+    """Some users would get more than `most` leads: `users` says how many each. Nothing was sent.
+
+    They are called by e-mail address, or by whatever else is known of them. `excess` says it for a plan.
+    """
 
     def __init__(self, users: dict[str, int], most: int) -> None:
         named = ", ".join(f"{user} ({count:,})" for user, count in list(users.items())[:5])
         more = f" and {len(users) - 5:,} more" if len(users) > 5 else ""
+        self.excess = f"these users would get more leads than the {most:,} that max_per_user allows: {named}{more}"
         super().__init__(
-            f"These users would get more leads than the {most:,} that max_per_user allows: {named}{more}. Nothing "
-            "was sent. Check the sheet; if it is right, raise --max-per-user."
+            f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user."
         )
         self.users = users
         self.most = most
 
 
 class TooManyFailures(BatchShareError):
-    """`rows` rows failed one after the other, or of the `settled` ones; `reason` is the last one's."""
+    """`rows` rows failed one after the other, or of the `sent` ones; `reason` is the last one's."""
 
-    def __init__(self, rows: int, reason: str, settled: int | None = None) -> None:
-        how = "in a row" if settled is None else f"of the {settled:,} that are settled"
+    def __init__(self, rows: int, reason: str, sent: int | None = None) -> None:
+        how = "in a row" if sent is None else f"of the {sent:,} that were sent"
         super().__init__(
             f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
             "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them."
         )
         self.rows = rows
         self.reason = reason
-        self.settled = settled
+        self.sent = sent
 
 
 class CanaryFailed(BatchShareError):

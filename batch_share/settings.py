@@ -264,11 +264,11 @@ class Settings(BaseSettings):
         None, description="Send so many rows first; go on only when all of them are shared.", examples=[5]
     )
     stop_after_failures: Annotated[int, Field(ge=0)] = Field(
-        0, description="Stop when so many rows failed in a row; 0: never."
+        10, description="Stop when so many rows failed in a row, at one step; 0: never."
     )
     stop_at: Percent | None = Field(
         None,
-        description="Stop when so many percent of the rows settled failed, of 50 or more. If not set: never.",
+        description="Stop when so many percent of the rows sent failed, of 50 or more. If not set: never.",
         examples=["5%"],
     )
     notify: Notify | None = Field(

@@ -13,6 +13,8 @@ from invariants import check_all_shared, check_never_twice, posts
 from trial import KEY, SECRET, sheet_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from forks import Forks
     from kills import Killer
     from trial import Trial
@@ -27,6 +29,7 @@ class Storm:
     rows: int
     workers: int = 8
     bulk: bool = False
+    own: Mapping[str, str] = field(default_factory=dict)  # what else is in the environment
     starts: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -89,4 +92,5 @@ class Storm:
             "BATCH_SHARE_LOG_FOLDER": str(self.it.folder / "log"),
             # Its own for each: one that was killed lets the next wait a second, which would be most of the storm.
             "BATCH_SHARE_STATE_FOLDER": str(self.it.folder / f"state-{self.starts}"),
+            **self.own,
         }

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     Wrapper = Callable[[Step, Call], Awaitable[Reply]]
 
 FAST = Rate(500, 0.1)
+UNCHANGED: Any = {"stop_after_failures": Settings.model_fields["stop_after_failures"].default}
+"""What a trial has as a person has it who sets nothing: else its runs stop at no failures."""
+
 KEY, SECRET = "the-access-key-of-the-trial", "the-secret-key-of-the-trial"
 REVOKE = "EntityAccess.svc/Revoke"
 CREATE, SHARE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Status/Get"
@@ -127,6 +130,7 @@ class Trial:
             "workers": 6,
             "wait": 0.0,
             "grace": 0.0,
+            "stop_after_failures": 0,  # tests let rows fail on purpose; what is in force otherwise is UNCHANGED
             "state_folder": self.folder / "state",
             "data_folder": self.folder / "data",
             "log_folder": self.folder / "log",

@@ -118,6 +118,11 @@ def plan(
     allow_duplicates: Duplicates = False,
     renew: Renew = None,
     force: Force = False,
+    max_rows: MaxRows = None,
+    max_per_user: MaxPerUser = None,
+    canary: Canary = None,
+    stop_after_failures: StopAfterFailures = None,
+    stop_at: StopAt = None,
     online: Online = False,
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file for the plan of every row.")

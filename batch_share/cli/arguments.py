@@ -149,10 +149,11 @@ Canary = Annotated[
     Optional[int], typer.Option(min=1, help="Send N rows first; go on only when all of them are shared.")
 ]
 StopAfterFailures = Annotated[
-    Optional[int], typer.Option(min=0, help="Stop when N rows failed in a row. Default: 0, never.")
+    Optional[int],
+    typer.Option(min=0, help="Stop when N rows failed in a row, at one step; 0: never. Default: 10."),
 ]
 StopAt = Annotated[
-    Optional[str], typer.Option(help="Stop when so many of the rows settled failed, such as 5%; of 50 or more.")
+    Optional[str], typer.Option(help="Stop when so many of the rows sent failed, such as 5%; of 50 or more.")
 ]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]

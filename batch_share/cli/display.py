@@ -212,7 +212,7 @@ class Display:
             self.console.print(f"    {escape(line)}", soft_wrap=True)
         if preview.waiting.rows:
             self.console.print(f"  [cyan]{waits(preview.waiting)}[/cyan]", soft_wrap=True)
-        if preview.deed == "send" and (guards := spell_guards(preview.settings)):
+        if guards := spell_guards(preview.settings, preview.deed):
             self.console.print(f"  Guards: {guards}.", soft_wrap=True)
 
     def _estimate(self, preview: Preview) -> str:

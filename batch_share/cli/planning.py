@@ -49,7 +49,7 @@ class PlanFiles:
 def show_plan(
     sheet: Path, options: SheetOptions, settings: Settings, files: PlanFiles, *, online: bool, json: bool
 ) -> ExitCode:
-    """Show and keep a plan; SOME_FAILED if some rows can't be sent. Raises BatchShareError."""
+    """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
     library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
     seen = asyncio.run(library.plan(sheet, options, online=online))
     if json:
@@ -62,7 +62,7 @@ def show_plan(
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
         write_mapping(files.save_map, seen.plan.record.mapping or {})
-    return ExitCode.SOME_FAILED if seen.invalid else ExitCode.DONE
+    return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
 
 
 async def _write(output: Path, seen: Overview) -> None:
@@ -92,6 +92,8 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(_cost(seen), soft_wrap=True)
     if guards := spell_guards(seen.settings):
         out.print(f"Guards: {guards}.", soft_wrap=True)
+    for why in seen.would_stop:
+        out.print(f"[red]Would stop:[/red] {escape(why)}.", soft_wrap=True)
     out.print(f"Columns read: {escape(_read_columns(record.mapping or {}))}", soft_wrap=True)
     if seen.ignored:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)

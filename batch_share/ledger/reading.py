@@ -62,6 +62,9 @@ LOOK: Final = "look"
 RETRY: Final = "retry"
 """The step of an attempt that put a failed row back, to be tried again."""
 
+CANARY: Final = "canary"
+"""The fact that names the rows that go first, by Id, until they are judged."""
+
 _IS_DOUBLE: Final = (
     rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE) & ~rows.c.notice.startswith(REASSIGNED)
 )
@@ -214,6 +217,12 @@ class LedgerReader:
     async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
         """These rows as they are now, in the sheet's order."""
         these = select(rows).where(rows.c.id.in_(ids)).order_by(*_GONE_LAST)
+        return [_row(found) for found in await self._all(these)]
+
+    async def canary(self) -> list[Row]:
+        """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
+        ids = map(int, (await self.facts()).get(CANARY, "").split())
+        these = select(rows).where(rows.c.id.in_([*ids]), _MEANT, self._is_due()).order_by(rows.c.position)
         return [_row(found) for found in await self._all(these)]
 
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:

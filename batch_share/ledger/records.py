@@ -9,12 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.action import Action
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from batch_share.ledger.states import Stage, State
+    from batch_share.ledger.states import Stage
 
 
 ALREADY: Final = "already shared with that user until "
@@ -301,3 +302,9 @@ class Status:
     result: Result
     of_many: Result | None = None
     of_revocation: Result | None = None
+
+    def meant(self, before: State, rows: int) -> Result:
+        """What it means for the `rows` rows of the request, which were in `before`."""
+        if before is State.ENDING:
+            return self.of_revocation or self.result
+        return (self.of_many if rows > 1 else None) or self.result

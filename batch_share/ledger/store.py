@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 from batch_share.action import Action
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import INSTRUCTION, LOOK, PAGE, RETRY, LedgerReader, utc_now
+from batch_share.ledger.reading import CANARY, INSTRUCTION, LOOK, PAGE, RETRY, LedgerReader, utc_now
 from batch_share.ledger.records import (
     SENT_BEFORE,
     Changes,
@@ -143,6 +143,10 @@ class Ledger(LedgerReader):
     async def note_failed_sheet(self, stamp: str) -> None:
         """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
         await self._note_fact(FAILED_SHEET, stamp)
+
+    async def note_canary(self, row_ids: Iterable[int]) -> None:
+        """Commit which rows go first; none once they are judged."""
+        await self._note_fact(CANARY, " ".join(map(str, row_ids)))
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:
@@ -369,12 +373,11 @@ class Ledger(LedgerReader):
         """
 
         def note(connection: Connection) -> Noted:
-            before, meant = State.ACCEPTED, status.result
+            before = State.ACCEPTED
             found = connection.execute(_SHARING, {"request": request_id}).all()
-            if len(found) > 1:
-                meant = status.of_many or meant
-            elif not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
-                before, meant = State.ENDING, status.of_revocation or meant
+            if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
+                before = State.ENDING
+            meant = status.meant(before, len(found))
             for (row_id,) in found:
                 self._note_status(connection, row_id, sent_at, meant, before)
             return Noted(len(found), before, meant.state)

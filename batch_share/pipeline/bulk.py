@@ -56,7 +56,7 @@ async def send_in_bulk(session: Session) -> None:
 async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
     """How an activity that was posted by itself did not get its owner: bulk calls may. None if it did, or may have.
 
-    Raises OwnerNotVerified where the owner can't be read.
+    Raises OwnerNotVerified where the owner can't be read, TooManyFailures where one is too many.
     """
     if session.memory.account.ignores_owner:
         return None
@@ -69,6 +69,7 @@ async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
         session.tally.remark(
             "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
         )
+        session.guard.check()
         return ignored
     return None
 

@@ -92,13 +92,12 @@ async def write_once(
     await session.ledger.settle(attempts, rows, results)
     telling.outcomes(rows, step, results)
     for result in results:
-        session.tally.moved(INTENT_OF[step], result.state)
+        session.moved(INTENT_OF[step], result)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
     if not all(isinstance(part, UNDONE) for part in parts):
         session.tally.refused_since = None
         _watch_silence(session, parts)
-    for result in results:
-        session.guard.ended(result.state, result.reason or "")
+    session.guard.check()
     return outcome, results
 
 

@@ -6,45 +6,69 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
-from batch_share.ledger.states import State
+from batch_share.ledger.states import SENT, TO_DO, Stage, State
 from batch_share.pipeline.follow_up import FOLLOWING_UP
-from batch_share.pipeline.owner import Form, find_key_user, verify_owner
+from batch_share.pipeline.owner import Form, find_key_user, is_verified, verify_owner
 from batch_share.pipeline.session import ending_early
 from batch_share.pipeline.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from batch_share.ledger.records import Row
+    from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Session
 
 
 async def send_canary(session: Session, most: int) -> None:
     """Send `most` rows one by one and wait for the status API's word on each; rows shared before count.
 
-    What ended it early is `session.stop.error`: CanaryFailed if any of them did not get shared.
+    Those of a run that was cut off before it judged them are judged now. What ended it early is
+    `session.stop.error`: CanaryFailed if any of them did not get shared.
     """
+    ledger = session.ledger
     with ending_early(session.stop):
-        rows = await _chosen(session, most)
+        rows = await _chosen(ledger, most)
         if not rows:
             return
-        await _send(session, [row for row in rows if row.state is not State.ACCEPTED])
+        await ledger.note_canary(row.id for row in rows)
+        await _send(session, [row for row in rows if row.state in TO_DO])
         session.tally.phase = FOLLOWING_UP
         await session.polls.none_left()
-        if not session.stop.asked:
-            _judge(await session.ledger.rows_by_id([row.id for row in rows]))
+        if session.stop.asked:
+            return
+        judged = await ledger.rows_by_id([row.id for row in rows])
+        await ledger.note_canary(())
+        _judge(judged)
 
 
-async def _chosen(session: Session, most: int) -> list[Row]:
-    """Rows that wait for their answer since an interruption, then as many fresh ones as are missing."""
-    ledger = session.ledger
-    missing = max(0, most - (await ledger.counts()).get(State.SHARED, 0))
-    rows = await ledger.accepted_rows(missing)
+async def drop_canary(session: Session) -> None:
+    """A run without one: whatever an earlier run had chosen is not waited for any more."""
+    with ending_early(session.stop):
+        if await session.ledger.canary():
+            await session.ledger.note_canary(())
+
+
+async def _chosen(ledger: Ledger, most: int) -> list[Row]:
+    """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
+    chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
+    shared_before = (await ledger.counts()).get(State.SHARED, 0) - _shared(chosen.values())
+    room = most - shared_before
+    chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
     async for row in ledger.to_do():
-        if len(rows) >= missing:
+        if len(chosen) >= room:
             break
-        rows.append(row)
-    return rows
+        chosen.setdefault(row.id, row)
+    return [*chosen.values()]
+
+
+def _is_on_its_way(row: Row) -> bool:
+    """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
+    return row.state in {*TO_DO, *SENT, State.FAILED, State.UNKNOWN} and row.stage is not Stage.REVOKE
+
+
+def _shared(rows: Iterable[Row]) -> int:
+    return sum(row.state is State.SHARED for row in rows)
 
 
 async def _send(session: Session, rows: Sequence[Row]) -> None:
@@ -62,22 +86,24 @@ async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
     """Post it, check its owner unless that was proved for its type, and share it."""
     if not await in_time(session, row):
         return
-    activity_id = row.activity_id if row.state is State.POSTED else await post(session, row)
-    if activity_id is None:
-        return
-    row = posted(row, activity_id)
-    await _check_owner(session, row, activity_id, key_user_id)
+    form = Form.STANDING if row.state is State.POSTED else Form.SINGLE
+    if form is Form.SINGLE:
+        activity_id = await post(session, row)
+        if activity_id is None:
+            return
+        row = posted(row, activity_id)
+    await _check_owner(session, row, form, key_user_id)
     if await in_time(session, row):
         await share(session, [row])
 
 
-async def _check_owner(session: Session, row: Row, activity_id: str, key_user_id: str) -> None:
+async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str) -> None:
     wanted = asked(row)
-    if (wanted.event, Form.SINGLE) in session.verified:
+    if is_verified(session, wanted.event, form):
         return
-    await verify_owner(session, row, wanted, activity_id)
-    if wanted.user_id != key_user_id and row.stage is None:  # the key's own user proves nothing of an owner
-        session.verified.add((wanted.event, Form.SINGLE))
+    await verify_owner(session, row, wanted, row.activity_id or "")
+    if wanted.user_id != key_user_id:  # the key's own user proves nothing of an owner
+        session.verified.add((wanted.event, form))
 
 
 def _judge(rows: Sequence[Row]) -> None:

@@ -119,7 +119,7 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
 async def _claim(session: Session, due: Sequence[Due]) -> None:
     """Commit what is about to be taken back: whoever goes on after a kill finds it gone, and must know why."""
     await session.ledger.rejudge({each.claim.row_id: None for each in due if each.claim.is_skipped})
-    session.tally.moved(State.SKIPPED, State.PENDING, sum(each.claim.is_skipped for each in due))
+    session.moved(State.SKIPPED, Result(State.PENDING, ""), sum(each.claim.is_skipped for each in due))
     begun = {each.claim.row_id: Result(State.PENDING, "", reason=f"{BEING_TAKEN}{each.where}") for each in due}
     for page in _pages({each.claim.row_id: begun[each.claim.row_id] for each in due if each.shares}):
         await session.ledger.answer_claims(page)
@@ -191,10 +191,9 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, End
         await session.ledger.answer_claims(page)
     rows = {each.claim.row_id: each.claim.sheet_row for each in due}
     for row_id, result in results.items():
-        session.tally.moved(State.PENDING, result.state)
+        session.moved(State.PENDING, result)
         if result.state is State.FAILED:
             telling.failed(rows[row_id], Stage.EARLIER)
-            session.guard.ended(result.state, result.reason or "")
 
 
 def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:

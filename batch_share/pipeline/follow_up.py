@@ -66,7 +66,7 @@ async def _ask(session: Session, request_id: str) -> bool:
         return False
     if noted.state is State.FAILED:
         log.info("processing failed", rows=noted.rows)
-    session.tally.moved(noted.before, noted.state, noted.rows)
+    session.moved(noted.before, status.meant(noted.before, noted.rows), noted.rows)
     session.tally.returned += noted.rows if noted.state is State.POSTED else 0
-    session.guard.ended(noted.state, status.result.reason or "", noted.rows)
+    session.guard.check()
     return True

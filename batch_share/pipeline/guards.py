@@ -2,81 +2,162 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from batch_share.errors import TooManyFailures, TooManyForUser, TooManyRows
-from batch_share.ledger.states import State
+from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
+from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from batch_share.ledger.records import Result
     from batch_share.settings import Settings
 
 ENOUGH: Final = 50
-"""Rows that must be settled before a percentage of them says anything."""
+"""Rows that must be sent before a percentage of them says anything."""
+
+TOO_LATE: Final = "too late"
+"""The outcome of a row whose end was over before its turn came: to stop would make others late as well."""
+
+_THROUGH: Final = {
+    State.POSTED: Stage.ACTIVITY,
+    State.ACCEPTED: Stage.SHARE,
+    State.SHARED: Stage.PROCESSING,
+}
+"""The step that a row got through, by the state it is in now."""
+
+_NOTHING_SENT: Final = frozenset({None, Stage.REVOKE, Stage.EARLIER})
+"""Stages whose failures say nothing of the rows that are sent: they take back."""
+
+_WELL: Final = {"done", "processed"}
+"""Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(users: Mapping[str, int], max_rows: int | None, max_per_user: int | None) -> None:
+def check_sizes(users: Mapping[str, int], settings: Settings, names: Mapping[str, str]) -> None:
     """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
-    rows = sum(users.values())
-    if max_rows is not None and rows > max_rows:
-        raise TooManyRows(rows, max_rows)
-    if max_per_user is None:
+    for error in excesses(users, settings, names):
+        raise error
+
+
+def excesses(
+    users: Mapping[str, int], settings: Settings, names: Mapping[str, str]
+) -> Iterator[TooManyRows | TooManyForUser]:
+    """What is too much where so many leads would be sent to each user; `names` says what some users are called."""
+    rows, most, most_each = sum(users.values()), settings.max_rows, settings.max_per_user
+    if most is not None and rows > most:
+        yield TooManyRows(rows, most)
+    if most_each is None:
         return
-    over = {user: count for user, count in users.items() if count > max_per_user}
-    if over:
-        raise TooManyForUser(dict(sorted(over.items(), key=lambda each: (-each[1], each[0]))), max_per_user)
+    called = {names.get(user, user): count for user, count in users.items() if count > most_each}
+    if called:
+        yield TooManyForUser(dict(sorted(called.items(), key=lambda each: (-each[1], each[0]))), most_each)
+
+
+def call_by_address(known: Mapping[str | None, tuple[str, str]]) -> dict[str, str]:
+    """By Id, what users are called of whom name and e-mail address are known: the address, else the name.
+
+    One that several have does not say which of them is meant, so their Ids are told with it.
+    """
+    called = {user: email or name for user, (name, email) in known.items() if user and (email or name)}
+    having = Counter(called.values())
+    return {user: each if having[each] == 1 else f"{each}, {user}" for user, each in called.items()}
+
+
+def check_canary(settings: Settings) -> None:
+    """A canary is judged by what the follow-up hears. Raises SettingsError."""
+    if settings.canary is not None and not settings.follow_up:
+        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
 
 
 @dataclass(slots=True)
 class FailureGuard:
-    """Counts rows as they end: those failed one after the other (`most` 0: any number), and their percentage.
+    """Counts rows as their steps end: those failed in a row (`most` 0: any number), and their percentage.
 
-    Without a follow-up an accepted row is at its end, else only a shared one is.
+    In a row are rows that fail at one step while no other gets through it. Each step by itself: the answer to a
+    share comes long after those to later activities, and rows that wait for it say nothing against it. A call that
+    is refused as a whole has failed none of its rows, nor has one whose rows are shared again by themselves.
+    So the percentage, too, is of all that failed or were accepted (`sent`), be they shared by now or not.
     """
 
     most: int = 0
-    follow_up: bool = True
-    in_a_row: int = 0
     percent: float | None = None
     failed: int = 0
-    settled: int = 0
+    sent: int = 0
+    last: str = ""
+    _waiting: int = 0
+    _in_a_row: Counter[Stage] = field(default_factory=Counter)
 
-    def ended(self, state: State, reason: str, rows: int = 1) -> None:
-        """`rows` rows are in this state now, for this reason. Raises TooManyFailures."""
-        if state is State.SHARED or (state is State.ACCEPTED and not self.follow_up):
-            self.in_a_row = 0
-            self.settled += rows
-        elif state is State.FAILED:
-            self.in_a_row += rows
-            self.failed += rows
-            self.settled += rows
-            self._check(reason)
+    @property
+    def in_a_row(self) -> int:
+        """Rows that failed in a row, at the step where most did."""
+        return max(self._in_a_row.values(), default=0)
+
+    def count(self, result: Result, rows: int = 1) -> None:
+        """This is what became of `rows` rows. Of an answer for many, all are counted before any `check`."""
+        if result.outcome in _WELL and result.state in _THROUGH:
+            self._in_a_row[_THROUGH[result.state]] = 0
+        if result.state is State.ACCEPTED:
+            self.sent += rows
+            self._waiting += rows
+        elif result.state is State.SHARED:
+            self._count_once(rows)
+        elif result.state is State.POSTED and result.outcome == "failed":
+            self._count_once(rows)
+            self.sent -= rows  # the request of many could not be processed: each is sent by itself
+        elif result.state is State.FAILED:
+            self._count_failed(result, rows)
+
+    def _count_once(self, rows: int) -> None:
+        """These have their answer: they count as sent already, unless an earlier run sent them."""
+        known = min(self._waiting, rows)
+        self._waiting -= known
+        self.sent += rows - known
+
+    def _count_failed(self, result: Result, rows: int) -> None:
+        if result.stage in _NOTHING_SENT or result.outcome == TOO_LATE:
+            return
+        if result.stage is Stage.PROCESSING:
+            self._count_once(rows)
+        else:
+            self.sent += rows
+        self._in_a_row[result.stage] += rows
+        self.failed += rows
+        self.last = result.reason or ""
 
     def off(self) -> None:
         """Count on, but end nothing: for work that sends no rows of its own."""
         self.most, self.percent = 0, None
 
-    def _check(self, reason: str) -> None:
+    def check(self) -> None:
+        """Whether the work may go on. Raises TooManyFailures."""
         if 0 < self.most <= self.in_a_row:
-            raise TooManyFailures(self.in_a_row, reason)
-        if self.percent is None or self.settled < ENOUGH:
+            raise TooManyFailures(self.in_a_row, self.last)
+        if self.percent is None or self.sent < ENOUGH:
             return
-        if self.failed * 100 >= self.percent * self.settled:
-            raise TooManyFailures(self.failed, reason, self.settled)
+        if self.failed * 100 >= self.percent * self.sent:
+            raise TooManyFailures(self.failed, self.last, self.sent)
 
 
-def spell_guards(settings: Settings) -> str:
-    """All guards of a run in one line, "" if there are none."""
-    first = [
+def spell_guards(settings: Settings, deed: str = "send") -> str:
+    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
+    told = _before(settings) if deed == "send" else []
+    stops = _stops(settings) if deed in {"send", "try again"} else []
+    stopping = " or ".join(filter(None, stops))
+    return ", ".join(filter(None, [*told, f"stops {stopping}" if stopping else ""]))
+
+
+def _before(settings: Settings) -> list[str]:
+    return [
         f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
         f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
         f"a canary of {settings.canary:,}" if settings.canary else "",
     ]
-    stops = [
+
+
+def _stops(settings: Settings) -> list[str]:
+    return [
         f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
         f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
     ]
-    stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*first, f"stops {stopping}" if stopping else ""]))

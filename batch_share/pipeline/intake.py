@@ -15,6 +15,7 @@ from batch_share.ledger.records import Cause
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.guards import check_canary
 from batch_share.pipeline.live import live_for
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
@@ -79,6 +80,7 @@ async def show_sheet(
     sheet: Path, options: SheetOptions, settings: Settings, watcher: Watcher | None
 ) -> tuple[Overview, Directory]:
     """What a run of the sheet would do. Without `watcher` no call is made. Raises BatchShareError."""
+    check_canary(settings)
     plan = plan_job(sheet, options, settings)
     if watcher is None:
         directory: Directory = Unasked()

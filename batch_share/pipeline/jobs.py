@@ -16,10 +16,10 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
-from batch_share.pipeline.canary import send_canary
+from batch_share.pipeline.canary import drop_canary, send_canary
 from batch_share.pipeline.earlier import count_of, find_due, take_back_earlier, told_of
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
-from batch_share.pipeline.guards import check_sizes
+from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
@@ -80,7 +80,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     plan = plan_job(job.sheet, job.options, settings)
     if job.approved is not None:
         check_approval(job.approved, plan, settings)
-    _check_canary(settings)
+    check_canary(settings)
     host, _, _ = settings.account()
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
@@ -97,7 +97,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Go on with a ledger, without its sheet. Raises and returns as `run_sheet`."""
-    _check_canary(settings)
+    check_canary(settings)
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         cut_off = await _under_way(ledger)
@@ -186,7 +186,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     telling.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
-        check_sizes(await ledger.to_do_by_user(), session.settings.max_rows, session.settings.max_per_user)
+        await _check_sizes(session)
         due = await find_due(session)
     except BatchShareError as error:
         session.stop.ask(error)
@@ -195,6 +195,13 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     if not watcher.agree(replace(preview, revocations=count_of(due))):
         return await _not_confirmed(session)
     return await _send(session, watcher, due)
+
+
+async def _check_sizes(session: Session) -> None:
+    """Raises TooManyRows, TooManyForUser if the run would send more than it may."""
+    ledger, settings = session.ledger, session.settings
+    names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
+    check_sizes(await ledger.to_do_by_user(), settings, names)
 
 
 async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:
@@ -220,12 +227,6 @@ async def _preview(session: Session, *, to_do: dict[State, int], events: int, de
 async def _not_confirmed(session: Session) -> Ending:
     session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
     return Ending(await summarize(session.ledger), session.stop.error)
-
-
-def _check_canary(settings: Settings) -> None:
-    """A canary is judged by what the follow-up hears. Raises SettingsError."""
-    if settings.canary is not None and not settings.follow_up:
-        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
 
 
 def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
@@ -256,15 +257,23 @@ async def _send_and_settle(session: Session) -> None:
     """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
     reconciler = Reconciler(session)
     await reconciler.begin()
-    canary = session.settings.canary
-    if canary is not None and not session.only_looked_up and not session.stop.asked:
-        await reconciler.settle()  # a canary row that was cut off is the canary's again
-        await send_canary(session, canary)
+    if not session.only_looked_up and not session.stop.asked:
+        await _send_first(session, reconciler)
     if session.stop.asked:
         return
     await send_rows(session)
     while not session.stop.asked and (await reconciler.settle() or await _any_returned(session)):
         await send_rows(session)
+
+
+async def _send_first(session: Session, reconciler: Reconciler) -> None:
+    """The canary, if there is to be one: its rows that were cut off are its own again once they are settled."""
+    if session.settings.canary is None:
+        await drop_canary(session)
+        return
+    while await reconciler.settle():
+        pass
+    await send_canary(session, session.settings.canary)
 
 
 async def _any_returned(session: Session) -> bool:

@@ -16,6 +16,7 @@ from batch_share.ledger.states import State
 from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
+from batch_share.pipeline.guards import excesses, spell_guards
 from batch_share.pipeline.live import Live
 from batch_share.sheet.columns import Field
 from batch_share.units import spell_length
@@ -74,6 +75,7 @@ class Overview:
     leads they have shared. `already` are the rows that are skipped for that. `directory` is who was looked up.
     `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
     rows ask for that.
+    `users` get all rows to be sent, `due` those whose time has come.
     """
 
     plan: Plan
@@ -91,6 +93,7 @@ class Overview:
     earlier: int = 0
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
+    due: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
@@ -147,6 +150,11 @@ class Overview:
         used = self.plan.sheet.found.used
         return [header for index, header in enumerate(self.plan.sheet.columns) if index not in used]
 
+    @property
+    def would_stop(self) -> list[str]:
+        """Why a run of the sheet would send nothing: it is too large for the guards in force."""
+        return [error.excess for error in excesses(self.due, self.settings, {})]
+
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
         odd = list(self.conflicts)
@@ -185,6 +193,8 @@ class Overview:
             "share_of_daily_limit": self.share_of_day,
             "calls_today": self.calls_today,
             "ends_on": self.ends_on.isoformat(),
+            "guards": spell_guards(self.settings),
+            "would_stop": self.would_stop,
             "oddities": self.oddities(),
             "problems": self.invalid,
         }
@@ -239,12 +249,15 @@ def _given_too(seen: Overview, reassigned: Mapping[str, tuple[str, int]]) -> Ite
 
 
 def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:
-    seen.users[directory.user_name(asked.user_id)] += 1
+    user = directory.user_name(asked.user_id)
+    seen.users[user] += 1
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
     seen.lasting[spell_length(asked.duration, asked.until)] += 1
     if asked.start is not None and asked.start > utc_now():
         seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
+    else:
+        seen.due[user] += 1
     if _minutes(asked) > ODD_MINUTES:
         seen.long.append(row.sheet_row)
 

@@ -65,7 +65,7 @@ async def verify_owners(session: Session, *ways: Way) -> None:
     Raises OwnerNotVerified, LookupRefused, and as `calls.write`.
     """
     events = await session.ledger.events_to_do(session.looked_up_in)
-    wanted = [(event, way) for event in events for way in ways if not _is_verified(session, event, way.form)]
+    wanted = [(event, way) for event in events for way in ways if not is_verified(session, event, way.form)]
     if not wanted:
         return
     session.tally.phase = "checking the first activity's owner"
@@ -74,7 +74,7 @@ async def verify_owners(session: Session, *ways: Way) -> None:
         await _verify(session, event, way, key_user_id)
 
 
-def _is_verified(session: Session, event: int, form: Form) -> bool:
+def is_verified(session: Session, event: int, form: Form) -> bool:
     """What an earlier call posted was checked in its run, or is by any activity of this one."""
     verified = [known for type_, known in session.verified if type_ == event]
     return form in verified or (form is Form.STANDING and bool(verified))
@@ -122,8 +122,9 @@ async def verify_owner(session: Session, row: Row, asked: Instruction, activity_
         reason = (
             f"activity {activity_id} was posted, but its owner is {owner}, not the user of this row: not shared"
         )
-        await session.ledger.end(row, Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason))
-        session.tally.moved(State.POSTED, State.FAILED)
+        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason)
+        await session.ledger.end(row, ending)
+        session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
         raise OwnerNotVerified(activity_id, asked.user_id, owner)
     await session.ledger.note_owner_check(asked.event, activity_id, verified=owner is not None)
 

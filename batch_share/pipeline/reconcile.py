@@ -254,8 +254,9 @@ class Reconciler:
         session = self._session
         await session.ledger.resolve(each.row, looked_at or utc_now(), result)
         if result.state is not State.UNKNOWN:
-            session.tally.moved(State.UNKNOWN, result.state)
+            session.moved(State.UNKNOWN, result)
             session.tally.looked_up[result.outcome] += 1
+            session.guard.check()
 
     async def _spread(
         self, groups: Sequence[Sequence[Unsettled]], work: Callable[[Sequence[Unsettled]], Awaitable[None]]

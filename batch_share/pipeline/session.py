@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from batch_share.ledger.records import Result
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.owner import Form
@@ -191,6 +192,14 @@ class Session(Connection):
         """Reads of this activity type show markers like these: what they don't show is not there."""
         self.shown.update((event, marker.startswith("[")) for marker in markers)
 
+    def moved(self, old: State, result: Result, rows: int = 1) -> None:
+        """`rows` rows went from `old` to where `result` brings them: for the display and for the guard of failures.
+
+        The one place for it, so that no failure goes uncounted; whoever is done with a call lets the guard check.
+        """
+        self.tally.moved(old, result.state, rows)
+        self.guard.count(result, rows)
+
     @property
     def looked_up_in(self) -> int | None:
         """The run that must have looked up what is to be sent; None: everything is."""
@@ -251,5 +260,5 @@ async def open_session(
         )
     async with open_connection(settings, watcher) as connection:
         polls = Polls(settings.wait)
-        guard = FailureGuard(settings.stop_after_failures, settings.follow_up, percent=settings.stop_at)
+        guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
         yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard, only_looked_up=only_looked_up)

@@ -15,6 +15,7 @@ from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline import telling
 from batch_share.pipeline.calls import Dispatch, write
+from batch_share.pipeline.guards import TOO_LATE
 from batch_share.pipeline.marker import in_note, marker_of
 from batch_share.pipeline.verdict import in_doubt, is_repeated
 
@@ -114,20 +115,20 @@ async def in_time(session: Session, row: Row) -> bool:
     if minutes_left(asked(row), utc_now()) >= 1:
         return True
     reason = f"{OVER}{asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
-    await give_up(session, row, reason)
+    await give_up(session, row, reason, TOO_LATE)
     return False
 
 
-async def give_up(session: Session, row: Row, reason: str) -> None:
-    """End a row, before a step of it, as failed."""
+async def give_up(session: Session, row: Row, reason: str, outcome: str = "failed") -> None:
+    """End a row, before a step of it, as failed. Raises TooManyFailures."""
     stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
-    ending = Result(State.FAILED, "failed", stage=stage, reason=reason)
+    ending = Result(State.FAILED, outcome, stage=stage, reason=reason)
     if is_repeated(row):
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)
     telling.outcomes([row], stage, [ending])
-    session.tally.moved(row.state, ending.state)
-    session.guard.ended(ending.state, ending.reason or "")
+    session.moved(row.state, ending)
+    session.guard.check()
 
 
 def asked(row: Row) -> Instruction:

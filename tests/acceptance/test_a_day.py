@@ -1,4 +1,4 @@
-"""A day in the life of who shares leads: look, plan, run, crash, go on, mend, follow up, report, undo."""
+"""A day in the life of who shares leads: doctor, plan, run, crash, go on, mend, follow up, report, undo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHEET, LEDGER = "leads.xlsx", "leads.xlsx.ledger.db"
-RUN = ("run", SHEET, "--event", "201", "--yes", "--json")
+CANARY = 3
+RUN = ("run", SHEET, "--event", "201", "--canary", str(CANARY), "--yes", "--json")
+CREATE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Status/Get"
 
 
 @pytest.fixture
@@ -67,9 +69,15 @@ def mend(file: Path) -> int:
 
 
 def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
-    planned = shell.run("plan", SHEET, "--event", "201", "--online", "--json")
+    checked = shell.run("doctor", "--json")
+    assert (checked.returncode, json.loads(checked.stdout)["problems"]) == (0, 0)
+
+    guards = ("--canary", str(CANARY), "--max-rows", "37")
+    planned = shell.run("plan", SHEET, "--event", "201", "--online", *guards, "--json")
     plan = json.loads(planned.stdout)
     assert (planned.returncode, plan["rows"], plan["to_send"], plan["invalid"]) == (3, 40, 37, 3)
+    assert plan["guards"] == "at most 37 rows, a canary of 3, stops after 10 failures in a row"
+    assert plan["would_stop"] == []
     assert sandbox.report()["activities"] == 0
 
     crashed = shell.start(*RUN)  # in the middle of it, the power goes
@@ -77,6 +85,7 @@ def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
     crashed.send_signal(signal.SIGKILL)
     crashed.communicate()
     assert 0 < sandbox.report()["activities"] < 37
+    assert sandbox.calls(STATUS)[CANARY - 1]["n"] < sandbox.calls(CREATE)[CANARY]["n"]  # the first three went first
     assert "cut off" in shell.run("runs").stdout
 
     assert told(shell, "resume", "last", "--yes", "--json", code=3) == {"shared": 37, "invalid": 3}

@@ -67,6 +67,23 @@ def test_the_costs_are_told(offline: Shell) -> None:
     assert f"{plan['calls']}% of the 100 calls a day: run again each day, it ends on " in said
 
 
+def test_the_guards_are_told_and_what_would_stop_the_run(offline: Shell) -> None:
+    sheet = ["minimal.csv", "--event", "201", "--duration", "7d"]
+    told = offline.run("plan", *sheet, "--canary", "2", "--stop-at", "5%", "--max-rows", "5")
+    guards = "at most 5 rows, a canary of 2, stops after 10 failures in a row or at 5 % failed of 50 or more"
+    assert f"\nGuards: {guards}.\n" in told.stdout
+    assert (told.returncode, "Would stop" in told.stdout) == (0, False)
+    large = offline.run("plan", *sheet, "--max-rows", "4", "--max-per-user", "1")
+    assert (
+        "\nWould stop: 5 rows would be sent and max_rows allows 4.\nWould stop: these users would" in large.stdout
+    )
+    assert large.returncode == 3
+    plan = planned(offline, *sheet, "--max-rows", "4", "--stop-after-failures", "0")
+    assert (plan["guards"], len(plan["would_stop"])) == ("at most 4 rows", 1)
+    refused = offline.run("plan", *sheet, "--canary", "2", BATCH_SHARE_FOLLOW_UP="false")
+    assert (refused.returncode, "needs the follow-up" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["plan.csv", "plan.xlsx"])
 def test_every_row_has_its_plan_in_a_file(offline: Shell, tmp_path: Path, name: str) -> None:
     offline.run("plan", "mistakes.csv", "--output", name)

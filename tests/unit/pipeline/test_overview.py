@@ -137,6 +137,27 @@ def test_a_few_rows_take_no_time_and_no_limit_is_no_share_of_one(see: See) -> No
     assert (seen.cost.seconds, seen.share_of_day) == (0, None)
 
 
+# ---------------------------------------------------------------------------------------------------- guards
+
+
+def test_a_sheet_that_is_too_large_would_stop(see: See) -> None:
+    rows = row(1), row(2), row(3, user="b@x.example"), row(4, user="nobody")
+    assert see(*rows, max_rows=3, max_per_user=2).would_stop == []
+    seen = see(*rows, max_rows=2, max_per_user=1)
+    assert seen.would_stop == [
+        "3 rows would be sent and max_rows allows 2",
+        "these users would get more leads than the 1 that max_per_user allows: a@x.example (2)",
+    ]
+    assert seen.as_json()["would_stop"] == seen.would_stop
+    assert seen.as_json()["guards"].startswith("at most 2 rows, at most 1 leads for each user, stops after 10")
+
+
+def test_rows_that_wait_for_their_time_are_not_too_many_now(see: See) -> None:
+    header = [*HEADER, "Start"]
+    seen = see([*row(1), "2095-06-30"], [*row(2), ""], header=header, timezone="UTC", max_rows=1)
+    assert (seen.users.total(), seen.due, seen.would_stop) == (2, {"a@x.example": 1}, [])
+
+
 # -------------------------------------------------------------------------------------------------- oddities
 
 
