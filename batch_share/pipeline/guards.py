@@ -28,8 +28,8 @@ _THROUGH: Final = {
 }
 """The step that a row got through, by the state it is in now."""
 
-_NOTHING_SENT: Final = frozenset({None, Stage.REVOKE, Stage.EARLIER})
-"""Stages whose failures say nothing of the rows that are sent: they take back."""
+_TAKES_BACK: Final = frozenset({Stage.REVOKE, Stage.EARLIER})
+"""Stages whose failures say nothing of the rows that are sent."""
 
 _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
@@ -116,7 +116,7 @@ class FailureGuard:
         self.sent += rows - known
 
     def _count_failed(self, result: Result, rows: int) -> None:
-        if result.stage in _NOTHING_SENT or result.outcome == TOO_LATE:
+        if result.stage is None or result.stage in _TAKES_BACK or result.outcome == TOO_LATE:
             return
         if result.stage is Stage.PROCESSING:
             self._count_once(rows)
