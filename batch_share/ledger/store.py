@@ -323,23 +323,29 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def try_again(self, states: Mapping[int, State]) -> None:
-        """Commit that failed rows, by Id, go back to before the step that failed."""
+    async def try_again(self, states: Mapping[int, State], begun: Iterable[int] = ()) -> None:
+        """Commit that failed rows, by Id, go back to before the step that failed.
+
+        Rows with an Id in `begun` went back in an earlier run, and are this run's to send.
+        """
         results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
-        await self._put_back(results, RETRY, frozenset({State.FAILED}))
+        await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
 
     async def undo(self, row_ids: Iterable[int]) -> None:
         """Commit that the shares of these rows are to be taken back."""
         result = Result(State.TO_REVOKE, "", reason="its share is to be taken back")
         await self._put_back(dict.fromkeys(row_ids, result), _UNDO, _MAY_STAND)
 
-    async def _put_back(self, results: Mapping[int, Result], step: str, since: frozenset[State]) -> None:
+    async def _put_back(
+        self, results: Mapping[int, Result], step: str, since: frozenset[State], begun: Iterable[int] = ()
+    ) -> None:
         def note(connection: Connection) -> None:
             for row_id, result in results.items():
                 self._move(connection, row_id, result.state, _row_values(result), since=since)
+            for row_id in chosen:
                 self._attempt(connection, row_id, step)
 
-        if results:
+        if chosen := [*results, *begun]:
             await self._database.write(note)
 
     async def note_status(self, request_id: str, sent_at: datetime, status: Status) -> Noted:

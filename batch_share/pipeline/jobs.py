@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,12 +115,11 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
-            chosen = Retry.of(await ledger.failed_rows(), wanted)
-            to_do = dict(Counter(chosen.states.values()))
-            preview = await _preview(session, to_do=to_do, events=len(chosen.events), deed="try again")
+            chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
+            preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
             if not watcher.agree(replace(preview, told=[*chosen.told()])):
                 return await _not_confirmed(session)
-            await ledger.try_again(chosen.states)
+            await ledger.try_again(chosen.states, chosen.begun)
             await skip_shared(session)
             session.tally.begin(await ledger.counts())
             return await _send(session, watcher)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, SHARE, STATUS, Fault, Onlooker, answer, envelope, trial
+from trial import CREATE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
 
 from batch_share.ledger.states import State
 from batch_share.pipeline.retry import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call, Reply
 
 BUSY = envelope(500, "The tenant is being upgraded")
 GONE = envelope(500, "Lead does not exist in the system")
@@ -80,3 +84,25 @@ async def test_it_works_in_bulk_too(tmp_path: Path) -> None:
         await it.run(bulk=True)
         assert (await it.retry(bulk=True)).summary.states == {State.SHARED: 12}
         assert it.live() == 12
+
+
+async def test_a_stopped_retry_goes_on_with_the_rows_that_it_chose_and_no_others(tmp_path: Path) -> None:
+    """What it put back has failed no more, so that the same command would not find it among the failed rows."""
+    onlooker = Onlooker()
+
+    async def stop(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    # The first post of the retry: this fault sees only the nine that the other let through.
+    stops = Fault(CREATE, [10], stop)
+    async with trial(tmp_path, Fault(CREATE, [2, 3, 4], BUSY), stops) as it:
+        await it.run(workers=1)
+        it.change("UPDATE rows SET state = 'pending', activity_id = NULL, request_id = NULL WHERE id = 12")
+        stopped = await it.retry(onlooker=onlooker, workers=1)
+        assert stopped.summary.states == {State.SHARED: 8, State.POSTED: 1, State.PENDING: 3}
+        again = Onlooker()
+        ending = await it.retry(Wanted("no such reason"), onlooker=again)
+        assert ending.summary.states == {State.SHARED: 11, State.PENDING: 1}
+        assert again.previews[0].to_send == 3
+        assert again.previews[0].told == ["3 × put back by an earlier retry that was stopped"]
