@@ -77,12 +77,13 @@ def told_before(chosen: Sequence[Shared], ended: int, states: Mapping[State, int
     processing = sum(row.state is State.ACCEPTED for row in chosen)
     if processing:
         yield f"{processing:,} still being processed: waited for, then taken back"
-    doubtful = sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
+    repeated = sum(row.state is State.POSTED for row in chosen)
+    doubtful = repeated + sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
     if doubtful:
         yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
     if ended:
         yield f"{ended:,} have ended by themselves: left alone"
-    unsent = sum(states[state] for state in (State.PENDING, State.POSTED))
+    unsent = states[State.PENDING] + states[State.POSTED] - repeated
     if unsent:
         yield f"{unsent:,} were never shared, and a run would still do it"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
 
-from batch_share.errors import SettingsError
+from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 
@@ -119,6 +119,20 @@ async def test_a_share_of_which_nobody_knows_is_taken_back_to_be_sure(tmp_path: 
         assert (await it.revoke(onlooker)).summary.states == WHOLE
         assert it.live() == 0
         assert any("to be sure" in line for line in onlooker.previews[0].told)
+
+
+async def test_a_share_that_was_to_be_repeated_is_taken_back_to_be_sure(tmp_path: Path) -> None:
+    """Its row is posted, as one whose lead was never shared is: only the stage tells them apart."""
+    lost, denied = Fault(SHARE, [2], DROPPED, applied=True), Fault(SHARE, [4], answer(403, "No"))
+    async with trial(tmp_path, lost, denied, rows=3) as it:
+        await it.run(on_unknown="park", workers=1)
+        assert isinstance((await it.run()).error, AccessDenied)
+        assert it.rows("state", "stage")[1] == ("posted", "share")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 3}
+        assert it.live() == 0
+        told = onlooker.previews[0].told
+        assert (len(told), "1 of which nobody knows" in told[0]) == (1, True)  # and none that was never shared
 
 
 async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_again(tmp_path: Path) -> None:
