@@ -30,6 +30,9 @@ _REFUSED: Final = {
     Stage.REVOKE: "the share stands: LeadSquared refused to take it back",
 }
 
+_ACCEPTED: Final = "accepted"
+"""How the reason of a row begins whose request was accepted, and more is not known."""
+
 FOUND_OUT: Final = (
     "The next run or `batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
 )
@@ -122,7 +125,7 @@ def judge_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     if not isinstance(answer, ShareStatus):
         advice = ". Look at the lead in LeadSquared" if isinstance(answer, Refused) else ""
-        reason = f"accepted; its status could not be read: {answer.words.rstrip('.')}{advice}"
+        reason = f"{_ACCEPTED}; its status could not be read: {answer.words.rstrip('.')}{advice}"
         outcome = type(answer).__name__.lower()
         return Result(State.ACCEPTED, outcome, answer.words, answer.status, reason=reason)
     learned = {"share_status": answer.number}
@@ -139,7 +142,7 @@ def judge_status(answer: ShareStatus | Failure) -> Result:
             learned=learned,
         )
     number = "no ShareStatus" if answer.number is None else f"ShareStatus {answer.number}"
-    reason = f"accepted, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
+    reason = f"{_ACCEPTED}, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
     return Result(State.ACCEPTED, "pending", answer.words, answer.status, reason=reason, learned=learned)
 
 
@@ -152,8 +155,9 @@ def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
     if shared.state is State.FAILED:
         reason = f"the share stands: LeadSquared could not process its revocation (request Id {request_id})"
         return replace(shared, stage=Stage.REVOKE, reason=f"{reason}: {shared.words}", learned={})
-    reason = f"it is being taken back (request Id {request_id}), not yet processed"
-    return replace(shared, state=State.ENDING, reason=f"{reason}: {shared.words or 'no word yet'}", learned={})
+    why = (shared.reason or "").removeprefix(_ACCEPTED)
+    reason = f"it is being taken back (request Id {request_id}){why}"
+    return replace(shared, state=State.ENDING, reason=reason, learned={})
 
 
 def judge_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
