@@ -140,7 +140,8 @@ async def revoke(
             begun = session.tally.states[State.TO_REVOKE]
             fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
             preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
-            if not watcher.agree(replace(preview, told=[*told_before(chosen, ended, session.tally.states)])):
+            told = told_before(chosen, ended, session.tally.states, waits=settings.follow_up)
+            if not watcher.agree(replace(preview, told=[*told])):
                 return await _not_confirmed(session)
             async with watcher.watch(session), following_up(session) if settings.follow_up else nullcontext():
                 await revoke_rows(session, undone)
