@@ -20,6 +20,7 @@ from batch_share.cli.arguments import (
     ShareBatch,
     TrustMarker,
     TrustOwner,
+    Verbose,
     Wait,
     Workers,
     Yes,
@@ -54,6 +55,7 @@ def retry(
     trust_marker: TrustMarker = False,
     notify: NotifyOption = None,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Try the failed rows of LEDGER again.
@@ -74,7 +76,9 @@ def retry(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason or "", everything=all_)
 
-    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger)))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger), verbose=verbose)
+    )
 
 
 def revoke(
@@ -90,6 +94,7 @@ def revoke(
     no_follow_up: NoFollowUp = False,
     notify: NotifyOption = None,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Take back what LEDGER shared, and see that it is gone. It always asks first.
@@ -109,4 +114,6 @@ def revoke(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).revoke(ledger, rows=rows, user=user)
 
-    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "revoke", ledger, ledger)))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "revoke", ledger, ledger), verbose=verbose)
+    )
