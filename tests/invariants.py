@@ -51,6 +51,14 @@ def _check_states(it: Trial) -> None:
             assert activity in [grant.activity.id for grant in served.grants]
 
 
+def check_what_stands(it: Trial) -> None:
+    """Once all is processed: what is told to be shared is, and what is told to be taken back is not."""
+    live = {grant.activity.id for grant in it.sandbox.account.shares.live()}
+    for state, activity in it.rows("state", "activity_id"):
+        assert state != "shared" or activity in live, "a share that is told to stand does not"
+        assert state not in {"ending", "revoked"} or activity not in live, "a share that was taken back stands"
+
+
 def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
     """At the end: every row shared once, by one activity, and told so under its own cells."""
     check_never_twice(it)

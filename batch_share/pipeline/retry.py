@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.steps import OVER
+from batch_share.pipeline.steps import OVER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +48,7 @@ class Retry:
         """Of these failed rows, the ones that are wanted and that another try may help; all that were `begun`."""
         chosen = cls()
         for each in begun:
-            chosen._add(each.id, each.state, each.instruction.event if each.instruction else 0, chosen.begun)
+            chosen._add(each.id, each.state, asked(each).event, chosen.begun)
         for row in rows:
             if not wanted.has(row):
                 continue
