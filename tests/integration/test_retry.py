@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
+from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
 
 from batch_share.ledger.states import State
 from batch_share.pipeline.retry import Wanted
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,16 @@ async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None
         assert (await it.retry(onlooker=onlooker)).summary.states == {State.SHARED: 11, State.FAILED: 1}
         assert any("mend it" in line for line in onlooker.previews[0].told)
         assert (await it.retry(Wanted(everything=True))).summary.states == {State.SHARED: 12}
+
+
+async def test_nothing_is_tried_again_that_was_not_confirmed(tmp_path: Path) -> None:
+    async with trial(tmp_path, *(Fault(CREATE, [1], envelope(500, f"Busy {each}")) for each in range(7))) as it:
+        await it.run(workers=1)
+        onlooker = Refuses()
+        ending = await it.retry(onlooker=onlooker)
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 5, State.FAILED: 7}, ExitCode.NOT_DONE)
+        assert onlooker.previews[0].told[-1] == "and 2 other reasons"
+        assert (await it.retry()).summary.states == {State.SHARED: 12}
 
 
 async def test_only_rows_whose_reason_says_so(tmp_path: Path) -> None:

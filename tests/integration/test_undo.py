@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
+from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
 
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
@@ -14,18 +14,9 @@ from batch_share.results.summary import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_share.pipeline.watcher import Preview
     from batch_share.sandbox.world import World
 
 WHOLE = {State.REVOKED: 12}
-
-
-class Refuses(Onlooker):
-    """Looks, and says no."""
-
-    def agree(self, preview: Preview) -> bool:
-        """Keep the preview and say no."""
-        return not super().agree(preview)
 
 
 async def test_the_shares_of_a_run_are_taken_back_and_seen_to_be_gone(tmp_path: Path) -> None:
@@ -230,6 +221,15 @@ async def test_a_share_that_is_still_processed_is_waited_for(tmp_path: Path) -> 
         endpoints = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert endpoints[endpoints.index(REVOKE) - 12 : endpoints.index(REVOKE)] == [STATUS] * 12
         assert it.live() == 0
+
+
+async def test_a_person_is_told_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        it.change("UPDATE rows SET state = 'posted', stage = NULL, request_id = NULL WHERE id > 1")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 1, State.POSTED: 2}
+        assert onlooker.previews[0].told == ["2 were never shared, and a run would still do it"]
 
 
 async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
