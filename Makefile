@@ -7,6 +7,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Much of a test is waiting for a disk, and some take a hundred times as long as others.
+PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))') --dist worksteal
+
 # What `make coverage` holds to all of its lines and branches.
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/pipeline/*
 
@@ -35,27 +38,27 @@ demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSqua
 	@$(BIN)/batch-share demo samples/leads.csv samples/leads.xlsx --folder .demo
 
 test: $(VENV)/.tested  ## Run the tests
-	@$(BIN)/python -m pytest -n auto
+	@$(PYTEST)
 
 coverage: $(VENV)/.tested  ## Run the tests of this process; fail if they leave a line or branch of the core out
-	@$(BIN)/python -m pytest -n auto --cov --cov-report= tests/unit tests/integration
+	@$(PYTEST) --cov --cov-report= tests/unit tests/integration
 	@$(BIN)/python -m coverage report --include='$(COVERED)' --fail-under=100
 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)
-	@$(BIN)/python -m pytest -n auto tests/crash
+	@$(PYTEST) tests/crash
 
 faults: export EVERY ?= 1
 faults: $(VENV)/.tested  ## Let every call go wrong in every way, or in every EVERYth (1)
-	@$(BIN)/python -m pytest -n auto tests/integration/test_bulk.py tests/integration/test_faults.py tests/integration/test_secrets.py
+	@$(PYTEST) tests/integration/test_bulk.py tests/integration/test_faults.py tests/integration/test_secrets.py
 
 soak: export SOAK ?= 20
 soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
-	@$(BIN)/python -m pytest -n auto tests/crash/test_soak.py
+	@$(PYTEST) tests/crash/test_soak.py
 
 fuzz: export FUZZ ?= 50000
 fuzz: $(VENV)/.tested  ## Try the parser and the ledger with FUZZ examples a test (50000)
-	@$(BIN)/python -m pytest -n auto tests/fuzz
+	@$(PYTEST) tests/fuzz
 
 $(VENV)/.mutable: $(VENV)/.tested
 	@echo "Installing what changes the code to see whether a test notices ..."

@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from trial import BULK, CREATE, SHARE
+from trial import BULK, CREATE, REVOKE, SHARE
 
 from batch_share.ledger.states import State
 from batch_share.pipeline.marker import markers_in
@@ -14,7 +14,7 @@ from batch_share.pipeline.marker import markers_in
 if TYPE_CHECKING:
     from trial import Trial
 
-STEPS = {CREATE: "activity", BULK: "activity", SHARE: "share"}
+STEPS = {CREATE: "activity", BULK: "activity", SHARE: "share", REVOKE: "revoke"}
 
 
 def check_never_twice(it: Trial) -> None:
@@ -30,13 +30,13 @@ def check_never_twice(it: Trial) -> None:
 
 
 def _check_intents(it: Trial) -> None:
-    done: dict[str, Counter[str]] = {"activity": Counter(), "share": Counter()}
+    done: dict[str, Counter[str]] = {step: Counter() for step in STEPS.values()}
     for endpoint, step in STEPS.items():
         for call in it.sent(endpoint):
             if call["outcome"] == "done":
                 made = (call["activity"] or "").split(",")  # of a bulk call, empty where an item was refused
                 done[step].update(lead for lead, each in zip(call["lead"].split(","), made, strict=True) if each)
-    for step, key in (("activity", "lead_id"), ("share", "lead_number")):
+    for step, key in (("activity", "lead_id"), ("share", "lead_number"), ("revoke", "lead_number")):
         steps = f"SELECT {key} FROM rows JOIN attempts ON row_id = rows.id WHERE step = '{step}'"
         noted = Counter(lead for (lead,) in it.query(steps))
         assert not done[step] - noted, f"an {step} was done that was not noted before"
@@ -51,6 +51,14 @@ def _check_states(it: Trial) -> None:
             assert activity in [grant.activity.id for grant in served.grants]
 
 
+def check_what_stands(it: Trial) -> None:
+    """Once all is processed: what is told to be shared is, and what is told to be taken back is not."""
+    live = {grant.activity.id for grant in it.sandbox.account.shares.live()}
+    for state, activity in it.rows("state", "activity_id"):
+        assert state != "shared" or activity in live, "a share that is told to stand does not"
+        assert state not in {"ending", "revoked"} or activity not in live, "a share that was taken back stands"
+
+
 def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
     """At the end: every row shared once, by one activity, and told so under its own cells."""
     check_never_twice(it)
@@ -63,6 +71,18 @@ def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
     assert [row[:6] for row in told] == rows
     answered = {(row[0], row[6], row[8], row[9]) for row in told}
     assert answered == set(it.rows("lead_id", "state", "activity_id", "request_id"))
+
+
+def check_all_taken_back(it: Trial, rows: list[list[str]]) -> None:
+    """At the end: every row was shared once, by one activity, and its share was taken back and told so."""
+    check_never_twice(it)
+    assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("revoked", len(rows))]
+    assert it.sandbox.report()["live_shares"]["count"] == 0
+    assert it.sandbox.account.activity_count() == len(rows)
+    assert Counter(call["outcome"] for call in it.sent(SHARE)) == {"done": len(rows)}
+    with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
+        _, *told = csv.reader(file)
+    assert [(row[:6], row[6]) for row in told] == [(row, "revoked") for row in rows]
 
 
 def posts(it: Trial) -> int:

@@ -1,7 +1,7 @@
-"""Where a process dies: the twelve points at which a crash could lose or repeat something.
+"""Where a process dies: the points at which a crash could lose or repeat something.
 
-Five of them for the activity, the same five for the share; those that lie in the network or at the server are hit
-by the sandbox (`KillerSandbox`), the others by the process itself.
+Twelve of a run: five for the activity, the same five for the share, and two after them. Nine of `revoke`, and six
+of `retry`. Those in the network or at the server are hit by the sandbox (`Killer`), the others by the process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine.default import DefaultDialect
-from trial import BULK, CREATE, DROPPED, SHARE
+from trial import BULK, CREATE, DROPPED, REVOKE, SHARE
 
 from batch_share.ledger.states import Stage
 from batch_share.ledger.store import Ledger
@@ -27,13 +27,20 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Noted, Result, Row
     from batch_share.sandbox.wire import Call, Reply
 
-WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}}
-OWN = ("before-intent", "after-intent", "answered-not-recorded")
+WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}, Stage.REVOKE: {REVOKE}}
+LEARNED = {Stage.ACTIVITY: "activity_id", Stage.SHARE: "request_id", Stage.REVOKE: "revoke_id"}
 AT_THE_SERVER = ("sent-not-applied", "applied-not-answered")
-POINTS = (
-    *(f"{stage}:{point}" for stage in WHERE for point in (*OWN[:2], *AT_THE_SERVER, OWN[2])),
-    "status-recorded",
-    "results-renamed",
+OF_A_CALL = ("before-intent", "after-intent", *AT_THE_SERVER, "answered-not-recorded")
+AT_THE_END = ("status-recorded", "results-renamed")
+POINTS = (*(f"{stage}:{point}" for stage in (Stage.ACTIVITY, Stage.SHARE) for point in OF_A_CALL), *AT_THE_END)
+OF_REVOKE = ("put-back", *(f"{Stage.REVOKE}:{point}" for point in (*OF_A_CALL, "recorded")), *AT_THE_END)
+OF_RETRY = (
+    "put-back",
+    "activity:before-intent",
+    "activity:applied-not-answered",
+    "share:before-intent",
+    "share:after-intent",
+    "share:applied-not-answered",
 )
 
 
@@ -60,8 +67,10 @@ def arm(kill: Any) -> None:
         _arm_status(hit)
     elif point == "results-renamed":
         _arm_results(number)
-    elif where == "answered-not-recorded":
-        _arm_settle(Stage(stage), hit)
+    elif point == "put-back":
+        _arm_put_back(hit)
+    elif where in {"answered-not-recorded", "recorded"}:
+        _arm_settle(Stage(stage), hit, before=where == "answered-not-recorded")
     else:
         _arm_intend(Stage(stage), hit, before=where == "before-intent")
 
@@ -80,16 +89,29 @@ def _arm_intend(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
     Ledger.intend = dies  # type: ignore[method-assign, assignment]
 
 
-def _arm_settle(step: Stage, hit: Callable[[], None]) -> None:
+def _arm_settle(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
     settle = Ledger.settle
 
     async def dies(self: Ledger, attempts: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
-        done = [result for result in results if result.outcome == "done"]
-        if done and ("activity_id" in done[0].learned) == (step is Stage.ACTIVITY):
+        is_done = any(result.outcome == "done" and LEARNED[step] in result.learned for result in results)
+        if is_done and before:
             hit()
         await settle(self, attempts, rows, results)
+        if is_done and not before:
+            hit()
 
     Ledger.settle = dies  # type: ignore[method-assign, assignment]
+
+
+def _arm_put_back(hit: Callable[[], None]) -> None:
+    """After rows were chosen to be tried again or taken back, before any call."""
+    put_back = Ledger._put_back
+
+    async def dies(self: Ledger, *rest: Any) -> None:
+        await put_back(self, *rest)
+        hit()
+
+    Ledger._put_back = dies  # type: ignore[method-assign, assignment]
 
 
 def _arm_commit(hit: Callable[[], None]) -> None:

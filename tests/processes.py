@@ -60,6 +60,12 @@ class Shell:
         """Run a command to its end, in a process that is forked: what it has imported was imported before."""
         return commands().run(arguments, self.folder, {**self.env, **env}, _DEADLINE)
 
+    def run_alone(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end in a process that nobody has prepared, as a person's shell does."""
+        with self.start(*arguments, **env) as process:
+            out, err = process.communicate(timeout=_DEADLINE)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""
         return subprocess.Popen(

@@ -13,16 +13,19 @@ from invariants import check_all_shared, check_never_twice, posts
 from trial import KEY, SECRET, sheet_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from forks import Forks
     from kills import Killer
     from trial import Trial
 
 
+RUN = ("run", "leads.csv")
+
+
 @dataclass
 class Storm:
-    """Runs the sheet of a trial in processes of their own."""
+    """Works on the sheet of a trial in processes of their own: by default runs it."""
 
     it: Trial
     forks: Forks
@@ -35,15 +38,15 @@ class Storm:
     def __post_init__(self) -> None:
         self.it.write(sheet_rows(self.rows, self.it.sandbox.world))
 
-    async def start(self, kill: Any = None) -> int:
-        """Start a run; its process Id."""
+    async def start(self, kill: Any = None, command: Sequence[str] = RUN) -> int:
+        """Start a command; its process Id."""
         self.starts += 1
         log = self.it.folder / f"{self.starts}.log"
-        return await self.forks.start(["run", "leads.csv", "--yes", "--json"], self._env(), log, kill)
+        return await self.forks.start([*command, "--yes", "--json"], self._env(), log, kill)
 
-    async def run(self, kill: Any = None) -> int:
-        """A run to its end; its exit code."""
-        await self.start(kill)
+    async def run(self, kill: Any = None, command: Sequence[str] = RUN) -> int:
+        """A command to its end; its exit code."""
+        await self.start(kill, command)
         return await self.forks.end()
 
     async def run_until(self, seconds: float) -> int:
@@ -56,9 +59,9 @@ class Storm:
                 os.kill(pid, signal.SIGKILL)
         return await end
 
-    async def run_into(self, killer: Killer) -> int:
-        """A run that is killed by the sandbox."""
-        killer.pid = await self.start()
+    async def run_into(self, killer: Killer, command: Sequence[str] = RUN) -> int:
+        """A command that is killed by the sandbox."""
+        killer.pid = await self.start(command=command)
         code = await self.forks.end()
         killer.pid = 0
         return code

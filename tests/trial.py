@@ -96,6 +96,14 @@ class Onlooker:
         yield
 
 
+class Refuses(Onlooker):
+    """Looks, and says no."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Keep the preview and say no."""
+        return not super().agree(preview)
+
+
 def ask_to_stop(onlooker: Onlooker) -> None:
     """What Ctrl-C does while calls are made."""
     assert onlooker.connection is not None

@@ -22,6 +22,7 @@ from batch_share.cli.arguments import (
     StopAt,
     TrustMarker,
     TrustOwner,
+    Verbose,
     Wait,
     Workers,
     Yes,
@@ -58,6 +59,7 @@ def retry(
     stop_at: StopAt = None,
     notify: NotifyOption = None,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Try the failed rows of LEDGER again.
@@ -78,7 +80,9 @@ def retry(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason or "", everything=all_)
 
-    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger)))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger), verbose=verbose)
+    )
 
 
 def revoke(
@@ -94,6 +98,7 @@ def revoke(
     no_follow_up: NoFollowUp = False,
     notify: NotifyOption = None,
     yes: Yes = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Take back what LEDGER shared, and see that it is gone. It always asks first.
@@ -113,4 +118,6 @@ def revoke(
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
         return BatchShare(settings, watcher=watcher).revoke(ledger, rows=rows, user=user)
 
-    raise typer.Exit(finish(job, display, settings, Notifier(settings.notify, "revoke", ledger, ledger)))
+    raise typer.Exit(
+        finish(job, display, settings, Notifier(settings.notify, "revoke", ledger, ledger), verbose=verbose)
+    )

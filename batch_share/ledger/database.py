@@ -10,6 +10,7 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, create_engine, event, insert, inspect, select, update
@@ -143,7 +144,8 @@ class Database:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
-        self._committing: asyncio.Task[None] | None = None
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self._gathering = Gathering(together=False)
 
     async def read(self, operation: Callable[[Connection], T]) -> T:
@@ -157,33 +159,44 @@ class Database:
         LedgerError too where the transaction fails as a whole. A caller that is cancelled meanwhile does not undo
         it: what is known gets written.
         """
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Wish(operation, done, alone))
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_waiting())
+        if self._at_rest.is_set():
+            self._at_rest.clear()
+            loop.call_soon(self._commit_next)  # soon: whatever else is asked for in this turn goes with it
         return await done
 
     async def close(self) -> None:
         """Wait until everything that was asked for is committed or has failed, and close the file."""
         try:
-            if self._committing is not None:
-                await self._committing
+            await self._at_rest.wait()
             await self._in_thread(self._engine.dispose)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)
+            while self._waiting:  # of those that were cut off with it, nothing is done
+                self._waiting.popleft().done.cancel()
 
-    async def _commit_waiting(self) -> None:
-        while group := self._next_group():
-            endings = await self._in_thread(self._commit, [wish.operation for wish in group])
-            for wish, ending in zip(group, endings, strict=True):
-                if wish.done.cancelled():  # its caller is gone
-                    continue
-                if isinstance(ending, Failed):
-                    wish.done.set_exception(ending.error)
-                else:
-                    wish.done.set_result(ending)
-        self._committing = None
+    # Callbacks, not a task: a loop that ends cancels every task, and whoever waits for a write would wait for ever.
+    def _commit_next(self) -> None:
+        group = self._next_group()
+        if not group:
+            self._at_rest.set()
+            return
+        operations = [wish.operation for wish in group]
+        committed = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, operations)
+        committed.add_done_callback(partial(self._committed, group))
+
+    def _committed(self, group: Sequence[_Wish], committed: asyncio.Future[list[Any]]) -> None:
+        for wish, ending in zip(group, committed.result(), strict=True):
+            if wish.done.cancelled():  # its caller is gone
+                continue
+            if isinstance(ending, Failed):
+                wish.done.set_exception(ending.error)
+            else:
+                wish.done.set_result(ending)
+        self._commit_next()
 
     def _next_group(self) -> list[_Wish]:
         """What waits now, up to the next that is to be alone."""

@@ -297,6 +297,12 @@ class LedgerReader:
             for row in found
         ]
 
+    async def put_back(self) -> list[Row]:
+        """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
+        tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)
+        these = select(rows).where(self._to_do(None), rows.c.id.in_(tried_again)).order_by(rows.c.position)
+        return [_row(found) for found in await self._all(these)]
+
     async def shared_rows(self) -> list[Shared]:
         """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
         names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until")

@@ -56,7 +56,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
     # failed without a call: as above, or the activity turned out to belong to somebody else
     # unknown: a share that may have been done was to be repeated, and can't be
-    State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN}),
+    # to_revoke: such a share, taken back to be sure instead
+    State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN, State.TO_REVOKE}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     # back to posted: its request was of many rows and could not be processed; it is shared again by itself
     State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}),
@@ -102,6 +103,7 @@ TROUBLED: Final = frozenset({State.FAILED, State.UNKNOWN, State.INVALID})
 MAY_STAND: Final = (
     (State.SHARED, None),
     (State.ACCEPTED, None),
+    (State.POSTED, Stage.SHARE),
     (State.UNKNOWN, Stage.SHARE),
     (State.UNKNOWN, Stage.REVOKE),
     (State.FAILED, Stage.REVOKE),

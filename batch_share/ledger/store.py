@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import uuid
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,7 +43,7 @@ from batch_share.ledger.states import (
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -347,23 +348,31 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def try_again(self, states: Mapping[int, State]) -> None:
-        """Commit that failed rows, by Id, go back to before the step that failed."""
+    async def try_again(self, states: Mapping[int, State], begun: Iterable[int] = ()) -> None:
+        """Commit that failed rows, by Id, go back to before the step that failed.
+
+        Rows with an Id in `begun` went back in an earlier run, and are this run's to send.
+        """
         results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
-        await self._put_back(results, RETRY, frozenset({State.FAILED}))
+        await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
 
-    async def undo(self, row_ids: Iterable[int]) -> None:
-        """Commit that the shares of these rows are to be taken back."""
-        result = Result(State.TO_REVOKE, "", reason="its share is to be taken back")
-        await self._put_back(dict.fromkeys(row_ids, result), _UNDO, _MAY_STAND)
+    async def undo(self, row_ids: Iterable[int], doubtful: Collection[int] = ()) -> None:
+        """Commit that the shares of these rows are to be taken back; the `doubtful` ones may not stand."""
+        plain = Result(State.TO_REVOKE, "", reason="its share is to be taken back")
+        in_doubt = replace(plain, stage=Stage.REVOKE)
+        results = {row_id: in_doubt if row_id in doubtful else plain for row_id in row_ids}
+        await self._put_back(results, _UNDO, _MAY_STAND)
 
-    async def _put_back(self, results: Mapping[int, Result], step: str, since: frozenset[State]) -> None:
+    async def _put_back(
+        self, results: Mapping[int, Result], step: str, since: frozenset[State], begun: Iterable[int] = ()
+    ) -> None:
         def note(connection: Connection) -> None:
             for row_id, result in results.items():
                 self._move(connection, row_id, result.state, _row_values(result), since=since)
+            for row_id in chosen:
                 self._attempt(connection, row_id, step)
 
-        if results:
+        if chosen := [*results, *begun]:
             await self._database.write(note)
 
     async def note_status(self, request_id: str, sent_at: datetime, status: Status) -> Noted:

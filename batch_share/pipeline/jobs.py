@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -117,13 +116,14 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
     """Send failed rows again, each from the step that failed, and no others. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
+        cut_off = await _under_way(ledger)
         async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
-            chosen = Retry.of(await ledger.failed_rows(), wanted)
-            to_do = dict(Counter(chosen.states.values()))
-            preview = await _preview(session, to_do=to_do, events=len(chosen.events), deed="try again")
-            if not watcher.agree(replace(preview, told=[*chosen.told()])):
+            chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
+            preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
+            telling.planned(preview.states, preview.to_do, cut_off)
+            if not watcher.agree(replace(preview, told=[*chosen.told()], cut_off=cut_off)):
                 return await _not_confirmed(session)
-            await ledger.try_again(chosen.states)
+            await ledger.try_again(chosen.states, chosen.begun)
             await skip_shared(session)
             session.tally.begin(await ledger.counts())
             due: list[Due] = []
@@ -142,12 +142,15 @@ async def revoke(
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         undone = await Undone.find(ledger, rows, user)
+        cut_off = await _under_way(ledger)
         async with _session(ledger, "revoke", settings, watcher) as session:
             chosen, ended = undone.of(await ledger.shared_rows(), utc_now())
             begun = session.tally.states[State.TO_REVOKE]
             fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
             preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
-            if not watcher.agree(replace(preview, told=[*told_before(chosen, ended, session.tally.states)])):
+            telling.planned(preview.states, preview.to_do, cut_off)
+            told = told_before(chosen, ended, session.tally.states, waits=settings.follow_up)
+            if not watcher.agree(replace(preview, told=[*told])):
                 return await _not_confirmed(session)
             async with watcher.watch(session), following_up(session) if settings.follow_up else nullcontext():
                 await revoke_rows(session, undone)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.steps import OVER
+from batch_share.pipeline.steps import OVER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batch_share.ledger.records import Failed
+    from batch_share.ledger.records import Failed, Row
 
 SHOWN: Final = 5
 
@@ -32,17 +32,23 @@ class Wanted:
 
 @dataclass(slots=True)
 class Retry:
-    """Failed rows by Id, with the state that each goes back to, and their `reasons`; those of rows `left` alone."""
+    """Failed rows by Id, with the state that each goes back to, and their `reasons`; those of rows `left` alone.
+
+    `begun` are rows, with their state, that an earlier retry put back and did not come to send.
+    """
 
     states: dict[int, State] = field(default_factory=dict)
+    begun: dict[int, State] = field(default_factory=dict)
     events: set[int] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, rows: Iterable[Failed], wanted: Wanted) -> Retry:
-        """Of these failed rows, the ones that are wanted and that another try may help."""
+    def of(cls, rows: Iterable[Failed], wanted: Wanted, begun: Iterable[Row] = ()) -> Retry:
+        """Of these failed rows, the ones that are wanted and that another try may help; all that were `begun`."""
         chosen = cls()
+        for each in begun:
+            chosen._add(each.id, each.state, asked(each).event, chosen.begun)
         for row in rows:
             if not wanted.has(row):
                 continue
@@ -50,13 +56,23 @@ class Retry:
                 chosen.left[row.reason] += 1
                 continue
             chosen.reasons[row.reason] += 1
-            chosen.states[row.id] = state = goes_back_to(row)
-            if state is State.PENDING:
-                chosen.events.add(row.event)
+            chosen._add(row.id, goes_back_to(row), row.event, chosen.states)
         return chosen
+
+    def _add(self, row_id: int, state: State, event: int, to: dict[int, State]) -> None:
+        to[row_id] = state
+        if state is State.PENDING:
+            self.events.add(event)
+
+    @property
+    def to_do(self) -> dict[State, int]:
+        """How many rows are to be sent, by the state that they go on from."""
+        return dict(Counter([*self.states.values(), *self.begun.values()]))
 
     def told(self) -> Iterator[str]:
         """Why the rows failed, those left alone last."""
+        if self.begun:
+            yield f"{len(self.begun):,} × put back by an earlier retry that was stopped"
         yield from _told(self.reasons, "")
         if self.left:
             yield "Not tried again, for the reason lies in the row: mend it and run the sheet again, or give --all."

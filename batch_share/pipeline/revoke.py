@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, Shared
     from batch_share.pipeline.session import Session
 
+_NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
+
+_IN_DOUBT: Final = frozenset({State.UNKNOWN, State.POSTED})
+"""States, of those in which a share may stand, in which nobody knows whether it does."""
+
 PASSES: Final = 3
 """Times that a share is taken back whose revocation was not answered: once too often does no harm."""
 
@@ -78,17 +83,21 @@ async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def told_before(chosen: Sequence[Shared], ended: int, states: Mapping[State, int]) -> Iterator[str]:
-    """What a person should know before shares are taken back."""
+def told_before(
+    chosen: Sequence[Shared], ended: int, states: Mapping[State, int], *, waits: bool = True
+) -> Iterator[str]:
+    """What a person should know before shares are taken back: after what is being processed, if it `waits`."""
     processing = sum(row.state is State.ACCEPTED for row in chosen)
     if processing:
-        yield f"{processing:,} still being processed: waited for, then taken back"
-    doubtful = sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
+        how = "waited for, then taken back" if waits else _NOT_WAITED
+        yield f"{processing:,} still being processed: {how}"
+    repeated = sum(row.state is State.POSTED for row in chosen)
+    doubtful = repeated + sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
     if doubtful:
         yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
     if ended:
         yield f"{ended:,} have ended by themselves: left alone"
-    unsent = sum(states[state] for state in (State.PENDING, State.POSTED))
+    unsent = states[State.PENDING] + states[State.POSTED] - repeated
     if unsent:
         yield f"{unsent:,} were never shared, and a run would still do it"
 
@@ -106,20 +115,17 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     for _ in range(PASSES):
         await _begin(session, chosen)
         await _take_back(session)
-        chosen = [row for row in await session.ledger.shared_rows() if undone.has(row) and _is_unanswered(row)]
+        left, _ = undone.of(await session.ledger.shared_rows(), utc_now())
+        chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not taken back
         if session.stop.asked or not chosen:
             return
-
-
-def _is_unanswered(row: Shared) -> bool:
-    """Whether the revocation of a row whose share was to be taken back just now was not answered."""
-    return row.state is State.UNKNOWN
 
 
 async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
     with ending_early(session.stop):
         fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
-        await session.ledger.undo(row.id for row in fresh)
+        doubtful = {row.id for row in fresh if row.state in _IN_DOUBT}
+        await session.ledger.undo([row.id for row in fresh], doubtful)
         for row in fresh:
             session.tally.moved(row.state, State.TO_REVOKE)
 

@@ -58,7 +58,7 @@ def stopped_by(error: BatchShareError) -> None:
 
 
 def planned(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:
-    """What is in the ledger, and what of it is to be sent."""
+    """What is in the ledger, and what of it is to be sent, tried again or taken back."""
     log.info("planned", rows=_counted(states), to_do=_counted(to_do))
     if cut_off:
         log.warning("calls were under way when an earlier run was cut off", rows=cut_off)

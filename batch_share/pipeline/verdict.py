@@ -24,11 +24,18 @@ _WHAT: Final = {
     Stage.SHARE: "the share was accepted",
     Stage.REVOKE: "the share was taken back",
 }
+_NOT_TAKEN_BACK: Final = "LeadSquared refused to take it back"
 _REFUSED: Final = {
     Stage.ACTIVITY: "LeadSquared refused the activity",
     Stage.SHARE: "LeadSquared refused the share",
-    Stage.REVOKE: "the share stands: LeadSquared refused to take it back",
+    Stage.REVOKE: f"the share stands: {_NOT_TAKEN_BACK}",
 }
+
+LOOK: Final = "Look at the lead in LeadSquared"
+"""What a person does where LeadSquared itself does not say what became of a share."""
+
+_ACCEPTED: Final = "accepted"
+"""How the reason of a row begins whose request was accepted, and more is not known."""
 
 FOUND_OUT: Final = (
     "The next run or `batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
@@ -88,6 +95,8 @@ def carry(row: Row, result: Result) -> Result:
     """A result with what the row's earlier calls add to it."""
     if is_repeated(row):
         return in_doubt(result)
+    if row.state is State.TO_REVOKE and row.stage is Stage.REVOKE:
+        return undone_in_doubt(result)
     return replace(result, stage=result.stage or row.stage) if result.state is State.PENDING else result
 
 
@@ -109,6 +118,19 @@ def in_doubt(result: Result) -> Result:
     return result
 
 
+def undone_in_doubt(result: Result) -> Result:
+    """What a result means for a row of which nobody knew whether its share stands when it was taken back.
+
+    That there is nothing to take back may be why that was refused.
+    """
+    if result.state is State.TO_REVOKE:
+        return replace(result, stage=Stage.REVOKE)
+    if result.state is State.FAILED:
+        doubt = sentence(f"nobody knows whether the share stands, and {_NOT_TAKEN_BACK}: {result.words}")
+        return replace(result, state=State.UNKNOWN, reason=f"{doubt} {LOOK}")
+    return result
+
+
 def judge_status_of_many(result: Result) -> Result:
     """What a `judge_status` means for each row of a request of many: a failure does not say which is to blame."""
     if result.state is not State.FAILED:
@@ -121,8 +143,8 @@ def judge_status_of_many(result: Result) -> Result:
 def judge_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     if not isinstance(answer, ShareStatus):
-        advice = ". Look at the lead in LeadSquared" if isinstance(answer, Refused) else ""
-        reason = f"accepted; its status could not be read: {answer.words.rstrip('.')}{advice}"
+        advice = f". {LOOK}" if isinstance(answer, Refused) else ""
+        reason = f"{_ACCEPTED}; its status could not be read: {answer.words.rstrip('.')}{advice}"
         outcome = type(answer).__name__.lower()
         return Result(State.ACCEPTED, outcome, answer.words, answer.status, reason=reason)
     learned = {"share_status": answer.number}
@@ -139,7 +161,7 @@ def judge_status(answer: ShareStatus | Failure) -> Result:
             learned=learned,
         )
     number = "no ShareStatus" if answer.number is None else f"ShareStatus {answer.number}"
-    reason = f"accepted, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
+    reason = f"{_ACCEPTED}, not yet processed ({number}{': ' + answer.words if answer.words else ''})"
     return Result(State.ACCEPTED, "pending", answer.words, answer.status, reason=reason, learned=learned)
 
 
@@ -152,8 +174,9 @@ def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
     if shared.state is State.FAILED:
         reason = f"the share stands: LeadSquared could not process its revocation (request Id {request_id})"
         return replace(shared, stage=Stage.REVOKE, reason=f"{reason}: {shared.words}", learned={})
-    reason = f"it is being taken back (request Id {request_id}), not yet processed"
-    return replace(shared, state=State.ENDING, reason=f"{reason}: {shared.words or 'no word yet'}", learned={})
+    why = (shared.reason or "").removeprefix(_ACCEPTED)
+    reason = f"it is being taken back (request Id {request_id}){why}"
+    return replace(shared, state=State.ENDING, reason=reason, learned={})
 
 
 def judge_answer(answer: ShareStatus | Failure, request_id: str) -> Status:

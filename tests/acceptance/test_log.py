@@ -33,3 +33,18 @@ def test_a_run_is_logged_and_shown_and_goes_on_where_no_log_can_be(shell: Shell,
     assert without.returncode == 0
     assert without.stderr.count("No log is written") == 1
     assert "started " not in without.stderr
+
+
+def test_what_a_retry_and_an_undo_do_is_shown_and_logged(shell: Shell, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "minimal.csv", tmp_path / "leads.csv")
+    shell.run("run", "leads.csv", "--event", "201", "--duration", "7d", "--yes")
+    file = tmp_path / "log" / "batch-share.log"
+    for command, to_do in (("retry", {}), ("revoke", {"to_revoke": 5})):
+        file.unlink()
+        shown = shell.run(command, "leads.csv.ledger.db", "--yes", "--verbose")
+        assert shown.returncode == 0, shown.stderr
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        (planned,) = [line for line in lines if line["event"] == "planned"]
+        assert (planned["command"], planned["rows"], planned["to_do"]) == (command, {"shared": 5}, to_do)
+        assert "Z info    planned " in shown.stderr
+    assert "planned " not in shell.run("revoke", "leads.csv.ledger.db", "--yes").stderr

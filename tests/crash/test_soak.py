@@ -1,5 +1,7 @@
 """Ten thousand rows, one call in twenty going wrong in one of many ways, at the real limit: in virtual time.
 
+Once they are shared, those of one user and some others are taken back, through the same faults.
+
 `make test` runs a tenth of it; SOAK says how many seeds are run whole: 1 in CI, 20 by `make soak`.
 """
 
@@ -11,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from invariants import check_never_twice
-from trial import Onlooker, options
+from invariants import check_never_twice, check_what_stands
+from trial import Onlooker, Trial, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
@@ -29,7 +31,7 @@ FAULTS = (
     "reset=0.6%,applied-reset=0.6%,silent=0.3%,applied-silent=0.3%,502=0.4%,applied-502=0.4%,504=0.2%,"
     "applied-504=0.2%,bad-json=0.2%,applied-bad-json=0.2%,applied-no-id=0.2%,html=0.2%,applied-truncated=0.2%,"
     "429=0.3%,429-retry-after=0.2%,throttle-200=0.2%,refused=0.1%,Create:500-mx=0.2%,Share:error-envelope=0.2%,"
-    "Status:pending=0.2%,Status:id-gone=0.1%"
+    "Revoke:error-envelope=1%,Revoke:500-mx=1%,Status:pending=0.2%,Status:id-gone=0.1%"
 )
 OF_BULK = (  # a sheet takes few bulk calls, so more of them go wrong
     "Bulk:applied-reset=4%,Bulk:applied-silent=2%,Bulk:silent=2%,Bulk:applied-502=4%,Bulk:502=2%,item-missing=4%,"
@@ -69,6 +71,39 @@ async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, told: SandboxOptio
             break
     assert set(states) <= {State.SHARED, State.ACCEPTED, State.FAILED}
     assert states[State.SHARED] > 0.97 * ROWS
+    await take_some_back(it)
     report = it.sandbox.report()
     assert sum(report["faults"].values()) > 0.04 * report["total_calls"]
     assert report["fullest_window"] <= 25
+
+
+async def take_some_back(it: Trial) -> None:
+    """Take back what one user has, then some rows, each until nothing of it is left to be taken back."""
+    ((user,),) = it.query("SELECT user_id FROM rows WHERE state = 'shared' ORDER BY position LIMIT 1")
+    last_row = ROWS // 20
+    await take_back(it, f"user_id = '{user}'", user=user)
+    await take_back(it, f"sheet_row <= {last_row}", rows=f"2-{last_row}")
+
+
+async def take_back(it: Trial, which: str, rows: str | None = None, user: str | None = None) -> None:
+    """Take back the chosen rows until none is left, and look at them, and at the others, after each time."""
+    settled = "state NOT IN ('accepted', 'ending')"  # what is still processed may be followed up meanwhile
+    others = it.query(f"SELECT id, state FROM rows WHERE NOT ({which}) AND {settled}")
+    shared = count(it, f"{which} AND state = 'shared'")
+    left = f"({which}) AND (state IN ('shared', 'accepted', 'to_revoke', 'unknown') OR stage = 'revoke')"
+    for _ in range(MOST_RUNS):
+        ending = await it.revoke(rows=rows, user=user)
+        check_never_twice(it)
+        check_what_stands(it)
+        assert sum(ending.summary.states.values()) == ROWS
+        if not count(it, left):
+            break
+    assert count(it, left) == 0
+    assert count(it, f"{which} AND state IN ('revoked', 'ending')") >= shared > ROWS // 50
+    assert set(others) <= set(it.query("SELECT id, state FROM rows"))
+
+
+def count(it: Trial, which: str) -> int:
+    """How many rows of the ledger are such ones."""
+    ((rows,),) = it.query(f"SELECT count(*) FROM rows WHERE {which}")
+    return int(rows)

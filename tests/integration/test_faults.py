@@ -15,7 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
-from trial import CREATE, FAST, KEY, OF_LEAD, OF_TYPE, SECRET, SHARE, STATUS, Fault, Trial, hurry, options, trial
+from trial import (
+    CREATE,
+    FAST,
+    KEY,
+    OF_LEAD,
+    OF_TYPE,
+    REVOKE,
+    SECRET,
+    SHARE,
+    STATUS,
+    Fault,
+    Trial,
+    hurry,
+    options,
+    trial,
+)
 
 from batch_share.errors import AccessDenied, LookupRefused
 from batch_share.leadsquared.client import Client
@@ -24,7 +39,8 @@ from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.pipeline.calls import READ_TRIES
-from batch_share.pipeline.verdict import FOUND_OUT
+from batch_share.pipeline.revoke import PASSES
+from batch_share.pipeline.verdict import FOUND_OUT, TAKEN_BACK_AGAIN
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.direct import DirectClient
@@ -254,17 +270,22 @@ NOT_YET = {
 }
 
 
+def not_processed(kind: str) -> str:
+    """What is said of a request after an answer of the status API that does not say "processed"."""
+    plain = kind.removeprefix("applied-")
+    if plain in NOT_YET:
+        return f", not yet processed ({NOT_YET[plain]})"
+    advice = "" if plain in OPEN else ". Look at the lead in LeadSquared"
+    return f"; its status could not be read: {UNREAD[plain].rstrip('.')}{advice}"
+
+
 @pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
 async def test_a_status_that_does_not_say_processed_leaves_the_row_accepted(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(STATUS, kind)) as it:
         ending = await run(it, answer_timeout=patience(kind))
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         assert ending.summary.states == {State.SHARED: 1, State.ACCEPTED: 1}
-        plain = kind.removeprefix("applied-")
-        words = f"accepted, not yet processed ({NOT_YET[plain]})" if plain in NOT_YET else None
-        advice = "" if plain in OPEN else ". Look at the lead in LeadSquared"
-        expected = words or f"accepted; its status could not be read: {UNREAD[plain].rstrip('.')}{advice}"
-        assert one_row(it, State.ACCEPTED) == (None, expected)
+        assert one_row(it, State.ACCEPTED) == (None, f"accepted{not_processed(kind)}")
         assert (await it.follow_up()).summary.states == {State.SHARED: 2}
         assert is_clean(it)
         assert len(it.sent(SHARE)) == 2
@@ -295,6 +316,107 @@ async def test_what_the_status_api_never_says_is_never_guessed(tmp_path: Path, k
             assert ending.summary.states == {State.ACCEPTED: 2}
             assert ending.exit_code is ExitCode.STILL_PROCESSING
         assert is_clean(it)
+
+
+# -------------------------------------------------------------------------------------------- taking back
+
+
+async def shared(it: Trial) -> Trial:
+    """The trial, once its two rows are shared."""
+    assert (await run(it)).summary.states == {State.SHARED: 2}
+    return it
+
+
+async def taken_back(it: Trial) -> bool:
+    """Whether one more `revoke` leaves nothing shared, and nothing was shared or posted twice."""
+    ending, report = await it.revoke(workers=1), it.sandbox.report()
+    ended = (ending.error, ending.exit_code, ending.summary.states) == (None, ExitCode.DONE, {State.REVOKED: 2})
+    return ended and (it.live(), report["activities"], report["duplicates"], len(it.sent(SHARE))) == (0, 2, 0, 2)
+
+
+@pytest.mark.parametrize("kind", OPEN_KINDS)
+async def test_a_share_that_may_have_been_taken_back_is_unknown_and_taken_back_again(
+    tmp_path: Path, kind: str
+) -> None:
+    async with few_rows(tmp_path, once(REVOKE, kind, range(2, 2 + PASSES))) as it:
+        ending = await (await shared(it)).revoke(workers=1, answer_timeout=patience(kind))
+        assert ending.summary.states == {State.REVOKED: 1, State.UNKNOWN: 1}
+        assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_UNKNOWN)
+        words = OPEN[kind.removeprefix("applied-")]
+        reason = f"nobody knows whether the share was taken back: {words}. {TAKEN_BACK_AGAIN}"
+        assert one_row(it, State.UNKNOWN) == ("revoke", reason)
+        assert it.live() == (0 if kind.startswith("applied-") else 1)
+        assert await taken_back(it)
+        assert len(it.sent(REVOKE)) == 2 + PASSES
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+async def test_a_share_that_is_refused_to_be_taken_back_stands_and_says_so(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(REVOKE, kind)) as it:
+        ending = await (await shared(it)).revoke(workers=1)
+        assert ending.summary.states == {State.REVOKED: 1, State.FAILED: 1}
+        assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_FAILED)
+        reason = f"the share stands: LeadSquared refused to take it back: {REFUSED[kind]}"
+        assert (one_row(it, State.FAILED), it.live()) == (("revoke", reason), 1)
+        assert await taken_back(it)
+        assert len(it.sent(REVOKE)) == 3
+
+
+@pytest.mark.parametrize("kind", DENIED)
+async def test_refused_keys_stop_the_undo_and_leave_the_share_to_be_taken_back(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(REVOKE, kind)) as it:
+        ending = await (await shared(it)).revoke(workers=1, follow_up=False)
+        assert isinstance(ending.error, AccessDenied)
+        assert ending.summary.states == {State.ENDING: 1, State.TO_REVOKE: 1}
+        assert (one_row(it, State.TO_REVOKE), it.live()) == ((None, None), 1)
+        assert await taken_back(it)
+
+
+@pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
+async def test_a_share_is_taken_back_late_or_with_a_strange_answer(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(REVOKE, kind)) as it:
+        assert (await (await shared(it)).revoke(workers=1)).summary.states == {State.REVOKED: 2}
+        assert len(it.sent(REVOKE)) == (3 if kind in THROTTLED else 2)
+        assert await taken_back(it)
+
+
+@pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
+async def test_a_status_that_does_not_say_processed_leaves_the_share_ending(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(STATUS, kind, [4])) as it:  # the first two are of the shares
+        ending = await (await shared(it)).revoke(workers=1, answer_timeout=patience(kind))
+        assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
+        assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
+        ((request,),) = it.query("SELECT revoke_id FROM rows WHERE state = 'ending'")
+        reason = f"it is being taken back (request Id {request}){not_processed(kind)}"
+        assert one_row(it, State.ENDING) == (None, reason)
+        assert await taken_back(it)
+        assert len(it.sent(REVOKE)) == 2
+
+
+@pytest.mark.parametrize("kind", DENIED)
+async def test_refused_keys_stop_the_follow_up_of_an_undo(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(STATUS, kind, [4])) as it:
+        ending = await (await shared(it)).revoke(workers=1)
+        assert isinstance(ending.error, AccessDenied)
+        assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
+        assert await taken_back(it)
+
+
+@pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
+async def test_the_status_of_an_undo_that_comes_late_or_strangely_counts(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, once(STATUS, kind, [4])) as it:
+        assert (await (await shared(it)).revoke(workers=1)).summary.states == {State.REVOKED: 2}
+        assert await taken_back(it)
+
+
+@pytest.mark.parametrize("kind", ["pending", "unknown-number", "id-gone"])
+async def test_what_the_status_api_never_says_of_an_undo_is_never_guessed(tmp_path: Path, kind: str) -> None:
+    async with few_rows(tmp_path, faults=f"Status:{kind}=100%") as it:
+        assert (await run(it)).summary.states == {State.ACCEPTED: 2}
+        for _ in range(2):
+            ending = await it.revoke(workers=1)
+            assert (ending.summary.states, ending.exit_code) == ({State.ENDING: 2}, ExitCode.STILL_PROCESSING)
+        assert (it.live(), len(it.sent(REVOKE)), len(it.sent(SHARE))) == (0, 2, 2)
 
 
 # -------------------------------------------------------------------------------------------- look-ups

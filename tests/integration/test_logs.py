@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from trial import CREATE, DROPPED, FAST, sheet_rows, trial
+from trial import CREATE, DROPPED, FAST, REVOKE, Fault, sheet_rows, trial
 
 from batch_share.sandbox.wire import Reply, envelope
 
@@ -69,3 +69,26 @@ async def test_a_job_tells_its_start_its_troubles_and_its_end(
     assert len(calls) == end["calls"]
     everything = repr([vars(record) for record in caplog.records if record.name == "batch_share"])
     assert not [cell for cell in [*cells, "Ann Lee"] if cell in everything]
+
+
+async def test_a_retry_and_an_undo_tell_what_they_are_about_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = Reply.json(envelope("MXSomeException", "no"), 500)
+    async with trial(tmp_path, Fault(CREATE, [2], refused), Fault(REVOKE, [1, 2, 3], DROPPED), rows=3) as it:
+        await it.run(workers=1)
+        it.change("UPDATE rows SET state = 'sharing' WHERE id = 3")  # cut off
+        with caplog.at_level(logging.INFO, "batch_share"):
+            await it.retry(workers=1)
+            await it.revoke(workers=1, rows="2")
+            it.change("UPDATE rows SET state = 'revoking' WHERE id = 1")
+            await it.revoke(workers=1)
+    told = [(each["command"], each["rows"], each["to_do"]) for each in said(caplog, "planned")]
+    assert told == [
+        ("retry", {"shared": 1, "failed": 1, "unknown": 1}, {"pending": 1}),
+        ("revoke", {"shared": 3}, {"to_revoke": 1}),
+        ("revoke", {"shared": 2, "unknown": 1}, {"to_revoke": 3}),
+    ]
+    cut_off = said(caplog, "calls were under way when an earlier run was cut off")
+    assert [(each["command"], each["rows"]) for each in cut_off] == [("retry", 1), ("revoke", 1)]
+    assert {(each["row"], each["step"]) for each in said(caplog, "outcome unknown")} == {(2, "revoke")}

@@ -48,8 +48,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from trial import Step
+
     from batch_share.pipeline.session import Connection
-    from batch_share.sandbox.wire import Reply
+    from batch_share.sandbox.wire import Call, Reply
 
 
 async def test_every_row_is_shared_once_with_its_own_user_and_access(tmp_path: Path) -> None:
@@ -417,3 +419,23 @@ async def test_a_ledger_belongs_to_one_host(tmp_path: Path) -> None:
             with pytest.raises(LedgerError, match="it belongs to"):
                 await it.run(host=other.url)
             assert other.report()["total_calls"] == 0
+
+
+def test_a_test_that_fails_while_a_run_is_under_way_ends(tmp_path: Path) -> None:
+    """Its loop cancels the run, which closes its ledger: none may wait for what was cancelled with it."""
+    posts = iter(range(1, 100))
+    is_under_way = asyncio.Event()
+
+    async def tells(step: Step, call: Call) -> Reply:
+        if call.endpoint == CREATE and next(posts) == 4:
+            is_under_way.set()
+        return await step(call)
+
+    async def fails() -> None:
+        async with trial(tmp_path, tells, latency=0.02) as it:
+            run = asyncio.create_task(it.run())
+            await is_under_way.wait()
+            assert run.done(), "on purpose"
+
+    with pytest.raises(AssertionError, match="on purpose"):
+        asyncio.run(fails())

@@ -515,6 +515,7 @@ async def test_an_activity_that_was_posted_without_a_marker_stays_unknown(tmp_pa
             ledger.execute("DROP INDEX rows_by_revoke")
             ledger.execute("ALTER TABLE rows DROP COLUMN revoke_id")
             ledger.execute("ALTER TABLE rows DROP COLUMN start")
+            ledger.execute("ALTER TABLE rows DROP COLUMN action")
             ledger.execute("UPDATE about SET value = '2' WHERE name = 'schema_version'")
             ledger.commit()
         ending = await it.run()

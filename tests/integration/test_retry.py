@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, SHARE, STATUS, Fault, Onlooker, answer, envelope, trial
+from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
 
 from batch_share.ledger.states import State
 from batch_share.pipeline.retry import Wanted
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call, Reply
 
 BUSY = envelope(500, "The tenant is being upgraded")
 GONE = envelope(500, "Lead does not exist in the system")
@@ -43,6 +48,16 @@ async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None
         assert (await it.retry(onlooker=onlooker)).summary.states == {State.SHARED: 11, State.FAILED: 1}
         assert any("mend it" in line for line in onlooker.previews[0].told)
         assert (await it.retry(Wanted(everything=True))).summary.states == {State.SHARED: 12}
+
+
+async def test_nothing_is_tried_again_that_was_not_confirmed(tmp_path: Path) -> None:
+    async with trial(tmp_path, *(Fault(CREATE, [1], envelope(500, f"Busy {each}")) for each in range(7))) as it:
+        await it.run(workers=1)
+        onlooker = Refuses()
+        ending = await it.retry(onlooker=onlooker)
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 5, State.FAILED: 7}, ExitCode.NOT_DONE)
+        assert onlooker.previews[0].told[-1] == "and 2 other reasons"
+        assert (await it.retry()).summary.states == {State.SHARED: 12}
 
 
 async def test_only_rows_whose_reason_says_so(tmp_path: Path) -> None:
@@ -80,3 +95,25 @@ async def test_it_works_in_bulk_too(tmp_path: Path) -> None:
         await it.run(bulk=True)
         assert (await it.retry(bulk=True)).summary.states == {State.SHARED: 12}
         assert it.live() == 12
+
+
+async def test_a_stopped_retry_goes_on_with_the_rows_that_it_chose_and_no_others(tmp_path: Path) -> None:
+    """What it put back has failed no more, so that the same command would not find it among the failed rows."""
+    onlooker = Onlooker()
+
+    async def stop(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    # The first post of the retry: this fault sees only the nine that the other let through.
+    stops = Fault(CREATE, [10], stop)
+    async with trial(tmp_path, Fault(CREATE, [2, 3, 4], BUSY), stops) as it:
+        await it.run(workers=1)
+        it.change("UPDATE rows SET state = 'pending', activity_id = NULL, request_id = NULL WHERE id = 12")
+        stopped = await it.retry(onlooker=onlooker, workers=1)
+        assert stopped.summary.states == {State.SHARED: 8, State.POSTED: 1, State.PENDING: 3}
+        again = Onlooker()
+        ending = await it.retry(Wanted("no such reason"), onlooker=again)
+        assert ending.summary.states == {State.SHARED: 11, State.PENDING: 1}
+        assert again.previews[0].to_send == 3
+        assert again.previews[0].told == ["3 × put back by an earlier retry that was stopped"]

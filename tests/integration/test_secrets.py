@@ -316,7 +316,7 @@ async def test_the_process_list_and_the_screen_hold_no_key(tmp_path: Path) -> No
             ["follow-up", "leads.csv.ledger.db"],
             ["status", "leads.csv.ledger.db", "--json"],
         ):
-            done = await asyncio.to_thread(shell.run, *command, **env)
+            done = await asyncio.to_thread(shell.run_alone, *command, **env)
             assert done.returncode == 0, f"{command[0]} failed: {done.stderr}"
             assert leaks(done.stdout + done.stderr) == set(), f"the screen of {command[0]}"
     seen = b"\n".join(lookout.lines)

@@ -5,27 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, answer, ask_to_stop, envelope, trial
+from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
 
-from batch_share.errors import SettingsError
+from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_share.pipeline.watcher import Preview
     from batch_share.sandbox.world import World
 
 WHOLE = {State.REVOKED: 12}
-
-
-class Refuses(Onlooker):
-    """Looks, and says no."""
-
-    def agree(self, preview: Preview) -> bool:
-        """Keep the preview and say no."""
-        return not super().agree(preview)
 
 
 async def test_the_shares_of_a_run_are_taken_back_and_seen_to_be_gone(tmp_path: Path) -> None:
@@ -121,6 +112,20 @@ async def test_a_share_of_which_nobody_knows_is_taken_back_to_be_sure(tmp_path: 
         assert any("to be sure" in line for line in onlooker.previews[0].told)
 
 
+async def test_a_share_that_was_to_be_repeated_is_taken_back_to_be_sure(tmp_path: Path) -> None:
+    """Its row is posted, as one whose lead was never shared is: only the stage tells them apart."""
+    lost, denied = Fault(SHARE, [2], DROPPED, applied=True), Fault(SHARE, [4], answer(403, "No"))
+    async with trial(tmp_path, lost, denied, rows=3) as it:
+        await it.run(on_unknown="park", workers=1)
+        assert isinstance((await it.run()).error, AccessDenied)
+        assert it.rows("state", "stage")[1] == ("posted", "share")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 3}
+        assert it.live() == 0
+        told = onlooker.previews[0].told
+        assert (len(told), "1 of which nobody knows" in told[0]) == (1, True)  # and none that was never shared
+
+
 async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_again(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(REVOKE, [1], envelope(500, "Locked"))) as it:
         await it.run()
@@ -134,6 +139,41 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
         assert (await it.revoke()).summary.states == WHOLE
         assert it.live() == 0
+
+
+@pytest.mark.parametrize("endpoint", [SHARE, REVOKE])
+async def test_a_share_in_doubt_that_is_refused_to_be_taken_back_is_not_said_to_stand(
+    tmp_path: Path, endpoint: str
+) -> None:
+    """The share may never have been made, or an earlier call may have taken it back: that may be why."""
+    lost = Fault(endpoint, [1], DROPPED, applied=endpoint == REVOKE)
+    refused = Fault(REVOKE, [1, 2, 3] if endpoint == SHARE else [2, 3], envelope(500, "No such share"))
+    async with trial(tmp_path, lost, refused, rows=1) as it:
+        await it.run(on_unknown="park")
+        ending = await it.revoke()
+        assert (ending.summary.states, it.live()) == ({State.UNKNOWN: 1}, 0)
+        reason = "nobody knows whether the share stands, and LeadSquared refused to take it back: No such share. "
+        assert it.rows("stage", "reason") == [("revoke", f"{reason}Look at the lead in LeadSquared")]
+        assert (await it.revoke()).summary.states == {State.REVOKED: 1}
+
+
+async def test_a_share_stays_in_doubt_where_its_revocation_was_not_sent(tmp_path: Path) -> None:
+    lost, denied = Fault(REVOKE, [1], DROPPED, applied=True), Fault(REVOKE, [2], answer(403, "No"))
+    async with trial(tmp_path, lost, denied, rows=1) as it:
+        await it.run()
+        assert isinstance((await it.revoke()).error, AccessDenied)
+        assert it.rows("state", "stage") == [("to_revoke", "revoke")]
+
+
+async def test_a_share_in_doubt_that_has_ended_is_left_alone_while_others_are_taken_back_again(
+    tmp_path: Path,
+) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [2], DROPPED), rows=3) as it:
+        await it.run()
+        it.change("UPDATE rows SET state = 'unknown', stage = 'revoke' WHERE id = 1")
+        it.change("UPDATE attempts SET answered_at = '2020-01-01 00:00:00' WHERE row_id = 1")
+        assert (await it.revoke(workers=1)).summary.states == {State.UNKNOWN: 1, State.REVOKED: 2}
+        assert len(it.sent(REVOKE)) == 3
 
 
 async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) -> None:
@@ -181,6 +221,29 @@ async def test_a_share_that_is_still_processed_is_waited_for(tmp_path: Path) -> 
         endpoints = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert endpoints[endpoints.index(REVOKE) - 12 : endpoints.index(REVOKE)] == [STATUS] * 12
         assert it.live() == 0
+
+
+async def test_a_person_is_told_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        it.change("UPDATE rows SET state = 'posted', stage = NULL, request_id = NULL WHERE id > 1")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 1, State.POSTED: 2}
+        assert onlooker.previews[0].told == ["2 were never shared, and a run would still do it"]
+
+
+async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run(follow_up=False)
+        told: list[str] = []
+        for follow_up in (False, True):
+            onlooker = Refuses()
+            await it.revoke(onlooker, follow_up=follow_up)
+            told += onlooker.previews[0].told
+        assert told == [
+            "2 still being processed: taken back all the same, since --no-follow-up waits for nothing",
+            "2 still being processed: waited for, then taken back",
+        ]
 
 
 async def test_rows_that_the_sheet_lost_are_taken_back_too(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -226,3 +227,67 @@ async def test_closing_waits_for_what_was_asked_for(file: Path) -> None:
         await asyncio.sleep(0)
     assert noted(file) == list(range(10))
     await asyncio.gather(*asked)
+
+
+# ------------------------------------------------------------------------------------------------- being cut
+
+
+class Cut:
+    """Work on a database in a loop that ends, and cancels all that is left, while a write is being committed."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.is_written: list[str] = []
+        self._is_cut = threading.Event()
+
+    async def until_cut(self) -> None:
+        loop, is_writing = asyncio.get_running_loop(), asyncio.Event()
+
+        def slowly(connection: Connection) -> int:
+            loop.call_soon_threadsafe(is_writing.set)
+            self._is_cut.wait(10)
+            return note(1)(connection)
+
+        self._work = asyncio.create_task(self._write(slowly))
+        await is_writing.wait()
+
+    async def _write(self, slowly: Operation) -> None:
+        async with opened(self.file) as (database, _):
+            try:
+                await database.write(slowly)
+            finally:
+                self._is_cut.set()
+                async with asyncio.timeout(5):
+                    await database.write(note(2))
+                self.is_written.append("to the end")
+
+
+def test_what_is_written_as_a_loop_ends_is_committed_and_waited_for(file: Path) -> None:
+    """As asyncio.run ends: every task is cancelled at once, one that commits for the others too."""
+    cut = Cut(file)
+    asyncio.run(cut.until_cut())
+    assert (cut.is_written, noted(file)) == (["to the end"], [1, 2])
+
+
+async def test_what_waits_when_a_database_is_cut_off_is_told_and_never_written(file: Path) -> None:
+    loop, is_writing, may_write = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slowly(connection: Connection) -> int:
+        loop.call_soon_threadsafe(is_writing.set)
+        may_write.wait(10)
+        return note(1)(connection)
+
+    async with opened(file):
+        engine = connect(file)
+    database = Database(engine, file)
+    first = asyncio.create_task(database.write(slowly))
+    await is_writing.wait()
+    second = asyncio.create_task(database.write(note(2)))
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    may_write.set()
+    closing.cancel()
+    ended = await asyncio.gather(closing, first, second, return_exceptions=True)
+    engine.dispose()
+    assert [type(each) for each in ended] == [asyncio.CancelledError, int, asyncio.CancelledError]
+    assert noted(file) == [1]

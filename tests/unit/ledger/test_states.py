@@ -20,7 +20,7 @@ from batch_share.ledger.states import (
 LEGAL = {
     "pending": "posting skipped failed revoked",
     "posting": "posted pending failed unknown",
-    "posted": "sharing failed unknown",
+    "posted": "sharing failed unknown to_revoke",
     "sharing": "accepted posted failed unknown",
     "accepted": "shared failed posted to_revoke",
     "shared": "to_revoke",
