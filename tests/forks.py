@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import signal
+import subprocess
 import sys
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 KILLED = -9
 _HERE = Path(__file__)
@@ -21,15 +24,16 @@ _DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class Forks:
-    """A process that forks others, one at a time."""
+    """A process that forks others, one at a time. It ends with this one."""
 
-    process: asyncio.subprocess.Process
+    process: subprocess.Popen[bytes]
 
     async def start(self, arguments: list[str], env: Mapping[str, str], log: Path, kill: Any = None) -> int:
         """Start `batch-share` with these arguments; its process Id. `kill`: as in `kills.arm`."""
         job = {"arguments": arguments, "env": dict(env), "log": str(log), "kill": kill}
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.flush()
         return await self._number()
 
     async def end(self) -> int:
@@ -44,20 +48,24 @@ class Forks:
     async def _number(self) -> int:
         assert self.process.stdout is not None
         async with asyncio.timeout(_DEADLINE):
-            return int(await self.process.stdout.readline())
+            return int(await asyncio.to_thread(self.process.stdout.readline))
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
 
 
-@asynccontextmanager
-async def forking() -> AsyncIterator[Forks]:
-    """A process that forks, ended with the context."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, str(_HERE), stdin=pipe, stdout=pipe)
-    try:
-        yield Forks(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
+@cache
+def forks() -> Forks:
+    """The one of this process."""
+    pipe = subprocess.PIPE
+    made = Forks(subprocess.Popen([sys.executable, str(_HERE)], stdin=pipe, stdout=pipe))
+    atexit.register(made.close)
+    return made
 
 
 def _serve() -> None:
@@ -101,6 +109,7 @@ def _become(job: dict[str, Any]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
+    signal.alarm(int(_DEADLINE))  # one that hangs would hang whoever waits for it
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ e-mail addresses are on example.com (RFC 2606).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from batch_share.sandbox.chance import guid
 
@@ -61,7 +62,7 @@ class World:
     def __init__(self, seed: int = 1, leads: int = 2000, users: int = 20) -> None:
         self.seed = seed
         self.users = tuple(_user(seed, position) for position in range(users))
-        self.leads = tuple(_lead(seed, position, self.users) for position in range(leads))
+        self.leads = _leads(seed, leads, self.users)
         self._users = {user.id: user for user in self.users}
         self._emails = {user.email: user for user in self.users}
         self._leads = {lead.id: lead for lead in self.leads}
@@ -99,6 +100,11 @@ def _user(seed: int, position: int) -> User:
         role="Sales_User" if position else "Administrator",
         active=position % 10 != 9,
     )
+
+
+@lru_cache(maxsize=4)  # a program may make one sandbox after the other, all of the same people
+def _leads(seed: int, count: int, users: tuple[User, ...]) -> tuple[Lead, ...]:
+    return tuple(_lead(seed, position, users) for position in range(count))
 
 
 def _lead(seed: int, position: int, users: tuple[User, ...]) -> Lead:

@@ -1,23 +1,17 @@
-"""One process that forks all others, for as long as an event loop lives."""
+"""What the tests of crashes share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import forks as forking
 import pytest
-from forks import Forks, forking
 
 from batch_share.pipeline import polls
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 @pytest.fixture
-async def forks() -> AsyncIterator[Forks]:
+def forks() -> forking.Forks:
     """What starts processes."""
-    async with forking() as made:
-        yield made
+    return forking.forks()
 
 
 @pytest.fixture(autouse=True)
