@@ -33,6 +33,7 @@ from batch_share.errors import (
     TooManyRows,
 )
 from batch_share.ledger.states import State
+from batch_share.pipeline import polls
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
 
@@ -246,6 +247,13 @@ async def test_a_request_of_many_that_fails_counts_no_row_twice(tmp_path: Path) 
         assert ending.error.rows == ending.summary.states[State.FAILED] == 10
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is learnt of how long processing takes, requests are asked for at once."""
+    monkeypatch.setattr(polls, "LONGEST_PATIENCE", 0.01)
+
+
+@pytest.mark.usefixtures("_impatient")
 async def test_rows_that_fail_here_and_there_stop_nothing_however_late_their_status_comes(tmp_path: Path) -> None:
     """Every third activity is refused, and no share is processed before the last: that is not in a row."""
     async with trial(tmp_path, Fault(CREATE, range(2, 100, 3), REFUSED), rows=60, processing=60.0) as made:
@@ -254,6 +262,7 @@ async def test_rows_that_fail_here_and_there_stop_nothing_however_late_their_sta
         assert ending.summary.states == {State.ACCEPTED: 40, State.FAILED: 20}
 
 
+@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("every", "kind"), [(20, type(None)), (3, TooManyFailures)])
 async def test_a_percentage_is_of_what_was_sent_however_late_its_status_comes(
     tmp_path: Path, every: int, kind: type

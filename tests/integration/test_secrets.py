@@ -13,6 +13,7 @@ import json
 import logging
 import subprocess
 import sys
+from asyncio import constants
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -96,11 +97,13 @@ def talkative(folder: Path) -> Iterator[io.StringIO]:
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
+    depth, vars(constants)["DEBUG_STACK_DEPTH"] = constants.DEBUG_STACK_DEPTH, 1  # where each step was begun: slow
     own = LogFile(folder / "log", said.write)
     try:
         with attached(own, Lines(said.write), level=logging.DEBUG):
             yield said
     finally:
+        vars(constants)["DEBUG_STACK_DEPTH"] = depth
         root.removeHandler(handler)
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
