@@ -76,6 +76,7 @@ $(VENV)/.measurable: $(VENV)/.tested
 # ONLY=ac measures those alone.
 bench: BENCH ?= long
 bench: $(VENV)/.measurable  ## Measure it beside what else could be used: half an hour, or two minutes with BENCH=short
+	@$(PYTEST) --quiet tests/benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --size $(BENCH) --only '$(ONLY)'
 
 lint: $(VENV)/.tested  ## Check style and types

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
@@ -76,6 +77,7 @@ def _open(file: Path) -> Engine:
     return engine
 
 
+@lru_cache(maxsize=8)  # a run opens it several times: its statements are compiled once
 def _engine(file: Path) -> Engine:
     engine = create_engine(URL.create("sqlite", database=str(file)))
 

@@ -1,4 +1,4 @@
-"""Kills at random times, recoveries included. KILLS says how many: 20 in `make test`, 2,000 in `make crash`."""
+"""Kills at random times, recoveries included. KILLS says how many: 10 in `make test`, 2,000 in `make crash`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch_share.sandbox import Sandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = int(os.environ.get("KILLS", "0")) or 20
+KILLS = int(os.environ.get("KILLS", "0")) or 10
 TOGETHER = 5
 ROWS = 30
 

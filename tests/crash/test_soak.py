@@ -2,7 +2,7 @@
 
 Once they are shared, those of one user and some others are taken back, through the same faults.
 
-`make test` runs a tenth of it; SOAK says how many seeds are run whole: 1 in CI, 20 by `make soak`.
+`make test` runs a twentieth of it; SOAK says how many seeds are run whole: 1 in CI, 20 by `make soak`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from batch_share.sandbox import SandboxOptions
 
 SEEDS = int(os.environ.get("SOAK", "0"))
-ROWS = 10_000 if SEEDS else 1_000
+ROWS = 10_000 if SEEDS else 500
 FAULTS = (
     "reset=0.6%,applied-reset=0.6%,silent=0.3%,applied-silent=0.3%,502=0.4%,applied-502=0.4%,504=0.2%,"
     "applied-504=0.2%,bad-json=0.2%,applied-bad-json=0.2%,applied-no-id=0.2%,html=0.2%,applied-truncated=0.2%,"
