@@ -1,6 +1,6 @@
 """`kill -9` at every point that matters, then the same command again, and the server's own log as the judge.
 
-`make test` hits each point once, one by one and in bulk; with KILLS=200 or more, each at the first, a middle and
+`make test` hits each point once, by turns one by one and in bulk; with KILLS=200 or more, each at the first, a middle and
 the last row, with one worker and with eight, and in bulk at each of the first three calls.
 """
 
@@ -25,7 +25,7 @@ ROWS = 7
 HIT = (1, 4, ROWS)
 WORKERS = (1, 8)
 ALL = list(product(POINTS, HIT, WORKERS))
-ONCE = [(point, HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)]
+ONCE = [(point, HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)][::2]
 CHOSEN = ALL if int(os.environ.get("KILLS", "0")) >= 200 else ONCE
 
 BULK_ROWS = 60
@@ -33,7 +33,7 @@ BULK_ROWS = 60
 
 BULK_HIT = (1, 2, 3)
 BULK_ALL = list(product(POINTS, BULK_HIT, WORKERS))
-BULK_ONCE = [(point, BULK_HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)]
+BULK_ONCE = [(point, BULK_HIT[at % 3], WORKERS[at % 2]) for at, point in enumerate(POINTS)][1::2]
 BULK_CHOSEN = BULK_ALL if int(os.environ.get("KILLS", "0")) >= 200 else BULK_ONCE
 
 
