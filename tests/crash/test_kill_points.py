@@ -1,7 +1,7 @@
 """`kill -9` at every point that matters, then the same command again, and the server's own log as the judge.
 
-`make test` hits each point once, by turns one by one and in bulk; with KILLS=200 or more, each at the first, a middle and
-the last row, with one worker and with eight, and in bulk at each of the first three calls.
+`make test` hits each point once, by turns one by one and in bulk; with KILLS=200 or more, each at the first, a
+middle and the last row, with one worker and with eight, and in bulk at each of the first three calls.
 """
 
 from __future__ import annotations
