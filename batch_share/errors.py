@@ -187,10 +187,14 @@ class LookupRefused(BatchShareError):
 
 
 class TooManyRows(BatchShareError):
-    """A run would send `rows` rows, and `most` are allowed: nothing was sent. `excess` says so for a plan."""
+    """A run would send `rows` rows, and `most` are allowed: nothing was sent. `excess` says so for a plan.
 
-    def __init__(self, rows: int, most: int) -> None:
-        self.excess = f"{rows:,} rows would be sent and max_rows allows {most:,}"
+    Of the `rows`, `revocations` are shares that would be taken back.
+    """
+
+    def __init__(self, rows: int, most: int, revocations: int = 0) -> None:
+        back = f" or taken back ({revocations:,})" if revocations else ""
+        self.excess = f"{rows:,} rows would be sent{back} and max_rows allows {most:,}"
         super().__init__(
             f"{self.excess}, so nothing was sent. Check the sheet; if it is right, raise --max-rows, or send a "
             "part of it with --limit or --rows."

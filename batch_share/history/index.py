@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import ColumnElement, Connection, Engine, Select
 
 _RUN: Final = (
     select(runs, ledgers.c.path, ledgers.c.host)
@@ -182,8 +182,17 @@ class History:
         self, account: str, leads: Iterable[str], after: datetime, *, not_in: str = ""
     ) -> list[LiveShare]:
         """The shares of these leads that end after a time, without those of the job `not_in`."""
+        return self._live_among(ledgers.c.account == account, leads, after, not_in)
+
+    def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
+        """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common."""
+        return self._live_among(ledgers.c.host == host, leads, after, "")
+
+    def _live_among(
+        self, ours: ColumnElement[bool], leads: Iterable[str], after: datetime, not_in: str
+    ) -> list[LiveShare]:
         # The ledger unindexed: by it, a database would go through all its shares for every few leads.
-        theirs = select(ledgers.c.id).where(ledgers.c.account == account, ledgers.c.job != not_in)
+        theirs = select(ledgers.c.id).where(ours, ledgers.c.job != not_in)
         which = live.c.lead_id.in_([*leads]) & (live.c.ends_at > after)
         return self._shares(_LIVE.where(which, (live.c.ledger_id + 0).in_(theirs)))
 

@@ -111,6 +111,17 @@ def _prepare(connection: Connection, file: Path) -> None:
         raise _Unusable("it is of an earlier version")
 
 
+def check_whole(history: History) -> None:
+    """Raises HistoryError if it was begun anew, and nobody has seen to what the one before knew."""
+    before = sorted(history.file.parent.glob(f"{history.file.name}.damaged-*"))
+    if before:
+        raise HistoryError(
+            history.file,
+            "it was begun anew, so what earlier ledgers shared may be missing: take them in with `batch-share runs "
+            f"--add LEDGER`, then delete the old one, {before[0]}, and try again",
+        )
+
+
 def _put_aside(file: Path) -> Path:
     """Keep a file that can't be used under another name: it may hold what somebody wants."""
     number = 1

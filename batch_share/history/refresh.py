@@ -128,6 +128,24 @@ async def _catch_up(history: History, known: KnownLedger) -> None:
         history.give_up(known, GONE)
 
 
+async def look_at_all(history: History, host: str, besides: Path) -> list[Path]:
+    """Bring everything that is known of a host's ledgers up to date; those that can't be looked at.
+
+    Raises HistoryError.
+    """
+    unseen = []
+    for known in history.ledgers():
+        if known.host == host and not _is_same(known.path, besides):
+            try:
+                async with read_ledger(known.path) as ledger:
+                    await refresh(history, ledger, known.account, goes_on=is_in_use(known.path))
+            except HistoryError:
+                raise
+            except BatchShareError:
+                unseen.append(known.path)
+    return unseen
+
+
 def is_in_use(ledger: Path) -> bool:
     """Whether a process works on the ledger. Raises LedgerError."""
     lock = LedgerLock(ledger)

@@ -15,6 +15,7 @@ from batch_share.ledger.records import (
     NOTHING_KNOWN,
     REASSIGNED,
     SENT_BEFORE,
+    TAKEN_BEFORE,
     Claim,
     Failed,
     Instruction,
@@ -233,13 +234,19 @@ class LedgerReader:
         async for row in self._in_order(to_do):
             yield row
 
-    async def claims(self, looked_up_in: int | None = None) -> list[Claim]:
-        """The rows for which shares that were made before are to be taken back now, in the sheet's order."""
+    async def claims(self, among: Collection[int] | None = None) -> list[Claim]:
+        """The rows for which shares that were made before are to be taken back now, in the sheet's order.
+
+        With `among`, those of the rows with these Ids, also where that has failed.
+        """
         is_skipped = rows.c.reason.startswith(NOTHING_KNOWN) & (rows.c.state == State.SKIPPED)
         is_pending = (rows.c.state == State.PENDING) & rows.c.stage.is_(None)
-        which = (rows.c.action != Action.SHARE, is_skipped | is_pending, self._is_due(), _to_go_on(looked_up_in))
-        names = ("id", "sheet_row", "lead_id", "user_id", "action", "state", "reason")
-        found = await self._all(select(*(rows.c[name] for name in names)).where(*which).order_by(rows.c.position))
+        has_failed = (rows.c.state == State.FAILED) & (rows.c.stage == Stage.EARLIER)
+        which = is_skipped | is_pending if among is None else is_pending | has_failed
+        names = ("id", "sheet_row", "lead_id", "user_id", "action", "state", "reason", "notice")
+        claiming = select(*(rows.c[name] for name in names)).where(rows.c.action != Action.SHARE, which, _MEANT)
+        found = await self._all(claiming.where(self._is_due()).order_by(rows.c.position))
+        wanted = None if among is None else {*among}
         return [
             Claim(
                 row_id=row["id"],
@@ -247,10 +254,11 @@ class LedgerReader:
                 lead_id=row["lead_id"],
                 user_id=row["user_id"],
                 action=Action(row["action"]),
-                begun=_after(BEING_TAKEN, row["reason"] or ""),
+                begun=_after(BEING_TAKEN, row["reason"] or "") or _after(TAKEN_BEFORE, row["notice"] or ""),
                 is_skipped=row["state"] == State.SKIPPED,
             )
             for row in found
+            if wanted is None or row["id"] in wanted
         ]
 
     async def unknown_rows(self, stage: Stage) -> list[Unsettled]:
@@ -300,7 +308,8 @@ class LedgerReader:
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
         tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)
-        these = select(rows).where(self._to_do(None), rows.c.id.in_(tried_again)).order_by(rows.c.position)
+        to_do = rows.c.state.in_(TO_DO) & _MEANT & self._is_due()
+        these = select(rows).where(to_do, rows.c.id.in_(tried_again)).order_by(rows.c.position)
         return [_row(found) for found in await self._all(these)]
 
     async def shared_rows(self) -> list[Shared]:
@@ -462,7 +471,7 @@ class LedgerReader:
         """
         why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.reason.startswith(ALREADY)
         columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.access, rows.c.reason
-        which = (rows.c.state == state, why, _MEANT, rows.c.action.in_(actions))
+        which = (rows.c.state == state, why, _MEANT, rows.c.action.in_(actions), _CLEARED)
         page = select(*columns).where(*which).order_by(rows.c.id).limit(PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):

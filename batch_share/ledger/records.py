@@ -30,6 +30,9 @@ BEING_TAKEN: Final = "being taken back first: "
 REASSIGNED: Final = "reassigned: "
 """How the notice of a row begins that says what was taken back before it; without one it may not be shared."""
 
+TAKEN_BEFORE: Final = f"{REASSIGNED}taken back before it: "
+"""The same, before the rows that made the shares."""
+
 SENT_BEFORE: Final = "sent as it was before: "
 """How the notice of a row begins whose share was sent before the sheet asked for another length."""
 

@@ -17,6 +17,7 @@ from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
 from batch_share.ledger.reading import CANARY, INSTRUCTION, LOOK, PAGE, RETRY, LedgerReader, utc_now
 from batch_share.ledger.records import (
+    BEING_TAKEN,
     SENT_BEFORE,
     Changes,
     Instruction,
@@ -191,12 +192,12 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State]]:
-        """By key, the Id of each row that is there, and the state it is in or was in before the sheet lost it."""
+    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State, str]]:
+        """By key, the Id of each row that is there, its state, or that before the sheet lost it, and why."""
         there = select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason).where(rows.c.key.in_(keys))
         found = connection.execute(there)
         return {
-            key: (row_id, State.POSTED if reason == GONE_POSTED else State(state))
+            key: (row_id, State.POSTED if reason == GONE_POSTED else State(state), reason or "")
             for key, row_id, state, reason in found
         }
 
@@ -207,8 +208,10 @@ class Ledger(LedgerReader):
             connection.execute(insert(rows), fresh)
         for position, row in chunk:
             if row.key in known:
-                row_id, state = known[row.key]
+                row_id, state, reason = known[row.key]
                 values = self._known_values(position, row, state)
+                if reason.startswith(BEING_TAKEN) and row.state is State.PENDING:
+                    values["reason"] = reason  # else nobody would know what was taken back for it
                 connection.execute(update(rows).where(rows.c.id == row_id).values(values))
         self._compare_lengths(connection, {known[row.key][0]: row for _, row in chunk if row.key in known})
         return len(chunk) - len(fresh)

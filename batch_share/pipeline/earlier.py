@@ -7,20 +7,20 @@ back ends as failed: nobody is given access in the place of somebody who has it 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import __version__
 from batch_share.action import Action
-from batch_share.errors import BatchShareError, LedgerError
-from batch_share.history.opening import open_history
-from batch_share.history.refresh import note_runs, refresh
+from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
+from batch_share.history.opening import check_whole, open_history
+from batch_share.history.refresh import look_at_all, note_runs, refresh
 from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, Result
-from batch_share.ledger.states import Stage, State
+from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
+from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.pipeline import telling
 from batch_share.pipeline.follow_up import following_up
 from batch_share.pipeline.guards import FailureGuard
@@ -30,7 +30,7 @@ from batch_share.pipeline.revoke import Undone, revoke_rows
 from batch_share.pipeline.session import Session, Tally, name_of_account
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.history.records import LiveShare
@@ -66,16 +66,22 @@ class Due:
         return ", ".join(dict.fromkeys([*filter(None, self.claim.begun.split(", ")), *named]))
 
 
-async def find_due(session: Session) -> list[Due]:
-    """Every row with a claim, and the shares that stand, or may stand, for it. Raises HistoryError, LedgerError."""
+async def find_due(session: Session, among: Collection[int] | None = None) -> list[Due]:
+    """Every row with a claim, and the shares that stand, or may stand, for it; only those `among` these rows.
+
+    Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
+    """
     ledger = session.ledger
-    claims = await ledger.claims(session.looked_up_in)
+    claims = await ledger.claims(among)
     if not claims:
         return []
-    account = name_of_account(session.settings)
+    account, host = name_of_account(session.settings), session.client.base_url
     with open_history(session.settings.data_folder) as history:
+        check_whole(history)
+        for unseen in await look_at_all(history, host, ledger.file):
+            session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not taken back")
         await refresh(history, ledger, account, goes_on=True)
-        shares = shares_meant(history, account, claims)
+        shares = shares_meant(history, host, claims)
         return [Due(claim, meant) for claim, meant in zip(claims, shares, strict=True)]
 
 
@@ -140,6 +146,10 @@ async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended
 async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger, Tally]]:
     """Another ledger, open for a run of its own that the index knows. Raises BatchShareError."""
     account = name_of_account(session.settings)
+    if not place.file.is_file():
+        raise LedgerError(
+            place.file, "it is not there any more: put it back, or do anything with it where it is now"
+        )
     async with open_ledger(place.file) as ledger:
         if (await ledger.facts())["job"] != place.job:
             raise LedgerError(place.file, "another ledger has taken its place")
@@ -161,9 +171,10 @@ async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: se
     values |= {"polls": Polls(session.settings.wait), "guard": FailureGuard()}
     values["settings"] = session.settings.model_copy(update={"follow_up": True})
     own = Session(**values)
-    waiting = [row.request_id for row in await _rows(ledger, row_ids) if row.state is State.ACCEPTED]
-    waiting += [row.revoke_id for row in await _rows(ledger, row_ids) if row.state is State.ENDING]
-    async with following_up(own, [*filter(None, waiting)]):
+    found = await _rows(ledger, row_ids)
+    waiting = [row.request_id for row in found if row.state is State.ACCEPTED]
+    waiting += [row.revoke_id for row in found if row.state is State.ENDING]
+    async with following_up(own, dict.fromkeys(filter(None, waiting))):
         await revoke_rows(own, Undone(row_ids=frozenset(row_ids)))
     return {row.id: row for row in await _rows(ledger, row_ids)}
 
@@ -179,12 +190,20 @@ async def _rows(ledger: Ledger, row_ids: Iterable[int]) -> list[Row]:
 # ------------------------------------------------------------------------------------------- what came of it
 
 
+async def check_canary_of(session: Session, due: Sequence[Due]) -> None:
+    """Raises CanaryFailed unless everything was taken back for these rows, which go before all others."""
+    rows = await _rows(session.ledger, {each.claim.row_id for each in due})
+    bad = next((row for row in rows if row.stage is Stage.EARLIER), None)
+    if bad is not None:
+        raise CanaryFailed(len(rows), Counter(str(row.state) for row in rows), bad.sheet_row, bad.reason or "")
+
+
 async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, Ended]) -> None:
     """Commit for each row what came of its claim; where the work was to end first, it stays as it is."""
     results: dict[int, Result] = {}
     for each in due:
         left = [*_not_ended(each, ends)]
-        if left and session.stop.asked:
+        if left and (session.stop.asked or _is_busy(session, each, ends)):
             continue
         results[each.claim.row_id] = _result(each, left)
     for page in _pages(results):
@@ -201,10 +220,25 @@ def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:
     for share in due.shares:
         found = ends.get(Place(share.ledger, share.job), {})
         row = None if isinstance(found, BatchShareError) else found.get(share.row_id)
-        if row is not None and (row.state is State.REVOKED or share.ends_at <= utc_now()):
+        if row is not None and (_has_ended(row) or share.ends_at <= utc_now()):
             continue
         why = found if isinstance(found, BatchShareError) else _why(row)
         yield f"{share.sheet} row {share.sheet_row}: {str(why).rstrip('.')}"
+
+
+def _has_ended(row: Row) -> bool:
+    """Whether its share was taken back, or never came to stand."""
+    may_stand = any(row.state is state and stage in {None, row.stage} for state, stage in UNTIL_ENDED)
+    return row.state is State.REVOKED or (row.state is State.FAILED and not may_stand)
+
+
+def _is_busy(session: Session, due: Due, ends: Mapping[Place, Ended]) -> bool:
+    """Whether a ledger is in use by another process: that passes, so its rows stay to be done."""
+    for share in due.shares:
+        if isinstance(ends.get(Place(share.ledger, share.job)), LedgerLocked):
+            session.tally.remark(f"{share.ledger} is in use, so rows that take back its shares wait: run again")
+            return True
+    return False
 
 
 def _why(row: Row | None) -> str:
@@ -220,8 +254,8 @@ def _result(due: Due, left: Sequence[str]) -> Result:
         reason = f"not all that was shared before could be taken back{then}: {'; '.join(left)}"
         return Result(State.FAILED, "failed", stage=Stage.EARLIER, reason=reason)
     if reassigns:
-        told = f"taken back before it: {due.where}" if due.where else NOBODY_ELSE
-        return Result(State.PENDING, "", learned={"notice": f"{REASSIGNED}{told}"})
+        notice = f"{TAKEN_BEFORE}{due.where}" if due.where else f"{REASSIGNED}{NOBODY_ELSE}"
+        return Result(State.PENDING, "", learned={"notice": notice})
     if due.where:
         return Result(State.REVOKED, "", reason=f"taken back: {due.where}")
     return Result(State.SKIPPED, "", reason=f"{NOTHING_KNOWN}; {_HOW_TO_ADD}")

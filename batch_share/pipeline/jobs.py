@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError, TooManyRows
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -16,7 +16,7 @@ from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
-from batch_share.pipeline.earlier import count_of, find_due, take_back_earlier, told_of
+from batch_share.pipeline.earlier import check_canary_of, count_of, find_due, take_back_earlier, told_of
 from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
@@ -121,14 +121,17 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
             chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
             preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
             telling.planned(preview.states, preview.to_do, cut_off)
-            if not watcher.agree(replace(preview, told=[*chosen.told()], cut_off=cut_off)):
+            try:
+                due = await find_due(session, {*chosen.states, *chosen.begun})
+            except BatchShareError as error:
+                session.stop.ask(error)
+                return await _end(session)
+            preview = replace(preview, told=[*chosen.told(), *told_of(due)], revocations=count_of(due))
+            if not watcher.agree(replace(preview, cut_off=cut_off)):
                 return await _not_confirmed(session)
             await ledger.try_again(chosen.states, chosen.begun)
             await skip_shared(session)
             session.tally.begin(await ledger.counts())
-            due: list[Due] = []
-            with ending_early(session.stop):
-                due = await find_due(session)
             return await _send(session, watcher, due)
 
 
@@ -189,8 +192,8 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     telling.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
-        await _check_sizes(session)
         due = await find_due(session)
+        await _check_sizes(session, count_of(due))
     except BatchShareError as error:
         session.stop.ask(error)
         return await _end(session)
@@ -200,11 +203,15 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     return await _send(session, watcher, due)
 
 
-async def _check_sizes(session: Session) -> None:
+async def _check_sizes(session: Session, revocations: int) -> None:
     """Raises TooManyRows, TooManyForUser if the run would send more than it may."""
     ledger, settings = session.ledger, session.settings
     names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
-    check_sizes(await ledger.to_do_by_user(), settings, names)
+    users = await ledger.to_do_by_user()
+    check_sizes(users, settings, names)
+    rows = sum(users.values()) + revocations
+    if settings.max_rows is not None and rows > settings.max_rows:
+        raise TooManyRows(rows, settings.max_rows, revocations)
 
 
 async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:
@@ -242,26 +249,31 @@ def _check_marker_field(sheet: SheetRecord | None, settings: Settings) -> None:
 async def _send(session: Session, watcher: Watcher, due: Sequence[Due] = ()) -> Ending:
     _check_marker_field(await session.ledger.sheet(), session.settings)
     async with watcher.watch(session), following_up(session) if session.settings.follow_up else nullcontext():
-        with ending_early(session.stop):
-            await _take_back_first(session, due)
-        if not session.stop.asked:
-            await _send_and_settle(session)
+        await _send_and_settle(session, due)
     return await _end(session)
 
 
-async def _take_back_first(session: Session, due: Sequence[Due]) -> None:
-    if due:
-        await take_back_earlier(session, due)
-        await skip_reassigned(session)
-        session.tally.begin(await session.ledger.counts())
+async def _take_back(session: Session, due: Sequence[Due]) -> None:
+    """Take earlier shares back, and look anew at which rows repeat a share that stands now."""
+    with ending_early(session.stop):
+        if due:
+            await take_back_earlier(session, due)
+            await skip_reassigned(session)
+            await skip_shared(session)
+            session.tally.begin(await session.ledger.counts())
 
 
-async def _send_and_settle(session: Session) -> None:
-    """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
+async def _send_and_settle(session: Session, due: Sequence[Due]) -> None:
+    """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do.
+
+    For rows that are `due` earlier shares are taken back first.
+    """
     reconciler = Reconciler(session)
     await reconciler.begin()
     if not session.only_looked_up and not session.stop.asked:
-        await _send_first(session, reconciler)
+        due = await _send_first(session, reconciler, due)
+    if not session.stop.asked:
+        await _take_back(session, due)
     if session.stop.asked:
         return
     await send_rows(session)
@@ -269,14 +281,23 @@ async def _send_and_settle(session: Session) -> None:
         await send_rows(session)
 
 
-async def _send_first(session: Session, reconciler: Reconciler) -> None:
-    """The canary, if there is to be one: its rows that were cut off are its own again once they are settled."""
-    if session.settings.canary is None:
+async def _send_first(session: Session, reconciler: Reconciler, due: Sequence[Due]) -> Sequence[Due]:
+    """The canary, if there is to be one: its rows that were cut off are its own again once they are settled.
+
+    As many rows have earlier shares taken back for them; the others, that are still due.
+    """
+    most = session.settings.canary
+    if most is None:
         await drop_canary(session)
-        return
+        return due
     while await reconciler.settle():
         pass
-    await send_canary(session, session.settings.canary)
+    await _take_back(session, due[:most])
+    with ending_early(session.stop):
+        await check_canary_of(session, due[:most])
+    if not session.stop.asked:
+        await send_canary(session, most)
+    return due[most:]
 
 
 async def _any_returned(session: Session) -> bool:

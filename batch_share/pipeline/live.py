@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from batch_share.action import Action
 from batch_share.errors import HistoryError, SettingsError
-from batch_share.history.opening import open_history
+from batch_share.history.opening import check_whole, open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
 from batch_share.ledger.opening import ledger_beside
 from batch_share.ledger.reading import pages, utc_now
@@ -46,6 +47,7 @@ class Live:
 
     folder: Path | None = None
     account: str = ""
+    host: str = ""
     job: str = ""
     after: dt.datetime = field(default_factory=utc_now)
     remarks: list[str] = field(default_factory=list)
@@ -74,10 +76,11 @@ class Live:
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be taken back, by all ledgers, this one with them."""
         shares: set[LiveShare] = set()
-        if self.folder is not None and claims:
+        if self.host and self.folder is not None and claims:
             with _index(self.folder, self.remarks.append) as history, _remarking(self.remarks.append):
                 if history is not None:
-                    shares.update(*shares_meant(history, self.account, claims))
+                    check_whole(history)
+                    shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
 
     def _any(self, history: History) -> bool:
@@ -114,14 +117,12 @@ def _reason(wanted: int, shares: Iterable[LiveShare]) -> str | None:
     return f"{ALREADY}{last.ends_at:%Y-%m-%d %H:%M} UTC by {by}"
 
 
-def shares_meant(
-    history: History, account: str, claims: Sequence[Instruction | Claim]
-) -> Iterator[list[LiveShare]]:
+def shares_meant(history: History, host: str, claims: Sequence[Instruction | Claim]) -> Iterator[list[LiveShare]]:
     """For each, the shares that it asks to be taken back: its user's, or all others'. Raises HistoryError."""
     left = iter(claims)
     while page := [*islice(left, _PAGE)]:
         by_lead: dict[str, list[LiveShare]] = {}
-        for share in history.live_among(account, {claim.lead_id for claim in page}, utc_now()):
+        for share in history.live_at(host, {claim.lead_id for claim in page}, utc_now()):
             by_lead.setdefault(share.lead_id, []).append(share)
         for claim in page:
             own = claim.action is Action.REVOKE
@@ -136,7 +137,7 @@ def live_for(sheet: Path, settings: Settings) -> Live:
         return Live()
     if settings.force:
         return Live()
-    live = Live(settings.data_folder, account, "", _after(settings))
+    live = Live(settings.data_folder, account, settings.account()[0], "", _after(settings))
     with _index(settings.data_folder, live.remarks.append) as history:
         if history is not None:
             beside = ledger_beside(sheet).resolve()
@@ -176,13 +177,14 @@ async def skip_shared(session: Session) -> None:
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts())["job"]
-    live = Live(settings.data_folder, name_of_account(settings), job, _after(settings))
+    live = Live(settings.data_folder, name_of_account(settings), "", job, _after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
         with _remarking(session.tally.remark):
-            skipped = ledger.wishes(State.SKIPPED, Action.SHARE, Action.REASSIGN)
-            await _judge(session, skipped, lambda page: _reasons(live, history, page, force=settings.force))
+            for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
+                skipped = ledger.wishes(State.SKIPPED, action)
+                await _judge(session, skipped, partial(_reasons, judge, history, force=settings.force))
             if not settings.force and history.any_live(live.account, live.after, not_in=job):
                 pending = ledger.wishes(State.PENDING, Action.SHARE)
                 await _judge(session, pending, lambda page: live.reasons(history, page))
@@ -192,7 +194,7 @@ async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
     settings = session.settings
     account = name_of_account(settings)
-    live = Live(settings.data_folder, account, "", _after(settings))
+    live = Live(settings.data_folder, account, after=_after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None or settings.force:
             return

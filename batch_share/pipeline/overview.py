@@ -241,7 +241,8 @@ def _given_too(seen: Overview, reassigned: Mapping[str, tuple[str, int]]) -> Ite
         return
     for row in seen.planned(seen.directory):
         asked = row.instruction
-        if row.state is not State.PENDING or asked is None or asked.action is not Action.SHARE:
+        shares = row.state is State.PENDING or (row.reason or "").startswith(ALREADY)
+        if not shares or asked is None or asked.action is not Action.SHARE:
             continue
         user, number = reassigned.get(asked.lead_id, (asked.user_id, 0))
         if user != asked.user_id:

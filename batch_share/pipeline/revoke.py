@@ -114,7 +114,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
     for _ in range(PASSES):
         await _begin(session, chosen)
-        await _take_back(session)
+        await _take_back(session, undone)
         left, _ = undone.of(await session.ledger.shared_rows(), utc_now())
         chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not taken back
         if session.stop.asked or not chosen:
@@ -130,12 +130,13 @@ async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
             session.tally.moved(row.state, State.TO_REVOKE)
 
 
-async def _take_back(session: Session) -> None:
+async def _take_back(session: Session, undone: Undone) -> None:
     feed = Feed(session.ledger.to_revoke())
 
     async def work() -> None:
         while not session.stop.asked and (row := await feed.next()) is not None:
-            await _revoke(session, row)
+            if undone.row_ids is None or row.id in undone.row_ids:  # what somebody stopped is not gone on with
+                await _revoke(session, row)
 
     await in_parallel(session, work)
 

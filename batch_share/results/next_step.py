@@ -65,7 +65,7 @@ class Advice:
         """What to do about a row whose share was to be taken back, nothing where it was not or is."""
         if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
             return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
-        if row.stage is Stage.EARLIER:
+        if row.stage is Stage.EARLIER and row.position is not None:
             return f"Do what the reason says, if anything, then: {self._command('retry')}"
         return ""
 

@@ -39,7 +39,7 @@ def parse_action(text: str) -> Action:
     try:
         return Action(text.casefold())
     except ValueError:
-        raise ValueError(f"none of {', '.join(Action)}") from None
+        raise ValueError(f"none of {', '.join(Action)}; a column of something else: --map Action=ignore") from None
 
 
 def parse_guid(text: str) -> str:

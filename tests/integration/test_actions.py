@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,13 +25,14 @@ from trial import (
     trial,
 )
 
-from batch_share.errors import HistoryError
+from batch_share.errors import CanaryFailed, HistoryError, TooManyRows
 from batch_share.history.opening import FILE
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.pipeline import earlier
+from batch_share.pipeline import earlier, jobs
 from batch_share.pipeline.earlier import NOBODY_ELSE
+from batch_share.pipeline.live import known_runs
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
+    from batch_share.pipeline.session import Session
     from batch_share.sandbox.wire import Call, Reply
 
 
@@ -59,6 +63,9 @@ def acting(it: Trial, *rows: Sequence[str]) -> None:
 def live(it: Trial) -> set[tuple[str, str]]:
     """Whom the sandbox lets see which lead: number and user."""
     return {(each["lead"], each["user"]) for each in it.sandbox.report()["live_shares"]["shares"]}
+
+
+NO_ACTION = "none of share, revoke, reassign; a column of something else: --map Action=ignore"
 
 
 class Scene:
@@ -158,7 +165,7 @@ async def test_two_users_for_one_reassigned_lead_are_a_question(tmp_path: Path) 
         assert ending.summary.states == {State.SHARED: 1, State.INVALID: 2}
         assert [reason for (reason,) in it.rows("reason")][1:] == [
             "Row 3: the lead is reassigned to another user in row 2 already",
-            "Row 4, Action 'lend': none of share, revoke, reassign",
+            f"Row 4, Action 'lend': {NO_ACTION}",
         ]
 
 
@@ -190,13 +197,16 @@ async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
         lock = LedgerLock(it.ledger)
         lock.acquire()
         try:
-            await scene.second.run()
+            ending = await scene.second.run()
         finally:
             lock.release()
-        assert "is working on it" in scene.second.rows("reason")[0][0]
+        assert "is in use, so rows that take back its shares wait: run again" in ending.remarks[0]
+        assert ending.summary.exit_code == 1
+        assert scene.second.rows("state", "reason") == [("pending", "being taken back first: leads.csv row 2")]
         moved = it.ledger.rename(tmp_path / "moved.db")
-        await scene.second.retry()
-        assert "there is no such file" in scene.second.rows("reason")[0][0]
+        ending = await scene.second.run()
+        assert "it is not there any more" in scene.second.rows("reason")[0][0]
+        assert "can't be looked at" in ending.remarks[0]
         moved.rename(it.ledger)
         assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
 
@@ -227,6 +237,165 @@ async def test_without_the_index_nothing_is_begun(tmp_path: Path) -> None:
         assert ending.summary.states == {State.PENDING: 2}
         (tmp_path / "data").unlink()
         assert (tmp_path / FILE).exists() is False
+
+
+async def test_an_index_that_was_begun_anew_knows_nothing(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"))
+        index = tmp_path / "data" / FILE
+        for file in index.parent.glob(f"{FILE}*"):
+            file.write_bytes(b"no database" * 100)
+        for _ in range(2):
+            ending = await scene.second.run()
+            assert isinstance(ending.error, HistoryError)
+            assert ending.summary.states == {State.PENDING: 2}
+        await known_runs(it.settings(), 5, [it.ledger])
+        (aside,) = index.parent.glob(f"{FILE}.damaged-*")
+        aside.unlink()
+        assert (await scene.second.run()).summary.states == {State.SHARED: 1, State.REVOKED: 1}
+        assert live(it) == {scene.pair(0, 3)}
+
+
+async def test_what_was_shared_with_other_keys_is_known(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        with closing(sqlite3.connect(tmp_path / "data" / FILE)) as index:
+            index.execute("UPDATE ledgers SET account = 'of other keys'")
+            index.commit()
+        await scene.second.run()
+        assert live(it) == {scene.pair(0, 3), scene.pair(1, 1)}
+
+
+async def test_what_somebody_began_to_take_back_and_stopped_is_left(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=4) as it:
+        await it.run()
+        scene = Scene(it)
+        onlooker = Onlooker(lambda session: session.stop.ask())
+        await it.revoke(onlooker)
+        assert len(live(it)) == 4
+        acting(scene.second, scene.row(0, 0, "revoke"))
+        await scene.second.run()
+        assert live(it) == {scene.pair(at, at) for at in (1, 2, 3)}
+
+
+async def test_a_canary_comes_before_anything_else_is_taken_back(tmp_path: Path) -> None:
+    refused = Fault(CREATE, range(4, 99), envelope(400, "Invalid event code"))
+    async with trial(tmp_path, refused, rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at + 1, "reassign") for at in range(3)))
+        ending = await scene.second.run(canary=1)
+        assert isinstance(ending.error, CanaryFailed)
+        assert live(it) == {scene.pair(1, 1), scene.pair(2, 2)}
+
+
+async def test_a_canary_that_cannot_be_taken_back_ends_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at + 1, "reassign") for at in range(3)))
+        ending = await scene.second.run(canary=1)
+        assert isinstance(ending.error, CanaryFailed)
+        assert len(live(it)) == 3
+
+
+async def test_shares_taken_back_count_as_rows_of_a_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at, "revoke") for at in range(3)))
+        ending = await scene.second.run(max_rows=2)
+        assert isinstance(ending.error, TooManyRows)
+        assert "3 rows would be sent or taken back (3) and max_rows allows 2" in str(ending.error)
+        assert len(live(it)) == 3
+
+
+async def test_a_row_whose_user_has_the_lead_by_this_ledger_stays_skipped(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(it, scene.row(0, 0, "reassign"))
+        for onlooker in (Onlooker(), Onlooker()):
+            assert (await it.run(onlooker)).summary.states == {State.SHARED: 1, State.SKIPPED: 1}
+        assert onlooker.previews[0].to_send == 0
+        assert len(it.sent(SHARE)) == 1
+
+
+async def test_a_retry_that_was_stopped_takes_back_the_rest(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [1, 2], envelope(400, "Not permitted")), rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at, "revoke") for at in range(2)))
+        assert (await scene.second.run()).summary.states == {State.FAILED: 2}
+        onlooker = Onlooker(lambda session: session.stop.ask())
+        await scene.second.retry(onlooker=onlooker)
+        assert onlooker.previews[0].revocations == 2
+        assert "2 earlier shares taken back first" in onlooker.previews[0].told[-1]
+        assert (await scene.second.retry()).summary.states == {State.REVOKED: 2}
+        assert live(it) == set()
+
+
+async def test_what_is_taken_back_may_be_shared_anew_by_the_same_sheet(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "share"), scene.row(0, 0, "revoke"))
+        ending = await scene.second.run()
+        assert ending.summary.states == {State.SHARED: 1, State.REVOKED: 1}
+        assert live(it) == {scene.pair(0, 0)}
+
+
+async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stop(session: Session) -> None:
+        session.stop.ask()
+
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "send_rows", stop)
+            await scene.second.run()
+        assert live(it) == set()
+        await scene.second.resume()
+        assert scene.second.rows("state", "notice") == [
+            ("shared", "reassigned: taken back before it: leads.csv row 2")
+        ]
+
+
+async def test_what_was_taken_back_for_a_row_is_known_though_its_sheet_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"))
+        with monkeypatch.context() as patch:
+            patch.setattr(earlier, "_answer", cut_off)
+            with pytest.raises(asyncio.CancelledError):
+                await scene.second.run()
+        acting(scene.second, scene.row(0, 0, "revoke"), scene.row(1, 3, "share"))
+        assert (await scene.second.run()).summary.states == {State.REVOKED: 1, State.SHARED: 1}
+        assert scene.second.rows("reason")[0] == ("taken back: leads.csv row 2",)
+
+
+async def test_a_share_that_was_never_processed_is_in_nobodys_way(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1, fail=1.0) as it:
+        await it.run(follow_up=False)
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        await scene.second.run()
+        assert it.rows("state", "stage") == [("failed", "processing")]
+        assert len(it.sent(CREATE)) == 2
 
 
 def three_actions(scene: Scene) -> None:
