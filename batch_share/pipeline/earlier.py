@@ -134,6 +134,8 @@ async def _claim(session: Session, due: Sequence[Due]) -> None:
 async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended:
     """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
     if place.file == session.ledger.file.resolve():
+        if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
+            await session.polls.none_left()
         return await _revoke_in(session, session.ledger, session.tally, row_ids)
     try:
         async with _opened(session, place) as (ledger, tally):
@@ -162,6 +164,9 @@ async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger,
                 ended = "stopped" if session.stop.asked else "done"
             finally:
                 await ledger.end_run(ended)
+                session.tally.refusals += tally.refusals
+                for remark in tally.remarks:
+                    session.tally.remark(remark)
             await refresh(history, ledger, account)
 
 

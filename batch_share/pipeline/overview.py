@@ -230,7 +230,8 @@ def overview(
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
-    seen.earlier = seen.live.earlier(claims)
+    # Of users by e-mail address nobody knows the Id before they are looked up.
+    seen.earlier = seen.live.earlier([asked for asked in claims if "@" not in asked.user_id])
     seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
     return seen
 

@@ -16,6 +16,7 @@ from trial import (
     HEADER,
     REVOKE,
     SHARE,
+    STATUS,
     Fault,
     Onlooker,
     Trial,
@@ -396,6 +397,18 @@ async def test_a_share_that_was_never_processed_is_in_nobodys_way(tmp_path: Path
         await scene.second.run()
         assert it.rows("state", "stage") == [("failed", "processing")]
         assert len(it.sent(CREATE)) == 2
+
+
+@pytest.mark.parametrize("where", ["own", "another"])
+async def test_the_status_of_what_is_taken_back_is_asked_for_once(tmp_path: Path, where: str) -> None:
+    async with trial(tmp_path, rows=6) as it:
+        await it.run(follow_up=False)
+        scene = Scene(it)
+        second = it if where == "own" else scene.second
+        acting(second, *([*row, "revoke"] for row in sheet_rows(6, it.sandbox.world)))
+        await second.run()
+        assert live(it) == set()
+        assert len(it.sent(STATUS)) == 12
 
 
 def three_actions(scene: Scene) -> None:
