@@ -40,6 +40,7 @@ demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSqua
 test: $(VENV)/.tested  ## Run the tests
 	@$(PYTEST)
 
+coverage: export EVERY ?= 1
 coverage: $(VENV)/.tested  ## Run the tests of this process; fail if they leave a line or branch of the core out
 	@$(PYTEST) --cov --cov-report= tests/unit tests/integration
 	@$(BIN)/python -m coverage report --include='$(COVERED)' --fail-under=100
@@ -50,7 +51,7 @@ crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them
 
 faults: export EVERY ?= 1
 faults: $(VENV)/.tested  ## Let every call go wrong in every way, or in every EVERYth (1)
-	@$(PYTEST) tests/integration/test_bulk.py tests/integration/test_faults.py tests/integration/test_secrets.py
+	@$(PYTEST) tests/integration
 
 soak: export SOAK ?= 20
 soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, SOAK times (20)
