@@ -20,32 +20,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
 _HERE = Path(__file__)
 
 
-@dataclass(slots=True)
-class Commands:
-    """The process that forks. It ends with this one."""
+@dataclass
+class ForkServer:
+    """A process that forks others, as many as it is asked to, one at a time. It ends with this one."""
 
     process: subprocess.Popen[str]
-    files: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
-    def run(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, as if a shell had started it. Raises AssertionError if it takes longer."""
-        out, err = Path(self.files.name, "out"), Path(self.files.name, "err")
-        job = {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds}
-        code = self._ask(job | {"out": str(out), "err": str(err)})
-        assert code != -signal.SIGALRM, f"it did not end in {seconds:g} s: {arguments}"
-        return subprocess.CompletedProcess(["batch-share", *arguments], code, out.read_text(), err.read_text())
+    @classmethod
+    def of(cls, file: Path) -> Self:
+        """One that runs this file."""
+        pipe = subprocess.PIPE
+        made = cls(subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, text=True))
+        atexit.register(made.end)
+        return made
 
-    def _ask(self, job: dict[str, Any]) -> int:
+    def ask(self, job: dict[str, Any]) -> None:
+        """Have a process forked."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(f"{json.dumps(job)}\n")
         self.process.stdin.flush()
+
+    def number(self) -> int:
+        """The next that it tells of it."""
+        assert self.process.stdout is not None
         return int(self.process.stdout.readline())
 
     def end(self) -> None:
@@ -55,16 +57,35 @@ class Commands:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+@dataclass
+class Commands(ForkServer):
+    """Forks commands, each run to its end."""
+
+    files: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as if a shell had started it. Raises AssertionError if it takes longer."""
+        out, err = Path(self.files.name, "out"), Path(self.files.name, "err")
+        job = {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds}
+        self.ask(job | {"out": str(out), "err": str(err)})
+        code = self.number()
+        assert code != -signal.SIGALRM, f"it did not end in {seconds:g} s: {arguments}"
+        return subprocess.CompletedProcess(["batch-share", *arguments], code, out.read_text(), err.read_text())
+
+    def end(self) -> None:
+        """End the process, and what its commands printed."""
+        super().end()
         self.files.cleanup()
 
 
 @cache
 def commands() -> Commands:
     """The one of this process."""
-    pipe = subprocess.PIPE
-    made = Commands(subprocess.Popen([sys.executable, str(_HERE)], stdin=pipe, stdout=pipe, text=True))
-    atexit.register(made.end)
-    return made
+    return Commands.of(_HERE)
 
 
 def _serve() -> None:
@@ -80,14 +101,19 @@ def _serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _become(json.loads(line))
+            become(json.loads(line))
             batch_share.cli.app.main()
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
+        tell(os.waitstatus_to_exitcode(status))
 
 
-def _become(job: dict[str, Any]) -> None:
+def tell(number: int) -> None:
+    """Answer whoever asked."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+def become(job: dict[str, Any]) -> None:
     """Take over the arguments, the environment, the folder and the files of a command."""
     sys.argv[:] = ["batch-share", *job["arguments"]]
     os.environ.clear()
@@ -95,7 +121,7 @@ def _become(job: dict[str, Any]) -> None:
     if job["env"].get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     os.chdir(job["folder"])
-    new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND  # both may be the same file
     files = os.open(os.devnull, os.O_RDONLY), os.open(job["out"], new, 0o600), os.open(job["err"], new, 0o600)
     for target, source in enumerate(files):
         os.dup2(source, target)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import json
 import os
-import signal
-import subprocess
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from commands import ForkServer, become, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,50 +20,34 @@ _HERE = Path(__file__)
 _DEADLINE = 60.0
 
 
-@dataclass(frozen=True)
-class Forks:
-    """A process that forks others, one at a time. It ends with this one."""
-
-    process: subprocess.Popen[bytes]
+class Forks(ForkServer):
+    """Forks processes that are killed."""
 
     async def start(self, arguments: list[str], env: Mapping[str, str], log: Path, kill: Any = None) -> int:
         """Start `batch-share` with these arguments; its process Id. `kill`: as in `kills.arm`."""
-        job = {"arguments": arguments, "env": dict(env), "log": str(log), "kill": kill}
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(job).encode() + b"\n")
-        self.process.stdin.flush()
+        foreign = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
+        job = {"arguments": arguments, "folder": str(log.parent), "env": foreign | dict(env), "seconds": _DEADLINE}
+        self.ask(job | {"out": str(log), "err": str(log), "kill": kill})
         return await self._number()
 
-    async def end(self) -> int:
+    async def finish(self) -> int:
         """Wait for the process just started; its exit code, negative for a signal."""
         return await self._number()
 
     async def run(self, arguments: list[str], env: Mapping[str, str], log: Path, kill: Any = None) -> int:
         """Both."""
         await self.start(arguments, env, log, kill)
-        return await self.end()
+        return await self.finish()
 
     async def _number(self) -> int:
-        assert self.process.stdout is not None
         async with asyncio.timeout(_DEADLINE):
-            return int(await asyncio.to_thread(self.process.stdout.readline))
-
-    def close(self) -> None:
-        """End it."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+            return await asyncio.to_thread(self.number)
 
 
 @cache
 def forks() -> Forks:
     """The one of this process."""
-    pipe = subprocess.PIPE
-    made = Forks(subprocess.Popen([sys.executable, str(_HERE)], stdin=pipe, stdout=pipe))
-    atexit.register(made.close)
-    return made
+    return Forks.of(_HERE)
 
 
 def _serve() -> None:
@@ -85,31 +67,12 @@ def _serve() -> None:
         job = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(job)
+            become(job)
             kills.arm(job["kill"])
             batch_share.cli.app.main()
-        _tell(child)
+        tell(child)
         _, status = os.waitpid(child, 0)
-        _tell(os.waitstatus_to_exitcode(status))
-
-
-def _tell(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
-
-
-def _become(job: dict[str, Any]) -> None:
-    """Take over the arguments, the environment and the files of a command."""
-    sys.argv[:] = ["batch-share", *job["arguments"]]
-    for name in [name for name in os.environ if name.startswith("BATCH_SHARE_")]:
-        del os.environ[name]
-    os.environ.update(job["env"])
-    os.chdir(Path(job["log"]).parent)
-    log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    signal.alarm(int(_DEADLINE))  # one that hangs would hang whoever waits for it
+        tell(os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

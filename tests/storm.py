@@ -47,12 +47,12 @@ class Storm:
     async def run(self, kill: Any = None, command: Sequence[str] = RUN) -> int:
         """A command to its end; its exit code."""
         await self.start(kill, command)
-        return await self.forks.end()
+        return await self.forks.finish()
 
     async def run_until(self, seconds: float) -> int:
         """A run that is killed after so many seconds, unless it has ended by then."""
         pid = await self.start()
-        end = asyncio.create_task(self.forks.end())
+        end = asyncio.create_task(self.forks.finish())
         await asyncio.wait([end], timeout=seconds)
         if not end.done():
             with suppress(ProcessLookupError):  # it has just ended by itself
@@ -62,7 +62,7 @@ class Storm:
     async def run_into(self, killer: Killer, command: Sequence[str] = RUN) -> int:
         """A command that is killed by the sandbox."""
         killer.pid = await self.start(command=command)
-        code = await self.forks.end()
+        code = await self.forks.finish()
         killer.pid = 0
         return code
 

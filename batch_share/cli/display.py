@@ -161,7 +161,7 @@ class Display:
         """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
         if not self.one_line:
             self._show(preview)
-        if self.yes or preview.to_send + preview.revocations <= self.ask_above:
+        if self.yes or preview.changes_made <= self.ask_above:
             return True
         if self.one_line or not sys.stdin.isatty():
             self.console.print(

@@ -95,8 +95,7 @@ class SheetWatcher(TerminalWatcher):
 
     def agree(self, preview: Preview) -> bool:
         """Agree to 50 rows, or to all."""
-        rows = preview.to_send + preview.revocations
-        self.refused = 0 if self._yes or rows <= ASK_ABOVE else rows
+        self.refused = 0 if self._yes or preview.changes_made <= ASK_ABOVE else preview.changes_made
         return not self.refused
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:

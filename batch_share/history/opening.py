@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 FILE: Final = "history.db"
+_ASIDE: Final = ".damaged-"
 # Not FULL: after a power cut the last lines may be missing, and come back with the next run of their ledger.
 _PRAGMAS: Final = ("busy_timeout=20000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON")
 _TOO_NEW: Final = "it was written by a later version of batch_share: update this one"
@@ -113,7 +114,7 @@ def _prepare(connection: Connection, file: Path) -> None:
 
 def check_whole(history: History) -> None:
     """Raises HistoryError if it was begun anew, and nobody has seen to what the one before knew."""
-    before = sorted(history.file.parent.glob(f"{history.file.name}.damaged-*"))
+    before = sorted(history.file.parent.glob(f"{history.file.name}{_ASIDE}*"))
     if before:
         raise HistoryError(
             history.file,
@@ -125,7 +126,7 @@ def check_whole(history: History) -> None:
 def _put_aside(file: Path) -> Path:
     """Keep a file that can't be used under another name: it may hold what somebody wants."""
     number = 1
-    while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
+    while (aside := file.with_name(f"{file.name}{_ASIDE}{number}")).exists():
         number += 1
     for suffix in ("-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)

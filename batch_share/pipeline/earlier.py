@@ -126,8 +126,8 @@ async def _claim(session: Session, due: Sequence[Due]) -> None:
     """Commit what is about to be taken back: whoever goes on after a kill finds it gone, and must know why."""
     await session.ledger.rejudge({each.claim.row_id: None for each in due if each.claim.is_skipped})
     session.moved(State.SKIPPED, Result(State.PENDING, ""), sum(each.claim.is_skipped for each in due))
-    begun = {each.claim.row_id: Result(State.PENDING, "", reason=f"{BEING_TAKEN}{each.where}") for each in due}
-    for page in _pages({each.claim.row_id: begun[each.claim.row_id] for each in due if each.shares}):
+    begun = {each.claim.row_id: f"{BEING_TAKEN}{each.where}" for each in due if each.shares}
+    for page in _pages({row_id: Result(State.PENDING, "", reason=reason) for row_id, reason in begun.items()}):
         await session.ledger.answer_claims(page)
 
 

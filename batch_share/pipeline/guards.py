@@ -35,19 +35,24 @@ _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(users: Mapping[str, int], settings: Settings, names: Mapping[str, str]) -> None:
+def check_sizes(
+    users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
+) -> None:
     """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
-    for error in excesses(users, settings, names):
+    for error in excesses(users, settings, names, revocations):
         raise error
 
 
 def excesses(
-    users: Mapping[str, int], settings: Settings, names: Mapping[str, str]
+    users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
 ) -> Iterator[TooManyRows | TooManyForUser]:
-    """What is too much where so many leads would be sent to each user; `names` says what some users are called."""
-    rows, most, most_each = sum(users.values()), settings.max_rows, settings.max_per_user
+    """What is too much where so many leads would be sent to each user; `names` says what some users are called.
+
+    Shares that would be taken back count as rows.
+    """
+    rows, most, most_each = sum(users.values()) + revocations, settings.max_rows, settings.max_per_user
     if most is not None and rows > most:
-        yield TooManyRows(rows, most)
+        yield TooManyRows(rows, most, revocations)
     if most_each is None:
         return
     called = {names.get(user, user): count for user, count in users.items() if count > most_each}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, SettingsError, TooManyRows
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -207,11 +207,7 @@ async def _check_sizes(session: Session, revocations: int) -> None:
     """Raises TooManyRows, TooManyForUser if the run would send more than it may."""
     ledger, settings = session.ledger, session.settings
     names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
-    users = await ledger.to_do_by_user()
-    check_sizes(users, settings, names)
-    rows = sum(users.values()) + revocations
-    if settings.max_rows is not None and rows > settings.max_rows:
-        raise TooManyRows(rows, settings.max_rows, revocations)
+    check_sizes(await ledger.to_do_by_user(), settings, names, revocations)
 
 
 async def _preview(session: Session, *, to_do: dict[State, int], events: int, deed: str = "send") -> Preview:

@@ -153,7 +153,7 @@ class Overview:
     @property
     def would_stop(self) -> list[str]:
         """Why a run of the sheet would send nothing: it is too large for the guards in force."""
-        return [error.excess for error in excesses(self.due, self.settings, {})]
+        return [error.excess for error in excesses(self.due, self.settings, {}, self.earlier)]
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""

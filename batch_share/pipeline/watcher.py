@@ -51,6 +51,11 @@ class Preview:
         return sum(self.to_do.values())
 
     @property
+    def changes_made(self) -> int:
+        """Shares that will be made, and that are taken back first: what a person is asked about."""
+        return self.to_send + self.revocations
+
+    @property
     def left_out(self) -> int:
         """Rows whose activity stands, and that go on only when they are not left out any more."""
         return self.states.get(State.POSTED, 0) - self.to_do.get(State.POSTED, 0) if self.deed == "send" else 0

@@ -373,17 +373,11 @@ async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
 async def test_what_was_taken_back_for_a_row_is_known_though_its_sheet_was_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cut_off(*_: object) -> None:
-        raise asyncio.CancelledError
-
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "revoke"))
-        with monkeypatch.context() as patch:
-            patch.setattr(earlier, "_answer", cut_off)
-            with pytest.raises(asyncio.CancelledError):
-                await scene.second.run()
+        await run_cut_off_before_it_is_noted(scene, monkeypatch)
         acting(scene.second, scene.row(0, 0, "revoke"), scene.row(1, 3, "share"))
         assert (await scene.second.run()).summary.states == {State.REVOKED: 1, State.SHARED: 1}
         assert scene.second.rows("reason")[0] == ("taken back: leads.csv row 2",)
@@ -409,6 +403,18 @@ async def test_the_status_of_what_is_taken_back_is_asked_for_once(tmp_path: Path
         await second.run()
         assert live(it) == set()
         assert len(it.sent(STATUS)) == 12
+
+
+async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the second sheet until all was taken back for it, and not yet noted in its own ledger."""
+
+    async def cut_off(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(earlier, "_answer", cut_off)
+        with pytest.raises(asyncio.CancelledError):
+            await scene.second.run()
 
 
 def three_actions(scene: Scene) -> None:
@@ -441,17 +447,11 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
 async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def cut_off(*_: object) -> None:
-        raise asyncio.CancelledError
-
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         scene = Scene(it)
         three_actions(scene)
-        with monkeypatch.context() as patch:
-            patch.setattr(earlier, "_answer", cut_off)
-            with pytest.raises(asyncio.CancelledError):
-                await scene.second.run()
+        await run_cut_off_before_it_is_noted(scene, monkeypatch)
         assert live(it) == set()
         assert scene.second.rows("state", "reason")[1] == ("pending", "being taken back first: leads.csv row 3")
         ending = await scene.second.resume()

@@ -193,3 +193,10 @@ def test_what_a_retry_or_a_revocation_is_not_held_to_is_not_told() -> None:
     settings = Settings(max_rows=500, canary=5, stop_after_failures=3)
     assert spell_guards(settings, "try again") == "stops after 3 failures in a row"
     assert spell_guards(settings, "take back") == ""
+
+
+def test_shares_taken_back_count_as_rows() -> None:
+    check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=2)
+    with pytest.raises(TooManyRows) as caught:
+        check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=3)
+    assert caught.value.excess == "6 rows would be sent or taken back (3) and max_rows allows 5"
