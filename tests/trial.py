@@ -16,6 +16,7 @@ from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resum
 from batch_share.pipeline.retry import Wanted
 from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox, SandboxOptions, World
+from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
 from batch_share.settings import Settings
@@ -110,6 +111,16 @@ def ask_to_stop(onlooker: Onlooker) -> None:
     onlooker.connection.stop.ask()
 
 
+class PutForward(LoopClock):
+    """The loop's clock, which a test can put forward: what is to take long ends when the test says so."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        """The loop's time and what it was put forward by."""
+        return super().time() + self.ahead
+
+
 @dataclass(slots=True)
 class Trial:
     """A folder with a sheet, and what is to be run with which settings."""
@@ -170,6 +181,11 @@ class Trial:
         """Take shares back."""
         return await revoke(self.ledger, self.settings(**changes), onlooker or Onlooker(), rows=rows, user=user)
 
+    def put_forward(self, seconds: float) -> None:
+        """Let the sandbox's clock go ahead."""
+        assert isinstance(self.sandbox.clock, PutForward)
+        self.sandbox.clock.ahead += seconds
+
     def live(self) -> int:
         """How many shares stand at the sandbox."""
         return int(self.sandbox.report()["live_shares"]["count"])
@@ -215,7 +231,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch, longest: float) -> None:
 @asynccontextmanager
 async def trial(folder: Path, *faults: Wrapper, rows: int = 12, **changes: Any) -> AsyncIterator[Trial]:
     """A trial with a sheet of `rows` rows."""
-    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
+    async with Sandbox(options(**changes), PutForward(), wrappers=faults) as sandbox:
         made = Trial(folder, sandbox)
         made.write(sheet_rows(rows, sandbox.world))
         yield made

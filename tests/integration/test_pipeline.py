@@ -342,13 +342,13 @@ async def test_a_request_that_takes_its_time_is_followed_up_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batch_share.pipeline.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
-    async with trial(tmp_path, processing=0.4) as it:
+    async with trial(tmp_path, processing=60.0) as it:
         ending = await it.run()
         assert ending.summary.states == {State.ACCEPTED: 12}
         assert ending.exit_code is ExitCode.STILL_PROCESSING
         assert len(it.sent(STATUS)) == 12
         assert "accepted, not yet processed (ShareStatus " in it.rows("reason")[0][0]
-        await until(lambda: it.sandbox.report()["requests"] == {"processed": 12})
+        it.put_forward(90.0)
         assert (await it.follow_up()).summary.states == {State.SHARED: 12}
 
 
