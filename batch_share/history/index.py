@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, true, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -62,10 +62,14 @@ class History:
             ).mappings()
             return _ledger(found.one())
 
-    def moved(self, old: Path, new: Path) -> None:
-        """A ledger is at another place, and with it its sheet if that was beside it."""
+    def moved(self, old: Path, new: Path, job: str | None = None) -> None:
+        """A ledger is at another place, and with it its sheet if that was beside it.
+
+        Without `job`, all that were ever known to be there are.
+        """
+        there_before = (ledgers.c.path == str(old)) & (true() if job is None else ledgers.c.job == job)
         with self._writing() as connection:
-            for row in connection.execute(select(ledgers).where(ledgers.c.path == str(old))).mappings().all():
+            for row in connection.execute(select(ledgers).where(there_before)).mappings().all():
                 known = _ledger(row)
                 there = (ledgers.c.path == str(new)) & (ledgers.c.job == known.job)
                 if connection.execute(select(ledgers.c.id).where(there)).first():  # it was noted there already

@@ -36,7 +36,7 @@ async def note_runs(
     path, file = Path(sheet.path) if sheet else None, ledger.file.resolve()
     for other in history.elsewhere(facts["job"], file):
         if not other.is_file():
-            history.moved(other, file)
+            history.moved(other, file, facts["job"])
     known = history.note_ledger(file, facts["job"], facts["host"], account, path)
     ended = history.numbers(known)
     last = recorded[-1]

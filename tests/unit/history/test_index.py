@@ -237,6 +237,15 @@ def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
         assert history.elsewhere(known.job, known.path) == [moved.path]
 
 
+def test_another_ledger_that_was_at_its_place_before_stays_there(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        known = note(history, "a")
+        before = history.note_ledger(known.path, "another job", HOST, "acme", None)
+        history.moved(known.path, tmp_path / "b.db", known.job)
+        assert history.elsewhere(known.job, known.path) == [tmp_path / "b.db"]
+        assert history.elsewhere(before.job, tmp_path / "b.db") == [known.path]
+
+
 def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         old = note(history, "a")
