@@ -9,13 +9,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.action import Action
-from batch_share.ledger.states import State
+from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-
-    from batch_share.ledger.states import Stage
 
 
 ALREADY: Final = "already shared with that user until "
@@ -206,11 +204,11 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """An answer of the status API that was noted: for so many `rows`, in `state` now, in `before` till then."""
+    """An answer of the status API that was noted: for so many `rows`, in `before` till then, and its meaning."""
 
     rows: int
     before: State
-    state: State
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,16 +296,17 @@ class Result:
 class Status:
     """What an answer of the status API means for the rows of its request.
 
-    `of_many` where the request shares more than one row, `of_revocation` where it takes a share
-    back; None: the same.
+    `of_many` where the request shares more than one row, `of_revocation` where it takes a share back, `in_doubt`
+    where nobody knew whether there was one to take back; None: the same.
     """
 
     result: Result
     of_many: Result | None = None
     of_revocation: Result | None = None
+    in_doubt: Result | None = None
 
-    def meant(self, before: State, rows: int) -> Result:
-        """What it means for the `rows` rows of the request, which were in `before`."""
+    def meant(self, before: State, rows: int, stage: Stage | None) -> Result:
+        """What it means for the `rows` rows of the request, which were in `before`, one that ends in `stage`."""
         if before is State.ENDING:
-            return self.of_revocation or self.result
+            return (self.in_doubt if stage is Stage.REVOKE else None) or self.of_revocation or self.result
         return (self.of_many if rows > 1 else None) or self.result

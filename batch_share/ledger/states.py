@@ -70,7 +70,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED, State.TO_REVOKE}),
     State.TO_REVOKE: frozenset({State.REVOKING}),
     State.REVOKING: frozenset({State.ENDING, State.TO_REVOKE, State.FAILED, State.UNKNOWN}),
-    State.ENDING: frozenset({State.REVOKED, State.FAILED}),
+    # unknown: nobody knew whether there was a share to take back, which may be why that could not be processed
+    State.ENDING: frozenset({State.REVOKED, State.FAILED, State.UNKNOWN}),
     State.REVOKED: frozenset(),
 }
 

@@ -75,8 +75,12 @@ _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
-_SHARING = select(rows.c.id).where(rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED)
-_ENDING = select(rows.c.id).where(rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING)
+_SHARING = select(rows.c.id, rows.c.stage).where(
+    rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
+)
+_ENDING = select(rows.c.id, rows.c.stage).where(
+    rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
+)
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
 
 
@@ -389,10 +393,11 @@ class Ledger(LedgerReader):
             found = connection.execute(_SHARING, {"request": request_id}).all()
             if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
                 before = State.ENDING
-            meant = status.meant(before, len(found))
-            for (row_id,) in found:
+            stage = found[0].stage if found else None
+            meant = status.meant(before, len(found), Stage(stage) if stage else None)
+            for row_id, _ in found:
                 self._note_status(connection, row_id, sent_at, meant, before)
-            return Noted(len(found), before, meant.state)
+            return Noted(len(found), before, meant)
 
         return await self._database.write(note)
 

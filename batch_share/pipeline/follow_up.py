@@ -35,7 +35,7 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
     with ending_early(session.stop):
         session.polls.add_old(await session.ledger.waiting_requests() if waiting is None else waiting)
     session.stop.also(session.polls.close)
-    pollers = asyncio.create_task(in_parallel(session, lambda: _work(session)))
+    pollers = asyncio.create_task(_poll(session))
     try:
         yield
         session.polls.complete()
@@ -45,6 +45,13 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
         pollers.cancel()
         with suppress(asyncio.CancelledError):
             await pollers
+
+
+async def _poll(session: Session) -> None:
+    try:
+        await in_parallel(session, lambda: _work(session))
+    finally:
+        session.polls.close()  # whatever ended it: nobody is to wait for what nobody asks for
 
 
 async def _work(session: Session) -> None:
@@ -60,13 +67,13 @@ async def _ask(session: Session, request_id: str) -> bool:
     """Ask once and record the answer; whether the request is settled."""
     sent_at = utc_now()
     answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
-    status = judge_answer(answer, request_id)
-    noted = await session.ledger.note_status(request_id, sent_at, status)
-    if noted.state is noted.before:
+    noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
+    state = noted.result.state
+    if state is noted.before:
         return False
-    if noted.state is State.FAILED:
+    if state is State.FAILED:
         log.info("processing failed", rows=noted.rows)
-    session.moved(noted.before, status.meant(noted.before, noted.rows), noted.rows)
-    session.tally.returned += noted.rows if noted.state is State.POSTED else 0
+    session.moved(noted.before, noted.result, noted.rows)
+    session.tally.returned += noted.rows if state is State.POSTED else 0
     session.guard.check()
     return True

@@ -24,11 +24,11 @@ _WHAT: Final = {
     Stage.SHARE: "the share was accepted",
     Stage.REVOKE: "the share was taken back",
 }
-_NOT_TAKEN_BACK: Final = "LeadSquared refused to take it back"
+_STANDS: Final = "the share stands: "
 _REFUSED: Final = {
     Stage.ACTIVITY: "LeadSquared refused the activity",
     Stage.SHARE: "LeadSquared refused the share",
-    Stage.REVOKE: f"the share stands: {_NOT_TAKEN_BACK}",
+    Stage.REVOKE: f"{_STANDS}LeadSquared refused to take it back",
 }
 
 LOOK: Final = "Look at the lead in LeadSquared"
@@ -121,12 +121,13 @@ def in_doubt(result: Result) -> Result:
 def undone_in_doubt(result: Result) -> Result:
     """What a result means for a row of which nobody knew whether its share stands when it was taken back.
 
-    That there is nothing to take back may be why that was refused.
+    That there is nothing to take back may be why that was refused, or could not be processed.
     """
-    if result.state is State.TO_REVOKE:
+    if result.state in {State.TO_REVOKE, State.ENDING}:
         return replace(result, stage=Stage.REVOKE)
     if result.state is State.FAILED:
-        doubt = sentence(f"nobody knows whether the share stands, and {_NOT_TAKEN_BACK}: {result.words}")
+        why = (result.reason or "").removeprefix(_STANDS)
+        doubt = sentence(f"nobody knows whether the share stands, and {why}")
         return replace(result, state=State.UNKNOWN, reason=f"{doubt} {LOOK}")
     return result
 
@@ -172,7 +173,7 @@ def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
         reason = f"the share was taken back (request Id {request_id})"
         return replace(shared, state=State.REVOKED, reason=reason, learned={})
     if shared.state is State.FAILED:
-        reason = f"the share stands: LeadSquared could not process its revocation (request Id {request_id})"
+        reason = f"{_STANDS}LeadSquared could not process its revocation (request Id {request_id})"
         return replace(shared, stage=Stage.REVOKE, reason=f"{reason}: {shared.words}", learned={})
     why = (shared.reason or "").removeprefix(_ACCEPTED)
     reason = f"it is being taken back (request Id {request_id}){why}"
@@ -181,5 +182,5 @@ def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
 
 def judge_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
     """What the status API's answer means, whatever the request is of."""
-    result = judge_status(answer)
-    return Status(result, judge_status_of_many(result), judge_revocation(answer, request_id))
+    result, revocation = judge_status(answer), judge_revocation(answer, request_id)
+    return Status(result, judge_status_of_many(result), revocation, undone_in_doubt(revocation))

@@ -197,11 +197,12 @@ class LedgerMachine(RuleBasedStateMachine):
         before = State.ACCEPTED if request == "req" else State.ENDING
         waiting = number in self.model and self.model[number].state is before
         legal = state is before or state in TRANSITIONS[before]
-        work = self.ledger.note_status(f"{request}{number}", NOON, Status(result(state, number, Stage.PROCESSING)))
+        meant = result(state, number, Stage.PROCESSING)
+        work = self.ledger.note_status(f"{request}{number}", NOON, Status(meant))
         if waiting and not legal:
             self.attempt(work, number, state, frozenset({before}))
             return
-        assert self.do(work) == Noted(int(waiting), before if waiting else State.ACCEPTED, state)
+        assert self.do(work) == Noted(int(waiting), before if waiting else State.ACCEPTED, meant)
         if waiting:
             self.model[number].state = state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, Refuses, answ
 
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
+from batch_share.ledger.store import Ledger
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -185,6 +187,44 @@ async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) 
         (reason,) = it.rows("reason")[0]
         assert reason.startswith("the share stands: LeadSquared could not process its revocation")
         assert reason.endswith(": Not today")
+
+
+async def test_a_share_in_doubt_whose_revocation_could_not_be_processed_is_not_said_to_stand(
+    tmp_path: Path,
+) -> None:
+    """The first revocation was done, and its answer lost: there was nothing to take back any more."""
+    pending, failed = (
+        answer(200, f'{{"Status":"Success","ShareStatus":{number},"ErrorMessage":"{words}","Message":{{}}}}')
+        for number, words in ((1, ""), (4, "Nothing there"))
+    )
+    lost = Fault(REVOKE, [1], DROPPED, applied=True)
+    async with trial(tmp_path, lost, Fault(STATUS, [3], failed), Fault(STATUS, [2], pending), rows=1) as it:
+        await it.run()
+        assert (await it.revoke()).summary.states == {State.ENDING: 1}
+        assert (await it.follow_up()).summary.states == {State.UNKNOWN: 1}
+        stage, reason = it.rows("stage", "reason")[0]
+        assert stage == "revoke"
+        words, its_id = reason.split(" (request Id ")
+        assert words == "nobody knows whether the share stands, and LeadSquared could not process its revocation"
+        assert its_id.endswith("): Nothing there. Look at the lead in LeadSquared")
+        assert (await it.revoke()).summary.states == {State.REVOKED: 1}
+
+
+async def test_an_error_of_our_own_in_the_follow_up_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async with trial(tmp_path, rows=2) as it:
+        await it.run(follow_up=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "note_status", breaks)
+            async with asyncio.timeout(20) as limit:
+                with pytest.raises(ExceptionGroup):
+                    await it.revoke(wait=60.0)
+            assert not limit.expired()
+        assert (await it.revoke(wait=5.0)).summary.states == {State.REVOKED: 2}
 
 
 async def test_a_stopped_undo_goes_on_and_takes_nothing_back_twice(tmp_path: Path) -> None:

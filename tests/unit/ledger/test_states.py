@@ -30,7 +30,7 @@ LEGAL = {
     "unknown": "posted pending failed to_revoke",
     "to_revoke": "revoking",
     "revoking": "ending to_revoke failed unknown",
-    "ending": "revoked failed",
+    "ending": "revoked failed unknown",
     "revoked": "",
 }
 

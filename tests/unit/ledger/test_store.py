@@ -156,12 +156,11 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
         them = [await advance(ledger, number, State.POSTED) for number in range(1, rows + 1)]
         await ledger.settle(await ledger.intend(them, Stage.SHARE, [None] * rows), them, [ACCEPTED] * rows)
         assert await ledger.waiting_requests() == ["req"]
-        assert await ledger.note_status("req", NOON, Status(failed, again if of_many else None)) == Noted(
-            rows, State.ACCEPTED, state
-        )
+        meant = again if state is State.POSTED else failed
+        status = Status(failed, again if of_many else None)
+        assert await ledger.note_status("req", NOON, status) == Noted(rows, State.ACCEPTED, meant)
         assert await ledger.waiting_requests() == []
         row = await row_of(ledger, rows)
-        meant = again if state is State.POSTED else failed
         assert (row.state, row.stage, row.reason) == (meant.state, meant.stage, meant.reason)
         assert (await row_of(ledger, rows + 1)).state is State.PENDING
 
@@ -205,9 +204,8 @@ async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
         pending = Result(State.ACCEPTED, "pending", "Queued", 200, reason="not yet", learned={"share_status": 3})
-        assert await ledger.note_status(str(row.request_id), NOON, Status(pending)) == Noted(
-            1, State.ACCEPTED, State.ACCEPTED
-        )
+        noted = await ledger.note_status(str(row.request_id), NOON, Status(pending))
+        assert noted == Noted(1, State.ACCEPTED, pending)
         row = await row_of(ledger, 1)
         assert (row.state, row.reason, row.share_status) == (State.ACCEPTED, "not yet", 3)
 
@@ -217,10 +215,8 @@ async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(
         for number, request in enumerate(["a", "a", "b"]):
             row = await advance(ledger, number, State.SHARING)
             await ledger.settle([1], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
-        assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(2, State.ACCEPTED, State.SHARED)
-        assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(
-            0, State.ACCEPTED, State.SHARED
-        )  # asked twice, counted once
+        for count in (2, 0):  # asked twice, counted once
+            assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(count, State.ACCEPTED, SHARED)
         assert await ledger.counts() == {State.SHARED: 2, State.ACCEPTED: 1, State.PENDING: 1}
 
 
