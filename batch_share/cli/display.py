@@ -450,7 +450,8 @@ def mending(summary: Summary) -> list[str]:
     if summary.failed_sheet is not None:
         command = f"batch-share run {shlex.quote(str(summary.failed_sheet))}"
         told.append(
-            f"Failed rows can be corrected there and run by themselves, with the options of before: {command}"
+            "The rows that can be mended have a sheet of their own: correct them there, and run it with the "
+            f"options of before: {command}"
         )
     if summary.standing:
         rows = plural(summary.standing, "row")

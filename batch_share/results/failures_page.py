@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = ("Sheet Row", "Result", "Reason", "LeadSquared Said", "What To Do Next")
 NONE: Final = "No row failed, is unknown or invalid: there is nothing to look at."
+ON_PAPER: Final = 165
+"""Characters that a line on paper has at most: so many can be read, and the person has the sheet for the rest."""
+
 _WIDEST: Final = 40
 
 
@@ -27,7 +30,7 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
     """Write the worksheet; `failed_sheet` is where failed rows can be mended. Raises LedgerError."""
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.file.name, failed_sheet.name if failed_sheet else None)
-    looks = Looks(COLUMNS.index("Result"), range(len(COLUMNS)), _WIDEST)
+    looks = Looks(COLUMNS.index("Result"), range(len(COLUMNS)), _WIDEST, ON_PAPER)
     if not await ledger.troubled_rows(1):
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)

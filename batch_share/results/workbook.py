@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
@@ -95,12 +96,14 @@ async def writing(file: Path, made_at: dt.datetime | None = None) -> AsyncIterat
 class Looks:
     """How a table looks: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
 
-    No column is wider than `widest` characters: a longer text takes several lines.
+    No column is wider than `widest` characters: a longer text takes several lines. On paper there are only as many
+    columns, from the left, as have `on_paper` characters together; None: all.
     """
 
     coloured: int
     ours: range = range(0)
     widest: int = WIDEST
+    on_paper: int | None = None
 
 
 async def fill(
@@ -123,8 +126,13 @@ async def fill(
         # Its row is on disk, and only there: a million heights would fill the memory.
         page.row_info.pop(number - 1, None)
         page.row_sizes.pop(number - 1, None)
+    widths = [width + 2 for width in widths]
     for column, width in enumerate(widths):
-        page.set_column(column, column, width + 2)
+        page.set_column(column, column, width)
+    if looks.on_paper is not None:
+        most = looks.on_paper
+        fitting = sum(together <= most for together in accumulate(widths))
+        page.print_area(0, 0, max(number, 1), max(fitting, 1) - 1)
     page.autofilter(0, 0, max(number, 1), len(header) - 1)
     return number
 

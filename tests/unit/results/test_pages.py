@@ -13,7 +13,7 @@ from spreadsheets import LIVE, live_cells
 
 from batch_share.ledger.records import Lookup, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
-from batch_share.results.failures_page import COLUMNS, NONE
+from batch_share.results.failures_page import COLUMNS, NONE, ON_PAPER
 from batch_share.results.sheet import write_results
 from batch_share.results.summary_page import RUNS_SHOWN
 from batch_share.results.workbook import Looks, fill, writing
@@ -218,6 +218,21 @@ async def test_tables_have_a_frozen_header_filters_and_print_on_one_page_wide(ta
 
 
 # -------------------------------------------------------------------------------------- read as a sheet again
+
+
+async def test_on_paper_failures_have_as_many_columns_of_the_sheet_as_can_be_read(target: Path) -> None:
+    header = (*(f"Column {number:02}" for number in range(20)),)
+    async with working(target.with_suffix(".db")) as ledger:
+        await ledger.take_in(sheet_record(header), [new_row(1)])
+        await refuse(ledger, 1, replace(REFUSED, reason="a long reason " * 9, words="many words " * 9))
+        await write_results(ledger, target)
+    found = openpyxl.load_workbook(target)["Failures"]
+    first, last = found.print_area.rpartition("!")[2].replace("$", "").split(":")
+    shown = len(found[f"{first}:{last}"][0])
+    assert (first, last[-1]) == ("A1", "2")
+    own = 11 + 9 + 3 * 42
+    assert own + 11 <= ON_PAPER < own + 2 * 11
+    assert shown == len(COLUMNS) + 1
 
 
 async def test_read_as_a_sheet_a_results_workbook_has_all_its_rows(target: Path) -> None:
