@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import case, func, or_, select, true, tuple_
 
 from batch_share.action import Action
+from batch_share.ledger.conditions import (
+    CLEARED,
+    GIVES_ACCESS,
+    GONE_LAST,
+    IS_DOUBLE,
+    MEANT,
+    MENDABLE,
+    RETRY,
+    SHARE_MAY_STAND,
+    SHARE_NOT_ENDED,
+    TROUBLE,
+    TROUBLE_IN_ORDER,
+    WITH_SHARE,
+    to_go_on,
+)
 from batch_share.ledger.database import check_version
+from batch_share.ledger.decoding import SHARE, row_of, share_of, shared_of
 from batch_share.ledger.records import (
     ALREADY,
     BEING_TAKEN,
     NOTHING_KNOWN,
-    REASSIGNED,
-    SENT_BEFORE,
     TAKEN_BEFORE,
     Claim,
     Failed,
-    Instruction,
     Lookup,
     Row,
     RunRecord,
@@ -32,11 +45,11 @@ from batch_share.ledger.records import (
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import MAY_STAND, SENT, TO_DO, TROUBLED, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import SENT, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -48,72 +61,12 @@ T = TypeVar("T")
 PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
 
-INSTRUCTION: Final = tuple(Instruction.__slots__)
-"""The columns that hold what a row asks for."""
-
 SHARES_PAGE: Final = 2000
 
 SHARED_BEFORE: Final = "already shared with their user by earlier runs; the results say until when"
 
-_SHARE: Final = ("id", "sheet_row", "lead_id", "user_id", "access", "request_id")
-
-LOOK: Final = "look"
-"""The step of an attempt that looked an unknown row up."""
-
-RETRY: Final = "retry"
-"""The step of an attempt that put a failed row back, to be tried again."""
-
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
-
-_IS_DOUBLE: Final = (
-    rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE) & ~rows.c.notice.startswith(REASSIGNED)
-)
-"""Rows whose activity was found twice: all other notices."""
-
-_TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), _IS_DOUBLE)
-
-# By the index of states, a database would read and sort all of a state for every page.
-_TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), _IS_DOUBLE)
-_MENDABLE: Final = (
-    (rows.c.state + "").in_((State.FAILED, State.INVALID))
-    & rows.c.position.is_not(None)
-    & rows.c.activity_id.is_(None)
-)
-
-_GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
-
-
-_MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
-"""Rows that the sheet in force has, and that were not left out of it."""
-
-_LAST_SHARE: Final = (
-    select(func.max(attempts.c.id))
-    .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
-    .correlate(rows)
-    .scalar_subquery()
-)
-_WITH_SHARE: Final = rows.outerjoin(attempts, attempts.c.id == _LAST_SHARE)
-"""Rows, each with the call that shared its lead, if there was one."""
-
-
-def _in(states: Iterable[tuple[State, Stage | None]]) -> ColumnElement[bool]:
-    """Rows in one of these states, each with the stage that it needs; not by the index of states."""
-    # By it, a database would sort all of them for every page.
-    here = ((rows.c.state + "" == state, stage) for state, stage in states)
-    return or_(*(each if stage is None else each & (rows.c.stage == stage) for each, stage in here))
-
-
-_MAY_STAND: Final = _in(MAY_STAND)
-"""Rows of whose share nobody knows that it does not stand."""
-
-_UNTIL_ENDED: Final = _in(UNTIL_ENDED)
-
-_GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
-"""Rows that are to be shared."""
-
-_CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice.is_not(None)
-"""Rows before which nothing is to be taken back, or was."""
 
 
 def utc_now() -> datetime:
@@ -169,7 +122,7 @@ class LedgerReader:
 
     async def waiting(self) -> Waiting:
         """The rows that are to be sent once their time has come."""
-        which = (_MEANT, rows.c.state == State.PENDING, rows.c.start > self._now())
+        which = (MEANT, rows.c.state == State.PENDING, rows.c.start > self._now())
         found = await self._all(
             select(func.count().label("n"), func.min(rows.c.start).label("first")).where(*which)
         )
@@ -195,10 +148,10 @@ class LedgerReader:
 
         Of two, one that was never sent before comes first.
         """
-        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), _CLEARED)
+        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), CLEARED)
         first = select(rows).where(self._to_do(looked_up_in), *which)
         found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
-        return _row(found[0]) if found else None
+        return row_of(found[0]) if found else None
 
     async def users_to_do(self, looked_up_in: int | None = None) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
@@ -212,25 +165,25 @@ class LedgerReader:
 
     async def accepted_rows(self, most: int) -> list[Row]:
         """The first rows of the sheet in force that wait for the status API's word."""
-        waiting = select(rows).where(rows.c.state == State.ACCEPTED, _MEANT).order_by(rows.c.position)
-        return [_row(found) for found in await self._all(waiting.limit(most))]
+        waiting = select(rows).where(rows.c.state == State.ACCEPTED, MEANT).order_by(rows.c.position)
+        return [row_of(found) for found in await self._all(waiting.limit(most))]
 
     async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
         """These rows as they are now, in the sheet's order."""
-        these = select(rows).where(rows.c.id.in_(ids)).order_by(*_GONE_LAST)
-        return [_row(found) for found in await self._all(these)]
+        these = select(rows).where(rows.c.id.in_(ids)).order_by(*GONE_LAST)
+        return [row_of(found) for found in await self._all(these)]
 
     async def canary(self) -> list[Row]:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
         ids = map(int, (await self.facts()).get(CANARY, "").split())
-        these = select(rows).where(rows.c.id.in_([*ids]), _MEANT, self._is_due()).order_by(rows.c.position)
-        return [_row(found) for found in await self._all(these)]
+        these = select(rows).where(rows.c.id.in_([*ids]), MEANT, self._is_due()).order_by(rows.c.position)
+        return [row_of(found) for found in await self._all(these)]
 
     async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
-        to_do = in_order & _to_go_on(looked_up_in) & self._is_due() & _GIVES_ACCESS & _CLEARED
+        to_do = in_order & to_go_on(looked_up_in) & self._is_due() & GIVES_ACCESS & CLEARED
         async for row in self._in_order(to_do):
             yield row
 
@@ -244,7 +197,7 @@ class LedgerReader:
         has_failed = (rows.c.state == State.FAILED) & (rows.c.stage == Stage.EARLIER)
         which = is_skipped | is_pending if among is None else is_pending | has_failed
         names = ("id", "sheet_row", "lead_id", "user_id", "action", "state", "reason", "notice")
-        claiming = select(*(rows.c[name] for name in names)).where(rows.c.action != Action.SHARE, which, _MEANT)
+        claiming = select(*(rows.c[name] for name in names)).where(rows.c.action != Action.SHARE, which, MEANT)
         found = await self._all(claiming.where(self._is_due()).order_by(rows.c.position))
         wanted = None if among is None else {*among}
         return [
@@ -269,10 +222,10 @@ class LedgerReader:
             select(rows, attempts.c.marker, attempts.c.sent_at)
             .select_from(rows)
             .join(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
-            .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, _MEANT)
+            .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, MEANT)
             .order_by(rows.c.position)
         )
-        return [Unsettled(_row(row), row["marker"], row["sent_at"], row["changed_at"]) for row in found]
+        return [Unsettled(row_of(row), row["marker"], row["sent_at"], row["changed_at"]) for row in found]
 
     async def posted_with_marker(self, event: int, *, in_note: bool) -> Row | None:
         """A row whose activity of this type was posted with such a marker, and answered; the latest."""
@@ -285,7 +238,7 @@ class LedgerReader:
             .order_by(attempts.c.id.desc())
             .limit(1)
         )
-        return _row(found[0]) if found else None
+        return row_of(found[0]) if found else None
 
     async def failed_rows(self) -> list[Failed]:
         """The failed rows of the sheet in force that were sent, in its order, each with its last call's words."""
@@ -295,7 +248,7 @@ class LedgerReader:
             select(*columns, attempts.c.words)
             .select_from(rows)
             .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
-            .where(rows.c.state == State.FAILED, rows.c.stage != Stage.REVOKE, _MEANT)
+            .where(rows.c.state == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT)
             .order_by(rows.c.position)
         )
         return [
@@ -308,20 +261,20 @@ class LedgerReader:
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
         tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)
-        to_do = rows.c.state.in_(TO_DO) & _MEANT & self._is_due()
+        to_do = rows.c.state.in_(TO_DO) & MEANT & self._is_due()
         these = select(rows).where(to_do, rows.c.id.in_(tried_again)).order_by(rows.c.position)
-        return [_row(found) for found in await self._all(these)]
+        return [row_of(found) for found in await self._all(these)]
 
     async def shared_rows(self) -> list[Shared]:
         """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
         names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until")
         found = await self._all(
             select(*(rows.c[name] for name in names), attempts.c.answered_at)
-            .select_from(_WITH_SHARE)
-            .where(_MAY_STAND)
-            .order_by(*_GONE_LAST, rows.c.id)
+            .select_from(WITH_SHARE)
+            .where(SHARE_MAY_STAND)
+            .order_by(*GONE_LAST, rows.c.id)
         )
-        return [_shared(row) for row in found]
+        return [shared_of(row) for row in found]
 
     async def to_revoke(self) -> AsyncIterator[Row]:
         """The rows whose share is to be taken back, read page by page as they are wanted."""
@@ -337,21 +290,21 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        troubled = select(rows).where(_TROUBLE).order_by(*_GONE_LAST).limit(most)
-        return [_row(found) for found in await self._all(troubled)]
+        troubled = select(rows).where(TROUBLE).order_by(*GONE_LAST).limit(most)
+        return [row_of(found) for found in await self._all(troubled)]
 
     async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
         """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
-        async for page in pages(self._in_order(_TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
+        async for page in pages(self._in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
             for row, words in await self._with_words(page):
                 yield row, words
-        async for page in pages(self._in_order(_TROUBLE & rows.c.position.is_(None), rows.c.id)):
+        async for page in pages(self._in_order(TROUBLE & rows.c.position.is_(None), rows.c.id)):
             for row, words in await self._with_words(page):
                 yield row, words
 
     async def mendable(self) -> AsyncIterator[Row]:
         """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
-        async for row in self._in_order(_MENDABLE):
+        async for row in self._in_order(MENDABLE):
             yield row
 
     async def standing(self) -> int:
@@ -378,13 +331,13 @@ class LedgerReader:
 
     async def noticed(self) -> int:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
-        counted = await self._all(select(func.count().label("n")).where(_IS_DOUBLE))
+        counted = await self._all(select(func.count().label("n")).where(IS_DOUBLE))
         return int(counted[0]["n"])
 
     async def doubles(self, most: int) -> list[Row]:
         """The first rows whose activity was found twice, in the sheet's order."""
-        double = select(rows).where(_IS_DOUBLE).order_by(*_GONE_LAST).limit(most)
-        return [_row(found) for found in await self._all(double)]
+        double = select(rows).where(IS_DOUBLE).order_by(*GONE_LAST).limit(most)
+        return [row_of(found) for found in await self._all(double)]
 
     async def statistics(self, periods: Mapping[int, float]) -> Statistics:
         """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
@@ -445,17 +398,17 @@ class LedgerReader:
     async def shares(self) -> AsyncIterator[Share]:
         """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
         access = case((rows.c.state.in_(SENT), rows.c.access), else_=0).label("access")
-        columns = (rows.c[name] for name in (*_SHARE, "duration", "until", "changed_at") if name != "access")
+        columns = (rows.c[name] for name in (*SHARE, "duration", "until", "changed_at") if name != "access")
         page = (
             select(*columns, access, attempts.c.answered_at, attempts.c.run_id)
-            .select_from(_WITH_SHARE)
+            .select_from(WITH_SHARE)
             .order_by(rows.c.id)
             .limit(SHARES_PAGE)
         )
         last = -1
-        while found := await self._all(page.where(_UNTIL_ENDED, rows.c.id > last)):
+        while found := await self._all(page.where(SHARE_NOT_ENDED, rows.c.id > last)):
             for row in found:
-                yield _share(row)
+                yield share_of(row)
             last = found[-1]["id"]
 
     async def last_call(self, run: int) -> datetime | None:
@@ -471,7 +424,7 @@ class LedgerReader:
         """
         why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.reason.startswith(ALREADY)
         columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.access, rows.c.reason
-        which = (rows.c.state == state, why, _MEANT, rows.c.action.in_(actions), _CLEARED)
+        which = (rows.c.state == state, why, MEANT, rows.c.action.in_(actions), CLEARED)
         page = select(*columns).where(*which).order_by(rows.c.id).limit(PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
@@ -485,13 +438,13 @@ class LedgerReader:
             page = select(rows).where(which, by > last).order_by(by).limit(PAGE)
             found = await self._all(page)
             for row in found:
-                yield _row(row)
+                yield row_of(row)
             if len(found) < PAGE:
                 return
             last = found[-1][by]
 
     def _to_do(self, looked_up_in: int | None) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & _to_go_on(looked_up_in) & self._is_due() & _GIVES_ACCESS
+        return rows.c.state.in_(TO_DO) & to_go_on(looked_up_in) & self._is_due() & GIVES_ACCESS
 
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""
@@ -509,32 +462,6 @@ class LedgerReader:
         await self._database.close()
 
 
-def _to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
-    if looked_up_in is None:
-        return _MEANT
-    chosen = attempts.c.step.in_((LOOK, RETRY))
-    looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, chosen)
-    return _MEANT & rows.c.id.in_(looked_up)
-
-
-def _shared(found: RowMapping) -> Shared:
-    accepted_at = found["answered_at"]
-    return Shared(
-        id=found["id"],
-        sheet_row=found["sheet_row"],
-        is_in_sheet=found["position"] is not None,
-        state=State(found["state"]),
-        user_id=found["user_id"],
-        ends_at=_end_of(found, accepted_at) if accepted_at else None,
-    )
-
-
-def _end_of(found: RowMapping, begun: datetime) -> datetime:
-    """When a share ends that was begun then."""
-    end: datetime = found["until"] or begun + timedelta(minutes=found["duration"] or 0)
-    return end
-
-
 def _after(beginning: str, words: str) -> str:
     """What follows, nothing if they begin otherwise."""
     return words.removeprefix(beginning) if words.startswith(beginning) else ""
@@ -543,12 +470,6 @@ def _after(beginning: str, words: str) -> str:
 def _of_all(reason: str, count: int) -> str:
     """One reason for as many rows."""
     return SHARED_BEFORE if reason.startswith(ALREADY) and count > 1 else reason
-
-
-def _share(found: RowMapping) -> Share:
-    begun = found["answered_at"] or found["changed_at"]
-    values = {name: found[name] for name in _SHARE if name != "id"}
-    return Share(row_id=found["id"], ends_at=_end_of(found, begun), run=found["run_id"], **values)
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:
@@ -561,25 +482,3 @@ async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[lis
             page = []
     if page:
         yield page
-
-
-def _row(found: RowMapping) -> Row:
-    values = {name: found[name] for name in INSTRUCTION} | {"action": Action(found["action"])}
-    asked = Instruction(**values) if found["lead_id"] else None
-    stage = Stage(found["stage"]) if found["stage"] else None
-    return Row(
-        id=found["id"],
-        key=found["key"],
-        sheet_row=found["sheet_row"],
-        cells=found["cells"],
-        state=State(found["state"]),
-        instruction=asked,
-        position=found["position"],
-        stage=stage,
-        reason=found["reason"],
-        activity_id=found["activity_id"],
-        request_id=found["request_id"],
-        share_status=found["share_status"],
-        notice=found["notice"],
-        revoke_id=found["revoke_id"],
-    )

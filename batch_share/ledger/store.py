@@ -15,7 +15,9 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 from batch_share.action import Action
 from batch_share.errors import IllegalTransition
 from batch_share.ledger import database
-from batch_share.ledger.reading import CANARY, INSTRUCTION, LOOK, PAGE, RETRY, LedgerReader, utc_now
+from batch_share.ledger.conditions import LOOK, RETRY
+from batch_share.ledger.decoding import INSTRUCTION
+from batch_share.ledger.reading import CANARY, PAGE, LedgerReader, utc_now
 from batch_share.ledger.records import (
     BEING_TAKEN,
     SENT_BEFORE,

@@ -1,0 +1,83 @@
+"""Which rows are meant, as conditions of a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, or_, select
+
+from batch_share.action import Action
+from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
+from batch_share.ledger.schema import attempts, rows
+from batch_share.ledger.states import MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import ColumnElement
+
+LOOK: Final = "look"
+"""The step of an attempt that looked an unknown row up."""
+
+RETRY: Final = "retry"
+"""The step of an attempt that put a failed row back, to be tried again."""
+
+IS_DOUBLE: Final = (
+    rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE) & ~rows.c.notice.startswith(REASSIGNED)
+)
+"""Rows whose activity was found twice: all other notices."""
+
+TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), IS_DOUBLE)
+"""Rows that a person has to look at."""
+
+# By the index of states, a database would read and sort all of a state for every page.
+TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), IS_DOUBLE)
+MENDABLE: Final = (
+    (rows.c.state + "").in_((State.FAILED, State.INVALID))
+    & rows.c.position.is_not(None)
+    & rows.c.activity_id.is_(None)
+)
+"""Rows that failed or are invalid, and have no activity."""
+
+GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
+
+MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
+"""Rows that the sheet in force has, and that were not left out of it."""
+
+_LAST_SHARE: Final = (
+    select(func.max(attempts.c.id))
+    .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
+    .correlate(rows)
+    .scalar_subquery()
+)
+WITH_SHARE: Final = rows.outerjoin(attempts, attempts.c.id == _LAST_SHARE)
+"""Rows, each with the call that shared its lead, if there was one."""
+
+
+def _in(states: Iterable[tuple[State, Stage | None]]) -> ColumnElement[bool]:
+    """Rows in one of these states, each with the stage that it needs; not by the index of states."""
+    # By it, a database would sort all of them for every page.
+    here = ((rows.c.state + "" == state, stage) for state, stage in states)
+    return or_(*(each if stage is None else each & (rows.c.stage == stage) for each, stage in here))
+
+
+SHARE_MAY_STAND: Final = _in(MAY_STAND)
+"""Rows of whose share nobody knows that it does not stand."""
+
+SHARE_NOT_ENDED: Final = _in(UNTIL_ENDED)
+"""The same, and rows whose share is being taken back."""
+
+GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
+"""Rows that are to be shared."""
+
+CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice.is_not(None)
+"""Rows before which nothing is to be taken back, or was."""
+
+
+def to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
+    """Rows that are meant; with the number of a run, only those that it has looked up or put back."""
+    if looked_up_in is None:
+        return MEANT
+    chosen = attempts.c.step.in_((LOOK, RETRY))
+    looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, chosen)
+    return MEANT & rows.c.id.in_(looked_up)
