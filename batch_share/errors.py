@@ -6,6 +6,7 @@
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
     │   ├── LedgerTooNew         it was written by a later version
+    │   ├── OfAnotherSheet       it is of another sheet than the one that is to be run into it
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── HistoryError             the index of runs can't be used (a run goes on without it)
     ├── Unreachable              no connection to LeadSquared came about, again and again
@@ -80,6 +81,19 @@ class LedgerLocked(LedgerError):
 
 class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of batch_share."""
+
+
+class OfAnotherSheet(LedgerError):
+    """Things were sent for the rows of the sheet `named`, and none of them is in `sheet`. Nothing was changed."""
+
+    def __init__(self, ledger: Path | str, named: str, sheet: str) -> None:
+        super().__init__(
+            ledger,
+            f"it is of the sheet {named}, and holds none of the rows of {sheet}: give {sheet} a ledger of its own "
+            "(without --ledger it has one)",
+        )
+        self.named = named
+        self.sheet = sheet
 
 
 class IllegalTransition(LedgerError):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from batch_share.ledger.records import Row, Skipped, Waiting
+    from batch_share.ledger.records import Changes, Row, Skipped, Waiting
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection, Tally
@@ -183,9 +183,10 @@ class Display:
         self.console.print(
             f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
         )
-        if preview.changes is not None and preview.changes.kept:
-            kept = f"{preview.changes.kept:,} of {plural(total, 'row')} are as they were"
-            self.console.print(f"  {CHANGED[preview.changes.cause]}: {kept}.", soft_wrap=True)
+        if preview.changes is not None and total > preview.changes.new:
+            self.console.print(
+                f"  {CHANGED[preview.changes.cause]}: {_as_before(preview.changes, total)}.", soft_wrap=True
+            )
         if preview.cut_off:
             self.console.print(
                 f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -423,6 +424,13 @@ def looked_up(counts: Mapping[str, int]) -> str:
     """What became of rows of which nobody knew whether their call arrived."""
     said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
     return f"Unknown calls that were settled: {', '.join(said)}."
+
+
+def _as_before(changes: Changes, total: int) -> str:
+    """How much of a sheet its ledger, which has `total` rows, knew already."""
+    here = changes.new + changes.kept
+    kept = f"{changes.kept:,} of {plural(here, 'row')} are as they were"
+    return f"{kept}, {total - here:,} of before are no longer in it" if total > here else kept
 
 
 def totals_table(summary: Summary) -> Table:

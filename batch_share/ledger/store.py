@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
 from batch_share.action import Action
-from batch_share.errors import IllegalTransition
+from batch_share.errors import IllegalTransition, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
 from batch_share.ledger.decoding import INSTRUCTION
@@ -181,7 +181,8 @@ class Ledger(LedgerReader):
         """Make `sheet` the one in force, in one transaction.
 
         A row is known by its key: what became of it stays. Rows that the sheet no longer has stay if anything may
-        have been sent for them, out of the sheet's order, and are never sent again.
+        have been sent for them, out of the sheet's order, and are never sent again. Raises OfAnotherSheet if that
+        is so of all of them, and the sheet before was called otherwise.
         """
 
         def take(connection: Connection) -> Changes:
@@ -192,11 +193,19 @@ class Ledger(LedgerReader):
                 kept += self._take_chunk(connection, chunk)
             self._revive(connection)
             gone = self._drop_gone(connection)
+            if not kept:
+                self._refuse_another(connection, sheet.name)
             connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
             total = connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
             return Changes(new=(total or 0) - kept, kept=kept, gone=gone)
 
         return await self._database.write(take, alone=True)
+
+    def _refuse_another(self, connection: Connection, name: str) -> None:
+        before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
+        sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
+        if before not in {None, name} and connection.scalar(sent) is not None:
+            raise OfAnotherSheet(self.file, before, name)
 
     def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State, str]]:
         """By key, the Id of each row that is there, its state, or that before the sheet lost it, and why."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -87,6 +87,8 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
             changes = None
             try:
                 changes = await take_in(session, job, plan, watcher)
+            except OfAnotherSheet:
+                raise
             except BatchShareError as error:
                 session.stop.ask(error)
             if session.stop.asked:
@@ -325,6 +327,9 @@ async def _session(
             with telling.from_start_to_end(session):
                 yield session
             ended = _ended(session)
+        except OfAnotherSheet as error:
+            ended = str(error)
+            raise
         finally:
             await ledger.end_run(ended)
         await note_end(session)

@@ -12,9 +12,16 @@ import pytest
 from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import AccessDenied, BatchShareError, LedgerError, PlanChanged, SheetError
+from batch_share.errors import (
+    AccessDenied,
+    BatchShareError,
+    LedgerError,
+    OfAnotherSheet,
+    PlanChanged,
+    SheetError,
+)
 from batch_share.ledger.opening import open_ledger
-from batch_share.ledger.records import Cause
+from batch_share.ledger.records import Cause, Changes
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
@@ -54,6 +61,32 @@ async def run(
 ) -> Ending:
     job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
     return await run_sheet(job, it.settings(), onlooker or Onlooker())
+
+
+async def test_a_ledger_is_not_given_to_another_sheet(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=9) as it:
+        await it.run()
+        it.write(sheet_rows(12, it.sandbox.world)[9:])
+        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
+        with pytest.raises(OfAnotherSheet) as caught:
+            await run_sheet(job, it.settings(), Onlooker())
+        assert (caught.value.named, caught.value.sheet) == ("leads.csv", "other.csv")
+        assert it.query("SELECT count(position), count(*) FROM rows") == [(9, 9)]
+        assert it.query("SELECT count(*) FROM sheets") == [(1,)]
+        assert it.query("SELECT ended FROM runs ORDER BY id")[-1][0] == str(caught.value)
+
+
+async def test_a_sheet_may_be_written_anew_and_go_on_under_another_name(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=9) as it:
+        rows, onlooker = sheet_rows(14, it.sandbox.world), Onlooker()
+        await it.run()
+        it.write(rows[9:12])
+        await it.run(onlooker)
+        it.write(rows[11:])
+        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
+        ending = await run_sheet(job, it.settings(), onlooker)
+        assert ending.summary.states == {State.SHARED: 14}
+        assert [preview.changes for preview in onlooker.previews] == [Changes(3, 0, 0), Changes(2, 1, 0)]
 
 
 # ------------------------------------------------------------------------------------------------- agreeing

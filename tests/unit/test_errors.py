@@ -21,6 +21,7 @@ from batch_share.errors import (
     LedgerTooNew,
     LookupRefused,
     NotAnswered,
+    OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
     SettingsError,
@@ -44,6 +45,14 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "problem": "is odd"}),
     (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
     (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
+    (
+        OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
+        (
+            "Ledger leads.ledger.db: it is of the sheet old.csv, and holds none of the rows of new.csv: "
+            "give new.csv a ledger of its own (without --ledger it has one)"
+        ),
+        {"ledger": LEDGER, "named": "old.csv", "sheet": "new.csv"},
+    ),
     (
         IllegalTransition(LEDGER, 3, "shared"),
         "Ledger leads.ledger.db: row 3 can't become shared from where it is; nothing was changed",
@@ -134,6 +143,6 @@ def test_every_error_is_in_the_tree_and_in_its_drawing() -> None:
     assert all(each.__name__ in errors.__doc__ for each in classes)
 
 
-@pytest.mark.parametrize("kind", [LedgerLocked, LedgerTooNew, IllegalTransition])
+@pytest.mark.parametrize("kind", [LedgerLocked, LedgerTooNew, OfAnotherSheet, IllegalTransition])
 def test_what_is_wrong_with_a_ledger_can_be_caught_as_such(kind: type[BatchShareError]) -> None:
     assert issubclass(kind, LedgerError)

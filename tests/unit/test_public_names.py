@@ -14,9 +14,9 @@ def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
         "AccessDenied", "BatchShare", "BatchShareError", "CanaryFailed", "DailyLimitReached", "Ending",
         "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew", "LookupRefused", "NotAnswered",
-        "Overview", "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings", "SettingsError",
-        "SheetError", "SheetOptions", "State", "StillThrottled", "Summary", "TooManyFailures", "TooManyForUser",
-        "TooManyRows", "Unreachable", "__version__", "load_settings",
+        "OfAnotherSheet", "Overview", "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings",
+        "SettingsError", "SheetError", "SheetOptions", "State", "StillThrottled", "Summary", "TooManyFailures",
+        "TooManyForUser", "TooManyRows", "Unreachable", "__version__", "load_settings",
     ]  # fmt: skip
 
 

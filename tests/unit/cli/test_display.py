@@ -57,6 +57,12 @@ def test_why_rows_are_other_ones_than_last_time(cause: Cause, why: str) -> None:
     assert f"\n  {why}: 8 of 10 rows are as they were.\n" in screen(previewed(changes=Changes(2, 8, 0, cause)))
 
 
+def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
+    assert ": 0 of 7 rows are as they were, 3 of before are no longer in it.\n" in screen(
+        previewed(changes=Changes(7, 0, 0))
+    )
+
+
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
 def test_of_a_sheet_that_is_new_or_the_same_nothing_is_told(changes: Changes | None) -> None:
     assert "as they were" not in screen(previewed(changes=changes))
