@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -95,12 +95,23 @@ class BatchShare:
         for job in self._jobs:
             job.stop()
 
-    async def plan(self, sheet: Name, options: SheetOptions | None = None, *, online: bool = False) -> Overview:
-        """What a run of the sheet would do. No call is made, or with `online` those that look people up."""
-        chosen = options or SheetOptions()
+    async def plan(
+        self,
+        sheet: Name,
+        options: SheetOptions | None = None,
+        *,
+        ledger: Name | None = None,
+        online: bool = False,
+    ) -> Overview:
+        """What a run of the sheet would do. No call is made, or with `online` those that look people up.
+
+        The ledger, if there is one, is beside the sheet unless named: what it knows was sent is not sent again.
+        """
+        show = partial(show_sheet, Path(sheet), options or SheetOptions(), self.settings)
+        named = Path(ledger) if ledger else None
         if not online:
-            return (await show_sheet(Path(sheet), chosen, self.settings, None))[0]
-        seen, _ = await self._do(lambda watcher: show_sheet(Path(sheet), chosen, self.settings, watcher))
+            return (await show(None, named))[0]
+        seen, _ = await self._do(lambda watcher: show(watcher, named))
         return seen
 
     async def run(

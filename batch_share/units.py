@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
 _RATE = re.compile(r"\s*(\d{1,6})\s*/\s*(\d{0,6}(?:\.\d{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
@@ -80,6 +81,12 @@ def spell_minutes(minutes: int) -> str:
     return f"{minutes} minute{'' if minutes == 1 else 's'}"
 
 
-def spell_length(minutes: int | None, until: datetime | None) -> str:
-    """How long a share lasts: its `minutes`, or to its end `until` (UTC, without a zone)."""
-    return spell_minutes(minutes or 0) if until is None else f"until {until:%Y-%m-%d %H:%M} UTC"
+def spell_length(minutes: int | None, until: datetime | None, zone: tzinfo | None = None) -> str:
+    """How long a share lasts: its `minutes`, or to its end `until` (UTC, without a zone), told as of `zone`."""
+    return spell_minutes(minutes or 0) if until is None else f"until {spell_time(until, zone)}"
+
+
+def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
+    """A time (UTC, without a zone) as of `zone`, without it in UTC."""
+    there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
+    return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"

@@ -98,6 +98,7 @@ def _root(
 @app.command()
 def plan(
     sheet: Sheet,
+    ledger: LedgerOption = None,
     worksheet: Worksheet = None,
     header_row: HeaderRow = None,
     map_: Map = None,
@@ -138,11 +139,14 @@ def plan(
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.planning import PlanFiles, show_plan
+    from batch_share.ledger.opening import ledger_beside
+    from batch_share.pipeline.intake import SheetJob
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     settings = load_given(locals())
     files = PlanFiles(output, save, save_map)
-    raise typer.Exit(show_plan(sheet, options, settings, files, online=online, json=json))
+    job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
+    raise typer.Exit(show_plan(job, settings, files, online=online, json=json))
 
 
 @app.command()

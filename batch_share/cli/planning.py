@@ -20,21 +20,45 @@ from batch_share.pipeline.overview import top
 from batch_share.results.sheet import write_table
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.mapping import write_mapping
+from batch_share.units import spell_time
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Mapping
+    from datetime import tzinfo
     from pathlib import Path
 
     from rich.console import Console
 
     from batch_share.ledger.records import Waiting
+    from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.overview import Overview
-    from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
 
 SHOWN = 20
-_PLANNED = {State.PENDING: "to send", State.INVALID: "invalid", State.SKIPPED: "skipped"}
+REPEATS_SHOWN = 5
+_PLANNED = {State.PENDING: "to send", State.POSTED: "to share"}
+
+ZONE_UNKNOWN = (
+    "Times are taken as UTC here; a run takes them in the account's time zone, which --online or --timezone tells."
+)
+
+_NOTHING = "nothing more is sent"
+_LOOKED_UP = "looked up before anything is sent again"
+_BEFORE = {
+    State.POSTED: "only the share is left, which is counted above",
+    State.POSTING: _LOOKED_UP,
+    State.SHARING: _LOOKED_UP,
+    State.UNKNOWN: _LOOKED_UP,
+    State.ACCEPTED: "asked for, and nothing more is sent",
+    State.SHARED: _NOTHING,
+    State.FAILED: "`batch-share retry` sends them again",
+    State.TO_REVOKE: _NOTHING,
+    State.REVOKING: _NOTHING,
+    State.ENDING: _NOTHING,
+    State.REVOKED: _NOTHING,
+}
+"""What a run does about rows that were sent before, by their state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +70,10 @@ class PlanFiles:
     save_map: Path | None
 
 
-def show_plan(
-    sheet: Path, options: SheetOptions, settings: Settings, files: PlanFiles, *, online: bool, json: bool
-) -> ExitCode:
+def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bool, json: bool) -> ExitCode:
     """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
     library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
-    seen = asyncio.run(library.plan(sheet, options, online=online))
+    seen = asyncio.run(library.plan(job.sheet, job.options, ledger=job.ledger, online=online))
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
@@ -72,7 +94,7 @@ async def _write(output: Path, seen: Overview) -> None:
         width = len(seen.plan.sheet.columns)
         for row in seen.planned(seen.directory):
             cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
-            yield row.state, [*cells, _PLANNED[row.state], row.reason or "", str(row.sheet_row)]
+            yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), row.reason or "", str(row.sheet_row)]
 
     header = [*seen.plan.sheet.columns, "Plan", "Reason", "Sheet Row"]
     await write_table(output, header, rows(), coloured=len(seen.plan.sheet.columns))
@@ -85,11 +107,7 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(f"  {escape(note)}", soft_wrap=True)
     out.print(_what(seen, online=online))
     _print_problems(out, seen)
-    if seen.to_send:
-        out.print(_who(seen))
-        out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
-    if seen.states[State.PENDING]:
-        out.print(_cost(seen), soft_wrap=True)
+    _print_sending(out, seen)
     if guards := spell_guards(seen.settings):
         out.print(f"Guards: {guards}.", soft_wrap=True)
     for why in seen.would_stop:
@@ -106,6 +124,18 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
     out.print("Nothing was sent." if online else "Nothing was sent, and nobody was looked up (--online does that).")
 
 
+def _print_sending(out: Console, seen: Overview) -> None:
+    if seen.to_send:
+        out.print(_who(seen))
+        out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
+    if seen.plan.is_dated and seen.plan.zone is None:
+        out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
+    if seen.to_send + seen.claiming:
+        out.print(_cost(seen), soft_wrap=True)
+    elif seen.sent_before:
+        out.print("Nothing left to send.")
+
+
 def _read_columns(mapping: Mapping[str, str]) -> str:
     return ", ".join(header if header == name else f"{header} → {name}" for header, name in mapping.items())
 
@@ -115,10 +145,11 @@ def _what(seen: Overview, *, online: bool) -> Table:
     send = "to be sent" if online else "to be sent, if the leads and users are found"
     told = (
         (State.PENDING, seen.to_send, send),
-        (State.REVOKED, seen.claiming, f"take back first what was shared before: {_earlier(seen.earlier)}"),
+        (State.REVOKED, seen.claiming, f"take back first what was shared before: {_earlier(seen)}"),
         (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
-        (State.SKIPPED, seen.states[State.SKIPPED] - seen.already, "repeat an earlier row"),
+        (State.SKIPPED, len(seen.repeats), "the same as an earlier row, so not sent: see below"),
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
+        *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in _settled(seen)),
     )
     for state, count, meaning in told:
         if count:
@@ -126,7 +157,7 @@ def _what(seen: Overview, *, online: bool) -> Table:
     if seen.waiting.rows:
         table.add_row(
             f"{seen.waiting.rows:,}",
-            _wait(seen.waiting),
+            _wait(seen.waiting, seen.plan.zone),
             style="cyan",
         )
     if seen.left_out:
@@ -134,12 +165,23 @@ def _what(seen: Overview, *, online: bool) -> Table:
     return table
 
 
-def _earlier(shares: int) -> str:
-    return f"{plural(shares, 'share')} known to the ledgers of this machine"
+def _settled(seen: Overview) -> list[tuple[State, int]]:
+    """The rows that were sent before, but for those that are still to be shared: they are sent."""
+    return [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
 
 
-def _wait(waiting: Waiting) -> str:
-    return f"of them wait for their time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC"
+def _earlier(seen: Overview) -> str:
+    shares = f"{plural(seen.earlier, 'share')} known to the ledgers of this machine"
+    if not seen.unasked:
+        return shares
+    if seen.unasked == seen.claiming:
+        return "which shares, only --online knows"
+    return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online knows"
+
+
+def _wait(waiting: Waiting, zone: tzinfo | None) -> str:
+    first = spell_time(waiting.first, zone) if waiting.first else "nobody knows when"
+    return f"of them wait for their time, the first until {first}"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -147,6 +189,11 @@ def _print_problems(out: Console, seen: Overview) -> None:
         out.print(f"  {escape(sentence)}", style="red", soft_wrap=True)
     if len(seen.invalid) > SHOWN:
         out.print(f"  … and {len(seen.invalid) - SHOWN} more: --output plan.xlsx has them all", style="red")
+    for sentence in seen.repeats[:REPEATS_SHOWN]:
+        out.print(f"  {escape(sentence)}", style=STYLES[State.SKIPPED], soft_wrap=True)
+    if (more := len(seen.repeats) - REPEATS_SHOWN) > 0:
+        told = f"  … and {more:,} more like these: --output plan.xlsx has them all"
+        out.print(told, style=STYLES[State.SKIPPED], soft_wrap=True)
 
 
 def _who(seen: Overview) -> Table:

@@ -45,7 +45,7 @@ from batch_share.ledger.records import (
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import SENT, TO_DO, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
@@ -119,6 +119,15 @@ class LedgerReader:
             select(rows.c.state, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.state)
         )
         return {State(row["state"]): row["n"] for row in found}
+
+    async def sent(self) -> AsyncIterator[tuple[str, State]]:
+        """By key, the state of each row that is, or was, or may be at LeadSquared, read page by page."""
+        page = select(rows.c.id, rows.c.key, rows.c.state).where((rows.c.state + "").not_in(NEVER_SENT))
+        last = -1
+        while found := await self._all(page.where(rows.c.id > last).order_by(rows.c.id).limit(SHARES_PAGE)):
+            for row in found:
+                yield row["key"], State(row["state"])
+            last = found[-1]["id"]
 
     async def waiting(self) -> Waiting:
         """The rows that are to be sent once their time has come."""

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import BatchShareError, LookupRefused, SettingsError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
+from batch_share.ledger.opening import ledger_beside
 from batch_share.ledger.records import Cause
+from batch_share.pipeline.before import before_of
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
@@ -21,7 +23,6 @@ from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
 from batch_share.pipeline.session import open_connection, remembered
-from batch_share.sheet.columns import Field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,29 +78,39 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
 
 
 async def show_sheet(
-    sheet: Path, options: SheetOptions, settings: Settings, watcher: Watcher | None
+    sheet: Path, options: SheetOptions, settings: Settings, watcher: Watcher | None, ledger: Path | None = None
 ) -> tuple[Overview, Directory]:
-    """What a run of the sheet would do. Without `watcher` no call is made. Raises BatchShareError."""
+    """What a run of the sheet would do, by its `ledger` or the one beside it. Without `watcher` no call is made.
+
+    Raises BatchShareError.
+    """
+    job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
     check_canary(settings)
-    plan = plan_job(sheet, options, settings)
-    if watcher is None:
-        directory: Directory = Unasked()
-        return overview(plan, settings, directory, remembered(settings), live_for(sheet, settings)), directory
-    directory = Directory()
+    plan = plan_job(job.sheet, job.options, settings)
+    directory = Unasked() if watcher is None else Directory()
+    before = await before_of(job.ledger, settings, directory)
+    if watcher is not None:
+        plan = await _ask(job, plan, settings, watcher, directory)
+    live = live_for(settings, before.job)
+    return overview(plan, settings, directory, remembered(settings), live, before), directory
+
+
+async def _ask(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher, directory: Directory) -> Plan:
+    """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
     async with open_connection(settings, watcher) as connection:
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection):
             if needs_zone(plan, settings):
-                plan = plan_job(sheet, options, settings, await account_zone(connection))
+                plan = plan_job(job.sheet, job.options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
-    return overview(plan, settings, directory, remembered(settings), live_for(sheet, settings)), directory
+    return plan
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:
     """Whether the sheet has dates whose time zone nobody named."""
-    return not settings.timezone and bool({Field.START, Field.UNTIL} & plan.sheet.found.fields.keys())
+    return not settings.timezone and plan.is_dated
 
 
 async def account_zone(connection: Connection) -> ZoneInfo | None:

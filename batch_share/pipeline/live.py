@@ -16,7 +16,6 @@ from batch_share.action import Action
 from batch_share.errors import HistoryError, SettingsError
 from batch_share.history.opening import check_whole, open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
-from batch_share.ledger.opening import ledger_beside
 from batch_share.ledger.reading import pages, utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
@@ -129,21 +128,15 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction | Cla
             yield [each for each in by_lead.get(claim.lead_id, ()) if (each.user_id == claim.user_id) is own]
 
 
-def live_for(sheet: Path, settings: Settings) -> Live:
-    """For a plan of `sheet`: what other ledgers of the account have shared than the one beside it."""
+def live_for(settings: Settings, job: str) -> Live:
+    """For a plan: what other ledgers of the account have shared than that of `job`."""
     try:
         account = name_of_account(settings)
     except SettingsError:
         return Live()
     if settings.force:
         return Live()
-    live = Live(settings.data_folder, account, settings.account()[0], "", _after(settings))
-    with _index(settings.data_folder, live.remarks.append) as history:
-        if history is not None:
-            beside = ledger_beside(sheet).resolve()
-            with suppress(HistoryError):
-                live.job = next((each.job for each in reversed(history.ledgers()) if each.path == beside), "")
-    return live
+    return Live(settings.data_folder, account, settings.account()[0], job, _after(settings))
 
 
 def _after(settings: Settings) -> dt.datetime:

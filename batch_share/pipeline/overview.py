@@ -12,7 +12,8 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
-from batch_share.ledger.states import State
+from batch_share.ledger.states import NEVER_SENT, TO_DO, State
+from batch_share.pipeline.before import Before
 from batch_share.pipeline.compact import Numbers
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
@@ -39,15 +40,17 @@ _TOP: Final = 10
 
 
 class Unasked(Directory):
-    """Takes everybody that a row names to exist: for a plan that makes no call."""
+    """Takes everybody that a row names to exist: for a plan that makes no call. What is known is used."""
 
     def resolve(
         self,
         row: ShareRow,
-        raw: RawRow,  # noqa: ARG002 - as the others
-        header: Callable[[Field], str],  # noqa: ARG002
+        raw: RawRow,
+        header: Callable[[Field], str],
     ) -> Instruction | list[Problem]:
-        """The instruction with names in place of Ids: enough to count, and to see what is there twice."""
+        """The instruction; with a name in place of an Id that is not known: enough to see what is there twice."""
+        if self.is_found(row.leads[0]) and self.is_found(row.users[0]):
+            return super().resolve(row, raw, header)
         return Instruction(
             lead_id=_id_of(row.leads[0]),
             lead_number="",
@@ -67,14 +70,20 @@ def _id_of(lead: Ref) -> str:
     return lead.value if lead.field is Field.LEAD_ID else f"{lead.field} {lead.value}"
 
 
+def _is_named(asked: Instruction) -> bool:
+    """Whether there are names in place of Ids: then nobody knows what is shared with whom."""
+    return " " in asked.lead_id or "@" in asked.user_id
+
+
 @dataclass(slots=True)
 class Overview:
     """The counts of a plan. `invalid` and `conflicts` are sentences.
 
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
-    leads they have shared. `already` are the rows that are skipped for that. `directory` is who was looked up.
+    leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
+    what is live, `repeats` says which repeat another one. `directory` is who was looked up.
     `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
-    rows ask for that.
+    rows ask for that, `unasked` of them without an Id: nobody knows what they take back.
     `users` get all rows to be sent, `due` those whose time has come.
     """
 
@@ -82,6 +91,7 @@ class Overview:
     settings: Settings
     account: Account = field(default_factory=Account)
     live: Live = field(default_factory=Live)
+    before: Before = field(default_factory=Before)
     directory: Directory = field(default_factory=Directory)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
@@ -90,7 +100,9 @@ class Overview:
     waiting: Waiting = NONE_WAITING
     revoking: int = 0
     claiming: int = 0
+    unasked: int = 0
     earlier: int = 0
+    repeats: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
@@ -102,12 +114,17 @@ class Overview:
 
     def planned(self, directory: Directory) -> Iterator[NewRow]:
         """Every row with what will happen to it. May raise SheetError while it goes."""
-        return self.live.judged(self.plan.rows("", directory))
+        return self.live.judged(self.before.judged(self.plan.rows(self.before.job, directory)))
 
     @property
     def to_send(self) -> int:
         """Rows that will be shared."""
-        return self.states[State.PENDING] - self.revoking
+        return self.states[State.PENDING] + self.states[State.POSTED] - self.revoking
+
+    @property
+    def sent_before(self) -> dict[State, int]:
+        """How many rows the sheet's ledger knows to be sent, or begun, by state."""
+        return {state: count for state, count in self.states.items() if state not in NEVER_SENT}
 
     @property
     def cost(self) -> Cost:
@@ -120,7 +137,9 @@ class Overview:
         return self._cost(bulk=not self.settings.bulk)
 
     def _cost(self, *, bulk: bool) -> Cost:
-        to_do = {State.PENDING: self.to_send, State.TO_REVOKE: self.earlier}
+        to_do = {state: self.states[state] for state in (State.PENDING, State.POSTED, State.ACCEPTED, State.ENDING)}
+        to_do[State.PENDING] -= self.revoking
+        to_do[State.TO_REVOKE] = self.earlier
         return Pace.of(self.settings, self.account, bulk=bulk).cost(to_do, len(self.events))
 
     @property
@@ -152,8 +171,9 @@ class Overview:
 
     @property
     def would_stop(self) -> list[str]:
-        """Why a run of the sheet would send nothing: it is too large for the guards in force."""
-        return [error.excess for error in excesses(self.due, self.settings, {}, self.earlier)]
+        """Why a run would send nothing: its ledger can't be used, or it is too large for the guards in force."""
+        refused = [self.before.refusal] if self.before.refusal else []
+        return refused + [error.excess for error in excesses(self.due, self.settings, {}, self.earlier)]
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
@@ -173,7 +193,8 @@ class Overview:
             "rows": self.rows,
             "to_send": self.to_send,
             "taking_back": self.claiming,
-            "earlier_shares": self.earlier,
+            "earlier_shares": None if self.unasked else self.earlier,
+            "sent_before": {str(state): count for state, count in self.sent_before.items()},
             "invalid": self.states[State.INVALID],
             "skipped": self.states[State.SKIPPED],
             "already_shared": self.already,
@@ -197,6 +218,7 @@ class Overview:
             "would_stop": self.would_stop,
             "oddities": self.oddities(),
             "problems": self.invalid,
+            "repeats": self.repeats,
         }
 
 
@@ -206,9 +228,10 @@ def overview(
     directory: Directory,
     account: Account | None = None,
     live: Live | None = None,
+    before: Before | None = None,
 ) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account(), live or Live(), directory)
+    seen = Overview(plan, settings, account or Account(), live or Live(), before or Before(), directory)
     conflicts = _Conflicts()
     claims: list[Instruction] = []
     reassigned: dict[str, tuple[str, int]] = {}
@@ -218,11 +241,15 @@ def overview(
             seen.left_out += 1
             continue
         seen.states[row.state] += 1
-        seen.already += row.state is State.SKIPPED and (row.reason or "").startswith(ALREADY)
-        if row.state is State.INVALID:
+        if row.state is State.SKIPPED:
+            if (row.reason or "").startswith(ALREADY):
+                seen.already += 1
+            else:
+                seen.repeats.append(f"row {row.sheet_row}: {row.reason}")
+        elif row.state is State.INVALID:
             seen.invalid.append(row.reason or "")
-        elif row.state is State.PENDING and row.instruction is not None:
-            if row.instruction.action.takes_back:
+        elif row.state in TO_DO and row.instruction is not None:
+            if row.instruction.action.takes_back and row.state is State.PENDING:
                 claims.append(row.instruction)
             if row.instruction.action is Action.REASSIGN:
                 reassigned[row.instruction.lead_id] = row.instruction.user_id, row.sheet_row
@@ -230,8 +257,8 @@ def overview(
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
-    # Of users by e-mail address nobody knows the Id before they are looked up.
-    seen.earlier = seen.live.earlier([asked for asked in claims if "@" not in asked.user_id])
+    known = [asked for asked in claims if not _is_named(asked)]
+    seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
     seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
     return seen
 
@@ -255,7 +282,7 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
     seen.users[user] += 1
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
-    seen.lasting[spell_length(asked.duration, asked.until)] += 1
+    seen.lasting[spell_length(asked.duration, asked.until, seen.plan.zone)] += 1
     if asked.start is not None and asked.start > utc_now():
         seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
     else:

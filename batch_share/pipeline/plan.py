@@ -64,13 +64,22 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning."""
+    """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning.
+
+    `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC.
+    """
 
     sheet: Sheet
     rules: RowRules
     record: SheetRecord
     selection: Selection
     allow_duplicates: bool
+    zone: ZoneInfo | None = None
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the sheet has columns of dates, which are of some time zone."""
+        return not {Field.START, Field.UNTIL}.isdisjoint(self.sheet.found.fields)
 
     def checked(self) -> Iterator[Checked]:
         """Every row, judged by itself. May raise SheetError while it goes."""
@@ -169,7 +178,7 @@ def make_plan(
         columns=list(sheet.columns),
         mapping=mapping_of(sheet),
     )
-    return Plan(sheet, rules, record, options.selection, settings.allow_duplicates)
+    return Plan(sheet, rules, record, options.selection, settings.allow_duplicates, zone)
 
 
 def mapping_of(sheet: Sheet) -> dict[str, str]:

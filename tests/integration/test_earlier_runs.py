@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, SHARE, Fault, Onlooker, Trial, answer, ask_to_stop, sheet_rows, trial
+from trial import (
+    CREATE,
+    DROPPED,
+    SHARE,
+    Fault,
+    Onlooker,
+    Trial,
+    answer,
+    ask_to_stop,
+    envelope,
+    sheet_rows,
+    trial,
+)
 
 from batch_share.errors import HistoryError
 from batch_share.history import refresh
@@ -51,6 +64,17 @@ def asking(count: int, access: str, **cells: str) -> list[list[str]]:
 
 def states(it: Trial) -> list[str]:
     return [state for (state,) in it.rows("state")]
+
+
+def write_numbers(it: Trial, count: int) -> None:
+    """A sheet that names leads by their numbers alone."""
+    with (it.folder / "leads.csv").open("w", newline="") as out:
+        csv.writer(out).writerows(
+            [
+                ("Lead Number", "User Id", "Duration", "Activity Event"),
+                *((r[1], r[2], "7d", "201") for r in sheet_rows(count)),
+            ]
+        )
 
 
 def later(monkeypatch: pytest.MonkeyPatch, **passed: float) -> None:
@@ -254,6 +278,68 @@ async def test_a_plan_tells_what_is_shared_already(tmp_path: Path) -> None:
             assert planned.count(State.SKIPPED) == already
         seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert seen.already == 0, "its own ledger is no reason"
+        assert seen.sent_before == {State.SHARED: 3}
+
+
+@pytest.mark.parametrize("watcher", [None, Onlooker()], ids=["offline", "online"])
+async def test_a_plan_of_a_sheet_that_was_run_says_what_the_next_run_does(
+    tmp_path: Path, watcher: Onlooker | None
+) -> None:
+    """Posted, failed, unknown, shared and new rows; the leads are known by their numbers."""
+    faults = (
+        Fault(SHARE, [1], envelope(500, "No such lead")),
+        Fault(CREATE, [4], DROPPED),
+        Fault(SHARE, [2], answer(403, "No")),
+    )
+    async with trial(tmp_path, *faults, rows=4) as it:
+        write_numbers(it, 5)
+        await it.run(workers=1, on_unknown="park")
+        await it.run(workers=1, on_unknown="park")
+        write_numbers(it, 6)
+        before = [state for (state,) in it.rows("state")]
+        calls = it.sandbox.report()["calls"].copy()
+        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), watcher)
+        planned = [row.state for row in seen.planned(directory)]
+        assert planned == [*map(State, before), State.PENDING]
+        assert set(before) == {"failed", "unknown", "shared"}
+        assert (seen.to_send, seen.users.total()) == (1, 1)
+        assert seen.as_json()["sent_before"] == {state: before.count(state) for state in set(before)}
+        made = it.sandbox.report()["calls"]
+        assert sum(made.values()) - sum(calls.values()) == (0 if watcher is None else 1), "one new lead"
+        onlooker = Onlooker()
+        await it.run(onlooker, on_unknown="park")
+        assert seen.cost.calls == onlooker.previews[0].cost.calls
+
+
+async def test_a_row_whose_activity_stands_is_planned_to_be_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(SHARE, [2], answer(403, "No")), rows=2) as it:
+        await it.run(workers=1)
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        assert seen.sent_before == {State.SHARED: 1, State.POSTED: 1}
+        onlooker = Onlooker()
+        await it.run(onlooker)
+        assert (seen.to_send, seen.users.total(), seen.cost.calls) == (1, 1, onlooker.previews[0].cost.calls)
+
+
+async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        elsewhere = it.settings(host="http://127.0.0.1:9")
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), elsewhere, None)
+        (why,) = seen.would_stop
+        assert (
+            why == f"the ledger leads.csv.ledger.db belongs to {it.sandbox.url}, and the host is {elsewhere.host}"
+        )
+        assert seen.to_send == 2
+        another, _ = await show_sheet(
+            it.folder / "leads.csv", SheetOptions(), elsewhere, None, tmp_path / "new.ledger.db"
+        )
+        assert another.would_stop == []
+        (tmp_path / "empty.ledger.db").touch()
+        empty, _ = await show_sheet(
+            it.folder / "leads.csv", SheetOptions(), elsewhere, None, tmp_path / "empty.ledger.db"
+        )
+        assert (empty.to_send, empty.would_stop) == (2, [])
 
 
 async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,7 +319,7 @@ async def test_an_end_is_in_the_accounts_time_zone_unless_one_is_named(
     async with trial(tmp_path) as it:
         write_ends(it)
         seen = await show(it, Onlooker(), timezone=timezone)
-        assert seen.lasting == {f"until {YEAR}-06-30 {end} UTC": 2}
+        assert seen.lasting == {f"until {YEAR}-06-30 18:00 {timezone or 'Asia/Kolkata'}": 2}
         assert len(it.sent(KEY_USER)) == calls
         await it.run(timezone=timezone, follow_up=False)
         assert [until for (until,) in it.rows("until")] == [f"{YEAR}-06-30 {end}:00.000000"] * 2

@@ -14,6 +14,7 @@ from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.cli.planning import PlanFiles, show_plan
 from batch_share.ledger.opening import open_ledger
+from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.results.sheet import write_results
 from batch_share.settings import Settings
@@ -54,7 +55,8 @@ def test_no_cell_of_a_plan_is_live_and_all_come_back(suffix: str, tmp_path: Path
     settings, files = Settings(event="201", duration="7d"), PlanFiles(tmp_path / f"plan{suffix}", None, None)
     headers = [f"{text} {n}" for n, text in enumerate(texts)]
     write_sheet(tmp_path / "leads.csv", [*HEADER, *headers], [GUID, GUID, "=1+1", *texts], ["=2", GUID, "", *texts])
-    show_plan(tmp_path / "leads.csv", SheetOptions(), settings, files, online=False, json=True)
+    job = SheetJob(tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db")
+    show_plan(job, settings, files, online=False, json=True)
     assert live_cells(tmp_path / f"plan{suffix}") == []
     planned = read_sheet(tmp_path / f"plan{suffix}")
     assert planned.columns[3:-3] == read_sheet(tmp_path / "leads.csv").columns[3:]

@@ -79,10 +79,11 @@ def test_users_are_called_by_name_once_they_are_looked_up(see: See) -> None:
     assert seen.users == {"Asha Rao <a@x.example>": 1}
 
 
-def test_an_end_is_shown_in_utc_and_as_what_lasts(see: See) -> None:
+def test_an_end_is_shown_as_of_its_time_zone_and_as_what_lasts(see: See) -> None:
     header = [*HEADER[:3], "Until", "City"]
     seen = see(row(1, lasting="2095-06-30 18:00"), header=header, timezone="Asia/Kolkata")
-    assert seen.lasting == {"until 2095-06-30 12:30 UTC": 1}
+    assert seen.lasting == {"until 2095-06-30 18:00 Asia/Kolkata": 1}
+    assert see(row(1, lasting="2095-06-30 18:00"), header=header).lasting == {"until 2095-06-30 18:00 UTC": 1}
 
 
 def test_columns_that_are_not_read_are_named(see: See) -> None:
@@ -229,8 +230,10 @@ def test_what_is_taken_back_is_counted_apart(see: See) -> None:
     assert (seen.to_send, seen.claiming, seen.revoking, seen.earlier) == (2, 2, 1, 0)
     assert seen.users.total() == 2
     assert seen.states == {State.PENDING: 3, State.SKIPPED: 1}
+    assert seen.unasked == 2, "users by e-mail address: which shares they have, nobody knows yet"
     told = seen.as_json()
-    assert (told["to_send"], told["taking_back"], told["earlier_shares"]) == (2, 2, 0)
+    assert (told["to_send"], told["taking_back"], told["earlier_shares"]) == (2, 2, None)
+    assert told["repeats"] == ["row 5: the same lead, user, access and activity as row 2"]
     assert seen.cost.calls == see(row(2), row(3)).cost.calls
 
 
