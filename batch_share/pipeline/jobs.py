@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
-from batch_share.pipeline.revoke import Undone, revoke_rows, told_before
+from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_before
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import ending_early, open_session
 from batch_share.pipeline.watcher import Preview
@@ -154,7 +155,8 @@ async def revoke(
             fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
             preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
             telling.planned(preview.states, preview.to_do, cut_off)
-            told = told_before(chosen, ended, session.tally.states, waits=settings.follow_up)
+            told = from_whom(chosen, await ledger.known_users())
+            told = chain(told, told_before(chosen, ended, session.tally.states, waits=settings.follow_up))
             if not watcher.agree(replace(preview, told=[*told])):
                 return await _not_confirmed(session)
             async with watcher.watch(session), following_up(session) if settings.follow_up else nullcontext():

@@ -6,6 +6,7 @@ nothing is taken away but what this ledger gave.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -35,6 +36,10 @@ _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for no
 
 _IN_DOUBT: Final = frozenset({State.UNKNOWN, State.POSTED})
 """States, of those in which a share may stand, in which nobody knows whether it does."""
+
+USERS_TOLD: Final = 5
+ROWS_TOLD: Final = 10
+"""Of how many users, and of how many rows, a person is told before their shares are taken back."""
 
 PASSES: Final = 3
 """Times that a share is taken back whose revocation was not answered: once too often does no harm."""
@@ -81,6 +86,21 @@ async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     if not found:
         raise SettingsError("user", f"no row of this ledger is of a user with the Id or e-mail address {user}")
     return frozenset(found)
+
+
+def from_whom(chosen: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
+    """Who loses how many shares, and of few the rows too: it can't be undone."""
+    if not chosen:
+        return
+    counted = Counter(row.user_id for row in chosen).most_common()
+    names = {user: f"{name} <{email}>" for user, (name, email) in known.items() if user}
+    told = "from " + ", ".join(f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_TOLD])
+    if (more := len(counted) - USERS_TOLD) > 0:
+        told += f" and {more:,} other{'' if more == 1 else 's'}"
+    rows = [str(row.sheet_row) for row in chosen if row.is_in_sheet]
+    if 0 < len(rows) <= ROWS_TOLD:
+        told += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
+    yield told
 
 
 def told_before(

@@ -12,6 +12,7 @@ from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.results.summary import ExitCode
+from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,30 @@ async def test_another_undo_and_a_run_change_nothing_any_more(tmp_path: Path) ->
         for again in (it.revoke, it.run, it.resume, it.reconcile):
             assert (await again()).summary.states == WHOLE
         assert (len(it.sent(REVOKE)), len(it.sent(SHARE)), it.live()) == (12, 12, 0)
+
+
+@pytest.mark.parametrize("by", ["User Id", "User Email"])
+async def test_a_person_is_told_who_loses_what_before_it_is_taken_back(tmp_path: Path, by: str) -> None:
+    async with trial(tmp_path) as it:
+        users = active_users(it.sandbox.world)
+        leads = it.sandbox.world.leads
+        owners = [users[0]] * 9 + users[1:7]
+        rows = [
+            [lead.id, str(lead.number), user.email if by == "User Email" else user.id, "read", "7d", "201"]
+            for lead, user in zip(leads, owners, strict=False)
+        ]
+        it.write(rows)
+        sheet = it.folder / "leads.csv"
+        sheet.write_text(sheet.read_text().replace("User Id", by, 1))
+        await it.run()
+        onlooker = Refuses()
+        await it.revoke(onlooker)
+        await it.revoke(onlooker, rows="2-3,11")
+        name = f"{users[0].name} <{users[0].email}>"
+        whole, few = (preview.told[0] for preview in onlooker.previews)
+        assert whole.startswith(f"from {name} (9), ")
+        assert whole.endswith(" (1) and 2 others")
+        assert few == f"from {name} (2), {users[1].name} <{users[1].email}> (1): rows 2, 3, 11"
 
 
 async def test_only_the_chosen_rows_are_taken_back(tmp_path: Path) -> None:
@@ -124,7 +149,7 @@ async def test_a_share_that_was_to_be_repeated_is_taken_back_to_be_sure(tmp_path
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 3}
         assert it.live() == 0
-        told = onlooker.previews[0].told
+        told = onlooker.previews[0].told[1:]
         assert (len(told), "1 of which nobody knows" in told[0]) == (1, True)  # and none that was never shared
 
 
@@ -269,7 +294,7 @@ async def test_a_person_is_told_that_a_run_would_still_share_what_was_never_shar
         it.change("UPDATE rows SET state = 'posted', stage = NULL, request_id = NULL WHERE id > 1")
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 1, State.POSTED: 2}
-        assert onlooker.previews[0].told == ["2 were never shared, and a run would still do it"]
+        assert onlooker.previews[0].told[1:] == ["2 were never shared, and a run would still do it"]
 
 
 async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
@@ -279,7 +304,7 @@ async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed
         for follow_up in (False, True):
             onlooker = Refuses()
             await it.revoke(onlooker, follow_up=follow_up)
-            told += onlooker.previews[0].told
+            told += onlooker.previews[0].told[1:]
         assert told == [
             "2 still being processed: taken back all the same, since --no-follow-up waits for nothing",
             "2 still being processed: waited for, then taken back",
