@@ -107,8 +107,6 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     When the work is to end, rows of which not all is back stay as they are, to go on. Raises LedgerError for the
     session's own ledger.
     """
-    if not due:
-        return
     session.tally.phase = "taking earlier shares back"
     await _claim(session, due)
     wanted: dict[Place, set[int]] = defaultdict(set)
@@ -165,8 +163,6 @@ async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger,
             finally:
                 await ledger.end_run(ended)
                 session.tally.refusals += tally.refusals
-                for remark in tally.remarks:
-                    session.tally.remark(remark)
             await refresh(history, ledger, account)
 
 
