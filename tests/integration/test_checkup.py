@@ -139,6 +139,15 @@ def test_a_clock_that_is_wrong_is_told(
     assert said in found["clock"].words
 
 
+def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_no_time(step: Step, call: Call) -> Reply:
+        return replace(await step(call), headers={"Date": "yesterday"})
+
+    found, calls = checked(monkeypatch, at_no_time)
+    assert levels(found) == ["ok"] * 5 + ["warning"]
+    assert (calls, found["clock"].words) == (2, "Not known: no answer told LeadSquared's time.")
+
+
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found, calls = checked(monkeypatch, busy=True)
     assert levels(found) == ["ok", *["warning"] * 5]
