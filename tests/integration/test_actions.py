@@ -111,7 +111,9 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "Reassign"), scene.row(3, 4, ""), scene.row(1, 2, "share"))
-        ending = await scene.second.run()
+        onlooker = Onlooker()
+        ending = await scene.second.run(onlooker)
+        assert (onlooker.previews[0].to_send, onlooker.previews[0].changes_made) == (3, 4)
         assert live(it) == {
             scene.pair(0, 3), scene.pair(3, 4), scene.pair(1, 2), scene.pair(1, 1), scene.pair(2, 2)
         }  # fmt: skip
