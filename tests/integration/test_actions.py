@@ -329,6 +329,25 @@ async def test_an_index_that_is_lost_while_shares_are_taken_back_stops_no_run(tm
         assert live(it) == {scene.pair(0, 3)}
 
 
+@pytest.mark.parametrize(("action", "user", "ends"), [("reassign", 3, State.SHARED), ("revoke", 0, State.REVOKED)])
+async def test_what_another_ledger_took_back_counts_though_the_index_can_not_note_it(
+    tmp_path: Path, action: str, user: int, ends: State
+) -> None:
+    async def spoil(step: Step, call: Call) -> Reply:
+        with closing(sqlite3.connect(tmp_path / "data" / FILE)) as index:
+            index.executescript("DROP TABLE live; CREATE TABLE live (x)")
+        return await step(call)
+
+    async with trial(tmp_path, Fault(REVOKE, [1], spoil), rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, user, action))
+        ending = await scene.second.run()
+        assert ending.summary.states == {ends: 1}
+        assert "The run goes on without it" in ending.remarks[0]
+        assert live(it) == ({scene.pair(0, 3)} if ends is State.SHARED else set())
+
+
 async def test_an_index_that_was_begun_anew_knows_nothing(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
