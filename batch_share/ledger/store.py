@@ -349,8 +349,7 @@ class Ledger(LedgerReader):
                     pending = frozenset({State.PENDING})
                     self._move(connection, row_id, result.state, _row_values(result), since=pending)
 
-        if results:
-            await self._database.write(note)
+        await self._database.write(note)
 
     async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
         """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""

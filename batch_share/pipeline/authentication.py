@@ -10,15 +10,15 @@ from batch_share.pipeline.calls import read
 from batch_share.pipeline.session import open_connection
 
 if TYPE_CHECKING:
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.pipeline.watcher import Waiter
     from batch_share.settings import Settings
 
 ADMINISTRATOR = "administrator"
 
 
-async def check_keys(settings: Settings, watcher: Watcher) -> None:
+async def check_keys(settings: Settings, waiter: Waiter) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of no administrator; as `calls.read`."""
-    async with open_connection(settings, watcher) as connection:
+    async with open_connection(settings, waiter) as connection:
         user = await read(connection, key_user(), read_key_user)
     if not isinstance(user, KeyUser):
         raise LookupRefused(key_user().path, user.words)

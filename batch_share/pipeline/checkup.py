@@ -8,7 +8,6 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Call
     from batch_share.pipeline.doctor import Finding
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview
     from batch_share.settings import Settings
 
 T = TypeVar("T")
@@ -50,19 +48,11 @@ class AccountBusy(BatchShareError):
 
 
 class Passer:
-    """The Watcher of a check-up: it waits for nobody."""
-
-    def agree(self, preview: Preview) -> bool:  # noqa: ARG002 - the signature is the protocol's
-        """Nothing is ever sent."""
-        return False
+    """The Waiter of a check-up: it waits for nobody."""
 
     def wait_turn(self, process: int | None) -> None:
         """Raises AccountBusy."""
         raise AccountBusy(process)
-
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - as above
-        """Nothing is shown meanwhile."""
-        return nullcontext()
 
 
 @dataclass(slots=True)
@@ -96,12 +86,16 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
     asked = Asked()
     try:
         async with open_connection(settings, Passer()) as connection:
-            asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
-            if isinstance(asked.user, KeyUser):
-                asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
+            await _ask(connection, asked, now)
     except BatchShareError as error:
         asked.why_not = str(error)
     return asked
+
+
+async def _ask(connection: Connection, asked: Asked, now: Callable[[], dt.datetime]) -> None:
+    asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
+    if isinstance(asked.user, KeyUser):
+        asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
 
 
 def _read_user(answer: Answer) -> KeyUser | Failure:

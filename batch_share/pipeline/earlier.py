@@ -24,7 +24,7 @@ from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.pipeline import telling
 from batch_share.pipeline.follow_up import following_up
 from batch_share.pipeline.guards import FailureGuard
-from batch_share.pipeline.live import shares_meant
+from batch_share.pipeline.live import remarking, shares_meant
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.revoke import Undone, revoke_rows
 from batch_share.pipeline.session import Session, Tally, name_of_account
@@ -107,8 +107,6 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     When the work is to end, rows of which not all is back stay as they are, to go on. Raises LedgerError for the
     session's own ledger.
     """
-    if not due:
-        return
     session.tally.phase = "taking earlier shares back"
     await _claim(session, due)
     wanted: dict[Place, set[int]] = defaultdict(set)
@@ -165,9 +163,8 @@ async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger,
             finally:
                 await ledger.end_run(ended)
                 session.tally.refusals += tally.refusals
-                for remark in tally.remarks:
-                    session.tally.remark(remark)
-            await refresh(history, ledger, account)
+            with remarking(session.tally.remark):  # what was taken back is in the ledger, which is the truth
+                await refresh(history, ledger, account)
 
 
 async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: set[int]) -> dict[int, Row]:

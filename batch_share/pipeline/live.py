@@ -76,14 +76,14 @@ class Live:
         """How many shares are to be taken back, by all ledgers, this one with them."""
         shares: set[LiveShare] = set()
         if self.host and self.folder is not None and claims:
-            with _index(self.folder, self.remarks.append) as history, _remarking(self.remarks.append):
+            with _index(self.folder, self.remarks.append) as history, remarking(self.remarks.append):
                 if history is not None:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
 
     def _any(self, history: History) -> bool:
-        with _remarking(self.remarks.append):
+        with remarking(self.remarks.append):
             return history.any_live(self.account, self.after, not_in=self.job)
         return False
 
@@ -150,7 +150,7 @@ async def note_begin(session: Session) -> None:
     """Take this run into the index, and find out about earlier ones that were cut off."""
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
-            with _remarking(session.tally.remark):
+            with remarking(session.tally.remark):
                 await catch_up(history, besides=session.ledger.file)
                 await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
@@ -159,7 +159,7 @@ async def note_end(session: Session) -> None:
     """Note in the index how this run ended, and what is shared by it."""
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
-            with _remarking(session.tally.remark):
+            with remarking(session.tally.remark):
                 await refresh(history, session.ledger, name_of_account(session.settings))
 
 
@@ -174,7 +174,7 @@ async def skip_shared(session: Session) -> None:
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
-        with _remarking(session.tally.remark):
+        with remarking(session.tally.remark):
             for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
                 skipped = ledger.wishes(State.SKIPPED, action)
                 await _judge(session, skipped, partial(_reasons, judge, history, force=settings.force))
@@ -191,7 +191,7 @@ async def skip_reassigned(session: Session) -> None:
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None or settings.force:
             return
-        with _remarking(session.tally.remark):
+        with remarking(session.tally.remark):
             await refresh(history, session.ledger, account, goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
             await _judge(session, pending, lambda page: live.reasons(history, page))
@@ -230,7 +230,8 @@ def _index(folder: Path, remark: Callable[[str], None]) -> Iterator[History | No
 
 
 @contextmanager
-def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
+def remarking(remark: Callable[[str], None]) -> Iterator[None]:
+    """What goes wrong with the index is remarked on, and no more."""
     try:
         yield
     except HistoryError as error:
@@ -243,7 +244,7 @@ def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
 
 def note_move(settings: Settings, old: Path, new: Path, remark: Callable[[str], None]) -> None:
     """Note in the index that a ledger is at another place now."""
-    with _index(settings.data_folder, remark) as history, _remarking(remark):
+    with _index(settings.data_folder, remark) as history, remarking(remark):
         if history is not None:
             history.moved(old.resolve(), new.resolve())
 

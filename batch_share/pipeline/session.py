@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.owner import Form
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.pipeline.watcher import Waiter, Watcher
     from batch_share.settings import Settings
 
 
@@ -207,14 +207,14 @@ class Session(Connection):
 
 
 @asynccontextmanager
-async def open_connection(settings: Settings, watcher: Watcher) -> AsyncIterator[Connection]:
+async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[Connection]:
     """Connect to the account, once no other process of this machine is.
 
     Raises SettingsError, BatchShareError if the state folder can't be written.
     """
     host, access_key, secret_key = settings.account()
     file = _account_file(settings)
-    async with account_turn(file, watcher.wait_turn):
+    async with account_turn(file, waiter.wait_turn):
         with AccountMemory(file) as memory:
             known = memory.account
             pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)

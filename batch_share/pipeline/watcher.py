@@ -68,14 +68,18 @@ class Preview:
         return self.pace.cost(states, self.events)
 
 
-class Watcher(Protocol):
+class Waiter(Protocol):
+    """Whoever may have to wait for the account."""
+
+    def wait_turn(self, process: int | None) -> None:
+        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
+
+
+class Watcher(Waiter, Protocol):
     """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
 
     def agree(self, preview: Preview) -> bool:
         """Show what will happen; False ends the job before anything is sent."""
-
-    def wait_turn(self, process: int | None) -> None:
-        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made."""

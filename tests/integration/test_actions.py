@@ -33,7 +33,10 @@ from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.pipeline import earlier, jobs
 from batch_share.pipeline.earlier import NOBODY_ELSE
+from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.live import known_runs
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.pipeline.standing import nothing_due, unchanged
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -108,7 +111,9 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "Reassign"), scene.row(3, 4, ""), scene.row(1, 2, "share"))
-        ending = await scene.second.run()
+        onlooker = Onlooker()
+        ending = await scene.second.run(onlooker)
+        assert (onlooker.previews[0].to_send, onlooker.previews[0].changes_made) == (3, 4)
         assert live(it) == {
             scene.pair(0, 3), scene.pair(3, 4), scene.pair(1, 2), scene.pair(1, 1), scene.pair(2, 2)
         }  # fmt: skip
@@ -155,6 +160,18 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         assert live(it) == {scene.pair(0, 1)}
         ((state, reason),) = scene.second.rows("state", "reason")
         assert (state, reason.startswith(ALREADY)) == ("skipped", True)
+        assert len(it.sent(SHARE)) == 2
+
+
+@pytest.mark.parametrize("skipped_before", [False, True])
+async def test_whoever_has_the_lead_already_gets_it_again_by_force(tmp_path: Path, skipped_before: bool) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "reassign"))
+        if skipped_before:
+            assert (await scene.second.run()).summary.states == {State.SKIPPED: 1}
+        assert (await scene.second.run(force=True)).summary.states == {State.SHARED: 1}
         assert len(it.sent(SHARE)) == 2
 
 
@@ -212,6 +229,43 @@ async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
         assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
 
 
+async def test_a_row_that_waits_for_a_ledger_in_use_is_something_to_do(tmp_path: Path) -> None:
+    """It asks for no share, so it does not count among the rows to be sent."""
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"))
+        lock = LedgerLock(it.ledger)
+        lock.acquire()
+        await scene.second.run()
+        lock.release()
+        job = SheetJob(scene.second.folder / "leads.csv", scene.second.ledger)
+        assert await nothing_due(job.ledger) is None
+        assert await unchanged(job, scene.second.settings()) is None
+        assert (await scene.second.resume()).summary.states == {State.REVOKED: 1}
+        assert await nothing_due(job.ledger) is not None
+        assert await unchanged(job, scene.second.settings()) is not None
+
+
+async def test_a_share_is_not_sought_in_another_ledger_that_took_the_place_of_its_own(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        third = another(it, "third")
+        third.write(scene.rows[1:2])
+        await third.run()
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        kept = it.ledger.rename(tmp_path / "kept.db")
+        shutil.copy(third.ledger, it.ledger)
+        ending = await scene.second.run()
+        assert ending.summary.states == {State.FAILED: 1}
+        assert "another ledger has taken its place" in scene.second.rows("reason")[0][0]
+        assert (live(it), it.sent(REVOKE)) == ({scene.pair(0, 0), scene.pair(1, 1)}, [])
+        kept.rename(it.ledger)
+        assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
+        assert live(it) == {scene.pair(0, 3), scene.pair(1, 1)}
+
+
 async def test_a_ledger_that_was_moved_is_known_again_once_it_is_worked_on(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
@@ -238,6 +292,60 @@ async def test_without_the_index_nothing_is_begun(tmp_path: Path) -> None:
         assert ending.summary.states == {State.PENDING: 2}
         (tmp_path / "data").unlink()
         assert (tmp_path / FILE).exists() is False
+
+
+async def test_without_the_index_nothing_is_tried_again(tmp_path: Path) -> None:
+    refused = Fault(REVOKE, [1], envelope(400, "Not permitted"))
+    async with trial(tmp_path, refused, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        await scene.second.run()
+        (tmp_path / "data").rename(tmp_path / "kept")
+        (tmp_path / "data").write_text("in the way")
+        onlooker = Onlooker()
+        ending = await scene.second.retry(onlooker=onlooker)
+        assert isinstance(ending.error, HistoryError)
+        assert (onlooker.previews, ending.summary.states) == ([], {State.FAILED: 1})
+        assert (len(it.sent(REVOKE)), len(it.sent(CREATE))) == (1, 1)
+        (tmp_path / "data").unlink()
+        (tmp_path / "kept").rename(tmp_path / "data")
+        assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
+
+
+async def test_an_index_that_is_lost_while_shares_are_taken_back_stops_no_run(tmp_path: Path) -> None:
+    async def lose(step: Step, call: Call) -> Reply:
+        (tmp_path / "data").rename(tmp_path / "lost")
+        (tmp_path / "data").write_text("in the way")
+        return await step(call)
+
+    async with trial(tmp_path, Fault(REVOKE, [1], lose), rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(it, scene.row(0, 3, "reassign"))
+        ending = await it.run()
+        assert ending.summary.states == {State.REVOKED: 1, State.SHARED: 1}
+        assert "The run goes on without it" in ending.remarks[0]
+        assert live(it) == {scene.pair(0, 3)}
+
+
+@pytest.mark.parametrize(("action", "user", "ends"), [("reassign", 3, State.SHARED), ("revoke", 0, State.REVOKED)])
+async def test_what_another_ledger_took_back_counts_though_the_index_can_not_note_it(
+    tmp_path: Path, action: str, user: int, ends: State
+) -> None:
+    async def spoil(step: Step, call: Call) -> Reply:
+        with closing(sqlite3.connect(tmp_path / "data" / FILE)) as index:
+            index.executescript("DROP TABLE live; CREATE TABLE live (x)")
+        return await step(call)
+
+    async with trial(tmp_path, Fault(REVOKE, [1], spoil), rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, user, action))
+        ending = await scene.second.run()
+        assert ending.summary.states == {ends: 1}
+        assert "The run goes on without it" in ending.remarks[0]
+        assert live(it) == ({scene.pair(0, 3)} if ends is State.SHARED else set())
 
 
 async def test_an_index_that_was_begun_anew_knows_nothing(tmp_path: Path) -> None:
@@ -302,6 +410,23 @@ async def test_a_canary_that_cannot_be_taken_back_ends_the_run(tmp_path: Path) -
         ending = await scene.second.run(canary=1)
         assert isinstance(ending.error, CanaryFailed)
         assert len(live(it)) == 3
+
+
+async def test_a_plan_tells_how_many_shares_are_taken_back(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), scene.row(3, 3, "revoke"))
+        sheet, settings = scene.second.folder / "leads.csv", scene.second.settings()
+        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        assert (plan.earlier, plan.to_send, plan.live.remarks) == (2, 1, [])
+        onlooker = Onlooker()
+        await scene.second.run(onlooker)
+        assert onlooker.previews[0].revocations == 2
+        shutil.rmtree(tmp_path / "data")
+        (tmp_path / "data").write_text("in the way")
+        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        assert (plan.earlier, "can't be used" in plan.live.remarks[0]) == (0, True)
 
 
 async def test_shares_taken_back_count_as_rows_of_a_run(tmp_path: Path) -> None:
@@ -405,6 +530,20 @@ async def test_the_status_of_what_is_taken_back_is_asked_for_once(tmp_path: Path
         assert len(it.sent(STATUS)) == 12
 
 
+async def test_without_a_follow_up_it_is_seen_that_a_share_was_taken_back_and_no_more(tmp_path: Path) -> None:
+    """Nobody is given access before somebody else is known to have lost it."""
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(it, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"))
+        ending = await it.run(follow_up=False)
+        assert ending.summary.states == {State.REVOKED: 3, State.ACCEPTED: 1}
+        calls = [call["endpoint"] for call in it.sandbox.journal.since(0)]
+        assert calls.count(STATUS) == 2 + 2
+        assert [each for each in calls if each in {SHARE, STATUS}][-1] == SHARE
+        assert live(it) == {scene.pair(0, 3)}
+
+
 async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the second sheet until all was taken back for it, and not yet noted in its own ledger."""
 
@@ -442,6 +581,28 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
         ending = await scene.second.resume()
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
         assert live(it) == {scene.pair(0, 3), scene.pair(2, 4)}
+
+
+async def test_stopped_between_two_ledgers_the_other_is_left_alone(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+
+    async def stop(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    async with trial(tmp_path, Fault(REVOKE, [1], stop), rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        third = another(it, "third")
+        third.write(scene.rows[1:2])
+        await third.run()
+        acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 4, "reassign"))
+        ending = await scene.second.run(onlooker)
+        assert (ending.interrupted, ending.summary.states) == (True, {State.PENDING: 2})
+        assert len(it.sent(REVOKE)) == 1
+        assert (third.rows("state"), third.query("SELECT command FROM runs")) == ([("shared",)], [("run",)])
+        assert (await scene.second.resume()).summary.states == {State.SHARED: 2}
+        assert live(it) == {scene.pair(0, 3), scene.pair(1, 4)}
 
 
 async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(

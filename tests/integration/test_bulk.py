@@ -28,7 +28,7 @@ from trial import (
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
-from batch_share.errors import NotAnswered, OwnerNotVerified
+from batch_share.errors import NotAnswered, OwnerNotVerified, SettingsError
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import Stop
@@ -242,6 +242,41 @@ async def test_where_single_activities_get_no_owner_all_rows_go_in_bulk_calls(tm
         assert (await run(it)).summary.states == {State.SHARED: 69, State.FAILED: 1}
         assert len(it.sent(CREATE)) == 1, "it is remembered"
         check_never_twice(it)
+
+
+async def test_an_owner_that_is_not_shown_is_not_taken_for_an_ignored_one(tmp_path: Path) -> None:
+    async with bulk_trial(tmp_path, hide_owner=True) as it:
+        ending = await run(it)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.error.found is None
+        assert ending.summary.states == {State.POSTED: 1, State.PENDING: ROWS - 1}
+        assert (it.sent(BULK), it.sent(SHARE), [*ending.remarks]) == ([], [], [])
+        assert not account(it).ignores_owner
+
+
+async def test_where_no_call_gives_an_owner_one_activity_is_risked_and_nothing_shared(tmp_path: Path) -> None:
+    """Activities posted by themselves get none, and bulk calls are refused."""
+    async with bulk_trial(tmp_path, no_owner_for_singles, refuse=(BULK,)) as it:
+        for failed in (1, 2):
+            ending = await run(it)
+            assert isinstance(ending.error, OwnerNotVerified)
+            assert ending.error.found == it.sandbox.world.key_user.id
+            assert ending.summary.states[State.FAILED] == failed
+            assert (len(it.sent(CREATE)), sizes(it, BULK), it.sent(SHARE)) == (failed, [], [])
+
+
+async def test_where_bulk_calls_alone_give_an_owner_no_canary_is_posted(tmp_path: Path) -> None:
+    """It would go one by one, each row to the keys' own user."""
+    async with bulk_trial(tmp_path, no_owner_for_singles) as it:
+        await run(it)
+        sent = len(it.sent(CREATE)), len(it.sent(BULK))
+        it.write(sheet_rows(70, it.sandbox.world))
+        ending = await run(it, canary=ROWS + 1)  # two more than are shared
+        assert isinstance(ending.error, SettingsError)
+        assert ending.error.setting == "canary"
+        assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1, State.PENDING: 10}
+        assert (len(it.sent(CREATE)), len(it.sent(BULK))) == sent
+        assert (await run(it)).summary.states == {State.SHARED: 69, State.FAILED: 1}
 
 
 async def test_a_row_that_can_get_its_owner_in_no_way_fails_and_nothing_is_sent_for_it(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_share.errors import AccessDenied, BatchShareError, LookupRefused
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline import session
-from batch_share.pipeline.checkup import check_up, trouble_writing
+from batch_share.pipeline.authentication import check_keys
+from batch_share.pipeline.checkup import Passer, check_up, trouble_writing
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox
-from batch_share.sandbox.wire import throttled
+from batch_share.sandbox.wire import Reply, throttled
 from batch_share.settings import load_settings
 from batch_share.units import Rate
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.pipeline.doctor import Finding
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Call
 
     Step = Callable[[Call], Awaitable[Reply]]
     Wrapper = Callable[[Step, Call], Awaitable[Reply]]
@@ -59,6 +61,18 @@ def checked(
     return {finding.check: finding for finding in findings}, calls
 
 
+def kept(monkeypatch: pytest.MonkeyPatch, *wrappers: Wrapper) -> list[str]:
+    """What is asked before keys are kept that were typed in. Raises what is the matter with them."""
+
+    async def work() -> list[str]:
+        async with Sandbox(SandboxOptions(latency=0.0), wrappers=wrappers) as sandbox:
+            monkeypatch.setenv("BATCH_SHARE_HOST", sandbox.url)
+            await check_keys(load_settings(), Passer())
+            return [call["endpoint"] for call in sandbox.journal.since(0)]
+
+    return asyncio.run(work())
+
+
 def levels(findings: dict[str, Finding]) -> list[str]:
     """How bad those that need an account are."""
     return [str(findings[name].level) for name in ACCOUNT]
@@ -80,14 +94,20 @@ def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeyp
     assert not any("wrong-secret" in finding.words for finding in found.values())
 
 
-def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def demote(step: Step, call: Call) -> Reply:
+def in_the_role(role: str) -> Wrapper:
+    """The keys' user has it."""
+
+    async def tell(step: Step, call: Call) -> Reply:
         reply = await step(call)
         if not call.endpoint.endswith("UserByAccessKey.Get"):
             return reply
-        return replace(reply, body=json.dumps(json.loads(reply.body) | {"Role": "Sales_User"}).encode())
+        return replace(reply, body=json.dumps(json.loads(reply.body) | {"Role": role}).encode())
 
-    found, _ = checked(monkeypatch, demote)
+    return tell
+
+
+def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = checked(monkeypatch, in_the_role("Sales_User"))
     assert levels(found) == ["ok", "ok", "problem", "ok", "ok", "ok"]
     assert "is a Sales_User" in found["administrator"].words
 
@@ -117,6 +137,15 @@ def test_a_clock_that_is_wrong_is_told(
     found, _ = checked(monkeypatch, at_another_time)
     assert found["clock"].level == level
     assert said in found["clock"].words
+
+
+def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_no_time(step: Step, call: Call) -> Reply:
+        return replace(await step(call), headers={"Date": "yesterday"})
+
+    found, calls = checked(monkeypatch, at_no_time)
+    assert levels(found) == ["ok"] * 5 + ["warning"]
+    assert (calls, found["clock"].words) == (2, "Not known: no answer told LeadSquared's time.")
 
 
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,3 +198,33 @@ def test_a_folder_is_tried_where_it_would_be_made(tmp_path: Path) -> None:
     assert trouble_writing(tmp_path / "not" / "yet") == ""
     assert not (tmp_path / "not").exists()
     assert trouble_writing(tmp_path / "file" / "below") == "Not a directory"
+
+
+# ------------------------------------------------------------------------------------------- before keys are kept
+
+
+@pytest.mark.parametrize("role", ["Administrator", " ADMINISTRATOR", ""])
+def test_keys_of_an_administrator_cost_one_call_and_so_do_those_of_whom_no_role_is_told(
+    monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    assert kept(monkeypatch, in_the_role(role)) == ["Authentication.svc/UserByAccessKey.Get"]
+
+
+def test_keys_of_anybody_else_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BatchShareError, match="The keys are not an administrator's"):
+        kept(monkeypatch, in_the_role("Sales_User"))
+
+
+def test_wrong_keys_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", "wrong-secret-key")
+    with pytest.raises(AccessDenied) as caught:
+        kept(monkeypatch)
+    assert "wrong-secret" not in str(caught.value)
+
+
+def test_keys_are_not_kept_where_nobody_says_whose_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(_step: Step, _call: Call) -> Reply:
+        return Reply(200, b"{}")
+
+    with pytest.raises(LookupRefused, match=r"UserByAccessKey\.Get"):
+        kept(monkeypatch, nobody)

@@ -36,7 +36,7 @@ from batch_share.ledger.states import State
 from batch_share.pipeline import live
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import run_sheet
-from batch_share.pipeline.live import known_runs
+from batch_share.pipeline.live import known_runs, note_move
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
 from batch_share.pipeline.session import name_of_account
@@ -240,6 +240,20 @@ async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> 
         it.ledger.unlink()
         runs, _ = await known_runs(it.settings(), 10, [])
         assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
+
+
+async def test_a_ledger_that_was_moved_is_told_of_at_its_new_place(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        (tmp_path / "done").mkdir()
+        new = it.ledger.rename(tmp_path / "done" / it.ledger.name)
+        remarks: list[str] = []
+        note_move(it.settings(), it.ledger, new, remarks.append)
+        (run,), _ = await known_runs(it.settings(), 10, [])
+        assert (run.ledger, remarks) == (new, [])
+        (tmp_path / "nothing").write_text("")
+        note_move(it.settings(data_folder=tmp_path / "nothing"), new, it.ledger, remarks.append)
+        assert [remark for remark in remarks if "can't be used" in remark] == remarks != []
 
 
 async def test_a_run_goes_on_without_an_index_and_says_so(tmp_path: Path) -> None:

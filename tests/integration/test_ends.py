@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import BULK, CREATE, SHARE, options, sheet_rows
+from trial import BULK, CREATE, SHARE, Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time
 
+from batch_share.errors import CanaryFailed
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 from batch_share.units import Rate
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial
 
+    from batch_share.pipeline.session import Connection
     from batch_share.sandbox.wire import Call, Reply
 
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
@@ -100,6 +103,46 @@ def test_a_sheet_that_is_all_over_is_all_failed_and_nothing_is_sent(
     ending = run_virtually(it.run())
     assert (ending.error, ending.summary.states) == (None, {State.FAILED: 2})
     assert (it.sent(CREATE), it.sent(SHARE)) == ([], [])
+
+
+# ------------------------------------------------------------------------------------------ of a canary
+
+
+def test_canary_rows_that_are_over_are_not_posted_and_no_other_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, KEY_USER, 1, SOON, SOON, LATER)
+    ending = run_virtually(it.run(canary=2))
+    assert isinstance(ending.error, CanaryFailed)
+    assert (ending.error.states, ending.error.reason) == ({"failed": 2}, WHY)
+    assert troubles(it) == [("failed", "activity", WHY)] * 2
+    assert (it.rows("state")[2], it.sent(CREATE), it.sent(SHARE)) == (("pending",), [], [])
+
+
+def test_a_canary_row_whose_end_comes_after_its_activity_was_posted_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = slow(tmp_path, monkeypatch, CREATE, 1, SOON, LATER)
+    ending = run_virtually(it.run(canary=1))
+    assert isinstance(ending.error, CanaryFailed)
+    assert ending.summary.states == {State.FAILED: 1, State.PENDING: 1}
+    assert troubles(it) == [("failed", "share", WHY)]
+    assert (len(it.sent(CREATE)), it.sent(SHARE)) == (1, [])
+
+
+def test_a_canary_that_is_stopped_decides_nothing_about_its_next_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first share takes two days, and somebody stops it after one; the second row's end comes meanwhile."""
+
+    def stop_in_a_day(session: Connection) -> None:
+        asyncio.get_running_loop().call_later(86_400, session.stop.ask)
+
+    it = slow(tmp_path, monkeypatch, SHARE, 1, LATER, SOON)
+    ending = run_virtually(it.run(Onlooker(stop_in_a_day), canary=2))
+    assert (ending.interrupted, ending.error) == (True, None)
+    assert ending.summary.states == {State.ACCEPTED: 1, State.PENDING: 1}
+    assert (len(it.sent(CREATE)), troubles(it)) == (1, [])
 
 
 # ------------------------------------------------------------------------------------------ in bulk

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import openpyxl
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import BatchShareError
+from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.states import State
 from batch_share.pipeline import jobs
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import results_of, run_sheet, status_of
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +124,20 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
     assert str(failure[4]).endswith("batch-share run leads.failed.csv")
+
+
+async def test_a_ledger_that_can_not_note_it_is_trouble_and_no_mere_remark(tmp_path: Path) -> None:
+    fails = "BEFORE INSERT ON about WHEN NEW.name = 'failed_sheet' BEGIN SELECT RAISE(FAIL, 'it is full'); END"
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        it.change(f"CREATE TRIGGER full {fails}")
+        it.write([sheet_rows(2)[0], [NOBODY, "", *sheet_rows(2)[1][2:]]])
+        ending = await it.run()
+        assert isinstance(ending.error, LedgerError)
+        assert "it is full" in str(ending.error)
+        assert (ending.exit_code, [*ending.remarks]) == (ExitCode.NOT_DONE, [])
+        it.change("DROP TRIGGER full")
+        assert (await it.run()).error is None
 
 
 async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(

@@ -40,11 +40,21 @@ from batch_share.sandbox.sheets import active_users
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trial import Step
+    from trial import Step, Wrapper
 
     from batch_share.sandbox.wire import Call, Reply
 
 REFUSED = envelope(400, "no such field")
+
+
+def stopping(onlooker: Onlooker) -> Wrapper:
+    """Ctrl-C while a call is under way."""
+
+    async def stop(step: Step, call: Call) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    return stop
 
 
 async def test_a_run_that_is_too_large_sends_nothing(tmp_path: Path) -> None:
@@ -119,13 +129,8 @@ async def test_a_canary_that_is_shared_is_over_and_one_needs_the_follow_up(tmp_p
 async def test_a_canary_that_a_person_stopped_is_judged_by_the_next_run(tmp_path: Path) -> None:
     """Its second row has failed, its third is under way; nobody was told."""
     onlooker = Onlooker()
-
-    async def stopped(step: Step, call: Call) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    faults = Fault(CREATE, [2], REFUSED), Fault(CREATE, [2], stopped)  # what is refused is no call for the other
-    async with trial(tmp_path, *faults) as made:
+    stops = Fault(CREATE, [2], stopping(onlooker))  # what is refused is no call for this one
+    async with trial(tmp_path, Fault(CREATE, [2], REFUSED), stops) as made:
         ending = await made.run(onlooker, canary=3, wait=5.0)
         assert ending.interrupted
         assert len(made.sent(CREATE)) == 3
@@ -136,14 +141,33 @@ async def test_a_canary_that_a_person_stopped_is_judged_by_the_next_run(tmp_path
         assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 11, State.FAILED: 1}
 
 
+async def test_a_canary_that_was_stopped_while_it_was_processed_is_judged_by_the_next_run(tmp_path: Path) -> None:
+    """Nobody knew yet what became of it: that is no failure."""
+    onlooker = Onlooker()
+    async with trial(tmp_path, Fault(STATUS, [1], stopping(onlooker)), processing=60.0) as made:
+        ending = await made.run(onlooker, canary=1, wait=5.0)
+        assert (ending.interrupted, ending.error) == (True, None)
+        assert ending.summary.states == {State.ACCEPTED: 1, State.PENDING: 11}
+        assert isinstance((await made.resume(canary=1)).error, CanaryFailed)
+        assert len(made.sent(CREATE)) == 1
+        made.put_forward(90.0)
+        assert (await made.resume(canary=1)).summary.states == {State.SHARED: 1, State.ACCEPTED: 11}
+
+
+async def test_a_canary_of_the_keys_own_user_proves_nothing_of_the_next_rows_owner(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as made:
+        rows = sheet_rows(3, made.sandbox.world)
+        made.write([[*rows[0][:2], made.sandbox.world.key_user.id, *rows[0][3:]], *rows[1:]])
+        ending = await made.run(canary=3, wait=5.0)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.error.expected == rows[1][2]
+        assert made.rows("state")[1:] == [("failed",), ("pending",)]
+        assert (made.leads_sent(), len(made.sent(SHARE))) == ([row[0] for row in rows[:2]], 1)
+
+
 async def test_a_run_without_a_canary_lets_go_of_one_that_was_stopped(tmp_path: Path) -> None:
     onlooker = Onlooker()
-
-    async def stopped(step: Step, call: Call) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    async with trial(tmp_path, Fault(CREATE, [2], stopped)) as made:
+    async with trial(tmp_path, Fault(CREATE, [2], stopping(onlooker))) as made:
         assert (await made.run(onlooker, canary=3)).interrupted
         assert (await made.resume()).summary.states == {State.SHARED: 12}
         assert made.query("SELECT value FROM about WHERE name = 'canary'") == [("",)]
@@ -151,12 +175,7 @@ async def test_a_run_without_a_canary_lets_go_of_one_that_was_stopped(tmp_path: 
 
 async def test_what_was_taken_back_is_no_canary_any_more(tmp_path: Path) -> None:
     onlooker = Onlooker()
-
-    async def stopped(step: Step, call: Call) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    async with trial(tmp_path, Fault(CREATE, [3], stopped)) as made:
+    async with trial(tmp_path, Fault(CREATE, [3], stopping(onlooker))) as made:
         assert (await made.run(onlooker, canary=3, wait=5.0)).interrupted
         assert (await made.revoke(rows="2-3", wait=5.0)).summary.states[State.REVOKED] == 2
         assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 10, State.REVOKED: 2}
@@ -191,11 +210,7 @@ async def test_an_activity_that_stood_before_proves_nothing_of_those_that_a_cana
             call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
         return await step(call)
 
-    async def stopped(step: Step, call: Call) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    async with trial(tmp_path, ignoring, Fault(SHARE, [1], stopped)) as made:
+    async with trial(tmp_path, ignoring, Fault(SHARE, [1], stopping(onlooker))) as made:
         assert (await made.run(onlooker)).interrupted
         stood = len(made.sent(CREATE))
         assert stood > 1

@@ -25,7 +25,7 @@ from batch_share.ledger.records import Cause, Changes
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
-from batch_share.pipeline.jobs import results_of, run_sheet, status_of
+from batch_share.pipeline.jobs import report_of, results_of, run_sheet, status_of
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.selection import Selection
@@ -52,8 +52,8 @@ def part(*ranges: tuple[int, int]) -> SheetOptions:
     return SheetOptions(selection=Selection(ranges=ranges))
 
 
-def results_in(folder: Path) -> list[Path]:
-    return [*folder.glob("*.results.*")]
+def written_in(folder: Path) -> list[Path]:
+    return [*folder.glob("*.results.*"), *folder.glob("*.report.*")]
 
 
 async def run(
@@ -191,7 +191,7 @@ async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path
         assert not it.ledger.exists()
 
 
-@pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results"])
+@pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results", "report"])
 async def test_a_ledger_without_a_sheet_has_nothing_to_do_or_to_tell(tmp_path: Path, job: str) -> None:
     async with trial(tmp_path) as it:
         async with open_ledger(it.ledger, host=it.sandbox.url):
@@ -202,11 +202,12 @@ async def test_a_ledger_without_a_sheet_has_nothing_to_do_or_to_tell(tmp_path: P
             "follow_up": it.follow_up,
             "status": partial(status_of, it.ledger),
             "results": partial(results_of, it.ledger, None),
+            "report": partial(report_of, it.ledger, None),
         }
         with pytest.raises(LedgerError, match="it holds no sheet yet: run one with `batch-share run SHEET`"):
             await jobs[job]()
         assert it.sandbox.report()["total_calls"] == 0
-        assert results_in(tmp_path) == []
+        assert written_in(tmp_path) == []
 
 
 async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ async def test_a_run_that_ends_before_it_took_its_sheet_in_leaves_no_results(tmp
         ending = await it.run(secret_key=SecretStr("wrong"))
         assert isinstance(ending.error, AccessDenied)
         assert (ending.summary.rows, ending.summary.results) == (0, None)
-        assert results_in(tmp_path) == []
+        assert written_in(tmp_path) == []
 
 
 # -------------------------------------------------------------------------------------- status and results
@@ -318,6 +319,20 @@ async def test_results_are_written_where_they_are_wanted_else_beside_the_sheet(
         assert written == tmp_path / (name or "leads.results.csv")
         with written.open(encoding="utf-8-sig", newline="") as file:
             assert [row["Result"] for row in csv.DictReader(file)] == ["shared"] * 12
+
+
+@pytest.mark.parametrize("name", [None, "told.html"])
+async def test_a_report_is_written_where_it_is_wanted_else_beside_the_sheet(
+    tmp_path: Path, name: str | None
+) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2, 3], envelope(500, "No such field")), rows=4) as it:
+        await it.run(workers=1)
+        written = await report_of(it.ledger, tmp_path / name if name else None, most=1)
+        assert written == tmp_path / (name or "leads.report.html")
+        page = written.read_text("utf-8")
+        assert [lead in page for (lead,) in it.rows("lead_number")] == [False, True, False, False]
+        with pytest.raises(BatchShareError, match=r"written as \.html"):
+            await report_of(it.ledger, tmp_path / "told.pdf")
 
 
 async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_path: Path) -> None:

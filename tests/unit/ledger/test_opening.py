@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
+from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.states import State
 
@@ -245,6 +246,21 @@ async def test_a_ledger_is_opened_for_work_once_at_a_time(file: Path) -> None:
                 pass
     async with open_ledger(file):
         pass
+
+
+async def test_a_damaged_ledger_that_another_has_is_said_to_be_worked_on(file: Path) -> None:
+    """It can't tell who has it."""
+    file.write_bytes(b"no ledger" * 100)
+    lock = LedgerLock(file)
+    lock.acquire()
+    for way in (open_ledger(file), open_ledger(file, host=HOST)):
+        with pytest.raises(LedgerLocked, match=r"Another batch_share process is working on it\. Wait for"):
+            async with way:
+                pass
+    lock.release()
+    with pytest.raises(LedgerError, match="no ledger, or a damaged one"):
+        async with open_ledger(file):
+            pass
 
 
 async def test_a_refused_ledger_does_not_stay_locked(file: Path) -> None:

@@ -13,7 +13,7 @@ from directories import Everybody
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.pipeline.plan import SheetOptions, check_options, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
@@ -309,12 +309,22 @@ def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, 
     assert flag in caught.value.problem
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", "<b>")]
-)
+SENSELESS = [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", "<b>")]
+
+
+@pytest.mark.parametrize(("name", "value"), SENSELESS)
 def test_an_option_that_makes_no_sense_is_told_before_any_row(write: Write, name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         make_plan(write(cells()), SheetOptions(), settings(**{name: value}))
+    assert caught.value.setting == name
+
+
+@pytest.mark.parametrize(("name", "value"), [*SENSELESS, ("timezone", "Asia/Atlantis")])
+def test_an_option_that_makes_no_sense_is_told_before_there_is_a_sheet(name: str, value: str) -> None:
+    good = {"access": "write", "duration": "7d", "event": "201", "note": "Hi", "timezone": "Asia/Kolkata"}
+    check_options(settings(**good))
+    with pytest.raises(SettingsError) as caught:
+        check_options(settings(**good | {name: value}))
     assert caught.value.setting == name
 
 
