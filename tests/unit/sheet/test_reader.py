@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import xlsxwriter
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch_share.errors import SheetError
@@ -223,13 +223,15 @@ CELL = st.text(ANY_CHARACTER, max_size=12) | st.text("'=+-@\t\r\n\",; aé", max_
 
 
 @given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=5))
+@example(rows=[["", "", ""], ["", "USER", "USER"]])  # what names columns could be taken for the header
 def test_what_a_csv_writer_wrote_comes_back_exactly(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ) -> None:
     """`x` makes no row blank; guarded, as our own results are, because a bare `'=1` is read as `=1`."""
     file = tmp_path_factory.mktemp("csv") / "leads.csv"
     with file.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out).writerows([["A", "B", "C", "D"], *[["x", *map(guarded, row)] for row in rows]])
+        header = ["Lead Id", "User Id", "Access", "Note"]
+        csv.writer(out).writerows([header, *[["x", *map(guarded, row)] for row in rows]])
     assert cells(read_sheet(file)) == [["x", *row] for row in rows]
 
 
