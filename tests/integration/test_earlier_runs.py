@@ -376,6 +376,8 @@ async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_pa
         sheet = another(it, sheet_rows(2)).folder / "leads.csv"
         seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
         assert (seen.already, seen.live.remarks) == (0, [])
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(access_key=None), None)
+        assert (seen.to_send, seen.sent_before) == (0, {State.SHARED: 2})
         forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
         seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.states[State.PENDING] == 2
