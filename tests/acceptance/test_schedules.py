@@ -236,6 +236,18 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path)
     assert unsent.with_name("big.results.csv").is_file()
 
 
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "Lead Number,User Email\n", "", "Lead Number,User Email\n1,\"\n"])
+def test_a_sheet_that_cannot_be_run_has_the_exit_code_of_a_run(shell: Shell, inbox: Path, content: str) -> None:
+    sheet, options = inbox / "leads.csv", ("--event", "201", "--duration", "7d")
+    sheet.write_text(content)
+    ran = shell.run("run", str(sheet), *options)
+    for made in inbox.glob("leads.csv.ledger.db*"):
+        made.unlink()
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", *options)
+    assert (done.returncode, where(inbox)) == (ran.returncode, {"leads.csv": "failed"})
+    assert f"(exit {ran.returncode}); in inbox/failed/" in done.stdout
+
+
 def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:
     for rows in (1, 2):
         few(inbox / "leads.csv", rows)
