@@ -39,7 +39,7 @@ from pydantic_settings import (
 
 from batch_share import keychain
 from batch_share.errors import SettingsError
-from batch_share.units import Rate, parse_duration, parse_seconds
+from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -118,6 +118,11 @@ def _minutes(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else parse_duration(str(value))
 
 
+def _minutes_text(minutes: int) -> str | int:
+    """With a unit, but for nothing at all: that is no duration."""
+    return minutes_text(minutes) if minutes else 0
+
+
 def _key(value: object) -> object:
     """A key that a header can carry. A value that is no text is left to pydantic, which refuses it unquoted."""
     if not isinstance(value, str):
@@ -158,17 +163,24 @@ def _split_webhook(text: str) -> SplitResult | None:
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+_Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(seconds_text)]
+Seconds = Annotated[_Time, Field(ge=0, allow_inf_nan=False)]
+# A timeout of nothing would mean none.
+Timeout = Annotated[_Time, Field(gt=0, allow_inf_nan=False)]
 
 
 def _percent(value: object) -> object:
     return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
 
 
-# A timeout of nothing would mean none.
-Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
-Renewal = Annotated[int, BeforeValidator(_minutes), Field(ge=0)]
-Percent = Annotated[float, BeforeValidator(_percent), Field(gt=0, le=100, allow_inf_nan=False)]
+def _percent_text(percent: float) -> str:
+    return f"{percent:.12g}%"
+
+
+Renewal = Annotated[int, BeforeValidator(_minutes), PlainSerializer(_minutes_text), Field(ge=0)]
+Percent = Annotated[
+    float, BeforeValidator(_percent), PlainSerializer(_percent_text), Field(gt=0, le=100, allow_inf_nan=False)
+]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
 # In TOML, 201 and 90 are written as the numbers they are.
