@@ -7,6 +7,7 @@ that a spreadsheet shows beside it: blank rows count, and a cell with line break
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
@@ -72,7 +73,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
         try:
-            found = match_columns(path, columns, options.mapping)
+            found = match_columns(path, columns, options.mapping, partial(_below, table, header))
         except SheetError as error:
             failures.append((familiarity(header, set()) + len(columns) // 2, error))
         else:
@@ -113,6 +114,11 @@ def _readable(table: Table) -> Iterator[RawRow]:
         yield from table.peek()
     except SheetError:
         return
+
+
+def _below(table: Table, header: RawRow) -> Iterator[RawRow]:
+    """The first rows under the headers."""
+    return (row for row in _readable(table) if row.number > header.number)
 
 
 def _sheet(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,17 @@ def test_every_row_has_its_plan_in_a_file(offline: Shell, tmp_path: Path, name: 
         assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 23)]
         assert rows[0]["Plan"] == "to send"
         assert rows[1]["Reason"].startswith("Row 3, Lead Id 'not-a-guid'")
+
+
+def test_the_mapping_that_is_suggested_is_the_one_that_works(offline: Shell, tmp_path: Path) -> None:
+    rows = "".join(f"86900{at};nisha.gupta.1@sales.example.com\n" for at in range(3))
+    (tmp_path / "odd.csv").write_text(f"Lead #;User Email\n{rows}", encoding="utf-8")
+    sheet = ["odd.csv", "--event", "201", "--duration", "7d"]
+    refused = offline.run("plan", *sheet)
+    option = re.search(r'--map "(.*)"', refused.stderr)
+    assert (refused.returncode, option and option[1]) == (2, "Lead #=Lead Number")
+    assert option
+    assert planned(offline, *sheet, "--map", option[1])["to_send"] == 3
 
 
 def test_a_mapping_can_be_saved_and_used(shell: Shell, tmp_path: Path) -> None:
