@@ -42,6 +42,8 @@ from batch_share.errors import SettingsError
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic.fields import FieldInfo
 
 DEFAULT_FILE: Final = "batch-share.toml"
@@ -378,16 +380,15 @@ def origins() -> dict[str, str]:
     For settings that `load_settings` accepts. Raises SettingsError as it does.
     """
     file = _file_source(Settings)
-    sources = {
+    found: dict[str, str] = {}
+    known: dict[str, Any] = {}
+    sources: dict[str, Callable[[], dict[str, Any]]] = {
         "environment": EnvSettingsSource(Settings),
         ".env": DotEnvSettingsSource(Settings),
         str(os.environ.get("BATCH_SHARE_CONFIG") or DEFAULT_FILE): file,
-        "keyring": (keyring := _KeyringSource(Settings)),
+        "keyring": lambda: _kept(known),
     }
-    found: dict[str, str] = {}
-    known: dict[str, Any] = {}
     for place, source in sources.items():
-        keyring._set_current_state(known)  # noqa: SLF001 - as pydantic-settings does
         values = {name: value for name, value in source().items() if name in Settings.model_fields}
         known = values | known
         found = dict.fromkeys(_leaves(values), place) | found
@@ -411,14 +412,18 @@ class _KeyringSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """What the keyring has for the host that is set, or for the last login."""
-        known = self.current_state
-        if "access_key" in known or "secret_key" in known:
-            return {}
-        try:
-            host = parse_host(known["host"]) if known.get("host") is not None else None
-        except ValueError:  # whoever checks the settings says so
-            return {}
-        return keychain.find(host)
+        return _kept(self.current_state)
+
+
+def _kept(known: dict[str, Any]) -> dict[str, Any]:
+    """What the keyring adds to what other sources know."""
+    if "access_key" in known or "secret_key" in known:
+        return {}
+    try:
+        host = parse_host(known["host"]) if known.get("host") is not None else None
+    except ValueError:  # whoever checks the settings says so
+        return {}
+    return keychain.find(host)
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
