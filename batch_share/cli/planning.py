@@ -113,11 +113,12 @@ def _read_columns(mapping: Mapping[str, str]) -> str:
 def _what(seen: Overview, *, online: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     send = "to be sent" if online else "to be sent, if the leads and users are found"
+    back, repeated = seen.claiming, seen.states[State.SKIPPED] - seen.already
     told = (
         (State.PENDING, seen.to_send, send),
-        (State.REVOKED, seen.claiming, f"take back first what was shared before: {_earlier(seen.earlier)}"),
+        (State.REVOKED, back, f"take{_s(back)} back first what was shared before: {_earlier(seen.earlier)}"),
         (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
-        (State.SKIPPED, seen.states[State.SKIPPED] - seen.already, "repeat an earlier row"),
+        (State.SKIPPED, repeated, f"repeat{_s(repeated)} an earlier row"),
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
     )
     for state, count, meaning in told:
@@ -134,12 +135,18 @@ def _what(seen: Overview, *, online: bool) -> Table:
     return table
 
 
+def _s(count: int) -> str:
+    """The end of a verb: one row repeats, two repeat."""
+    return "s" if count == 1 else ""
+
+
 def _earlier(shares: int) -> str:
     return f"{plural(shares, 'share')} known to the ledgers of this machine"
 
 
 def _wait(waiting: Waiting) -> str:
-    return f"of them wait for their time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC"
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"of them {wait} time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -167,7 +174,7 @@ def _sum(seen: Overview) -> int:
 
 def _spread(counts: Counter[str]) -> str:
     shown = [f"{name} ({count:,})" for name, count in counts.most_common(5)]
-    return ", ".join(shown) + (f" and {len(counts) - 5} others" if len(counts) > 5 else "")
+    return ", ".join(shown) + (f" and {plural(len(counts) - 5, 'other')}" if len(counts) > 5 else "")
 
 
 def _other_way(seen: Overview) -> str:

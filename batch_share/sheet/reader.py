@@ -63,8 +63,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     Of several worksheets the first visible one is taken whose headers say which lead and which user.
     """
     options = options or ReadOptions()
-    if not path.is_file():
-        raise SheetError(path, "there is no such file")
+    check_there(path)
     check_file(path, options.limits)
     failures: list[tuple[int, SheetError]] = []
     for table in _tables(path, options):
@@ -81,6 +80,15 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     if failures:
         raise max(failures, key=lambda failure: failure[0])[1]
     raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
+
+
+def check_there(path: Path) -> None:
+    """Raises SheetError if there is no such file, or a folder in its place."""
+    if path.is_dir():
+        watched = f"`batch-share watch {path}` runs each sheet that is dropped into it"
+        raise SheetError(path, f"a folder, not a sheet: {watched}")
+    if not path.is_file():
+        raise SheetError(path, "there is no such file")
 
 
 def _tables(path: Path, options: ReadOptions) -> list[Table]:
@@ -141,12 +149,12 @@ def _sheet(
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
     if count > limits.rows:
-        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (rows)", row=row.number)
+        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
     if len(row.cells) > limits.columns:
-        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (columns)", row=row.number)
+        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (sheet.columns)", row=row.number)
     longest = max(map(len, row.cells))
     if longest > limits.cell_characters:
-        limit = f"the limit is {limits.cell_characters:,} (cell_characters)"
+        limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
         raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
 
 

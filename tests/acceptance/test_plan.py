@@ -76,7 +76,7 @@ def test_the_guards_are_told_and_what_would_stop_the_run(offline: Shell) -> None
     assert (told.returncode, "Would stop" in told.stdout) == (0, False)
     large = offline.run("plan", *sheet, "--max-rows", "4", "--max-per-user", "1")
     assert (
-        "\nWould stop: 5 rows would be sent and max_rows allows 4.\nWould stop: these users would" in large.stdout
+        "\nWould stop: 5 rows would be sent and --max-rows allows 4.\nWould stop: these users would" in large.stdout
     )
     assert large.returncode == 3
     plan = planned(offline, *sheet, "--max-rows", "4", "--stop-after-failures", "0")
@@ -147,6 +147,18 @@ def test_an_end_is_kept_in_the_accounts_time_zone(shell: Shell, sandbox: Sandbox
     assert share["expires"].startswith(("2035-06-30 12:30", "2035-06-30 12:29"))  # Asia/Kolkata is 5:30 ahead
 
 
+def test_one_row_is_told_of_as_one(offline: Shell, tmp_path: Path) -> None:
+    user = "nisha.gupta.1@sales.example.com"
+    lasting = ("1d", "2d", "3d", "4d", "5d", "6d", "6d")
+    rows = [f"86900{at},{user},{each}," for at, each in enumerate(lasting)]
+    rows = [*rows, rows[0], f"869009,{user},6d,2035-01-01"]
+    (tmp_path / "one.csv").write_text("\n".join(["Lead Number,User Email,Duration,Start", *rows]), encoding="utf-8")
+    said = offline.run("plan", "one.csv", "--event", "201", "--timezone", "UTC").stdout
+    assert "1 │ repeats an earlier row" in said
+    assert "1 │ of them waits for its time, the first until 2035-01-01 00:00 UTC" in said
+    assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
+
+
 def test_what_looks_odd_is_told(offline: Shell, tmp_path: Path) -> None:
     user = "nisha.gupta.1@sales.example.com"
     rows = [f"86900{at},{user},read,{'100d' if at == 3 else '7d'}" for at in range(6)]
@@ -155,5 +167,5 @@ def test_what_looks_odd_is_told(offline: Shell, tmp_path: Path) -> None:
     assert planned(offline, "odd.csv", "--event", "201")["oddities"] == [
         "the same lead and user twice, with different access: row 2 says read and row 8 says write",
         f"{user} gets 7 of 7 leads",
-        "1 shares last longer than 90 days: row 5",
+        "1 share lasts longer than 90 days: row 5",
     ]
