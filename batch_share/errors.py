@@ -208,7 +208,7 @@ class TooManyRows(BatchShareError):
 
     def __init__(self, rows: int, most: int, revocations: int = 0) -> None:
         back = f" or taken back ({revocations:,})" if revocations else ""
-        self.excess = f"{rows:,} rows would be sent{back} and max_rows allows {most:,}"
+        self.excess = f"{rows:,} rows would be sent{back} and --max-rows allows {most:,}"
         super().__init__(
             f"{self.excess}, so nothing was sent. Check the sheet; if it is right, raise --max-rows, or send a "
             "part of it with --limit or --rows."
@@ -226,7 +226,8 @@ class TooManyForUser(BatchShareError):
     def __init__(self, users: dict[str, int], most: int) -> None:
         named = ", ".join(f"{user} ({count:,})" for user, count in list(users.items())[:5])
         more = f" and {len(users) - 5:,} more" if len(users) > 5 else ""
-        self.excess = f"these users would get more leads than the {most:,} that max_per_user allows: {named}{more}"
+        allowed = f"the {most:,} that --max-per-user allows"
+        self.excess = f"these users would get more leads than {allowed}: {named}{more}"
         super().__init__(
             f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user."
         )

@@ -39,9 +39,11 @@ from pydantic_settings import (
 
 from batch_share import keychain
 from batch_share.errors import SettingsError
-from batch_share.units import Rate, parse_duration, parse_seconds
+from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic.fields import FieldInfo
 
 DEFAULT_FILE: Final = "batch-share.toml"
@@ -118,6 +120,11 @@ def _minutes(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else parse_duration(str(value))
 
 
+def _minutes_text(minutes: int) -> str | int:
+    """With a unit, but for nothing at all: that is no duration."""
+    return minutes_text(minutes) if minutes else 0
+
+
 def _key(value: object) -> object:
     """A key that a header can carry. A value that is no text is left to pydantic, which refuses it unquoted."""
     if not isinstance(value, str):
@@ -158,17 +165,24 @@ def _split_webhook(text: str) -> SplitResult | None:
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+_Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(seconds_text)]
+Seconds = Annotated[_Time, Field(ge=0, allow_inf_nan=False)]
+# A timeout of nothing would mean none.
+Timeout = Annotated[_Time, Field(gt=0, allow_inf_nan=False)]
 
 
 def _percent(value: object) -> object:
     return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
 
 
-# A timeout of nothing would mean none.
-Timeout = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
-Renewal = Annotated[int, BeforeValidator(_minutes), Field(ge=0)]
-Percent = Annotated[float, BeforeValidator(_percent), Field(gt=0, le=100, allow_inf_nan=False)]
+def _percent_text(percent: float) -> str:
+    return f"{percent:.12g}%"
+
+
+Renewal = Annotated[int, BeforeValidator(_minutes), PlainSerializer(_minutes_text), Field(ge=0)]
+Percent = Annotated[
+    float, BeforeValidator(_percent), PlainSerializer(_percent_text), Field(gt=0, le=100, allow_inf_nan=False)
+]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
 # In TOML, 201 and 90 are written as the numbers they are.
@@ -366,16 +380,15 @@ def origins() -> dict[str, str]:
     For settings that `load_settings` accepts. Raises SettingsError as it does.
     """
     file = _file_source(Settings)
-    sources = {
+    found: dict[str, str] = {}
+    known: dict[str, Any] = {}
+    sources: dict[str, Callable[[], dict[str, Any]]] = {
         "environment": EnvSettingsSource(Settings),
         ".env": DotEnvSettingsSource(Settings),
         str(os.environ.get("BATCH_SHARE_CONFIG") or DEFAULT_FILE): file,
-        "keyring": (keyring := _KeyringSource(Settings)),
+        "keyring": lambda: _kept(known),
     }
-    found: dict[str, str] = {}
-    known: dict[str, Any] = {}
     for place, source in sources.items():
-        keyring._set_current_state(known)  # noqa: SLF001 - as pydantic-settings does
         values = {name: value for name, value in source().items() if name in Settings.model_fields}
         known = values | known
         found = dict.fromkeys(_leaves(values), place) | found
@@ -399,14 +412,18 @@ class _KeyringSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """What the keyring has for the host that is set, or for the last login."""
-        known = self.current_state
-        if "access_key" in known or "secret_key" in known:
-            return {}
-        try:
-            host = parse_host(known["host"]) if known.get("host") is not None else None
-        except ValueError:  # whoever checks the settings says so
-            return {}
-        return keychain.find(host)
+        return _kept(self.current_state)
+
+
+def _kept(known: dict[str, Any]) -> dict[str, Any]:
+    """What the keyring adds to what other sources know."""
+    if "access_key" in known or "secret_key" in known:
+        return {}
+    try:
+        host = parse_host(known["host"]) if known.get("host") is not None else None
+    except ValueError:  # whoever checks the settings says so
+        return {}
+    return keychain.find(host)
 
 
 def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:

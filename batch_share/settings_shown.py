@@ -29,8 +29,6 @@ class Shown:
             return "set" if self.value else "not set"
         if self.value is None or self.value == "":
             return "not set"
-        if isinstance(self.value, float):
-            return f"{self.value:.12g}"
         return str(self.value).lower() if isinstance(self.value, bool) else " ".join(str(self.value).split())
 
 

@@ -62,6 +62,20 @@ def parse_seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
 
 
+def seconds_text(seconds: float) -> str:
+    """A wait as `parse_seconds` reads it, in the largest unit of which it is a whole number: `10m`, `90s`."""
+    for unit, size in reversed(_SECONDS.items()):
+        if seconds and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds * 1000:.12g}ms" if seconds else "0s"
+
+
+def minutes_text(minutes: int) -> str:
+    """A duration as `parse_duration` reads it, in the largest unit of which it is a whole number: `7d`, `36h`."""
+    unit, size = next((unit, size) for unit, size in reversed(_MINUTES.items()) if minutes % size == 0)
+    return f"{minutes // size}{unit}"
+
+
 def parse_duration(text: str) -> int:
     """Read how long a share lasts, in minutes: `90`, `30m`, `12h` or `7d`. Raises ValueError."""
     match = _DURATION.fullmatch(text)

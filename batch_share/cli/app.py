@@ -62,7 +62,7 @@ from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
 from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
-from batch_share.errors import BatchShareError, OfAnotherSheet, SettingsError, SheetError
+from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -485,5 +485,7 @@ def main() -> None:
     try:
         app()
     except BatchShareError as error:
+        from batch_share.results.summary import code_of
+
         typer.echo(f"batch-share: {error}", err=True)
-        sys.exit(2 if isinstance(error, SheetError | SettingsError | OfAnotherSheet) else 1)
+        sys.exit(code_of(error))

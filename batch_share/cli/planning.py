@@ -143,9 +143,10 @@ def _read_columns(mapping: Mapping[str, str]) -> str:
 def _what(seen: Overview, *, online: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     send = "to be sent" if online else "to be sent, if the leads and users are found"
+    back = seen.claiming
     told = (
         (State.PENDING, seen.to_send, send),
-        (State.REVOKED, seen.claiming, f"take back first what was shared before: {_earlier(seen)}"),
+        (State.REVOKED, back, f"take{_s(back)} back first what was shared before: {_earlier(seen)}"),
         (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
         (State.SKIPPED, len(seen.repeats), "the same as an earlier row, so not sent: see below"),
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
@@ -165,6 +166,11 @@ def _what(seen: Overview, *, online: bool) -> Table:
     return table
 
 
+def _s(count: int) -> str:
+    """The end of a verb: one row takes, two take."""
+    return "s" if count == 1 else ""
+
+
 def _settled(seen: Overview) -> list[tuple[State, int]]:
     """The rows that were sent before, but for those that are still to be shared: they are sent."""
     return [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
@@ -181,7 +187,8 @@ def _earlier(seen: Overview) -> str:
 
 def _wait(waiting: Waiting, zone: tzinfo | None) -> str:
     first = spell_time(waiting.first, zone) if waiting.first else "nobody knows when"
-    return f"of them wait for their time, the first until {first}"
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"of them {wait} time, the first until {first}"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -214,7 +221,7 @@ def _sum(seen: Overview) -> int:
 
 def _spread(counts: Counter[str]) -> str:
     shown = [f"{name} ({count:,})" for name, count in counts.most_common(5)]
-    return ", ".join(shown) + (f" and {len(counts) - 5} others" if len(counts) > 5 else "")
+    return ", ".join(shown) + (f" and {plural(len(counts) - 5, 'other')}" if len(counts) > 5 else "")
 
 
 def _other_way(seen: Overview) -> str:

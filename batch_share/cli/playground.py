@@ -15,13 +15,14 @@ from rich.rule import Rule
 
 from batch_share.cli.display import Display, plural
 from batch_share.cli.work import TerminalWatcher
-from batch_share.errors import SettingsError, SheetError
+from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
 from batch_share.settings import Settings
+from batch_share.sheet.reader import check_there
 from batch_share.units import Rate, parse_seconds
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the sheets, so that ledgers and results stand beside them and not among yours."""
     if sheets:
         for sheet in sheets:
-            if not sheet.is_file():
-                raise SheetError(sheet, "there is no such file")
+            check_there(sheet)
         return [Path(shutil.copy(sheet, folder)) for sheet in sheets]
     world = World()
     made = [folder / "leads.csv", folder / "leads.xlsx"]

@@ -36,7 +36,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that 
 Once = Annotated[bool, typer.Option("--once", help="Work on what is there, and end: for cron.")]
 Every = Annotated[str, typer.Option(help="How often it looks.")]
 Settle = Annotated[str, typer.Option(help="How long a file must not have changed to be taken for whole.")]
-YesToAll = Annotated[bool, typer.Option("--yes", "-y", help="Send sheets of more than 50 rows too.")]
+YesToAll = Annotated[bool, typer.Option("--yes", "-y", help="Send sheets too that have more than 50 rows to send.")]
 
 
 def watch(

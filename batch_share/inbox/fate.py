@@ -16,7 +16,7 @@ from batch_share.errors import (
 )
 from batch_share.inbox.places import DONE, FAILED
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
+from batch_share.results.summary import ExitCode, code_of
 
 if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
@@ -32,7 +32,7 @@ _ON_ITS_WAY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the work on a sheet ended, this time: the totals if there are any, and what stopped it."""
+    """How the work on a sheet ended, this time: the totals if it began, and what stopped it."""
 
     summary: Summary | None = None
     error: BatchShareError | None = None
@@ -43,7 +43,9 @@ class Outcome:
         """What it would mean as the ending of a run."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        return ExitCode.NOT_DONE if self.error is not None or self.summary is None else self.summary.exit_code
+        if self.summary is None:
+            return ExitCode.NOT_DONE if self.error is None else code_of(self.error)
+        return self.summary.exit_code if self.error is None else ExitCode.NOT_DONE
 
 
 def place_of(outcome: Outcome) -> str | None:

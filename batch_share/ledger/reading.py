@@ -285,6 +285,17 @@ class LedgerReader:
         )
         return [shared_of(row) for row in found]
 
+    async def numbers(
+        self, ranges: Sequence[tuple[int, int]] = (), user_ids: Collection[str] | None = None
+    ) -> tuple[int, int, int]:
+        """Of the sheet's rows within `ranges` (none: all) and of these users: how many, first and last number."""
+        number = rows.c.sheet_row
+        within = or_(*(number.between(*each) for each in ranges)) if ranges else true()
+        of_them = rows.c.user_id.in_(user_ids) if user_ids is not None else true()
+        counted = select(func.count().label("n"), func.min(number).label("first"), func.max(number).label("last"))
+        found = await self._all(counted.where(rows.c.position.is_not(None), within, of_them))
+        return found[0]["n"], found[0]["first"] or 0, found[0]["last"] or 0
+
     async def to_revoke(self) -> AsyncIterator[Row]:
         """The rows whose share is to be taken back, read page by page as they are wanted."""
         async for row in self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id):

@@ -44,9 +44,9 @@ class SheetJob:
 
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
-    """The plan of a sheet as of now. Raises SheetError, also if no row is chosen, SettingsError."""
+    """The plan of a sheet as of now. Raises SheetError, also if it has no row or none is chosen, SettingsError."""
     plan = make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
-    plan.check_selection()
+    plan.check_rows()
     return plan
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -66,6 +66,8 @@ class Ending:
     @property
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
+        if isinstance(self.error, SheetError):  # it broke off while it was read, so nothing was sent
+            return ExitCode.USAGE
         if self.error is not None:
             return ExitCode.NOT_DONE
         return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code

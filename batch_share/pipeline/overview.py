@@ -184,7 +184,8 @@ class Overview:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
         if self.long:
             shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
-            odd.append(f"{len(self.long)} shares last longer than 90 days: row {shown}")
+            share, row = ("share lasts", "row") if len(self.long) == 1 else ("shares last", "rows")
+            odd.append(f"{len(self.long):,} {share} longer than 90 days: {row} {shown}")
         return odd
 
     def as_json(self) -> dict[str, Any]:

@@ -87,19 +87,21 @@ class Plan:
         for raw in self.sheet.rows():
             yield Checked(raw, self.rules.check(raw), is_chosen(raw))
 
-    def check_selection(self) -> None:
-        """Raises SheetError if the selection chooses none of the rows, as one with a slip in it does."""
-        if not self.selection:
-            return
+    def check_rows(self) -> None:
+        """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
+
+        An export that went wrong is a sheet of headers alone; taken in, it would be one that lost all its rows.
+        """
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
         numbers = []
         for raw in self.sheet.rows():
             if is_chosen(raw):
                 return
             numbers.append(raw.number)
-        where = f", which are numbered {numbers[0]} to {numbers[-1]}" if numbers and self.selection.ranges else ""
-        rows = f"{len(numbers):,} row{'' if len(numbers) == 1 else 's'}"
-        raise SheetError(self.sheet.path, f"{self.selection} chooses none of its {rows}{where}")
+        if not numbers:
+            sheet = f"worksheet {self.sheet.worksheet!r}" if self.sheet.worksheet else "sheet"
+            raise SheetError(self.sheet.path, f"the {sheet} is empty: no row stands below its headers")
+        raise SheetError(self.sheet.path, self.selection.none_of(len(numbers), numbers[0], numbers[-1]))
 
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""

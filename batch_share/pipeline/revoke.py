@@ -58,9 +58,13 @@ class Undone:
 
     @classmethod
     async def find(cls, ledger: LedgerReader, rows: str | None, user: str | None) -> Undone:
-        """From the options' words. Raises SettingsError, also for a user whom no row of the ledger names."""
-        ranges = Selection.parse(None, rows, ()).ranges
-        return cls(ranges, await _user_ids(ledger, user) if user else None)
+        """From the options' words. Raises SettingsError, also where they choose no row, as a slip does."""
+        chosen = Selection.parse(None, rows, ())
+        user_ids = await _user_ids(ledger, user) if user else None
+        if chosen and not (await ledger.numbers(chosen.ranges, user_ids))[0]:
+            whose = "the user's" if user else "the ledger's"
+            raise SettingsError("rows", chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose))
+        return cls(chosen.ranges, user_ids)
 
     def has(self, row: Shared) -> bool:
         """Whether a row's share is among them. Rows that the sheet lost have no number any more."""

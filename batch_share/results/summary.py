@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.failed_sheet import failed_sheet_of
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from batch_share.errors import BatchShareError
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, Skipped
 
@@ -24,7 +26,7 @@ REASONS_SHOWN: Final = 5
 
 
 class ExitCode(IntEnum):
-    """How a command ends; of several, the most urgent: 1, 4, 3, 5."""
+    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5."""
 
     DONE = 0
     NOT_DONE = 1
@@ -46,10 +48,25 @@ _URGENCY = (
 )
 
 
+_ORDER: Final = (
+    ExitCode.INTERRUPTED,
+    ExitCode.NOT_DONE,  # the one that trying again may mend
+    ExitCode.SOME_UNKNOWN,
+    ExitCode.USAGE,
+    ExitCode.SOME_FAILED,
+    ExitCode.STILL_PROCESSING,
+    ExitCode.DONE,
+)
+
+
 def most_urgent(codes: Iterable[ExitCode]) -> ExitCode:
     """The code of several pieces of work."""
-    order = [ExitCode.INTERRUPTED, *(code for code, _ in _URGENCY), ExitCode.DONE]
-    return min(codes, key=order.index, default=ExitCode.DONE)
+    return min(codes, key=_ORDER.index, default=ExitCode.DONE)
+
+
+def code_of(error: BatchShareError) -> ExitCode:
+    """What an error means to a script that stopped a command before its work began."""
+    return ExitCode.USAGE if isinstance(error, SheetError | SettingsError | OfAnotherSheet) else ExitCode.NOT_DONE
 
 
 @dataclass(frozen=True, slots=True)

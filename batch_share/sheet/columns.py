@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 from rapidfuzz import fuzz, process
 
 from batch_share.errors import SheetError
+from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from batch_share.sheet.table import RawRow
 
 
 class Field(StrEnum):
@@ -70,6 +74,17 @@ LEADS: Final = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_P
 USERS: Final = (Field.USER_ID, Field.USER_EMAIL, Field.USER)
 """What can name a user, the surest first."""
 
+NAMING: Final[dict[Field, tuple[Callable[[str], str], ...]]] = {
+    Field.LEAD_ID: (parse_guid,),
+    Field.LEAD_NUMBER: (parse_lead_number,),
+    Field.LEAD_EMAIL: (parse_email,),
+    Field.LEAD_PHONE: (parse_phone,),
+    Field.USER_ID: (parse_guid,),
+    Field.USER_EMAIL: (parse_email,),
+    Field.USER: (parse_guid, parse_email),
+}
+"""What a cell may be that names a lead or a user: any of these reads it."""
+
 LASTING: Final = (Field.DURATION, Field.DAYS, Field.UNTIL)
 """What can say how long a share lasts."""
 
@@ -78,6 +93,8 @@ IGNORE: Final = "ignore"
 
 _CUSTOM: Final = re.compile(r"mx_?custom_?(\d{1,2})", re.IGNORECASE)
 _CLOSE: Final = 75.0
+_UNQUOTED: Final = frozenset('"$`\\!%')
+"""What means something to a shell even within quotation marks; in a header that is mapped it means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +124,15 @@ _VAGUE: Final = _by_header(VAGUE)
 _ALL: Final = _by_header({field: (field.value,) for field in Field}) | _VAGUE | _PLAIN
 
 
-def match_columns(path: Path, columns: Sequence[str], mapping: Mapping[str, str] | None = None) -> Columns:
+def match_columns(
+    path: Path,
+    columns: Sequence[str],
+    mapping: Mapping[str, str] | None = None,
+    first_rows: Callable[[], Iterable[RawRow]] = tuple,
+) -> Columns:
     """Find each field's column. `mapping` names fields by header and wins over what headers look like.
+
+    `first_rows` are looked at only where a column is missing: what others hold says which may be meant.
 
     Raises SheetError for headers that are blank or there twice, a mapping that fits no header, two columns for one
     field, and a sheet that says no lead or no user; each names the candidates.
@@ -130,9 +154,11 @@ def match_columns(path: Path, columns: Sequence[str], mapping: Mapping[str, str]
         if index not in fields.values() and (name := custom_field(columns[index])) and name not in custom
     }
     missing = [role for role in (LEADS, USERS) if not any(field in fields for field in role)]
+    found = Columns(fields, custom)
     if missing:
-        raise SheetError(path, _missing(missing, columns))
-    return Columns(fields, custom)
+        unread = [index for index in open_columns if index not in found.used]
+        raise SheetError(path, _missing(missing, columns, unread, [*first_rows()]))
+    return found
 
 
 def custom_field(text: str) -> str | None:
@@ -212,22 +238,56 @@ def _single(path: Path, columns: Sequence[str], found: Mapping[Field, list[int]]
     return {field: places[0] for field, places in found.items()}
 
 
-def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str]) -> str:
+def _missing(
+    missing: Sequence[Sequence[Field]], columns: Sequence[str], unread: Sequence[int], rows: Sequence[RawRow]
+) -> str:
     wanted = " and ".join({LEADS: "the lead", USERS: "the user"}[tuple(role)] for role in missing)
     names = "; ".join(", ".join(map(str, role)) for role in missing)
-    close = "".join(_close(role, columns) for role in missing)
+    cells = {index: _cells(rows, index) for index in unread}
+    close = "".join(_close(role, columns, cells) for role in missing)
     there = ", ".join(repr(column) for column in columns)
     return f"no column for {wanted} ({names}).{close} Its headers are: {there}. Rename one, or say which with --map"
 
 
-def _close(role: Sequence[Field], columns: Sequence[str]) -> str:
-    """The header that looks most like one of the role's, if any does."""
-    known = [header for field in role for header in (*HEADERS.get(field, ()), *VAGUE.get(field, ()))]
-    return next((f" Did you mean {header!r} for {hit}?" for header, hit in _hits(columns, known)), "")
+def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
+    """What stands in a column of these rows."""
+    cells = (row.cells[index].strip() for row in rows if index < len(row.cells))
+    return [cell for cell in cells if cell]
 
 
-def _hits(columns: Sequence[str], known: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for header in columns:
-        hit = process.extractOne(squeeze(header), {name: squeeze(name) for name in known}, scorer=fuzz.ratio)
-        if hit is not None and hit[1] >= _CLOSE:
-            yield header, hit[2]
+def _close(role: Sequence[Field], columns: Sequence[str], cells: Mapping[int, Sequence[str]]) -> str:
+    """The first column whose header looks like one of the role's and which holds such a thing, if any does."""
+    for index, held in cells.items():
+        alike = _alike(columns[index], role)
+        field = _held(role, alike, held) if alike is not None else None
+        if field is not None:
+            option = _map_option(columns[index], field)
+            return f" Did you mean {columns[index]!r} for {field}? Then add {option}."
+    return ""
+
+
+def _alike(header: str, role: Sequence[Field]) -> Field | None:
+    """The field of the role whose headers this one looks most like; None if it looks like none."""
+    known = {squeeze(name): field for field in role for name in (*HEADERS.get(field, ()), *VAGUE.get(field, ()))}
+    hit = process.extractOne(squeeze(header), known.keys(), scorer=fuzz.ratio)
+    return known[hit[0]] if hit is not None and hit[1] >= _CLOSE else None
+
+
+def _held(role: Sequence[Field], alike: Field, cells: Sequence[str]) -> Field | None:
+    """The field that most of the cells can be of; of several, what the header looks like, then the surest."""
+    fitting = {field: sum(_fits(cell, field) for cell in cells) for field in (alike, *role)}
+    best = max(fitting, key=lambda field: fitting[field])
+    return best if not cells or 2 * fitting[best] > len(cells) else None
+
+
+def _fits(cell: str, field: Field) -> bool:
+    for parse in NAMING[field]:
+        with suppress(ValueError):
+            return bool(parse(cell))
+    return False
+
+
+def _map_option(header: str, field: Field) -> str:
+    """The option to type. What is left away of the header makes no other one of it."""
+    typed = "".join(char for char in " ".join(header.split()) if char.isprintable() and char not in _UNQUOTED)
+    return f'--map "{typed}={field}"'

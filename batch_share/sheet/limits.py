@@ -42,7 +42,8 @@ def check_file(path: Path, limits: SheetLimits) -> None:
     if size == 0:
         raise SheetError(path, "the file is empty")
     if size > limits.file_mb * _MEGABYTE:
-        raise SheetError(path, f"{size / _MEGABYTE:,.0f} MB is over the limit of {limits.file_mb} MB (file_mb)")
+        limit = f"the limit of {limits.file_mb} MB (sheet.file_mb)"
+        raise SheetError(path, f"{size / _MEGABYTE:,.0f} MB is over {limit}")
 
 
 def check_package(path: Path, limits: SheetLimits) -> None:
@@ -62,15 +63,16 @@ def check_package(path: Path, limits: SheetLimits) -> None:
 
 def _check_sizes(path: Path, entries: list[zipfile.ZipInfo], limits: SheetLimits) -> None:
     if len(entries) > limits.entries:
-        raise SheetError(path, f"{len(entries):,} parts in the workbook; the limit is {limits.entries:,} (entries)")
+        limit = f"the limit is {limits.entries:,} (sheet.entries)"
+        raise SheetError(path, f"{len(entries):,} parts in the workbook; {limit}")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > limits.unpacked_mb * _MEGABYTE:
         size = f"{unpacked / _MEGABYTE:,.0f} MB"
-        raise SheetError(path, f"it unpacks to {size}; the limit is {limits.unpacked_mb} MB (unpacked_mb)")
+        raise SheetError(path, f"it unpacks to {size}; the limit is {limits.unpacked_mb} MB (sheet.unpacked_mb)")
     worst = max((entry.file_size / max(entry.compress_size, 1) for entry in entries), default=0.0)
     if worst > limits.ratio and unpacked > _MEGABYTE:
         raise SheetError(
-            path, f"a part unpacks to {worst:,.0f} times its size; the limit is {limits.ratio} (ratio)"
+            path, f"a part unpacks to {worst:,.0f} times its size; the limit is {limits.ratio} (sheet.ratio)"
         )
 
 

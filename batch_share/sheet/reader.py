@@ -7,6 +7,7 @@ that a spreadsheet shows beside it: blank rows count, and a cell with line break
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
@@ -62,8 +63,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     Of several worksheets the first visible one is taken whose headers say which lead and which user.
     """
     options = options or ReadOptions()
-    if not path.is_file():
-        raise SheetError(path, "there is no such file")
+    check_there(path)
     check_file(path, options.limits)
     failures: list[tuple[int, SheetError]] = []
     for table in _tables(path, options):
@@ -72,7 +72,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
         try:
-            found = match_columns(path, columns, options.mapping)
+            found = match_columns(path, columns, options.mapping, partial(_below, table, header))
         except SheetError as error:
             failures.append((familiarity(header, set()) + len(columns) // 2, error))
         else:
@@ -80,6 +80,15 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     if failures:
         raise max(failures, key=lambda failure: failure[0])[1]
     raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
+
+
+def check_there(path: Path) -> None:
+    """Raises SheetError if there is no such file, or a folder in its place."""
+    if path.is_dir():
+        watched = f"`batch-share watch {path}` runs each sheet that is dropped into it"
+        raise SheetError(path, f"a folder, not a sheet: {watched}")
+    if not path.is_file():
+        raise SheetError(path, "there is no such file")
 
 
 def _tables(path: Path, options: ReadOptions) -> list[Table]:
@@ -115,6 +124,11 @@ def _readable(table: Table) -> Iterator[RawRow]:
         return
 
 
+def _below(table: Table, header: RawRow) -> Iterator[RawRow]:
+    """The first rows under the headers."""
+    return (row for row in _readable(table) if row.number > header.number)
+
+
 def _sheet(
     path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
 ) -> Sheet:
@@ -135,12 +149,12 @@ def _sheet(
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
     if count > limits.rows:
-        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (rows)", row=row.number)
+        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
     if len(row.cells) > limits.columns:
-        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (columns)", row=row.number)
+        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (sheet.columns)", row=row.number)
     longest = max(map(len, row.cells))
     if longest > limits.cell_characters:
-        limit = f"the limit is {limits.cell_characters:,} (cell_characters)"
+        limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
         raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
 
 

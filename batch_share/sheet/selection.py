@@ -40,6 +40,11 @@ class Selection:
         parts += [f"--rows {rows}"] if rows else []
         return " ".join([*parts, *(f"--only {name}={value}" for name, value in self.only)])
 
+    def none_of(self, rows: int, first: int, last: int, whose: str = "its") -> str:
+        """What a person is told if it chooses none of so many rows, whose numbers these are the ends of."""
+        where = f", which are numbered {first} to {last}" if self.ranges and rows else ""
+        return f"{self} chooses none of {whose} {rows:,} row{'' if rows == 1 else 's'}{where}"
+
     def chooser(self, path: Path, columns: Sequence[str]) -> Callable[[RawRow], bool]:
         """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
         wanted = [(_place(path, columns, name), value.casefold()) for name, value in self.only]

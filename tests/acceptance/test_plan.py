@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def test_the_guards_are_told_and_what_would_stop_the_run(offline: Shell) -> None
     assert (told.returncode, "Would stop" in told.stdout) == (0, False)
     large = offline.run("plan", *sheet, "--max-rows", "4", "--max-per-user", "1")
     assert (
-        "\nWould stop: 5 rows would be sent and max_rows allows 4.\nWould stop: these users would" in large.stdout
+        "\nWould stop: 5 rows would be sent and --max-rows allows 4.\nWould stop: these users would" in large.stdout
     )
     assert large.returncode == 3
     plan = planned(offline, *sheet, "--max-rows", "4", "--stop-after-failures", "0")
@@ -94,6 +95,17 @@ def test_every_row_has_its_plan_in_a_file(offline: Shell, tmp_path: Path, name: 
         assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 23)]
         assert rows[0]["Plan"] == "to send"
         assert rows[1]["Reason"].startswith("Row 3, Lead Id 'not-a-guid'")
+
+
+def test_the_mapping_that_is_suggested_is_the_one_that_works(offline: Shell, tmp_path: Path) -> None:
+    rows = "".join(f"86900{at};nisha.gupta.1@sales.example.com\n" for at in range(3))
+    (tmp_path / "odd.csv").write_text(f"Lead #;User Email\n{rows}", encoding="utf-8")
+    sheet = ["odd.csv", "--event", "201", "--duration", "7d"]
+    refused = offline.run("plan", *sheet)
+    option = re.search(r'--map "(.*)"', refused.stderr)
+    assert (refused.returncode, option and option[1]) == (2, "Lead #=Lead Number")
+    assert option
+    assert planned(offline, *sheet, "--map", option[1])["to_send"] == 3
 
 
 def test_a_mapping_can_be_saved_and_used(shell: Shell, tmp_path: Path) -> None:
@@ -135,6 +147,18 @@ def test_an_end_is_kept_in_the_accounts_time_zone(shell: Shell, sandbox: Sandbox
     assert share["expires"].startswith(("2035-06-30 12:30", "2035-06-30 12:29"))  # Asia/Kolkata is 5:30 ahead
 
 
+def test_one_row_is_told_of_as_one(offline: Shell, tmp_path: Path) -> None:
+    user = "nisha.gupta.1@sales.example.com"
+    lasting = ("1d", "2d", "3d", "4d", "5d", "6d", "6d")
+    rows = [f"86900{at},{user},{each}," for at, each in enumerate(lasting)]
+    rows = [*rows, rows[0], f"869009,{user},6d,2035-01-01"]
+    (tmp_path / "one.csv").write_text("\n".join(["Lead Number,User Email,Duration,Start", *rows]), encoding="utf-8")
+    said = offline.run("plan", "one.csv", "--event", "201", "--timezone", "UTC").stdout
+    assert "1 │ the same as an earlier row, so not sent: see below" in said
+    assert "1 │ of them waits for its time, the first until 2035-01-01 00:00 UTC" in said
+    assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
+
+
 def test_what_looks_odd_is_told(offline: Shell, tmp_path: Path) -> None:
     user = "nisha.gupta.1@sales.example.com"
     rows = [f"86900{at},{user},read,{'100d' if at == 3 else '7d'}" for at in range(6)]
@@ -143,5 +167,5 @@ def test_what_looks_odd_is_told(offline: Shell, tmp_path: Path) -> None:
     assert planned(offline, "odd.csv", "--event", "201")["oddities"] == [
         "the same lead and user twice, with different access: row 2 says read and row 8 says write",
         f"{user} gets 7 of 7 leads",
-        "1 shares last longer than 90 days: row 5",
+        "1 share lasts longer than 90 days: row 5",
     ]

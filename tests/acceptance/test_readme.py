@@ -7,12 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from processes import FAST, ROOT, SAMPLES, SandboxProcess, sandbox_process, shell_for
 from readme_reference import README, with_reference
+
+from batch_share.ledger.records import Waiting
+from batch_share.ledger.states import State
+from batch_share.results.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +76,19 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert (tmp_path / "plan.json").is_file()
     assert "rows are shared." in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "told.jsonl").read_text(encoding="utf-8"))["command"] == "follow-up"
+
+
+def test_the_object_of_json_is_as_it_says() -> None:
+    """Every key and kind of value; those that are left away where no row waits are told last."""
+    (told,) = [json.loads(text) for text in re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
+    states, file = {State(name): count for name, count in told["states"].items()}, Path("/srv/x")
+    waiting = Waiting(told["waiting"], datetime.fromisoformat(told["first_due"].removesuffix("Z")))
+    whole = Summary(states, file, file, run=told["run"], waiting=waiting, failed_sheet=file).as_json()
+    assert [*whole] == [*told]
+    assert whole == told | dict.fromkeys(("ledger", "results", "failed_sheet"), str(file))
+    least = Summary(states, file).as_json()
+    assert [*least, "waiting", "first_due"] == [*told]
+    assert {name for name in least if least[name] is None} == {"run", "results", "failed_sheet"}
 
 
 def test_its_program_runs_as_it_stands(sandbox: SandboxProcess, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 INSTALLED, FOLDER = "/opt/batch-share/bin/batch-share", "/srv/leads"
 """Where the README has the command and the sheet."""
 
+LEAST = "Lead Number,User Email"
+"""The headers of a sheet that needs no others."""
+
 
 def snippet(name: str) -> str:
     """The README's example of this name."""
@@ -234,6 +237,18 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path)
     (unsent,) = (inbox / "failed").glob("*_big.csv/big.csv.ledger.db")
     assert shell.run("resume", str(unsent), "--yes").returncode == 3
     assert unsent.with_name("big.results.csv").is_file()
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "", f"{LEAST}\n", f'{LEAST}\n1,"\n'])
+def test_a_sheet_that_cannot_be_run_has_the_exit_code_of_a_run(shell: Shell, inbox: Path, content: str) -> None:
+    sheet, options = inbox / "leads.csv", ("--event", "201", "--duration", "7d")
+    sheet.write_text(content)
+    ran = shell.run("run", str(sheet), *options)
+    for made in inbox.glob("leads.csv.ledger.db*"):
+        made.unlink()
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", *options)
+    assert (done.returncode, where(inbox)) == (ran.returncode, {"leads.csv": "failed"})
+    assert f"(exit {ran.returncode}); in inbox/failed/" in done.stdout
 
 
 def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:

@@ -436,7 +436,7 @@ async def test_shares_taken_back_count_as_rows_of_a_run(tmp_path: Path) -> None:
         acting(scene.second, *(scene.row(at, at, "revoke") for at in range(3)))
         ending = await scene.second.run(max_rows=2)
         assert isinstance(ending.error, TooManyRows)
-        assert "3 rows would be sent or taken back (3) and max_rows allows 2" in str(ending.error)
+        assert "3 rows would be sent or taken back (3) and --max-rows allows 2" in str(ending.error)
         assert len(live(it)) == 3
 
 

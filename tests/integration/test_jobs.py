@@ -216,7 +216,7 @@ async def test_a_sheet_that_breaks_off_is_not_taken_in_at_all(tmp_path: Path) ->
             sheet.write('"')
         ending = await it.run()
         assert isinstance(ending.error, BatchShareError)
-        assert (ending.exit_code, ending.summary.rows) == (ExitCode.NOT_DONE, 0)
+        assert (ending.exit_code, ending.summary.rows) == (ExitCode.USAGE, 0)
         assert it.sent(CREATE) == []
 
 

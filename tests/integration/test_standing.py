@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from trial import HEADER, Onlooker, Trial, sheet_rows, trial
 
-from batch_share.errors import LedgerLocked
+from batch_share.errors import LedgerLocked, SheetError
 from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline.intake import SheetJob, show_sheet
@@ -67,6 +67,19 @@ async def test_only_what_is_due_is_sent_and_the_rest_when_its_time_has_come(tmp_
         ending = await it.run(timezone="UTC", bulk=bulk)
         assert ending.summary.states == {State.SHARED: 3, State.PENDING: 1}
         assert it.sandbox.report()["activities"] == 3
+
+
+@pytest.mark.parametrize("look", [False, True])
+async def test_a_sheet_that_lost_all_its_rows_is_refused_and_its_ledger_is_left_alone(
+    tmp_path: Path, look: bool
+) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        before, made = it.ledger.read_bytes(), calls(it)
+        it.write([])
+        with pytest.raises(SheetError, match="the sheet is empty"):
+            await (looked(it) if look else it.run())
+        assert (it.ledger.read_bytes(), calls(it)) == (before, made)
 
 
 async def test_a_plan_tells_who_waits(tmp_path: Path) -> None:

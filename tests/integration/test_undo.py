@@ -6,7 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import DROPPED, REVOKE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
+from trial import (
+    DROPPED,
+    REVOKE,
+    SHARE,
+    STATUS,
+    Fault,
+    Onlooker,
+    Refuses,
+    answer,
+    ask_to_stop,
+    envelope,
+    sheet_rows,
+    trial,
+)
 
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
@@ -102,6 +115,41 @@ async def test_a_user_whom_no_row_names_is_a_slip(tmp_path: Path) -> None:
         await it.run()
         with pytest.raises(SettingsError, match="no row of this ledger"):
             await it.revoke(user="nobody@example.com")
+
+
+@pytest.mark.parametrize(
+    ("rows", "user", "words"),
+    [
+        ("500", None, "--rows 500 chooses none of the ledger's 12 rows, which are numbered 2 to 13"),
+        ("1,14-20", None, "--rows 1,14-20 chooses none of the ledger's 12 rows, which are numbered 2 to 13"),
+        ("2", 1, "--rows 2 chooses none of the user's 3 rows, which are numbered 3 to 13"),
+    ],
+)
+async def test_a_choice_of_no_row_is_a_slip(tmp_path: Path, rows: str, user: int | None, words: str) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        wanted = None if user is None else it.rows("user_id")[user][0]
+        with pytest.raises(SettingsError) as told:
+            await it.revoke(rows=rows, user=wanted)
+        assert told.value.problem == words
+        assert (it.live(), it.query("SELECT count(*) FROM runs")) == (12, [(1,)])
+
+
+async def test_a_row_that_the_sheet_lost_has_no_number_to_choose_it_by(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        it.write(sheet_rows(3))
+        await it.run()
+        with pytest.raises(SettingsError, match="none of the ledger's 3 rows, which are numbered 2 to 4"):
+            await it.revoke(rows="9")
+
+
+async def test_where_nothing_stands_of_the_chosen_rows_nothing_is_to_be_done(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        await it.revoke(rows="3-5")
+        ending = await it.revoke(rows="4")
+        assert (ending.exit_code, len(it.sent(REVOKE))) == (ExitCode.DONE, 3)
 
 
 async def test_shares_that_have_ended_are_left_alone(tmp_path: Path) -> None:

@@ -80,10 +80,10 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {},
     ),
     (AccessDenied(401, "Bad keys."), "LeadSquared refused access (HTTP 401): Bad keys. Check the keys", {}),
-    (TooManyRows(1200, 1000), "1,200 rows would be sent and max_rows allows 1,000", {"rows": 1200, "most": 1000}),
+    (TooManyRows(1200, 1000), "1,200 rows would be sent and --max-rows allows 1,000", {"rows": 1200, "most": 1000}),
     (
         TooManyForUser(dict.fromkeys("abcdef", 7), 5),
-        "These users would get more leads than the 5 that max_per_user allows: a (7), b (7), ",
+        "These users would get more leads than the 5 that --max-per-user allows: a (7), b (7), ",
         {"most": 5},
     ),
     (

@@ -42,6 +42,13 @@ def test_every_setting_is_in_it_with_its_meaning_and_default(
         assert name in KEYS or f"# {field.description}" in template()
 
 
+def test_a_default_with_a_unit_says_which() -> None:
+    told = template()
+    assert '# wait = "10m"\n' in told
+    assert '# grace = "1m"\n' in told
+    assert '# stop_at = "5%"\n' in told
+
+
 def test_it_overwrites_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("note = 'mine'", encoding="utf-8")

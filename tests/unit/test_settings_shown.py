@@ -37,10 +37,36 @@ def test_each_setting_tells_the_source_that_won(tmp_path: Path, monkeypatch: pyt
     assert told == {
         "rate": ("7/5s", "environment"),
         "event": ("202", ".env"),
-        "wait": ("180", "batch-share.toml"),
+        "wait": ("3m", "batch-share.toml"),
         "bulk": ("false", "default"),
         "host": ("not set", "default"),
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "text"),
+    [
+        ("wait", 300, "5m"),
+        ("grace", "150ms", "150ms"),
+        ("answer_timeout", 90, "90s"),
+        ("wait", 0, "0s"),
+        ("renew", 4320, "3d"),
+        ("renew", "36h", "36h"),
+        ("renew", 0, "0"),
+        ("stop_at", 5, "5%"),
+        ("stop_at", "2.5 %", "2.5%"),
+    ],
+)
+def test_a_value_with_a_unit_is_told_as_a_settings_file_may_have_it(
+    tmp_path: Path, name: str, given: object, text: str
+) -> None:
+    value = f'"{given}"' if isinstance(given, str) else given
+    (tmp_path / "batch-share.toml").write_text(f"{name} = {value}\n", encoding="utf-8")
+    before, told = getattr(load_settings(), name), by_name()[name]
+    assert (told.text, told.origin) == (text, "batch-share.toml")
+    again = f'"{told.value}"' if isinstance(told.value, str) else told.value
+    (tmp_path / "batch-share.toml").write_text(f"{name} = {again}\n", encoding="utf-8")
+    assert getattr(load_settings(), name) == before
 
 
 def test_a_table_tells_the_source_of_each_of_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_share.units import MAX_DURATION_MINUTES, Rate, parse_duration, parse_seconds, spell_minutes
+from batch_share.units import (
+    MAX_DURATION_MINUTES,
+    Rate,
+    minutes_text,
+    parse_duration,
+    parse_seconds,
+    seconds_text,
+    spell_minutes,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +116,13 @@ def test_a_duration_out_of_bounds_is_refused(text: str) -> None:
 )
 def test_minutes_are_spelled_as_people_say_them(minutes: int, said: str) -> None:
     assert spell_minutes(minutes) == said
+
+
+@given(st.integers(0, 10**8), st.sampled_from([0.001, 1, 60, 3600]))
+def test_a_wait_reads_back_as_it_is_written(count: int, unit: float) -> None:
+    assert parse_seconds(seconds_text(count * unit)) == pytest.approx(count * unit, rel=1e-11)
+
+
+@given(st.integers(1, MAX_DURATION_MINUTES))
+def test_a_duration_reads_back_as_it_is_written(minutes: int) -> None:
+    assert parse_duration(minutes_text(minutes)) == minutes

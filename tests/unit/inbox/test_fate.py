@@ -12,6 +12,7 @@ from batch_share.errors import (
     DailyLimitReached,
     LedgerLocked,
     OwnerNotVerified,
+    SettingsError,
     SheetError,
     Unreachable,
 )
@@ -57,9 +58,26 @@ def test_refused_keys_are_everybodys_trouble() -> None:
     assert not is_for_all(ended(failed=1))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome(error=SheetError(Path("a.csv"), "bad")), ExitCode.USAGE),
+        (Outcome(error=SettingsError("timezone", "bad")), ExitCode.USAGE),
+        (Outcome(error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
+        (Outcome(error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
+        (Outcome(ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
+        (Outcome(ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
+        (ended(shared=1, failed=1), ExitCode.SOME_FAILED),
+    ],
+)
+def test_the_code_is_that_of_a_run_of_the_sheet(outcome: Outcome, code: ExitCode) -> None:
+    """What stops a run after it began leaves totals: then something may have been sent, whatever is wrong."""
+    assert outcome.exit_code is code
+
+
 def test_of_several_sheets_the_most_urgent_code_is_told() -> None:
-    done, failed, unknown = ended(shared=1), ended(failed=1), ended(unknown=1)
-    error = Outcome(error=SheetError(Path("a.csv"), "bad"))
+    error, refused = Outcome(error=Unreachable("host", 3, "no")), Outcome(error=SheetError(Path("a.csv"), "bad"))
+    urgent = [error, ended(unknown=1), refused, ended(failed=1), ended(accepted=1), ended(shared=1)]
     assert most_urgent([]) is ExitCode.DONE
-    assert most_urgent(each.exit_code for each in (done, failed, unknown)) is ExitCode.SOME_UNKNOWN
-    assert most_urgent(each.exit_code for each in (unknown, error)) is ExitCode.NOT_DONE
+    for first, outcome in enumerate(urgent):
+        assert most_urgent(each.exit_code for each in reversed(urgent[first:])) is outcome.exit_code

@@ -38,8 +38,8 @@ def test_more_is_told() -> None:
 
 def test_a_plan_is_told_of_all_that_is_too_much() -> None:
     rows, users = excesses({"a": 3, "b": 2}, sized(4, 2), {})
-    assert rows.excess == "5 rows would be sent and max_rows allows 4"
-    assert users.excess == "these users would get more leads than the 2 that max_per_user allows: a (3)"
+    assert rows.excess == "5 rows would be sent and --max-rows allows 4"
+    assert users.excess == "these users would get more leads than the 2 that --max-per-user allows: a (3)"
 
 
 def test_users_are_called_by_an_address_that_is_theirs_alone_and_by_their_id_if_nothing_is_known() -> None:
@@ -199,4 +199,4 @@ def test_shares_taken_back_count_as_rows() -> None:
     check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=2)
     with pytest.raises(TooManyRows) as caught:
         check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=3)
-    assert caught.value.excess == "6 rows would be sent or taken back (3) and max_rows allows 5"
+    assert caught.value.excess == "6 rows would be sent or taken back (3) and --max-rows allows 5"

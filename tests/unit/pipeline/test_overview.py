@@ -146,8 +146,8 @@ def test_a_sheet_that_is_too_large_would_stop(see: See) -> None:
     assert see(*rows, max_rows=3, max_per_user=2).would_stop == []
     seen = see(*rows, max_rows=2, max_per_user=1)
     assert seen.would_stop == [
-        "3 rows would be sent and max_rows allows 2",
-        "these users would get more leads than the 1 that max_per_user allows: a@x.example (2)",
+        "3 rows would be sent and --max-rows allows 2",
+        "these users would get more leads than the 1 that --max-per-user allows: a@x.example (2)",
     ]
     assert seen.as_json()["would_stop"] == seen.would_stop
     assert seen.as_json()["guards"].startswith("at most 2 rows, at most 1 leads for each user, stops after 10")
@@ -184,15 +184,15 @@ def test_a_user_who_gets_more_than_half_of_five_leads_or_more_is_odd(
 def test_shares_of_more_than_ninety_days_are_odd_and_the_first_five_are_shown(see: See) -> None:
     users = [f"u{lead}@x.example" for lead in range(8)]
     rows = [row(1, users[0], lasting="90d"), *(row(lead, users[lead], lasting="91d") for lead in range(2, 8))]
-    assert see(*rows[:3]).oddities() == ["2 shares last longer than 90 days: row 3, 4"]
-    assert see(*rows).oddities() == ["6 shares last longer than 90 days: row 3, 4, 5, 6, 7…"]
+    assert see(*rows[:3]).oddities() == ["2 shares last longer than 90 days: rows 3, 4"]
+    assert see(*rows).oddities() == ["6 shares last longer than 90 days: rows 3, 4, 5, 6, 7…"]
 
 
 @pytest.mark.parametrize(("days", "is_odd"), [(89, False), (92, True)])
 def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: bool) -> None:
     end = (datetime.now(UTC) + timedelta(days)).isoformat()
     seen = see(row(1, lasting=end), header=[*HEADER[:3], "Until", "City"])
-    assert seen.oddities() == (["1 shares last longer than 90 days: row 2"] if is_odd else [])
+    assert seen.oddities() == (["1 share lasts longer than 90 days: row 2"] if is_odd else [])
 
 
 # ------------------------------------------------------------------------------------------- for programs
@@ -213,7 +213,7 @@ def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
     assert (told["calls"], told["seconds"], told["share_of_daily_limit"]) == (5, 0, 0.5)
     assert told["leads_per_user"] == {"a@x.example": 1}
     assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
-    assert told["oddities"] == ["1 shares last longer than 90 days: row 2"]
+    assert told["oddities"] == ["1 share lasts longer than 90 days: row 2"]
     assert told["problems"] == seen.invalid
 
 

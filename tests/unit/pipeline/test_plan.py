@@ -99,6 +99,22 @@ def test_a_sheet_that_breaks_off_says_so_while_its_rows_are_read(tmp_path: Path,
     assert caught.value.row == 3
 
 
+@pytest.mark.parametrize("selection", [Selection(), Selection(limit=3), Selection(ranges=((2, 5),))])
+def test_a_sheet_of_headers_alone_is_refused_whatever_is_chosen(write: Write, selection: Selection) -> None:
+    plan = make_plan(write([], [" "]), SheetOptions(selection=selection), settings())
+    with pytest.raises(SheetError) as caught:
+        plan.check_rows()
+    assert caught.value.problem == "the sheet is empty: no row stands below its headers"
+
+
+def test_a_worksheet_of_headers_alone_is_refused_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "leads.xlsx"
+    with xlsxwriter.Workbook(file) as book:
+        book.add_worksheet("July").write_row(0, 0, HEADER)
+    with pytest.raises(SheetError, match="the worksheet 'July' is empty: no row stands below its headers"):
+        make_plan(file, SheetOptions(), settings()).check_rows()
+
+
 # ---------------------------------------------------------------------------------------------------- keys
 
 
@@ -228,7 +244,7 @@ def test_a_row_that_is_left_out_and_was_never_looked_up_asks_for_nothing(write: 
 def test_a_selection_that_chooses_no_row_is_told(write: Write, selection: Selection, words: str) -> None:
     plan = make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings())
     with pytest.raises(SheetError) as told:
-        plan.check_selection()
+        plan.check_rows()
     assert str(told.value) == f"leads.csv: {words}"
 
 
@@ -236,7 +252,7 @@ def test_a_selection_that_chooses_no_row_is_told(write: Write, selection: Select
     "selection", [Selection(), Selection(ranges=((4, 9),)), Selection(only=(("City", "pune"),))]
 )
 def test_a_selection_that_chooses_some_row_is_none_to_be_told(write: Write, selection: Selection) -> None:
-    make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings()).check_selection()
+    make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings()).check_rows()
 
 
 # ------------------------------------------------------------------------------------------------- options

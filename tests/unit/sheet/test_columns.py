@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns
+from batch_share.sheet.table import RawRow
 
 FILE = Path("leads.csv")
 LEAST = ["Lead Number", "User Id"]
@@ -105,14 +107,80 @@ def test_two_vague_columns_for_the_user_are_refused_only_where_one_is_needed() -
         (["Lead Number", "City"], "no column for the user (User Id, User Email, Sales User)"),
         (["User Id", "City"], "no column for the lead (Lead Id, Lead Number, Lead Email, Lead Phone)"),
         (["City"], "no column for the lead and the user"),
-        (["Lead Numbr", "User Id"], "Did you mean 'Lead Numbr' for Lead Number?"),
-        (["Lead Number", "Usr Emial"], "Did you mean 'Usr Emial' for User Email?"),
+        (["Lead Numbr", "User Id"], "'Lead Numbr' for Lead Number? Then add --map \"Lead Numbr=Lead Number\"."),
+        (["Lead Number", "Usr Emial"], "'Usr Emial' for User Email? Then add --map \"Usr Emial=User Email\"."),
     ],
 )
 def test_what_is_missing_is_told_with_what_there_is(columns: list[str], words: str) -> None:
     problem = refusal(columns)
     assert words in problem
     assert all(repr(column) in problem for column in columns)
+
+
+GUID, MAIL = "0f8fad5b-d9cb-469f-a165-70867728950e", "asha@example.com"
+
+
+def option(header: str, cells: list[str], *others: str) -> str:
+    """The option that is told for a sheet of a column with these cells and others, "" if none is."""
+    rows = [RawRow(at, [cell, *["x"] * len(others)]) for at, cell in enumerate(cells, start=2)]
+    with pytest.raises(SheetError) as caught:
+        match_columns(FILE, [header, *others], {}, lambda: rows)
+    return caught.value.problem.partition("Then add --map ")[2].partition(". Its headers")[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "told"),
+    [
+        ("Lead", ["869000", "869001"], '"Lead=Lead Number"'),
+        ("Lead #", ["", "869000"], '"Lead #=Lead Number"'),
+        ("Lead", [GUID, GUID.upper()], '"Lead=Lead Id"'),
+        ("Lead", [MAIL], '"Lead=Lead Email"'),
+        ("Lead", ["+91-9810000019"], '"Lead=Lead Phone"'),
+        ("Lead", ["9810000019", "+91 9810000020"], '"Lead=Lead Phone"'),
+        ("Lead Phon", ["9810000019"], '"Lead Phon=Lead Phone"'),
+        ("Lead", ["869000", "n/a", "869001"], '"Lead=Lead Number"'),
+        ("Lead", ["Asha Rao", "869000"], ""),
+        ("Lead Numbr", ["Asha Rao"], ""),
+        ("Town", ["869000"], ""),
+    ],
+)
+def test_a_column_is_suggested_for_what_it_holds(header: str, cells: list[str], told: str) -> None:
+    assert option(header, cells, "User Id") == told
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "told"),
+    [
+        ("Usr Id", [GUID], '"Usr Id=User Id"'),
+        ("Usr", [MAIL], '"Usr=Sales User"'),
+        ("Usr", [MAIL, GUID], '"Usr=Sales User"'),
+        ("Usr Id", [MAIL], '"Usr Id=User Email"'),
+        ("Usr", ["Asha Rao"], ""),
+        ("Usr", ["12"], ""),
+    ],
+)
+def test_so_is_one_for_the_user(header: str, cells: list[str], told: str) -> None:
+    assert option(header, cells, "Lead Number") == told
+
+
+def test_a_column_that_is_read_already_is_not_suggested_for_something_else() -> None:
+    assert "Did you mean" not in refusal(["Name", "User Email"])
+    assert "Did you mean 'Lead Numbr' for Lead Number?" in refusal(["Lead Numbr", "User Id"])
+
+
+def test_the_first_column_is_suggested_that_holds_what_it_should() -> None:
+    rows = [RawRow(2, ["Asha Rao", "869000", GUID])]
+    with pytest.raises(SheetError, match='--map "Lead Nr=Lead Number"'):
+        match_columns(FILE, ["Lead", "Lead Nr", "User Id"], {}, lambda: rows)
+
+
+def test_the_option_that_is_told_can_be_typed_and_means_the_column() -> None:
+    header = 'Lead "$#`\\\n!'
+    told = option(header, ["869000"], "User Id")
+    (typed,) = shlex.split(told)
+    name, _, field = typed.rpartition("=")
+    assert not set("$`\\!") & set(told)
+    assert fields([header, "User Id"], {name: field})[Field.LEAD_NUMBER] == header
 
 
 @pytest.mark.parametrize(

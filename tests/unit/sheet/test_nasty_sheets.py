@@ -350,7 +350,7 @@ def many_parts(parts: dict[str, bytes]) -> None:
     ("spoil", "limits", "words"),
     [
         (doctype, SheetLimits(), "document type"),
-        (squeezed, SheetLimits(), "times its size; the limit is 200 (ratio)"),
+        (squeezed, SheetLimits(), "times its size; the limit is 200 (sheet.ratio)"),
         (squeezed, SheetLimits(unpacked_mb=2), "unpacks to 3 MB; the limit is 2 MB"),
         (many_parts, SheetLimits(entries=50), "parts in the workbook; the limit is 50"),
     ],
@@ -368,7 +368,7 @@ def test_a_hostile_workbook_is_refused_before_it_is_parsed(
 def test_a_file_that_is_too_large_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "leads.csv"
     path.write_bytes(b"x" * 1_100_000)
-    _expect(path, ReadOptions(limits=SheetLimits(file_mb=1)), "1 MB is over the limit of 1 MB (file_mb)")
+    _expect(path, ReadOptions(limits=SheetLimits(file_mb=1)), "1 MB is over the limit of 1 MB (sheet.file_mb)")
 
 
 def test_a_protected_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None:
