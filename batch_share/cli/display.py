@@ -453,6 +453,9 @@ def mending(summary: Summary) -> list[str]:
             "The rows that can be mended have a sheet of their own: correct them there, and run it with the "
             f"options of before: {command}"
         )
+    if summary.in_sheet:
+        rows = plural(summary.in_sheet, "row")
+        told.append(f"{rows} can only be mended in the sheet itself, as the reason says: then run that again")
     if summary.standing:
         rows = plural(summary.standing, "row")
         command = f"batch-share retry {shlex.quote(str(summary.ledger))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import case, func, or_, select, true, tuple_
+from sqlalchemy import case, false, func, or_, select, true, tuple_
 
 from batch_share.action import Action
 from batch_share.ledger.conditions import (
@@ -306,6 +306,12 @@ class LedgerReader:
         """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
         async for row in self._in_order(MENDABLE):
             yield row
+
+    async def mendable_saying(self, *phrases: str) -> int:
+        """How many of those rows have one of these phrases in their reason."""
+        says = or_(false(), *(rows.c.reason.contains(phrase, autoescape=True) for phrase in phrases))
+        counted = await self._all(select(func.count().label("n")).where(MENDABLE, says))
+        return int(counted[0]["n"])
 
     async def standing(self) -> int:
         """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""

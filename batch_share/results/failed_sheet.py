@@ -1,8 +1,8 @@
 """The sheet of failed rows: those that can be mended, as the sheet had them, to be run again by itself.
 
 Not in it: rows of which nobody knows (`reconcile` settles them), rows whose activity stands at LeadSquared (they
-would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows whose cells
-don't stand under their headers.
+would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and those that can only
+be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value.
 
 What a person began to mend is never written over. A file is ours as long as its bytes are those that were noted.
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import FAILED_SHEET
+from batch_share.results.next_step import in_the_sheet
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing, write_csv
 from batch_share.results.workbook import Looks, fill, writing
@@ -198,7 +199,7 @@ class _Mendable:
         width = len(self.columns)
         there = len(self.sheet.columns) if self.sheet else 0
         async for row in self.ledger.mendable():
-            if len(row.cells) == there:
+            if len(row.cells) == there and not in_the_sheet(row):
                 yield row.state, _cells(row, width)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.states import Stage, State
+from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
 
 if TYPE_CHECKING:
     from batch_share.ledger.records import Row
@@ -19,13 +20,12 @@ SHIFTED: Final = "something may be under a wrong header"
 
 _OVER: Final = re.compile(r"is over\b")
 
-_IN_THE_SHEET: Final = (
-    (re.compile(SHIFTED), "Put its cells under their headers in the sheet itself, and run the sheet again."),
-    (
-        re.compile(r"mend its formula|value was never stored"),
-        "Mend the formula in the sheet itself, and run that.",
-    ),
-)
+IN_THE_SHEET: Final = {
+    SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
+    NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
+    ERROR_VALUE: "Mend the formula in the sheet itself, and run the sheet again.",
+}
+"""What is done about rows that no sheet of failed rows can hold as they are, by what their reason says."""
 
 _MENDING: Final = (
     (re.compile(r"found \d+ times"), "Name it by its Id, for what is there fits several,"),
@@ -79,7 +79,7 @@ class Advice:
             case State.FAILED if row.activity_id is not None:
                 return self._standing(row, said, words)
             case State.FAILED | State.INVALID:
-                return self._mend(said)
+                return in_the_sheet(row) or self._mend(said)
             case _:
                 return ""
 
@@ -100,9 +100,6 @@ class Advice:
         return f"Mend what LeadSquared names, then share in the same activity: {self._command('retry')}{everything}"
 
     def _mend(self, said: str) -> str:
-        for pattern, step in _IN_THE_SHEET:
-            if pattern.search(said):
-                return step
         what = next((what for pattern, what in _MENDING if pattern.search(said)), _WHATEVER)
         if self.failed_sheet is None:
             return f"{what} in a sheet of its own, and run that."
@@ -110,6 +107,11 @@ class Advice:
 
     def _command(self, name: str) -> str:
         return f"batch-share {name} {shlex.quote(self.ledger)}"
+
+
+def in_the_sheet(row: Row) -> str:
+    """What to do about a row that is to be mended in the sheet itself, nothing for others."""
+    return next((step for said, step in IN_THE_SHEET.items() if said in (row.reason or "")), "")
 
 
 def _gone(row: Row) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.next_step import IN_THE_SHEET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,8 +61,8 @@ class Summary:
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
-    activity stands. `noticed` rows have something a person must know, whatever became of them: an activity that is
-    there twice.
+    activity stands, nor are those that can only be mended `in_sheet`, the sheet itself. `noticed` rows have
+    something a person must know, whatever became of them: an activity that is there twice.
     """
 
     states: Mapping[State, int]
@@ -75,6 +76,7 @@ class Summary:
     sheet: str = ""
     failed_sheet: Path | None = None
     standing: int = 0
+    in_sheet: int = 0
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -130,4 +132,5 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         sheet.name if sheet else "",
         await failed_sheet_of(ledger),
         await ledger.standing(),
+        await ledger.mendable_saying(*IN_THE_SHEET),
     )

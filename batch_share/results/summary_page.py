@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.meaning import meaning_of
+from batch_share.results.next_step import IN_THE_SHEET
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ async def _head(
     page.fact("Took", _took_in_all(runs))
     if failed_sheet is not None:
         page.fact("Rows to mend", f"{failed_sheet.name}: correct them there and run it, with the options of before")
+    if in_sheet := await ledger.mendable_saying(*IN_THE_SHEET):
+        page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():
         command = f"batch-share retry {shlex.quote(ledger.file.name)}"
         page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")

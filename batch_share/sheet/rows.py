@@ -194,7 +194,17 @@ class _Reading:
             problem = f"{given[0]} says how long already: leave one of them blank"
             self._wrong(given[1], self._text(given[1]), problem)
             return None
+        if not given and not self._rules.defaults.get(Field.DURATION):
+            self._no_length()
+            return None
         return self._value(given[0] if given else Field.DURATION, needed=True)
+
+    def _no_length(self) -> None:
+        """Nothing says how long: told by the columns that could, as the sheet calls them."""
+        there = [self._header(each) for each in LASTING if each in self._rules.found.fields]
+        *others, last = there or [str(Field.DURATION)]
+        column = f"{', '.join(others)} or {last}" if others else last
+        self.problems.append(Problem(self._row.number, column, "", "blank"))
 
     def _value(self, each: Field, *, needed: bool) -> Any:
         index = self._rules.found.fields.get(each)

@@ -170,3 +170,9 @@ def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.C
         lines
     )
     assert not any(line.startswith("To mend") for line in lines)
+
+
+def test_rows_that_only_the_sheet_itself_can_mend_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.INVALID: 2}, in_sheet=2)
+    assert "2 rows can only be mended in the sheet itself, as the reason says: then run that again" in lines
+    assert not any(line.startswith("To mend") for line in lines)
