@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 _TO_BE_SENT: Final = frozenset({State.PENDING, State.POSTING, State.POSTED, State.SHARING})
 
+AT_REST: Final = (State.SHARED, State.SKIPPED, State.REVOKED)
+"""The states of rows for which nothing is to be done."""
+
 
 def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[str]:
     """What to do next, the most urgent first; nothing where all is well. `ledger` as it should be written."""
@@ -28,6 +31,14 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[s
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")
     return steps
+
+
+def at_rest(states: Mapping[State, int]) -> str:
+    """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
+    *others, last = [str(state) for state in AT_REST if states.get(state)] or [""]
+    if not last:
+        return "no row was taken in."
+    return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
 
 
 def headline(states: Mapping[State, int]) -> str:

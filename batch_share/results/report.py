@@ -15,6 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
 from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.meaning import how_it_ended
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing
@@ -141,6 +142,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "others": advice.others(numbers.states),
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name)),
+        "at_rest": advice.at_rest(numbers.states),
         "states": [(str(each), count, charts.colour_of(each)) for each, count in charts.in_order(numbers.states)],
         "legend": charts.legend(numbers.states),
         "total": sum(numbers.states.values()),
@@ -150,7 +152,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "reasons": _reason_bars(numbers.reasons),
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
-        "runs": [_run_line(run) for run in runs[-RUNS_TOLD:]],
+        "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_TOLD:]],
         "more_runs": max(0, len(runs) - RUNS_TOLD),
         "lines": [line async for line in _lines(ledger, sheet, most)],
         "troubled": _troubled(numbers),
@@ -212,9 +214,9 @@ def _rate(settings: Mapping[str, Any]) -> Rate | None:
         return None
 
 
-def _run_line(run: RunRecord) -> RunLine:
+def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:
     lasted = _length((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
-    ended = run.ended or "going on, or cut off before it could say how it ended"
+    ended = how_it_ended(run, is_last=is_last)
     return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
 
 

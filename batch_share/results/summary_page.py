@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
-from batch_share.results.meaning import meaning_of
+from batch_share.results.advice import AT_REST
+from batch_share.results.meaning import how_it_ended, meaning_of
 from batch_share.results.next_step import IN_THE_SHEET
 from batch_share.sheet.workbook import ANSWERED
 
@@ -174,7 +175,7 @@ def _standing(counts: Mapping[State, int], noticed: int) -> str:
     if troubled:
         need = "needs" if troubled == 1 else "need"
         return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
-    left = sum(counts.values()) - sum(counts.get(state, 0) for state in (State.SHARED, State.SKIPPED))
+    left = sum(counts.values()) - sum(counts.get(state, 0) for state in AT_REST)
     return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
 
 
@@ -231,10 +232,10 @@ def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
         page.line += 1
     page.header(_WHEN, range(0))
     for run in shown:
-        _run(page, run)
+        _run(page, run, is_last=run is runs[-1])
 
 
-def _run(page: _Page, run: RunRecord) -> None:
+def _run(page: _Page, run: RunRecord, *, is_last: bool) -> None:
     took = _lasting(_length(run)) if run.ended_at else ""
     ended = _when(run.ended_at) if run.ended_at else "not noted"
     told = (run.command, _when(run.started_at), "", ended, "", took)
@@ -242,7 +243,7 @@ def _run(page: _Page, run: RunRecord) -> None:
         page.sheet.write_string(
             page.line, column, text, page.shapes["moment"] if text and column else page.book.text
         )
-    page.wide(len(_WHEN) - 1, run.ended or "cut off, or still going on")
+    page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=is_last))
     page.line += 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.ledger.states import State
-from batch_share.results.advice import headline, next_steps, others
+from batch_share.results.advice import AT_REST, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,26 @@ def test_the_rest_is_told_in_one_line() -> None:
 
 def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert next_steps({State.SHARED: 3, State.SKIPPED: 1}, 0, "x.db") == []
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ({State.SHARED: 3}, "every row is shared."),
+        ({State.SHARED: 3, State.SKIPPED: 1}, "every row is shared or skipped."),
+        ({State.REVOKED: 1, State.SKIPPED: 1, State.SHARED: 0}, "every row is skipped or revoked."),
+        ({State.SHARED: 1, State.SKIPPED: 1, State.REVOKED: 1}, "every row is shared, skipped or revoked."),
+        ({}, "no row was taken in."),
+    ],
+)
+def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, int], words: str) -> None:
+    assert next_steps(states, 0, "x.db") == []
+    assert at_rest(states) == words
+
+
+@pytest.mark.parametrize("state", [*State])
+def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
+    assert (next_steps({state: 1}, 0, "x.db") == []) is (state in AT_REST)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from spreadsheets import LIVE, live_cells
 from batch_share.ledger.records import Lookup, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failures_page import COLUMNS, NONE, ON_PAPER
+from batch_share.results.meaning import OPEN
 from batch_share.results.sheet import write_results
 from batch_share.results.summary_page import RUNS_SHOWN
 from batch_share.results.workbook import Looks, fill, writing
@@ -111,7 +112,16 @@ async def test_the_summary_says_which_sheet_which_account_and_when(target: Path)
     noon = NOON.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ")
     assert (told["run"][0], told["run"][2]) == (noon, noon)
     assert (told["run"][4], told["run"][5]) == ("1 s", "done")
-    assert (told["reconcile"][2], told["reconcile"][5]) == ("not noted", "cut off, or still going on")
+    assert (told["reconcile"][2], told["reconcile"][5]) == ("not noted", OPEN)
+
+
+async def test_the_summary_says_that_a_run_after_which_others_came_was_cut_off(target: Path) -> None:
+    async with working(target.with_suffix(".db"), new_row(1)) as ledger:
+        await ledger.begin_run("resume", "1.0", {})
+        await ledger.end_run("done")
+        await write_results(ledger, target)
+    told = facts(target)
+    assert (told["run"][5], told["resume"][5]) == ("cut off", "done")
 
 
 async def test_of_many_runs_the_last_are_shown(target: Path) -> None:
@@ -126,7 +136,7 @@ async def test_of_many_runs_the_last_are_shown(target: Path) -> None:
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [(State.SHARED, "Nothing is left to do."), (State.ACCEPTED, "Nothing went wrong; 1 row still under way or")],
+    [(State.SHARED, "Nothing is left to do."), (State.REVOKED, "Nothing is left to do."), (State.ACCEPTED, "Nothing went wrong; 1 row still under way or")],
 )
 async def test_where_nothing_went_wrong_it_says_so(target: Path, state: State, words: str) -> None:
     async with working(target.with_suffix(".db"), new_row(1)) as ledger:
