@@ -448,10 +448,9 @@ def mending(summary: Summary) -> list[str]:
     """How rows that failed are mended: those with nothing at LeadSquared, and those whose activity stands."""
     told = []
     if summary.failed_sheet is not None:
-        command = f"batch-share run {shlex.quote(str(summary.failed_sheet))}"
         told.append(
-            "The rows that can be mended have a sheet of their own: correct them there, and run it with the "
-            f"options of before: {command}"
+            "The rows that can be mended have a sheet of their own: correct them there, then run it: "
+            f"{summary.mend}"
         )
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")

@@ -31,7 +31,7 @@ MEANING: Final = {
 
 
 def how_it_ended(run: RunRecord, *, is_last: bool) -> str:
-    """How a run ended; one that did not say so was cut off if others came after it, for only one works at a time."""
+    """How a run ended; one that did not say so was cut off if others came after it: only one works at a time."""
     return run.ended or (OPEN if is_last else CUT_OFF)
 
 

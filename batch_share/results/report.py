@@ -16,6 +16,7 @@ from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
 from batch_share.results.failed_sheet import failed_sheet_of
 from batch_share.results.meaning import how_it_ended
+from batch_share.results.mending import command_for
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing
@@ -131,7 +132,9 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     runs, sheet = await ledger.runs(), await ledger.sheet()
     rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
-    doubles = await ledger.noticed()
+    doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
+    mend = await command_for(ledger, failed.name) if failed else ""
+    step = Advice(ledger.file.name, failed.name if failed else None)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
@@ -141,7 +144,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "headline": advice.headline(numbers.states),
         "others": advice.others(numbers.states),
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name)),
+        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
         "at_rest": advice.at_rest(numbers.states),
         "states": [(str(each), count, charts.colour_of(each)) for each, count in charts.in_order(numbers.states)],
         "legend": charts.legend(numbers.states),
@@ -154,10 +157,10 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
         "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_TOLD:]],
         "more_runs": max(0, len(runs) - RUNS_TOLD),
-        "lines": [line async for line in _lines(ledger, sheet, most)],
+        "lines": [line async for line in _lines(ledger, sheet, step, most)],
         "troubled": _troubled(numbers),
         "doubles": doubles,
-        "double_lines": [_line(row, sheet, Advice(ledger.file.name)) for row in await ledger.doubles(most)],
+        "double_lines": [_line(row, sheet, step) for row in await ledger.doubles(most)],
     }
 
 
@@ -220,10 +223,8 @@ def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:
     return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
 
 
-async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, most: int) -> AsyncIterator[Line]:
+async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, advice: Advice, most: int) -> AsyncIterator[Line]:
     """The first rows to look at."""
-    failed = await failed_sheet_of(ledger)
-    advice = Advice(ledger.file.name, failed.name if failed else None)
     left = most
     async for row, words in ledger.all_troubled():
         if left == 0:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.advice import AT_REST
 from batch_share.results.meaning import how_it_ended, meaning_of
+from batch_share.results.mending import command_for
 from batch_share.results.next_step import IN_THE_SHEET
 from batch_share.sheet.workbook import ANSWERED
 
@@ -154,7 +155,8 @@ async def _head(
     page.fact("Ledger", str(ledger.file.absolute()))
     page.fact("Took", _took_in_all(runs))
     if failed_sheet is not None:
-        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there and run it, with the options of before")
+        command = await command_for(ledger, failed_sheet.name)
+        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")
     if in_sheet := await ledger.mendable_saying(*IN_THE_SHEET):
         page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():

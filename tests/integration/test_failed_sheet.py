@@ -122,7 +122,7 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     assert told["run"][5] == "done"
     assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
-    assert str(failure[4]).endswith("batch-share run leads.failed.csv")
+    assert str(failure[4]).endswith(" in leads.failed.csv, or create it in LeadSquared; then run that file.")
 
 
 async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(

@@ -158,8 +158,9 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
 
 
 def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
-    assert any(line.endswith("batch-share run '/of mine/leads.failed.csv'") for line in lines)
+    mend = "batch-share run '/of mine/leads.failed.csv' --event 201"
+    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), mend=mend)
+    assert any(line.endswith(f"then run it: {mend}") for line in lines)
     assert "To mend: /of mine/leads.failed.csv" in lines
     assert not any("retry" in line for line in lines)
 

@@ -64,13 +64,19 @@ def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
         (State.POSTING, "batch-share resume x.db"),
         (State.UNKNOWN, "batch-share reconcile x.db"),
         (State.ACCEPTED, "batch-share follow-up x.db"),
-        (State.FAILED, "run the sheet again"),
+        (State.FAILED, "See to the rows that failed: the results say why."),
         (State.INVALID, "run the sheet again"),
     ],
 )
 def test_what_to_do_next(state: State, word: str) -> None:
     (step,) = next_steps({state: 1}, 0, "x.db")
     assert word in step
+
+
+def test_rows_that_have_a_sheet_of_their_own_are_told_with_its_command() -> None:
+    (step,) = next_steps({State.FAILED: 1, State.INVALID: 1}, 0, "x.db", "batch-share run a.csv --event 201")
+    assert step.startswith("See to the rows that failed or are invalid: ")
+    assert step.endswith("correct them there, then run it: batch-share run a.csv --event 201")
 
 
 def test_doubles_are_to_be_deleted() -> None:

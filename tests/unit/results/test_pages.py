@@ -136,7 +136,11 @@ async def test_of_many_runs_the_last_are_shown(target: Path) -> None:
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [(State.SHARED, "Nothing is left to do."), (State.REVOKED, "Nothing is left to do."), (State.ACCEPTED, "Nothing went wrong; 1 row still under way or")],
+    [
+        (State.SHARED, "Nothing is left to do."),
+        (State.REVOKED, "Nothing is left to do."),
+        (State.ACCEPTED, "Nothing went wrong; 1 row still under way or"),
+    ],
 )
 async def test_where_nothing_went_wrong_it_says_so(target: Path, state: State, words: str) -> None:
     async with working(target.with_suffix(".db"), new_row(1)) as ledger:
@@ -174,7 +178,12 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
         ("9", "invalid", "why it is invalid", ""),
     ]
     assert [row[5:] for row in found] == [("0", "Hello"), ("1", "Hello"), ("2", "Hello"), ("8", "")]
-    commands = ["run leads.failed.xlsx", "retry out.db", "reconcile out.db", "run leads.failed.xlsx"]
+    commands = [
+        "in leads.failed.xlsx; then run",
+        "retry out.db",
+        "reconcile out.db",
+        "in leads.failed.xlsx; then run",
+    ]
     assert [command in row[4] for row, command in zip(found, commands, strict=True)] == [True] * 4
 
 
