@@ -284,6 +284,9 @@ class Display:
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
             return
+        if ending.taken_back:
+            was = "was" if ending.taken_back == 1 else "were"
+            self.console.print(f"{plural(ending.taken_back, 'earlier share')} {was} taken back.")
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         for remark in ending.remarks:

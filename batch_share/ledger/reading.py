@@ -30,6 +30,7 @@ from batch_share.ledger.records import (
     BEING_TAKEN,
     NOTHING_KNOWN,
     TAKEN_BEFORE,
+    TAKEN_FROM_OTHERS,
     Claim,
     Failed,
     Lookup,
@@ -43,6 +44,7 @@ from batch_share.ledger.records import (
     Waiting,
     Wish,
     run_id,
+    spell_notice,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import SENT, TO_DO, UNTIL_ENDED, Stage, State
@@ -352,19 +354,30 @@ class LedgerReader:
     async def skipped(self, most: int) -> list[Skipped]:
         """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
 
-        Rows that earlier runs have shared have a reason each, and are told as one.
+        Rows that earlier runs have shared have a reason each, and are told as one; those apart before which a share
+        was taken back.
         """
         count, position = func.count(), func.min(rows.c.position)
-        kind = case((rows.c.reason.startswith(ALREADY), ALREADY), else_=rows.c.reason)
+        is_already, takes_back = rows.c.reason.startswith(ALREADY), rows.c.notice.startswith(TAKEN_BEFORE)
+        kind = case((is_already & takes_back, TAKEN_BEFORE), (is_already, ALREADY), else_=rows.c.reason)
+        notice = func.min(case((is_already & takes_back, rows.c.notice)))
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
-            select(func.min(rows.c.reason).label("reason"), count.label("rows"), is_there.label("sheet_row"))
+            select(
+                func.min(rows.c.reason).label("reason"),
+                notice.label("notice"),
+                count.label("rows"),
+                is_there.label("sheet_row"),
+            )
             .where(rows.c.state == State.SKIPPED)
             .group_by(kind)
             .order_by(count.desc(), position.is_(None), position)
             .limit(most)
         )
-        return [Skipped(_of_all(row["reason"] or "", row["rows"]), row["rows"], row["sheet_row"]) for row in found]
+        return [
+            Skipped(_of_all(row["reason"] or "", row["notice"], row["rows"]), row["rows"], row["sheet_row"])
+            for row in found
+        ]
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -473,9 +486,13 @@ def _after(beginning: str, words: str) -> str:
     return words.removeprefix(beginning) if words.startswith(beginning) else ""
 
 
-def _of_all(reason: str, count: int) -> str:
-    """One reason for as many rows."""
-    return SHARED_BEFORE if reason.startswith(ALREADY) and count > 1 else reason
+def _of_all(reason: str, notice: str | None, count: int) -> str:
+    """One reason for as many rows, with what was taken back before them."""
+    if not reason.startswith(ALREADY):
+        return reason
+    if count > 1:
+        return f"{SHARED_BEFORE}; {TAKEN_FROM_OTHERS}" if notice else SHARED_BEFORE
+    return f"{reason}; {spell_notice(notice)}" if notice else reason
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:

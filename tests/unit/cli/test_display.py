@@ -15,6 +15,7 @@ from batch_share.ledger.records import Cause, Changes, Row, Skipped, Waiting
 from batch_share.ledger.states import State
 from batch_share.ledger.store import GONE, GONE_POSTED
 from batch_share.pipeline.cost import Pace
+from batch_share.pipeline.jobs import Ending
 from batch_share.pipeline.watcher import Preview
 from batch_share.results.summary import Summary
 from batch_share.settings import Settings
@@ -177,3 +178,17 @@ def test_rows_that_only_the_sheet_itself_can_mend_are_told_apart(capsys: pytest.
     lines = told(capsys, states={State.INVALID: 2}, in_sheet=2)
     assert "2 rows can only be mended in the sheet itself, as the reason says: then run that again" in lines
     assert not any(line.startswith("To mend") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, ""), (1, "1 earlier share was taken back.\n"), (1200, "1,200 earlier shares were taken back.\n")],
+)
+def test_how_many_earlier_shares_were_taken_back_is_told_at_the_end(
+    count: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = io.StringIO()
+    ending = Ending(Summary({State.SKIPPED: 1}, Path("leads.db")), taken_back=count)
+    Display(console=console(file=out)).end(ending)
+    assert out.getvalue() == said
+    assert "skipped" in capsys.readouterr().out
