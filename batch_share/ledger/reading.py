@@ -323,7 +323,7 @@ class LedgerReader:
         return int(counted[0]["n"])
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
-        """By user Id, None for rows that name nobody, how many rows are in each state."""
+        """By user Id, None for rows whose user is not known, how many rows are in each state."""
         return await self._database.read(counts_by_user)
 
     async def known_users(self) -> dict[str | None, tuple[str, str]]:

@@ -72,6 +72,7 @@ class Instruction:
 class NewRow:
     """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid.
 
+    `user_id` is whose row it is where there is no instruction, None where nobody knows.
     One that is not `chosen` is left out of this run, whatever became of it before.
     """
 
@@ -82,6 +83,7 @@ class NewRow:
     instruction: Instruction | None = None
     reason: str | None = None
     chosen: bool = True
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import RunRecord
 
 CUT_OFF: Final = "cut off"
+NO_USER: Final = "(rows whose user was not found, or not looked up)"
+"""In place of a user: for rows that name one in vain, and those that were wrong before anybody was looked up."""
+
 OPEN: Final = "going on, or cut off before it could say how it ended"
 
 MEANING: Final = {

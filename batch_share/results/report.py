@@ -15,7 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
 from batch_share.results.failed_sheet import failed_sheet_of
-from batch_share.results.meaning import how_it_ended
+from batch_share.results.meaning import NO_USER, how_it_ended
 from batch_share.results.mending import command_for
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
@@ -177,7 +177,7 @@ def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
 
 
 def _user_bar(user: UserResults, most: int) -> UserBar:
-    name = user.name or user.email or user.user_id or "no user: the row can't be sent"
+    name = user.name or user.email or user.user_id or NO_USER
     email = user.email if user.name else ""
     told = ", ".join(f"{count:,} {state}" for state, count in charts.in_order(user.states))
     return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, charts.bar(user.states, most))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.advice import AT_REST
-from batch_share.results.meaning import how_it_ended, meaning_of
+from batch_share.results.meaning import NO_USER, how_it_ended, meaning_of
 from batch_share.results.mending import command_for
 from batch_share.results.next_step import IN_THE_SHEET
 from batch_share.sheet.workbook import ANSWERED
@@ -39,8 +39,6 @@ _GROUPS: Final = {
     State.REVOKED: "Revoked",
 }
 """In which column of the users a row is counted; every other state is one of being under way."""
-
-_NOBODY: Final = "(rows that name nobody who was found)"
 
 
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
@@ -213,8 +211,8 @@ async def _users(page: _Page, ledger: LedgerReader) -> None:
     names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
-    told = [(names.get(user, user) if user else _NOBODY, counts) for user, counts in by_user.items()]
-    for name, counts in sorted(told, key=lambda each: (each[0] == _NOBODY, -each[1].get(State.SHARED, 0), each[0])):
+    told = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
+    for name, counts in sorted(told, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])):
         page.counted(name, _by_group(counts))
         page.line += 1
 

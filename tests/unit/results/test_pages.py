@@ -81,6 +81,7 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
 async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
     asha, other = "a" * 36, "b" * 36
     rows = [new_row(n, user_id=asha) for n in range(4)] + [new_row(7, user_id=other), unsendable(9, State.INVALID)]
+    rows.append(replace(unsendable(10, State.INVALID), user_id=asha))
     found = {"id": asha, "name": "Asha Rao", "email": "asha@x.example", "active": True}
     async with working(target.with_suffix(".db"), *rows) as ledger:
         await ledger.note_lookups([Lookup("User Email", "asha@x.example", found)])
@@ -92,9 +93,9 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
         await write_results(ledger, target)
     told = facts(target)
     assert told["User"][:7] == ("Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 1, 4)
+    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 2, 5)
     assert told[other][:7] == ("", "", "", 1, "", "", 1)
-    assert told["(rows that name nobody who was found)"][:7] == ("", "", "", "", "", 1, 1)
+    assert told["(rows whose user was not found, or not looked up)"][:7] == ("", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
