@@ -23,7 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.reading import SHARED_BEFORE
+from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.guards import spell_guards
@@ -479,7 +479,7 @@ def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
 
 
 def _any_shared_before(reasons: Sequence[Skipped]) -> bool:
-    return any(each.reason.startswith((ALREADY, SHARED_BEFORE)) for each in reasons)
+    return any(each.reason.startswith((ALREADY, SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE)) for each in reasons)
 
 
 def _which(each: Skipped) -> str:

@@ -30,7 +30,6 @@ from batch_share.ledger.records import (
     BEING_TAKEN,
     NOTHING_KNOWN,
     TAKEN_BEFORE,
-    TAKEN_FROM_OTHERS,
     Claim,
     Failed,
     Lookup,
@@ -66,6 +65,10 @@ PAGE: Final = 500
 SHARES_PAGE: Final = 2000
 
 SHARED_BEFORE: Final = "already shared with their user by earlier runs; the results say until when"
+TAKEN_AND_SHARED_BEFORE: Final = (
+    "already shared with their user by earlier runs, and taken back from all others first; the results say more"
+)
+"""The same of rows before which something was taken back."""
 
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
@@ -491,7 +494,7 @@ def _of_all(reason: str, notice: str | None, count: int) -> str:
     if not reason.startswith(ALREADY):
         return reason
     if count > 1:
-        return f"{SHARED_BEFORE}; {TAKEN_FROM_OTHERS}" if notice else SHARED_BEFORE
+        return TAKEN_AND_SHARED_BEFORE if notice else SHARED_BEFORE
     return f"{reason}; {spell_notice(notice)}" if notice else reason
 
 

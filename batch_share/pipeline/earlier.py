@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 NOBODY_ELSE: Final = "no share of the lead with another user is known to the ledgers of this machine"
-_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes one of another place known"
+_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
 
 class Place(NamedTuple):

@@ -188,7 +188,7 @@ async def test_rows_of_which_nothing_is_known_are_told_once_with_what_to_do(tmp_
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
         unknown = "with revoke or reassign as Action, and no earlier share is known here for"
-        how = "`batch-share runs --add LEDGER` makes one of another place known"
+        how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
         assert first.previews[0].told == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
         assert again.previews[0].told == []
