@@ -23,7 +23,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.reading import SHARED_BEFORE
+from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
 from batch_share.pipeline.guards import spell_guards
@@ -285,6 +285,9 @@ class Display:
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
             return
+        if ending.taken_back:
+            was = "was" if ending.taken_back == 1 else "were"
+            self.console.print(f"{plural(ending.taken_back, 'earlier share')} {was} taken back.")
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         for remark in ending.remarks:
@@ -456,11 +459,13 @@ def mending(summary: Summary) -> list[str]:
     """How rows that failed are mended: those with nothing at LeadSquared, and those whose activity stands."""
     told = []
     if summary.failed_sheet is not None:
-        command = f"batch-share run {shlex.quote(str(summary.failed_sheet))}"
         told.append(
-            "The rows that can be mended have a sheet of their own: correct them there, and run it with the "
-            f"options of before: {command}"
+            "The rows that can be mended have a sheet of their own: correct them there, then run it: "
+            f"{summary.mend}"
         )
+    if summary.in_sheet:
+        rows = plural(summary.in_sheet, "row")
+        told.append(f"{rows} can only be mended in the sheet itself, as the reason says: then run that again")
     if summary.standing:
         rows = plural(summary.standing, "row")
         command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
@@ -482,7 +487,7 @@ def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
 
 
 def _any_shared_before(reasons: Sequence[Skipped]) -> bool:
-    return any(each.reason.startswith((ALREADY, SHARED_BEFORE)) for each in reasons)
+    return any(each.reason.startswith((ALREADY, SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE)) for each in reasons)
 
 
 def _which(each: Skipped) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import case, func, or_, select, true, tuple_
+from sqlalchemy import case, false, func, or_, select, true, tuple_
 
 from batch_share.action import Action
 from batch_share.ledger.conditions import (
@@ -43,6 +43,7 @@ from batch_share.ledger.records import (
     Waiting,
     Wish,
     run_id,
+    spell_notice,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
@@ -64,6 +65,10 @@ PAGE: Final = 500
 SHARES_PAGE: Final = 2000
 
 SHARED_BEFORE: Final = "already shared with their user by earlier runs; the results say until when"
+TAKEN_AND_SHARED_BEFORE: Final = (
+    "already shared with their user by earlier runs, and taken back from all others first; the results say more"
+)
+"""The same of rows before which something was taken back."""
 
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
@@ -327,6 +332,12 @@ class LedgerReader:
         async for row in self._in_order(MENDABLE):
             yield row
 
+    async def mendable_saying(self, *phrases: str) -> int:
+        """How many of those rows have one of these phrases in their reason."""
+        says = or_(false(), *(rows.c.reason.contains(phrase, autoescape=True) for phrase in phrases))
+        counted = await self._all(select(func.count().label("n")).where(MENDABLE, says))
+        return int(counted[0]["n"])
+
     async def standing(self) -> int:
         """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
         stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
@@ -335,7 +346,7 @@ class LedgerReader:
         return int(counted[0]["n"])
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
-        """By user Id, None for rows that name nobody, how many rows are in each state."""
+        """By user Id, None for rows whose user is not known, how many rows are in each state."""
         return await self._database.read(counts_by_user)
 
     async def known_users(self) -> dict[str | None, tuple[str, str]]:
@@ -366,19 +377,30 @@ class LedgerReader:
     async def skipped(self, most: int) -> list[Skipped]:
         """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
 
-        Rows that earlier runs have shared have a reason each, and are told as one.
+        Rows that earlier runs have shared have a reason each, and are told as one; those apart before which a share
+        was taken back.
         """
         count, position = func.count(), func.min(rows.c.position)
-        kind = case((rows.c.reason.startswith(ALREADY), ALREADY), else_=rows.c.reason)
+        is_already, takes_back = rows.c.reason.startswith(ALREADY), rows.c.notice.startswith(TAKEN_BEFORE)
+        kind = case((is_already & takes_back, TAKEN_BEFORE), (is_already, ALREADY), else_=rows.c.reason)
+        notice = func.min(case((is_already & takes_back, rows.c.notice)))
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
-            select(func.min(rows.c.reason).label("reason"), count.label("rows"), is_there.label("sheet_row"))
+            select(
+                func.min(rows.c.reason).label("reason"),
+                notice.label("notice"),
+                count.label("rows"),
+                is_there.label("sheet_row"),
+            )
             .where(rows.c.state == State.SKIPPED)
             .group_by(kind)
             .order_by(count.desc(), position.is_(None), position)
             .limit(most)
         )
-        return [Skipped(_of_all(row["reason"] or "", row["rows"]), row["rows"], row["sheet_row"]) for row in found]
+        return [
+            Skipped(_of_all(row["reason"] or "", row["notice"], row["rows"]), row["rows"], row["sheet_row"])
+            for row in found
+        ]
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -487,9 +509,13 @@ def _after(beginning: str, words: str) -> str:
     return words.removeprefix(beginning) if words.startswith(beginning) else ""
 
 
-def _of_all(reason: str, count: int) -> str:
-    """One reason for as many rows."""
-    return SHARED_BEFORE if reason.startswith(ALREADY) and count > 1 else reason
+def _of_all(reason: str, notice: str | None, count: int) -> str:
+    """One reason for as many rows, with what was taken back before them."""
+    if not reason.startswith(ALREADY):
+        return reason
+    if count > 1:
+        return TAKEN_AND_SHARED_BEFORE if notice else SHARED_BEFORE
+    return f"{reason}; {spell_notice(notice)}" if notice else reason
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:

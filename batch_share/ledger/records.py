@@ -31,11 +31,20 @@ REASSIGNED: Final = "reassigned: "
 TAKEN_BEFORE: Final = f"{REASSIGNED}taken back before it: "
 """The same, before the rows that made the shares."""
 
+TAKEN_FROM_OTHERS: Final = "what other users had of the lead was taken back first"
+"""What such a notice says to people."""
+
 SENT_BEFORE: Final = "sent as it was before: "
 """How the notice of a row begins whose share was sent before the sheet asked for another length."""
 
 CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
+
+
+def spell_notice(notice: str) -> str:
+    """The notice of a row in words for people."""
+    before = notice.removeprefix(TAKEN_BEFORE)
+    return notice if before == notice else f"{TAKEN_FROM_OTHERS}: {before}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class Instruction:
 class NewRow:
     """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid.
 
+    `user_id` is whose row it is where there is no instruction, None where nobody knows.
     One that is not `chosen` is left out of this run, whatever became of it before.
     """
 
@@ -73,6 +83,7 @@ class NewRow:
     instruction: Instruction | None = None
     reason: str | None = None
     chosen: bool = True
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

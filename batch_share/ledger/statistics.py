@@ -133,7 +133,7 @@ def _users(connection: Connection) -> list[UserResults]:
 
 
 def counts_by_user(connection: Connection) -> dict[str | None, dict[State, int]]:
-    """By user Id, None for rows that name nobody, how many rows are in each state."""
+    """By user Id, None for rows whose user is not known, how many rows are in each state."""
     counted: dict[str | None, dict[State, int]] = {}
     by_user = select(rows.c.user_id, rows.c.state, func.count()).group_by(rows.c.user_id, rows.c.state)
     for user_id, state, count in connection.execute(by_user):

@@ -263,7 +263,7 @@ class Ledger(LedgerReader):
         connection.execute(update(rows).where(back, rows.c.state == State.FAILED).values(values))
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
-        asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED
+        asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED | {"user_id": row.user_id}
         state = {"key": row.key, "state": row.state, "reason": row.reason, "changed_at": self._now()}
         return _place(position, row) | asked | state
 

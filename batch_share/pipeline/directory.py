@@ -71,6 +71,13 @@ class Directory:
             self._names = {user.id: f"{user.name} <{user.email}>" for user in self._users.values()}
         return self._names.get(user_id, user_id)
 
+    def user_of(self, refs: Sequence[Ref]) -> str | None:
+        """The Id of the user whom all of these name, as far as is known; None if nobody is."""
+        answer = self._answer(refs[0]) if refs else None
+        if not isinstance(answer, FoundUser) or any(_wrong(refs, answer, str)):
+            return None
+        return answer.id
+
     def resolve(self, row: ShareRow, raw: RawRow, header: Callable[[Field], str]) -> Instruction | list[Problem]:
         """What the row asks for, with Ids; or what is wrong.
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 NOBODY_ELSE: Final = "no share of the lead with another user is known to the ledgers of this machine"
-_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes one of another place known"
+_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
 
 class Place(NamedTuple):
@@ -58,6 +58,11 @@ class Due:
 
     claim: Claim
     shares: Sequence[LiveShare]
+
+    @property
+    def is_vain(self) -> bool:
+        """Whether there is nothing to take back, and this is the first to see that."""
+        return not self.shares and not self.claim.begun and not self.claim.is_skipped
 
     @property
     def where(self) -> str:
@@ -86,14 +91,17 @@ async def find_due(session: Session, among: Collection[int] | None = None) -> li
 
 
 def told_of(due: Sequence[Due]) -> Iterator[str]:
-    """What a person should know before shares are taken back, nothing where there is no claim."""
-    if not due:
-        return
-    shares, rows = count_of(due), len(due)
-    said = f"{rows:,} row{'' if rows == 1 else 's'} with revoke or reassign as Action"
-    yield f"{shares:,} earlier share{'' if shares == 1 else 's'} taken back first, by {said}"
-    if nothing := sum(not each.shares and not each.claim.begun for each in due):
-        yield f"for {nothing:,} of them no share is known here: {_HOW_TO_ADD}"
+    """What a person should know before shares are taken back, nothing where none is and that was told before."""
+    if shares := count_of(due):
+        said = _rows_acting(sum(bool(each.shares) for each in due))
+        yield f"{shares:,} earlier share{'' if shares == 1 else 's'} taken back first, by {said}"
+    if nothing := sum(each.is_vain for each in due):
+        them = "it" if nothing == 1 else "them"
+        yield f"{_rows_acting(nothing)}, and no earlier share is known here for {them}: {_HOW_TO_ADD}"
+
+
+def _rows_acting(rows: int) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'} with revoke or reassign as Action"
 
 
 def count_of(due: Sequence[Due]) -> int:
@@ -117,6 +125,7 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     for place, row_ids in wanted.items():
         if not session.stop.asked:
             ends[place] = await _take_back(session, place, row_ids)
+    session.tally.taken_back.update(share for each in due for share in each.shares if _is_back(share, ends))
     await _answer(session, due, ends)
 
 
@@ -220,12 +229,23 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, End
 def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:
     """Why each share that is not known to have ended is not."""
     for share in due.shares:
-        found = ends.get(Place(share.ledger, share.job), {})
-        row = None if isinstance(found, BatchShareError) else found.get(share.row_id)
+        found, row = ends.get(Place(share.ledger, share.job), {}), _found(share, ends)
         if row is not None and (_has_ended(row) or share.ends_at <= utc_now()):
             continue
         why = found if isinstance(found, BatchShareError) else _why(row)
         yield f"{share.sheet} row {share.sheet_row}: {str(why).rstrip('.')}"
+
+
+def _is_back(share: LiveShare, ends: Mapping[Place, Ended]) -> bool:
+    """Whether LeadSquared has said that it took the share back."""
+    row = _found(share, ends)
+    return row is not None and row.state is State.REVOKED
+
+
+def _found(share: LiveShare, ends: Mapping[Place, Ended]) -> Row | None:
+    """The row that made the share, as it is now; None where its ledger could not be used."""
+    found = ends.get(Place(share.ledger, share.job), {})
+    return None if isinstance(found, BatchShareError) else found.get(share.row_id)
 
 
 def _has_ended(row: Row) -> bool:

@@ -53,13 +53,14 @@ UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `looked_up` counts what settling unknown rows led to: found, absent, again (shared), foreign (another's);
-    `remarks` are what else a person should know.
+    `taken_back` earlier shares were, for rows whose action asked for that. `looked_up` counts what settling unknown
+    rows led to: found, absent, again (shared), foreign (another's); `remarks` are what else a person should know.
     """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
+    taken_back: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
 
@@ -363,7 +364,14 @@ async def _end(session: Session) -> Ending:
     interrupted = session.stop.asked and error is None
     tally = session.tally
     # The tally's own remarks: what the index of runs, which is written last, has to say is among them then.
-    return Ending(summary, error, interrupted=interrupted, looked_up=dict(tally.looked_up), remarks=tally.remarks)
+    return Ending(
+        summary,
+        error,
+        interrupted=interrupted,
+        taken_back=len(tally.taken_back),
+        looked_up=dict(tally.looked_up),
+        remarks=tally.remarks,
+    )
 
 
 async def _write_beside(session: Session) -> Path | None:

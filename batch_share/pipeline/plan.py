@@ -131,7 +131,8 @@ class Plan:
             asked = seen.reassigned_once(asked, raw.number)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
-            return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason)
+            user_id = self._user_of(raw, directory)
+            return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
         if first != raw.number and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {first}"
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
@@ -148,7 +149,14 @@ class Plan:
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
         reason = f"left out by {self.selection}"
-        return NewRow(key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason, chosen=False)
+        user_id = None if instruction else self._user_of(each.raw, directory)
+        return NewRow(
+            key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason, chosen=False, user_id=user_id
+        )
+
+    def _user_of(self, raw: RawRow, directory: Directory) -> str | None:
+        """Whose row it is, though it can't be sent."""
+        return directory.user_of(self.rules.users(raw))
 
 
 def make_plan(

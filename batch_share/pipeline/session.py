@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from batch_share.history.records import LiveShare
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -38,6 +39,7 @@ class Tally:
 
     `waiting` rows are pending because their time has not come.
     `above` is told of each call, too.
+    `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
     `returned` rows are to be shared again by themselves, since the request that they were part of failed.
     """
 
@@ -51,6 +53,7 @@ class Tally:
     lost_in_a_row: int = 0
     waiting: int = 0
     returned: int = 0
+    taken_back: set[LiveShare] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
     above: Tally | None = None
 

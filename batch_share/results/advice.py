@@ -11,16 +11,22 @@ if TYPE_CHECKING:
 
 _TO_BE_SENT: Final = frozenset({State.PENDING, State.POSTING, State.POSTED, State.SHARING})
 
+AT_REST: Final = (State.SHARED, State.SKIPPED, State.REVOKED)
+"""The states of rows for which nothing is to be done."""
 
-def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[str]:
-    """What to do next, the most urgent first; nothing where all is well. `ledger` as it should be written."""
+
+def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str = "") -> list[str]:
+    """What to do next, the most urgent first; nothing where all is well.
+
+    `ledger` as it should be written, `mend` the command that runs the sheet of failed rows, if there is one.
+    """
     steps = []
     if sum(states.get(state, 0) for state in _TO_BE_SENT):
         steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
     if states.get(State.UNKNOWN):
         steps.append(f"To settle the unknown rows: batch-share reconcile {ledger}")
     if states.get(State.FAILED) or states.get(State.INVALID):
-        steps.append("See to the rows that failed or are invalid; the results say why. Then run the sheet again.")
+        steps.append(_mending(states, mend))
     if states.get(State.TO_REVOKE) or states.get(State.REVOKING):
         steps.append(f"Shares are still to be taken back: batch-share revoke {ledger}")
     if states.get(State.ACCEPTED) or states.get(State.ENDING):
@@ -28,6 +34,24 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str) -> list[s
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")
     return steps
+
+
+def _mending(states: Mapping[State, int], mend: str) -> str:
+    """A row that LeadSquared refused is not sent again by running its sheet."""
+    failed, invalid = states.get(State.FAILED), states.get(State.INVALID)
+    which = " or ".join(filter(None, ("failed" if failed else "", "are invalid" if invalid else "")))
+    said = f"See to the rows that {which}: the results say why."
+    if mend:
+        return f"{said} Those that can be mended have a sheet of their own: correct them there, then run it: {mend}"
+    return said if failed else f"{said} Then run the sheet again."
+
+
+def at_rest(states: Mapping[State, int]) -> str:
+    """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
+    *others, last = [str(state) for state in AT_REST if states.get(state)] or [""]
+    if not last:
+        return "no row was taken in."
+    return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
 
 
 def headline(states: Mapping[State, int]) -> str:

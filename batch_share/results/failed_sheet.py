@@ -1,8 +1,8 @@
 """The sheet of failed rows: those that can be mended, as the sheet had them, to be run again by itself.
 
 Not in it: rows of which nobody knows (`reconcile` settles them), rows whose activity stands at LeadSquared (they
-would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows whose cells
-don't stand under their headers.
+would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows that can only
+be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value.
 
 What a person began to mend is never written over. A file is ours as long as its bytes are those that were noted.
 """
@@ -19,19 +19,20 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import FAILED_SHEET
+from batch_share.results.mending import ADDED, header_of
+from batch_share.results.next_step import in_the_sheet
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing, write_csv
 from batch_share.results.workbook import Looks, fill, writing
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
 
-ADDED: Final = ("Reason", "Sheet Row")
 CHANGED: Final = "was changed or written by somebody else"
 _ALWAYS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 """The time that is noted in the workbook: the same rows give the same file."""
@@ -161,21 +162,9 @@ class _Mendable:
     sheet: SheetRecord | None
 
     @property
-    def columns(self) -> list[str]:
-        """The sheet's own columns, without those that an earlier sheet of failed rows brought."""
-        if self.sheet is None:
-            return []
-        own = list(self.sheet.columns)
-        came_from_us = Path(self.sheet.name).stem.partition(".failed")[1] and tuple(own[-2:]) == ADDED
-        return own[: -len(ADDED)] if came_from_us else own
-
-    @property
     def header(self) -> list[str]:
-        """The columns with ours, whose names are no other's."""
-        header = self.columns
-        for name in ADDED:
-            header = [*header, _unused(name, header)]
-        return header
+        """The columns with ours."""
+        return header_of(self.sheet) if self.sheet else []
 
     async def are_any(self) -> bool:
         """Whether there is one."""
@@ -195,24 +184,15 @@ class _Mendable:
 
     async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
         """Each row as it will stand there."""
-        width = len(self.columns)
+        width = len(self.header) - len(ADDED)
         there = len(self.sheet.columns) if self.sheet else 0
         async for row in self.ledger.mendable():
-            if len(row.cells) == there:
+            if len(row.cells) == there and not in_the_sheet(row):
                 yield row.state, _cells(row, width)
 
 
 def _cells(row: Row, width: int) -> list[str]:
     return [*row.cells[:width], reason_of(row), str(row.sheet_row)]
-
-
-def _unused(name: str, header: Sequence[str]) -> str:
-    """`name`, or with the first number that makes it one that is not there: no header may be there twice."""
-    there, number, chosen = {each.casefold() for each in header}, 1, name
-    while chosen.casefold() in there:
-        number += 1
-        chosen = f"{name} {number}"
-    return chosen
 
 
 # ------------------------------------------------------------------------------------------------ the file

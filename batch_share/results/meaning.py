@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from batch_share.ledger.records import RunRecord
+
+CUT_OFF: Final = "cut off"
+NO_USER: Final = "(rows whose user was not found, or not looked up)"
+"""In place of a user: for rows that name one in vain, and those that were wrong before anybody was looked up."""
+
+OPEN: Final = "going on, or cut off before it could say how it ended"
 
 MEANING: Final = {
     State.PENDING: "not yet sent",
@@ -22,6 +31,11 @@ MEANING: Final = {
     State.ENDING: "LeadSquared is taking its share back, not yet known to be processed",
     State.REVOKED: "LeadSquared says the share was taken back",
 }
+
+
+def how_it_ended(run: RunRecord, *, is_last: bool) -> str:
+    """How a run ended; one that did not say so was cut off if others came after it: only one works at a time."""
+    return run.ended or (OPEN if is_last else CUT_OFF)
 
 
 def meaning_of(state: State) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.states import Stage, State
+from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
 
 if TYPE_CHECKING:
     from batch_share.ledger.records import Row
@@ -19,32 +20,43 @@ SHIFTED: Final = "something may be under a wrong header"
 
 _OVER: Final = re.compile(r"is over\b")
 
-_IN_THE_SHEET: Final = (
-    (re.compile(SHIFTED), "Put its cells under their headers in the sheet itself, and run the sheet again."),
-    (
-        re.compile(r"mend its formula|value was never stored"),
-        "Mend the formula in the sheet itself, and run that.",
-    ),
-)
+IN_THE_SHEET: Final = {
+    SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
+    NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
+    ERROR_VALUE: "Mend the formula in the sheet itself, and run the sheet again.",
+}
+"""What is done about rows that no sheet of failed rows can hold as they are, by what their reason says."""
 
 _MENDING: Final = (
-    (re.compile(r"found \d+ times"), "Name it by its Id, for what is there fits several,"),
-    (re.compile(r"not an active user|no longer an active|\bowner is not\b"), "Name an active user of the account"),
+    (re.compile(r"found \d+ times"), "Name it by its Id in {place}, for several fit what the row says"),
+    (re.compile(r"not an active user|no longer an active|\bowner is not\b"), "Name an active user in {place}"),
     (
         re.compile(r"no lead has|\b(lead|entity|prospect)\b.*\b(does not|doesn't) exist|\blead not found"),
-        "Correct the lead, or create it in LeadSquared,",
+        "Correct the lead in {place}, or create it in LeadSquared",
     ),
-    (re.compile(r"event code|activity (type|event)"), "Give the code of an activity type of the account"),
-    (_OVER, "Give it a later end"),
-    (re.compile(r"dangerous value|mxxss|markup"), "Take signs such as < and > out of its texts"),
-    (re.compile(r"at most [\d,]+ characters|too long"), "Shorten the text"),
-    (re.compile(r"attribute"), "Use only fields that this activity type has, and fill those that it needs,"),
-    (re.compile(r"not allowed|unauthori[sz]ed|permission"), "Have LeadSquared's administrator allow it; no change"),
-    (re.compile(r"exceeded the limit|too many|throttl"), "The row is right, there were too many calls; no change"),
+    (
+        re.compile(r"event code|activity (type|event)"),
+        "Give the code of an activity type of the account in {place}",
+    ),
+    (_OVER, "Give the row a later end in {place}"),
+    (re.compile(r"dangerous value|mxxss|markup"), "Take signs such as < and > out of its texts in {place}"),
+    (re.compile(r"at most [\d,]+ characters|too long"), "Shorten the text in {place}"),
+    (
+        re.compile(r"attribute"),
+        "In {place}, leave only fields that this activity type has, and fill those that it needs",
+    ),
+    (
+        re.compile(r"not allowed|unauthori[sz]ed|permission"),
+        "Have LeadSquared's administrator allow it; nothing has to be changed in {place}",
+    ),
+    (
+        re.compile(r"exceeded the limit|too many|throttl"),
+        "There were too many calls; nothing has to be changed in {place}",
+    ),
 )
 """What is done about rows of which nothing is at LeadSquared, by what was said: the first that fits."""
 
-_WHATEVER: Final = "Correct what the reason names"
+_WHATEVER: Final = "Correct what the reason names in {place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,7 @@ class Advice:
         if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
             return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
         if row.stage is Stage.EARLIER and row.position is not None:
-            return f"Do what the reason says, if anything, then: {self._command('retry')}"
+            return f"See to what the reason names, then try again: {self._command('retry')}"
         return ""
 
     def _about(self, row: Row, words: str) -> str:
@@ -79,37 +91,45 @@ class Advice:
             case State.FAILED if row.activity_id is not None:
                 return self._standing(row, said, words)
             case State.FAILED | State.INVALID:
-                return self._mend(said)
+                return in_the_sheet(row) or self._mend(said)
             case _:
                 return ""
 
     def _settle(self, row: Row) -> str:
         if row.position is None:
             return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
-        return f"Find out, and go on with it: {self._command('reconcile')} --on-unknown settle"
+        return (
+            f"To find out whether it arrived, and go on with it: {self._command('reconcile')} --on-unknown settle"
+        )
 
     def _standing(self, row: Row, said: str, words: str) -> str:
         """Its activity is there: whoever runs the row elsewhere posts a second one."""
         if row.stage is Stage.ACTIVITY:
             return (
-                "Look at the activity in LeadSquared: delete it, or give it to that user and share the lead there."
+                "Look at the activity in LeadSquared: delete it, or make the row's user its owner, and share the "
+                "lead by hand."
             )
         if _OVER.search(said):
-            return "Nothing, its time is over. To share it for longer, put it into a new sheet: a new activity."
+            return (
+                "Nothing: its time is over. To share the lead again, put the row into a new sheet with a later end."
+            )
         everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
-        return f"Mend what LeadSquared names, then share in the same activity: {self._command('retry')}{everything}"
+        command = self._command("retry") + everything
+        return f"Mend what LeadSquared names, then share the lead in the same activity: {command}"
 
     def _mend(self, said: str) -> str:
-        for pattern, step in _IN_THE_SHEET:
-            if pattern.search(said):
-                return step
         what = next((what for pattern, what in _MENDING if pattern.search(said)), _WHATEVER)
         if self.failed_sheet is None:
-            return f"{what} in a sheet of its own, and run that."
-        return f"{what} in {self.failed_sheet}, then: batch-share run {shlex.quote(self.failed_sheet)}"
+            return f"{what.format(place='a sheet of its own')}; then run that sheet."
+        return f"{what.format(place=self.failed_sheet)}; then run that file."
 
     def _command(self, name: str) -> str:
         return f"batch-share {name} {shlex.quote(self.ledger)}"
+
+
+def in_the_sheet(row: Row) -> str:
+    """What to do about a row that is to be mended in the sheet itself, nothing for others."""
+    return next((step for said, step in IN_THE_SHEET.items() if said in (row.reason or "")), "")
 
 
 def _gone(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch_share.ledger.records import spell_notice
 from batch_share.ledger.states import State
 from batch_share.ledger.store import NOT_ASKED
 
@@ -21,7 +22,7 @@ _LABELS: Final = {
 
 def reason_of(row: Row) -> str:
     """Why a row is where it is, for the person who reads the results."""
-    reason = "; ".join(filter(None, (row.reason or _label(row), row.notice)))
+    reason = "; ".join(filter(None, (row.reason or _label(row), spell_notice(row.notice or ""))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     told = reason if NOT_ASKED in reason else f"{NOT_ASKED}: {reason}"

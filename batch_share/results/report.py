@@ -15,6 +15,8 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results import advice, charts
 from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.meaning import NO_USER, how_it_ended
+from batch_share.results.mending import command_for
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import replacing
@@ -130,7 +132,9 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     runs, sheet = await ledger.runs(), await ledger.sheet()
     rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
-    doubles = await ledger.noticed()
+    doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
+    mend = await command_for(ledger, failed.name) if failed else ""
+    step = Advice(ledger.file.name, failed.name if failed else None)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
@@ -140,7 +144,8 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "headline": advice.headline(numbers.states),
         "others": advice.others(numbers.states),
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name)),
+        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
+        "at_rest": advice.at_rest(numbers.states),
         "states": [(str(each), count, charts.colour_of(each)) for each, count in charts.in_order(numbers.states)],
         "legend": charts.legend(numbers.states),
         "total": sum(numbers.states.values()),
@@ -150,12 +155,12 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "reasons": _reason_bars(numbers.reasons),
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
-        "runs": [_run_line(run) for run in runs[-RUNS_TOLD:]],
+        "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_TOLD:]],
         "more_runs": max(0, len(runs) - RUNS_TOLD),
-        "lines": [line async for line in _lines(ledger, sheet, most)],
+        "lines": [line async for line in _lines(ledger, sheet, step, most)],
         "troubled": _troubled(numbers),
         "doubles": doubles,
-        "double_lines": [_line(row, sheet, Advice(ledger.file.name)) for row in await ledger.doubles(most)],
+        "double_lines": [_line(row, sheet, step) for row in await ledger.doubles(most)],
     }
 
 
@@ -172,7 +177,7 @@ def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
 
 
 def _user_bar(user: UserResults, most: int) -> UserBar:
-    name = user.name or user.email or user.user_id or "no user: the row can't be sent"
+    name = user.name or user.email or user.user_id or NO_USER
     email = user.email if user.name else ""
     told = ", ".join(f"{count:,} {state}" for state, count in charts.in_order(user.states))
     return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, charts.bar(user.states, most))
@@ -212,16 +217,14 @@ def _rate(settings: Mapping[str, Any]) -> Rate | None:
         return None
 
 
-def _run_line(run: RunRecord) -> RunLine:
+def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:
     lasted = _length((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
-    ended = run.ended or "going on, or cut off before it could say how it ended"
+    ended = how_it_ended(run, is_last=is_last)
     return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
 
 
-async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, most: int) -> AsyncIterator[Line]:
+async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, advice: Advice, most: int) -> AsyncIterator[Line]:
     """The first rows to look at."""
-    failed = await failed_sheet_of(ledger)
-    advice = Advice(ledger.file.name, failed.name if failed else None)
     left = most
     async for row, words in ledger.all_troubled():
         if left == 0:

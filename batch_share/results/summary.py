@@ -10,6 +10,8 @@ from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.mending import command_for
+from batch_share.results.next_step import IN_THE_SHEET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,8 +79,9 @@ class Summary:
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
-    activity stands. `noticed` rows have something a person must know, whatever became of them: an activity that is
-    there twice.
+    activity stands, nor are those that can only be mended `in_sheet`, the sheet itself; `mend` is the command that
+    runs it. `noticed` rows have
+    something a person must know, whatever became of them: an activity that is there twice.
     """
 
     states: Mapping[State, int]
@@ -92,6 +95,8 @@ class Summary:
     sheet: str = ""
     failed_sheet: Path | None = None
     standing: int = 0
+    in_sheet: int = 0
+    mend: str = ""
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -134,7 +139,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
     """Count the ledger's rows. Raises LedgerError."""
     counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    sheet = await ledger.sheet()
+    sheet, failed_sheet = await ledger.sheet(), await failed_sheet_of(ledger)
     return Summary(
         counts,
         ledger.file.absolute(),
@@ -145,6 +150,8 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.last_run_id(),
         await ledger.waiting(),
         sheet.name if sheet else "",
-        await failed_sheet_of(ledger),
+        failed_sheet,
         await ledger.standing(),
+        await ledger.mendable_saying(*IN_THE_SHEET),
+        await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
     )

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
-from batch_share.results.meaning import meaning_of
+from batch_share.results.advice import AT_REST
+from batch_share.results.meaning import NO_USER, how_it_ended, meaning_of
+from batch_share.results.mending import command_for
+from batch_share.results.next_step import IN_THE_SHEET
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -36,8 +39,6 @@ _GROUPS: Final = {
     State.REVOKED: "Revoked",
 }
 """In which column of the users a row is counted; every other state is one of being under way."""
-
-_NOBODY: Final = "(rows that name nobody who was found)"
 
 
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
@@ -152,7 +153,10 @@ async def _head(
     page.fact("Ledger", str(ledger.file.absolute()))
     page.fact("Took", _took_in_all(runs))
     if failed_sheet is not None:
-        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there and run it, with the options of before")
+        command = await command_for(ledger, failed_sheet.name)
+        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")
+    if in_sheet := await ledger.mendable_saying(*IN_THE_SHEET):
+        page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():
         command = f"batch-share retry {shlex.quote(ledger.file.name)}"
         page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
@@ -171,7 +175,7 @@ def _standing(counts: Mapping[State, int], noticed: int) -> str:
     if troubled:
         need = "needs" if troubled == 1 else "need"
         return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
-    left = sum(counts.values()) - sum(counts.get(state, 0) for state in (State.SHARED, State.SKIPPED))
+    left = sum(counts.values()) - sum(counts.get(state, 0) for state in AT_REST)
     return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
 
 
@@ -207,8 +211,8 @@ async def _users(page: _Page, ledger: LedgerReader) -> None:
     names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
-    told = [(names.get(user, user) if user else _NOBODY, counts) for user, counts in by_user.items()]
-    for name, counts in sorted(told, key=lambda each: (each[0] == _NOBODY, -each[1].get(State.SHARED, 0), each[0])):
+    told = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
+    for name, counts in sorted(told, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])):
         page.counted(name, _by_group(counts))
         page.line += 1
 
@@ -228,10 +232,10 @@ def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
         page.line += 1
     page.header(_WHEN, range(0))
     for run in shown:
-        _run(page, run)
+        _run(page, run, is_last=run is runs[-1])
 
 
-def _run(page: _Page, run: RunRecord) -> None:
+def _run(page: _Page, run: RunRecord, *, is_last: bool) -> None:
     took = _lasting(_length(run)) if run.ended_at else ""
     ended = _when(run.ended_at) if run.ended_at else "not noted"
     told = (run.command, _when(run.started_at), "", ended, "", took)
@@ -239,7 +243,7 @@ def _run(page: _Page, run: RunRecord) -> None:
         page.sheet.write_string(
             page.line, column, text, page.shapes["moment"] if text and column else page.book.text
         )
-    page.wide(len(_WHEN) - 1, run.ended or "cut off, or still going on")
+    page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=is_last))
     page.line += 1
 
 

@@ -130,6 +130,10 @@ class RowRules:
         asked = reading.read()
         return asked if asked is not None else reading.problems
 
+    def users(self, row: RawRow) -> tuple[Ref, ...]:
+        """Everything that the row says of its user, whatever else is wrong with it; nothing if it can't be told."""
+        return () if row.problem is not None else _Reading(self, row).users()
+
 
 class _Reading:
     """One row being read; everything that is wrong is collected, not only the first."""
@@ -141,7 +145,7 @@ class _Reading:
 
     def read(self) -> ShareRow | None:
         action = self._value(Field.ACTION, needed=False) or Action.SHARE
-        leads, users = self._refs(LEADS), self._refs(USERS)
+        leads, users = self._refs(LEADS), self.users()
         if not action.shares:
             return self._revocation(leads, users)
         lasting = self._lasting()
@@ -165,6 +169,10 @@ class _Reading:
             start=start,
             action=action,
         )
+
+    def users(self) -> tuple[Ref, ...]:
+        """What it says of its user."""
+        return self._refs(USERS)
 
     def _revocation(self, leads: tuple[Ref, ...], users: tuple[Ref, ...]) -> ShareRow | None:
         """What it says of a share is not read: there is none to be made."""
@@ -194,7 +202,17 @@ class _Reading:
             problem = f"{given[0]} says how long already: leave one of them blank"
             self._wrong(given[1], self._text(given[1]), problem)
             return None
+        if not given and not self._rules.defaults.get(Field.DURATION):
+            self._no_length()
+            return None
         return self._value(given[0] if given else Field.DURATION, needed=True)
+
+    def _no_length(self) -> None:
+        """Nothing says how long: told by the columns that could, as the sheet calls them."""
+        there = [self._header(each) for each in LASTING if each in self._rules.found.fields]
+        *others, last = there or [str(Field.DURATION)]
+        column = f"{', '.join(others)} or {last}" if others else last
+        self.problems.append(Problem(self._row.number, column, "", "blank"))
 
     def _value(self, each: Field, *, needed: bool) -> Any:
         index = self._rules.found.fields.get(each)

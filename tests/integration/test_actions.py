@@ -156,11 +156,53 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         it.write([scene.row(0, 0, "")[:-1], scene.row(0, 1, "")[:-1]])
         await it.run()
         acting(scene.second, scene.row(0, 1, "reassign"))
-        await scene.second.run()
+        ending = await scene.second.run()
         assert live(it) == {scene.pair(0, 1)}
         ((state, reason),) = scene.second.rows("state", "reason")
         assert (state, reason.startswith(ALREADY)) == ("skipped", True)
         assert len(it.sent(SHARE)) == 2
+        assert ending.taken_back == 1
+        (skipped,) = ending.summary.skipped
+        assert skipped.reason == f"{reason}; what other users had of the lead was taken back first: leads.csv row 2"
+        onlooker = Onlooker()
+        assert (await scene.second.run(onlooker)).taken_back == 0
+        assert onlooker.previews[0].told == []
+
+
+async def test_a_share_that_two_rows_take_back_is_counted_once(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"), scene.row(0, 1, "reassign"))
+        assert (await scene.second.run(canary=1)).taken_back == 1
+
+
+async def test_a_share_that_was_not_taken_back_is_not_counted(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"), scene.row(1, 1, "revoke"))
+        assert (await scene.second.run()).taken_back == 1
+
+
+async def test_rows_of_which_nothing_is_known_are_told_once_with_what_to_do(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(2, 2, "revoke"), scene.row(3, 3, "revoke"))
+        first, again, both = Onlooker(), Onlooker(), Onlooker()
+        await scene.second.run(first)
+        unknown = "with revoke or reassign as Action, and no earlier share is known here for"
+        how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+        assert first.previews[0].told == [f"2 rows {unknown} them: {how}"]
+        await scene.second.run(again)
+        assert again.previews[0].told == []
+        acting(scene.second, scene.row(2, 2, "revoke"), scene.row(0, 0, "revoke"), scene.row(0, 2, "reassign"))
+        await scene.second.run(both)
+        assert both.previews[0].told == [
+            "1 earlier share taken back first, by 2 rows with revoke or reassign as Action",
+            f"1 row {unknown} it: {how}",
+        ]
 
 
 @pytest.mark.parametrize("skipped_before", [False, True])

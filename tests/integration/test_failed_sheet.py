@@ -123,7 +123,7 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     assert told["run"][5] == "done"
     assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
-    assert str(failure[4]).endswith("batch-share run leads.failed.csv")
+    assert str(failure[4]).endswith(" in leads.failed.csv, or create it in LeadSquared; then run that file.")
 
 
 async def test_a_ledger_that_can_not_note_it_is_trouble_and_no_mere_remark(tmp_path: Path) -> None:

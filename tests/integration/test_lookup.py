@@ -13,14 +13,17 @@ import pytest
 from trial import CREATE, Fault, Onlooker, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
 from batch_share.errors import BatchShareError, LookupRefused, SettingsError, SheetError
+from batch_share.ledger.opening import read_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline import lookup
 from batch_share.pipeline.calls import READ_TRIES
-from batch_share.pipeline.intake import show_sheet
+from batch_share.pipeline.intake import SheetJob, show_sheet
+from batch_share.pipeline.jobs import run_sheet
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
+from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -356,3 +359,29 @@ async def test_a_stop_while_the_time_zone_is_asked_for_sends_nothing(tmp_path: P
         assert ending.exit_code is ExitCode.INTERRUPTED
         assert it.sandbox.report()["calls"] == {KEY_USER: 1}
         assert (await it.run()).summary.states == {State.SHARED: 2}
+
+
+async def test_a_row_that_is_wrong_counts_for_its_user_if_another_row_made_that_user_known(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        first, *others = sheet_rows(4, it.sandbox.world)
+        late, unread, nobody = ([*row[:2], first[2], *row[3:]] for row in others)
+        late[4], unread[1], nobody[2] = "soon", "x", "ffffffff-0000-4000-8000-000000000000"
+        it.write([first, late, unread, nobody])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 1, State.INVALID: 3}
+        assert it.rows("state", "user_id") == [
+            ("shared", first[2]), ("invalid", first[2]), ("invalid", first[2]), ("invalid", None),
+        ]  # fmt: skip
+        async with read_ledger(it.ledger) as ledger:
+            assert await ledger.counts_by_user() == {
+                first[2]: {State.SHARED: 1, State.INVALID: 2}, None: {State.INVALID: 1},
+            }  # fmt: skip
+
+
+async def test_rows_that_are_left_out_count_for_their_user_too(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        first, second = sheet_rows(2, it.sandbox.world)
+        it.write([first, [*second[:2], first[2], *second[3:4], "soon", "201"]])
+        job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(1, None, [])))
+        await run_sheet(job, it.settings(), Onlooker())
+        assert it.rows("state", "user_id") == [("shared", first[2]), ("skipped", first[2])]

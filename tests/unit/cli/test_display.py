@@ -15,6 +15,7 @@ from batch_share.ledger.records import Cause, Changes, Row, Skipped, Waiting
 from batch_share.ledger.states import State
 from batch_share.ledger.store import GONE, GONE_POSTED
 from batch_share.pipeline.cost import Pace
+from batch_share.pipeline.jobs import Ending
 from batch_share.pipeline.watcher import Preview
 from batch_share.results.summary import Summary
 from batch_share.settings import Settings
@@ -164,8 +165,9 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
 
 
 def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
-    assert any(line.endswith("batch-share run '/of mine/leads.failed.csv'") for line in lines)
+    mend = "batch-share run '/of mine/leads.failed.csv' --event 201"
+    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), mend=mend)
+    assert any(line.endswith(f"then run it: {mend}") for line in lines)
     assert "To mend: /of mine/leads.failed.csv" in lines
     assert not any("retry" in line for line in lines)
 
@@ -176,3 +178,23 @@ def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.C
         lines
     )
     assert not any(line.startswith("To mend") for line in lines)
+
+
+def test_rows_that_only_the_sheet_itself_can_mend_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(capsys, states={State.INVALID: 2}, in_sheet=2)
+    assert "2 rows can only be mended in the sheet itself, as the reason says: then run that again" in lines
+    assert not any(line.startswith("To mend") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, ""), (1, "1 earlier share was taken back.\n"), (1200, "1,200 earlier shares were taken back.\n")],
+)
+def test_how_many_earlier_shares_were_taken_back_is_told_at_the_end(
+    count: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = io.StringIO()
+    ending = Ending(Summary({State.SKIPPED: 1}, Path("leads.db")), taken_back=count)
+    Display(console=console(file=out)).end(ending)
+    assert out.getvalue() == said
+    assert "skipped" in capsys.readouterr().out

@@ -10,9 +10,11 @@ import pytest
 from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_record, unsendable, working
 from sqlalchemy import Engine, event
 
+from batch_share.action import Action
 from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
-from batch_share.ledger.records import Result, Skipped, Status, Waiting
+from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE
+from batch_share.ledger.records import ALREADY, TAKEN_BEFORE, Result, Skipped, Status, Waiting
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS
 from batch_share.ledger.store import GONE
@@ -118,6 +120,24 @@ async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -
             Skipped("left out", 2, 2), Skipped("as row 2", 1, 1), Skipped("as row 1", 1, 4),
         ]  # fmt: skip
         assert len(await ledger.skipped(9)) == 4
+
+
+async def test_skipped_rows_before_which_a_share_was_taken_back_are_told_apart(file: Path) -> None:
+    rows = [new_row(number, action=Action.REASSIGN) for number in range(4)]
+    async with working(file, *rows) as ledger:
+        found = [await row_of(ledger, number) for number in range(4)]
+        for row in found[:3]:
+            notice = {"notice": f"{TAKEN_BEFORE}a.csv row {row.id}"}
+            await ledger.answer_claims({row.id: Result(State.PENDING, "", learned=notice)})
+        await ledger.rejudge({row.id: f"{ALREADY}noon" for row in (found[0], found[3])})
+        taken = f"what other users had of the lead was taken back first: a.csv row {found[0].id}"
+        assert await ledger.skipped(9) == [
+            Skipped(f"{ALREADY}noon; {taken}", 1, 1), Skipped(f"{ALREADY}noon", 1, 4),
+        ]  # fmt: skip
+        await ledger.rejudge({row.id: f"{ALREADY}noon" for row in found})
+        told, alone = await ledger.skipped(9)
+        assert (told.rows, told.reason) == (3, TAKEN_AND_SHARED_BEFORE)
+        assert (alone.rows, alone.reason) == (1, f"{ALREADY}noon")
 
 
 async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(file: Path) -> None:

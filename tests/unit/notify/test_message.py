@@ -49,7 +49,7 @@ def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
     assert notice().text.splitlines() == [
         "batch-share run of leads.csv: done.",
         "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
-        "See to the rows that failed or are invalid; the results say why. Then run the sheet again.",
+        "See to the rows that failed or are invalid: the results say why.",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
 

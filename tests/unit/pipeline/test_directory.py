@@ -160,3 +160,21 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
     assert problem.wrong.endswith("what it has can be taken back by its User Id")
     (problem,) = problems_of(asked(refs[0], Action.REASSIGN))
     assert problem.wrong == "Gone is no longer an active user of the account"
+
+
+@pytest.mark.parametrize(
+    ("refs", "user_id"),
+    [
+        ((THE_USER,), "user-id"),
+        ((Ref(Field.USER_ID, "user-id"), THE_USER), "user-id"),
+        ((Ref(Field.USER_ID, "user-id"), Ref(Field.USER_EMAIL, "other@example.com")), None),
+        ((Ref(Field.USER_EMAIL, "nobody@example.com"),), None),
+        ((Ref(Field.USER_EMAIL, "never@asked.example"),), None),
+        ((), None),
+    ],
+)
+def test_whose_row_it_is_may_be_known_though_it_cannot_be_sent(refs: tuple[Ref, ...], user_id: str | None) -> None:
+    directory, nobody = Directory(), Ref(Field.USER_EMAIL, "nobody@example.com")
+    asked = THE_USER, Ref(Field.USER_ID, "user-id"), nobody
+    directory.learn([answer_for_user(ref, [USER]) for ref in asked])
+    assert directory.user_of(refs) == user_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.ledger.states import State
-from batch_share.results.advice import headline, next_steps, others
+from batch_share.results.advice import AT_REST, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,45 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
 
 
 @pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ({State.SHARED: 3}, "every row is shared."),
+        ({State.SHARED: 3, State.SKIPPED: 1}, "every row is shared or skipped."),
+        ({State.REVOKED: 1, State.SKIPPED: 1, State.SHARED: 0}, "every row is skipped or revoked."),
+        ({State.SHARED: 1, State.SKIPPED: 1, State.REVOKED: 1}, "every row is shared, skipped or revoked."),
+        ({}, "no row was taken in."),
+    ],
+)
+def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, int], words: str) -> None:
+    assert next_steps(states, 0, "x.db") == []
+    assert at_rest(states) == words
+
+
+@pytest.mark.parametrize("state", [*State])
+def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
+    assert (next_steps({state: 1}, 0, "x.db") == []) is (state in AT_REST)
+
+
+@pytest.mark.parametrize(
     ("state", "word"),
     [
         (State.PENDING, "batch-share resume x.db"),
         (State.POSTING, "batch-share resume x.db"),
         (State.UNKNOWN, "batch-share reconcile x.db"),
         (State.ACCEPTED, "batch-share follow-up x.db"),
-        (State.FAILED, "run the sheet again"),
+        (State.FAILED, "See to the rows that failed: the results say why."),
         (State.INVALID, "run the sheet again"),
     ],
 )
 def test_what_to_do_next(state: State, word: str) -> None:
     (step,) = next_steps({state: 1}, 0, "x.db")
     assert word in step
+
+
+def test_rows_that_have_a_sheet_of_their_own_are_told_with_its_command() -> None:
+    (step,) = next_steps({State.FAILED: 1, State.INVALID: 1}, 0, "x.db", "batch-share run a.csv --event 201")
+    assert step.startswith("See to the rows that failed or are invalid: ")
+    assert step.endswith("correct them there, then run it: batch-share run a.csv --event 201")
 
 
 def test_doubles_are_to_be_deleted() -> None:

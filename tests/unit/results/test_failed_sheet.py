@@ -16,9 +16,11 @@ from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
+from batch_share.results.summary import summarize
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import text_tables
 from batch_share.sheet.workbook import workbook_tables
+from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +97,18 @@ async def test_a_row_whose_cells_are_not_under_their_headers_would_look_right_th
     target = tmp_path / "leads.failed.csv"
     await written_from(tmp_path, target, ["Lead", "Note"], invalid(1, cells), invalid(2, ["2", "b"]))
     assert [row[0] for row in read_back(target)] == ["Lead", "2"]
+
+
+@pytest.mark.parametrize("said", [NEVER_STORED, ERROR_VALUE])
+async def test_a_row_whose_formula_gave_no_value_would_have_an_empty_cell_there_and_is_left_out(
+    tmp_path: Path, said: str
+) -> None:
+    target = tmp_path / "leads.failed.csv"
+    formula = replace(invalid(1, ["", "b"]), reason=f"Row 2, Lead: {said}; Row 2, Note: blank")
+    await written_from(tmp_path, target, ["Lead", "Note"], formula, invalid(2, ["2", "b"]))
+    assert [row[0] for row in read_back(target)] == ["Lead", "2"]
+    async with open_ledger(tmp_path / "leads.db") as ledger:
+        assert (await summarize(ledger)).in_sheet == 1
 
 
 @BOTH

@@ -12,7 +12,6 @@ from batch_share.results.next_step import SHIFTED, Advice
 from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
 
 ADVICE = Advice("my leads.db", "my leads.failed.csv")
-RUN = "batch-share run 'my leads.failed.csv'"
 
 
 def row(state: State, **changes: Any) -> Row:
@@ -27,22 +26,31 @@ def failed(reason: str = "LeadSquared refused the activity: No", **changes: Any)
 @pytest.mark.parametrize(
     ("said", "step"),
     [
-        ("Row 2, Lead Email 'x@y.z': no lead has this email", "Correct the lead, or create it in LeadSquared,"),
-        ("LeadSquared refused the activity: Lead does not exist in the system", "Correct the lead, or create it"),
-        ("LeadSquared refused the activity: The entity does not exist", "Correct the lead, or create it"),
+        (
+            "Row 2, Lead Email 'x@y.z': no lead has this email",
+            "Correct the lead in my leads.failed.csv, or create it in LeadSquared; then run",
+        ),
+        ("LeadSquared refused the activity: Lead does not exist in the system", "Correct the lead in"),
+        ("LeadSquared refused the activity: The entity does not exist", "Correct the lead in"),
         ("Row 2, Lead Phone '1': found 2 times: use the Id instead", "Name it by its Id"),
         ("Row 2, User Id 'x': not an active user of the account", "Name an active user"),
         ("Row 2, User Id 'x': Asha Rao is no longer an active user of the account", "Name an active user"),
         ("LeadSquared refused the activity: Owner is not an active user of the account", "Name an active user"),
         ("LeadSquared refused the activity: Event Code is invalid or empty", "Give the code of an activity type"),
-        ("it was to end at 2026-01-01 18:00 UTC, which is over", "Give it a later end"),
-        ("Row 2, Until '2020-01-01': is over already", "Give it a later end"),
+        ("it was to end at 2026-01-01 18:00 UTC, which is over", "Give the row a later end"),
+        ("Row 2, Until '2020-01-01': is over already", "Give the row a later end"),
         ("A potentially dangerous value was detected in the request", "Take signs such as < and >"),
         ("Row 2, Note: looks like markup (<…), which LeadSquared refuses", "Take signs such as < and >"),
         ("A note has at most 1,775 characters", "Shorten the text"),
-        ("Attribute(s) does not exist - mx_Custom_9", "Use only fields that this activity type has"),
-        ("You are not allowed to use this API", "Have LeadSquared's administrator allow it; no change"),
-        ("API calls exceeded the limit of 20 in 5 second(s)", "there were too many calls; no change"),
+        ("Attribute(s) does not exist - mx_Custom_9", "leave only fields that this activity type has"),
+        (
+            "You are not allowed to use this API",
+            "Have LeadSquared's administrator allow it; nothing has to be changed in",
+        ),
+        (
+            "API calls exceeded the limit of 20 in 5 second(s)",
+            "There were too many calls; nothing has to be changed in",
+        ),
         ("Row 2, Duration 'soon': no duration", "Correct what the reason names"),
     ],
 )
@@ -52,7 +60,8 @@ def test_a_row_with_nothing_at_leadsquared_is_mended_in_the_sheet_of_failed_rows
 ) -> None:
     told = ADVICE.next_step(row(state, reason=said))
     assert step in told
-    assert told.endswith(f" in my leads.failed.csv, then: {RUN}")
+    assert "my leads.failed.csv" in told
+    assert told.endswith("; then run that file.")
 
 
 def test_what_leadsquared_said_counts_as_the_reason_does() -> None:
@@ -62,14 +71,14 @@ def test_what_leadsquared_said_counts_as_the_reason_does() -> None:
 def test_without_such_a_sheet_another_one_is_made() -> None:
     assert (
         Advice("leads.db").next_step(failed())
-        == "Correct what the reason names in a sheet of its own, and run that."
+        == "Correct what the reason names in a sheet of its own; then run that sheet."
     )
 
 
 @pytest.mark.parametrize("said", [f"3 cells for 2 headers: {SHIFTED}", NEVER_STORED, ERROR_VALUE])
 def test_what_only_the_sheet_shows_is_mended_there(said: str) -> None:
     told = ADVICE.next_step(row(State.INVALID, reason=f"Row 2: {said}"))
-    assert "in the sheet itself" in told
+    assert "the sheet itself" in told
     assert "failed.csv" not in told
 
 
@@ -87,7 +96,7 @@ def test_an_activity_of_somebody_else_is_looked_at() -> None:
 
 def test_a_share_whose_time_is_over_is_not_repeated() -> None:
     over = failed("it was to end at 2026-01-01 18:00 UTC, which is over", stage=Stage.SHARE, activity_id="act")
-    assert ADVICE.next_step(over).startswith("Nothing, its time is over.")
+    assert ADVICE.next_step(over).startswith("Nothing: its time is over.")
 
 
 @pytest.mark.parametrize(
@@ -146,4 +155,4 @@ def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
 
 def test_a_row_before_which_nothing_could_be_taken_back_is_tried_again() -> None:
     failed = row(State.FAILED, stage=Stage.EARLIER, reason="not all that was shared before could be taken back")
-    assert ADVICE.next_step(failed).endswith("then: batch-share retry 'my leads.db'")
+    assert ADVICE.next_step(failed).endswith("then try again: batch-share retry 'my leads.db'")

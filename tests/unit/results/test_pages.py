@@ -14,6 +14,7 @@ from spreadsheets import LIVE, live_cells
 from batch_share.ledger.records import Lookup, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failures_page import COLUMNS, NONE, ON_PAPER
+from batch_share.results.meaning import OPEN
 from batch_share.results.sheet import write_results
 from batch_share.results.summary_page import RUNS_SHOWN
 from batch_share.results.workbook import Looks, fill, writing
@@ -80,6 +81,7 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
 async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
     asha, other = "a" * 36, "b" * 36
     rows = [new_row(n, user_id=asha) for n in range(4)] + [new_row(7, user_id=other), unsendable(9, State.INVALID)]
+    rows.append(replace(unsendable(10, State.INVALID), user_id=asha))
     found = {"id": asha, "name": "Asha Rao", "email": "asha@x.example", "active": True}
     async with working(target.with_suffix(".db"), *rows) as ledger:
         await ledger.note_lookups([Lookup("User Email", "asha@x.example", found)])
@@ -91,9 +93,9 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
         await write_results(ledger, target)
     told = facts(target)
     assert told["User"][:7] == ("Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 1, 4)
+    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 2, 5)
     assert told[other][:7] == ("", "", "", 1, "", "", 1)
-    assert told["(rows that name nobody who was found)"][:7] == ("", "", "", "", "", 1, 1)
+    assert told["(rows whose user was not found, or not looked up)"][:7] == ("", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
@@ -111,7 +113,16 @@ async def test_the_summary_says_which_sheet_which_account_and_when(target: Path)
     noon = NOON.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ")
     assert (told["run"][0], told["run"][2]) == (noon, noon)
     assert (told["run"][4], told["run"][5]) == ("1 s", "done")
-    assert (told["reconcile"][2], told["reconcile"][5]) == ("not noted", "cut off, or still going on")
+    assert (told["reconcile"][2], told["reconcile"][5]) == ("not noted", OPEN)
+
+
+async def test_the_summary_says_that_a_run_after_which_others_came_was_cut_off(target: Path) -> None:
+    async with working(target.with_suffix(".db"), new_row(1)) as ledger:
+        await ledger.begin_run("resume", "1.0", {})
+        await ledger.end_run("done")
+        await write_results(ledger, target)
+    told = facts(target)
+    assert (told["run"][5], told["resume"][5]) == ("cut off", "done")
 
 
 async def test_of_many_runs_the_last_are_shown(target: Path) -> None:
@@ -126,7 +137,11 @@ async def test_of_many_runs_the_last_are_shown(target: Path) -> None:
 
 @pytest.mark.parametrize(
     ("state", "words"),
-    [(State.SHARED, "Nothing is left to do."), (State.ACCEPTED, "Nothing went wrong; 1 row still under way or")],
+    [
+        (State.SHARED, "Nothing is left to do."),
+        (State.REVOKED, "Nothing is left to do."),
+        (State.ACCEPTED, "Nothing went wrong; 1 row still under way or"),
+    ],
 )
 async def test_where_nothing_went_wrong_it_says_so(target: Path, state: State, words: str) -> None:
     async with working(target.with_suffix(".db"), new_row(1)) as ledger:
@@ -164,7 +179,12 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
         ("9", "invalid", "why it is invalid", ""),
     ]
     assert [row[5:] for row in found] == [("0", "Hello"), ("1", "Hello"), ("2", "Hello"), ("8", "")]
-    commands = ["run leads.failed.xlsx", "retry out.db", "reconcile out.db", "run leads.failed.xlsx"]
+    commands = [
+        "in leads.failed.xlsx; then run",
+        "retry out.db",
+        "reconcile out.db",
+        "in leads.failed.xlsx; then run",
+    ]
     assert [command in row[4] for row, command in zip(found, commands, strict=True)] == [True] * 4
 
 

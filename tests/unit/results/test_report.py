@@ -118,6 +118,26 @@ async def test_how_each_run_ended_is_told(tmp_path: Path) -> None:
     assert "A run was going on" not in page.text
 
 
+async def test_a_run_after_which_others_came_was_cut_off(tmp_path: Path) -> None:
+    async with working(tmp_path / "leads.db", new_row(1)) as ledger:
+        page = await report_of(ledger, tmp_path)
+        assert "going on, or cut off before it could say how it ended" in page.text
+        await ledger.begin_run("resume", "1.0", {})
+        await ledger.end_run("done")
+        page = await report_of(ledger, tmp_path)
+    assert "going on" not in page.text
+    assert "cut off" in page.texts
+
+
+async def test_where_nothing_is_to_be_done_it_says_what_became_of_all(tmp_path: Path) -> None:
+    async with working(tmp_path / "leads.db", *map(new_row, range(3))) as ledger:
+        for number, state in enumerate([State.SHARED, State.REVOKED, State.SHARED]):
+            await advance(ledger, number, state)
+        page = await report_of(ledger, tmp_path)
+    assert "2 of 3 rows are shared. 1 revoked." in page.text
+    assert "Nothing: every row is shared or revoked." in page.text
+
+
 async def test_nothing_in_it_is_loaded_or_run(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", *ROWS) as ledger:
         await mixed(ledger)

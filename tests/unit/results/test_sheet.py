@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsendable, working
 from spreadsheets import LIVE, NUMBERS, live_cells
 
+from batch_share.action import Action
 from batch_share.errors import BatchShareError
 from batch_share.ledger.records import Result, Status
 from batch_share.ledger.states import Stage, State
@@ -132,6 +133,16 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
         reason = reason_of(await row_of(ledger, 1))
     assert reason.count(NOT_ASKED) == 1
     assert reason.endswith("; a run that asks for it again, as the sheet and its options were, settles it")
+
+
+async def test_what_was_taken_back_before_a_row_is_told_in_words(file: Path) -> None:
+    async with working(file, new_row(1, action=Action.REASSIGN)) as ledger:
+        row = await row_of(ledger, 1)
+        notice = {"notice": "reassigned: taken back before it: leads.csv row 17"}
+        await ledger.answer_claims({row.id: Result(State.PENDING, "", learned=notice)})
+        await ledger.rejudge({row.id: "already shared"})
+        reason = reason_of(await row_of(ledger, 1))
+    assert reason == "already shared; what other users had of the lead was taken back first: leads.csv row 17"
 
 
 @BOTH

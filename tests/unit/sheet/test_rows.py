@@ -356,3 +356,25 @@ def test_what_a_share_needs_is_not_read_where_there_is_none() -> None:
 def test_whom_it_is_taken_from_and_when_is_read() -> None:
     changed = {Field.ACTION: "revoke", Field.USER_ID: "Asha", Field.START: "soon"}
     assert [problem.column for problem in problems(changed)] == ["USER ID", "START"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({Field.UNTIL: "End Date"}, ", End Date: blank"),
+        ({Field.DURATION: "Minutes", Field.UNTIL: "End Date"}, ", Minutes or End Date: blank"),
+        (
+            {Field.DURATION: "Minutes", Field.DAYS: "Days", Field.UNTIL: "End Date"},
+            ", Minutes, Days or End Date: blank",
+        ),
+        ({}, ", Duration: blank"),
+    ],
+)
+def test_how_long_is_missed_in_the_columns_that_the_sheet_has(headers: dict[Field, str], told: str) -> None:
+    cells = {field: value for field, value in GOOD.items() if field is not Field.DURATION} | dict.fromkeys(
+        headers, ""
+    )
+    columns = [headers.get(field, str(field)) for field in cells]
+    rules = RowRules(columns, Columns({field: n for n, field in enumerate(cells)}, {}), {}, now=NOON)
+    (problem,) = rules.check(RawRow(7, [*cells.values()]))  # type: ignore[misc]
+    assert str(problem) == f"Row 7{told}"

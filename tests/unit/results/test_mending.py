@@ -1,0 +1,93 @@
+"""The command that runs a sheet of failed rows says what its own sheet was run with, and no more."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ledgers import sheet_record, unsendable, working
+
+from batch_share.ledger.states import State
+from batch_share.pipeline import plan
+from batch_share.results.mending import OPTIONS, command_for
+from batch_share.settings import Settings
+from batch_share.sheet.columns import match_columns
+from batch_share.sheet.mapping import read_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from batch_share.ledger.records import SheetRecord
+
+PLAIN = sheet_record(["Lead Number", "User Email"])
+
+
+async def command(folder: Path, record: SheetRecord, *runs: tuple[str, Mapping[str, Any]]) -> str:
+    async with working(folder / "leads.db") as ledger:
+        await ledger.take_in(record, [unsendable(1, State.INVALID)])
+        for name, settings in runs:
+            await ledger.begin_run(name, "1.0", settings)
+        return await command_for(ledger, "my leads.failed.csv")
+
+
+async def test_it_has_the_options_that_change_what_a_row_means_and_no_others(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"host": "https://leads.example", "access_key": "the-key", "secret_key": "the-secret"}
+    settings = Settings(
+        **keys, event="201", access="write", duration="7d", note="it's $HOME", timezone="Asia/Kolkata",
+        allow_duplicates=True, workers=3, bulk=True,
+    )  # fmt: skip
+    columns = ["Lead Number", "User Email", "Until"]
+    dated = replace(sheet_record(columns), mapping=dict(zip(columns, columns, strict=True)))
+    told = await command(tmp_path, dated, ("run", settings.public()))
+    assert shlex.split(told)[2:] == [
+        "my leads.failed.csv", "--event", "201", "--access", "write", "--duration", "7d", "--note", "it's $HOME",
+        "--timezone", "Asia/Kolkata", "--allow-duplicates",
+    ]  # fmt: skip
+
+
+async def test_what_was_not_set_is_not_in_it(tmp_path: Path) -> None:
+    assert await command(tmp_path, PLAIN, ("run", Settings().public())) == "batch-share run 'my leads.failed.csv'"
+
+
+async def test_a_time_zone_is_only_for_sheets_with_dates(tmp_path: Path) -> None:
+    assert "timezone" not in await command(tmp_path, PLAIN, ("run", {"timezone": "Asia/Kolkata"}))
+
+
+async def test_the_options_are_those_of_the_last_run_of_the_sheet_whatever_came_after(tmp_path: Path) -> None:
+    runs = ("run", {"event": "201"}), ("run", {"event": "202"}), ("follow-up", {"event": ""})
+    assert (await command(tmp_path, PLAIN, *runs)).endswith(" --event 202")
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "maps"),
+    [
+        (["Lead Number", "User Email"], {}, []),
+        (["Lead Number", "Owner mail"], {"Owner mail": "User Email"}, ["Owner mail=User Email"]),
+        (["Lead Number", "User Email", "Note"], {"Note": "ignore"}, ["Note=ignore"]),
+        (["Kunde", "Owner\nmail"], {"Kunde": "Lead Number", "Owner\nmail": "Sales User"},
+         ["Kunde=Lead Number", "Owner mail=Sales User"]),
+        (["Lead Number", "ProspectAutoId", "User Email"], {"ProspectAutoId": "ignore"}, None),
+        (["Lead Number", "Email", "User Email"], {"Email": "Lead Email"}, ["Email=Lead Email"]),
+        (["Email", "User Email", "mx_Custom_1", "Extra"], {"Extra": "mx_Custom_1"}, None),
+        (["Lead Number", "User", "Owner Email"], {"User": "Sales User", "Owner Email": "ignore"}, None),
+    ],
+)  # fmt: skip
+async def test_columns_are_mapped_where_their_headers_leave_it_open(
+    tmp_path: Path, columns: Sequence[str], given: Mapping[str, str], maps: list[str] | None
+) -> None:
+    found = match_columns(Path(), columns, given)
+    mapping = {columns[at]: str(name) for name, at in (*found.fields.items(), *found.custom.items())}
+    record = replace(sheet_record(columns), mapping=mapping)
+    words = shlex.split(await command(tmp_path, record, ("run", {})))[3:]
+    assert set(words[::2]) <= {"--map"}
+    assert maps is None or words[1::2] == maps
+    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2]))
+    assert again == found
+
+
+def test_no_option_that_is_read_into_blank_cells_is_missing() -> None:
+    assert {each.name.lower() for each in plan._OPTIONS} <= {*OPTIONS}
+    assert {*OPTIONS} <= {*Settings.model_fields}
