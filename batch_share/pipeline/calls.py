@@ -82,10 +82,10 @@ async def write_once(
     """
     rows, step = dispatch.rows, dispatch.step
     async with session.pacer.slot(spare=spare):
-        session.called()
+        counted = session.called()
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
-        answer = await session.client.send(dispatch.call)
+        answer = await session.send(dispatch.call, counted)
     outcome = dispatch.read(answer) if isinstance(answer, Answer) else answer
     judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
@@ -122,8 +122,7 @@ async def read(
     unsent = lost = 0
     while True:
         async with session.pacer.slot():
-            session.called()
-            answer = await session.client.send(call)
+            answer = await session.send(call, session.called())
         parsed = parse(answer) if isinstance(answer, Answer) else answer
         if isinstance(parsed, UNDONE):
             unsent += isinstance(parsed, NotSent)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
+from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline.cost import Pace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from batch_share.leadsquared.outcome import Lost
+    from batch_share.leadsquared.protocol import Answer, Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
@@ -65,12 +68,26 @@ class Tally:
         if words not in self.remarks:
             self.remarks.append(words)
 
-    def called(self) -> None:
-        """One more call left, just now."""
-        self.calls += 1
-        self.recent.append(asyncio.get_running_loop().time())
-        if self.above is not None:
-            self.above.called()
+    def called(self) -> float:
+        """One more call leaves, just now: when that is, by the loop's clock."""
+        at = asyncio.get_running_loop().time()
+        for tally in self._and_above():
+            tally.calls += 1
+            tally.recent.append(at)
+        return at
+
+    def never_left(self, at: float) -> None:
+        """The call that was to leave then did not."""
+        for tally in self._and_above():
+            tally.calls -= 1
+            with suppress(ValueError):  # so long ago that it is no recent one
+                tally.recent.remove(at)
+
+    def _and_above(self) -> Iterator[Tally]:
+        tally: Tally | None = self
+        while tally is not None:
+            yield tally
+            tally = tally.above
 
     def moved(self, old: State, new: State, rows: int = 1) -> None:
         """`rows` rows went from one state to another."""
@@ -142,6 +159,14 @@ async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]]
             group.create_task(guarded())
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A call that is counted: as one of the account's on `day`, and of this process's `at` a moment of the loop."""
+
+    day: str
+    at: float
+
+
 @dataclass(frozen=True)
 class Connection:
     """One process's work on one account: the calls, their pace, the way to stop them."""
@@ -155,10 +180,17 @@ class Connection:
     bulk_pacer: Pacer
     sizes: Sizes
 
-    def called(self) -> None:
-        """One more call is about to leave. Raises DailyLimitReached if it may not."""
-        self.memory.spend(self.settings.daily_limit)
-        self.tally.called()
+    def called(self) -> Counted:
+        """One more call is about to leave: count it. Raises DailyLimitReached if it may not."""
+        return Counted(self.memory.spend(self.settings.daily_limit), self.tally.called())
+
+    async def send(self, call: Call, counted: Counted) -> Answer | NotSent | Lost:
+        """Send a call that was counted. One that reached nobody was none, after all."""
+        answer = await self.client.send(call)
+        if isinstance(answer, NotSent):
+            self.memory.give_back(counted.day)
+            self.tally.never_left(counted.at)
+        return answer
 
     @property
     def pace(self) -> Pace:

@@ -80,6 +80,13 @@ def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeyp
     assert not any("wrong-secret" in finding.words for finding in found.values())
 
 
+def test_a_call_that_reached_nobody_is_none_of_todays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SHARE_HOST", "http://127.0.0.1:9")
+    found = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert "Connection refused" in found["keys"].words
+    assert found["calls today"].words.startswith("0 from this machine")
+
+
 def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     async def demote(step: Step, call: Call) -> Reply:
         reply = await step(call)

@@ -53,3 +53,31 @@ def test_a_remark_is_kept_once_however_often_it_is_made() -> None:
     for words in ("one", "another", "one"):
         tally.remark(words)
     assert tally.remarks == ["one", "another"]
+
+
+def test_a_call_that_never_left_is_not_counted_here_nor_above() -> None:
+    async def counted() -> tuple[int, int, float]:
+        above = Tally()
+        tally = Tally(above=above)
+        tally.called()
+        await asyncio.sleep(1.0)
+        at = tally.called()
+        await asyncio.sleep(1.0)
+        tally.called()
+        tally.never_left(at)
+        return tally.calls, above.calls, above.calls_per_second()
+
+    assert run_virtually(counted()) == (2, 2, 1.0)
+
+
+def test_a_call_that_never_left_may_be_too_old_to_be_among_the_recent_ones() -> None:
+    async def counted() -> int:
+        tally = Tally()
+        at = tally.called()
+        for _ in range(500):
+            await asyncio.sleep(0.1)
+            tally.called()
+        tally.never_left(at)
+        return tally.calls
+
+    assert run_virtually(counted()) == 500
