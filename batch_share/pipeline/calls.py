@@ -12,6 +12,7 @@ from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF
 from batch_share.pipeline import telling
+from batch_share.pipeline.tally import Outage
 from batch_share.pipeline.verdict import carry, judge
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ async def before_repeating(
         return
     if unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, unsent, outcome.words)
+    session.tally.out_of_reach(Outage(outcome.words, unsent, CONNECT_TRIES))
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 

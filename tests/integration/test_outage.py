@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trial import CREATE, Fault, Onlooker, options
+from trial import CREATE, Fault, Onlooker, Samples, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.errors import Unreachable
 from batch_share.ledger.states import State
+from batch_share.pipeline import calls
 from batch_share.sandbox.wire import Reply
 
 if TYPE_CHECKING:
@@ -49,3 +50,17 @@ def test_an_outage_does_not_eat_up_the_calls_of_the_day(tmp_path: Path, monkeypa
     assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
     arrived, told, spent = counted(it, onlooker)
     assert (told, spent) == (arrived, arrived)
+
+
+def test_that_nobody_is_reached_is_told_at_once_and_until_somebody_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = in_virtual_time(tmp_path, monkeypatch, options(), gone_for(20.0), workers=3)
+    samples = Samples(lambda connection: connection.tally.outage)
+    assert run_virtually(it.run(samples)).summary.states == {State.SHARED: 12}
+    told = [outage for outage in samples.seen if outage is not None]
+    assert {outage.words for outage in told} == {"no connection: Connection refused"}
+    assert [outage.tries for outage in told] == sorted(outage.tries for outage in told)
+    assert (told[0].tries, told[-1].most) == (1, calls.CONNECT_TRIES)
+    assert 40 <= len(told) <= 100  # the 20 s, and what is left of the last pause
+    assert samples.seen[-1] is None
