@@ -282,13 +282,7 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
-        if summary.waiting.rows:
-            command = f"batch-share resume {shlex.quote(str(summary.ledger))} --due"
-            out.print(f"\n{waits(summary.waiting)} Then: {command}", soft_wrap=True, markup=False)
-        if summary.states.get(State.UNKNOWN):
-            command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
-            out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
-        for told in mending(summary):
+        for told in next_steps(summary):
             out.print(f"\n{told}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.run:
@@ -359,6 +353,21 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
     return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def next_steps(summary: Summary) -> list[str]:
+    """What brings rows on that are not done, each with its command."""
+    ledger, states = shlex.quote(str(summary.ledger)), summary.states
+    told = []
+    if summary.waiting.rows:
+        told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
+    if states.get(State.UNKNOWN):
+        command = f"batch-share reconcile {ledger} --on-unknown settle"
+        told.append(f"To settle unknown rows, and send nothing else: {command}")
+    if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
+        rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
+        told.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
+    return [*told, *mending(summary)]
 
 
 def mending(summary: Summary) -> list[str]:
