@@ -204,6 +204,24 @@ def test_a_log_of_a_run_that_finds_nothing_to_do_has_no_line() -> None:
     assert printed(connected("starting", shared=80), work) == []
 
 
+def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_over() -> None:
+    told = "LeadSquared can't be reached (Connection refused): trying again, 3 of 7"
+
+    async def work() -> list[bool]:
+        session, out, seen = connected(pending=50), io.StringIO(), list[bool]()
+        terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
+        async with Display(console=terminal).watch(session):
+            for outage in (None, NO_CONNECTION, None):
+                session.tally.outage = outage
+                await asyncio.sleep(0.5)
+                out.truncate(out.seek(0))
+                await asyncio.sleep(0.5)
+                seen.append(told in out.getvalue())
+        return seen
+
+    assert run_virtually(work()) == [False, True, False]
+
+
 def test_with_one_line_nothing_is_shown() -> None:
     async def work() -> str:
         out = io.StringIO()
