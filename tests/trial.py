@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import sqlite3
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import SecretStr
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     Step = Callable[[Call], Awaitable[Reply]]
     Wrapper = Callable[[Step, Call], Awaitable[Reply]]
+
+T = TypeVar("T")
 
 FAST = Rate(500, 0.1)
 UNCHANGED: Any = {"stop_after_failures": Settings.model_fields["stop_after_failures"].default}
@@ -95,6 +98,24 @@ class Onlooker:
         if self.during is not None and self.previews:
             self.during(session)
         yield
+
+
+class Samples(Onlooker, Generic[T]):
+    """Keeps what `look` sees twice a second while calls are made, once they are agreed to."""
+
+    def __init__(self, look: Callable[[Connection], T]) -> None:
+        super().__init__(self._begin)
+        self._look = look
+        self.seen: list[T] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _begin(self, connection: Connection) -> None:
+        self._tasks.append(asyncio.create_task(self._sample(connection)))
+
+    async def _sample(self, connection: Connection) -> None:
+        while True:
+            self.seen.append(self._look(connection))
+            await asyncio.sleep(0.5)
 
 
 class Refuses(Onlooker):

@@ -1,11 +1,10 @@
-"""What a person sees: the plan in short, progress while calls are made, and how it ended.
+"""What a person sees of a run: the plan in short, and how it ended. `progress` shows what is between them.
 
 All of it but the totals goes to standard error, so that `--json` leaves standard output to its object.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import shlex
@@ -16,10 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -32,20 +29,17 @@ from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import IO
-
-    from rich.console import RenderableType
 
     from batch_share.ledger.records import Changes, Row, Skipped, Waiting
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection, Tally
+    from batch_share.pipeline.session import Connection
     from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
 
-REFRESH_SECONDS: Final = 0.25
-PLAIN_LINE_SECONDS: Final = 15.0
 UNBROKEN: Final = 100_000
 """Characters of a line where no terminal shows it."""
 
@@ -241,34 +235,11 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ progress
 
-    @contextlib.asynccontextmanager
-    async def watch(self, session: Connection) -> AsyncIterator[None]:
-        """Show progress until the work is over: a live view on a terminal, else a plain line now and then."""
-        if self.one_line:
-            yield
-        elif self.console.is_terminal:
-            with Live(console=self.console, auto_refresh=False, transient=True) as live:
-                task = asyncio.create_task(self._refresh(session, live))
-                try:
-                    yield
-                finally:
-                    await _end(task)
-        else:
-            task = asyncio.create_task(self._lines(session))
-            try:
-                yield
-            finally:
-                await _end(task)
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+        """Show progress until the work is over."""
+        from batch_share.cli.progress import shown
 
-    async def _refresh(self, session: Connection, live: Live) -> None:
-        while True:
-            live.update(view(session), refresh=True)
-            await asyncio.sleep(REFRESH_SECONDS)
-
-    async def _lines(self, session: Connection) -> None:
-        while True:
-            self.console.print(status_line(session), soft_wrap=True)
-            await asyncio.sleep(PLAIN_LINE_SECONDS)
+        return contextlib.nullcontext() if self.one_line else shown(session, self.console)
 
     # ------------------------------------------------------------------------------------------ the end
 
@@ -315,13 +286,7 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
-        if summary.waiting.rows:
-            command = f"batch-share resume {shlex.quote(str(summary.ledger))} --due"
-            out.print(f"\n{waits(summary.waiting)} Then: {command}", soft_wrap=True, markup=False)
-        if summary.states.get(State.UNKNOWN):
-            command = f"batch-share reconcile {shlex.quote(str(summary.ledger))} --on-unknown settle"
-            out.print(f"\nTo settle unknown rows, and send nothing else: {command}", soft_wrap=True, markup=False)
-        for told in mending(summary):
+        for told in next_steps(summary):
             out.print(f"\n{told}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.run:
@@ -369,60 +334,6 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-def view(session: Connection) -> RenderableType:
-    """The live view: a bar over all rows, the counts by state, and the pace."""
-    tally = session.tally
-    total = sum(tally.states.values())
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(tally.phase, ProgressBar(total=max(total, 1), completed=_done(session), width=40), _left(session))
-    counts = Text("  ").join(
-        Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in _counts(tally).items()
-    )
-    return Group(bar, counts, Text(_pace(session), style="dim"))
-
-
-def status_line(session: Connection) -> str:
-    """The same on one line, for a log."""
-    counts = ", ".join(f"{state} {count}" for state, count in _counts(session.tally).items())
-    said = " | ".join(part for part in (counts, _pace(session), _left(session)) if part)
-    return f"{session.tally.phase}: {said}"
-
-
-def _counts(tally: Tally) -> dict[State, int]:
-    return {state: tally.states[state] for state in State if tally.states[state]}
-
-
-def _done(session: Connection) -> float:
-    """Rows done, an accepted one counted as two thirds of the way while it is still to be followed up."""
-    weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
-    weight |= {State.TO_REVOKE: 0.0, State.REVOKING: 0.0}
-    if session.settings.follow_up:
-        weight |= {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
-    done = sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
-    return done + session.tally.waiting
-
-
-def _left(session: Connection) -> str:
-    if session.stop.asked:
-        return "finishing what is under way; press Ctrl-C again to cut it"
-    rate = session.pacer.rate
-    states = {**session.tally.states, State.PENDING: session.tally.states[State.PENDING] - session.tally.waiting}
-    calls = session.pace.at(rate).cost(states).calls
-    return f"about {lasting(calls / rate.per_second)} left" if calls else ""
-
-
-def _pace(session: Connection) -> str:
-    rate = session.pacer.rate
-    pace = f"{session.tally.calls:,} calls, {session.tally.calls_per_second():.1f}/s of {rate.per_second:g}/s"
-    return f"{pace}, {plural(session.tally.refusals, 'refusal')}" if session.tally.refusals else pace
-
-
 def looked_up(counts: Mapping[str, int]) -> str:
     """What became of rows of which nobody knew whether their call arrived."""
     said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
@@ -453,6 +364,21 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
     return [*lines, Text(_more(more))] if lines and more else lines
+
+
+def next_steps(summary: Summary) -> list[str]:
+    """What brings rows on that are not done, each with its command."""
+    ledger, states = shlex.quote(str(summary.ledger)), summary.states
+    told = []
+    if summary.waiting.rows:
+        told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
+    if states.get(State.UNKNOWN):
+        command = f"batch-share reconcile {ledger} --on-unknown settle"
+        told.append(f"To settle unknown rows, and send nothing else: {command}")
+    if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
+        rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
+        told.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
+    return [*told, *mending(summary)]
 
 
 def mending(summary: Summary) -> list[str]:

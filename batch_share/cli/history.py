@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rich.console import Console
+    from rich.table import Table
 
     from batch_share.history.records import KnownRun
     from batch_share.pipeline.purge import Sweep
 
-_WIDEST = 60
+_WIDEST: Final = 120
+"""Characters of how a run ended."""
+
+_INDENT: Final = 2
 
 
 def ledger_of_run(named: str) -> Path:
@@ -69,19 +73,53 @@ def runs(
 
 
 def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from rich.measure import Measurement
+
+    from batch_share.cli.display import UNBROKEN
 
     if not found:
         out.print("No run yet on this machine.")
         return
+    table = _table(found)
+    if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
+        out.print(table)
+        return
+    for each in found:
+        _show_block(out, each)
+
+
+def _table(found: Sequence[KnownRun]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(show_edge=False, pad_edge=False)
     for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
-        table.add_column(name, no_wrap=name in {"run Id", "started", "command"})
+        table.add_column(name)
     for each in found:
-        cells = (each.id, _local(each.started_at), each.command, each.sheet or "", _how(each), _counts(each.counts))
-        table.add_row(*(Text(cell) for cell in cells), style="dim" if each.purged_at else None)
-    out.print(table)
+        cells = (*_which(each), _how(each), _counts(each.counts))
+        table.add_row(*map(Text, cells), style=_style(each))
+    return table
+
+
+def _show_block(out: Console, run: KnownRun) -> None:
+    """A run on a terminal that has no room for the table: which it was, and below it how it ended."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts = [part for part in (_how(run), _counts(run.counts)) if part]
+    on_one_line = ": ".join(parts)
+    below = [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts
+    out.print(Text("  ".join(filter(None, _which(run))), style=_style(run)))
+    for line in below:
+        out.print(Padding(Text(line, style=_style(run)), (0, 0, 0, _INDENT), expand=False))
+
+
+def _style(run: KnownRun) -> str:
+    return "dim" if run.purged_at else ""
+
+
+def _which(run: KnownRun) -> tuple[str, ...]:
+    return run.id, _local(run.started_at), run.command, run.sheet or ""
 
 
 def _local(at: datetime) -> str:
@@ -91,9 +129,16 @@ def _local(at: datetime) -> str:
 
 
 def _how(run: KnownRun) -> str:
-    how = "running" if run.ended_at is None else run.ended or ""
-    short = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
-    return f"{short}; purged" if run.purged_at else short
+    how = "running" if run.ended_at is None else _shortened(run.ended or "")
+    return f"{how}; purged" if run.purged_at else how
+
+
+def _shortened(words: str) -> str:
+    """All of it, or the first sentence of what is long: what went wrong comes first, what to do then."""
+    if len(words) <= _WIDEST:
+        return words
+    first = words.partition(". ")[0].rstrip(".")
+    return first if len(first) <= _WIDEST else f"{first[:_WIDEST]}…"
 
 
 def _counts(counts: Mapping[str, int] | None) -> str:

@@ -174,8 +174,11 @@ class AccountMemory:
         with suppress(OSError):
             self._write()
 
-    def spend(self, most: int | None) -> None:
-        """Count a call of today. Raises DailyLimitReached, and counts nothing, if `most` were made already."""
+    def spend(self, most: int | None) -> str:
+        """Count a call of today, and return which day that is.
+
+        Raises DailyLimitReached, and counts nothing, if `most` were made already.
+        """
         today = self._today()
         if today != self._now.day:
             self._now, self._calls, self._written = replace(self._now, day=today), 0, 0
@@ -186,6 +189,12 @@ class AccountMemory:
             self._ahead = self._further()
             with suppress(OSError):
                 self._write()
+        return today
+
+    def give_back(self, day: str) -> None:
+        """A call that was counted on `day` never left. What was written down ahead stays, for the next one."""
+        if day == self._now.day:  # else it was counted before midnight, and a new count has begun
+            self._calls -= 1
 
     def _further(self) -> int:
         """How many calls to write down ahead: the more, the quicker the last ones were used up."""

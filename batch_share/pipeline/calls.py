@@ -12,6 +12,7 @@ from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF
 from batch_share.pipeline import telling
+from batch_share.pipeline.tally import Outage
 from batch_share.pipeline.verdict import carry, judge
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ async def write_once(
     """
     rows, step = dispatch.rows, dispatch.step
     async with session.pacer.slot(spare=spare):
-        session.called()
+        counted = session.called()
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
-        answer = await session.client.send(dispatch.call)
+        answer = await session.send(dispatch.call, counted)
     outcome = dispatch.read(answer) if isinstance(answer, Answer) else answer
     judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
@@ -122,8 +123,7 @@ async def read(
     unsent = lost = 0
     while True:
         async with session.pacer.slot():
-            session.called()
-            answer = await session.client.send(call)
+            answer = await session.send(call, session.called())
         parsed = parse(answer) if isinstance(answer, Answer) else answer
         if isinstance(parsed, UNDONE):
             unsent += isinstance(parsed, NotSent)
@@ -157,6 +157,7 @@ async def before_repeating(
         return
     if unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, unsent, outcome.words)
+    session.tally.out_of_reach(Outage(outcome.words, unsent, CONNECT_TRIES))
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
 from batch_share.ledger.states import SENT, TO_DO, Stage, State
-from batch_share.pipeline.follow_up import FOLLOWING_UP
+from batch_share.pipeline.follow_up import all_followed_up
 from batch_share.pipeline.owner import Form, find_key_user, is_verified, verify_owner
 from batch_share.pipeline.session import ending_early
 from batch_share.pipeline.steps import asked, in_time, post, posted, share
@@ -33,8 +33,7 @@ async def send_canary(session: Session, most: int) -> None:
             return
         await ledger.note_canary(row.id for row in rows)
         await _send(session, [row for row in rows if row.state in TO_DO])
-        session.tally.phase = FOLLOWING_UP
-        await session.polls.none_left()
+        await all_followed_up(session)
         if session.stop.asked:
             return
         judged = await ledger.rows_by_id([row.id for row in rows])

@@ -130,8 +130,7 @@ def _skew(answer: Answer, now: dt.datetime) -> float | None:
 async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
     """One paced and counted try. Raises DailyLimitReached."""
     async with connection.pacer.slot():
-        connection.called()
-        answer = await connection.client.send(call)
+        answer = await connection.send(call, connection.called())
     parsed = parse(answer) if isinstance(answer, Answer) else answer
     if isinstance(parsed, Throttled):
         connection.pacer.refused(pause=parsed.pause, told=parsed.rate)

@@ -27,7 +27,8 @@ from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.live import remarking, shares_meant
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.revoke import Undone, revoke_rows
-from batch_share.pipeline.session import Session, Tally, name_of_account
+from batch_share.pipeline.session import Session, name_of_account
+from batch_share.pipeline.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -142,7 +143,8 @@ async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended
     """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
     if place.file == session.ledger.file.resolve():
         if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
-            await session.polls.none_left()
+            with session.tally.waits_for(session.polls.awaited):
+                await session.polls.none_left()
         return await _revoke_in(session, session.ledger, session.tally, row_ids)
     try:
         async with _opened(session, place) as (ledger, tally):

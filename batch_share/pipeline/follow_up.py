@@ -40,11 +40,19 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
         yield
         session.polls.complete()
         session.tally.phase = FOLLOWING_UP
-        await pollers
+        with session.tally.waits_for(session.polls.awaited):
+            await pollers
     finally:
         pollers.cancel()
         with suppress(asyncio.CancelledError):
             await pollers
+
+
+async def all_followed_up(session: Session) -> None:
+    """Wait until all that were accepted so far are settled or given up, while nothing else is done."""
+    session.tally.phase = FOLLOWING_UP
+    with session.tally.waits_for(session.polls.awaited):
+        await session.polls.none_left()
 
 
 async def _poll(session: Session) -> None:

@@ -18,7 +18,7 @@ from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
 from batch_share.pipeline.earlier import check_canary_of, count_of, find_due, take_back_earlier, told_of
-from batch_share.pipeline.follow_up import FOLLOWING_UP, following_up
+from batch_share.pipeline.follow_up import all_followed_up, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
@@ -306,8 +306,7 @@ async def _send_first(session: Session, reconciler: Reconciler, due: Sequence[Du
 async def _any_returned(session: Session) -> bool:
     """Wait until every request was asked for; whether rows of one that failed are to be shared by themselves."""
     if session.settings.follow_up:
-        session.tally.phase = FOLLOWING_UP
-        await session.polls.none_left()
+        await all_followed_up(session)
     returned, session.tally.returned = session.tally.returned, 0
     return returned > 0
 

@@ -11,6 +11,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batch_share.pipeline.tally import Awaited
 from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ LONGEST_PATIENCE: Final = 60.0
 FIRST_INTERVAL: Final = 2.0
 LONGEST_INTERVAL: Final = 60.0
 GROWTH: Final = 1.6
+
+SOON: Final = 1.0
+"""Seconds to the first ask that are no waiting."""
 
 _TOO_EARLY: Final = 1.25
 _IN_TIME: Final = 0.998
@@ -48,7 +52,7 @@ class Polls:
         self._wait = wait
         self._heap: list[Poll] = []
         self._orders = 0
-        self._under_way = 0
+        self._under_way: dict[int, Poll] = {}
         self._complete = False
         self._closed = False
         self._turn = asyncio.Lock()
@@ -79,15 +83,16 @@ class Polls:
         while not self._closed and (self._heap or self._under_way or not self._complete):
             rest = self._rest()
             if rest is not None and rest <= 0:
-                self._under_way += 1
-                return heapq.heappop(self._heap)
+                poll = heapq.heappop(self._heap)
+                self._under_way[poll.order] = poll
+                return poll
             self._changed.clear()
             await wait_for_event(self._changed, rest)
         return None
 
     def done(self, poll: Poll, *, settled: bool) -> None:
         """What became of a poll that was taken: unless settled, it is asked again later, or its time is over."""
-        self._under_way -= 1
+        del self._under_way[poll.order]
         self._learn(poll, settled=settled)
         now = _now()
         if not settled:
@@ -103,6 +108,21 @@ class Polls:
         while not self._closed and (self._heap or self._under_way):
             self._changed.clear()
             await self._changed.wait()
+
+    def awaited(self) -> Awaited | None:
+        """What is waited for if there is nothing else to do; None while first asks, soon, may settle all."""
+        waiting = [*self._heap, *self._under_way.values()]
+        rest = self._rest()
+        was_asked = any(poll.until is not None for poll in waiting)
+        if not waiting or not (was_asked or (rest is not None and rest > SOON)):
+            return None
+        again = _now() + rest if rest is not None and rest > 0 else None
+        return Awaited(again, max(map(self._until, waiting)), len(waiting))
+
+    def _until(self, poll: Poll) -> float:
+        if poll.until is not None:
+            return poll.until
+        return max(poll.due, self._likely(poll), _now()) + self._wait
 
     def close(self) -> None:
         """Give up all that are waiting."""

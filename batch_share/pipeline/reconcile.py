@@ -29,6 +29,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import read
 from batch_share.pipeline.marker import markers_in
 from batch_share.pipeline.session import ending_early, in_parallel
+from batch_share.pipeline.tally import Awaited
 from batch_share.pipeline.verdict import REPEATED
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Reconciler:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._first_looks: dict[int, float] = {}
+        self._resting: dict[int, float] = {}  # by a row of each group that waits: when its second look is
         self._repeats: Counter[tuple[int, Stage]] = Counter()
         self._probed: set[tuple[int, bool]] = set()
         self._probing = asyncio.Lock()
@@ -180,13 +182,17 @@ class Reconciler:
 
     async def _decide(self, lost: Sequence[Unsettled]) -> None:
         """A second look at each, its grace over: what is still not there was never posted."""
-        groups = _by_place([each for each in lost if each.row.id in self._first_looks])
-        await self._spread(sorted(groups, key=self._wait), self._decide_group)
+        groups = sorted(_by_place([each for each in lost if each.row.id in self._first_looks]), key=self._wait)
+        last = _now() + max(map(self._wait, groups), default=0.0)
+        with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
+            await self._spread(groups, self._decide_group)
 
     async def _decide_group(self, group: Sequence[Unsettled]) -> None:
         while (wait := self._wait(group)) > 0:
             self._session.tally.phase = "waiting to look again at what nobody knows"
+            self._resting[group[0].row.id] = _now() + wait
             await self._session.stop.sleep(wait)
+            del self._resting[group[0].row.id]
             if self._session.stop.asked:
                 return
         for each in await self._look(group):

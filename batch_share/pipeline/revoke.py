@@ -17,7 +17,7 @@ from batch_share.leadsquared.protocol import read_id, revoke_share
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import Dispatch, write
-from batch_share.pipeline.follow_up import FOLLOWING_UP
+from batch_share.pipeline.follow_up import all_followed_up
 from batch_share.pipeline.run import Feed
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.steps import asked
@@ -132,8 +132,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     What is still being processed as a share is waited for: a share may not overtake its revocation.
     """
     if session.settings.follow_up:
-        session.tally.phase = FOLLOWING_UP
-        await session.polls.none_left()
+        await all_followed_up(session)
     session.tally.phase = "revoking"
     chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
     for _ in range(PASSES):

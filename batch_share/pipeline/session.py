@@ -1,9 +1,8 @@
-"""What every step of the pipeline works with: the ledger, the account, the way to stop, and the counts so far."""
+"""What every step of the pipeline works with: the ledger, the account, the way to stop, and the tally so far."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,80 +10,30 @@ from typing import TYPE_CHECKING
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
+from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
+from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
+from batch_share.pipeline.tally import Tally
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from batch_share.history.records import LiveShare
+    from batch_share.leadsquared.outcome import Lost
+    from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.owner import Form
     from batch_share.pipeline.watcher import Waiter, Watcher
     from batch_share.settings import Settings
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts that a progress display shows; kept as the work goes, so that looking costs the ledger nothing.
-
-    `waiting` rows are pending because their time has not come.
-    `above` is told of each call, too.
-    `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
-    `returned` rows are to be shared again by themselves, since the request that they were part of failed.
-    """
-
-    phase: str = "starting"
-    states: Counter[State] = field(default_factory=Counter)
-    calls: int = 0
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
-    refusals: int = 0
-    refused_since: float | None = None
-    looked_up: Counter[str] = field(default_factory=Counter)
-    lost_in_a_row: int = 0
-    waiting: int = 0
-    returned: int = 0
-    taken_back: set[LiveShare] = field(default_factory=set)
-    remarks: list[str] = field(default_factory=list)
-    above: Tally | None = None
-
-    def begin(self, states: Mapping[State, int]) -> None:
-        """Count from these."""
-        self.phase = "starting"
-        self.states.clear()
-        self.states.update(states)
-
-    def remark(self, words: str) -> None:
-        """Something that a person should be told at the end, once."""
-        if words not in self.remarks:
-            self.remarks.append(words)
-
-    def called(self) -> None:
-        """One more call left, just now."""
-        self.calls += 1
-        self.recent.append(asyncio.get_running_loop().time())
-        if self.above is not None:
-            self.above.called()
-
-    def moved(self, old: State, new: State, rows: int = 1) -> None:
-        """`rows` rows went from one state to another."""
-        self.states[old] -= rows
-        self.states[new] += rows
-
-    def calls_per_second(self, seconds: float = 10.0) -> float:
-        """Calls per second over the last `seconds`, or since the first if that is less."""
-        now = asyncio.get_running_loop().time()
-        times = [at for at in self.recent if now - at <= seconds]
-        return len(times) / max(min(seconds, now - times[0]), 1.0) if times else 0.0
 
 
 class Stop:
@@ -145,6 +94,14 @@ async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]]
             group.create_task(guarded())
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A call that is counted: as one of the account's on `day`, and of this process's `at` a moment of the loop."""
+
+    day: str
+    at: float
+
+
 @dataclass(frozen=True)
 class Connection:
     """One process's work on one account: the calls, their pace, the way to stop them."""
@@ -158,10 +115,19 @@ class Connection:
     bulk_pacer: Pacer
     sizes: Sizes
 
-    def called(self) -> None:
-        """One more call is about to leave. Raises DailyLimitReached if it may not."""
-        self.memory.spend(self.settings.daily_limit)
-        self.tally.called()
+    def called(self) -> Counted:
+        """One more call is about to leave: count it. Raises DailyLimitReached if it may not."""
+        return Counted(self.memory.spend(self.settings.daily_limit), self.tally.called())
+
+    async def send(self, call: Call, counted: Counted) -> Answer | NotSent | Lost:
+        """Send a call that was counted. One that reached nobody was none, after all."""
+        answer = await self.client.send(call)
+        if isinstance(answer, Answer):
+            self.tally.reached()
+        if isinstance(answer, NotSent):
+            self.memory.give_back(counted.day)
+            self.tally.never_left(counted.at)
+        return answer
 
     @property
     def pace(self) -> Pace:

@@ -50,7 +50,7 @@ def checked(
     """The findings by check, and the calls that the sandbox saw."""
 
     async def work() -> tuple[list[Finding], int]:
-        async with Sandbox(SandboxOptions(latency=0.0, refuse=refuse), wrappers=wrappers) as sandbox:
+        async with Sandbox(SandboxOptions(port=0, latency=0.0, refuse=refuse), wrappers=wrappers) as sandbox:
             monkeypatch.setenv("BATCH_SHARE_HOST", sandbox.url)
             if busy:
                 async with account_turn(session._account_file(load_settings()), lambda _: None):
@@ -65,7 +65,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, *wrappers: Wrapper) -> list[str]:
     """What is asked before keys are kept that were typed in. Raises what is the matter with them."""
 
     async def work() -> list[str]:
-        async with Sandbox(SandboxOptions(latency=0.0), wrappers=wrappers) as sandbox:
+        async with Sandbox(SandboxOptions(port=0, latency=0.0), wrappers=wrappers) as sandbox:
             monkeypatch.setenv("BATCH_SHARE_HOST", sandbox.url)
             await check_keys(load_settings(), Passer())
             return [call["endpoint"] for call in sandbox.journal.since(0)]
@@ -92,6 +92,13 @@ def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeyp
     assert levels(found) == ["ok", "problem", "warning", "warning", "warning", "ok"]
     assert calls == 1
     assert not any("wrong-secret" in finding.words for finding in found.values())
+
+
+def test_a_call_that_reached_nobody_is_none_of_todays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_SHARE_HOST", "http://127.0.0.1:9")
+    found = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert "Connection refused" in found["keys"].words
+    assert found["calls today"].words.startswith("0 from this machine")
 
 
 def in_the_role(role: str) -> Wrapper:

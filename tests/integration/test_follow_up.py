@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import STATUS, Onlooker, Trial, options
+from trial import STATUS, Onlooker, Samples, Trial, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.ledger.states import State
+from batch_share.pipeline.polls import LONGEST_INTERVAL
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.tally import Awaited
 
 
 def asked(it: Trial) -> int:
@@ -67,3 +69,16 @@ def test_a_stop_ends_the_wait_at_once_and_keeps_what_was_accepted(slow: Trial) -
     assert ending.exit_code is ExitCode.INTERRUPTED
     assert ending.summary.states == {State.ACCEPTED: 1}
     assert seconds < 16.0
+
+
+def test_while_there_is_nothing_to_do_but_wait_it_is_told_what_for_and_until_when(slow: Trial) -> None:
+    def look(connection: Connection) -> tuple[float, Awaited | None]:
+        return asyncio.get_running_loop().time(), connection.tally.awaited
+
+    samples = Samples(look)
+    assert run_virtually(slow.run(samples)).summary.states == {State.SHARED: 1}
+    told = [(at, awaited) for at, awaited in samples.seen if awaited is not None]
+    assert len(told) >= 60
+    assert {awaited.requests for _, awaited in told} == {1}
+    assert len({round(awaited.until) for _, awaited in told}) == 1
+    assert all(0 <= awaited.again - at <= LONGEST_INTERVAL for at, awaited in told if awaited.again is not None)

@@ -20,6 +20,7 @@ from trial import (
     SHARE,
     Fault,
     Onlooker,
+    Samples,
     Trial,
     answer,
     ask_to_stop,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection
+    from batch_share.pipeline.tally import Awaited
     from batch_share.sandbox.wire import Call, Reply
 
 LOST = [
@@ -129,6 +131,21 @@ def test_what_is_found_goes_on_before_anything_is_waited_for(
     shared = [call["at"] for call in it.sent(SHARE)]
     assert len([at for at in shared if at < 30]) == 11
     assert max(shared) >= 60
+
+
+def test_while_the_second_look_is_waited_for_it_is_told_when_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(connection: Connection) -> tuple[float, Awaited | None]:
+        return asyncio.get_running_loop().time(), connection.tally.awaited
+
+    samples = Samples(look)
+    it = lagging(tmp_path, monkeypatch, Fault(CREATE, [4, 6], DROPPED))
+    assert run_virtually(it.run(samples)).summary.states == ALL_SHARED
+    told = [(at, awaited) for at, awaited in samples.seen if awaited is not None and not awaited.requests]
+    assert 100 <= len(told) <= 120
+    assert all(awaited.again is None or at <= awaited.again <= awaited.until + 1e-6 for at, awaited in told)
+    assert sum(awaited.again is not None for _, awaited in told) > 100
 
 
 def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(

@@ -125,6 +125,26 @@ def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]
     assert "reconcile" not in " ".join(told(capsys, states={State.FAILED: 1}))
 
 
+@pytest.mark.parametrize(
+    ("states", "rows"),
+    [
+        ({State.ACCEPTED: 10, State.SHARED: 3}, "10 rows are"),
+        ({State.ACCEPTED: 1}, "1 row is"),
+        ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows are"),
+    ],
+)
+def test_how_rows_that_are_still_being_processed_are_asked_for_is_told(
+    capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
+) -> None:
+    Display().totals(Summary(states, Path("/of mine/leads.db")))
+    told = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
+    assert told in capsys.readouterr().out
+
+
+def test_where_all_is_processed_no_follow_up_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "follow-up" not in " ".join(told(capsys, states={State.SHARED: 1, State.REVOKED: 1, State.UNKNOWN: 1}))
+
+
 def test_why_rows_are_skipped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = [Skipped("left out by --rows 2-5", 90, 6), Skipped("the same as row 3", 1, 9), Skipped(GONE, 1, None)]
     lines = told(capsys, states={State.SKIPPED: 95}, skipped=reasons)

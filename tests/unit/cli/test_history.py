@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ledgers import advance, new_row, working
+from rich.console import Console
 from typer.testing import CliRunner
 
 from batch_share.cli.app import app
+from batch_share.cli.display import console
+from batch_share.cli.history import _local, _show_runs
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.history.opening import open_history
+from batch_share.history.records import KnownRun
 from batch_share.history.refresh import add_ledgers
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typer.testing import Result
 
 
@@ -67,6 +72,85 @@ def test_runs_tells_of_each(ledger: Path) -> None:
     (line,) = call("runs").stdout.splitlines()[2:]
     assert [cell.strip() for cell in line.split("│")][2:] == ["run", "leads.csv", "done", "1 shared"]
     assert line.startswith(str(run["run"]))
+
+
+REFUSED = "done (1,204 calls were refused; the limit is 25/5s, of bulk calls 10/5s)"
+UNREACHED = "https://api-in21.leadsquared.com could not be reached in 7 tries: no connection: Connection refused"
+AT = datetime(2026, 3, 1, 9)  # noqa: DTZ001 - the index holds UTC without a zone
+FIRST = f"bcdfghjk  {_local(AT)}  follow-up"
+
+
+def known(ended: str | None = "done", sheet: str = "leads.csv", **changes: Any) -> KnownRun:
+    """A run that is over, if nothing else is said."""
+    values: dict[str, Any] = {
+        "id": "bcdfghjk",
+        "ledger": Path("leads.csv.ledger.db"),
+        "host": "https://leads.example",
+        "number": 1,
+        "command": "follow-up",
+        "sheet": sheet,
+        "started_at": AT,
+        "ended_at": AT if ended else None,
+        "ended": ended,
+        "counts": {"shared": 1057, "unknown": 1, "failed": 22},
+        "purged_at": None,
+    }
+    return KnownRun(**values | changes)
+
+
+def listed(*runs: KnownRun, width: int | None = None) -> list[str]:
+    """The lines of the list on a terminal of this width, or in a file."""
+    out = io.StringIO()
+    terminal = Console(file=out, width=width, force_terminal=True, color_system=None)
+    _show_runs(terminal if width else console(file=out), runs)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_on_a_narrow_terminal_each_run_has_a_few_lines_of_its_own(width: int) -> None:
+    assert listed(known(), known(None, counts=None), known(purged_at=AT), width=width) == [
+        f"{FIRST}  leads.csv",
+        "  done: 1,057 shared, 1 unknown, 22 failed",
+        f"{FIRST}  leads.csv",
+        "  running",
+        f"{FIRST}  leads.csv",
+        "  done; purged: 1,057 shared, 1 unknown, 22 failed",
+    ]
+
+
+def test_how_a_run_ended_is_not_cut_where_it_is_long() -> None:
+    assert listed(known(REFUSED), width=80) == [
+        f"{FIRST}  leads.csv",
+        f"  {REFUSED}",
+        "  1,057 shared, 1 unknown, 22 failed",
+    ]
+    told = listed(known(f"{UNREACHED}. Nothing was sent for the rows that are left; run it again."), width=60)
+    assert " ".join(line.strip() for line in told[1:]) == f"{UNREACHED} 1,057 shared, 1 unknown, 22 failed"
+    assert all(line.startswith("  ") for line in told[1:])
+    assert len(told) == 4
+
+
+def test_a_name_that_is_longer_than_the_terminal_is_wide_goes_on_below() -> None:
+    told = listed(known(sheet=f"{'leads-of-the-north-' * 3}.xlsx"), width=60)
+    assert "".join(line.strip() for line in told[:-1]).replace(" ", "") == (
+        f"{FIRST}{'leads-of-the-north-' * 3}.xlsx".replace(" ", "")
+    )
+
+
+@pytest.mark.parametrize("width", [None, 170])
+def test_where_there_is_room_the_runs_are_a_table_with_all_of_each_on_one_line(width: int | None) -> None:
+    _, _, line = listed(known(REFUSED), width=width)
+    assert [cell.strip() for cell in line.split("│")][2:] == [
+        "follow-up",
+        "leads.csv",
+        REFUSED,
+        "1,057 shared, 1 unknown, 22 failed",
+    ]
+
+
+def test_of_words_without_an_end_the_beginning_is_listed() -> None:
+    _, _, line = listed(known("a long sentence " * 20))
+    assert f"│ {('a long sentence ' * 20)[:120]}… │" in line
 
 
 def test_runs_lists_the_newest_alone_if_told_to(ledger: Path) -> None:

@@ -243,6 +243,63 @@ def test_a_new_day_begins_at_nothing(file: Path, clock: Clock) -> None:
         memory.spend(1)
 
 
+def test_a_call_that_never_left_is_given_back(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.spend(2)
+        for _ in range(60):
+            memory.give_back(memory.spend(2))
+        memory.spend(2)
+        with pytest.raises(DailyLimitReached):
+            memory.spend(2)
+        assert memory.account.calls == 2
+    assert Account.read(file).calls == 2
+
+
+def test_a_call_that_is_given_back_writes_nothing(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    with AccountMemory(file, clock) as memory:
+        memory.give_back(memory.spend(None))
+        monkeypatch.setattr("pathlib.Path.write_text", lambda *_, **__: written.append(1))
+        for _ in range(60):
+            memory.give_back(memory.spend(None))
+        monkeypatch.undo()
+    assert written == []
+
+
+def test_a_process_that_is_killed_counts_all_that_it_made_and_did_not_give_back(file: Path, clock: Clock) -> None:
+    memory = AccountMemory(file, clock).__enter__()
+    for at in range(71):
+        counted_on = memory.spend(None)
+        if at % 2:
+            memory.give_back(counted_on)
+        clock.now += 1.0
+    assert 36 <= Account.read(file).calls <= 36 + 25
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+    assert 36 < Account.read(file).calls <= 36 + 26
+
+
+def test_a_call_of_yesterday_that_is_given_back_today_is_none_of_todays(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        before = memory.spend(None)
+        clock.now += 86_400
+        memory.spend(None)
+        memory.give_back(before)
+        assert memory.account.calls == 1
+    assert Account.read(file).calls == 1
+
+
+def test_a_call_that_is_given_back_after_midnight_before_another_is_made(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        before = memory.spend(None)
+        clock.now += 86_400
+        memory.give_back(before)
+        memory.spend(1)
+    assert Account.read(file).calls == 1
+
+
 def test_counting_and_learning_are_no_calls(file: Path, clock: Clock) -> None:
     with AccountMemory(file, clock) as memory:
         memory.spend(None)

@@ -9,6 +9,7 @@ import pytest
 from virtual_time import run_virtually
 
 from batch_share.pipeline.polls import FIRST_INTERVAL, FIRST_PATIENCE, LONGEST_PATIENCE, Polls
+from batch_share.pipeline.tally import Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,3 +211,56 @@ def test_nobody_waits_for_requests_when_the_work_is_to_end() -> None:
         return now()
 
     assert run_virtually(job()) == pytest.approx(0.1)
+
+
+# ------------------------------------------------------------------------------------------ what is told of it
+
+
+def test_of_a_request_that_is_asked_for_soon_no_waiting_is_told() -> None:
+    async def job() -> list[Awaited | None]:
+        polls = Polls(wait=600)
+        told = [polls.awaited()]
+        polls.add("a")
+        told.append(polls.awaited())
+        await asyncio.sleep(FIRST_PATIENCE)
+        poll = await polls.take()
+        assert poll is not None
+        told.append(polls.awaited())
+        polls.done(poll, settled=True)
+        return [*told, polls.awaited()]
+
+    assert run_virtually(job()) == [None] * 4
+
+
+def test_a_first_ask_that_is_far_off_is_told() -> None:
+    async def job() -> Awaited | None:
+        polls = Polls(wait=600)
+        polls.patience = 40.0
+        polls.add("a")
+        await asyncio.sleep(10.0)
+        return polls.awaited()
+
+    assert run_virtually(job()) == Awaited(40.0, 640.0, 1)
+
+
+def test_requests_that_were_asked_for_in_vain_are_told_with_the_next_ask_and_the_end_of_the_last() -> None:
+    async def job() -> list[Awaited | None]:
+        polls = Polls(wait=600)
+        polls.add_old(["a"])
+        poll = await polls.take()
+        assert poll is not None
+        polls.done(poll, settled=False)
+        told = [polls.awaited()]
+        await asyncio.sleep(FIRST_INTERVAL)
+        poll = await polls.take()
+        assert poll is not None
+        told.append(polls.awaited())
+        polls.add("b")
+        return [*told, polls.awaited()]
+
+    asked = FIRST_INTERVAL
+    assert run_virtually(job()) == [
+        Awaited(asked, 600.0, 1),
+        Awaited(None, 600.0, 1),
+        Awaited(asked + FIRST_PATIENCE, asked + FIRST_PATIENCE + 600.0, 2),
+    ]

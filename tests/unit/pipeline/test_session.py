@@ -1,42 +1,10 @@
-"""The counts behind a progress display, and the way in which work ends early."""
+"""The way in which work ends early."""
 
 from __future__ import annotations
 
-import asyncio
-
-import pytest
-from virtual_time import run_virtually
-
 from batch_share.leadsquared.pacing import Pacer
-from batch_share.pipeline.session import Stop, Tally
+from batch_share.pipeline.session import Stop
 from batch_share.units import Rate
-
-
-async def calls_at(*moments: float, now: float) -> Tally:
-    """A tally at `now` whose calls left at these moments."""
-    tally = Tally()
-    for moment in moments:
-        await asyncio.sleep(moment - asyncio.get_running_loop().time())
-        tally.called()
-    await asyncio.sleep(now - asyncio.get_running_loop().time())
-    return tally
-
-
-@pytest.mark.parametrize(
-    ("moments", "now", "expected"),
-    [
-        ([], 5.0, 0.0),
-        ([5.0] * 3, 5.2, 3.0),  # no rate is made up from a moment
-        ([1.0, 2.0, 3.0, 4.0], 5.0, 1.0),
-        ([1.0, 12.0, 13.0], 20.0, 2 / 8),  # the oldest is past
-        ([1.0], 60.0, 0.0),
-    ],
-)
-def test_the_speed_is_that_of_the_last_ten_seconds(moments: list[float], now: float, expected: float) -> None:
-    async def measured() -> float:
-        return (await calls_at(*moments, now=now)).calls_per_second()
-
-    assert run_virtually(measured()) == pytest.approx(expected, abs=0.01)
 
 
 async def test_what_is_to_be_closed_when_the_work_has_already_ended_is_closed_at_once() -> None:
@@ -46,10 +14,3 @@ async def test_what_is_to_be_closed_when_the_work_has_already_ended_is_closed_at
     stop.ask()
     stop.also(lambda: closed.append("after"))
     assert closed == ["before", "after"]
-
-
-def test_a_remark_is_kept_once_however_often_it_is_made() -> None:
-    tally = Tally()
-    for words in ("one", "another", "one"):
-        tally.remark(words)
-    assert tally.remarks == ["one", "another"]

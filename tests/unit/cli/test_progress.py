@@ -1,0 +1,232 @@
+"""What a person sees while calls are made: no time that nobody knows, and in a log no line that is not new."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from rich.console import Console
+from virtual_time import run_virtually
+
+from batch_share.cli.display import Display, console
+from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, status_line, view
+from batch_share.leadsquared.pacing import Pacer
+from batch_share.ledger.states import State
+from batch_share.pipeline.session import Connection, Stop
+from batch_share.pipeline.tally import Awaited, Outage, Tally
+from batch_share.settings import Settings
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Work = Callable[[Connection], Awaitable[None]]
+
+PACE = "0 calls, 0.0/s of 5/s"
+NO_CONNECTION = Outage("no connection: Connection refused", 2, 7)
+
+
+def connected(phase: str = "sharing", **states: int) -> Connection:
+    """Work in this phase with rows in these states, which has made no call."""
+    pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=False, workers=None)
+    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, pacer, None)
+    made.tally.states.update({State(name): count for name, count in states.items()})
+    return cast("Connection", made)
+
+
+def line(session: Connection, *, awaited: Awaited | None = None) -> str | None:
+    """What a log says of it at moment 0."""
+
+    async def said() -> str | None:
+        session.tally.ask_awaited = lambda: awaited
+        return status_line(session)
+
+    return run_virtually(said())
+
+
+def screen(session: Connection, width: int, *, awaited: Awaited | None = None) -> list[str]:
+    """What a terminal of this width shows of it at moment 0."""
+
+    async def shown() -> str:
+        session.tally.ask_awaited = lambda: awaited
+        out = io.StringIO()
+        Console(file=out, width=width, force_terminal=True, color_system=None).print(view(session))
+        return out.getvalue()
+
+    return [each.rstrip() for each in run_virtually(shown()).splitlines()]
+
+
+def printed(session: Connection, work: Work) -> list[tuple[float, str]]:
+    """The lines of a log, each with its moment, while `work` is done in virtual time."""
+
+    class Log(io.StringIO):
+        """Keeps the moment of each line."""
+
+        def write(self, text: str) -> int:
+            if text.strip():
+                lines.append((asyncio.get_running_loop().time(), text.strip()))
+            return len(text)
+
+    lines: list[tuple[float, str]] = []
+
+    async def watched() -> None:
+        async with Display(console=console(file=Log())).watch(session):
+            await work(session)
+
+    run_virtually(watched())
+    return lines
+
+
+def test_the_time_that_the_calls_take_is_told_while_there_is_nothing_else_to_wait_for() -> None:
+    assert line(connected(pending=50, shared=10)) == f"sharing: pending 50, shared 10 | {PACE} | about 30 s left"
+    assert line(connected(accepted=10)) == f"sharing: accepted 10 | {PACE} | about 2 s left"
+
+
+def test_with_rows_of_which_nobody_knows_it_takes_longer_than_the_calls() -> None:
+    assert line(connected(pending=50, unknown=1)) == f"sharing: pending 50, unknown 1 | {PACE} | at least 30 s left"
+
+
+def test_while_requests_are_being_processed_nobody_knows_how_long_it_takes() -> None:
+    session = connected("following up", accepted=3, shared=57)
+    said = line(session, awaited=Awaited(42.0, 480.0, 3))
+    assert said is not None
+    assert said.startswith(f"following up: accepted 3, shared 57 | {PACE} | 3 requests are still being processed; ")
+    assert "; asked again in 42 s, until " in said
+    assert said.endswith(" at most")
+    said = line(session, awaited=Awaited(None, 480.0, 1))
+    assert said is not None
+    assert "1 request is still being processed; being asked again, until " in said
+    assert "left" not in said
+
+
+def test_asking_for_very_many_requests_takes_a_time_that_is_known_at_least() -> None:
+    said = line(connected("following up", accepted=3000), awaited=Awaited(None, 480.0, 3000))
+    assert said is not None
+    assert f"| {PACE} | at least 10 min left | 3,000 requests are still being processed; being asked again" in said
+
+
+@pytest.mark.parametrize(
+    ("awaited", "told"),
+    [(Awaited(42.0, 58.0), " | the next look is in 42 s, the last in 58 s"), (Awaited(None, 58.0), "")],
+)
+def test_the_wait_for_another_look_is_told(awaited: Awaited, told: str) -> None:
+    session = connected("waiting to look again at what nobody knows", unknown=2, accepted=3)
+    session.tally.calls = 9
+    pace = PACE.replace("0 calls", "9 calls")
+    assert line(session, awaited=awaited) == f"{session.tally.phase}: accepted 3, unknown 2 | {pace}{told}"
+
+
+def test_while_nobody_is_reached_that_is_told_and_no_time() -> None:
+    session = connected(pending=50)
+    session.tally.outage = NO_CONNECTION
+    told = "LeadSquared can't be reached (Connection refused): trying again, 3 of 7"
+    assert line(session) == f"sharing: pending 50 | {PACE} | {told}"
+    assert told in screen(session, 80)
+    session.stop.ask()
+    assert str(line(session)).endswith("| finishing what is under way; press Ctrl-C again to cut it")
+
+
+def test_the_end_of_the_wait_is_told_in_local_time_with_its_date_if_it_is_another_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert _at(0.0) == time.strftime("%H:%M")
+    assert _at(50 * 3600.0) == time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + 50 * 3600))
+
+
+@pytest.mark.parametrize("phase", ["starting", "sharing"])
+def test_where_nothing_is_left_to_do_and_nothing_was_done_nothing_is_told(phase: str) -> None:
+    session = connected(phase, shared=80)
+    assert line(session) is None
+    assert screen(session, 80) == [""]
+    session.tally.calls = 3
+    assert (line(session) is None) == (phase == "starting")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("phase", ["sharing", "waiting to look again at what nobody knows"])
+def test_on_a_narrow_terminal_the_bar_gives_way(phase: str, width: int) -> None:
+    bar, counts, pace = screen(connected(phase, pending=50, shared=10), width)
+    assert bar.startswith(f"{phase} ")
+    assert bar.endswith(("about 30 s left", "about 30 s"))
+    assert len(bar) <= width
+    assert (counts, pace) == ("pending 50  shared 10", PACE)
+
+
+def test_a_log_has_a_line_each_quarter_of_a_minute_while_calls_are_made() -> None:
+    async def work(session: Connection) -> None:
+        for _ in range(40):
+            session.tally.called()
+            session.tally.moved(State.PENDING, State.SHARED)
+            await asyncio.sleep(1.0)
+
+    moments = [at for at, _ in printed(connected(pending=50), work)]
+    assert moments == [0.0, LINE_SECONDS, 2 * LINE_SECONDS]
+
+
+def test_a_log_is_not_told_again_and_again_of_what_is_waited_for() -> None:
+    async def work(session: Connection) -> None:
+        until = asyncio.get_running_loop().time() + 900.0
+        with session.tally.waits_for(lambda: Awaited(until - 880.0, until, session.tally.states[State.ACCEPTED])):
+            for at in range(700):
+                if at % 30 == 0:
+                    session.tally.called()
+                if at == 400:
+                    session.tally.moved(State.ACCEPTED, State.SHARED)
+                await asyncio.sleep(1.0)
+
+    lines = printed(connected("following up", accepted=3), work)
+    assert [at for at, _ in lines] == [0.0, SAME_LINE_SECONDS, 400.0]
+    assert "2 requests are" in lines[-1][1]
+
+
+def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> None:
+    async def work(session: Connection) -> None:
+        await asyncio.sleep(2.5)
+        for tries in (1, 2, 3):
+            session.tally.out_of_reach(Outage("no connection", tries, 7))
+            await asyncio.sleep(2.0)
+        session.tally.reached()
+        await asyncio.sleep(5.0)
+
+    lines = printed(connected(pending=50), work)
+    assert [round(at) for at, _ in lines] == [0, 3, 9]
+    assert lines[1][1].endswith("LeadSquared can't be reached (no connection): trying again, 2 of 7")
+    assert lines[2][1] == lines[0][1]
+
+
+def test_a_log_of_a_run_that_finds_nothing_to_do_has_no_line() -> None:
+    async def work(_: Connection) -> None:
+        await asyncio.sleep(60.0)
+
+    assert printed(connected("starting", shared=80), work) == []
+
+
+def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_over() -> None:
+    told = "LeadSquared can't be reached (Connection refused): trying again, 3 of 7"
+
+    async def work() -> list[bool]:
+        session, out, seen = connected(pending=50), io.StringIO(), list[bool]()
+        terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
+        async with Display(console=terminal).watch(session):
+            for outage in (None, NO_CONNECTION, None):
+                session.tally.outage = outage
+                await asyncio.sleep(0.5)
+                out.truncate(out.seek(0))
+                await asyncio.sleep(0.5)
+                seen.append(told in out.getvalue())
+        return seen
+
+    assert run_virtually(work()) == [False, True, False]
+
+
+def test_with_one_line_nothing_is_shown() -> None:
+    async def work() -> str:
+        out = io.StringIO()
+        async with Display(one_line=True, console=console(file=out)).watch(connected(pending=5)):
+            await asyncio.sleep(60.0)
+        return out.getvalue()
+
+    assert run_virtually(work()) == ""
