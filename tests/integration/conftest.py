@@ -13,8 +13,8 @@ from batch_share.pipeline import polls
 from batch_share.pipeline.session import Stop
 
 HERE = Path(__file__).parent
-EVERY = int(os.environ.get("EVERY", "0")) or 6
-"""Of each test of this folder, every so manieth case is run: the sixth by `make test`, all by `make faults`."""
+EVERY = int(os.environ.get("EVERY", "0")) or 10
+"""Of each test of this folder, every so manieth case is run: the tenth by `make test`, all by `make faults`."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
