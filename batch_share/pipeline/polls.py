@@ -52,7 +52,9 @@ class Polls:
         self._wait = wait
         self._heap: list[Poll] = []
         self._orders = 0
-        self._under_way: dict[int, Poll] = {}
+        self._under_way = 0
+        self._in_vain = 0  # of those that are waiting or under way, the ones that were asked for already
+        self._last_until = self._last_added = 0.0
         self._complete = False
         self._closed = False
         self._turn = asyncio.Lock()
@@ -66,7 +68,7 @@ class Polls:
 
     def add(self, request_id: str) -> None:
         """A request that was accepted just now."""
-        now = _now()
+        self._last_added = now = _now()
         self._push(Poll(now + self.patience, self._orders, request_id, accepted_at=now))
 
     def complete(self) -> None:
@@ -83,25 +85,31 @@ class Polls:
         while not self._closed and (self._heap or self._under_way or not self._complete):
             rest = self._rest()
             if rest is not None and rest <= 0:
-                poll = heapq.heappop(self._heap)
-                self._under_way[poll.order] = poll
-                return poll
+                self._under_way += 1
+                return heapq.heappop(self._heap)
             self._changed.clear()
             await wait_for_event(self._changed, rest)
         return None
 
     def done(self, poll: Poll, *, settled: bool) -> None:
         """What became of a poll that was taken: unless settled, it is asked again later, or its time is over."""
-        del self._under_way[poll.order]
+        self._under_way -= 1
+        self._in_vain -= poll.until is not None
         self._learn(poll, settled=settled)
-        now = _now()
         if not settled:
-            poll.until = now + self._wait if poll.until is None else poll.until
-            poll.due = now + poll.interval
-            poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
-            if poll.due <= poll.until:
-                heapq.heappush(self._heap, poll)
+            self._ask_again(poll)
         self._changed.set()
+
+    def _ask_again(self, poll: Poll) -> None:
+        """Put a request that was asked for in vain back, unless its time is over."""
+        now = _now()
+        if poll.until is None:
+            poll.until = self._last_until = now + self._wait
+        poll.due = now + poll.interval
+        poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
+        if poll.due <= poll.until:
+            self._in_vain += 1
+            heapq.heappush(self._heap, poll)
 
     async def none_left(self) -> None:
         """Wait until all that were added are settled or given up; more may be added then."""
@@ -110,19 +118,18 @@ class Polls:
             await self._changed.wait()
 
     def awaited(self) -> Awaited | None:
-        """What is waited for if there is nothing else to do; None while first asks, soon, may settle all."""
-        waiting = [*self._heap, *self._under_way.values()]
-        rest = self._rest()
-        was_asked = any(poll.until is not None for poll in waiting)
-        if not waiting or not (was_asked or (rest is not None and rest > SOON)):
-            return None
-        again = _now() + rest if rest is not None and rest > 0 else None
-        return Awaited(again, max(map(self._until, waiting)), len(waiting))
+        """What is waited for if there is nothing else to do; None while first asks, soon, may settle all.
 
-    def _until(self, poll: Poll) -> float:
-        if poll.until is not None:
-            return poll.until
-        return max(poll.due, self._likely(poll), _now()) + self._wait
+        It is asked often, and there may be a hundred thousand: none of them is looked at but the next.
+        """
+        waiting, rest, now = len(self._heap) + self._under_way, self._rest(), _now()
+        if not waiting or not (self._in_vain or (rest is not None and rest > SOON)):
+            return None
+        until = self._last_until if self._in_vain else 0.0
+        if self._in_vain < waiting:
+            until = max(until, max(self._last_added + self.patience, now) + self._wait)
+        again = now + rest if rest is not None and rest > 0 else None
+        return Awaited(again, until, waiting)
 
     def close(self) -> None:
         """Give up all that are waiting."""
