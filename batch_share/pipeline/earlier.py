@@ -7,6 +7,7 @@ back ends as failed: nobody is given access in the place of somebody who has it 
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     """The rows of a ledger once their shares were taken back, or why the ledger could not be used."""
 
 _PAGE: Final = 500
+_STALE: Final = "The results of another ledger still show shares that were taken back"
 NOBODY_ELSE: Final = "no share of the lead with another user is known to the ledgers of this machine"
 _HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
@@ -148,7 +150,12 @@ async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended
         return await _revoke_in(session, session.ledger, session.tally, row_ids)
     try:
         async with _opened(session, place) as (ledger, tally):
-            return await _revoke_in(session, ledger, tally, row_ids)
+            rows = await _revoke_in(session, ledger, tally, row_ids)
+            if any(row.state is State.REVOKED for row in rows.values()):
+                session.tally.remark(
+                    f"{_STALE}: `batch-share results {shlex.quote(str(place.file))}` writes them anew"
+                )
+            return rows
     except BatchShareError as error:
         return error
 
