@@ -75,6 +75,8 @@ class Advice:
 
     def _revoking(self, row: Row) -> str:
         """What to do about a row whose share was to be taken back, nothing where it was not or is."""
+        if row.state is State.ENDING:
+            return ""
         if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
             return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
         if row.stage is Stage.EARLIER and row.position is not None:

@@ -204,20 +204,28 @@ def _check_headers(path: Path, columns: Sequence[str]) -> None:
 
 def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> dict[int, Field | str]:
     """By column, what the mapping says it holds ("": nothing)."""
-    places = {squeeze(header): index for index, header in enumerate(columns)}
     found: dict[int, Field | str] = {}
     for header, name in mapping.items():
         field = field_named(name)
         if field is None:
             choices = [*map(str, Field), "mx_Custom_1", IGNORE]
             raise SheetError(path, f"the mapping of {header!r} names no field: {name!r}.{suggest(name, choices)}")
-        if squeeze(header) not in places:
-            problem = f"the mapping names a column {header!r} that is not there.{suggest(header, columns)}"
-            raise SheetError(path, problem)
         if field in found.values() and field:
             raise SheetError(path, f"the mapping names two columns for {field}")
-        found[places[squeeze(header)]] = field
+        found[_place(path, columns, header)] = field
     return found
+
+
+def _place(path: Path, columns: Sequence[str], header: str) -> int:
+    """Where the column is that is called so: as it is written, else but for signs and spaces."""
+    for alike in (str.casefold, squeeze):
+        places = [index for index, column in enumerate(columns) if alike(column) == alike(header)]
+        if len(places) == 1:
+            return places[0]
+        if places:
+            several = " and ".join(repr(columns[index]) for index in places[:2])
+            raise SheetError(path, f"the mapping of {header!r} fits two columns: {several}")
+    raise SheetError(path, f"the mapping names a column {header!r} that is not there.{suggest(header, columns)}")
 
 
 def _known(columns: Sequence[str], places: Sequence[int], names: Mapping[str, Field]) -> dict[Field, list[int]]:

@@ -113,6 +113,11 @@ def test_a_share_that_was_to_be_taken_back_is_taken_back_again(standing: Row) ->
     assert "retry" not in step
 
 
+@pytest.mark.parametrize("stage", [None, Stage.REVOKE])
+def test_a_share_that_is_being_taken_back_needs_nothing(stage: Stage | None) -> None:
+    assert ADVICE.next_step(row(State.ENDING, activity_id="act", stage=stage)) == ""
+
+
 def test_an_unknown_row_is_settled_by_reconcile() -> None:
     told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, reason="nobody knows"))
     assert told.endswith("batch-share reconcile 'my leads.db' --on-unknown settle")

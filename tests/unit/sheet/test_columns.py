@@ -219,6 +219,20 @@ def test_a_mapping_wins_over_what_a_header_looks_like() -> None:
     }
 
 
+@pytest.mark.parametrize("columns", [["Lead", "Lead #", "User Id"], ["Lead #", "Lead", "User Id"]])
+@pytest.mark.parametrize("named", ["Lead", "LEAD", "Lead #"])
+def test_of_two_headers_that_differ_in_a_sign_the_one_that_was_named_is_meant(
+    columns: list[str], named: str
+) -> None:
+    meant = "Lead #" if "#" in named else "Lead"
+    assert fields(columns, {named: "Lead Number"})[Field.LEAD_NUMBER] == meant
+
+
+def test_a_name_that_fits_two_headers_and_is_neither_is_refused() -> None:
+    problem = refusal(["Lead #", "Lead?", "User Id"], {"lead": "Lead Number"})
+    assert problem == "the mapping of 'lead' fits two columns: 'Lead #' and 'Lead?'"
+
+
 def test_a_mapping_can_have_a_column_ignored() -> None:
     assert Field.NOTE not in fields([*LEAST, "Note"], {"Note": "ignore"})
 
