@@ -117,7 +117,9 @@ def _seconds(value: object) -> float:
 
 
 def _minutes(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else parse_duration(str(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return 0 if str(value).strip() == "0" else parse_duration(str(value))
 
 
 def _minutes_text(minutes: int) -> str | int:

@@ -53,6 +53,7 @@ def test_each_setting_tells_the_source_that_won(tmp_path: Path, monkeypatch: pyt
         ("renew", 4320, "3d"),
         ("renew", "36h", "36h"),
         ("renew", 0, "0"),
+        ("renew", "0", "0"),
         ("stop_at", 5, "5%"),
         ("stop_at", "2.5 %", "2.5%"),
     ],
