@@ -84,13 +84,13 @@ class LedgerTooNew(LedgerError):
 
 
 class OfAnotherSheet(LedgerError):
-    """Things were sent for the rows of the sheet `named`, and none of them is in `sheet`. Nothing was changed."""
+    """Things were sent for the rows of the sheet `named`, and none of them is in `sheet`. No row was changed."""
 
     def __init__(self, ledger: Path | str, named: str, sheet: str) -> None:
         super().__init__(
             ledger,
-            f"it is of the sheet {named}, and holds none of the rows of {sheet}: give {sheet} a ledger of its own "
-            "(without --ledger it has one)",
+            f"it is of the sheet {named}, and holds no row that is in {sheet} and asks for the same: "
+            f"give {sheet} a ledger of its own (without --ledger it has one)",
         )
         self.named = named
         self.sheet = sheet

@@ -45,6 +45,7 @@ ZONE_UNKNOWN = (
 
 _NOTHING = "nothing more is sent"
 _LOOKED_UP = "looked up before anything is sent again"
+_OPEN = {State.POSTING, State.SHARING, State.UNKNOWN}
 _BEFORE = {
     State.POSTED: "only the share is left, which is counted above",
     State.POSTING: _LOOKED_UP,
@@ -132,7 +133,7 @@ def _print_sending(out: Console, seen: Overview) -> None:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:
         out.print(_cost(seen), soft_wrap=True)
-    elif seen.sent_before:
+    elif seen.sent_before and not _OPEN & seen.sent_before.keys():
         out.print("Nothing left to send.")
 
 

@@ -16,7 +16,7 @@ from batch_share.errors import (
 )
 from batch_share.inbox.places import DONE, FAILED
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode, code_of
+from batch_share.results.summary import ExitCode, code_of, code_of_ending
 
 if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
@@ -45,7 +45,7 @@ class Outcome:
             return ExitCode.INTERRUPTED
         if self.summary is None:
             return ExitCode.NOT_DONE if self.error is None else code_of(self.error)
-        return self.summary.exit_code if self.error is None else ExitCode.NOT_DONE
+        return self.summary.exit_code if self.error is None else code_of_ending(self.error)
 
 
 def place_of(outcome: Outcome) -> str | None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from batch_share.action import Action
-from batch_share.ledger.records import Instruction, Row, Share, Shared
+from batch_share.ledger.records import GONE_POSTED, Instruction, Row, Share, Shared
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ def row_of(found: RowMapping) -> Row:
         notice=found["notice"],
         revoke_id=found["revoke_id"],
     )
+
+
+def state_in_sheet(state: str, reason: str | None) -> State:
+    """The state of a row that the sheet in force has, be it again: one that was lost when it was posted goes on."""
+    return State.POSTED if reason == GONE_POSTED else State(state)
 
 
 def shared_of(found: RowMapping) -> Shared:

@@ -24,7 +24,7 @@ from batch_share.ledger.conditions import (
     to_go_on,
 )
 from batch_share.ledger.database import check_version
-from batch_share.ledger.decoding import SHARE, row_of, share_of, shared_of
+from batch_share.ledger.decoding import SHARE, row_of, share_of, shared_of, state_in_sheet
 from batch_share.ledger.records import (
     ALREADY,
     BEING_TAKEN,
@@ -46,7 +46,7 @@ from batch_share.ledger.records import (
     spell_notice,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import SENT, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
@@ -101,6 +101,16 @@ class LedgerReader:
             return None
         return SheetRecord(**{name: found[0][name] for name in SheetRecord.__slots__})
 
+    async def settings_of_sheet(self) -> Mapping[str, Any]:
+        """The settings of the run that took the sheet in force in; nothing before the first.
+
+        A run that was refused, or ended before that, had others that mean nothing.
+        """
+        taken_at = select(sheets.c.taken_at).order_by(sheets.c.id.desc()).limit(1).scalar_subquery()
+        took = select(runs.c.settings).where(runs.c.command == "run", runs.c.started_at <= taken_at)
+        found = await self._all(took.order_by(runs.c.id.desc()).limit(1))
+        return dict(found[0]["settings"]) if found else {}
+
     async def runs(self) -> list[RunRecord]:
         """Every process that worked on the ledger, oldest first."""
         return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
@@ -125,13 +135,13 @@ class LedgerReader:
         )
         return {State(row["state"]): row["n"] for row in found}
 
-    async def sent(self) -> AsyncIterator[tuple[str, State]]:
-        """By key, the state of each row that is, or was, or may be at LeadSquared, read page by page."""
-        page = select(rows.c.id, rows.c.key, rows.c.state).where((rows.c.state + "").not_in(NEVER_SENT))
+    async def keys(self) -> AsyncIterator[tuple[str, State]]:
+        """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page."""
+        page = select(rows.c.id, rows.c.key, rows.c.state, rows.c.reason).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
-        while found := await self._all(page.where(rows.c.id > last).order_by(rows.c.id).limit(SHARES_PAGE)):
+        while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield row["key"], State(row["state"])
+                yield row["key"], state_in_sheet(row["state"], row["reason"])
             last = found[-1]["id"]
 
     async def waiting(self) -> Waiting:
@@ -294,12 +304,12 @@ class LedgerReader:
         self, ranges: Sequence[tuple[int, int]] = (), user_ids: Collection[str] | None = None
     ) -> tuple[int, int, int]:
         """Of the sheet's rows within `ranges` (none: all) and of these users: how many, first and last number."""
-        number = rows.c.sheet_row
-        within = or_(*(number.between(*each) for each in ranges)) if ranges else true()
         of_them = rows.c.user_id.in_(user_ids) if user_ids is not None else true()
-        counted = select(func.count().label("n"), func.min(number).label("first"), func.max(number).label("last"))
-        found = await self._all(counted.where(rows.c.position.is_not(None), within, of_them))
-        return found[0]["n"], found[0]["first"] or 0, found[0]["last"] or 0
+        found = await self._all(select(rows.c.sheet_row).where(rows.c.position.is_not(None), of_them))
+        numbers = (row["sheet_row"] for row in found)
+        # Not in the database's words: it has no room for the thousand ranges that a person may name.
+        within = [n for n in numbers if not ranges or any(first <= n <= last for first, last in ranges)]
+        return len(within), min(within, default=0), max(within, default=0)
 
     async def to_revoke(self) -> AsyncIterator[Row]:
         """The rows whose share is to be taken back, read page by page as they are wanted."""

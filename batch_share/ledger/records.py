@@ -37,6 +37,14 @@ TAKEN_FROM_OTHERS: Final = "what other users had of the lead was taken back firs
 SENT_BEFORE: Final = "sent as it was before: "
 """How the notice of a row begins whose share was sent before the sheet asked for another length."""
 
+# A row is known by what it asks for, so one that asks for something else is another one.
+NOT_ASKED: Final = (
+    "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+)
+GONE: Final = f"{NOT_ASKED}; nothing was sent for it"
+GONE_POSTED: Final = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
+GONE_IN_DOUBT: Final = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
+
 CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
 

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
@@ -16,10 +16,13 @@ from batch_share.action import Action
 from batch_share.errors import IllegalTransition, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
-from batch_share.ledger.decoding import INSTRUCTION
+from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
 from batch_share.ledger.reading import CANARY, PAGE, LedgerReader, utc_now
 from batch_share.ledger.records import (
     BEING_TAKEN,
+    GONE,
+    GONE_IN_DOUBT,
+    GONE_POSTED,
     SENT_BEFORE,
     Changes,
     Instruction,
@@ -56,11 +59,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A row is known by what it asks for, so one that asks for something else is another one.
-NOT_ASKED = "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
-GONE = f"{NOT_ASKED}; nothing was sent for it"
-GONE_POSTED = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
-GONE_IN_DOUBT = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _RESULTS = "results"
 _UNDO = "undo"
@@ -94,6 +92,15 @@ def _row_in(states: frozenset[State]) -> Update:
 
 
 _REJUDGED = _row_in(frozenset({State.PENDING, State.SKIPPED})).where(rows.c.stage.is_(None))
+
+
+class _Known(NamedTuple):
+    """A row that the ledger has already."""
+
+    id: int
+    state: State
+    stage: str | None
+    reason: str
 
 
 class Ledger(LedgerReader):
@@ -207,13 +214,13 @@ class Ledger(LedgerReader):
         if before not in {None, name} and connection.scalar(sent) is not None:
             raise OfAnotherSheet(self.file, before, name)
 
-    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, State, str]]:
-        """By key, the Id of each row that is there, its state, or that before the sheet lost it, and why."""
-        there = select(rows.c.key, rows.c.id, rows.c.state, rows.c.reason).where(rows.c.key.in_(keys))
-        found = connection.execute(there)
+    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, _Known]:
+        """By key, each row that is there, in the state that it had before the sheet lost it."""
+        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.reason
+        found = connection.execute(select(*columns).where(rows.c.key.in_(keys)))
         return {
-            key: (row_id, State.POSTED if reason == GONE_POSTED else State(state), reason or "")
-            for key, row_id, state, reason in found
+            key: _Known(row_id, state_in_sheet(state, reason), stage, reason or "")
+            for key, row_id, state, stage, reason in found
         }
 
     def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
@@ -223,12 +230,12 @@ class Ledger(LedgerReader):
             connection.execute(insert(rows), fresh)
         for position, row in chunk:
             if row.key in known:
-                row_id, state, reason = known[row.key]
-                values = self._known_values(position, row, state)
-                if reason.startswith(BEING_TAKEN) and row.state is State.PENDING:
-                    values["reason"] = reason  # else nobody would know what was taken back for it
-                connection.execute(update(rows).where(rows.c.id == row_id).values(values))
-        self._compare_lengths(connection, {known[row.key][0]: row for _, row in chunk if row.key in known})
+                there = known[row.key]
+                values = self._known_values(position, row, there)
+                if there.reason.startswith(BEING_TAKEN) and row.state is State.PENDING:
+                    values["reason"] = there.reason  # else nobody would know what was taken back for it
+                connection.execute(update(rows).where(rows.c.id == there.id).values(values))
+        self._compare_lengths(connection, {known[row.key].id: row for _, row in chunk if row.key in known})
         return len(chunk) - len(fresh)
 
     def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
@@ -243,14 +250,16 @@ class Ledger(LedgerReader):
             if told != notice:
                 connection.execute(update(rows).where(rows.c.id == row_id).values(notice=told))
 
-    def _known_values(self, position: int, row: NewRow, state: State) -> dict[str, Any]:
+    def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
+        state = there.state
         if state in NEVER_SENT:
             return self._values(position, row)
         if row.instruction is None or not row.chosen:
             return _place(position, row)
         asked = _fields(row.instruction)
-        if state is State.UNKNOWN:  # whatever is sent for it again is as the sheet says now
+        # Whatever is sent for it again is as the sheet says now; a share that may stand ends when it was to end.
+        if state is State.UNKNOWN and there.stage != Stage.REVOKE:
             return _place(position, row) | {name: asked[name] for name in ("duration", "until", "note", "custom")}
         if state is State.POSTED:
             return _place(position, row) | {name: asked[name] for name in ("duration", "until")}

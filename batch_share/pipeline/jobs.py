@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError, SheetError
+from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -31,7 +31,7 @@ from batch_share.pipeline.watcher import Preview
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.sheet import fingerprint, results_path, write_results
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -67,10 +67,8 @@ class Ending:
     @property
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
-        if isinstance(self.error, SheetError):  # it broke off while it was read, so nothing was sent
-            return ExitCode.USAGE
         if self.error is not None:
-            return ExitCode.NOT_DONE
+            return code_of_ending(self.error)
         return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
 
 
@@ -153,12 +151,13 @@ async def revoke(
         undone = await Undone.find(ledger, rows, user)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "revoke", settings, watcher) as session:
-            chosen, ended = undone.of(await ledger.shared_rows(), utc_now())
+            standing = await ledger.shared_rows()
+            chosen, ended = undone.of(standing, utc_now())
             begun = session.tally.states[State.TO_REVOKE]
             fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
             preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
             telling.planned(preview.states, preview.to_do, cut_off)
-            told = from_whom(chosen, await ledger.known_users())
+            told = from_whom(chosen, standing, await ledger.known_users())
             told = chain(told, told_before(chosen, ended, session.tally.states, waits=settings.follow_up))
             if not watcher.agree(replace(preview, told=[*told])):
                 return await _not_confirmed(session)

@@ -41,7 +41,7 @@ class Live:
     """Tells which rows need not be sent, since their lead is shared with their user already. Of none, by default.
 
     `job` is the ledger's own, which has its own way not to send anything twice. What ends before `after` is no
-    reason. `remarks` are what went wrong.
+    reason; of those that are `forced` none is. `remarks` are what went wrong.
     """
 
     folder: Path | None = None
@@ -50,6 +50,12 @@ class Live:
     job: str = ""
     after: dt.datetime = field(default_factory=utc_now)
     remarks: list[str] = field(default_factory=list)
+    forced: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an account whose shares can be known."""
+        return self.folder is not None
 
     def reasons(self, history: History, asked: Sequence[Asked]) -> list[str | None]:
         """For each, why it is not to be sent. Raises HistoryError."""
@@ -61,7 +67,7 @@ class Live:
 
     def judged(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared."""
-        if self.folder is None:
+        if self.folder is None or self.forced:
             yield from rows
             return
         left = iter(rows)
@@ -134,9 +140,8 @@ def live_for(settings: Settings, job: str) -> Live:
         account = name_of_account(settings)
     except SettingsError:
         return Live()
-    if settings.force:
-        return Live()
-    return Live(settings.data_folder, account, settings.account()[0], job, _after(settings))
+    host = settings.account()[0]
+    return Live(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
 
 
 def _after(settings: Settings) -> dt.datetime:

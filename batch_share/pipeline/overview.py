@@ -54,7 +54,7 @@ class Unasked(Directory):
         return Instruction(
             lead_id=_id_of(row.leads[0]),
             lead_number="",
-            user_id=row.users[0].value,
+            user_id=self.user_of(row.users[:1]) or row.users[0].value,
             access=row.access,
             duration=row.duration,
             event=row.event,
@@ -172,8 +172,10 @@ class Overview:
     @property
     def would_stop(self) -> list[str]:
         """Why a run would send nothing: its ledger can't be used, or it is too large for the guards in force."""
-        refused = [self.before.refusal] if self.before.refusal else []
-        return refused + [error.excess for error in excesses(self.due, self.settings, {}, self.earlier)]
+        refusal = self.before.refuses(self.plan.record.name)
+        return [*filter(None, [refusal])] + [
+            error.excess for error in excesses(self.due, self.settings, {}, self.earlier)
+        ]
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
@@ -258,7 +260,7 @@ def overview(
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
-    known = [asked for asked in claims if not _is_named(asked)]
+    known = [asked for asked in claims if seen.live.is_known and not _is_named(asked)]
     seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
     seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
     return seen
@@ -284,7 +286,8 @@ def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory
     seen.events.add(asked.event)
     seen.access[_ACCESS[asked.access]] += 1
     seen.lasting[spell_length(asked.duration, asked.until, seen.plan.zone)] += 1
-    if asked.start is not None and asked.start > utc_now():
+    # What was begun goes on, whatever the sheet says of its start by now.
+    if row.state is State.PENDING and asked.start is not None and asked.start > utc_now():
         seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
     else:
         seen.due[user] += 1

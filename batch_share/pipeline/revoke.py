@@ -92,16 +92,28 @@ async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def from_whom(chosen: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
-    """Who loses how many shares, and of few the rows too: it can't be undone."""
-    if not chosen:
+def from_whom(
+    chosen: Sequence[Shared], standing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]
+) -> Iterator[str]:
+    """Who loses how many shares, and of few the rows too: it can't be undone.
+
+    Of those `standing` also the ones that an earlier revocation began with, which goes on.
+    """
+    yield from _losing(chosen, known)
+    ids = {row.id for row in chosen}
+    begun = [row for row in standing if row.state is State.TO_REVOKE and row.id not in ids]
+    yield from (f"and, since it was begun before, {told}" for told in _losing(begun, known))
+
+
+def _losing(losing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
+    if not losing:
         return
-    counted = Counter(row.user_id for row in chosen).most_common()
+    counted = Counter(row.user_id for row in losing).most_common()
     names = {user: f"{name} <{email}>" for user, (name, email) in known.items() if user}
     told = "from " + ", ".join(f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_TOLD])
     if (more := len(counted) - USERS_TOLD) > 0:
         told += f" and {more:,} other{'' if more == 1 else 's'}"
-    rows = [str(row.sheet_row) for row in chosen if row.is_in_sheet]
+    rows = [str(row.sheet_row) for row in losing if row.is_in_sheet]
     if 0 < len(rows) <= ROWS_TOLD:
         told += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
     yield told

@@ -30,7 +30,7 @@ _OF_DATES: Final = frozenset({Field.START, Field.UNTIL})
 async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
     """The whole command, for a shell, that runs the `failed_sheet` of a ledger as its own sheet was run."""
     sheet = await ledger.sheet()
-    settings = next((run.settings for run in reversed(await ledger.runs()) if run.command == "run"), {})
+    settings = await ledger.settings_of_sheet()
     maps = _maps(sheet) if sheet else []
     words = ["batch-share", "run", failed_sheet, *maps, *_options(sheet, settings)]
     return shlex.join(words)

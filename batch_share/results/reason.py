@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from batch_share.ledger.records import spell_notice
+from batch_share.ledger.records import NOT_ASKED, spell_notice
 from batch_share.ledger.states import State
-from batch_share.ledger.store import NOT_ASKED
 
 if TYPE_CHECKING:
     from batch_share.ledger.records import Row

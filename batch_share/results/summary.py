@@ -71,6 +71,11 @@ def code_of(error: BatchShareError) -> ExitCode:
     return ExitCode.USAGE if isinstance(error, SheetError | SettingsError | OfAnotherSheet) else ExitCode.NOT_DONE
 
 
+def code_of_ending(error: BatchShareError) -> ExitCode:
+    """What an error means that ended a job under way: only of a sheet that broke off was nothing sent."""
+    return ExitCode.USAGE if isinstance(error, SheetError) else ExitCode.NOT_DONE
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.

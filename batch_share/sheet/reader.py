@@ -6,6 +6,7 @@ that a spreadsheet shows beside it: blank rows count, and a cell with line break
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -85,7 +86,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
 def check_there(path: Path) -> None:
     """Raises SheetError if there is no such file, or a folder in its place."""
     if path.is_dir():
-        watched = f"`batch-share watch {path}` runs each sheet that is dropped into it"
+        watched = f"`batch-share watch {shlex.quote(str(path))}` runs each sheet that is dropped into it"
         raise SheetError(path, f"a folder, not a sheet: {watched}")
     if not path.is_file():
         raise SheetError(path, "there is no such file")
@@ -97,7 +98,9 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
             magic = file.read(4)
         suffix = path.suffix.lower()
         if magic == LEDGER_MAGIC:
-            raise SheetError(path, f"a ledger, not a sheet: `batch-share resume {path}` goes on with it")
+            raise SheetError(
+                path, f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it"
+            )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             return workbook_tables(path, options.worksheet, options.limits)
         if suffix not in TEXT_SUFFIXES:

@@ -465,6 +465,10 @@ async def test_a_plan_tells_how_many_shares_are_taken_back(tmp_path: Path) -> No
         sheet, settings = scene.second.folder / "leads.csv", scene.second.settings()
         plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
         assert (plan.earlier, plan.to_send, plan.live.remarks) == (2, 1, [])
+        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(force=True), None)
+        assert (plan.earlier, plan.unasked, plan.to_send) == (2, 0, 1)
+        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(access_key=None), None)
+        assert (plan.earlier, plan.unasked) == (0, 3), "without an account nobody knows"
         onlooker = Onlooker()
         await scene.second.run(onlooker)
         assert onlooker.previews[0].revocations == 2

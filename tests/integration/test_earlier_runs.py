@@ -23,7 +23,7 @@ from trial import (
     trial,
 )
 
-from batch_share.errors import HistoryError
+from batch_share.errors import HistoryError, LedgerError, OfAnotherSheet
 from batch_share.history import refresh
 from batch_share.history.index import History
 from batch_share.history.opening import FILE, open_history
@@ -40,6 +40,7 @@ from batch_share.pipeline.live import known_runs, note_move
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
 from batch_share.pipeline.session import name_of_account
+from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -333,6 +334,41 @@ async def test_a_row_whose_activity_stands_is_planned_to_be_shared(tmp_path: Pat
         onlooker = Onlooker()
         await it.run(onlooker)
         assert (seen.to_send, seen.users.total(), seen.cost.calls) == (1, 1, onlooker.previews[0].cost.calls)
+
+
+async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        it.write(sheet_rows(6)[3:])
+        same, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        assert same.would_stop == []
+        other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
+        seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.ledger)
+        assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
+        with pytest.raises(OfAnotherSheet):
+            await run_sheet(SheetJob(other, it.ledger), it.settings(), Onlooker())
+
+
+async def test_a_plan_whose_ledger_can_not_even_be_looked_for_says_so(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        named = tmp_path / f"{'long' * 70}.db"
+        with pytest.raises(LedgerError, match=r"can't be looked at \(File name too long\)"):
+            await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None, named)
+
+
+async def test_a_user_whom_the_ledger_knows_is_one_in_a_plan_beside_leads_that_it_does_not(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        user, leads = active_users(it.sandbox.world)[0], it.sandbox.world.leads
+        header = ("Lead Number", "User Email", "Duration", "Activity Event")
+        rows = [(str(lead.number), user.email, "7d", "201") for lead in leads[:6]]
+        for count in (3, 6):
+            with (it.folder / "leads.csv").open("w", newline="") as out:
+                csv.writer(out).writerows([header, *rows[:count]])
+            if count == 3:
+                await it.run(max_rows=1)  # looked up, and not sent
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(max_per_user=5), None)
+        assert dict(seen.users) == {f"{user.name} <{user.email}>": 6}
+        assert len(seen.would_stop) == 1
 
 
 async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_path: Path) -> None:

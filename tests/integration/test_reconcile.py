@@ -33,8 +33,8 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.errors import SettingsError
+from batch_share.ledger.records import NOT_ASKED
 from batch_share.ledger.states import State
-from batch_share.ledger.store import NOT_ASKED
 from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
 from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode

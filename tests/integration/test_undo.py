@@ -91,6 +91,38 @@ async def test_a_person_is_told_who_loses_what_before_it_is_taken_back(tmp_path:
         assert few == f"from {name} (2), {users[1].name} <{users[1].email}> (1): rows 2, 3, 11"
 
 
+async def test_shares_that_an_earlier_revocation_began_with_are_told_of_too(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=4) as it:
+        await it.run()
+        it.change("UPDATE rows SET state = 'to_revoke' WHERE id > 1")
+        onlooker = Onlooker()
+        assert (await it.revoke(onlooker, rows="2")).summary.states == {State.REVOKED: 4}
+        first, others = onlooker.previews[0].told[:2]
+        assert first.startswith("from ")
+        assert first.endswith("(1): row 2")
+        assert others.startswith("and, since it was begun before, from ")
+        assert others.endswith(": rows 3, 4, 5")
+
+
+async def test_more_ranges_may_be_named_than_a_database_has_room_for(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        ranges = ",".join(str(number) for number in range(3, 3003, 2))
+        assert (await it.revoke(rows=ranges)).summary.states == {State.SHARED: 1, State.REVOKED: 1}
+
+
+async def test_a_share_that_may_stand_ends_when_it_was_to_end_whatever_the_sheet_says_by_now(
+    tmp_path: Path,
+) -> None:
+    """Else another day it would be taken for over, while its user still has it."""
+    async with trial(tmp_path, Fault(REVOKE, range(1, 9), DROPPED), rows=2) as it:
+        await it.run()
+        assert (await it.revoke()).summary.states == {State.UNKNOWN: 2}
+        it.write([[*row[:4], "1d", row[5]] for row in sheet_rows(2, it.sandbox.world)])
+        await it.run(on_unknown="park")
+        assert it.rows("duration") == [(7 * 1440,)] * 2
+
+
 async def test_only_the_chosen_rows_are_taken_back(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()

@@ -48,8 +48,8 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
         (
-            "Ledger leads.ledger.db: it is of the sheet old.csv, and holds none of the rows of new.csv: "
-            "give new.csv a ledger of its own (without --ledger it has one)"
+            "Ledger leads.ledger.db: it is of the sheet old.csv, and holds no row that is in new.csv and "
+            "asks for the same: give new.csv a ledger of its own (without --ledger it has one)"
         ),
         {"ledger": LEDGER, "named": "old.csv", "sheet": "new.csv"},
     ),

@@ -11,9 +11,8 @@ import pytest
 from ledgers import sheet_record
 
 from batch_share.cli.display import Display, console, one_line, waits
-from batch_share.ledger.records import Cause, Changes, Row, Skipped, Waiting
+from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, Waiting
 from batch_share.ledger.states import State
-from batch_share.ledger.store import GONE, GONE_POSTED
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.jobs import Ending
 from batch_share.pipeline.watcher import Preview

@@ -66,6 +66,7 @@ def test_refused_keys_are_everybodys_trouble() -> None:
         (Outcome(error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
         (Outcome(error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
         (Outcome(ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
+        (Outcome(ended().summary, SheetError(Path("a.csv"), "it breaks off")), ExitCode.USAGE),
         (Outcome(ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
         (ended(shared=1, failed=1), ExitCode.SOME_FAILED),
     ],

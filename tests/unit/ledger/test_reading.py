@@ -14,10 +14,9 @@ from batch_share.action import Action
 from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE
-from batch_share.ledger.records import ALREADY, TAKEN_BEFORE, Result, Skipped, Status, Waiting
+from batch_share.ledger.records import ALREADY, GONE, TAKEN_BEFORE, Result, Skipped, Status, Waiting
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS
-from batch_share.ledger.store import GONE
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:

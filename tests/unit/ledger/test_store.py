@@ -30,9 +30,9 @@ from ledgers import (
 
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
-from batch_share.ledger.records import Changes, Noted, Result, Status
+from batch_share.ledger.records import GONE, GONE_IN_DOUBT, GONE_POSTED, Changes, Noted, Result, Status
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.ledger.store import CUT_OFF, GONE, GONE_IN_DOUBT, GONE_POSTED
+from batch_share.ledger.store import CUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

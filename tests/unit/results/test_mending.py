@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import sheet_record, unsendable, working
+from ledgers import HOST, NOON, sheet_record, unsendable
 
+from batch_share.ledger.opening import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline import plan
 from batch_share.results.mending import OPTIONS, command_for
@@ -25,11 +28,22 @@ if TYPE_CHECKING:
 PLAIN = sheet_record(["Lead Number", "User Email"])
 
 
-async def command(folder: Path, record: SheetRecord, *runs: tuple[str, Mapping[str, Any]]) -> str:
-    async with working(folder / "leads.db") as ledger:
-        await ledger.take_in(record, [unsendable(1, State.INVALID)])
+async def command(
+    folder: Path,
+    record: SheetRecord,
+    *runs: tuple[str, Mapping[str, Any]],
+    refused: Mapping[str, Any] | None = None,
+) -> str:
+    """After these runs, and one that was `refused` before it took its sheet in."""
+    seconds = count()
+    file = folder / "leads.db"
+    async with open_ledger(file, host=HOST, now=lambda: NOON + timedelta(seconds=next(seconds))) as ledger:
         for name, settings in runs:
             await ledger.begin_run(name, "1.0", settings)
+            if name == "run":
+                await ledger.take_in(record, [unsendable(1, State.INVALID)])
+        if refused is not None:
+            await ledger.begin_run("run", "1.0", refused)
         return await command_for(ledger, "my leads.failed.csv")
 
 
@@ -58,7 +72,7 @@ async def test_a_time_zone_is_only_for_sheets_with_dates(tmp_path: Path) -> None
 
 async def test_the_options_are_those_of_the_last_run_of_the_sheet_whatever_came_after(tmp_path: Path) -> None:
     runs = ("run", {"event": "201"}), ("run", {"event": "202"}), ("follow-up", {"event": ""})
-    assert (await command(tmp_path, PLAIN, *runs)).endswith(" --event 202")
+    assert (await command(tmp_path, PLAIN, *runs, refused={"event": "305"})).endswith(" --event 202")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,8 @@ from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.action import Action
 from batch_share.errors import BatchShareError
-from batch_share.ledger.records import Result, Status
+from batch_share.ledger.records import NOT_ASKED, Result, Status
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.store import NOT_ASKED
 from batch_share.results.reason import reason_of
 from batch_share.results.sheet import COLUMNS, replacing, results_path, write_results
 from batch_share.settings import SheetLimits

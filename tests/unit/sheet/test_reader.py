@@ -362,11 +362,11 @@ def test_the_suffix_may_be_upper_case(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "folder.csv"
+    folder = tmp_path / "my folder.csv"
     folder.mkdir()
     assert refusal(tmp_path / "leads.csv").problem == "there is no such file"
-    watched = f"a folder, not a sheet: `batch-share watch {folder}` runs each sheet that is dropped into it"
-    assert refusal(folder).problem == watched
+    watch = f"batch-share watch '{folder}'"
+    assert refusal(folder).problem == f"a folder, not a sheet: `{watch}` runs each sheet that is dropped into it"
 
 
 def test_a_csv_file_has_no_worksheets(csv_file: Callable[[bytes], Path]) -> None:
