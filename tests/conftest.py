@@ -1,8 +1,9 @@
-"""What all tests share: no keyring, since this machine's own may hold real keys, or ask for a password."""
+"""What all tests share: which cases are run, and no keyring, since this machine's own may hold real keys."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
+
+EVERY = {
+    "integration": int(os.environ.get("EVERY", "0")) or 10,
+    "crash": 1 if os.environ.get("KILLS") or os.environ.get("SOAK") else 3,
+}
+"""Of each test of these folders, every so manieth case is run by `make test`; all by `make faults` and `crash`."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other cases."""
+    seen: Counter[str] = Counter()
+    left_out = set()
+    for item in items:
+        every = EVERY.get(item.path.parent.name, 1)
+        seen[name := item.nodeid.partition("[")[0]] += 1
+        if seen[name] % every != 1 % every:
+            left_out.add(item)
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True, scope="session")
