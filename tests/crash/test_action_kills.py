@@ -1,6 +1,6 @@
 """`kill -9` while a sheet takes back what another shared, and shares it anew; then the same command again.
 
-`make test` does a fifth of it; with KILLS=200 or more, each point is hit at the first and at the second row.
+`make test` does a small part of it; with KILLS=200 or more, each point is hit at the first and at the second row.
 """
 
 from __future__ import annotations
