@@ -1,6 +1,6 @@
 """A ledger whose disk is full, locked, read-only or broken, at any operation: one sentence, and nothing lost.
 
-`make test` tries one operation of about ninety; with KILLS=200 or more, every single one; with 2,000, with every fault.
+`make test` tries one operation of ninety; with KILLS=200 or more, every single one; with 2,000, with every fault.
 """
 
 from __future__ import annotations
