@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.overview import Overview
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview, Watcher
+    from batch_share.pipeline.watcher import Doubt, Preview, Watcher
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 
@@ -210,6 +210,10 @@ class _Job:
         """As the watcher says."""
         return self._watcher.agree(preview)
 
+    def is_sure(self, doubt: Doubt) -> bool:
+        """As the watcher says."""
+        return self._watcher.is_sure(doubt)
+
     def wait_turn(self, process: int | None) -> None:
         """Tell the watcher; from now on a stop cuts."""
         self._is_waiting = True
@@ -240,6 +244,9 @@ class _Callbacks:
 
     def agree(self, preview: Preview) -> bool:
         return self.agrees is None or self.agrees(preview)
+
+    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
+        return False
 
     def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - as every Watcher
         if self.on_progress is not None:

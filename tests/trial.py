@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview
+    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.sandbox.wire import Call
 
     Step = Callable[[Call], Awaitable[Reply]]
@@ -78,6 +78,8 @@ class Onlooker:
     previews: list[Preview] = field(default_factory=list)
     connection: Connection | None = None
     waited_for: list[int | None] = field(default_factory=list)
+    sure: bool = False
+    doubts: list[Doubt] = field(default_factory=list)
 
     def wait_turn(self, process: int | None) -> None:
         """Keep whom it waits for."""
@@ -87,6 +89,11 @@ class Onlooker:
         """Keep the preview and say yes."""
         self.previews.append(preview)
         return True
+
+    def is_sure(self, doubt: Doubt) -> bool:
+        """Keep the doubt and answer as the test says."""
+        self.doubts.append(doubt)
+        return self.sure
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Keep the connection for the test."""

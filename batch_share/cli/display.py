@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview
+    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.results.summary import Summary
 
 UNBROKEN: Final = 100_000
@@ -157,18 +157,28 @@ class Display:
             self._show(preview)
         if self.yes or preview.changes_made <= self.ask_above:
             return True
-        if self.one_line or not sys.stdin.isatty():
+        if not self._may_ask:
             self.console.print(
                 f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
             )
             return False
+        return self._ask(f"{_WISHES[preview.deed].capitalize()}?")
+
+    def is_sure(self, doubt: Doubt) -> bool:
+        """Ask about a doubt, whatever `--yes` says; False where there is nobody to ask."""
+        if not self._may_ask:
+            return False
+        for line in doubt.told:
+            self.console.print(escape(line), soft_wrap=True)
+        return self._ask(doubt.question)
+
+    @property
+    def _may_ask(self) -> bool:
+        return not self.one_line and sys.stdin is not None and sys.stdin.isatty()
+
+    def _ask(self, question: str) -> bool:
         with _interruptible():
-            return self.console.input(
-                f"[bold]{_WISHES[preview.deed].capitalize()}? (y/N) [/bold]"
-            ).strip().lower() in {
-                "y",
-                "yes",
-            }
+            return self.console.input(f"[bold]{escape(question)} (y/N) [/bold]").strip().lower() in {"y", "yes"}
 
     def _show(self, preview: Preview) -> None:
         sheet, states = preview.sheet, preview.states

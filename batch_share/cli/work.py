@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batch_share.cli.notifying import Notifier
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview
+    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 
@@ -47,6 +47,10 @@ class TerminalWatcher:
     def agree(self, preview: Preview) -> bool:
         """See `Display.agree`."""
         return self._display.agree(preview)
+
+    def is_sure(self, doubt: Doubt) -> bool:
+        """See `Display.is_sure`."""
+        return self._display.is_sure(doubt)
 
     def wait_turn(self, process: int | None) -> None:
         """See `Display.wait_turn`."""

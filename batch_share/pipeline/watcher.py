@@ -68,6 +68,14 @@ class Preview:
         return self.pace.cost(states, self.events)
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What only a person can answer, and no `--yes` does: lines `told` before the `question`."""
+
+    told: Sequence[str]
+    question: str
+
+
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
@@ -80,6 +88,9 @@ class Watcher(Waiter, Protocol):
 
     def agree(self, preview: Preview) -> bool:
         """Show what will happen; False ends the job before anything is sent."""
+
+    def is_sure(self, doubt: Doubt) -> bool:
+        """Ask about a doubt; False also where there is nobody to ask."""
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made."""
