@@ -176,6 +176,19 @@ class AccessDenied(BatchShareError):
         self.words = words
 
 
+class NoSuchApi(BatchShareError):
+    """LeadSquared answered 404 to one of the calls that sharing is made of: `path` is not there. `words` say it."""
+
+    def __init__(self, host: str, path: str, words: str) -> None:
+        super().__init__(
+            f"{host} has no API {path}: {sentence(words or 'no reason given')} Nothing was done by that call, and "
+            "batch_share can't do without it. Check that the host is your region's, and run the same command again."
+        )
+        self.host = host
+        self.path = path
+        self.words = words
+
+
 class PlanChanged(BatchShareError):
     """A run is not what was approved: nothing was sent. `plan` is the saved plan, `what` the thing that changed."""
 
@@ -186,18 +199,6 @@ class PlanChanged(BatchShareError):
         )
         self.plan = plan
         self.what = what
-
-
-class LookupRefused(BatchShareError):
-    """A look-up was refused or not understood: nothing was sent. `path` is the call, `words` the API's own."""
-
-    def __init__(self, path: str, words: str) -> None:
-        super().__init__(
-            f"LeadSquared did not answer the look-up {path}: {sentence(words or 'no reason given')} Nothing was "
-            "sent; run the same command again, or put lead and user Ids into the sheet."
-        )
-        self.path = path
-        self.words = words
 
 
 class TooManyRows(BatchShareError):
@@ -269,22 +270,27 @@ class OwnerNotVerified(BatchShareError):
     """The first activity's owner could not be verified, so nothing was shared on trust.
 
     `activity_id` is the activity that was read back, `expected` the sales user's Id, `found` the owner that
-    LeadSquared shows (None: it shows none).
+    LeadSquared shows ("": it shows none): `is_anothers`, if it is known to be somebody else.
     """
 
-    def __init__(self, activity_id: str, expected: str, found: str | None) -> None:
-        super().__init__(_owner_sentence(activity_id, expected, found))
+    def __init__(self, activity_id: str, expected: str, found: str, *, is_anothers: bool = False) -> None:
+        super().__init__(_owner_sentence(activity_id, expected, found, is_anothers=is_anothers))
         self.activity_id = activity_id
         self.expected = expected
         self.found = found
+        self.is_anothers = is_anothers
 
 
-def _owner_sentence(activity_id: str, expected: str, found: str | None) -> str:
-    if found is None:
+def _owner_sentence(activity_id: str, expected: str, found: str, *, is_anothers: bool) -> str:
+    if not is_anothers:
+        shows = (
+            f"LeadSquared shows the owner of activity {activity_id} as {found!r}, which can't be compared"
+            if found
+            else f"LeadSquared does not show who owns activity {activity_id}"
+        )
         return (
-            f"LeadSquared does not show who owns activity {activity_id}, so it is not certain that leads would be "
-            f"shared with the right user. Look at it in LeadSquared: if its owner is {expected}, run again with "
-            "--trust-owner."
+            f"{shows}, so it is not certain that leads would be shared with the right user. Look at it in "
+            f"LeadSquared: if its owner is {expected}, run again with --trust-owner."
         )
     return (
         f"Activity {activity_id} was posted for user {expected}, but LeadSquared says its owner is {found}. "

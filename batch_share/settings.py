@@ -245,6 +245,7 @@ class Settings(BaseSettings):
     wait: Seconds = Field(600.0, description="Seconds, or 10m: how long the follow-up waits for one request.")
     follow_up: bool = Field(True, description="Ask afterwards what became of the shares.")
     trust_owner: bool = Field(False, description="Go on if the first activity shows no owner.")
+    trust_ids: bool = Field(False, description="Take lead and user Ids as they are where they can't be checked.")
     trust_marker: bool = Field(
         False, description="Take what is not found for not there, even if no marker was ever seen."
     )

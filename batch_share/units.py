@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _RATE = re.compile(r"\s*(\d{1,6})\s*/\s*(\d{0,6}(?:\.\d{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
 _DURATION = re.compile(r"\s*(\d{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*", re.IGNORECASE)
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MINUTES = {"m": 1, "h": 60, "d": 1440}
@@ -104,3 +107,8 @@ def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
     """A time (UTC, without a zone) as of `zone`, without it in UTC."""
     there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
     return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+
+
+def ascii_lower(text: str) -> str:
+    """Text with A to Z in lower case and nothing else changed: `weiß@…` and `weiss@…` are two people."""
+    return text.translate(_ASCII_LOWER)

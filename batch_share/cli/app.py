@@ -45,6 +45,7 @@ from batch_share.cli.arguments import (
     StopAfterFailures,
     StopAt,
     TimeZone,
+    TrustIds,
     TrustMarker,
     TrustOwner,
     Verbose,
@@ -124,6 +125,7 @@ def plan(
     canary: Canary = None,
     stop_after_failures: StopAfterFailures = None,
     stop_at: StopAt = None,
+    trust_ids: TrustIds = False,
     online: Online = False,
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file for the plan of every row.")
@@ -176,6 +178,7 @@ def run(
     workers: Workers = None,
     wait: Wait = None,
     no_follow_up: NoFollowUp = False,
+    trust_ids: TrustIds = False,
     trust_owner: TrustOwner = False,
     on_unknown: OnUnknown = None,
     trust_marker: TrustMarker = False,

@@ -118,6 +118,9 @@ Wait = Annotated[
 ]
 NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
 TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
+TrustIds = Annotated[
+    bool, typer.Option("--trust-ids", help="Take lead and user Ids as they are where they can't be checked.")
+]
 TrustMarker = Annotated[
     bool,
     typer.Option("--trust-marker", help="Take what is not found for not there, if no marker was ever seen."),

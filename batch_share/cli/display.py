@@ -296,6 +296,8 @@ class Display:
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+        for each in summary.unchecked:
+            out.print(f"\nNot checked: {each}.", soft_wrap=True, markup=False)
         for told in next_steps(summary):
             out.print(f"\n{told}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)

@@ -9,7 +9,6 @@ from batch_share.errors import (
     AccessDenied,
     DailyLimitReached,
     LedgerLocked,
-    LookupRefused,
     NotAnswered,
     StillThrottled,
     Unreachable,
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.results.summary import Summary
 
-_PASSES: Final = (Unreachable, NotAnswered, StillThrottled, DailyLimitReached, LedgerLocked, LookupRefused)
+_PASSES: Final = (Unreachable, NotAnswered, StillThrottled, DailyLimitReached, LedgerLocked)
 """What is not the sheet's fault, and may be over when it is tried again."""
 
 _ON_ITS_WAY: Final = frozenset(

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from batch_share.leadsquared.models import BulkActivity, BulkAnswer, BulkItem, FieldValue
 from batch_share.leadsquared.outcome import Done, Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Call, clean, read_as, read_json, says_throttled, told_rate, usable_id
+from batch_share.leadsquared.protocol import Call, clean, read_as, says_throttled, told_rate, usable_id
+from batch_share.leadsquared.spelling import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outc
 def _has_items(answer: Answer) -> bool:
     """Whether the answer tells of items, whatever else it says: then some of them may have been posted."""
     value = read_json(answer.body)
-    return isinstance(value, dict) and bool(value.get("Response"))
+    return isinstance(value, dict) and bool(value.get("response"))
 
 
 def _in_order(items: Sequence[BulkItem]) -> Sequence[BulkItem] | None:

@@ -12,8 +12,35 @@ from typing import Final
 OWNER_FIELD: Final = "Owner"
 """SchemaName of the owner inside `Fields`: documented for Update Activity, not for Create."""
 
-OWNER_KEYS: Final = ("Owner", "OwnerId", "ActivityOwner")
-"""Names under which an activity that is read back may show its owner."""
+OWNER_KEYS: Final = (
+    "ownerid",
+    "owner",
+    "activityowner",
+    "activityownerid",
+    "owneridemailaddress",
+    "owneremailaddress",
+    "owneremail",
+    "activityowneremail",
+    "owneridname",
+    "ownername",
+)
+"""Names, in lower case, under which an activity that is read back may show its owner: by Id, address or name."""
+
+ID_KEYS: Final = ("id", "requestid", "prospectactivityid", "activityid")
+"""Names, in lower case, under which a call that makes something gives its Id."""
+
+SMALLEST_PAGE: Final = 25
+"""Activities on a page where no size is given, as documented. Of a list that shows fewer nothing was cut off, even
+by a server that ignores what page it is asked for, and of what size."""
+
+ACTIVE: Final = frozenset({"", "0", "active"})
+"""StatusCode of an active user, in lower case: 0 is documented; LeadSquared refuses an owner who is not active."""
+
+ASCENDING: Final = "0"
+"""Direction of a sorting that begins with the least: its pages explain 1 as descending."""
+
+USER_EQUALS: Final = "eq"
+"""Operator of the search for users: its page shows `lik` alone. Who comes back is compared with who was meant."""
 
 PROCESSED: Final = 6
 """The only ShareStatus that the documentation shows, next to "Request processed successfully."."""

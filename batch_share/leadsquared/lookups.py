@@ -2,34 +2,35 @@
 
 The API answers a question it did not understand with nothing, or with somebody else: a LookupName in the wrong
 case finds nobody, a wrong wrapper object finds everybody. So whoever asks must keep only what was asked for; these
-readers return what came, with every Id in one spelling and every text safe to store and show.
+readers return what came, with every Id in one spelling and every text safe to store and show. An answer may also
+leave a lead's Ids out: such a lead is returned without them, and is no answer.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
-from pydantic.alias_generators import to_pascal
-
-from batch_share.leadsquared.models import Answer as AnswerModel
-from batch_share.leadsquared.protocol import Call, clean, read_as
+from batch_share.leadsquared import guesses
+from batch_share.leadsquared.outcome import Lost
+from batch_share.leadsquared.protocol import Call, Judged, clean, judge
+from batch_share.leadsquared.spelling import records, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.protocol import Answer
-
-T = TypeVar("T")
 
 PAGE: Final = 1000
 """Leads that one page holds at most."""
 
 _COLUMNS: Final = {"Include_CSV": "ProspectID,ProspectAutoId,EmailAddress,Phone"}
-_ACTIVE: Final = 0
+_LEAD_IDS: Final = ("prospectid", "leadid", "id")
+_LEAD_NUMBERS: Final = ("prospectautoid", "leadautoid", "leadnumber")
+_USER_IDS: Final = ("userid", "id")
+_USER_EMAILS: Final = ("emailaddress", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,16 @@ class FoundUser:
     active: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KeyUser:
+    """The user behind the keys, the account's time zone by name, and the bare host that its calls belong to."""
+
+    id: str
+    role: str = ""
+    time_zone: str = ""
+    api_host: str = ""
+
+
 # ------------------------------------------------------------------------------------------------- requests
 
 
@@ -61,8 +72,13 @@ def leads_by_ids(lead_ids: Sequence[str]) -> Call:
     return _post("Leads/Retrieve/ByIds", {"SearchParameters": {"LeadIds": [*lead_ids]}, "Paging": paging})
 
 
+def lead_by_id(lead_id: str) -> Call:
+    """One lead by GUID, with all that is known of it: https://apidocs.leadsquared.com/get-lead-by-id/"""
+    return Call("GET", "LeadManagement.svc/Leads.GetById", query={"id": lead_id})
+
+
 def leads_where(
-    name: Literal["ProspectAutoId", "EmailAddress"], values: Sequence[str], operator: Literal["=", "IN"]
+    name: Literal["ProspectAutoId", "EmailAddress", "Phone"], values: Sequence[str], operator: Literal["=", "IN"]
 ) -> Call:
     """Leads by one of their fields, whose name is case-sensitive: https://apidocs.leadsquared.com/search-by-lead-criteria/
 
@@ -70,6 +86,20 @@ def leads_where(
     """
     criteria = {"LookupName": name, "LookupValue": ",".join(values), "SqlOperator": operator}
     return _post("Leads.Get", {"Parameter": criteria, "Paging": {"PageIndex": 1, "PageSize": PAGE}})
+
+
+def leads_from_number(number: int) -> Call:
+    """The next 1,000 leads by their number, from this one on: https://apidocs.leadsquared.com/search-by-lead-criteria/"""
+    criteria = {"LookupName": "ProspectAutoId", "LookupValue": str(number), "SqlOperator": ">="}
+    sorting = {"ColumnName": "ProspectAutoId", "Direction": guesses.ASCENDING}
+    return _post(
+        "Leads.Get", {"Parameter": criteria, "Sorting": sorting, "Paging": {"PageIndex": 1, "PageSize": PAGE}}
+    )
+
+
+def lead_by_email(email: str) -> Call:
+    """Leads by e-mail address: https://apidocs.leadsquared.com/get-a-lead-by-email-id/"""
+    return Call("GET", "LeadManagement.svc/Leads.GetByEmailaddress", query={"emailaddress": email})
 
 
 def leads_by_phone(phone: str) -> Call:
@@ -92,6 +122,22 @@ def user_by_email(email: str) -> Call:
     return Call("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress", query={"emailAddress": email})
 
 
+def users_where(name: Literal["UserID", "EmailAddress"], value: str) -> Call:
+    """Users by one of their fields: https://apidocs.leadsquared.com/user-advanced-search/"""
+    condition = {
+        "LookupName": name,
+        "Operator": guesses.USER_EQUALS,
+        "LookupValue": value,
+        "ConditionOperator": None,
+    }
+    body = {
+        "Columns": {"Include_CSV": "UserID,FirstName,LastName,EmailAddress,StatusCode"},
+        "GroupConditions": [{"Condition": [condition], "GroupOperator": None}],
+        "Paging": {"PageIndex": 1, "PageSize": 5},
+    }
+    return Call("POST", "UserManagement.svc/User/AdvancedSearch", body=json.dumps(body).encode())
+
+
 def key_user() -> Call:
     """The user behind the keys: https://apidocs.leadsquared.com/user-authentication/"""
     return Call("GET", "Authentication.svc/UserByAccessKey.Get")
@@ -104,114 +150,55 @@ def _post(path: str, body: dict[str, Any]) -> Call:
 # -------------------------------------------------------------------------------------------------- answers
 
 
-def _as_text(value: object) -> object:
-    """Ids come as strings, numbers as either."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Text = Annotated[str, BeforeValidator(_as_text)]
-
-
-def _spelling(name: str) -> str:
-    """ProspectID, not ProspectId: the one field whose name breaks the rule."""
-    return {"prospect_id": "ProspectID"}.get(name, to_pascal(name))
-
-
-class _Lead(AnswerModel):
-    model_config = ConfigDict(alias_generator=_spelling, extra="ignore", hide_input_in_errors=True)
-
-    prospect_id: Text
-    prospect_auto_id: Text
-    email_address: Text = ""
-    phone: Text = ""
-
-
-class _LeadPage(AnswerModel):
-    leads: list[_Lead]
-
-
-class _ListedUser(AnswerModel):
-    model_config = ConfigDict(
-        alias_generator=lambda name: "ID" if name == "id" else to_pascal(name), extra="ignore"
-    )
-
-    id: Text
-    first_name: Text = ""
-    last_name: Text = ""
-    email_address: Text = ""
-    status_code: int
-
-
-class _RetrievedUser(AnswerModel):
-    user_id: Text
-    first_name: Text = ""
-    last_name: Text = ""
-    email_address: Text = ""
-
-
-def _api_host(urls: object) -> str:
-    """The API's host among an account's URLs; nothing else of them is of use, so nothing else can be wrong."""
-    host = urls.get("api") if isinstance(urls, dict) else None
-    return clean(host) if isinstance(host, str) else ""
-
-
-class KeyUser(AnswerModel):
-    """The user behind the keys, the account's time zone by name, and the bare host that its calls belong to."""
-
-    id: Text
-    role: Text = ""
-    time_zone: Text = ""
-    api_host: Annotated[str, BeforeValidator(_api_host)] = Field("", alias="LSQCommonServiceURLs")
-
-
-_KEY_USER: Final = TypeAdapter(KeyUser)
-_LEADS: Final = TypeAdapter(list[_Lead])
-_LISTED: Final = TypeAdapter(list[_ListedUser])
-_RETRIEVED: Final = TypeAdapter(list[_RetrievedUser])
-
-
-def read_lead_page(answer: Answer) -> list[FoundLead] | Failure:
-    """The answer to `leads_by_ids`."""
-    page = read_as(answer, TypeAdapter(_LeadPage))
-    return [_lead(lead) for lead in page.leads] if isinstance(page, _LeadPage) else page
-
-
 def read_leads(answer: Answer) -> list[FoundLead] | Failure:
-    """The answer to `leads_where` and `leads_by_phone`."""
-    leads = read_as(answer, _LEADS)
-    return [_lead(lead) for lead in leads] if isinstance(leads, list) else leads
+    """The leads in the answer to any call for leads; one that shows no Id or no number has "" for it."""
+    found = _read(answer, *_LEAD_IDS, *_LEAD_NUMBERS)
+    return [_lead(each) for each in found] if isinstance(found, list) else found
 
 
 def read_users(answer: Answer) -> list[FoundUser] | Failure:
-    """The answer to `all_users`: StatusCode 0 is active."""
-    users = read_as(answer, _LISTED)
-    if not isinstance(users, list):
-        return users
-    return [_user(user.id, user, active=user.status_code == _ACTIVE) for user in users]
-
-
-def read_user(answer: Answer) -> list[FoundUser] | Failure:
-    """The answer to `user_by_id` and `user_by_email`: only active users are shown."""
-    users = read_as(answer, _RETRIEVED)
-    return [_user(user.user_id, user, active=True) for user in users] if isinstance(users, list) else users
+    """The users in the answer to any call for users. Only a StatusCode other than 0 says that one is not active."""
+    found = _read(answer, *_USER_IDS)
+    return [_user(each) for each in found] if isinstance(found, list) else found
 
 
 def read_key_user(answer: Answer) -> KeyUser | Failure:
-    """The answer to `key_user`."""
-    return read_as(answer, _KEY_USER)
+    """The answer to `key_user`; Lost if it names nobody."""
+    found = _read(answer, *_USER_IDS)
+    if not isinstance(found, list):
+        return found
+    user = found[0] if found else {}
+    if not (user_id := clean(text_of(user, *_USER_IDS)).lower()):
+        return Lost("the answer was not understood", answer.status)
+    # Nothing else of the account's URLs is of use, so nothing else can be wrong.
+    urls = user.get("lsqcommonserviceurls")
+    host = text_of(urls, "api") if isinstance(urls, dict) else ""
+    return KeyUser(user_id, text_of(user, "role"), text_of(user, "timezone"), clean(host))
 
 
-def _lead(lead: _Lead) -> FoundLead:
+def _read(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    found = records(judged.value, *ids)
+    return Lost("the answer was not understood", answer.status) if found is None else found
+
+
+def _lead(lead: Mapping[str, Any]) -> FoundLead:
     return FoundLead(
-        clean(lead.prospect_id).lower(),
-        clean(lead.prospect_auto_id),
-        clean(lead.email_address),
-        clean(lead.phone),
+        clean(text_of(lead, *_LEAD_IDS)).lower(),
+        clean(text_of(lead, *_LEAD_NUMBERS)),
+        clean(text_of(lead, "emailaddress")),
+        clean(text_of(lead, "phone", "mobile")),
     )
 
 
-def _user(user_id: str, user: _ListedUser | _RetrievedUser, *, active: bool) -> FoundUser:
-    name = clean(f"{user.first_name} {user.last_name}")
-    return FoundUser(clean(user_id).lower(), clean(user.email_address), name, active)
+def _user(user: Mapping[str, Any]) -> FoundUser:
+    name = clean(f"{text_of(user, 'firstname')} {text_of(user, 'lastname')}") or clean(text_of(user, "name"))
+    status = text_of(user, "statuscode").strip().lower()
+    return FoundUser(
+        clean(text_of(user, *_USER_IDS)).lower(),
+        clean(text_of(user, *_USER_EMAILS)),
+        name,
+        active=status in guesses.ACTIVE,
+    )

@@ -1,7 +1,7 @@
 """The bodies of LeadSquared's requests and answers (https://apidocs.leadsquared.com).
 
 Answers tolerate fields nobody told us of; a known field of a wrong type is a ValidationError, which `protocol`
-turns into an Outcome.
+turns into an Outcome. Their names are read in lower case, as `spelling` gives them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
+
+from batch_share.leadsquared.spelling import as_text, folded
 
 
 class Body(BaseModel):
@@ -79,92 +81,70 @@ class RevokeItem(Body):
     access_type: Literal[1, 2]
 
 
+def _in_digits(value: Any) -> Any:
+    # A list where a text should be stays a wrong type: it is no Id.
+    return as_text(value) or value
+
+
+def _nothing_for_blank(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _object(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) and "prospectactivityid" in value else value
+
+
+Text = Annotated[str | None, BeforeValidator(_in_digits)]
+Whole = Annotated[int | None, BeforeValidator(_nothing_for_blank)]
+Truth = Annotated[bool | None, BeforeValidator(_nothing_for_blank)]
+
+
 class Answer(BaseModel):
     """An answer's JSON object."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(alias_generator=folded, extra="ignore", hide_input_in_errors=True)
 
 
 class Message(Answer):
-    """`Message` of a success: an Id, or a text about a request."""
+    """`Message` of a status: a text about a request."""
 
-    id: str | None = None
-    response_text: str | None = None
+    response_text: Text = None
 
 
-class SuccessAnswer(Answer):
-    """The answer of Create, Share and Revoke."""
+class StatusAnswer(Answer):
+    """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
 
-    status: Literal["Success"]
-    message: Message
+    status: Annotated[Literal["success"], BeforeValidator(_lower)]
+    message: Annotated[Message, BeforeValidator(_object)] = Message()
+    # Bounded as the ledger's column is.
+    share_status: Annotated[
+        Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_nothing_for_blank)
+    ] = None
+    error_message: Text = None
 
 
 class BulkItem(Answer):
     """What became of one activity of a bulk call: one page shows `ProspectActivityId`, client code the others."""
 
-    row_number: int | None = None
-    prospect_activity_id: str | None = None
-    related_prospect_id: str | None = None
-    activity_created: bool | None = None
-    activity_added: bool | None = None
-    exception_type: str | None = None
-    exception_message: str | None = None
-    error_message: str | None = None
+    row_number: Whole = None
+    prospect_activity_id: Text = None
+    related_prospect_id: Text = None
+    activity_created: Truth = None
+    activity_added: Truth = None
+    exception_type: Text = None
+    exception_message: Text = None
+    error_message: Text = None
 
 
 class BulkAnswer(Answer):
     """The answer of a bulk call."""
 
-    response: list[BulkItem]
-
-
-class StatusAnswer(SuccessAnswer):
-    """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
-
-    # Bounded as the ledger's column is.
-    share_status: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
-    error_message: str | None = None
-
-
-class KeyValue(Answer):
-    """An entry of an activity's `Data`."""
-
-    key: str = ""
-    value: Any = None
-
-
-class ActivityRecord(Answer):
-    """An activity in https://apidocs.leadsquared.com/get-activities-of-a-lead/
-
-    Everything else is kept: a marker may come back in any of it.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    created_on: Any = None
-    data: Annotated[list[KeyValue], BeforeValidator(lambda value: value or [])] = []
-    activity_fields: Annotated[dict[str, Any], BeforeValidator(lambda value: value or {})] = {}
-
-
-class ActivityPage(Answer):
-    """One page of a lead's activities. The count is always there: what lacks it is no page, not an empty one."""
-
-    record_count: int
-    prospect_activities: list[ActivityRecord] = Field(default_factory=list)
-
-
-class EventRecord(Answer):
-    """An activity in https://apidocs.leadsquared.com/bulk-retrieve-activities-by-activity-event/"""
-
-    model_config = ConfigDict(extra="allow")
-
-    prospect_activity_id: str
-    created_on: Any = None
-
-
-class EventPage(Answer):
-    """One page of an account's activities of one type; the list is left out when it is empty."""
-
-    record_count: int
-    records: list[EventRecord] = Field(default_factory=list, alias="List")
+    response: Annotated[list[BulkItem], BeforeValidator(_list)]

@@ -42,10 +42,14 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Not done, and nothing else will be either: the keys or their user were refused."""
+    """Not done, and nothing else will be either: the keys or their user were refused, or the API is not there.
+
+    `path` is of the API that is not there.
+    """
 
     words: str
     status: int
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,27 @@ class ShareStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an activity is, in as many ways as LeadSquared shows it: user Id (lower case), e-mail address, name."""
+
+    id: str = ""
+    email: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.id or self.email or self.name
+
+
+@dataclass(frozen=True, slots=True)
 class ActivityView:
-    """An activity as LeadSquared shows it: its `id` and its `owner`'s user Id, None where it shows none.
+    """An activity as LeadSquared shows it: its `id` and its `owner`, None where it shows none.
 
     `created_on` is UTC text, `said` every text of it in lower case, wherever it stood; `lead` is its lead's Id, ""
     where that is not told.
     """
 
     id: str
-    owner: str | None
+    owner: Owner | None
     created_on: str = ""
     said: str = ""
     lead: str = ""
@@ -98,7 +114,10 @@ class ActivityView:
 
 @dataclass(frozen=True, slots=True)
 class Activities:
-    """A page of activities, and how many there are on all pages."""
+    """A page of activities, and how many there are on all pages: None where that is not told.
 
-    total: int
+    A total may be the count of this page alone: more than were seen are not all, as many may be.
+    """
+
+    total: int | None
     shown: tuple[ActivityView, ...] = ()

@@ -7,12 +7,14 @@ what came back                                           done there?    outcome
 =======================================================  =============  ===============
 a throttle in any form (429; its type or words)          no             Throttled
 401, 403                                                 no             Denied
+a failure of a call that makes something, with an Id     maybe          Lost
 400, 404; `Status: Failed`; an MX… type in a 2xx or 500  no             Refused
 2xx with a usable Id                                     yes            Done
 anything else                                            maybe          Lost
 =======================================================  =============  ===============
 
-(A call that never left is NotSent; the adapter says so.) Documentation: https://apidocs.leadsquared.com/error-handling/
+(A call that never left is NotSent; the adapter says so. What a 404 means, `calls` decides: whether this API was
+ever there is not told by one answer.) Documentation: https://apidocs.leadsquared.com/error-handling/
 and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts.
 """
 
@@ -22,21 +24,17 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
     ActivityBody,
-    ActivityPage,
-    ActivityRecord,
-    EventPage,
-    EventRecord,
     FieldValue,
     RevokeItem,
     ShareItem,
     StatusAnswer,
-    SuccessAnswer,
 )
 from batch_share.leadsquared.outcome import (
     Activities,
@@ -46,9 +44,20 @@ from batch_share.leadsquared.outcome import (
     Failure,
     Lost,
     Outcome,
+    Owner,
     Refused,
     ShareStatus,
     Throttled,
+)
+from batch_share.leadsquared.spelling import (
+    NOT_JSON,
+    as_text,
+    count_of,
+    is_empty_page,
+    named_values,
+    read_json,
+    records,
+    text_of,
 )
 from batch_share.units import Rate
 
@@ -61,6 +70,7 @@ T = TypeVar("T")
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
 _WORDS_LIMIT: Final = 500
+_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
 LEAD_PAGE: Final = 100
@@ -130,6 +140,11 @@ def revoke_share(item: RevokeItem) -> Call:
     return Call("POST", "EntityAccess.svc/Revoke", body=b"[" + item.json_bytes() + b"]")
 
 
+def activity_details(activity_id: str) -> Call:
+    """Read one activity: https://apidocs.leadsquared.com/get-activity-details/"""
+    return Call("GET", "ProspectActivity.svc/GetActivityDetails", query={"activityId": activity_id})
+
+
 def share_status(request_id: str) -> Call:
     """Ask what became of a request: https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
     return Call("GET", "EntityAccess.svc/Status/Get", query={"id": request_id})
@@ -164,19 +179,29 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
 # -------------------------------------------------------------------------------------------------- answers
 
 
-_SUCCESS: Final = TypeAdapter(SuccessAnswer)
 _STATUS: Final = TypeAdapter(StatusAnswer)
-_ACTIVITIES: Final = TypeAdapter(ActivityPage)
-_OF_TYPE: Final = TypeAdapter(EventPage)
 
 
 def read_id(answer: Answer) -> Outcome:
-    """The Outcome of a call that answers with an Id: post activity, share."""
-    success = read_as(answer, _SUCCESS)
-    if not isinstance(success, SuccessAnswer):
-        return success
-    found = usable_id(success.message.id)
+    """The Outcome of a call that answers with an Id: post activity, share, revoke."""
+    judged = judge(answer)
+    if isinstance(judged, Refused) and _id_in(read_json(answer.body)):
+        return Lost(f"the answer is a failure, but holds an Id: {judged.words}", answer.status)
+    if not isinstance(judged, Judged):
+        return judged
+    if _said_status(judged.value) != "success":
+        return Lost("the answer was not understood", answer.status)
+    found = _id_in(judged.value)
     return Done(found) if found else Lost("the answer has no Id", answer.status)
+
+
+def _id_in(value: Any) -> str:
+    """The Id that an answer gives, wherever it stands; "" if it gives none."""
+    whole = value if isinstance(value, dict) else {}
+    message = whole.get("message")
+    places = [*(records(message, *guesses.ID_KEYS) or []), whole]
+    found = (usable_id(text_of(each, name)) for each in places for name in guesses.ID_KEYS)
+    return next(filter(None, found), "")
 
 
 def read_status(answer: Answer) -> ShareStatus | Failure:
@@ -193,22 +218,16 @@ def read_status(answer: Answer) -> ShareStatus | Failure:
 
 
 def read_activities(answer: Answer) -> Activities | Failure:
-    """A page of a lead's activities."""
-    page = read_as(answer, _ACTIVITIES)
-    if not isinstance(page, ActivityPage):
-        return page
-    return Activities(
-        page.record_count, tuple(_of_lead(each) for each in page.prospect_activities if usable_id(each.id))
-    )
-
-
-def read_activities_of_type(answer: Answer) -> Activities | Failure:
-    """A page of the account's activities of a type."""
-    page = read_as(answer, _OF_TYPE)
-    if not isinstance(page, EventPage):
-        return page
-    named = (each for each in page.records if usable_id(each.prospect_activity_id))
-    return Activities(page.record_count, tuple(map(_of_type, named)))
+    """A page of activities: a lead's, the account's of a type, or one by its Id."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    found = records(judged.value, "id", "prospectactivityid", "activityid")
+    views = [_view(each) for each in found or ()]
+    # What has no Id can't be counted, and an empty answer that is no page is what a misunderstood question gets.
+    if found is None or not all(view.id for view in views) or not (found or is_empty_page(judged.value)):
+        return Lost("the answer was not understood", answer.status)
+    return Activities(count_of(judged.value), tuple(views))
 
 
 def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
@@ -228,18 +247,17 @@ def usable_id(text: str | None) -> str:
     return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
 
 
-def _of_lead(record: ActivityRecord) -> ActivityView:
-    data = {entry.key: entry.value for entry in record.data}
-    said = _said([list(data.values()), record.activity_fields, record.model_extra])
-    shown = data | record.activity_fields
-    return ActivityView(usable_id(record.id), _owner(shown), _text(record.created_on), said)
-
-
-def _of_type(record: EventRecord) -> ActivityView:
-    shown = record.model_extra or {}
-    lead = clean(_text(shown.get("RelatedProspectId"))).lower()
+def _view(record: Mapping[str, Any]) -> ActivityView:
+    """An activity: what it says of itself, be it plainly, in its fields or among named values."""
+    shown = {name: value for name, value in record.items() if not isinstance(value, dict | list)}
+    for inside in ("data", "activityfields", "fields"):
+        shown |= named_values(record.get(inside))
     return ActivityView(
-        usable_id(record.prospect_activity_id), _owner(shown), _text(record.created_on), _said(shown), lead
+        usable_id(text_of(record, "prospectactivityid", "id", "activityid")),
+        _owner(shown),
+        text_of(shown, "createdon"),
+        _said(record),
+        clean(text_of(shown, "relatedprospectid")).lower(),
     )
 
 
@@ -257,12 +275,14 @@ def _said(value: object) -> str:
     return "\n".join(texts)
 
 
-def _owner(shown: Mapping[str, Any]) -> str | None:
-    for key in guesses.OWNER_KEYS:
-        value = shown.get(key)
-        if owner := clean(_text(value)):
-            return owner
-    return None
+def _owner(shown: Mapping[str, Any]) -> Owner | None:
+    """Whose it is, of every way in which that is told the first."""
+    told = [text for name in guesses.OWNER_KEYS if (text := clean(as_text(shown.get(name))))]
+    ids = [str(UUID(text)) for text in told if _GUID.fullmatch(text)]
+    emails = [text for text in told if "@" in text]
+    names = [text for text in told if "@" not in text and not _GUID.fullmatch(text)]
+    found = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
+    return found if str(found) and usable_id(str(found)) else None
 
 
 # ------------------------------------------------------------------------------------------------- judgement
@@ -279,8 +299,8 @@ def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
     value = read_json(answer.body)
     envelope = value if isinstance(value, dict) else {}
-    told, kind = _text(envelope.get("Status")), _text(envelope.get("ExceptionType"))
-    if value is not None and _is_success(answer.status, told, kind):
+    told, kind = _said_status(value), _text(envelope.get("exceptiontype"))
+    if value is not NOT_JSON and _is_success(answer.status, told, kind):
         return Judged(value)
     said = _words(envelope, answer)
     words = answer.redact(said)
@@ -290,20 +310,25 @@ def judge(answer: Answer) -> Judged | Failure:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
         return Refused(words, answer.redact(kind), answer.status)
-    if value is None and _is_success(answer.status, told, kind):
+    if value is NOT_JSON and _is_success(answer.status, told, kind):
         words = f"the answer was not understood: {words}"
     return Lost(words, answer.status)
 
 
+def _said_status(value: Any) -> str:
+    """`Status`, in lower case: no page says that its case is always the same. "" if the answer has none."""
+    return _text(value.get("status")).strip().lower() if isinstance(value, dict) else ""
+
+
 def _is_success(status: int, told: str, kind: str) -> bool:
-    return 200 <= status < 300 and told not in {"Error", "Failed"} and kind != _THROTTLE_TYPE
+    return 200 <= status < 300 and told not in {"error", "failed"} and kind != _THROTTLE_TYPE
 
 
 def _is_throttle(status: int, told: str, kind: str, words: str) -> bool:
     if status == 429 or kind == _THROTTLE_TYPE:
         return True
     # Only in an answer that says "not done": a success, or the page of a broken server, may quote anybody's note.
-    failed = 400 <= status < 500 or told in {"Error", "Failed"}
+    failed = 400 <= status < 500 or told in {"error", "failed"}
     return failed and says_throttled(kind, words)
 
 
@@ -315,21 +340,13 @@ def says_throttled(kind: str, words: str) -> bool:
 def _is_refusal(status: int, told: str, kind: str) -> bool:
     if not (200 <= status < 300 or status == 500):
         return False
-    return told == "Failed" or (told == "Error" and kind.startswith("MX"))
-
-
-def read_json(body: bytes) -> Any:
-    """The JSON value of a body, None if it is none."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    return told == "failed" or (told == "error" and kind.startswith("MX"))
 
 
 def _words(envelope: dict[str, Any], answer: Answer) -> str:
-    message = envelope.get("Message")
-    inner = message.get("Message") if isinstance(message, dict) else message
-    told = clean(_text(envelope.get("ExceptionMessage")) or _text(inner) or _text(envelope.get("ExceptionType")))
+    message = envelope.get("message")
+    inner = message.get("message") if isinstance(message, dict) else message
+    told = clean(_text(envelope.get("exceptionmessage")) or _text(inner) or _text(envelope.get("exceptiontype")))
     return told or _body_words(answer)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import case, false, func, or_, select, true, tuple_
+from sqlalchemy import bindparam, case, false, func, or_, select, true, tuple_
 
 from batch_share.action import Action
 from batch_share.ledger.conditions import (
@@ -33,12 +34,14 @@ from batch_share.ledger.records import (
     Claim,
     Failed,
     Lookup,
+    NotChecked,
     Row,
     RunRecord,
     Share,
     Shared,
     SheetRecord,
     Skipped,
+    Unchecked,
     Unsettled,
     Waiting,
     Wish,
@@ -58,6 +61,19 @@ if TYPE_CHECKING:
     from batch_share.ledger.database import Database
 
 T = TypeVar("T")
+
+
+_HAVING: Final = {
+    step: select(rows.c.id).where(column == bindparam("given")).limit(100)  # several times as many as a call has
+    for step, column in ((Stage.SHARE, rows.c.request_id), (Stage.REVOKE, rows.c.revoke_id))
+}
+"""By step, the rows for which a request Id was given. Built once: building takes longer than running."""
+
+UNANSWERED: Final = "unanswered"
+"""The fact that says of how many leads and users no API could tell."""
+
+UNCHECKED: Final = "unchecked"
+"""The fact that says what could not be checked: by what it is, for how many rows, and why."""
 
 PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
@@ -93,6 +109,11 @@ class LedgerReader:
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
         return {row["name"]: row["value"] for row in await self._all(select(about))}
+
+    async def unchecked(self) -> list[NotChecked]:
+        """What could not be checked."""
+        noted = json.loads((await self.facts()).get(UNCHECKED, "{}"))
+        return [NotChecked(Unchecked(what), *each) for what, each in noted.items()]
 
     async def sheet(self) -> SheetRecord | None:
         """The sheet in force, None before the first was taken in."""
@@ -425,6 +446,13 @@ class LedgerReader:
     async def asked_in_vain(self) -> bool:
         """Whether LeadSquared was asked for somebody who was not there."""
         return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
+
+    async def is_given(self, step: Stage, given: str, but: Collection[int]) -> bool:
+        """Whether rows other than those with the Ids `but` have this request Id, of a share or a revocation."""
+        if (having := _HAVING.get(step)) is None:
+            return False
+        found = await self._database.read(lambda connection: connection.scalars(having, {"given": given}).all())
+        return any(row_id not in but for row_id in found)
 
     async def waiting_requests(self, among: Collection[int] | None = None) -> list[str]:
         """The request Ids of shares and revocations that were accepted, each once, oldest first.

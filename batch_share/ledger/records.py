@@ -203,6 +203,29 @@ class Lookup:
     problem: str | None = None
 
 
+class Unchecked(StrEnum):
+    """What LeadSquared could not be asked about, so that a run went on without."""
+
+    IDS = "ids"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class NotChecked:
+    """Something that was not checked: for so many `rows` (0: for all alike), and `why`, in the API's own words."""
+
+    what: Unchecked
+    rows: int
+    why: str
+
+    def __str__(self) -> str:
+        because = f" ({self.why.rstrip('.')})" if self.why else ""
+        if self.what is Unchecked.OWNER:
+            return f"whether activities belong to the users that they are posted for{because}"
+        rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+        return f"whether the lead and user Ids of {rows} are right{because}"
+
+
 class Cause(StrEnum):
     """Why a sheet was taken in again."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import uuid
@@ -17,7 +18,7 @@ from batch_share.errors import IllegalTransition, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
 from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
-from batch_share.ledger.reading import CANARY, PAGE, LedgerReader, utc_now
+from batch_share.ledger.reading import CANARY, PAGE, UNANSWERED, UNCHECKED, LedgerReader, utc_now
 from batch_share.ledger.records import (
     BEING_TAKEN,
     GONE,
@@ -33,6 +34,7 @@ from batch_share.ledger.records import (
     Row,
     SheetRecord,
     Status,
+    Unchecked,
 )
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import (
@@ -158,6 +160,20 @@ class Ledger(LedgerReader):
     async def note_failed_sheet(self, stamp: str) -> None:
         """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
         await self._note_fact(FAILED_SHEET, stamp)
+
+    async def note_unchecked(self, what: Unchecked, rows: int | None, why: str = "") -> None:
+        """Commit that this could not be checked, for so many rows; with `rows` None that it was, after all."""
+        noted = {each.what: [each.rows, each.why] for each in await self.unchecked()}
+        changed = {each: told for each, told in noted.items() if each is not what}
+        if rows is not None:
+            changed[what] = [rows, why]
+        if changed != noted:
+            await self._note_fact(UNCHECKED, json.dumps(changed))
+
+    async def note_unanswered(self, names: int) -> None:
+        """Commit of how many leads and users no API could tell: they are asked for again before all is at rest."""
+        if str(names) != (await self.facts()).get(UNANSWERED, "0"):
+            await self._note_fact(UNANSWERED, str(names))
 
     async def note_canary(self, row_ids: Iterable[int]) -> None:
         """Commit which rows go first; none once they are judged."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_share.errors import BatchShareError, LookupRefused
+from batch_share.errors import BatchShareError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
-from batch_share.pipeline.calls import read
+from batch_share.pipeline.calls import consult
 from batch_share.pipeline.session import open_connection
 
 if TYPE_CHECKING:
@@ -17,10 +17,13 @@ ADMINISTRATOR = "administrator"
 
 
 async def check_keys(settings: Settings, waiter: Waiter) -> None:
-    """Raises AccessDenied for wrong keys, BatchShareError for those of no administrator; as `calls.read`."""
+    """Raises AccessDenied for wrong keys, BatchShareError for those of no administrator or nobody; as `calls.read`."""
     async with open_connection(settings, waiter) as connection:
-        user = await read(connection, key_user(), read_key_user)
+        user = await consult(connection, key_user(), read_key_user)
     if not isinstance(user, KeyUser):
-        raise LookupRefused(key_user().path, user.words)
+        raise BatchShareError(
+            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}): if the host "
+            "is right, --no-check keeps them all the same."
+        )
     if user.role and user.role.strip().casefold() != ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")

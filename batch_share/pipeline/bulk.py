@@ -63,7 +63,7 @@ async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
     try:
         await verify_owners(session, SINGLE)
     except OwnerNotVerified as ignored:
-        if ignored.found is None:
+        if not ignored.is_anothers:
             raise
         session.memory.learn_owner(ignored=True)
         session.tally.remark(

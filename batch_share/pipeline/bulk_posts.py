@@ -9,7 +9,7 @@ from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import NotSent, Refused
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import UNDONE, Dispatch, before_repeating, write_once
-from batch_share.pipeline.owner import Form
+from batch_share.pipeline.owner import Form, is_verified
 from batch_share.pipeline.steps import activity_for_bulk, asked
 from batch_share.pipeline.verdict import goes_alone
 
@@ -39,7 +39,7 @@ class BulkPoster:
     def can_post(self, row: Row) -> bool:
         """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
         wanted = asked(row)
-        is_proved = (wanted.event, Form.BULK) in self._session.verified
+        is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
         return is_proved and wanted.user_id in self.mailboxes and not goes_alone(row)
 
     async def post(

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share.errors import AccessDenied, NotAnswered, StillThrottled, Unreachable
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Throttled
+from batch_share.errors import AccessDenied, NoSuchApi, NotAnswered, StillThrottled, Unreachable
+from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF
 from batch_share.pipeline import telling
@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 UNDONE: Final = (NotSent, Throttled, Denied)
 """The outcomes of a call that certainly did nothing, and would do something another time."""
+
+FAILURES: Final = (*UNDONE, Refused, Lost)
+"""All outcomes of a read that are no answer to it."""
 
 MOST_LOST: Final = 10
 """Calls that may go without a proper answer, one after the other, before the run stops."""
@@ -87,7 +90,12 @@ async def write_once(
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
         answer = await session.send(dispatch.call, counted)
-    outcome = dispatch.read(answer) if isinstance(answer, Answer) else answer
+    outcome = _believed(session, dispatch, answer) if isinstance(answer, Answer) else answer
+    if isinstance(outcome, tuple):
+        pairs = zip(outcome, rows, strict=True)
+        outcome = tuple([await _own(session, step, part, [row]) for part, row in pairs])
+    else:
+        outcome = await _own(session, step, outcome, rows)
     judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
     await session.ledger.settle(attempts, rows, results)
@@ -102,6 +110,29 @@ async def write_once(
     return outcome, results
 
 
+def _believed(session: Session, dispatch: Dispatch, answer: Answer) -> Outcome | tuple[Outcome, ...]:
+    """What the answer says, but for a 404: it is a missing API only where that has never worked in this run."""
+    outcome, path = dispatch.read(answer), dispatch.call.path
+    if not isinstance(outcome, Refused) or outcome.status != 404:
+        if isinstance(outcome, Done | tuple):
+            session.apis.worked.add(path)
+        return outcome
+    if path in session.apis.worked:
+        return Lost(f"the call was answered as if there were none such, which there is: {outcome.words}", 404)
+    return outcome if dispatch.bulk else Denied(outcome.words, 404, path)
+
+
+async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[Row]) -> Outcome:
+    """The outcome, but for an Id that was given for other rows already: a cache may have answered, or who knows."""
+    if not isinstance(outcome, Done):
+        return outcome
+    ids = frozenset(row.id for row in rows)
+    first = session.given.setdefault((step, outcome.id), ids)
+    if first.isdisjoint(ids) or await session.ledger.is_given(step, outcome.id, ids):
+        return Lost(f"the answer gives an Id that was given for another row: {outcome.id}", 200)
+    return outcome
+
+
 def _watch_silence(session: Session, parts: Sequence[Outcome]) -> None:
     """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
     lost = [part for part in parts if isinstance(part, Lost)]
@@ -113,19 +144,40 @@ def _watch_silence(session: Session, parts: Sequence[Outcome]) -> None:
         raise NotAnswered(session.tally.lost_in_a_row, lost[0].words)
 
 
+async def consult(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
+    """Ask an API that a run can do without: whatever it answers ends nothing, and in vain it is not asked for ever.
+
+    Raises as `read`, but for a 403, which is this API's alone: refused keys are a 401.
+    """
+    if (failure := session.apis.gone.get(call.path)) is not None:
+        return failure
+    answer = await read(session, call, parse, spared=403)
+    if isinstance(answer, FAILURES):
+        session.apis.failed(call.path, answer)
+    else:
+        session.apis.worked.add(call.path)
+    return answer
+
+
 async def read(
-    session: Connection, call: Call, parse: Callable[[Answer], T | Failure], *, tries: int = READ_TRIES
+    session: Connection,
+    call: Call,
+    parse: Callable[[Answer], T | Failure],
+    *,
+    tries: int = READ_TRIES,
+    spared: int | None = None,
 ) -> T | Failure:
     """Make a call that changes nothing, repeated over throttles, lost connections and lost answers.
 
-    `tries` is how often it may go unanswered. Raises as `write` does.
+    `tries` is how often it may go unanswered; being denied with the HTTP status `spared` ends nothing. Raises as
+    `write` does.
     """
     unsent = lost = 0
     while True:
         async with session.pacer.slot():
             answer = await session.send(call, session.called())
         parsed = parse(answer) if isinstance(answer, Answer) else answer
-        if isinstance(parsed, UNDONE):
+        if isinstance(parsed, UNDONE) and not (isinstance(parsed, Denied) and parsed.status == spared):
             unsent += isinstance(parsed, NotSent)
             await before_repeating(session, parsed, unsent)
             continue
@@ -148,6 +200,8 @@ async def before_repeating(
 ) -> None:
     """Do what must come before another try: close the account's gate, wait, or give up by raising."""
     if isinstance(outcome, Denied):
+        if outcome.path:
+            raise NoSuchApi(session.client.base_url, outcome.path, outcome.words)
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
         session.tally.refusals += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from batch_share.errors import CanaryFailed, SettingsError
 from batch_share.ledger.states import SENT, TO_DO, Stage, State
 from batch_share.pipeline.follow_up import all_followed_up
-from batch_share.pipeline.owner import Form, find_key_user, is_verified, verify_owner
+from batch_share.pipeline.owner import Form, find_key_user, is_verified, note_proof, verify_owner
 from batch_share.pipeline.session import ending_early
 from batch_share.pipeline.steps import asked, in_time, post, posted, share
 
@@ -98,11 +98,10 @@ async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
 
 async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str) -> None:
     wanted = asked(row)
-    if is_verified(session, wanted.event, form):
+    if is_verified(session, wanted.event, form, wanted.user_id):
         return
     await verify_owner(session, row, wanted, row.activity_id or "")
-    if wanted.user_id != key_user_id:  # the key's own user proves nothing of an owner
-        session.verified.add((wanted.event, form))
+    note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
 
 
 def _judge(rows: Sequence[Row]) -> None:

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from batch_share import __version__
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
-from batch_share.leadsquared.outcome import Throttled
+from batch_share.leadsquared.outcome import Lost, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer, clean, read_status, share_status
 from batch_share.pipeline import doctor
 from batch_share.pipeline.session import open_connection, remembered
@@ -82,7 +82,7 @@ async def check_up() -> list[Finding]:
 
 
 async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Asked:
-    """Ask LeadSquared who the keys' user is, and if that is told, what it says of a request that never was."""
+    """Ask LeadSquared who the keys' user is, and then what it says of a request that never was."""
     asked = Asked()
     try:
         async with open_connection(settings, Passer()) as connection:
@@ -94,7 +94,7 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
 
 async def _ask(connection: Connection, asked: Asked, now: Callable[[], dt.datetime]) -> None:
     asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
-    if isinstance(asked.user, KeyUser):
+    if isinstance(asked.user, KeyUser | Refused | Lost):
         asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
 
 
@@ -103,8 +103,12 @@ def _read_user(answer: Answer) -> KeyUser | Failure:
     user = read_key_user(answer)
     if not isinstance(user, KeyUser):
         return user
-    printed = {name: answer.redact(clean(getattr(user, name))) for name in ("id", "role", "api_host")}
-    return user.model_copy(update=printed)
+    return replace(
+        user,
+        id=answer.redact(user.id),
+        role=answer.redact(clean(user.role)),
+        api_host=answer.redact(user.api_host),
+    )
 
 
 def _noting_time(
@@ -140,7 +144,7 @@ async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T 
 def _of_account(host: str, asked: Asked, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
         doctor.of_settings(known, trouble),
-        doctor.of_keys(asked.user, host, asked.why_not),
+        doctor.of_keys(asked.user, host, asked.why_not, asked.sharing),
         doctor.of_role(asked.user),
         doctor.of_region(asked.user, host),
         doctor.of_sharing(asked.sharing),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch_share.action import Action
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
@@ -17,6 +17,7 @@ from batch_share.pipeline.compact import Lines, Numbers, key_of
 from batch_share.sheet.columns import LEADS, USERS, Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.values import digits
+from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +32,8 @@ NO_USER = "not an active user of the account"
 class Directory:
     """What is known of leads and users, by the way a row names them.
 
-    Leads, of which there may be a million, are kept in a compact form.
+    Leads, of which there may be a million, are kept in a compact form. `unanswered` are those of whom no API could
+    tell, and why: their rows are taken as they stand if they have all Ids and `trusts_ids` says so.
     """
 
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
@@ -39,19 +41,38 @@ class Directory:
     _users: dict[Ref, FoundUser] = field(default_factory=dict)
     _nobody: dict[Ref, str] = field(default_factory=dict)  # why nobody is meant, whatever an earlier answer was
     _names: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[Ref, str] = field(default_factory=dict)
+    trusts_ids: bool = False
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
         for answer in answers:
             ref = Ref(Field(answer.kind), answer.value)
             if answer.found is None:
+                self.unanswered.pop(ref, None)
                 self._nobody[ref] = intern(answer.problem or "")
                 continue
             self._nobody.pop(ref, None)
+            self.unanswered.pop(ref, None)
             if ref.field in USERS:
                 self._users[ref] = FoundUser(**answer.found)
             else:
                 self._places.put(key_of(ref), self._leads.add(_packed(FoundLead(**answer.found))))
+
+    def learn_unanswered(self, ref: Ref, why: str) -> None:
+        """No API could tell of this one. What an earlier run was told of it is not forgotten."""
+        if not self.is_found(ref):
+            self._nobody[ref] = intern(f"could not be looked up: {why}")
+            self.unanswered[ref] = why
+
+    def unchecked(self, row: ShareRow) -> str | None:
+        """Why the Ids of a row that has them all can't be checked; None if they were, or are not all there."""
+        lead, user = row.leads[0], row.users[0]
+        if lead in self.unanswered and [ref.field for ref in row.leads[:2]] != [Field.LEAD_ID, Field.LEAD_NUMBER]:
+            return None
+        if user in self.unanswered and user.field is not Field.USER_ID:
+            return None
+        return self.unanswered.get(lead, self.unanswered.get(user))
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
@@ -83,7 +104,7 @@ class Directory:
 
         The surest name of the lead and of the user was looked up; whatever else the row says of them must agree.
         """
-        lead, user = self._answer(row.leads[0]), self._user(row)
+        lead, user = self._lead(row), self._user(row)
         wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
         if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
             return [Problem(raw.number, header(ref.field), ref.value, why) for ref, why in wrong]
@@ -101,9 +122,26 @@ class Directory:
             action=row.action,
         )
 
+    def _lead(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
+        """Who is meant; as the row says where nobody can tell, and that is trusted."""
+        first, *others = row.leads
+        if first not in self.unanswered or self.unchecked(row) is None:
+            return self._answer(first)
+        if not self.trusts_ids:
+            return self._untrusted(first)
+        said = {ref.field: ref.value for ref in others}
+        number = said[Field.LEAD_NUMBER]
+        return FoundLead(first.value, number, said.get(Field.LEAD_EMAIL, ""), said.get(Field.LEAD_PHONE, ""))
+
+    def _untrusted(self, ref: Ref) -> str:
+        return f"could not be checked ({self.unanswered[ref].rstrip('.')}): --trust-ids takes the Ids as they are"
+
     def _user(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
         """Whoever lost the account may still have what is to be taken back: then the Id is enough."""
         ref = row.users[0]
+        if ref in self.unanswered and self.unchecked(row) is not None:
+            email = next((other.value for other in row.users[1:]), "")
+            return FoundUser(ref.value, email, "", active=True) if self.trusts_ids else self._untrusted(ref)
         answer = self._answer(ref)
         if row.action is not Action.REVOKE or not isinstance(answer, str):
             return answer
@@ -144,44 +182,43 @@ def _wrong(
 
 
 def _agree(ref: Ref, real: str) -> bool:
-    return same_phone(ref.value, real) if ref.field is Field.LEAD_PHONE else ref.value == real.casefold()
-
-
-def answer_for_lead(ref: Ref, leads: Iterable[FoundLead]) -> Lookup:
-    """Which of the leads that came back is the one asked for: the API may answer with others."""
-    return _answer(ref, [lead for lead in leads if _is_lead(ref, lead)], NO_LEAD)
+    return same_phone(ref.value, real) if ref.field is Field.LEAD_PHONE else ref.value == ascii_lower(real)
 
 
 def answers_for_leads(refs: Sequence[Ref], leads: Iterable[FoundLead]) -> list[Lookup]:
     """The same for many refs of one kind, of which each finds its leads at once."""
     if refs[0].field is Field.LEAD_PHONE:  # a phone number has more spellings than one
-        return [answer_for_lead(ref, leads) for ref in refs]
+        return [answer_for(ref, leads) for ref in refs]
     by_name: dict[str, list[FoundLead]] = defaultdict(list)
     for lead in leads:
-        by_name[_said(lead, refs[0].field).casefold()].append(lead)
-    return [answer_for_lead(ref, by_name.get(ref.value, ())) for ref in refs]
+        by_name[ascii_lower(_said(lead, refs[0].field))].append(lead)
+    return [answer_for(ref, by_name.get(ref.value, ())) for ref in refs]
 
 
-def answer_for_user(ref: Ref, users: Iterable[FoundUser]) -> Lookup:
-    """Which of the users is the one asked for; an inactive one can't own an activity."""
-    meant = [user for user in users if _is_user(ref, user)]
-    if meant and not any(user.active for user in meant):
-        return Lookup(ref.field, ref.value, None, f"{meant[0].name} is no longer an active user of the account")
-    return _answer(ref, [user for user in meant if user.active], NO_USER)
+def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
+    """Which of those who came back is the one asked for: the API may answer with others.
+
+    A user who is not active can't own an activity.
+    """
+    meant = [each for each in found if is_meant(ref, each)]
+    active = [each for each in meant if not isinstance(each, FoundUser) or each.active]
+    if len({each.id for each in active}) > 1:
+        return Lookup(ref.field, ref.value, None, f"found {len(active)} times: use the Id instead")
+    if active:
+        return Lookup(ref.field, ref.value, asdict(active[0]))
+    for each in meant:
+        if isinstance(each, FoundUser):
+            return Lookup(ref.field, ref.value, None, f"{each.name} is no longer an active user of the account")
+    if ref.field in LEADS:
+        return Lookup(ref.field, ref.value, None, f"{NO_LEAD} {ref.field.removeprefix('Lead ').lower()}")
+    return Lookup(ref.field, ref.value, None, NO_USER)
 
 
-def _answer(ref: Ref, meant: Sequence[FoundLead | FoundUser], nobody: str) -> Lookup:
-    if len({each.id for each in meant}) > 1:
-        return Lookup(ref.field, ref.value, None, f"found {len(meant)} times: use the Id instead")
-    if not meant:
-        noun = f" {ref.field.removeprefix('Lead ')}".lower() if ref.field in LEADS else ""
-        return Lookup(ref.field, ref.value, None, f"{nobody}{noun}")
-    found: dict[str, Any] = asdict(meant[0])
-    return Lookup(ref.field, ref.value, found)
-
-
-def _is_lead(ref: Ref, lead: FoundLead) -> bool:
-    return bool(lead.id and lead.number) and _agree(ref, _said(lead, ref.field))
+def is_meant(ref: Ref, found: FoundLead | FoundUser) -> bool:
+    """Whether this is the one that `ref` names."""
+    if isinstance(found, FoundLead):
+        return bool(found.id and found.number) and _agree(ref, _said(found, ref.field))
+    return ref.value == (found.id if ref.field is Field.USER_ID else ascii_lower(found.email))
 
 
 def _said(lead: FoundLead, named: Field) -> str:
@@ -192,10 +229,6 @@ def _said(lead: FoundLead, named: Field) -> str:
         Field.LEAD_EMAIL: lead.email,
         Field.LEAD_PHONE: lead.phone,
     }[named]
-
-
-def _is_user(ref: Ref, user: FoundUser) -> bool:
-    return user.id == ref.value if ref.field is Field.USER_ID else user.email.casefold() == ref.value
 
 
 def same_phone(one: str, other: str) -> bool:

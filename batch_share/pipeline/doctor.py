@@ -63,8 +63,10 @@ def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
     return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
 
 
-def of_keys(user: KeyUser | Failure | None, host: str, why_not: str) -> Finding:
-    """Whether LeadSquared knows the keys; `why_not` is why it was not asked."""
+def of_keys(
+    user: KeyUser | Failure | None, host: str, why_not: str, sharing: ShareStatus | Failure | None = None
+) -> Finding:
+    """Whether LeadSquared knows the keys; `why_not` is why it was not asked, `sharing` what another call told."""
     match user:
         case None:
             return Finding("keys", Level.WARNING, f"Not tried: {sentence(why_not)}")
@@ -78,9 +80,14 @@ def of_keys(user: KeyUser | Failure | None, host: str, why_not: str) -> Finding:
             return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
         case NotSent():
             words = f"{host} could not be reached: {sentence(user.words)}"
-            return Finding("keys", Level.PROBLEM, words, "Check the host, the network, and the proxy or firewall.")
-    words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
-    return Finding("keys", Level.PROBLEM, words, "Check that the host is your region's, and ask again.")
+            then = "Check the host, the network, and the proxy or firewall."
+        case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
+            words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
+        case _:
+            words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
+            then = "Check that the host is your region's, and ask again."
+    return Finding("keys", Level.PROBLEM, words, then)
 
 
 def _after_denial(words: str, host: str) -> str:

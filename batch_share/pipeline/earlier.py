@@ -190,6 +190,7 @@ async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: se
     values = vars(session) | {"ledger": ledger, "tally": tally, "only_looked_up": False}
     values |= {"polls": Polls(session.settings.wait), "guard": FailureGuard()}
     values["settings"] = session.settings.model_copy(update={"follow_up": True})
+    values["given"] = {}  # rows are numbered in each ledger anew
     own = Session(**values)
     found = await _rows(ledger, row_ids)
     waiting = [row.request_id for row in found if row.state is State.ACCEPTED]

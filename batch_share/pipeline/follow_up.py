@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import NoSuchApi
+from batch_share.leadsquared.outcome import Lost, ShareStatus
 from batch_share.leadsquared.protocol import read_status, share_status
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
@@ -17,7 +19,11 @@ from batch_share.pipeline.verdict import judge_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from batch_share.leadsquared.outcome import Failure
     from batch_share.pipeline.session import Session
+
+MOST_NOT_THERE: Final = 3
+"""Answers of 404 after which there is no status API. One may be of a request that is not known yet."""
 
 FOLLOWING_UP: Final = "following up"
 """What the progress display calls it."""
@@ -71,10 +77,23 @@ async def _work(session: Session) -> None:
             session.polls.done(poll, settled=settled)
 
 
+def _not_there(session: Session, path: str, answer: Failure) -> Lost:
+    """What a 404 means: nobody knows, and it is asked again. Raises NoSuchApi where it was never anything else."""
+    session.not_there[path] += 1
+    if path not in session.apis.worked and session.not_there[path] >= MOST_NOT_THERE:
+        raise NoSuchApi(session.client.base_url, path, answer.words)
+    return Lost(answer.words, answer.status)
+
+
 async def _ask(session: Session, request_id: str) -> bool:
     """Ask once and record the answer; whether the request is settled."""
     sent_at = utc_now()
-    answer = await read(session, share_status(request_id), read_status, tries=1)  # it is asked again anyway
+    call = share_status(request_id)
+    answer = await read(session, call, read_status, tries=1)  # it is asked again anyway
+    if isinstance(answer, ShareStatus):
+        session.apis.worked.add(call.path)
+    elif answer.status == 404:
+        answer = _not_there(session, call.path, answer)
     noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
     state = noted.result.state
     if state is noted.before:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.errors import BatchShareError, LookupRefused, SettingsError
+from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.ledger.opening import ledger_beside
-from batch_share.ledger.records import Cause
+from batch_share.ledger.records import Cause, NotChecked, Unchecked
 from batch_share.pipeline.before import before_of
-from batch_share.pipeline.calls import read
+from batch_share.pipeline.calls import consult
 from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.guards import check_canary
@@ -23,6 +23,8 @@ from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
 from batch_share.pipeline.session import open_connection, remembered
+from batch_share.pipeline.watcher import Doubt
+from batch_share.sheet.rows import ShareRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,12 +71,35 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     async with watcher.watch(session) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
         await Enquiry(session, directory, ledger).ask(wanted)
-    if session.stop.asked or (is_same and not any(map(directory.is_found, wanted))):
+    if session.stop.asked:
         return None
+    await ledger.note_unanswered(len(directory.unanswered))
+    unchecked = _unchecked(plan, directory)
+    if unchecked is not None:
+        directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
+    if is_same and not directory.trusts_ids and not any(map(directory.is_found, wanted)):
+        return None
+    taken = unchecked if directory.trusts_ids else None
+    await ledger.note_unchecked(Unchecked.IDS, taken.rows if taken else None, taken.why if taken else "")
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
     ledger_job = (await ledger.facts())["job"]
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
     return replace(changes, cause=cause)
+
+
+def _unchecked(plan: Plan, directory: Directory) -> NotChecked | None:
+    """The rows whose Ids no API could check, if there are any."""
+    if not directory.unanswered:
+        return None
+    asked = (each.asked for each in plan.checked() if each.is_chosen)
+    found = [why for row in asked if isinstance(row, ShareRow) and (why := directory.unchecked(row)) is not None]
+    return NotChecked(Unchecked.IDS, len(found), found[0]) if found else None
+
+
+def _doubt(unchecked: NotChecked) -> Doubt:
+    told = f"LeadSquared could not be asked whether the Ids of {unchecked.rows:,} rows are right ({unchecked.why})."
+    risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
+    return Doubt([told, risk], "Take these Ids as they are?")
 
 
 async def show_sheet(
@@ -103,6 +128,7 @@ async def _ask(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher, 
             if needs_zone(plan, settings):
                 plan = plan_job(job.sheet, job.options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
+    directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan
@@ -114,15 +140,13 @@ def needs_zone(plan: Plan, settings: Settings) -> bool:
 
 
 async def account_zone(connection: Connection) -> ZoneInfo | None:
-    """The account's time zone; None when the work is to end. Raises LookupRefused, SettingsError."""
+    """The account's time zone; None when the work is to end. Raises SettingsError if it can't be found out."""
     try:
-        answer = await read(connection, key_user(), read_key_user)
+        answer = await consult(connection, key_user(), read_key_user)
     except PacerClosed:
         return None
-    if not isinstance(answer, KeyUser):
-        raise LookupRefused("UserByAccessKey.Get", answer.words)
     try:
-        return ZoneInfo(answer.time_zone)
+        return ZoneInfo(answer.time_zone if isinstance(answer, KeyUser) else "")
     except (KeyError, ValueError, OSError):
         raise SettingsError(
             "timezone", "the account's own could not be found out: give --timezone, such as Asia/Kolkata"

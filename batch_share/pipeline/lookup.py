@@ -1,4 +1,8 @@
-"""Looking up, before a run, everybody that its rows name: in bulk where the API lets us, one by one where not."""
+"""Looking up, before a run, everybody that its rows name: in bulk where the API lets us, one by one where not.
+
+Each kind of name has several APIs that know it, and none of them is on every account: where one is missing, refused
+or not understood, the next is asked. Whoever none could tell of is not guessed at: `Directory.unanswered`.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,36 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from batch_share.errors import LookupRefused
 from batch_share.leadsquared.lookups import (
     PAGE,
+    FoundUser,
     all_users,
+    lead_by_email,
+    lead_by_id,
     leads_by_ids,
     leads_by_phone,
+    leads_from_number,
     leads_where,
-    read_lead_page,
     read_leads,
-    read_user,
     read_users,
     user_by_email,
     user_by_id,
+    users_where,
 )
 from batch_share.leadsquared.pacing import PacerClosed
-from batch_share.pipeline.calls import read
-from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user, answers_for_leads
+from batch_share.ledger.records import Lookup
+from batch_share.pipeline.calls import consult
+from batch_share.pipeline.directory import Directory, answer_for, answers_for_leads, is_meant
 from batch_share.pipeline.session import in_parallel
 from batch_share.sheet.columns import USERS, Field
+from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from batch_share.leadsquared.lookups import FoundLead, FoundUser
+    from batch_share.leadsquared.lookups import FoundLead
     from batch_share.leadsquared.outcome import Failure
-    from batch_share.leadsquared.protocol import Answer, Call
-    from batch_share.ledger.records import Lookup
+    from batch_share.leadsquared.protocol import Call
     from batch_share.pipeline.session import Connection
     from batch_share.sheet.rows import Ref
 
@@ -48,7 +55,7 @@ STRETCH: Final = 20_000
 """Leads that are asked for before the next are named: a million names at once would take 160 MB."""
 
 PROBES: Final = 5
-"""Leads looked up alone, to have one that is there, before IN is given up for all."""
+"""Leads looked up alone, to have one that is there, before an API for many is believed or given up for all."""
 
 _NOBODY: Final = {Field.LEAD_NUMBER: "999999999999999", Field.LEAD_EMAIL: "nobody@batch-share.invalid"}
 """What no lead has, to try whether IN means what it says."""
@@ -58,6 +65,16 @@ _NAMES: Final[dict[Field, Literal["ProspectAutoId", "EmailAddress"]]] = {
     Field.LEAD_EMAIL: "EmailAddress",
 }
 
+_ALONE: Final[dict[Field, tuple[Callable[[str], Call], ...]]] = {
+    Field.LEAD_ID: (lead_by_id,),
+    Field.LEAD_NUMBER: (lambda number: leads_where("ProspectAutoId", [number], "="),),
+    Field.LEAD_EMAIL: (lambda email: leads_where("EmailAddress", [email], "="), lead_by_email),
+    Field.LEAD_PHONE: (leads_by_phone, lambda phone: leads_where("Phone", [phone], "=")),
+    Field.USER_ID: (user_by_id, lambda user_id: users_where("UserID", user_id)),
+    Field.USER_EMAIL: (user_by_email, lambda email: users_where("EmailAddress", email)),
+}
+"""The calls that look one name up, in the order in which they are tried."""
+
 
 class Notebook(Protocol):
     """Keeps answers, so that none is asked for twice: a ledger."""
@@ -66,7 +83,7 @@ class Notebook(Protocol):
         """Keep these."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enquiry:
     """Asks for leads and users over one connection; what comes back goes to the directory and the notebook.
 
@@ -77,6 +94,7 @@ class Enquiry:
     directory: Directory
     notebook: Notebook | None
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
+    _refused_pages: bool = field(default=False, init=False)
 
     async def ask(self, refs: Iterable[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
@@ -96,21 +114,39 @@ class Enquiry:
         await self._each(self._chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
         for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
             await self._by_value(wanted.get(each, []))
-        await self._each([[ref] for ref in wanted.get(Field.LEAD_PHONE, [])], self._phone)
+        await self._all_alone(wanted.get(Field.LEAD_PHONE, []))
 
-    # ------------------------------------------------------------------------------------------ leads
+    # ------------------------------------------------------------------------------------------ many at once
 
     async def _ids(self, refs: Sequence[Ref]) -> None:
-        found = await self._read(leads_by_ids([ref.value for ref in refs]), read_lead_page)
-        await self._learn_leads(refs, found)
+        """By GUID, up to 1,000. Of those that are missing some are asked for alone before that is believed."""
+        found = await consult(self.connection, leads_by_ids([ref.value for ref in refs]), read_leads)
+        if not isinstance(found, list):
+            await self._all_alone(refs)
+            return
+        left = await self._learn_found(refs, found)
+        shows_ids = all(lead.id and lead.number for lead in found)
+        if len(left) < len(refs) and shows_ids:
+            await self._learn([answer_for(ref, ()) for ref in left])
+            return
+        # Nobody was found, or the Ids were left out: the answer may not mean what it says.
+        probes = left if not shows_ids else left[:PROBES]
+        await self._all_alone(probes)
+        rest = left[len(probes) :]
+        if any(map(self.directory.is_found, probes)):
+            await self._all_alone(rest)
+        else:
+            await self._learn([answer_for(ref, ()) for ref in rest])
 
     async def _by_value(self, refs: Sequence[Ref]) -> None:
         """By number or e-mail address: with IN if that works here, and what it does not find once more alone."""
         left = list(refs)
-        if await self._takes_many(left) and len(left) > 1:
-            await self._each(self._chunks(left, IN_PAGE), self._many)
-            left = [ref for ref in left if not self.directory.is_found(ref)]
-        await self._each([[ref] for ref in left], self._one)
+        if await self._takes_many(left):
+            if len(left) > 1:
+                await self._each(self._chunks(left, IN_PAGE), self._many)
+        elif left and left[0].field is Field.LEAD_NUMBER and not self._refused_pages:
+            await self._by_pages(sorted(left, key=lambda ref: int(ref.value)))
+        await self._all_alone([ref for ref in left if not self.directory.is_found(ref)])
 
     async def _takes_many(self, left: list[Ref]) -> bool:
         """Whether IN works for the field of these. The first time some of them leave the list, to try it with."""
@@ -126,7 +162,7 @@ class Enquiry:
         """Look refs up alone until one is found; they leave the list."""
         for _ in range(min(len(refs), PROBES)):
             ref = refs.pop(0)
-            await self._each([[ref]], self._one)
+            await self._all_alone([ref])
             if self.directory.is_found(ref):
                 return ref
         return None
@@ -136,67 +172,100 @@ class Enquiry:
         if self.connection.stop.asked:
             return False
         values = [_NOBODY[known.field], known.value]
-        found = await read(self.connection, leads_where(_NAMES[known.field], values, "IN"), read_leads)
+        found = await consult(self.connection, leads_where(_NAMES[known.field], values, "IN"), read_leads)
         if not isinstance(found, list):
             return False
-        answer = answer_for_lead(known, found)
+        answer = answer_for(known, found)
         return answer.found is not None and all(lead.id == answer.found["id"] for lead in found)
 
     async def _many(self, refs: Sequence[Ref]) -> None:
         call = leads_where(_NAMES[refs[0].field], [ref.value for ref in refs], "IN")
-        found = await self._read(call, read_leads)
-        await self._learn([each for each in answers_for_leads(refs, found) if each.found is not None])
+        found = await consult(self.connection, call, read_leads)
+        await self._learn_found(refs, found if isinstance(found, list) else ())
 
-    async def _one(self, refs: Sequence[Ref]) -> None:
-        found = await self._read(leads_where(_NAMES[refs[0].field], [refs[0].value], "="), read_leads)
-        await self._learn_leads(refs, found)
+    async def _by_pages(self, left: Sequence[Ref]) -> None:
+        """By number where IN does not work: numbers of one sheet are often near each other, and a page has 1,000.
 
-    async def _phone(self, refs: Sequence[Ref]) -> None:
-        await self._learn_leads(refs, await self._read(leads_by_phone(refs[0].value), read_leads))
-
-    # ------------------------------------------------------------------------------------------ users
+        As long as a page finds more than one of them, which asking alone would cost as much; `left` is in order.
+        """
+        while len(left) > 1 and not self.connection.stop.asked:
+            start = int(left[0].value)
+            found = await consult(self.connection, leads_from_number(start), read_leads)
+            listed = found if isinstance(found, list) else []
+            numbers = [int(lead.number) if lead.number.isdecimal() else -1 for lead in listed]
+            # Out of order, or from before: the question was not understood, and who knows what is left out.
+            if not numbers or numbers[0] < start or numbers != sorted(set(numbers)):
+                self._refused_pages = True
+                return
+            there = [ref for ref in left if int(ref.value) <= numbers[-1]]
+            if len(there) - len(await self._learn_found(there, listed)) < 2:
+                return
+            left = left[len(there) :]
 
     async def _users(self, refs: Sequence[Ref]) -> None:
+        """A large account's list may be incomplete: whoever it lacks is asked for before a row is refused."""
         if not refs or self.connection.stop.asked:
             return
-        await self._each([refs], self._listed_users)
-        await self._each([[ref] for ref in refs if not self.directory.is_answered(ref)], self._user)
+        users = await consult(self.connection, all_users(), read_users)
+        listed = users if isinstance(users, list) else []
+        named = {user.id for user in listed} | {ascii_lower(user.email) for user in listed}
+        await self._learn([answer_for(ref, listed) for ref in refs if ref.value in named])
+        await self._all_alone([ref for ref in refs if ref.value not in named])
 
-    async def _listed_users(self, refs: Sequence[Ref]) -> None:
-        users = await self._read(all_users(), read_users)
-        ids, emails = {user.id for user in users}, {user.email.casefold() for user in users}
-        await self._learn([answer_for_user(ref, users) for ref in refs if ref.value in ids | emails])
+    # ------------------------------------------------------------------------------------------ one alone
 
-    async def _user(self, refs: Sequence[Ref]) -> None:
-        """A large account's list may be incomplete: whoever it lacks is asked for before a row is refused."""
-        ref = refs[0]
-        call = user_by_id(ref.value) if ref.field is Field.USER_ID else user_by_email(ref.value)
-        users: list[FoundUser] = await self._read(call, read_user)
-        await self._learn([answer_for_user(ref, users)])
+    async def _all_alone(self, refs: Iterable[Ref]) -> None:
+        await self._each(refs, self._alone)
+
+    async def _alone(self, ref: Ref) -> None:
+        """Ask one API after the other, until one tells of this name, be it that nobody has it."""
+        others: Lookup | None = None
+        why = ""
+        for make in _ALONE[ref.field]:
+            found: Sequence[FoundLead | FoundUser] | Failure
+            if ref.field in USERS:
+                found = await consult(self.connection, make(ref.value), read_users)
+            else:
+                found = await consult(self.connection, make(ref.value), read_leads)
+            if not isinstance(found, list):
+                why = why or found.words
+                continue
+            shown = [each for each in found if each.id and (isinstance(each, FoundUser) or each.number)]
+            if found and not shown:
+                why = why or "the answer shows no Id"
+                continue
+            answer = answer_for(ref, shown)
+            if not shown or any(is_meant(ref, each) for each in shown):
+                await self._learn([answer])
+                return
+            others = answer  # who came back was not asked for: the question was not understood
+        if others is not None:
+            await self._learn([others])
+            return
+        self.directory.learn_unanswered(ref, why)
+        if self.notebook is not None:  # it is asked again next time, as after an answer in vain
+            await self.notebook.note_lookups([Lookup(ref.field, ref.value, None, f"could not be looked up: {why}")])
 
     # ------------------------------------------------------------------------------------------ plumbing
 
-    async def _read(self, call: Call, parse: Callable[[Answer], list[T] | Failure]) -> list[T]:
-        found = await read(self.connection, call, parse)
-        if not isinstance(found, list):
-            raise LookupRefused(call.path, found.words)
-        return found
-
-    async def _learn_leads(self, refs: Sequence[Ref], leads: Sequence[FoundLead]) -> None:
-        await self._learn(answers_for_leads(refs, leads))
+    async def _learn_found(self, refs: Sequence[Ref], leads: Sequence[FoundLead]) -> list[Ref]:
+        """Learn who of `refs` was found; the others."""
+        answers = answers_for_leads(refs, leads) if refs else []
+        await self._learn([each for each in answers if each.found is not None])
+        return [ref for ref, each in zip(refs, answers, strict=True) if each.found is None]
 
     async def _learn(self, answers: Sequence[Lookup]) -> None:
         self.directory.learn(answers)
         if self.notebook is not None:
             await self.notebook.note_lookups(answers)
 
-    async def _each(self, groups: Iterable[Sequence[Ref]], ask: Callable[[Sequence[Ref]], Awaitable[None]]) -> None:
-        """Ask for every group, several at a time."""
-        left = iter(groups)
+    async def _each(self, things: Iterable[T], ask: Callable[[T], Awaitable[None]]) -> None:
+        """Ask for each, several at a time."""
+        left = iter(things)
 
         async def work() -> None:
-            while not self.connection.stop.asked and (group := next(left, None)) is not None:
-                await ask(group)
+            while not self.connection.stop.asked and (thing := next(left, None)) is not None:
+                await ask(thing)
 
         await in_parallel(self.connection, work)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from batch_share.leadsquared.lookups import all_users, read_user, read_users, user_by_id
-from batch_share.pipeline.calls import read
+from batch_share.leadsquared.lookups import all_users, read_users, user_by_id
+from batch_share.pipeline.calls import consult
+from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,16 +24,16 @@ async def find_mailboxes(session: Session) -> dict[str, str]:
     """
     wanted = await session.ledger.users_to_do(session.looked_up_in)
     users = await _users(session, wanted) if wanted else []
-    shared_by = Counter(user.email.casefold() for user in users)
-    found = {user.id: user.email for user in users if user.active and shared_by[user.email.casefold()] == 1}
+    shared_by = Counter(ascii_lower(user.email) for user in users)
+    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
     return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
 
 
 async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
     """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
-    listed = await read(session, all_users(), read_users)
+    listed = await consult(session, all_users(), read_users)
     users = listed if isinstance(listed, list) else []
     for user_id in sorted(wanted - {user.id for user in users}):
-        found = await read(session, user_by_id(user_id), read_user)
+        found = await consult(session, user_by_id(user_id), read_users)
         users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
     return users

@@ -15,19 +15,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.errors import sentence
-from batch_share.leadsquared.guesses import CLOCK_SKEW
+from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.protocol import (
-    activities_of_lead,
-    activities_of_type,
-    read_activities,
-    read_activities_of_type,
-)
+from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.calls import read
+from batch_share.pipeline.calls import consult
 from batch_share.pipeline.marker import markers_in
+from batch_share.pipeline.owner import Whose, whose_is
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.tally import Awaited
 from batch_share.pipeline.verdict import REPEATED
@@ -36,12 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
-    from batch_share.leadsquared.outcome import ActivityView, Failure
-    from batch_share.leadsquared.protocol import Answer, Call
+    from batch_share.leadsquared.outcome import ActivityView
+    from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Unsettled
     from batch_share.pipeline.session import Session
-
-    Parse = Callable[[Answer], Activities | Failure]
 
 MOST_REPEATS: Final = 2
 """Times that a run sends a step of a row again; then the row is left to the next run."""
@@ -157,10 +151,10 @@ class Reconciler:
             return activities_of_type(event, since, looked_at + skew, number + 1)
 
         most = min(MOST_PAGES, len(_by_place(lost)))
-        found = await _collect(self._session, page, read_activities_of_type, most)
+        found = await _collect(self._session, page, most)
         self._saw(event, found)
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
-        if found.problem is None and found.views:
+        if found.views:
             await self._adopt(lost, found, looked_at)
 
     async def _look_once(self, group: Sequence[Unsettled]) -> None:
@@ -173,12 +167,13 @@ class Reconciler:
         def page(number: int) -> Call:
             return activities_of_lead(*place, number)
 
-        found = await _collect(self._session, page, read_activities, MOST_PAGES)
+        found = await _collect(self._session, page, MOST_PAGES)
         self._saw(place.event, found)
+        absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
-            await self._leave(group, f"the lead's activities could not be read: {found.problem}")
+            await self._leave(absent, f"the lead's activities could not be read: {found.problem}")
             return []
-        return await self._adopt(group, found, looked_at)
+        return absent
 
     async def _decide(self, lost: Sequence[Unsettled]) -> None:
         """A second look at each, its grace over: what is still not there was never posted."""
@@ -218,7 +213,7 @@ class Reconciler:
         known = await self._session.ledger.posted_with_marker(event, in_note=in_note)
         if known is not None and known.instruction is not None:
             page = partial(activities_of_lead, known.instruction.lead_id, event)
-            self._saw(event, await _collect(self._session, page, read_activities, MOST_PAGES))
+            self._saw(event, await _collect(self._session, page, MOST_PAGES))
 
     def _wait(self, group: Sequence[Unsettled]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
@@ -240,16 +235,38 @@ class Reconciler:
     # ------------------------------------------------------------------------------------------ endings
 
     async def _adopt(self, lost: Iterable[Unsettled], found: Found, looked_at: datetime) -> list[Unsettled]:
-        """Adopt what was found; those that were not."""
+        """Adopt what was found; those that were not. Only a whole list was a look at them."""
         absent = []
         for each in lost:
-            self._first_looks.setdefault(each.row.id, _now())
             named = found.views.get(each.marker or "", {}).values()
-            if views := [view for view in named if view.lead in {"", _place(each).lead_id}]:
-                await self._resolve(each, adoption(each, views), looked_at)
+            views = [view for view in named if view.lead in {"", _place(each).lead_id}]
+            if views or found.problem is None:
+                self._first_looks.setdefault(each.row.id, _now())
+            if views:
+                await self._resolve(each, await self._adoption(each, views), looked_at)
             else:
                 absent.append(each)
         return absent
+
+    async def _adoption(self, each: Unsettled, views: Sequence[ActivityView]) -> Result:
+        """What becomes of a row whose activity was found: once, or more often than it should be."""
+        latest_first = reversed(views)  # as a page shows them
+        first, *others = sorted([*latest_first], key=lambda view: view.created_on)
+        learned: dict[str, str | int | None] = {"activity_id": first.id}
+        if others:
+            learned["notice"] = (
+                f"its activity was found {len(views)} times: {first.id} is the one that counts, delete "
+                f"{', '.join(view.id for view in others)} in LeadSquared"
+            )
+        asked = each.row.instruction
+        if asked is not None and first.owner is not None:
+            whose = await whose_is(self._session, first.owner, asked.user_id)
+            if whose is Whose.ANOTHERS:
+                reason = f"activity {first.id} was posted, but its owner is {first.owner}, not the user of this row"
+                return Result(
+                    State.FAILED, "foreign", stage=Stage.ACTIVITY, reason=f"{reason}: not shared", learned=learned
+                )
+        return Result(State.POSTED, "found", answer_id=first.id, learned=learned)
 
     async def _leave(self, group: Iterable[Unsettled], why: str, then: str = "The next run looks again") -> None:
         reason = f"nobody knows whether the activity was posted: {sentence(why)} {then}"
@@ -278,42 +295,29 @@ class Reconciler:
         await in_parallel(self._session, worker)
 
 
-def adoption(each: Unsettled, views: Sequence[ActivityView]) -> Result:
-    """What becomes of a row whose activity was found: once, or more often than it should be."""
-    latest_first = reversed(views)  # as a page shows them
-    first, *others = sorted([*latest_first], key=lambda view: view.created_on)
-    learned: dict[str, str | int | None] = {"activity_id": first.id}
-    if others:
-        learned["notice"] = (
-            f"its activity was found {len(views)} times: {first.id} is the one that counts, delete "
-            f"{', '.join(view.id for view in others)} in LeadSquared"
-        )
-    asked = each.row.instruction
-    if asked is not None and first.owner is not None and first.owner.lower() != asked.user_id:
-        reason = f"activity {first.id} was posted, but its owner is {first.owner}, not the user of this row"
-        return Result(
-            State.FAILED, "foreign", stage=Stage.ACTIVITY, reason=f"{reason}: not shared", learned=learned
-        )
-    return Result(State.POSTED, "found", answer_id=first.id, learned=learned)
+async def _collect(session: Session, page: Callable[[int], Call], most: int) -> Found:
+    """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
 
-
-async def _collect(session: Session, page: Callable[[int], Call], parse: Parse, most: int) -> Found:
-    """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it."""
+    Activities are counted by their Ids: a server may ignore which page it is asked for, list the oldest first, or
+    tell the count of the page for that of all. The list ends with an empty page, or with fewer activities than any
+    server cuts a page off at.
+    """
     views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
-    seen = 0
+    seen: set[str] = set()
     for number in range(most):
-        answer = await read(session, page(number), parse)
+        answer = await consult(session, page(number), read_activities)
         if not isinstance(answer, Activities):
             return Found(views, answer.words)
+        new = {view.id for view in answer.shown} - seen
+        seen |= new
         for view in answer.shown:
             for marker in markers_in(view.said):
                 views[marker][view.id] = view
-        seen += len(answer.shown)
-        if seen >= answer.total:
+        if len(seen) >= (answer.total or 0) and (not answer.shown or len(seen) < SMALLEST_PAGE):
             return Found(views)
-        if not answer.shown:
+        if not new:
             return Found(views, "the list is not whole")
-        if answer.total > most * len(answer.shown):
+        if (answer.total or 0) > most * len(answer.shown):
             break
     return Found(views, "there are too many")
 

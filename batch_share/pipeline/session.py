@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.leadsquared.apis import Apis
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.outcome import NotSent
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
+    from batch_share.leadsquared.lookups import FoundUser
     from batch_share.leadsquared.outcome import Lost
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
-    from batch_share.ledger.states import State
+    from batch_share.ledger.states import Stage, State
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.owner import Form
     from batch_share.pipeline.watcher import Waiter, Watcher
@@ -114,6 +117,7 @@ class Connection:
     memory: AccountMemory
     bulk_pacer: Pacer
     sizes: Sizes
+    apis: Apis
 
     def called(self) -> Counted:
         """One more call is about to leave: count it. Raises DailyLimitReached if it may not."""
@@ -146,16 +150,22 @@ class Connection:
 class Session(Connection):
     """One process's work on one account through one ledger; `only_looked_up`: for no other rows than those.
 
-    `verified` are the activity types whose owner was checked, each with the form that it was posted in; `shown`,
+    `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
+    user for whom ("": for all); `shown`,
     with each type, the markers that were seen in reads: those in notes (True), those in a custom field (False).
+    `given` are the rows for which each Id was given, by step: no two calls have one. `listed` are the account's
+    users, once they were asked for; `not_there` counts answers of 404 by path.
     """
 
     ledger: Ledger
     polls: Polls
     guard: FailureGuard = field(default_factory=FailureGuard)
     only_looked_up: bool = False
-    verified: set[tuple[int, Form]] = field(default_factory=set)
+    verified: dict[tuple[int, Form], str] = field(default_factory=dict)
     shown: set[tuple[int, bool]] = field(default_factory=set)
+    given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
+    listed: list[FoundUser] = field(default_factory=list)
+    not_there: Counter[str] = field(default_factory=Counter)
 
     def saw(self, event: int, markers: Iterable[str]) -> None:
         """Reads of this activity type show markers like these: what they don't show is not there."""
@@ -191,7 +201,7 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
             stop, sizes = Stop(pacer), Sizes(settings.share_batch, memory)
             stop.also(bulk.close)
             async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
-                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes)
+                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes, Apis())
 
 
 def remembered(settings: Settings) -> Account:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.intake import plan_job
 from batch_share.pipeline.jobs import default_results
@@ -45,8 +46,12 @@ async def nothing_due(ledger_file: Path) -> Summary | None:
 
 
 async def _at_rest(ledger: LedgerReader, sheet: SheetRecord) -> Summary | None:
-    """None also where the last run came to no end, its results being part of it, or one goes on just now."""
-    if "results" not in await ledger.facts() or await ledger.to_do_counts():
+    """None also where the last run came to no end, its results being part of it, or one goes on just now.
+
+    Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
+    """
+    facts = await ledger.facts()
+    if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
         return None
     if any(not claim.is_skipped for claim in await ledger.claims()):
         return None

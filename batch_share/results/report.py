@@ -143,6 +143,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "ledger": ledger.file.absolute(),
         "headline": advice.headline(numbers.states),
         "others": advice.others(numbers.states),
+        "unchecked": [str(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
         "at_rest": advice.at_rest(numbers.states),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from batch_share.errors import BatchShareError
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, Skipped
+    from batch_share.ledger.records import NotChecked, Row, Skipped
 
 
 TROUBLES_SHOWN: Final = 10
@@ -86,7 +86,8 @@ class Summary:
     `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
     activity stands, nor are those that can only be mended `in_sheet`, the sheet itself; `mend` is the command that
     runs it. `noticed` rows have
-    something a person must know, whatever became of them: an activity that is there twice.
+    something a person must know, whatever became of them: an activity that is there twice. `unchecked` is what
+    LeadSquared could not be asked about, so that a run went on without.
     """
 
     states: Mapping[State, int]
@@ -102,6 +103,7 @@ class Summary:
     standing: int = 0
     in_sheet: int = 0
     mend: str = ""
+    unchecked: Sequence[NotChecked] = ()
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -131,7 +133,8 @@ class Summary:
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
         failed = str(self.failed_sheet) if self.failed_sheet else None
-        told = {"rows": self.rows, "states": states, "doubles": self.noticed}
+        told: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
+        told["unchecked"] = [{"what": each.what, "rows": each.rows, "why": each.why} for each in self.unchecked]
         told |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
         return told | self._waiting_json() if self.waiting.rows else told
 
@@ -159,4 +162,5 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.standing(),
         await ledger.mendable_saying(*IN_THE_SHEET),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
+        await ledger.unchecked(),
     )

@@ -152,6 +152,8 @@ async def _head(
     page.fact("Account", facts.get("host", ""))
     page.fact("Ledger", str(ledger.file.absolute()))
     page.fact("Took", _took_in_all(runs))
+    for each in await ledger.unchecked():
+        page.fact("Not checked", str(each))
     if failed_sheet is not None:
         command = await command_for(ledger, failed_sheet.name)
         page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")

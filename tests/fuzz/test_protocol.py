@@ -23,9 +23,7 @@ from batch_share.leadsquared.lookups import (
     FoundUser,
     KeyUser,
     read_key_user,
-    read_lead_page,
     read_leads,
-    read_user,
     read_users,
 )
 from batch_share.leadsquared.outcome import (
@@ -45,7 +43,6 @@ from batch_share.leadsquared.protocol import (
     Judged,
     judge,
     read_activities,
-    read_activities_of_type,
     read_id,
     read_status,
 )
@@ -351,12 +348,12 @@ def check_activities(found: Any, answer: Answer) -> None:
     """A page counts, and shows only activities that have an Id."""
     assert isinstance(found, Activities)
     assert 200 <= answer.status < 300
-    assert type(found.total) is int
+    assert found.total is None or type(found.total) is int
     for view in found.shown:
         assert isinstance(view, ActivityView)
         assert is_usable(view.id)
         assert view.id == view.id.strip()
-        assert view.owner is None or (view.owner and is_line(view.owner))
+        assert view.owner is None or (str(view.owner) and all(map(is_line, astuple(view.owner))))
         assert isinstance(view.created_on, str)
         assert isinstance(view.said, str)
 
@@ -382,11 +379,8 @@ READERS: Final[dict[Reader, Callable[[Any, Answer], None]]] = {
     read_id: check_id,
     read_status: check_status,
     read_activities: check_activities,
-    read_activities_of_type: check_activities,
-    read_lead_page: partial(check_all, FoundLead),
     read_leads: partial(check_all, FoundLead),
     read_users: partial(check_all, FoundUser),
-    read_user: partial(check_all, FoundUser),
     read_key_user: check_key_user,
 }
 
@@ -403,7 +397,8 @@ def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_w
         found = read(answer)
         if isinstance(found, Failure):
             check_failure(found, answer)
-            assert found == judged or (isinstance(judged, Judged) and isinstance(found, Lost))
+            # What is read may be less than was judged: no answer after all, or a failure that holds an Id.
+            assert found == judged or (isinstance(judged, Judged | Refused) and isinstance(found, Lost))
         else:
             event(f"{read.__name__} reads it")
             check(found, answer)

@@ -248,7 +248,7 @@ async def test_an_owner_that_is_not_shown_is_not_taken_for_an_ignored_one(tmp_pa
     async with bulk_trial(tmp_path, hide_owner=True) as it:
         ending = await run(it)
         assert isinstance(ending.error, OwnerNotVerified)
-        assert ending.error.found is None
+        assert ending.error.found == ""
         assert ending.summary.states == {State.POSTED: 1, State.PENDING: ROWS - 1}
         assert (it.sent(BULK), it.sent(SHARE), [*ending.remarks]) == ([], [], [])
         assert not account(it).ignores_owner

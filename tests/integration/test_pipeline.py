@@ -27,7 +27,6 @@ from batch_share.errors import (
     BatchShareError,
     DailyLimitReached,
     LedgerError,
-    LookupRefused,
     NotAnswered,
     OwnerNotVerified,
     StillThrottled,
@@ -241,15 +240,22 @@ async def test_an_activity_of_the_keys_own_user_proves_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("reply", [envelope(500, "Not allowed"), answer(200, "{}")])
-async def test_where_the_keys_user_is_not_told_nothing_is_proved_and_nothing_sent(
-    tmp_path: Path, reply: Reply
-) -> None:
-    """Whose activity it was would not be known: the first row's user may be the key's own."""
+async def test_where_the_keys_user_is_not_told_the_owners_of_two_are_checked(tmp_path: Path, reply: Reply) -> None:
+    """The first row's user may be the key's own, whose activity it would be in any case."""
     async with trial(tmp_path, Fault("Authentication.svc/UserByAccessKey.Get", range(1, 9), reply)) as it:
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+        assert len({call["lead"] for call in it.sent(OF_LEAD)}) == 2
+
+
+async def test_an_ignored_owner_is_seen_though_nobody_tells_who_the_keys_user_is(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True, without=("UserByAccessKey.Get",)) as it:
+        rows = sheet_rows(6)
+        for row in rows[:3]:
+            row[2] = it.sandbox.world.key_user.id
+        it.write(rows)
         ending = await it.run()
-        assert isinstance(ending.error, LookupRefused)
-        assert it.sent(CREATE) == []
-        assert (await it.run(trust_owner=True)).summary.states == {State.SHARED: 12}
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert it.sent(SHARE) == []
 
 
 async def test_a_throttle_that_never_ends_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

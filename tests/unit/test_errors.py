@@ -19,7 +19,7 @@ from batch_share.errors import (
     LedgerError,
     LedgerLocked,
     LedgerTooNew,
-    LookupRefused,
+    NoSuchApi,
     NotAnswered,
     OfAnotherSheet,
     OwnerNotVerified,
@@ -103,24 +103,29 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"calls": 10, "words": "HTTP 502"},
     ),
     (
-        LookupRefused("Users.Get", "no"),
-        "LeadSquared did not answer the look-up Users.Get: no. Nothing was sent",
-        {"path": "Users.Get", "words": "no"},
-    ),
-    (
         PlanChanged(Path("a/plan.json"), "the sheet"),
         "The sheet changed since plan.json was approved. Nothing was sent",
         {"plan": Path("a/plan.json"), "what": "the sheet"},
     ),
     (
-        OwnerNotVerified("act", "user", None),
+        OwnerNotVerified("act", "user", ""),
         "LeadSquared does not show who owns activity act",
-        {"activity_id": "act", "expected": "user", "found": None},
+        {"activity_id": "act", "expected": "user", "found": "", "is_anothers": False},
     ),
     (
-        OwnerNotVerified("act", "user", "other"),
+        OwnerNotVerified("act", "user", "Asha Rao"),
+        "LeadSquared shows the owner of activity act as 'Asha Rao', which can't be compared",
+        {"found": "Asha Rao", "is_anothers": False},
+    ),
+    (
+        OwnerNotVerified("act", "user", "other", is_anothers=True),
         "Activity act was posted for user user, but LeadSquared says its owner is other.",
-        {"found": "other"},
+        {"found": "other", "is_anothers": True},
+    ),
+    (
+        NoSuchApi("https://host", "EntityAccess.svc/Share", "No such API"),
+        "https://host has no API EntityAccess.svc/Share: No such API.",
+        {"host": "https://host", "path": "EntityAccess.svc/Share", "words": "No such API"},
     ),
 ]
 

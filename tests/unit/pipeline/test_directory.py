@@ -9,7 +9,7 @@ import pytest
 from batch_share.action import Action
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction
-from batch_share.pipeline.directory import Directory, answer_for_lead, answer_for_user, same_phone
+from batch_share.pipeline.directory import Directory, answer_for, same_phone
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.table import RawRow
@@ -30,7 +30,7 @@ def asks(*leads: Ref, users: tuple[Ref, ...] = (THE_USER,), **changes: Any) -> S
 
 def resolved(row: ShareRow, *leads: FoundLead) -> Instruction | list[Problem]:
     directory = Directory()
-    directory.learn([answer_for_lead(row.leads[0], leads), answer_for_user(row.users[0], [USER])])
+    directory.learn([answer_for(row.leads[0], leads), answer_for(row.users[0], [USER])])
     return directory.resolve(row, RawRow(2, []), str)
 
 
@@ -101,7 +101,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier() -> None:
         ([], [], [BY_ID, THE_USER]),
         (lost, moved, ("9", "new-id")),
     ):
-        directory.learn([answer_for_lead(BY_ID, leads), answer_for_user(THE_USER, users)])
+        directory.learn([answer_for(BY_ID, leads), answer_for(THE_USER, users)])
         found = directory.resolve(row, RawRow(2, []), str)
         seen = (found.lead_number, found.user_id) if isinstance(found, Instruction) else directory.unfound()
         assert seen == expected
@@ -125,7 +125,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier() -> None:
     ],
 )
 def test_a_user_is_one_active_user_or_nobody(users: list[FoundUser], problem: str | None) -> None:
-    answer = answer_for_user(THE_USER, users)
+    answer = answer_for(THE_USER, users)
     assert answer.problem == problem
     assert (answer.found is None) == (problem is not None)
 
@@ -148,7 +148,7 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
     gone = FoundUser("gone-id", "g@example.com", "Gone", active=False)
     directory = Directory()
     refs = Ref(Field.USER_ID, "gone-id"), Ref(Field.USER_EMAIL, "g@example.com")
-    directory.learn([answer_for_lead(BY_ID, [LEAD]), *(answer_for_user(ref, [gone]) for ref in refs)])
+    directory.learn([answer_for(BY_ID, [LEAD]), *(answer_for(ref, [gone]) for ref in refs)])
 
     def asked(ref: Ref, action: Action) -> Instruction | list[Problem]:
         return directory.resolve(asks(BY_ID, users=(ref,), action=action), RawRow(2, []), str)
@@ -176,5 +176,5 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
 def test_whose_row_it_is_may_be_known_though_it_cannot_be_sent(refs: tuple[Ref, ...], user_id: str | None) -> None:
     directory, nobody = Directory(), Ref(Field.USER_EMAIL, "nobody@example.com")
     asked = THE_USER, Ref(Field.USER_ID, "user-id"), nobody
-    directory.learn([answer_for_user(ref, [USER]) for ref in asked])
+    directory.learn([answer_for(ref, [USER]) for ref in asked])
     assert directory.user_of(refs) == user_id

@@ -18,7 +18,7 @@ HOST = "https://api-in21.leadsquared.com"
 
 
 def user(role: str = "Administrator", **urls: object) -> KeyUser:
-    return KeyUser.model_validate({"Id": "u-1", "Role": role, "LSQCommonServiceURLs": urls})
+    return KeyUser("u-1", role, api_host=str(urls.get("api") or ""))
 
 
 def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:

@@ -1,0 +1,123 @@
+"""How answers spell what they say: the one place that knows in how many ways they do.
+
+`ProspectID` and `ProspectId`, `ID` and `Id` stand for the same, between pages of the documentation and within one;
+numbers, truth values and Ids come as JSON or as text; lists come bare or wrapped, and one object where a list of
+one is meant. So names are read without regard to their case: `read_json` gives all of them in lower case.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LISTS: Final = (
+    "leads",
+    "users",
+    "prospectactivities",
+    "activities",
+    "list",
+    "response",
+    "data",
+    "records",
+    "results",
+    "items",
+)
+"""Names, in lower case, that a list is wrapped in."""
+
+COUNT: Final = "recordcount"
+"""The name, in lower case, of how many there are on all pages; an empty list may be left out beside it."""
+
+NOT_JSON: Final = object()
+"""What `read_json` gives for a body that is no JSON."""
+
+
+_PROPERTIES: Final = "leadpropertylist"
+"""Under this some calls show a lead as a list of `Attribute` and `Value`."""
+
+
+def folded(name: str) -> str:
+    """The name of an answer's property for one of ours: `share_status` is read as `sharestatus`."""
+    return name.replace("_", "")
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value of a body with all names in lower case, NOT_JSON if it is none. A BOM may lead it."""
+    try:
+        return json.loads(body, object_pairs_hook=_in_lower_case)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def _in_lower_case(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if found.get(key := name.lower()) in (None, ""):  # of `Id` and `ID`, the one that says something
+            found[key] = value
+    return found
+
+
+def records(value: Any, *ids: str) -> list[dict[str, Any]] | None:
+    """The objects of a list, however it is wrapped; None if there is no list in `value`.
+
+    `ids` are names that one of its objects has: by one of them it is told when it stands for a list of one.
+    """
+    if isinstance(value, list):
+        kept = [each for each in value if each is not None]
+        return [_record(each) for each in kept] if all(isinstance(each, dict) for each in kept) else None
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return None
+    if _PROPERTIES in value or any(name in value for name in ids):
+        return [_record(value)]
+    wrapped = next((name for name in LISTS if name in value), None)
+    if wrapped is None:
+        return [] if COUNT in value else None
+    return records(value[wrapped], *ids)
+
+
+def _record(value: dict[str, Any]) -> dict[str, Any]:
+    return named_values(value[_PROPERTIES]) if _PROPERTIES in value else value
+
+
+def is_empty_page(value: Any) -> bool:
+    """Whether an answer in which no object was found is a page all the same: by a list, or a count of all pages."""
+    return isinstance(value, dict) and (any(name in value for name in LISTS) or count_of(value) is not None)
+
+
+def named_values(entries: Any) -> dict[str, Any]:
+    """A list of named values (`Key`, `SchemaName` or `Attribute`, and `Value`) as a dict, names in lower case."""
+    if isinstance(entries, dict):
+        return entries
+    found: dict[str, Any] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            name = next((text for each in ("key", "schemaname", "attribute") if (text := text_of(entry, each))), "")
+            found[name.lower()] = entry.get("value")
+    return found
+
+
+def text_of(record: Mapping[str, Any], *names: str) -> str:
+    """What stands under the first of `names` that says something, as text; "" if none does."""
+    for name in names:
+        if (text := as_text(record.get(name))).strip():
+            return text
+    return ""
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, a whole number in digits; "" for everything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def count_of(value: Any) -> int | None:
+    """How many there are on all pages, if the answer says so in a way that can be understood."""
+    text = as_text(value.get(COUNT)).strip() if isinstance(value, dict) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
