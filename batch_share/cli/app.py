@@ -407,6 +407,11 @@ def sandbox(
     refuse: Annotated[
         Optional[list[str]], typer.Option(metavar="API", help="Refuse an API whole, such as Users.Get.")
     ] = None,
+    without: Annotated[
+        Optional[str],
+        typer.Option(metavar="API,…", help="APIs that it does not have, such as ByIds,Users; helpers: hardly any."),
+    ] = None,
+    dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
     listed_users: Annotated[
         Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
     ] = None,
@@ -424,6 +429,12 @@ def sandbox(
     refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
     pending, unknown-number, id-gone. Of Bulk alone: shuffled, unnumbered, item-missing, item-doubled,
     misnumbered, unsaid, applied-500-mx.
+
+    --without takes such endpoints, and helpers: all but Create, Share, Status and Revoke.
+
+    --dialect is plain, or for names in another case lower, upper, swapped (ID and Id); for values texts (no
+    numbers), nulls (for what is left out); for lists wrapped (none is bare), single (no list of one); for the
+    whole answer bom (a byte order mark first), typeless (no Content-Type).
 
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
@@ -445,6 +456,8 @@ def sandbox(
         hide_note=hide_note,
         refuse_in=refuse_in,
         refuse=tuple(refuse or ()),
+        without=tuple(without.split(",")) if without is not None else (),
+        dialect=dialect,
         listed_users=listed_users,
         faults=faults or "",
         seed=seed,

@@ -35,14 +35,27 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
 }
 STATUS = "EntityAccess.svc/Status/Get"
+_THE_WORK = {"ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Revoke", STATUS}
 _GROUPS = {"Status": STATUS, "Bulk": BULK, "Leads": "LeadManagement.svc/", "Users": "UserManagement.svc/"}
 
 
 def _names() -> dict[str, frozenset[str]]:
     paths = [path for _, path in HANDLERS]
     groups = {name: frozenset(path for path in paths if path.startswith(start)) for name, start in _GROUPS.items()}
-    return groups | {path.rpartition("/")[2]: frozenset({path}) for path in paths}
+    names = groups | {path.rpartition("/")[2]: frozenset({path}) for path in paths}
+    return names | {"helpers": frozenset(paths) - _THE_WORK}
 
 
 NAMES = _names()
-"""The endpoints behind a name: the last part of a path (`Share`, `Users.Get`), or Status, Bulk, Leads, Users."""
+"""The endpoints behind a name: the last part of a path (`Share`, `Users.Get`), or Status, Bulk, Leads, Users.
+
+`helpers` are all but those that post an activity, share, revoke and ask what became of it.
+"""
+
+
+def paths_of(name: str) -> frozenset[str]:
+    """The endpoints behind a name, in any case. Raises ValueError, one sentence that names the choices."""
+    found = {known.lower(): paths for known, paths in NAMES.items()}.get(name.strip().lower())
+    if found is None:
+        raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
+    return found

@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batch_share.sandbox.chance import fraction
-from batch_share.sandbox.endpoints import NAMES
-from batch_share.sandbox.wire import Reply, envelope, throttled
+from batch_share.sandbox.endpoints import NAMES, paths_of
+from batch_share.sandbox.wire import Reply, envelope, no_such_api, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,7 +96,7 @@ _REFUSED: dict[str, Say] = {
     "400": _mx(400, "The request body is malformed"),
     "401": _mx(401, "Invalid Access Details provided.", "MXInvalidAccessDetailsException"),
     "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
-    "404": _constant(Reply(404, b"No such API.", content_type="text/plain")),
+    "404": _constant(no_such_api()),
     "429": _throttle(429),
     "429-retry-after": lambda told, _right: throttled(told.rate, 429, told.retry_after),
     "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
@@ -226,9 +226,7 @@ def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
     own = KINDS[kind].of
     if name is None:
         return own
-    found = {known.lower(): paths for known, paths in NAMES.items()}.get(name.strip().lower())
-    if found is None:
-        raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
+    found = paths_of(name)
     if own is not None and found != own:
         only = next(known for known, paths in NAMES.items() if paths == own)
         raise ValueError(f"{kind} is a fault of {only} alone, not of {name.strip()}")

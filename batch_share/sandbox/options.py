@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_share.sandbox.dialects import DIALECTS
+from batch_share.sandbox.endpoints import paths_of
 from batch_share.sandbox.faults import parse_faults
 from batch_share.units import Rate
 
@@ -34,6 +36,9 @@ class SandboxOptions:
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` and `hide_note`
     leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such
     as Users.Get, that are refused whatever they are asked.
+
+    Answers: `dialect` is how all of them are written (see `dialects`); `without` names APIs, or groups of them such
+    as `helpers`, that this account does not have (see `endpoints.NAMES`).
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
@@ -64,6 +69,8 @@ class SandboxOptions:
     hide_note: bool = False
     refuse_in: bool = False
     refuse: tuple[str, ...] = ()
+    dialect: str = "plain"
+    without: tuple[str, ...] = ()
     faults: str = ""
 
     def __post_init__(self) -> None:
@@ -75,4 +82,8 @@ class SandboxOptions:
             raise ValueError("fail is a fraction from 0 to 1")
         if min(self.latency, self.jitter, self.processing, self.read_lag, self.retry_after or 0) < 0:
             raise ValueError("no time is negative")
+        if self.dialect not in DIALECTS:
+            raise ValueError(f"there is no dialect {self.dialect!r}: choose {', '.join(DIALECTS)}")
+        for name in self.without:
+            paths_of(name)
         parse_faults(self.faults)
