@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from batch_share.sandbox.wire import Call
 
 MAX_PAGE = 1000
+_NAMES = {201: "Site visit", 202: "Call back"}
 _SORT_KEYS = {
     "ProspectActivityId": lambda activity: activity.id,
     "CreatedOn": lambda activity: activity.created_on,
@@ -50,7 +51,8 @@ def details(account: Account, call: Call) -> Any:
         {"SchemaName": name, "DisplayName": name, "Value": value, "DataType": "String", "IsMandatory": False}
         for name, value in _fields(account, activity).items()
     ]
-    return {"ID": activity.id, "Name": _name(activity), "DisplayName": _name(activity), "Fields": fields}
+    name = _name(activity.event)
+    return {"ID": activity.id, "Name": name, "DisplayName": name, "Fields": fields}
 
 
 def by_event(account: Account, call: Call) -> Any:
@@ -70,6 +72,14 @@ def by_event(account: Account, call: Call) -> Any:
     start = max((paging.integer("PageIndex") or 1) - 1, 0) * size
     shown = [_event_entry(account, item) for item in _sorted(found, body.child("Sorting"))[start : start + size]]
     return {"RecordCount": len(found)} | ({"List": shown} if shown else {})
+
+
+def types(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handler takes the call
+    """GET ActivityTypes.Get: the codes that activities may have, and what people call them."""
+    return [
+        {"ActivityEvent": event, "ActivityEventName": _name(event), "Score": 0}
+        for event in account.options.activity_types
+    ]
 
 
 def _page_size(paging: Json, name: str, default: int) -> int:
@@ -103,7 +113,7 @@ def _entry(account: Account, activity: Activity) -> dict[str, Any]:
     return {
         "Id": activity.id,
         "EventCode": activity.event,
-        "EventName": _name(activity),
+        "EventName": _name(activity.event),
         "ActivityScore": 0,
         "CreatedOn": show_date(activity.created_on),
         "ModifiedOn": show_date(activity.modified_on),
@@ -129,5 +139,5 @@ def _event_entry(account: Account, activity: Activity) -> dict[str, Any]:
     } | _fields(account, activity)
 
 
-def _name(activity: Activity) -> str:
-    return f"Activity {activity.event}"
+def _name(event: int) -> str:
+    return _NAMES.get(event, f"Activity {event}")

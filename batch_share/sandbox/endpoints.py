@@ -21,6 +21,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "ProspectActivity.svc/Retrieve"): activity_reads.of_lead,
     ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
     ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
+    ("GET", "ProspectActivity.svc/ActivityTypes.Get"): activity_reads.types,
     ("POST", "EntityAccess.svc/Share"): share_calls.share,
     ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
     ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
@@ -32,6 +33,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "UserManagement.svc/Users.Get"): people_calls.users,
     ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people_calls.user_by_email,
     ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people_calls.user_by_id,
+    ("POST", "UserManagement.svc/User/AdvancedSearch"): people_calls.users_by_criteria,
     ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
 }
 STATUS = "EntityAccess.svc/Status/Get"

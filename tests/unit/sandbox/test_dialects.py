@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asking import ask
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.clock import ManualClock
@@ -17,7 +18,6 @@ from batch_share.units import Rate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEYS = {"x-LSQ-AccessKey": "sandbox-access-key", "x-LSQ-SecretKey": "sandbox-secret-key"}
 LEADS, USERS = "LeadManagement.svc/Leads.Get", "UserManagement.svc/Users.Get"
 OF_TYPE = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 
@@ -102,13 +102,6 @@ def a_sandbox(dialect: str, *wrappers: Any, **changes: Any) -> Sandbox:
     return Sandbox(SandboxOptions(leads=5, dialect=dialect, processing=0, **changes), ManualClock(), wrappers)
 
 
-async def hear(sandbox: Sandbox, method: str, endpoint: str, body: object = None, **query: str) -> Reply:
-    """A sandbox's answer."""
-    call, refused = sandbox.arrive(method, endpoint, query, KEYS)
-    call.body = b"" if body is None else json.dumps(body).encode()
-    return await sandbox.answer(call, refused)
-
-
 async def every_answer(sandbox: Sandbox) -> Sequence[Reply]:
     """One answer of every API that makes or shows something, and refusals of each form."""
     world = sandbox.world
@@ -126,27 +119,29 @@ async def every_answer(sandbox: Sandbox) -> Sequence[Reply]:
     days = {"FromDate": "2000-01-01 00:00:00", "ToDate": "2100-01-01 00:00:00", "ActivityEvent": 201}
     by_ids = {"SearchParameters": {"LeadIds": [lead.id]}, "Columns": {"Include_CSV": "ProspectID"}}
     replies = [
-        await hear(sandbox, "POST", "ProspectActivity.svc/Create", owned),
-        await hear(sandbox, "POST", "ProspectActivity.svc/Create", post | {"ActivityEvent": 1}),
-        await hear(sandbox, "POST", "ProspectActivity.svc/Create", post | {"ActivityNote": "<b>"}),
-        await hear(sandbox, "POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", [post, {}]),
-        await hear(sandbox, "POST", "ProspectActivity.svc/Retrieve", {}, leadId=lead.id),
-        await hear(sandbox, "POST", OF_TYPE, {"Parameter": days}),
-        await hear(sandbox, "POST", OF_TYPE, {"Parameter": days | {"ActivityEvent": 202}}),
-        await hear(sandbox, "POST", "LeadManagement.svc/Leads/Retrieve/ByIds", by_ids),
-        await hear(sandbox, "GET", "LeadManagement.svc/Leads.GetById", id=lead.id),
-        await hear(sandbox, "GET", "LeadManagement.svc/Leads.GetById", id="nobody"),
-        await hear(sandbox, "GET", USERS),
-        await hear(sandbox, "GET", "Authentication.svc/UserByAccessKey.Get"),
+        await ask(sandbox, "POST", "ProspectActivity.svc/Create", owned),
+        await ask(sandbox, "POST", "ProspectActivity.svc/Create", post | {"ActivityEvent": 1}),
+        await ask(sandbox, "POST", "ProspectActivity.svc/Create", post | {"ActivityNote": "<b>"}),
+        await ask(sandbox, "POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", [post, {}]),
+        await ask(sandbox, "POST", "ProspectActivity.svc/Retrieve", {}, leadId=lead.id),
+        await ask(sandbox, "POST", OF_TYPE, {"Parameter": days}),
+        await ask(sandbox, "POST", OF_TYPE, {"Parameter": days | {"ActivityEvent": 202}}),
+        await ask(sandbox, "POST", "LeadManagement.svc/Leads/Retrieve/ByIds", by_ids),
+        await ask(sandbox, "GET", "LeadManagement.svc/Leads.GetById", id=lead.id),
+        await ask(sandbox, "GET", "LeadManagement.svc/Leads.GetById", id="nobody"),
+        await ask(sandbox, "GET", USERS),
+        await ask(sandbox, "POST", "UserManagement.svc/User/AdvancedSearch", {}),
+        await ask(sandbox, "GET", "ProspectActivity.svc/ActivityTypes.Get"),
+        await ask(sandbox, "GET", "Authentication.svc/UserByAccessKey.Get"),
     ]
     activity = sandbox.account.visible()[0].id
     asked = [share | {"ContextEntityId": activity}]
     replies += [
-        await hear(sandbox, "GET", "ProspectActivity.svc/GetActivityDetails", activityId=activity),
-        await hear(sandbox, "POST", "EntityAccess.svc/Share", asked),
+        await ask(sandbox, "GET", "ProspectActivity.svc/GetActivityDetails", activityId=activity),
+        await ask(sandbox, "POST", "EntityAccess.svc/Share", asked),
     ]
     request = next(iter(sandbox.account.shares._requests))
-    return [*replies, await hear(sandbox, "GET", "EntityAccess.svc/Status/Get", id=request)]
+    return [*replies, await ask(sandbox, "GET", "EntityAccess.svc/Status/Get", id=request)]
 
 
 @pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "plain"])
@@ -185,13 +180,13 @@ async def test_refusals_at_the_door_and_faults_speak_it_too() -> None:
     sandbox = a_sandbox("upper", rate=Rate(1, 5))
     call, refused = sandbox.arrive("GET", USERS, {}, {})
     assert json.loads((await sandbox.answer(call, refused)).body)["STATUS"] == "Error"
-    await hear(sandbox, "GET", USERS)
-    too_many = json.loads((await hear(sandbox, "GET", USERS)).body)
+    await ask(sandbox, "GET", USERS)
+    too_many = json.loads((await ask(sandbox, "GET", USERS)).body)
     assert too_many["EXCEPTIONTYPE"] == "MXAPIRateLimitExceededException"
     particulars = Particulars(Rate(25, 5))
     struck = a_sandbox("upper", lambda step, call: strike("shuffled", particulars, step, call))
     bulk = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
-    rows = json.loads((await hear(struck, "POST", bulk, [{}, {}])).body)["RESPONSE"]
+    rows = json.loads((await ask(struck, "POST", bulk, [{}, {}])).body)["RESPONSE"]
     assert [row["ROWNUMBER"] for row in rows] == [2, 1]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from asking import ask
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.clock import ManualClock
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, paths_of
 
-KEYS = {"x-LSQ-AccessKey": "sandbox-access-key", "x-LSQ-SecretKey": "sandbox-secret-key"}
 THE_WORK = {
     "ProspectActivity.svc/Create",
     "EntityAccess.svc/Share",
@@ -22,9 +22,8 @@ async def absent(*names: str) -> set[str]:
     sandbox = Sandbox(SandboxOptions(without=names, leads=1, bulk_rate=None), ManualClock())
     found = set()
     for method, path in HANDLERS:
-        call, refused = sandbox.arrive(method, path, {}, KEYS)
-        reply = await sandbox.answer(call, refused)
-        assert (call.outcome == "unknown path") is (reply.status == 404)
+        reply = await ask(sandbox, method, path)
+        assert (sandbox.journal.calls[-1].outcome == "unknown path") is (reply.status == 404)
         assert (reply.body == b"No such API.") is (reply.status == 404)
         if reply.status == 404:
             found.add(path)
