@@ -412,6 +412,12 @@ def sandbox(
         typer.Option(metavar="API,…", help="APIs that it does not have, such as ByIds,Users; helpers: hardly any."),
     ] = None,
     dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
+    owners: Annotated[
+        str, typer.Option(help="What it shows as an activity's owner: id, email, name, or both name and Ids.")
+    ] = "id",
+    paging: Annotated[
+        str, typer.Option(help="How it lists activities: usual, ignored, oldest-first or page-count.")
+    ] = "usual",
     listed_users: Annotated[
         Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
     ] = None,
@@ -436,6 +442,8 @@ def sandbox(
     numbers), nulls (for what is left out); for lists wrapped (none is bare), single (no list of one); for the
     whole answer bom (a byte order mark first), typeless (no Content-Type).
 
+    --paging ignored lists the first page whichever is asked for; page-count counts the page, not all there are.
+
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
     from batch_share.cli.playground import serve_sandbox
@@ -458,6 +466,8 @@ def sandbox(
         refuse=tuple(refuse or ()),
         without=tuple(without.split(",")) if without is not None else (),
         dialect=dialect,
+        owners=owners,
+        paging=paging,
         listed_users=listed_users,
         faults=faults or "",
         seed=seed,

@@ -14,6 +14,8 @@ from batch_share.sandbox.faults import parse_faults
 from batch_share.units import Rate
 
 REJECT_FORMS = (429, 403, 200)
+OWNERS = ("id", "email", "name", "both")
+PAGING = ("usual", "ignored", "oldest-first", "page-count")
 CALLS = Rate(25, 5)
 BULK_CALLS = Rate(1, 5)
 
@@ -38,7 +40,10 @@ class SandboxOptions:
     as Users.Get, that are refused whatever they are asked.
 
     Answers: `dialect` is how all of them are written (see `dialects`); `without` names APIs, or groups of them such
-    as `helpers`, that this account does not have (see `endpoints.NAMES`).
+    as `helpers`, that this account does not have (see `endpoints.NAMES`). `owners` is what reads show as `Owner` of
+    an activity: the user's GUID (`id`), e-mail address (`email`), `name`, or for `both` the name, with all three in
+    fields beside it. `paging` is how activities are listed: as documented (`usual`), by first pages alone
+    (`ignored`), `oldest-first` in any case, or with the length of the page as RecordCount (`page-count`).
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
@@ -71,6 +76,8 @@ class SandboxOptions:
     refuse: tuple[str, ...] = ()
     dialect: str = "plain"
     without: tuple[str, ...] = ()
+    owners: str = "id"
+    paging: str = "usual"
     faults: str = ""
 
     def __post_init__(self) -> None:
@@ -82,8 +89,9 @@ class SandboxOptions:
             raise ValueError("fail is a fraction from 0 to 1")
         if min(self.latency, self.jitter, self.processing, self.read_lag, self.retry_after or 0) < 0:
             raise ValueError("no time is negative")
-        if self.dialect not in DIALECTS:
-            raise ValueError(f"there is no dialect {self.dialect!r}: choose {', '.join(DIALECTS)}")
+        for name, choices in (("dialect", DIALECTS), ("owners", OWNERS), ("paging", PAGING)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} can't be {getattr(self, name)!r}: choose {', '.join(choices)}")
         for name in self.without:
             paths_of(name)
         parse_faults(self.faults)
