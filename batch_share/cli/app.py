@@ -418,6 +418,10 @@ def sandbox(
     paging: Annotated[
         str, typer.Option(help="How it lists activities: usual, ignored, oldest-first or page-count.")
     ] = "usual",
+    one_request_id: Annotated[
+        bool,
+        typer.Option("--one-request-id", help="Let a cache answer all Shares but the first, with that one's Id."),
+    ] = False,
     listed_users: Annotated[
         Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
     ] = None,
@@ -434,7 +438,8 @@ def sandbox(
     done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
     refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
     pending, unknown-number, id-gone. Of Bulk alone: shuffled, unnumbered, item-missing, item-doubled,
-    misnumbered, unsaid, applied-500-mx.
+    misnumbered, unsaid, applied-500-mx. Done, and denied: applied-404, and with the Id of what was made, of Create,
+    Share and Revoke alone, failed-with-id and error-with-id.
 
     --without takes such endpoints, and helpers: all but Create, Share, Status and Revoke.
 
@@ -468,6 +473,7 @@ def sandbox(
         dialect=dialect,
         owners=owners,
         paging=paging,
+        one_request_id=one_request_id,
         listed_users=listed_users,
         faults=faults or "",
         seed=seed,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Handler: TypeAlias = Callable[[Account, Call], Any]
 
 BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+SHARE = "EntityAccess.svc/Share"
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "ProspectActivity.svc/Create"): activity_calls.create,
     ("POST", BULK): activity_calls.create_many,
@@ -22,7 +23,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
     ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
     ("GET", "ProspectActivity.svc/ActivityTypes.Get"): activity_reads.types,
-    ("POST", "EntityAccess.svc/Share"): share_calls.share,
+    ("POST", SHARE): share_calls.share,
     ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
     ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
     ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people_calls.leads_by_ids,
@@ -37,7 +38,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
 }
 STATUS = "EntityAccess.svc/Status/Get"
-_THE_WORK = {"ProspectActivity.svc/Create", "EntityAccess.svc/Share", "EntityAccess.svc/Revoke", STATUS}
+_THE_WORK = {"ProspectActivity.svc/Create", SHARE, "EntityAccess.svc/Revoke", STATUS}
 _GROUPS = {"Status": STATUS, "Bulk": BULK, "Leads": "LeadManagement.svc/", "Users": "UserManagement.svc/"}
 
 

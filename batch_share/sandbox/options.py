@@ -43,7 +43,8 @@ class SandboxOptions:
     as `helpers`, that this account does not have (see `endpoints.NAMES`). `owners` is what reads show as `Owner` of
     an activity: the user's GUID (`id`), e-mail address (`email`), `name`, or for `both` the name, with all three in
     fields beside it. `paging` is how activities are listed: as documented (`usual`), by first pages alone
-    (`ignored`), `oldest-first` in any case, or with the length of the page as RecordCount (`page-count`).
+    (`ignored`), `oldest-first` in any case, or with the length of the page as RecordCount (`page-count`). With
+    `one_request_id` a cache answers every Share but the first, with the first one's Id, and nothing is shared.
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
@@ -78,6 +79,7 @@ class SandboxOptions:
     without: tuple[str, ...] = ()
     owners: str = "id"
     paging: str = "usual"
+    one_request_id: bool = False
     faults: str = ""
 
     def __post_init__(self) -> None:

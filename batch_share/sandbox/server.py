@@ -27,7 +27,7 @@ from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.dialects import in_dialect
 from batch_share.sandbox.endpoints import BULK, HANDLERS, paths_of
-from batch_share.sandbox.faults import Faults, Particulars
+from batch_share.sandbox.faults import Faults, Particulars, ShareCache
 from batch_share.sandbox.listener import Listener
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.sending import drop_made_up_type, send
@@ -51,7 +51,7 @@ class Sandbox:
     """An imitation LeadSquared. As an async context manager it listens on `url`, on a free port if `port` is 0.
 
     `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
-    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' faults stand
+    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' own stand
     innermost.
     """
 
@@ -67,7 +67,8 @@ class Sandbox:
         self._handlers = {place: handler for place, handler in HANDLERS.items() if place[1] not in absent}
         self._step: Step = self._handle
         faults: Wrapper = Faults(self.options.faults, self.options.seed, Particulars(self.options.rate))
-        for wrapper in reversed([*wrappers, faults]):
+        caches: list[Wrapper] = [ShareCache()] if self.options.one_request_id else []
+        for wrapper in reversed([*wrappers, faults, *caches]):
             self._step = partial(wrapper, self._step)
         self._listener: Listener | None = None
         self._back_at = -math.inf

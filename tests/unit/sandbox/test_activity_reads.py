@@ -94,7 +94,7 @@ async def listed(paging: str, pages: int = 4) -> list[tuple[int, list[int]]]:
     answers = []
     latest_first = {"ColumnName": "ModifiedOn", "Direction": 1}
     for page in range(pages):
-        asked = {"Paging": {"Offset": str(page), "RowCount": "2"}}
+        asked: dict[str, Any] = {"Paging": {"Offset": str(page), "RowCount": "2"}}
         of_lead = await told(sandbox, "POST", OF_LEAD, asked, leadId=sandbox.world.leads[0].id)
         asked = {"Paging": {"PageIndex": page + 1, "PageSize": 2}, "Parameter": ALWAYS, "Sorting": latest_first}
         of_type = await told(sandbox, "POST", OF_TYPE, asked)
