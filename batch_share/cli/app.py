@@ -410,6 +410,21 @@ def sandbox(
     refuse: Annotated[
         Optional[list[str]], typer.Option(metavar="API", help="Refuse an API whole, such as Users.Get.")
     ] = None,
+    without: Annotated[
+        Optional[str],
+        typer.Option(metavar="API,…", help="APIs that it does not have, such as ByIds,Users; helpers: hardly any."),
+    ] = None,
+    dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
+    owners: Annotated[
+        str, typer.Option(help="What it shows as an activity's owner: id, email, name, or both name and Ids.")
+    ] = "id",
+    paging: Annotated[
+        str, typer.Option(help="How it lists activities: usual, ignored, oldest-first or page-count.")
+    ] = "usual",
+    one_request_id: Annotated[
+        bool,
+        typer.Option("--one-request-id", help="Let a cache answer all Shares but the first, with that one's Id."),
+    ] = False,
     listed_users: Annotated[
         Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
     ] = None,
@@ -426,7 +441,16 @@ def sandbox(
     done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
     refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
     pending, unknown-number, id-gone. Of Bulk alone: shuffled, unnumbered, item-missing, item-doubled,
-    misnumbered, unsaid, applied-500-mx.
+    misnumbered, unsaid, applied-500-mx. Done, and denied: applied-404, and with the Id of what was made, of Create,
+    Share and Revoke alone, failed-with-id and error-with-id.
+
+    --without takes such endpoints, and helpers: all but Create, Share, Status and Revoke.
+
+    --dialect is plain, or for names in another case lower, upper, swapped (ID and Id); for values texts (no
+    numbers), nulls (for what is left out); for lists wrapped (none is bare), single (no list of one); for the
+    whole answer bom (a byte order mark first), typeless (no Content-Type).
+
+    --paging ignored lists the first page whichever is asked for; page-count counts the page, not all there are.
 
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
@@ -448,6 +472,11 @@ def sandbox(
         hide_note=hide_note,
         refuse_in=refuse_in,
         refuse=tuple(refuse or ()),
+        without=tuple(without.split(",")) if without is not None else (),
+        dialect=dialect,
+        owners=owners,
+        paging=paging,
+        one_request_id=one_request_id,
         listed_users=listed_users,
         faults=faults or "",
         seed=seed,

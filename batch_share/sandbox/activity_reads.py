@@ -10,8 +10,10 @@ from batch_share.sandbox.wire import Json, json_object, missing, refusal
 if TYPE_CHECKING:
     from batch_share.sandbox.account import Account, Activity
     from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.world import User
 
 MAX_PAGE = 1000
+_NAMES = {201: "Site visit", 202: "Call back"}
 _SORT_KEYS = {
     "ProspectActivityId": lambda activity: activity.id,
     "CreatedOn": lambda activity: activity.created_on,
@@ -32,9 +34,8 @@ def of_lead(account: Account, call: Call) -> Any:
     event, paging = body.child("Parameter").integer("ActivityEvent"), body.child("Paging")
     found = [activity for activity in account.visible_on(lead) if event in {None, activity.event}]
     size = _page_size(paging, "RowCount", 25)
-    start = max(paging.integer("Offset") or 0, 0) * size
-    shown = [_entry(account, activity) for activity in found[start : start + size]]
-    return {"RecordCount": len(found), "ProspectActivities": shown}
+    count, page = _page(account, found, paging.integer("Offset") or 0, size)
+    return {"RecordCount": count, "ProspectActivities": [_entry(account, activity) for activity in page]}
 
 
 def details(account: Account, call: Call) -> Any:
@@ -50,7 +51,8 @@ def details(account: Account, call: Call) -> Any:
         {"SchemaName": name, "DisplayName": name, "Value": value, "DataType": "String", "IsMandatory": False}
         for name, value in _fields(account, activity).items()
     ]
-    return {"ID": activity.id, "Name": _name(activity), "DisplayName": _name(activity), "Fields": fields}
+    name = _name(activity.event)
+    return {"ID": activity.id, "Name": name, "DisplayName": name, "Fields": fields}
 
 
 def by_event(account: Account, call: Call) -> Any:
@@ -67,9 +69,17 @@ def by_event(account: Account, call: Call) -> Any:
         raise refusal("MXInvalidActivityException", "Event Code is invalid or empty")
     found = [item for item in account.visible() if item.event == event and since <= item.modified_on <= until]
     size = _page_size(paging, "PageSize", 100)
-    start = max((paging.integer("PageIndex") or 1) - 1, 0) * size
-    shown = [_event_entry(account, item) for item in _sorted(found, body.child("Sorting"))[start : start + size]]
-    return {"RecordCount": len(found)} | ({"List": shown} if shown else {})
+    ordered = _sorted(found, body.child("Sorting"))
+    count, page = _page(account, ordered, (paging.integer("PageIndex") or 1) - 1, size)
+    return {"RecordCount": count} | ({"List": [_event_entry(account, item) for item in page]} if page else {})
+
+
+def types(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handler takes the call
+    """GET ActivityTypes.Get: the codes that activities may have, and what people call them."""
+    return [
+        {"ActivityEvent": event, "ActivityEventName": _name(event), "Score": 0}
+        for event in account.options.activity_types
+    ]
 
 
 def _page_size(paging: Json, name: str, default: int) -> int:
@@ -78,6 +88,16 @@ def _page_size(paging: Json, name: str, default: int) -> int:
     if not 1 <= size <= MAX_PAGE:
         raise refusal("MXInvalidInputException", f"PageSize can not be more than {MAX_PAGE}.")
     return size
+
+
+def _page(account: Account, found: list[Activity], page: int, size: int) -> tuple[int, list[Activity]]:
+    """The RecordCount and the activities of a page, from 0, as the account lists them."""
+    paging = account.options.paging
+    if paging == "oldest-first":
+        found = sorted(found, key=lambda activity: activity.posted_at)
+    start = 0 if paging == "ignored" else max(page, 0) * size
+    shown = found[start : start + size]
+    return len(shown if paging == "page-count" else found), shown
 
 
 def _parameter(call: Call, name: str) -> str:
@@ -94,16 +114,23 @@ def _sorted(activities: list[Activity], sorting: Json) -> list[Activity]:
 
 
 def _fields(account: Account, activity: Activity) -> dict[str, str]:
-    owner = {} if account.options.hide_owner else {"Owner": activity.owner.id}
+    owner = {} if account.options.hide_owner else _owner(account.options.owners, activity.owner)
     note = {} if account.options.hide_note else {"ActivityEvent_Note": activity.note}
     return note | {"Status": "Active"} | owner | dict(activity.fields)
+
+
+def _owner(form: str, owner: User) -> dict[str, str]:
+    if form == "both":
+        name, email = owner.name, owner.email
+        return {"Owner": name, "OwnerId": owner.id, "OwnerIdEmailAddress": email, "OwnerIdName": name}
+    return {"Owner": {"id": owner.id, "email": owner.email, "name": owner.name}[form]}
 
 
 def _entry(account: Account, activity: Activity) -> dict[str, Any]:
     return {
         "Id": activity.id,
         "EventCode": activity.event,
-        "EventName": _name(activity),
+        "EventName": _name(activity.event),
         "ActivityScore": 0,
         "CreatedOn": show_date(activity.created_on),
         "ModifiedOn": show_date(activity.modified_on),
@@ -129,5 +156,5 @@ def _event_entry(account: Account, activity: Activity) -> dict[str, Any]:
     } | _fields(account, activity)
 
 
-def _name(activity: Activity) -> str:
-    return f"Activity {activity.event}"
+def _name(event: int) -> str:
+    return _NAMES.get(event, f"Activity {event}")

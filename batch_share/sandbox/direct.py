@@ -86,7 +86,8 @@ class DirectClient:
             return Lost(NO_ANSWER)
         if reply.missing:
             return Lost(BROKEN_OFF)
-        headers = {"content-type": reply.content_type, **reply.headers}
+        headers = {"content-type": reply.content_type} if reply.content_type is not None else {}
+        headers |= reply.headers
         return Answer(reply.status, {name.lower(): value for name, value in headers.items()}, reply.body)
 
     @property

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     Handler: TypeAlias = Callable[[Account, Call], Any]
 
 BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+SHARE = "EntityAccess.svc/Share"
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "ProspectActivity.svc/Create"): activity_calls.create,
     ("POST", BULK): activity_calls.create_many,
     ("POST", "ProspectActivity.svc/Retrieve"): activity_reads.of_lead,
     ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
     ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
-    ("POST", "EntityAccess.svc/Share"): share_calls.share,
+    ("GET", "ProspectActivity.svc/ActivityTypes.Get"): activity_reads.types,
+    ("POST", SHARE): share_calls.share,
     ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
     ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
     ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people_calls.leads_by_ids,
@@ -32,17 +34,31 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "UserManagement.svc/Users.Get"): people_calls.users,
     ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people_calls.user_by_email,
     ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people_calls.user_by_id,
+    ("POST", "UserManagement.svc/User/AdvancedSearch"): people_calls.users_by_criteria,
     ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
 }
 STATUS = "EntityAccess.svc/Status/Get"
+_THE_WORK = {"ProspectActivity.svc/Create", SHARE, "EntityAccess.svc/Revoke", STATUS}
 _GROUPS = {"Status": STATUS, "Bulk": BULK, "Leads": "LeadManagement.svc/", "Users": "UserManagement.svc/"}
 
 
 def _names() -> dict[str, frozenset[str]]:
     paths = [path for _, path in HANDLERS]
     groups = {name: frozenset(path for path in paths if path.startswith(start)) for name, start in _GROUPS.items()}
-    return groups | {path.rpartition("/")[2]: frozenset({path}) for path in paths}
+    names = groups | {path.rpartition("/")[2]: frozenset({path}) for path in paths}
+    return names | {"helpers": frozenset(paths) - _THE_WORK}
 
 
 NAMES = _names()
-"""The endpoints behind a name: the last part of a path (`Share`, `Users.Get`), or Status, Bulk, Leads, Users."""
+"""The endpoints behind a name: the last part of a path (`Share`, `Users.Get`), or Status, Bulk, Leads, Users.
+
+`helpers` are all but those that post an activity, share, revoke and ask what became of it.
+"""
+
+
+def paths_of(name: str) -> frozenset[str]:
+    """The endpoints behind a name, in any case. Raises ValueError, one sentence that names the choices."""
+    found = {known.lower(): paths for known, paths in NAMES.items()}.get(name.strip().lower())
+    if found is None:
+        raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
+    return found

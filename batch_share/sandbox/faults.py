@@ -9,6 +9,8 @@ of one endpoint (`endpoints.NAMES`). Of several that would hit a call the first 
   `302`, `500`, `502`, `503`, `504`, `reset` (the connection is), `silent` (no answer, ever), `refused` (a reset,
   and for a moment nobody gets a connection);
 - the same with `applied-` before it: it is done all the same, and the answer leaves it open;
+- it is done, and the answer denies it: `applied-404`, and of Create, Share and Revoke only `failed-with-id` and
+  `error-with-id`, which name the Id of what was made;
 - it is done, and the right answer comes as `wrong-type` (text/plain) or `slow` (byte by byte);
 - of Bulk only, everything is done, and the answer is `shuffled` (right, its items in another order), `unnumbered`
   (right, without row numbers), `item-missing`, `item-doubled`, `misnumbered` (two items have one number),
@@ -25,8 +27,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batch_share.sandbox.chance import fraction
-from batch_share.sandbox.endpoints import NAMES
-from batch_share.sandbox.wire import Reply, envelope, throttled
+from batch_share.sandbox.endpoints import NAMES, SHARE, paths_of
+from batch_share.sandbox.wire import Reply, envelope, no_such_api, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,6 +90,7 @@ def _processing(number: int, words: str) -> Say:
     return _json({"Status": "Success", "Message": message, "ShareStatus": number, "ErrorMessage": None})
 
 
+_MAKING = NAMES["Create"] | NAMES["Share"] | NAMES["Revoke"]
 _CUT = b'{"Status":"Success","Message":{"Id":"'
 _REFUSED: dict[str, Say] = {
     "error-envelope": _mx(200, "The request can not be processed"),
@@ -96,7 +99,7 @@ _REFUSED: dict[str, Say] = {
     "400": _mx(400, "The request body is malformed"),
     "401": _mx(401, "Invalid Access Details provided.", "MXInvalidAccessDetailsException"),
     "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
-    "404": _constant(Reply(404, b"No such API.", content_type="text/plain")),
+    "404": _constant(no_such_api()),
     "429": _throttle(429),
     "429-retry-after": lambda told, _right: throttled(told.rate, 429, told.retry_after),
     "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
@@ -119,6 +122,25 @@ _OPEN: dict[str, Say] = {
 _STRANGE: dict[str, Say] = {
     "wrong-type": lambda _told, right: replace(right, content_type="text/plain"),
     "slow": lambda told, right: replace(right, drip=told.drip),
+}
+
+
+def _denied(said: dict[str, Any], status: int = 200) -> Say:
+    """A failure that names the Id of the right answer; where there is none, the right answer."""
+
+    def say(_told: Particulars, right: Reply) -> Reply:
+        told = json.loads(right.body)
+        message = told.get("Message") if isinstance(told, dict) else None
+        if not isinstance(message, dict) or "Id" not in message:
+            return right
+        return Reply.json(said | {"Message": {"Id": message["Id"], **said.get("Message", {})}}, status)
+
+    return say
+
+
+_OF_MAKING: dict[str, Say] = {
+    "failed-with-id": _denied({"Status": "Failed", "Message": {"Message": "The request failed"}}),
+    "error-with-id": _denied(envelope("MXInvalidInputException", "The request can not be processed"), 500),
 }
 _OF_STATUS: dict[str, Say] = {
     "pending": _processing(1, "Request is queued."),
@@ -156,7 +178,9 @@ KINDS: dict[str, Kind] = {
     **{name: Kind(say, outcome="refused") for name, say in _REFUSED.items()},
     **{name: Kind(say) for name, say in _OPEN.items()},
     **{f"applied-{name}": Kind(say, applied=True) for name, say in _OPEN.items()},
+    "applied-404": Kind(_REFUSED["404"], applied=True),
     **{name: Kind(say, applied=True) for name, say in _STRANGE.items()},
+    **{name: Kind(say, applied=True, of=_MAKING) for name, say in _OF_MAKING.items()},
     **{name: Kind(say, applied=True, of=NAMES["Bulk"]) for name, say in _OF_BULK.items()},
     **{name: Kind(say, of=NAMES["Status"]) for name, say in _OF_STATUS.items()},
 }
@@ -203,6 +227,25 @@ class Faults:
         return await (step(call) if kind is None else strike(kind, self._particulars, step, call))
 
 
+class ShareCache:
+    """A wrapper for a Sandbox: a cache in between that answers every Share with what the first one was told."""
+
+    def __init__(self) -> None:
+        self._kept: Reply | None = None
+
+    async def __call__(self, step: Step, call: Call) -> Reply:
+        """Let the first Share through, and whatever is no Share."""
+        if call.endpoint != SHARE:
+            return await step(call)
+        if self._kept is not None:
+            call.outcome = "not done"
+            return self._kept
+        reply = await step(call)
+        if call.outcome == "done":
+            self._kept = reply
+        return reply
+
+
 def parse_faults(spec: str) -> tuple[Chance, ...]:
     """The faults of a spec; none if it is empty. Raises ValueError, one sentence that names the choices."""
     return tuple(map(_chance, spec.split(","))) if spec.strip() else ()
@@ -226,10 +269,8 @@ def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
     own = KINDS[kind].of
     if name is None:
         return own
-    found = {known.lower(): paths for known, paths in NAMES.items()}.get(name.strip().lower())
-    if found is None:
-        raise ValueError(f"there is no endpoint {name.strip()!r}: choose {', '.join(NAMES)}")
-    if own is not None and found != own:
-        only = next(known for known, paths in NAMES.items() if paths == own)
-        raise ValueError(f"{kind} is a fault of {only} alone, not of {name.strip()}")
+    found = paths_of(name)
+    if own is not None and not found <= own:
+        only = {paths: known for known, paths in reversed(NAMES.items()) if paths <= own}
+        raise ValueError(f"{kind} is a fault of {', '.join(reversed(only.values()))} alone, not of {name.strip()}")
     return found

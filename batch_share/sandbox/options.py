@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_share.sandbox.dialects import DIALECTS
+from batch_share.sandbox.endpoints import paths_of
 from batch_share.sandbox.faults import parse_faults
 from batch_share.units import Rate
 
 REJECT_FORMS = (429, 403, 200)
+OWNERS = ("id", "email", "name", "both")
+PAGING = ("usual", "ignored", "oldest-first", "page-count")
 CALLS = Rate(25, 5)
 BULK_CALLS = Rate(1, 5)
 
@@ -34,6 +38,13 @@ class SandboxOptions:
     one Share or Revoke; `ignore_owner` gives every activity to the key's own user; `hide_owner` and `hide_note`
     leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such
     as Users.Get, that are refused whatever they are asked.
+
+    Answers: `dialect` is how all of them are written (see `dialects`); `without` names APIs, or groups of them such
+    as `helpers`, that this account does not have (see `endpoints.NAMES`). `owners` is what reads show as `Owner` of
+    an activity: the user's GUID (`id`), e-mail address (`email`), `name`, or for `both` the name, with all three in
+    fields beside it. `paging` is how activities are listed: as documented (`usual`), by first pages alone
+    (`ignored`), `oldest-first` in any case, or with the length of the page as RecordCount (`page-count`). With
+    `one_request_id` a cache answers every Share but the first, with the first one's Id, and nothing is shared.
 
     Faults: `faults` says what goes wrong how often, as in `applied-reset=2%,Create:503=1%` (see `faults`).
     """
@@ -64,6 +75,11 @@ class SandboxOptions:
     hide_note: bool = False
     refuse_in: bool = False
     refuse: tuple[str, ...] = ()
+    dialect: str = "plain"
+    without: tuple[str, ...] = ()
+    owners: str = "id"
+    paging: str = "usual"
+    one_request_id: bool = False
     faults: str = ""
 
     def __post_init__(self) -> None:
@@ -75,4 +91,9 @@ class SandboxOptions:
             raise ValueError("fail is a fraction from 0 to 1")
         if min(self.latency, self.jitter, self.processing, self.read_lag, self.retry_after or 0) < 0:
             raise ValueError("no time is negative")
+        for name, choices in (("dialect", DIALECTS), ("owners", OWNERS), ("paging", PAGING)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} can't be {getattr(self, name)!r}: choose {', '.join(choices)}")
+        for name in self.without:
+            paths_of(name)
         parse_faults(self.faults)

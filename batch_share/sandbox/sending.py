@@ -27,6 +27,12 @@ async def send(request: web.Request, reply: Reply, clock: Clock) -> web.StreamRe
     )
 
 
+async def drop_made_up_type(_: web.Request, response: web.StreamResponse) -> None:
+    """Send no Content-Type where a reply has none: aiohttp fills in this one. A signal, on_response_prepare."""
+    if response.headers.get("Content-Type") == "application/octet-stream":
+        del response.headers["Content-Type"]
+
+
 async def _keep_silent(request: web.Request) -> None:
     """Hold the connection until the caller gives it up."""
     while request.transport is not None:  # noqa: ASYNC110 - aiohttp tells no handler that its caller has gone
@@ -35,7 +41,8 @@ async def _keep_silent(request: web.Request) -> None:
 
 async def _in_pieces(request: web.Request, reply: Reply, clock: Clock) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_type = reply.content_type
+    if reply.content_type is not None:
+        response.content_type = reply.content_type
     response.content_length = len(reply.body) + reply.missing
     await response.prepare(request)
     size = 1 if reply.drip else len(reply.body)

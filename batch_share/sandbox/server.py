@@ -2,7 +2,8 @@
 
 The way of a call::
 
-    arrives (counted) → half the latency → wrappers → handler takes effect → wrappers → half the latency → answer
+    arrives (counted) → half the latency → wrappers → handler takes effect → wrappers → in the account's dialect
+    → half the latency → answer
 
 A caller that has gone away changes nothing: the effect still happens, as it may at LeadSquared.
 `direct.DirectClient` sends calls the same way without a socket.
@@ -24,13 +25,14 @@ from batch_share.sandbox import journal
 from batch_share.sandbox.account import Account
 from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.clock import LoopClock
-from batch_share.sandbox.endpoints import BULK, HANDLERS
-from batch_share.sandbox.faults import Faults, Particulars
+from batch_share.sandbox.dialects import in_dialect
+from batch_share.sandbox.endpoints import BULK, HANDLERS, paths_of
+from batch_share.sandbox.faults import Faults, Particulars, ShareCache
 from batch_share.sandbox.listener import Listener
 from batch_share.sandbox.options import SandboxOptions
-from batch_share.sandbox.sending import send
+from batch_share.sandbox.sending import drop_made_up_type, send
 from batch_share.sandbox.window import Limits
-from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, refusal, throttled
+from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, no_such_api, refusal, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -49,7 +51,7 @@ class Sandbox:
     """An imitation LeadSquared. As an async context manager it listens on `url`, on a free port if `port` is 0.
 
     `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
-    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' faults stand
+    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' own stand
     innermost.
     """
 
@@ -61,9 +63,12 @@ class Sandbox:
         self.account = Account(self.options, self.clock)
         self.journal = journal.Journal(self.clock)
         self.limits = Limits(self.options)
+        absent = frozenset().union(*map(paths_of, self.options.without))
+        self._handlers = {place: handler for place, handler in HANDLERS.items() if place[1] not in absent}
         self._step: Step = self._handle
         faults: Wrapper = Faults(self.options.faults, self.options.seed, Particulars(self.options.rate))
-        for wrapper in reversed([*wrappers, faults]):
+        caches: list[Wrapper] = [ShareCache()] if self.options.one_request_id else []
+        for wrapper in reversed([*wrappers, faults, *caches]):
             self._step = partial(wrapper, self._step)
         self._listener: Listener | None = None
         self._back_at = -math.inf
@@ -121,7 +126,7 @@ class Sandbox:
         """Let a call that arrived take effect, unless it was `refused`, and take its time."""
         half_trip = self._round_trip(call.n) / 2
         await self._travel(half_trip)
-        reply = refused or await self._step(call)
+        reply = in_dialect(self.options.dialect, call.endpoint, refused or await self._step(call))
         await self._travel(half_trip)
         call.status = None if reply.drop or reply.silent else reply.status
         if reply.away:
@@ -154,10 +159,10 @@ class Sandbox:
 
     async def _handle(self, call: Call) -> Reply:
         """The innermost step: the call takes effect, or is refused."""
-        handler = HANDLERS.get((call.method, call.endpoint))
+        handler = self._handlers.get((call.method, call.endpoint))
         if handler is None:
             call.outcome = "unknown path"
-            return Reply(404, b"No such API.", content_type="text/plain")
+            return no_such_api()
         try:
             if call.endpoint.rpartition("/")[2] in self.options.refuse or call.endpoint in self.options.refuse:
                 raise refusal("MXUnauthorizedException", "You are not allowed to use this API")
@@ -197,6 +202,7 @@ def build_app(sandbox: Sandbox) -> web.Application:
 
     app = web.Application(client_max_size=_MAX_BODY_BYTES)
     app.on_startup.append(began)
+    app.on_response_prepare.append(drop_made_up_type)
     app.router.add_get("/sandbox/report", report)
     app.router.add_get("/sandbox/calls", calls)
     app.router.add_route("*", "/v2/{endpoint:.*}", sandbox.receive)

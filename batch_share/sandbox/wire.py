@@ -48,13 +48,13 @@ class Reply:
     """What goes back. With `drop` nothing does: the connection is closed; with `silent` it stays open, unanswered.
 
     `missing` bytes are promised beyond the body and never sent; over `drip` seconds the body comes, byte by byte;
-    for `away` seconds after a drop nobody gets a connection.
+    for `away` seconds after a drop nobody gets a connection; without a `content_type` the answer names none.
     """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
+    content_type: str | None = "application/json"
     drop: bool = False
     silent: bool = False
     missing: int = 0
@@ -100,6 +100,11 @@ def throttled(rate: Rate, status: int, wait: float | None = None) -> Reply:
     words = f"API calls exceeded the limit of {rate.limit} in {rate.period:g} second(s)"
     headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
     return Reply.json(envelope("MXAPIRateLimitExceededException", words), status, headers)
+
+
+def no_such_api() -> Reply:
+    """Nothing is at this path, as the documentation says of 404."""
+    return Reply(404, b"No such API.", content_type="text/plain")
 
 
 def missing(name: str) -> Refusal:

@@ -234,6 +234,33 @@ async def test_a_malformed_body_is_a_400_with_an_envelope(endpoint: str, body: b
             assert (await answer.json())["Status"] == "Error"
 
 
+@pytest.mark.parametrize("drip", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("dialect", "types", "mark"),
+    [("plain", ["application/json"], b""), ("typeless", [], b""), ("bom", ["application/json"], b"\xef\xbb\xbf")],
+)
+async def test_an_answer_may_name_no_type_or_begin_with_a_mark(
+    dialect: str, types: list[str], mark: bytes, drip: float
+) -> None:
+    async def slowly(step: Step, call: Call) -> Reply:
+        return replace(await step(call), drip=drip)
+
+    async with (
+        Sandbox(options(dialect=dialect, users=1), wrappers=[slowly]) as sandbox,
+        aiohttp.ClientSession() as session,
+        session.get(f"{sandbox.url}/v2/UserManagement.svc/Users.Get", headers=HEADERS) as answer,
+    ):
+        assert answer.headers.getall("Content-Type", []) == types
+        assert (await answer.read()).startswith(mark + b'[{"ID"')
+
+
+async def test_an_api_may_be_missing() -> None:
+    async with calling(without=("Users.Get",)) as caller:
+        assert (await caller.call("UserManagement.svc/Users.Get"))[0] == 404
+        assert (await caller.post())[0] == 200
+        assert caller.sandbox.report()["outcomes"] == {"unknown path": 1, "done": 1}
+
+
 async def test_the_report_tells_what_it_saw() -> None:
     async with calling() as caller:
         await shared(caller)

@@ -69,6 +69,12 @@ def test_an_answer_takes_its_time_and_is_the_sandboxs() -> None:
     assert (call["outcome"], call["status"], call["lead"]) == ("done", 200, sandbox.world.leads[0].id)
 
 
+def test_an_answer_without_a_type_has_no_such_header() -> None:
+    heard, _ = sent(a_sandbox(dialect="typeless"))
+    assert isinstance(heard, Answer)
+    assert heard.headers == {}
+
+
 def test_wrong_keys_are_refused() -> None:
     sandbox = a_sandbox()
     heard, _ = sent(sandbox, keys=(SecretStr("sandbox-access-key"), SecretStr("wrong")))

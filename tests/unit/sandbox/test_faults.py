@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from asking import KEYS, ask, told
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.clock import ManualClock
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 CREATE, SHARE = "ProspectActivity.svc/Create", "EntityAccess.svc/Share"
 TOLD = Particulars(Rate(20, 5), elsewhere="https://other.example/", retry_after=7.0, away=2.0, drip=3.0)
-KEYS = {"x-LSQ-AccessKey": "sandbox-access-key", "x-LSQ-SecretKey": "sandbox-secret-key"}
 RIGHT = Reply(200, b'{"Right":true}')
 
 
@@ -62,8 +62,9 @@ def test_a_spec_says_what_hits_how_many_calls_of_which_endpoint() -> None:
 def test_every_fault_can_be_asked_for(kind: str) -> None:
     (chance,) = parse_faults(f"{kind}=3%")
     assert (chance.kind, chance.share, chance.endpoints) == (kind, 0.03, KINDS[kind].of)
-    endpoint = "Bulk" if KINDS[kind].of == NAMES["Bulk"] else "Status"
-    assert SandboxOptions(faults=f"{endpoint}:{kind}=3%").faults
+    endpoints = [name for name, paths in NAMES.items() if paths <= (KINDS[kind].of or paths)]
+    assert endpoints
+    assert all(SandboxOptions(faults=f"{endpoint}:{kind}=3%").faults for endpoint in endpoints)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,7 @@ def test_every_fault_can_be_asked_for(kind: str) -> None:
         (":503=2%", "there is no endpoint '': choose "),
         ("Create:pending=2%", "pending is a fault of Status alone, not of Create"),
         ("Create:shuffled=2%", "shuffled is a fault of Bulk alone, not of Create"),
+        ("Users:failed-with-id=2%", "failed-with-id is a fault of Create, Share, Revoke alone, not of Users"),
     ],
 )
 def test_a_bad_spec_is_refused_with_the_choices(spec: str, problem: str) -> None:
@@ -145,7 +147,41 @@ async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
     await strike(kind, TOLD, right, made)
     assert made.fault == kind
     done = {"wrong-type", "slow", "shuffled", "unnumbered", "item-missing", "item-doubled", "misnumbered", "unsaid"}
+    done |= {"failed-with-id", "error-with-id"}
     assert (made.outcome == "done") is (kind.startswith("applied-") or kind in done)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "told"),
+    [
+        ("failed-with-id", 200, {"Status": "Failed", "Message": {"Id": "a1", "Message": "The request failed"}}),
+        (
+            "error-with-id",
+            500,
+            {
+                "Status": "Error",
+                "ExceptionType": "MXInvalidInputException",
+                "ExceptionMessage": "The request can not be processed",
+                "Message": {"Id": "a1"},
+            },
+        ),
+    ],
+)
+async def test_a_denial_names_the_id_of_what_was_made(kind: str, status: int, told: object) -> None:
+    async def made(_call: Call) -> Reply:
+        return Reply.json({"Status": "Success", "Message": {"Id": "a1"}})
+
+    reply = await strike(kind, TOLD, made, call())
+    assert (reply.status, json.loads(reply.body)) == (status, told)
+
+
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id"])
+@pytest.mark.parametrize("value", [{"Status": "Failed", "Message": {"Message": "no"}}, {"Message": None}, [], {}])
+async def test_what_has_no_id_is_told_as_it_is(kind: str, value: object) -> None:
+    async def refused(_call: Call) -> Reply:
+        return Reply.json(value)
+
+    assert await strike(kind, TOLD, refused, call()) == Reply.json(value)
 
 
 BULK_RIGHT = [{"RowNumber": n, "ProspectActivityId": f"a{n}", "ActivityCreated": True} for n in (1, 2, 3)]
@@ -180,6 +216,7 @@ async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind:
         ("429-retry-after", 429, "limit of 20 in 5 second"),
         ("no-id", 200, '"Success"'),
         ("500-mx", 500, "MX"),
+        ("applied-404", 404, "No such API."),
         ("500", 500, "<html>"),
         ("html", 200, "<html>"),
         ("pending", 200, '"ShareStatus": 1'),
@@ -206,6 +243,56 @@ async def test_faults_of_the_wire_are_made_on_the_wire() -> None:
     assert (said["wrong-type"].content_type, said["wrong-type"].body) == ("text/plain", RIGHT.body)
     with pytest.raises(ValueError, match="Unterminated"):
         json.loads(said["bad-json"].body)
+
+
+# ------------------------------------------------------------------------------------------------- a whole account
+
+
+def an_account(**changes: Any) -> tuple[Sandbox, list[dict[str, Any]]]:
+    """A sandbox, and the bodies of a Share of each of three leads, each in an activity of its own."""
+    values: dict[str, Any] = {"leads": 3, "users": 3, "processing": 0.0}
+    sandbox = Sandbox(SandboxOptions(**values | changes), ManualClock())
+    user = sandbox.world.users[1]
+    share = {"UserId": user.id, "Entity": 1, "EntityType": 3, "ContextEntity": 1, "AccessType": 2}
+    bodies = [
+        share
+        | {"EntityId": str(lead.number), "ContextEntityId": sandbox.account.post(lead, 201, "n", user, {}, None).id}
+        for lead in sandbox.world.leads
+    ]
+    return sandbox, bodies
+
+
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id", "applied-404"])
+async def test_what_is_denied_was_done_and_the_report_says_so(kind: str) -> None:
+    sandbox, (body, *_) = an_account(faults=f"Share:{kind}=100%")
+    reply = await ask(sandbox, "POST", SHARE, [body])
+    (request,) = sandbox.account.shares._requests
+    assert (request in reply.body.decode()) is (kind != "applied-404")
+    report = sandbox.report()
+    assert (report["live_shares"]["count"], report["outcomes"], report["faults"]) == (1, {"done": 1}, {kind: 1})
+    assert sandbox.journal.since(0)[0]["activity"] == body["ContextEntityId"]
+
+
+async def test_one_request_id_is_the_first_ones_and_the_others_are_not_done() -> None:
+    sandbox, bodies = an_account(one_request_id=True)
+    refused = await ask(sandbox, "POST", SHARE, [bodies[0] | {"AccessType": 3}])
+    assert refused.status == 500
+    replies = [await ask(sandbox, "POST", SHARE, [body]) for body in bodies]
+    assert len({reply.body for reply in replies}) == 1
+    (grant,) = sandbox.account.shares.live()
+    assert (grant.lead, grant.activity.id) == (sandbox.world.leads[0], bodies[0]["ContextEntityId"])
+    assert sandbox.report()["outcomes"] == {"refused": 1, "done": 1, "not done": 2}
+    request = json.loads(replies[0].body)["Message"]["Id"]
+    status = await told(sandbox, "GET", STATUS, id=request)
+    assert status["ShareStatus"] == 6
+    revoked = [await told(sandbox, "POST", "EntityAccess.svc/Revoke", [body]) for body in bodies[:2]]
+    assert revoked[0] != revoked[1]
+
+
+async def test_every_share_has_a_request_id_of_its_own_otherwise() -> None:
+    sandbox, bodies = an_account()
+    replies = [await ask(sandbox, "POST", SHARE, [body]) for body in bodies]
+    assert len({reply.body for reply in replies}) == len(sandbox.account.shares.live()) == 3
 
 
 async def test_a_sandbox_has_the_faults_of_its_options() -> None:
