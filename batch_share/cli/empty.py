@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from batch_share.errors import is_blank
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -44,14 +46,12 @@ def _refuse_empty(command: _Command | _Group, ctx: Any, args: list[str]) -> None
         return
     typed, _, _ = command.make_parser(ctx).parse_args(args=[*args])
     for param in command.get_params(ctx):
-        if any(not text.strip() for text in _texts(typed.get(param.name or ""))):
+        if any(map(is_blank, _values(typed.get(param.name)))):
             is_option = param.param_type_name == "option"
             name = max(param.opts, key=len) if is_option else (param.metavar or "").strip("[].")
             ctx.fail(f"{name} is empty: {'' if param.required else 'leave it out, or '}give it a value.")
 
 
-def _texts(typed: object) -> list[str]:
-    """What was typed for one option or argument: a list and a tuple hold several."""
-    if isinstance(typed, list | tuple):
-        return [text for each in typed for text in _texts(each)]
-    return [typed] if isinstance(typed, str) else []
+def _values(typed: object) -> list[object]:
+    """What was typed for one option or argument, one by one where it takes several."""
+    return [value for each in typed for value in _values(each)] if isinstance(typed, list | tuple) else [typed]
