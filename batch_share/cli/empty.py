@@ -48,7 +48,7 @@ def _refuse_empty(command: _Command | _Group, ctx: Any, args: list[str]) -> None
     for param in command.get_params(ctx):
         if any(map(is_blank, _values(typed.get(param.name)))):
             is_option = param.param_type_name == "option"
-            name = max(param.opts, key=len) if is_option else (param.metavar or "").strip("[].")
+            name = max(param.opts, key=len) if is_option else (param.metavar or param.name.upper()).strip("[].")
             ctx.fail(f"{name} is empty: {'' if param.required else 'leave it out, or '}give it a value.")
 
 

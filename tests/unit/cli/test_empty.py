@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Typer reads annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -97,12 +97,13 @@ def line(begun: list[object]) -> CommandLine:
 
     @group.command("go")
     def go(
+        place: Annotated[Path, typer.Argument()] = Path("here"),
         pair: Annotated[tuple[str, int] | None, typer.Option()] = None,
         share: Annotated[float, typer.Option()] = 0.5,
         name: Annotated[str, typer.Option("-n")] = "",
         deep: Annotated[bool, typer.Option("--deep")] = False,
     ) -> None:
-        begun.append((pair, share, name, deep))
+        begun.append((place, pair, share, name, deep))
 
     line.add_typer(group, name="group")
     return line
@@ -112,6 +113,7 @@ def line(begun: list[object]) -> CommandLine:
     ("typed", "named"),
     [
         (["--where", "", "group", "go"], "--where"),
+        (["group", "go", "", "--deep"], "PLACE"),
         (["group", "go", "--pair", "x", ""], "--pair"),
         (["group", "go", "--share", " "], "--share"),
         (["group", "go", "-n", ""], "-n"),
@@ -131,7 +133,7 @@ def test_what_is_not_empty_is_taken_and_a_default_that_is_was_not_typed(
     line: CommandLine, begun: list[object]
 ) -> None:
     assert CliRunner().invoke(line, ["group", "go", "--pair", " x", "1"]).exit_code == 0
-    assert begun == [None, ((" x", 1), 0.5, "", False)]
+    assert begun == [None, (Path("here"), (" x", 1), 0.5, "", False)]
 
 
 def test_a_shell_may_complete_after_what_is_empty(line: CommandLine) -> None:
