@@ -39,6 +39,11 @@ def sentence(words: str) -> str:
     return words if words.endswith((".", "!", "?")) else f"{words}."
 
 
+def is_blank(value: object) -> bool:
+    """Whether it is a text, and nothing but white space."""
+    return isinstance(value, str) and not value.strip()
+
+
 class BatchShareError(Exception):
     """Base of everything batch_share raises for a foreseeable reason."""
 
@@ -53,6 +58,12 @@ class SettingsError(BatchShareError):
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
         self.problem = problem
+
+
+def check_not_empty(setting: str, value: object) -> None:
+    """Raises SettingsError for a text that was given as nothing: it is no way to say that nothing was given."""
+    if is_blank(value):
+        raise SettingsError(setting, "is empty: leave it out, or give it a value")
 
 
 class SheetError(BatchShareError):

@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from batch_share.errors import BatchShareError
+from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.ledger.opening import ledger_beside
 from batch_share.pipeline import jobs
 from batch_share.pipeline.intake import SheetJob, show_sheet
@@ -61,7 +62,8 @@ class BatchShare:
     `agree` is shown what a run is about to do and says whether to; without it every run is agreed to. `on_progress`
     is called when calls begin to be made, then every `every` seconds, and when they end; if it raises, the job ends
     in good order and raises that. A `watcher` takes the place of both. Every method raises BatchShareError for what
-    stops it before its first call; what stops it later is in the Ending, with the totals.
+    stops it before its first call; what stops it later is in the Ending, with the totals. An argument that is None
+    was not given; one that is empty is an error.
     """
 
     def __init__(
@@ -107,8 +109,9 @@ class BatchShare:
 
         The ledger, if there is one, is beside the sheet unless named: what it knows was sent is not sent again.
         """
-        show = partial(show_sheet, Path(sheet), options or SheetOptions(), self.settings)
-        named = Path(ledger) if ledger else None
+        path = _file("sheet", sheet)
+        named = _file("ledger", ledger) if ledger is not None else None
+        show = partial(show_sheet, path, options or SheetOptions(), self.settings)
         if not online:
             return (await show(None, named))[0]
         seen, _ = await self._do(lambda watcher: show(watcher, named))
@@ -126,48 +129,51 @@ class BatchShare:
 
         The ledger is beside the sheet unless named. With `approved`, a saved plan, it runs that or nothing.
         """
-        path = Path(sheet)
+        path = _file("sheet", sheet)
         job = SheetJob(
             path,
-            Path(ledger) if ledger else ledger_beside(path),
+            _file("ledger", ledger) if ledger is not None else ledger_beside(path),
             options or SheetOptions(),
-            Path(approved) if approved else None,
+            _file("approved", approved) if approved is not None else None,
         )
         return await self._do(lambda watcher: jobs.run_sheet(job, self.settings, watcher))
 
     async def resume(self, ledger: Name) -> Ending:
         """Go on with a ledger where its run stopped, without the sheet."""
-        return await self._do(lambda watcher: jobs.resume(Path(ledger), self.settings, watcher))
+        return await self._do(lambda watcher: jobs.resume(_file("ledger", ledger), self.settings, watcher))
 
     async def reconcile(self, ledger: Name) -> Ending:
         """Settle the unknown rows of a ledger, and send nothing else."""
-        return await self._do(lambda watcher: jobs.reconcile(Path(ledger), self.settings, watcher))
+        return await self._do(lambda watcher: jobs.reconcile(_file("ledger", ledger), self.settings, watcher))
 
-    async def retry(self, ledger: Name, *, reason: str = "", everything: bool = False) -> Ending:
+    async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
 
         Rows whose reason lies in themselves, such as a lead that is not there, only with `everything`.
         """
         wanted = Wanted(reason, everything)
-        return await self._do(lambda watcher: jobs.retry(Path(ledger), self.settings, watcher, wanted))
+        return await self._do(lambda watcher: jobs.retry(_file("ledger", ledger), self.settings, watcher, wanted))
 
     async def revoke(self, ledger: Name, *, rows: str | None = None, user: str | None = None) -> Ending:
         """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._do(
-            lambda watcher: jobs.revoke(Path(ledger), self.settings, watcher, rows=rows, user=user)
+            lambda watcher: jobs.revoke(_file("ledger", ledger), self.settings, watcher, rows=rows, user=user)
         )
 
     async def follow_up(self, ledger: Name) -> Ending:
         """Ask what became of every accepted share of a ledger."""
-        return await self._do(lambda watcher: jobs.follow_up_ledger(Path(ledger), self.settings, watcher))
+        return await self._do(
+            lambda watcher: jobs.follow_up_ledger(_file("ledger", ledger), self.settings, watcher)
+        )
 
     async def status(self, ledger: Name) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await jobs.status_of(Path(ledger))
+        return await jobs.status_of(_file("ledger", ledger))
 
     async def results(self, ledger: Name, target: Name | None = None) -> Path:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place."""
-        return await jobs.results_of(Path(ledger), Path(target) if target else None)
+        named = _file("target", target) if target is not None else None
+        return await jobs.results_of(_file("ledger", ledger), named)
 
     async def _do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
         job = _Job(self._watcher)
@@ -176,6 +182,13 @@ class BatchShare:
             return await job.do(work)
         finally:
             self._jobs.discard(job)
+
+
+def _file(argument: str, name: Name) -> Path:
+    """Raises SettingsError for a name that is empty: it would be the current folder's."""
+    if is_blank(os.fspath(name)):
+        raise SettingsError(argument, "is empty: name a file")
+    return Path(name)
 
 
 class _Job:

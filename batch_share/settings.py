@@ -2,7 +2,8 @@
 
 A setting `rate` is `rate` in the TOML file, BATCH_SHARE_RATE in the environment or .env, and `--rate` on the
 command line; the keys are never flags. The file is `batch-share.toml` in the current folder, or the one that
-BATCH_SHARE_CONFIG names. The keyring holds host and keys alone, as `batch-share login` left them there.
+BATCH_SHARE_CONFIG names. The keyring holds host and keys alone, as `batch-share login` left them there. What is
+set but empty counts as not set; a flag that is empty is an error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -38,11 +40,11 @@ from pydantic_settings import (
 )
 
 from batch_share import keychain
-from batch_share.errors import SettingsError
+from batch_share.errors import SettingsError, check_not_empty, is_blank
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic.fields import FieldInfo
 
@@ -331,8 +333,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags win over the environment, that over .env, that over the file, and that over the keyring."""
-        file = _file_source(settings_cls)
-        return init_settings, env_settings, dotenv_settings, file, _KeyringSource(settings_cls)
+        for name, value in init_settings().items():
+            check_not_empty(name, value)
+        sources = env_settings, dotenv_settings, _file_source(settings_cls)
+        return init_settings, *map(_without_empty, sources), _KeyringSource(settings_cls)
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
@@ -386,9 +390,9 @@ def origins() -> dict[str, str]:
     found: dict[str, str] = {}
     known: dict[str, Any] = {}
     sources: dict[str, Callable[[], dict[str, Any]]] = {
-        "environment": EnvSettingsSource(Settings),
-        ".env": DotEnvSettingsSource(Settings),
-        str(os.environ.get("BATCH_SHARE_CONFIG") or DEFAULT_FILE): file,
+        "environment": _without_empty(EnvSettingsSource(Settings)),
+        ".env": _without_empty(DotEnvSettingsSource(Settings)),
+        str(file.toml_file_path): _without_empty(file),
         "keyring": lambda: _kept(known),
     }
     for place, source in sources.items():
@@ -429,8 +433,25 @@ def _kept(known: dict[str, Any]) -> dict[str, Any]:
     return keychain.find(host)
 
 
+def _without_empty(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
+    """The source without what is set but empty: it may not hide what another has, nor a default."""
+    if isinstance(source, EnvSettingsSource):
+        source.env_vars = _filled(source.env_vars)
+    elif isinstance(source, InitSettingsSource):
+        source.init_kwargs = _filled(source.init_kwargs)
+    return source
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _filled(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if not is_blank(value)
+    }
+
+
 def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
-    named = os.environ.get("BATCH_SHARE_CONFIG")
+    named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
     file = Path(named or DEFAULT_FILE)
     if named and not file.is_file():
         raise SettingsError("BATCH_SHARE_CONFIG", f"there is no file {file}")

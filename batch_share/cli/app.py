@@ -58,6 +58,7 @@ from batch_share.cli.arguments import (
 )
 from batch_share.cli.config import config
 from batch_share.cli.doctor import doctor
+from batch_share.cli.empty import CommandLine
 from batch_share.cli.history import purge, runs
 from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.watcher import Watcher
 
-app = typer.Typer(
+app = CommandLine(
     name="batch-share",
     help="Share LeadSquared leads with sales users from a sheet: never twice, never lost.",
     no_args_is_help=True,

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from batch_share.cli.arguments import Json, load
+from batch_share.cli.empty import CommandLine
 
 _WIDEST = 44
 
-config = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+config = CommandLine(no_args_is_help=True, rich_markup_mode=None)
 
 
 @config.callback()

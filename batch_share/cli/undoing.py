@@ -78,7 +78,7 @@ def retry(
     display = Display(yes=yes, json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
-        return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason or "", everything=all_)
+        return BatchShare(settings, watcher=watcher).retry(ledger, reason=reason, everything=all_)
 
     raise typer.Exit(
         finish(job, display, settings, Notifier(settings.notify, "retry", ledger, ledger), verbose=verbose)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import check_not_empty
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.steps import OVER, asked
@@ -20,14 +21,20 @@ SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which failed rows to try again: those whose reason holds `reason`; with `everything` the hopeless too."""
+    """Which failed rows to try again: those whose reason holds `reason` (None: all), which may not be empty.
 
-    reason: str = ""
+    With `everything` the hopeless too. Raises SettingsError.
+    """
+
+    reason: str | None = None
     everything: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_empty("reason", self.reason)
 
     def has(self, row: Failed) -> bool:
         """Whether a row is among those that were asked for, hopeless or not."""
-        return self.reason.casefold() in row.reason.casefold()
+        return self.reason is None or self.reason.casefold() in row.reason.casefold()
 
 
 @dataclass(slots=True)

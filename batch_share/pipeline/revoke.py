@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from batch_share.errors import SettingsError
+from batch_share.errors import SettingsError, check_not_empty
 from batch_share.leadsquared.models import RevokeItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import read_id, revoke_share
@@ -58,11 +58,11 @@ class Undone:
 
     @classmethod
     async def find(cls, ledger: LedgerReader, rows: str | None, user: str | None) -> Undone:
-        """From the options' words. Raises SettingsError, also where they choose no row, as a slip does."""
+        """From the options' words (None: all). Raises SettingsError, also if they choose no row, as a slip does."""
         chosen = Selection.parse(None, rows, ())
-        user_ids = await _user_ids(ledger, user) if user else None
+        user_ids = await _user_ids(ledger, user) if user is not None else None
         if chosen and not (await ledger.numbers(chosen.ranges, user_ids))[0]:
-            whose = "the user's" if user else "the ledger's"
+            whose = "the user's" if user is not None else "the ledger's"
             raise SettingsError("rows", chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose))
         return cls(chosen.ranges, user_ids)
 
@@ -83,6 +83,7 @@ class Undone:
 
 
 async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
+    check_not_empty("user", user)
     wanted = user.strip().casefold()
     known = await ledger.known_users()
     found = {user for user, (_, email) in known.items() if user and wanted in {user.casefold(), email.casefold()}}

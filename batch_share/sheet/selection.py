@@ -28,8 +28,8 @@ class Selection:
 
     @classmethod
     def parse(cls, limit: int | None, rows: str | None, only: Sequence[str]) -> Selection:
-        """From the options' words: `5-40,50`; `Region=North`. Raises SettingsError."""
-        return cls(limit, _ranges(rows) if rows else (), tuple(_condition(each) for each in only))
+        """From the options' words: `5-40,50` (None: all); `Region=North`. Raises SettingsError."""
+        return cls(limit, _ranges(rows) if rows is not None else (), tuple(_condition(each) for each in only))
 
     def __bool__(self) -> bool:
         return self.limit is not None or bool(self.ranges) or bool(self.only)

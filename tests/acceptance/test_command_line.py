@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import SAMPLES, Shell
+from processes import SAMPLES, SandboxProcess, Shell
 from readme_reference import commands
 
 import batch_share
@@ -39,6 +40,47 @@ def test_a_port_that_is_taken_is_told(offline: Shell) -> None:
     assert done.returncode == 2
     assert f"port: {port} can't be listened on" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_variable_that_was_never_set_sends_nothing_and_takes_nothing_back(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, blank: str
+) -> None:
+    shutil.copy(SAMPLES / "minimal.csv", tmp_path)
+    ledger, sheets = "minimal.csv.ledger.db", {"BATCH_SHARE_EVENT": "201", "BATCH_SHARE_DURATION": "7d"}
+    assert shell.run("run", "minimal.csv", "--yes", **sheets).returncode == 0
+    before, files = sandbox.report(), sorted(tmp_path.iterdir())
+    for command in (
+        ("revoke", ledger, "--user", blank, "--yes"),
+        ("revoke", ledger, "--rows", blank, "--yes"),
+        ("retry", ledger, "--reason", blank, "--yes"),
+        ("run", "minimal.csv", "--force", "--rows", blank, "--yes"),
+        ("run", "minimal.csv", "--force", "--only", blank, "--yes"),
+        ("run", "minimal.csv", "--ledger", blank, "--yes"),
+        ("run", blank, "--yes"),
+        ("plan", "minimal.csv", "--output", blank),
+    ):
+        done = shell.run(*command, **sheets)
+        assert (command, done.returncode, done.stdout) == (command, 2, "")
+        assert " is empty: " in done.stderr
+        assert "Traceback" not in done.stderr
+    assert sandbox.report()["live_shares"] == before["live_shares"]
+    assert sandbox.report()["total_calls"] == before["total_calls"]
+    assert sorted(tmp_path.iterdir()) == files
+
+
+def test_a_setting_that_is_empty_is_told_as_not_set(offline: Shell) -> None:
+    empty = {
+        "BATCH_SHARE_DAILY_LIMIT": "",
+        "BATCH_SHARE_BULK": " ",
+        "BATCH_SHARE_RATE": "",
+        "BATCH_SHARE_CONFIG": "",
+    }
+    done = offline.run("config", "show", **empty)
+    assert done.returncode == 0
+    shown = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert (shown["rate"], shown["bulk"]) == (["25/5s", "default"], ["false", "default"])
+    assert shown["daily_limit"] == ["not", "set", "default"]
 
 
 def test_the_version_is_the_packages(offline: Shell) -> None:

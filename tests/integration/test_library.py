@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial import CREATE, trial
 
-from batch_share import BatchShare, BatchShareError, Progress, State
+from batch_share import BatchShare, BatchShareError, Progress, SettingsError, State
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from trial import Step
@@ -101,3 +103,40 @@ async def test_stop_ends_a_run_that_waits_for_its_turn(tmp_path: Path) -> None:
             with pytest.raises(BatchShareError, match="Nothing was sent: it was stopped while another run"):
                 await run
         assert it.sandbox.report()["total_calls"] == 0
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+async def test_what_is_empty_is_refused_and_not_taken_for_all(tmp_path: Path, blank: str) -> None:
+    async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
+        sheet = tmp_path / "leads.csv"
+        await bs.run(sheet)
+        before = it.sandbox.report()["total_calls"], await bs.status(it.ledger)
+        on_ledgers = (bs.resume, bs.reconcile, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
+        jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = [
+            ("sheet", partial(bs.plan, blank)),
+            ("sheet", partial(bs.run, blank)),
+            ("ledger", partial(bs.plan, sheet, ledger=blank)),
+            ("ledger", partial(bs.plan, sheet, ledger=blank, online=True)),
+            ("ledger", partial(bs.run, sheet, ledger=blank)),
+            *(("ledger", partial(job, blank)) for job in on_ledgers),
+            ("approved", partial(bs.run, sheet, approved=blank)),
+            ("target", partial(bs.results, it.ledger, blank)),
+            ("rows", partial(bs.revoke, it.ledger, rows=blank)),
+            ("user", partial(bs.revoke, it.ledger, user=blank)),
+            ("user", partial(bs.revoke, it.ledger, rows="2", user=blank)),
+            ("reason", partial(bs.retry, it.ledger, reason=blank)),
+            ("reason", partial(bs.retry, it.ledger, reason=blank, everything=True)),
+        ]
+        for name, job in jobs:
+            with pytest.raises(SettingsError) as refused:
+                await job()
+            assert refused.value.setting == name
+        assert (it.sandbox.report()["total_calls"], await bs.status(it.ledger)) == before
+
+
+async def test_what_is_none_was_not_given(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
+        await bs.run(tmp_path / "leads.csv", None, ledger=None, approved=None)
+        assert (await bs.retry(it.ledger, reason=None)).summary.states == {State.SHARED: 12}
+        assert (await bs.results(it.ledger, None)).name == "leads.results.csv"
+        assert (await bs.revoke(it.ledger, rows=None, user=None)).summary.states == {State.REVOKED: 12}

@@ -312,17 +312,19 @@ def write_ends(it: Trial) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timezone", "end", "calls"), [("", "12:30", 1), ("Europe/Berlin", "16:00", 0)], ids=["account", "option"]
+    ("named", "end", "calls"),
+    [({}, "12:30", 1), ({"timezone": "Europe/Berlin"}, "16:00", 0)],
+    ids=["account", "option"],
 )
 async def test_an_end_is_in_the_accounts_time_zone_unless_one_is_named(
-    tmp_path: Path, timezone: str, end: str, calls: int
+    tmp_path: Path, named: dict[str, Any], end: str, calls: int
 ) -> None:
     async with trial(tmp_path) as it:
         write_ends(it)
-        seen = await show(it, Onlooker(), timezone=timezone)
-        assert seen.lasting == {f"until {YEAR}-06-30 18:00 {timezone or 'Asia/Kolkata'}": 2}
+        seen = await show(it, Onlooker(), **named)
+        assert seen.lasting == {f"until {YEAR}-06-30 18:00 {named.get('timezone', 'Asia/Kolkata')}": 2}
         assert len(it.sent(KEY_USER)) == calls
-        await it.run(timezone=timezone, follow_up=False)
+        await it.run(follow_up=False, **named)
         assert [until for (until,) in it.rows("until")] == [f"{YEAR}-06-30 {end}:00.000000"] * 2
 
 

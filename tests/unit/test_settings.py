@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from batch_share.errors import SettingsError
-from batch_share.settings import DEFAULT_RATE, Settings, SheetLimits, load_settings, parse_host
+from batch_share.settings import DEFAULT_RATE, Settings, SheetLimits, load_settings, origins, parse_host
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -106,6 +106,72 @@ def test_settings_can_not_be_changed_later() -> None:
         setattr(load_settings(), "note", "other")  # noqa: B010 - the type checker knows it too
 
 
+# ------------------------------------------------------------------------------------------------- what is empty
+
+BLANKS = ["", " ", " \t"]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_setting_that_is_set_but_empty_is_not_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
+) -> None:
+    before = load_settings()
+    monkeypatch.setenv(f"BATCH_SHARE_{name.upper()}", blank)
+    assert (load_settings(), origins()) == (before, {})
+    monkeypatch.delenv(f"BATCH_SHARE_{name.upper()}")
+    (folder / ".env").write_text(f"BATCH_SHARE_{name.upper()}='{blank}'\n")
+    assert (load_settings(), origins()) == (before, {})
+    (folder / ".env").unlink()
+    in_toml(folder, f'{name} = "{blank}"')
+    assert (load_settings(), origins()) == (before, {})
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+@pytest.mark.parametrize("name", SheetLimits.model_fields)
+def test_a_limit_of_a_sheet_that_is_set_but_empty_is_not_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
+) -> None:
+    monkeypatch.setenv(f"BATCH_SHARE_SHEET__{name.upper()}", blank)
+    monkeypatch.setenv("BATCH_SHARE_SHEET", blank)
+    in_toml(folder, "[sheet]", f'{name} = "{blank}"')
+    assert (load_settings().sheet, origins()) == (SheetLimits(), {})
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_what_is_empty_leaves_what_is_set_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    in_toml(folder, "event = 201", "[sheet]", "rows = 5")
+    (folder / ".env").write_text(f"BATCH_SHARE_EVENT='{blank}'\nBATCH_SHARE_RATE=7/5s\n")
+    monkeypatch.setenv("BATCH_SHARE_EVENT", blank)
+    monkeypatch.setenv("BATCH_SHARE_RATE", blank)
+    monkeypatch.setenv("BATCH_SHARE_SHEET__ROWS", blank)
+    settings = load_settings()
+    assert (settings.event, settings.rate, settings.sheet.rows) == ("201", Rate(7, 5.0), 5)
+    file = "batch-share.toml"
+    assert origins() == {"event": file, "rate": ".env", "sheet.rows": file}
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_a_file_with_an_empty_name_is_none_that_was_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    in_toml(folder, "note = 'usual'")
+    monkeypatch.setenv("BATCH_SHARE_CONFIG", blank)
+    assert (load_settings().note, origins()) == ("usual", {"note": "batch-share.toml"})
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_flag_that_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, blank: str) -> None:
+    monkeypatch.setenv("BATCH_SHARE_EVENT", "201")  # which nothing given may hide
+    error = refused(**{name: blank})
+    assert str(error) == f"{name}: is empty: leave it out, or give it a value"
+    with pytest.raises(SettingsError, match="is empty: leave it out"):
+        Settings.model_validate({name: blank})
+
+
 # ------------------------------------------------------------------------------------------------- what is refused
 
 
@@ -114,7 +180,6 @@ def test_settings_can_not_be_changed_later() -> None:
     [
         ("rate", "fast"),
         ("rate", "0/5s"),
-        ("rate", ""),
         ("wait", "soon"),
         ("wait", "-5"),
         ("answer_timeout", "0"),
@@ -124,8 +189,6 @@ def test_settings_can_not_be_changed_later() -> None:
         ("workers", "2.5"),
         ("follow_up", "perhaps"),
         ("trust_owner", "2"),
-        ("allow_duplicates", ""),
-        ("host", ""),
         ("host", "http://api.example"),
     ],
 )
@@ -386,7 +449,6 @@ def test_a_webhook_or_a_file_may_be_told(given: str, taken: str) -> None:
         f"https://hooks.example/ {KEY}",
         f"https://hooks.example/{KEY}\x01",
         f"file:///{KEY}",
-        "",
         "file:",
     ],
 )
@@ -462,10 +524,9 @@ ALL: dict[str, Any] = {"host": "api.example", "access_key": KEY, "secret_key": K
 
 @pytest.mark.parametrize("missing", ALL)
 @pytest.mark.parametrize("empty", [None, "", "  "])
-def test_an_account_needs_host_and_keys(missing: str, empty: str | None) -> None:
-    if missing == "host" and empty is not None:
-        assert refused(host=empty).setting == "host"
-        return
+def test_an_account_needs_host_and_keys(monkeypatch: pytest.MonkeyPatch, missing: str, empty: str | None) -> None:
+    if empty is not None:
+        monkeypatch.setenv(f"BATCH_SHARE_{missing.upper()}", empty)
     with pytest.raises(SettingsError, match=f"Set BATCH_SHARE_{missing.upper()} in the environment") as caught:
-        load_settings(**ALL | {missing: empty}).account()
+        load_settings(**ALL | {missing: None}).account()
     assert caught.value.setting == missing

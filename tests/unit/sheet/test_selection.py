@@ -36,15 +36,16 @@ def test_what_is_taken(limit: int | None, rows: str | None, only: tuple[str, ...
     assert chosen(limit, rows, *only) == numbers
 
 
-@pytest.mark.parametrize("rows", ["x", "7-5", "5-", "-5", "1,,2"])
+@pytest.mark.parametrize("rows", ["x", "7-5", "5-", "-5", "1,,2", "", " ", "\t"])
 def test_what_is_no_range_is_told(rows: str) -> None:
     with pytest.raises(SettingsError, match="is no range of rows"):
         Selection.parse(None, rows, ())
 
 
-def test_what_is_no_condition_is_told() -> None:
-    with pytest.raises(SettingsError, match="only: 'Region' is no condition"):
-        Selection.parse(None, None, ["Region"])
+@pytest.mark.parametrize("only", ["Region", "", " "])
+def test_what_is_no_condition_is_told(only: str) -> None:
+    with pytest.raises(SettingsError, match=f"only: '{only}' is no condition"):
+        Selection.parse(None, None, [only])
 
 
 def test_a_column_that_is_not_there_is_told() -> None:
