@@ -17,13 +17,13 @@ ADMINISTRATOR = "administrator"
 
 
 async def check_keys(settings: Settings, waiter: Waiter) -> None:
-    """Raises AccessDenied for wrong keys, BatchShareError for those of no administrator or nobody; as `calls.read`."""
+    """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
     async with open_connection(settings, waiter) as connection:
         user = await consult(connection, key_user(), read_key_user)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
-            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}): if the host "
-            "is right, --no-check keeps them all the same."
+            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
+            "host is right, --no-check keeps them all the same."
         )
     if user.role and user.role.strip().casefold() != ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")

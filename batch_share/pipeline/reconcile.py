@@ -144,31 +144,35 @@ class Reconciler:
 
         Given up, and nothing concluded, where that takes more calls than looking at each lead.
         """
-        skew = timedelta(seconds=CLOCK_SKEW)
-        since, looked_at = min(each.sent_at for each in lost) - skew, utc_now()
-
-        def page(number: int) -> Call:
-            return activities_of_type(event, since, looked_at + skew, number + 1)
-
-        most = min(MOST_PAGES, len(_by_place(lost)))
-        found = await _collect(self._session, page, most)
-        self._saw(event, found)
+        looked_at = utc_now()
+        found = await self._of_type(event, lost, min(MOST_PAGES, len(_by_place(lost))))
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if found.views:
             await self._adopt(lost, found, looked_at)
+
+    async def _of_type(self, event: int, lost: Sequence[Unsettled], most: int) -> Found:
+        skew = timedelta(seconds=CLOCK_SKEW)
+        since, until = min(each.sent_at for each in lost) - skew, utc_now() + skew
+        found = await _collect(
+            self._session, lambda number: activities_of_type(event, since, until, number + 1), most
+        )
+        self._saw(event, found)
+        return found
 
     async def _look_once(self, group: Sequence[Unsettled]) -> None:
         await self._look(group)
 
     async def _look(self, group: Sequence[Unsettled]) -> list[Unsettled]:
-        """Read all activities of a lead: they settle all its rows. Those that surely are not there now."""
+        """Read all activities of a lead: they settle all its rows. Those that surely are not there now.
+
+        On an account that can't show a lead's, all of the type since the row was sent.
+        """
         place, looked_at = _place(group[0]), utc_now()
-
-        def page(number: int) -> Call:
-            return activities_of_lead(*place, number)
-
+        page = partial(activities_of_lead, *place)
         found = await _collect(self._session, page, MOST_PAGES)
         self._saw(place.event, found)
+        if page(0).path in self._session.apis.gone:
+            found = await self._of_type(place.event, group, MOST_PAGES)
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
             await self._leave(absent, f"the lead's activities could not be read: {found.problem}")

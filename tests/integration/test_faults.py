@@ -428,9 +428,6 @@ def hits(kind: str) -> Sequence[int]:
     return [1] if kind in REFUSED else range(1, 1 + READ_TRIES)
 
 
-LOOK_UP_WORDS = {**OPEN, **REFUSED, "no-id": NOT_UNDERSTOOD}
-
-
 @pytest.mark.parametrize("endpoint", [BY_IDS, USERS], ids=["Leads", "Users"])
 @pytest.mark.parametrize("kind", FEW)
 async def test_where_a_look_up_has_no_proper_answer_the_next_one_is_asked(

@@ -10,6 +10,7 @@ from trial import (
     CREATE,
     KEY,
     SECRET,
+    OF_LEAD,
     SHARE,
     STATUS,
     Fault,

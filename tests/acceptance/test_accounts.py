@@ -1,0 +1,280 @@
+"""The main job on accounts that answer in other ways, or lack APIs: every row is shared, once and with its user."""
+
+from __future__ import annotations
+
+import csv
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, DROPPED, FAST, SHARE, STATUS, Fault, Onlooker, Trial, sheet_rows, trial
+
+from batch_share.errors import NoSuchApi, OwnerNotVerified
+from batch_share.ledger.states import State
+from batch_share.sandbox.dialects import DIALECTS
+from batch_share.sandbox.endpoints import NAMES
+from batch_share.sandbox.faults import Particulars, strike
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.sandbox.wire import Call, Reply
+
+HELPERS = sorted(path.rpartition("/")[2] for path in NAMES["helpers"])
+"""Every API that a run can do without."""
+
+GET_BY_ID = "LeadManagement.svc/Leads.GetById"
+
+
+def named(it: Trial, count: int, *fields: str) -> None:
+    """Write a sheet whose rows name leads and users in these ways."""
+    world = it.sandbox.world
+    users = [user for user in world.users if user.active]
+    leads = {"Lead Number": "number", "Lead Email": "email", "Lead Phone": "phone", "Lead Id": "id"}
+    people = {"User Id": "id", "User Email": "email"}
+    with (it.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow([*fields, "Duration", "Activity Event"])
+        for at, lead in enumerate(world.leads[:count]):
+            user = users[at % 3]
+            cells = [
+                getattr(lead, leads[each]) if each in leads else getattr(user, people[each]) for each in fields
+            ]
+            writer.writerow([*map(str, cells), "7d", "201"])
+
+
+def is_right(it: Trial, rows: int) -> bool:
+    """Whether each row was posted and shared once, with the user whose activity it is."""
+    report = it.sandbox.report()
+    return (report["duplicates"], report["activities"], it.live()) == (0, rows, rows)
+
+
+# ------------------------------------------------------------------------------------------------ dialects
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["one by one", "bulk"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_every_row_is_shared_in_every_dialect(tmp_path: Path, dialect: str, *, bulk: bool) -> None:
+    lost = Fault(CREATE, [3, 5], DROPPED, applied=True)
+    async with trial(tmp_path, lost, rows=30, dialect=dialect) as it:
+        ending = await it.run(bulk=bulk)
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 30})
+        assert is_right(it, 30)
+        assert ending.summary.unchecked == []
+
+
+@pytest.mark.parametrize("lead", ["Lead Number", "Lead Email", "Lead Phone"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_people_are_found_in_every_dialect(tmp_path: Path, dialect: str, lead: str) -> None:
+    async with trial(tmp_path, dialect=dialect, listed_users=2) as it:
+        named(it, 9, lead, "User Email")
+        assert (await it.run()).summary.states == {State.SHARED: 9}
+        assert is_right(it, 9)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_one_row_is_shared_and_taken_back_in_every_dialect(tmp_path: Path, dialect: str) -> None:
+    """A list of one may come as that one."""
+    async with trial(tmp_path, Fault(CREATE, [1], DROPPED, applied=True), rows=1, dialect=dialect) as it:
+        assert (await it.run()).summary.states == {State.SHARED: 1}
+        assert is_right(it, 1)
+        assert (await it.revoke()).summary.states == {State.REVOKED: 1}
+        assert it.live() == 0
+
+
+# ------------------------------------------------------------------------------------------------ missing APIs
+
+
+@pytest.mark.parametrize("api", HELPERS)
+@pytest.mark.parametrize("bulk", [False, True], ids=["one by one", "bulk"])
+async def test_every_row_is_shared_without_any_one_of_the_other_apis(
+    tmp_path: Path, api: str, *, bulk: bool
+) -> None:
+    lost = Fault(CREATE, [3], DROPPED, applied=True)
+    async with trial(tmp_path, lost, rows=30, without=(api,)) as it:
+        # Without reading a lead's activities what is lost is found among those of its type.
+        ending = await it.run(bulk=bulk)
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 30})
+        assert is_right(it, 30)
+        assert ending.summary.unchecked == []
+
+
+@pytest.mark.parametrize("api", HELPERS)
+@pytest.mark.parametrize(
+    ("lead", "needed"),
+    [("Lead Number", "Leads.Get"), ("Lead Email", ""), ("Lead Phone", "")],
+)
+async def test_people_are_found_without_any_one_of_the_other_apis(
+    tmp_path: Path, lead: str, needed: str, api: str
+) -> None:
+    async with trial(tmp_path, without=(api,)) as it:
+        named(it, 5, lead, "User Email")
+        ending = await it.run()
+        if api == needed:
+            assert ending.summary.states == {State.INVALID: 5}
+            assert "could not be looked up: HTTP 404: No such API" in it.rows("reason")[0][0]
+        else:
+            assert ending.summary.states == {State.SHARED: 5}
+            assert is_right(it, 5)
+
+
+async def test_three_calls_are_enough(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers", "Revoke")) as it:
+        ending = await it.run(trust_ids=True, trust_owner=True)
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
+        assert is_right(it, 12)
+        assert [(each.what, each.rows) for each in ending.summary.unchecked] == [("ids", 12), ("owner", 0)]
+        assert [each["what"] for each in ending.summary.as_json()["unchecked"]] == ["ids", "owner"]
+        called = {call["endpoint"] for call in it.sandbox.journal.since(0) if call["outcome"] == "done"}
+        assert called == {CREATE, SHARE, STATUS}
+
+
+async def test_ids_that_nobody_could_check_are_not_sent_unless_somebody_says_so(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers",)) as it:
+        onlooker = Onlooker()
+        ending = await it.run(onlooker, trust_owner=True)
+        assert ending.summary.states == {State.INVALID: 12}
+        assert "--trust-ids takes the Ids as they are" in it.rows("reason")[0][0]
+        assert it.sent(CREATE) == []
+        [doubt] = onlooker.doubts
+        assert "whether the Ids of 12 rows are right" in doubt.told[0]
+        # Asked again, somebody is sure; what was answered once is kept, whoever runs it then.
+        ending = await it.run(Onlooker(sure=True), trust_owner=True)
+        assert ending.summary.states == {State.SHARED: 12}
+        assert (await it.run(trust_owner=True)).summary.states == {State.SHARED: 12}
+        assert is_right(it, 12)
+
+
+async def test_rows_without_all_ids_are_invalid_and_the_others_go(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers",)) as it:
+        rows = sheet_rows(3, it.sandbox.world)
+        rows[1][1] = ""
+        it.write(rows)
+        ending = await it.run(trust_ids=True, trust_owner=True)
+        assert ending.summary.states == {State.SHARED: 2, State.INVALID: 1}
+        assert is_right(it, 2)
+
+
+async def test_where_the_apis_come_back_nothing_stays_unchecked(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        there, gone = it.sandbox._handlers, NAMES["Leads"] | NAMES["Users"]
+        it.sandbox._handlers = {place: handler for place, handler in there.items() if place[1] not in gone}
+        assert (await it.run()).summary.states == {State.INVALID: 12}
+        it.sandbox._handlers = there
+        ending = await it.run()
+        assert (ending.summary.states, ending.summary.unchecked) == ({State.SHARED: 12}, [])
+
+
+async def test_lead_ids_alone_do_without_the_look_up_of_many(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("ByIds",)) as it:
+        named(it, 7, "Lead Id", "User Id")
+        assert (await it.run()).summary.states == {State.SHARED: 7}
+        assert len(it.sent(GET_BY_ID)) == 7
+
+
+@pytest.mark.parametrize("api", ["Create", "Share", "Status"])
+async def test_only_one_of_the_three_stops_a_run(tmp_path: Path, api: str) -> None:
+    async with trial(tmp_path, without=(api,), rows=20) as it:
+        ending = await it.run(workers=1)
+        assert isinstance(ending.error, NoSuchApi)
+        assert ending.error.path in NAMES[api]
+        assert ending.summary.states.get(State.FAILED, 0) == ending.summary.states.get(State.UNKNOWN, 0) == 0
+        assert ending.exit_code == 1
+
+
+# ------------------------------------------------------------------------------------------------ owners
+
+
+@pytest.mark.parametrize("owners", ["id", "email", "name", "both"])
+async def test_an_owner_is_the_same_person_in_whatever_way_it_is_shown(tmp_path: Path, owners: str) -> None:
+    async with trial(tmp_path, Fault(CREATE, [3], DROPPED, applied=True), owners=owners) as it:
+        ending = await it.run()
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
+        assert is_right(it, 12)
+
+
+@pytest.mark.parametrize("owners", ["id", "email", "name", "both"])
+async def test_an_owner_that_is_somebody_else_is_seen_in_whatever_way_it_is_shown(
+    tmp_path: Path, owners: str
+) -> None:
+    async with trial(tmp_path, owners=owners, ignore_owner=True) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.error.is_anothers
+        assert it.sent(SHARE) == []
+
+
+async def test_an_owner_that_can_not_be_compared_is_said_to_be_so_and_can_be_trusted(tmp_path: Path) -> None:
+    """Without a list of users nobody knows whether a name is one user's alone."""
+    async with trial(tmp_path, owners="name", without=("Users.Get",)) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert "which can't be compared" in str(ending.error)
+        assert "--trust-owner" in str(ending.error)
+        assert it.sent(SHARE) == []
+        ending = await it.run(trust_owner=True)
+        assert ending.summary.states == {State.SHARED: 12}
+        assert [each.what for each in ending.summary.unchecked] == ["owner"]
+        assert is_right(it, 12)
+
+
+@pytest.mark.parametrize("missing", [("Retrieve",), ("Retrieve", "GetActivityDetails")])
+async def test_an_owner_is_read_by_whichever_api_there_is(tmp_path: Path, missing: tuple[str, ...]) -> None:
+    async with trial(tmp_path, without=missing) as it:
+        ending = await it.run()
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
+        assert ending.summary.unchecked == []
+
+
+# ------------------------------------------------------------------------------------------------ contradictions
+
+
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id", "applied-404"])
+@pytest.mark.parametrize("endpoint", [CREATE, SHARE], ids=["Create", "Share"])
+async def test_what_was_done_though_the_answer_denies_it_is_not_done_again(
+    tmp_path: Path, endpoint: str, kind: str
+) -> None:
+    async with trial(tmp_path, Fault(endpoint, [4, 7], partial(strike, kind, Particulars(FAST)))) as it:
+        ending = await it.run()
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
+        assert is_right(it, 12)
+
+
+async def test_a_request_id_that_another_row_has_is_no_answer(tmp_path: Path) -> None:
+    async with trial(tmp_path, one_request_id=True, rows=3) as it:
+        ending = await it.run()
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 1, State.UNKNOWN: 2}, 4)
+        ending = await it.run()  # now the first row's Id is known from the ledger alone
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 1, State.UNKNOWN: 2}, 4)
+
+
+# ------------------------------------------------------------------------------------------------ whole lists
+
+
+@pytest.mark.parametrize("of_one_lead", [1, 30, 130])
+@pytest.mark.parametrize("paging", ["usual", "ignored", "oldest-first", "page-count"])
+async def test_no_list_makes_an_activity_look_absent(tmp_path: Path, paging: str, of_one_lead: int) -> None:
+    """One lead, whose activities of the type are many: a list that is not whole proves nothing."""
+    async with trial(tmp_path, paging=paging, rows=0, without=("RetrieveByActivityEvent",)) as it:
+        lead, users = it.sandbox.world.leads[0], [user for user in it.sandbox.world.users if user.active]
+        for at in range(of_one_lead):
+            it.sandbox.account.post(lead, 201, f"old {at}", users[0], {}, None)
+        rows = [[lead.id, str(lead.number), user.id, "read", "7d", "201"] for user in users[:6]]
+        it.write(rows)
+        struck: Any = Fault(CREATE, [2, 4], DROPPED, applied=True)
+        ending = await _with(it, struck)
+        assert it.sandbox.account.activity_count() == of_one_lead + 6
+        left = ending.summary.states.get(State.UNKNOWN, 0)
+        assert ending.summary.states == {State.SHARED: 6 - left} | ({State.UNKNOWN: left} if left else {})
+        assert not left or paging == "ignored"
+
+
+async def _with(it: Trial, fault: Fault) -> Any:
+    """Run with a fault that is there from now on."""
+    step = it.sandbox._step
+
+    async def hit(call: Call) -> Reply:
+        return await fault(step, call)
+
+    it.sandbox._step = hit
+    return await it.run()
