@@ -9,8 +9,8 @@ import pytest
 from trial import (
     CREATE,
     KEY,
-    SECRET,
     OF_LEAD,
+    SECRET,
     SHARE,
     STATUS,
     Fault,
