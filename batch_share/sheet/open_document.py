@@ -38,6 +38,7 @@ _OFFICE, _TABLE, _TEXT, _STYLE = (
 )
 _ERROR_TYPE: Final = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}value-type"
 _WORKSHEET: Final = [f"{_OFFICE}spreadsheet", f"{_TABLE}table"]
+_OF_A_TABLE: Final = frozenset({f"{_TABLE}table-row", f"{_TABLE}table-column"})
 _CELLS: Final = frozenset({f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"})
 _ASIDES: Final = frozenset({f"{_OFFICE}annotation", f"{_TEXT}note", f"{_TEXT}ruby-text"})
 _SIGNS: Final = {f"{_TEXT}s": " ", f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
@@ -90,8 +91,15 @@ class _Page:
     columns: list[tuple[int, bool]] = field(default_factory=list)
     merged: int = 0
 
-    def add(self, row: ET.Element) -> None:
-        """Its next row, which may stand for several."""
+    def add(self, element: ET.Element) -> None:
+        """Its next row or column, which may stand for several."""
+        hidden = element.get(f"{_TABLE}visibility") in _HIDDEN
+        if element.tag == f"{_TABLE}table-row":
+            self._add_row(element, hidden=hidden)
+        else:
+            self.columns.append((_count(element, "columns"), hidden))
+
+    def _add_row(self, row: ET.Element, *, hidden: bool) -> None:
         count = _count(row, "rows")
         cells = [cell for cell in row if cell.tag in _CELLS]
         runs = [_Run(_count(cell, "columns"), *_content(cell)) for cell in cells]
@@ -99,7 +107,7 @@ class _Page:
             runs.pop()
         if any(run.text.strip() or run.fault for run in runs):
             self.rows.append((self.height + 1, count, runs))
-            self.hidden_rows += count if row.get(f"{_TABLE}visibility") in _HIDDEN else 0
+            self.hidden_rows += count if hidden else 0
         self.merged += sum(any(cell.get(span, "1") != "1" for span in _SPANS) for cell in cells)
         self.height += count
 
@@ -116,17 +124,13 @@ def _pages(source: IO[bytes]) -> list[_Page]:
                 pages.append(_Page(element.get(f"{_TABLE}name", ""), visible))
             continue
         within.pop()
-        if element.tag == f"{_STYLE}style":
+        if element.tag in _OF_A_TABLE and within[2:4] == _WORKSHEET and f"{_TABLE}table" not in within[4:]:
+            pages[-1].add(element)
+            element.clear()
+        elif element.tag == f"{_STYLE}style":
             properties = element.find(f"{_STYLE}table-properties")
             if properties is not None and properties.get(f"{_TABLE}display") == "false":
                 hidden_styles.add(element.get(f"{_STYLE}name"))
-        elif within[2:4] == _WORKSHEET and f"{_TABLE}table" not in within[4:]:
-            if element.tag == f"{_TABLE}table-row":
-                pages[-1].add(element)
-                element.clear()
-            elif element.tag == f"{_TABLE}table-column":
-                hidden = element.get(f"{_TABLE}visibility") in _HIDDEN
-                pages[-1].columns.append((_count(element, "columns"), hidden))
     return pages
 
 
@@ -156,15 +160,19 @@ def _count(element: ET.Element, what: str) -> int:
 
 def _content(cell: ET.Element) -> tuple[str, str | None]:
     """What a cell says, or why it says nothing."""
-    shown = "\n".join("".join(_pieces(each)) for each in cell.iterfind(f"{_TEXT}p"))
-    is_formula = cell.get(f"{_TABLE}formula") is not None
-    if cell.get(_ERROR_TYPE) == "error" or (is_formula and is_error(shown)):
+    if cell.get(_ERROR_TYPE) == "error":
         return "", ERROR_VALUE
     kind = cell.get(f"{_OFFICE}value-type", "")
     value = cell.get(f"{_OFFICE}{_VALUES.get(kind, 'string-value')}")
-    if value is None:
-        return ("", NEVER_STORED) if is_formula and not shown and kind != "string" else (shown, None)
-    return _as_shown(kind, value), None
+    is_formula = f"{_TABLE}formula" in cell.attrib
+    if value is not None and not is_formula:
+        return _as_shown(kind, value), None
+    shown = "\n".join("".join(_pieces(each)) for each in cell.iterfind(f"{_TEXT}p"))
+    if is_formula and is_error(shown):
+        return "", ERROR_VALUE
+    if value is not None:
+        return _as_shown(kind, value), None
+    return ("", NEVER_STORED) if is_formula and not shown and kind != "string" else (shown, None)
 
 
 def _as_shown(kind: str, value: str) -> str:

@@ -23,7 +23,7 @@ _STEP: Final = 1 << 20
 _OVERLAP: Final = 1024
 # Seconds are saved on a large sheet that has neither.
 _WORTH_PARSING: Final = re.compile(
-    rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|\bhidden\s{0,99}=|\bt\s{0,99}=\s{0,99}[\"'](?:e[\"']|&)"
+    rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|hidden\s{0,99}=|=\s{0,99}[\"'](?:e[\"']|&)"
 )
 _CELL: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 

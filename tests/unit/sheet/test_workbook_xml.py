@@ -42,6 +42,7 @@ def package(
     target: str = "worksheets/sheet1.xml",
     part: str = "xl/worksheets/sheet1.xml",
     root: str | None = None,
+    before: str = "",
 ) -> Path:
     """A workbook of these rows, whose parts are called and refer to each other like this."""
     folder, _, name = book.rpartition("/")
@@ -52,7 +53,7 @@ def package(
         book: f'<workbook {MAIN} xmlns:r="{OFFICE}"><sheets><sheet name="A" r:id="r1"/></sheets></workbook>',
         f"{folder}/_rels/{name}.rels": f'<Relationships {RELATIONS}><Relationship Id="r1" '
         f'Type="{OFFICE}/worksheet" Target="{target}"/></Relationships>',
-        part: f"<worksheet {MAIN}><sheetData>{rows}</sheetData></worksheet>",
+        part: f"<worksheet {MAIN}>{before}<sheetData>{rows}</sheetData></worksheet>",
     }
     with zipfile.ZipFile(path, "w") as out:
         for each, content in parts.items():
@@ -137,6 +138,12 @@ def test_a_workbook_whose_errors_cannot_be_told_is_refused(spoilt: str, tmp_path
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}{ERROR}</row><row>{spoilt}><v>1</v></c></row>"
     with pytest.raises(SheetError, match="not a workbook that can be read"):
         told(package(tmp_path / "leads.xlsx", rows))
+
+
+def test_why_nothing_of_a_workbook_can_be_read_is_told(tmp_path: Path) -> None:
+    path = package(tmp_path / "leads.xlsx", f"<row>{HEAD}</row>", before='<dimension ref="1:3"/>')
+    with pytest.raises(SheetError, match="not a workbook that can be read"):
+        read_sheet(path)
 
 
 def test_a_binary_workbook_is_refused_for_its_errors_cannot_be_told(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def book(*rows: list[object]) -> tuple[xlwt.Workbook, Any]:
     """A workbook with one worksheet of these rows; what begins with a # is an error."""
     made = xlwt.Workbook()
     page = made.add_sheet("One")
-    for number, cells in enumerate([HEAD, *rows]):
+    table: list[list[object]] = [[*HEAD], *rows]
+    for number, cells in enumerate(table):
         for column, cell in enumerate(cells):
             if isinstance(cell, str) and cell.startswith("#"):
                 page.row(number).set_cell_error(column, NOT_THERE if cell == "#N/A" else cell)
