@@ -55,7 +55,8 @@ def _reader(path: Path, *, is_zip: bool) -> Callable[[Path], list[Worksheet]]:
         parts = {name.lower() for name in package.namelist()}
     if any(part.endswith("workbook.bin") for part in parts):
         raise SheetError(path, "a binary workbook (.xlsb), which is not read here: save it as .xlsx")
-    return open_document_worksheets if "content.xml" in parts else _office_worksheets
+    is_office = "[content_types].xml" in parts or "content.xml" not in parts
+    return _office_worksheets if is_office else open_document_worksheets
 
 
 @contextmanager
