@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
 _DAMAGED: Final = "damaged, or not a workbook: open it in a spreadsheet program and save it as .xlsx"
-_WEB_PAGE: Final = "a web page or XML named .xls: open it in a spreadsheet program and save it as .xlsx"
+_WEB_PAGE: Final = "a web page or XML, not a workbook: open it in a spreadsheet program and save it as .xlsx"
 _COUNTS_AT: Final = (44, 64, 72)
 """Where the head of a container counts the sectors of its tables: a smaller sector than 512 bytes there is not."""
 
