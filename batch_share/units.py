@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
-_RATE = re.compile(r"\s*(\d{1,6})\s*/\s*(\d{0,6}(?:\.\d{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
-_TIME = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
-_DURATION = re.compile(r"\s*(\d{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*", re.IGNORECASE)
+_RATE = re.compile(r"\s*([0-9]{1,6})\s*/\s*([0-9]{0,6}(?:\.[0-9]{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
+_TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
+_DURATION = re.compile(r"\s*([0-9]{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*", re.IGNORECASE)
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -55,6 +57,11 @@ class Rate:
 
     def __str__(self) -> str:
         return f"{self.limit}/{self.period:g}s"
+
+
+def ascii_lower(text: str) -> str:
+    """`text` with A to Z in lower case and all else as it is: `casefold` makes weiss@ of weiß@, another person."""
+    return text.translate(_ASCII_LOWER)
 
 
 def parse_seconds(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.states import Stage, State
-from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
+from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
 
 if TYPE_CHECKING:
     from batch_share.ledger.records import Row

@@ -26,7 +26,9 @@ _TAG: Final = 4096
 
 # The parser takes memory for every cell of the rectangle around the filled ones, 32 bytes each, and where it gets
 # none the process ends.
-_AREA: Final = 30_000_000
+AREA: Final = 30_000_000
+TOO_FAR: Final = "a filled cell stands far away from the others: delete all rows and columns between"
+
 # A cell with something in it: one that has only a format closes itself. Bounded, so that no XML makes it slow.
 _CELL: Final = re.compile(
     rb"<(?:\w{1,20}:)?c\s(?:[^<>]{0,400}?\s)?r\s{0,9}=\s{0,9}[\"']([A-Za-z]{1,9})(\d{1,20})[\"'][^<>]{0,400}(?<!/)>"
@@ -116,8 +118,8 @@ def _check_extent(path: Path, part: IO[bytes]) -> None:
         tail = chunk[-_TAG:]
         rows = _ends(rows | {int(row) for row in {row for _, row in found}})
         columns = _ends(columns | {_column(letters) for letters in {letters for letters, _ in found}})
-    if rows and _span(rows) * _span(columns) > _AREA:
-        raise SheetError(path, "a filled cell stands far away from the others: delete all rows and columns between")
+    if rows and _span(rows) * _span(columns) > AREA:
+        raise SheetError(path, TOO_FAR)
 
 
 def _ends(places: set[int]) -> set[int]:

@@ -67,7 +67,8 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     check_there(path)
     check_file(path, options.limits)
     failures: list[tuple[int, SheetError]] = []
-    for table in _tables(path, options):
+    tables = _tables(path, options)
+    for table in tables:
         header = _header(table, options)
         if header is None:
             continue
@@ -80,6 +81,8 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
             return _sheet(path, table, header, columns, found, options.limits)
     if failures:
         raise max(failures, key=lambda failure: failure[0])[1]
+    for table in tables:
+        next(table.rows(), None)  # raises what was not told as long as another might be readable
     raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
 
 
@@ -138,7 +141,7 @@ def _sheet(
     def rows() -> Iterator[RawRow]:
         count = 0
         for row in table.rows():
-            if row.number > header.number and not row.is_blank:
+            if row.number > header.number and not (row.is_blank and found.used.isdisjoint(row.faults)):
                 count += 1
                 _check_size(path, row, count, limits)
                 yield _fitted(row, len(columns), ragged=table.ragged)
@@ -155,7 +158,7 @@ def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> Non
         raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
     if len(row.cells) > limits.columns:
         raise SheetError(path, f"more than {limits.columns:,} columns, the limit (sheet.columns)", row=row.number)
-    longest = max(map(len, row.cells))
+    longest = max(map(len, row.cells), default=0)
     if longest > limits.cell_characters:
         limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
         raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)

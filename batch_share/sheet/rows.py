@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.action import Action
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
+from batch_share.sheet.table import ERROR_VALUE, is_error
 from batch_share.sheet.values import (
+    check_seen,
     parse_access,
     parse_action,
     parse_custom,
@@ -83,6 +85,7 @@ class Problem:
 
 def parse_user(text: str) -> Ref:
     """A user by GUID or e-mail address, whichever it is. Raises ValueError."""
+    check_seen(text)
     if "@" in text:
         return Ref(Field.USER_EMAIL, parse_email(text))
     try:
@@ -242,8 +245,8 @@ class _Reading:
         return self._checked(parse, self._row.cells[index].strip(), self._rules.columns[index], index)
 
     def _checked(self, parse: Callable[[str], Any], text: str, header: str, index: int | None) -> Any:
-        if index is not None and index in self._row.faults:
-            self.problems.append(Problem(self._row.number, header, text, self._row.faults[index]))
+        if index is not None and (fault := self._row.faults.get(index) or (is_error(text) and ERROR_VALUE)):
+            self.problems.append(Problem(self._row.number, header, text, fault))
             return None
         if not text:
             return None

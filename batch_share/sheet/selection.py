@@ -47,7 +47,7 @@ class Selection:
 
     def chooser(self, path: Path, columns: Sequence[str]) -> Callable[[RawRow], bool]:
         """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
-        wanted = [(_place(path, columns, name), value.casefold()) for name, value in self.only]
+        wanted = [(_place(path, columns, name), value.lower()) for name, value in self.only]
         taken = 0
 
         def is_chosen(row: RawRow) -> bool:
@@ -63,7 +63,7 @@ class Selection:
 
 
 def _says(row: RawRow, place: int, value: str) -> bool:
-    return place < len(row.cells) and row.cells[place].strip().casefold() == value
+    return place < len(row.cells) and row.cells[place].strip().lower() == value
 
 
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:

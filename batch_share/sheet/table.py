@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -9,7 +11,20 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+NEVER_STORED: Final = "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
+ERROR_VALUE: Final = "an error, not a value: mend its formula"
+PROTECTED: Final = "protected with a password: remove it and try again"
 NO_FAULTS: Final[Mapping[int, str]] = MappingProxyType({})
+
+_ERRORS: Final = frozenset({
+    "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#N/D", "#NV", "#GETTING_DATA", "#SPILL!",
+    "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#EXTERNAL!", "#PYTHON!", "#TIMEOUT!",
+    "#ERROR!",
+})  # fmt: skip
+_ERROR_NUMBER: Final = re.compile(r"Err:[0-9]{3}")
+
+# Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
+_EXACT_NUMBER: Final = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +61,64 @@ class Table:
     peek: Callable[[], Iterator[RawRow]]
     notes: Sequence[str] = ()
     late_notes: Callable[[], Sequence[str]] = tuple
+
+
+@dataclass(slots=True)
+class Markings:
+    """What a worksheet hides and merges; with `told` false, the file does not let that be told."""
+
+    hidden_rows: int = 0
+    hidden_columns: int = 0
+    merged: int = 0
+    told: bool = True
+
+    def notes(self) -> list[str]:
+        """What of it a person should know."""
+        if not self.told:
+            return ["hidden rows and columns and merged ranges can't be told in this file"]
+        counts = {
+            "hidden rows, read like the others": self.hidden_rows,
+            "hidden columns, read like the others": self.hidden_columns,
+            "merged ranges: only the first cell of each has the value": self.merged,
+        }
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+@dataclass(frozen=True, slots=True)
+class Worksheet:
+    """One worksheet of a workbook: `read` gives its rows, those that are blank or not, and what is marked in it.
+
+    A cell with an error, or with a formula that has no value, is blank there and in its row's `faults`. Where a few
+    rows cost less than all, `peek` gives the first so many.
+    """
+
+    name: str
+    visible: bool
+    read: Callable[[], tuple[list[RawRow], Markings]]
+    peek: Callable[[int], list[RawRow]] | None = None
+
+
+def is_error(text: str) -> bool:
+    """Whether it is what a spreadsheet program shows in place of a value that it could not work out."""
+    return text in _ERRORS or _ERROR_NUMBER.fullmatch(text) is not None
+
+
+def cell_text(value: object) -> str:
+    """A workbook's cell as text. A whole number has no `.0`; true and false are spelled as Excel shows them."""
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN, without numpy
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        return _number_text(value)
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date().isoformat()
+    return str(value)
+
+
+def _number_text(value: float) -> str:
+    if abs(value) >= _EXACT_NUMBER:
+        return f"{value:.14E}"
+    return str(int(value)) if value == int(value) else repr(value)

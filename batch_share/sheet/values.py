@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from batch_share.action import Action
-from batch_share.units import parse_duration
+from batch_share.units import ascii_lower, parse_duration
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -23,27 +24,47 @@ CUSTOM_LIMIT: Final = 200
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
 _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
-_EMAIL: Final = re.compile(r"[^\s@,;<>\"]+@[^\s@,;<>\".]+(\.[^\s@,;<>\".]+)+")
-_PHONE: Final = re.compile(r"\+?[\d\s().\-/]{5,30}")
+_EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
+_PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 _MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
-_LONG_NUMBER: Final = re.compile(r"\d\.\d+E\+\d+")
-_DAYS: Final = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
-_DATE: Final = re.compile(r"\d{8}|\d{4}-\d{2}-\d{2}|\d{4}-?W\d{2}(-?\d)?")
+_LONG_NUMBER: Final = re.compile(r"[0-9]\.[0-9]+E\+[0-9]+")
+_DAYS: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
+_DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?")
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+    map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
+)
+"""What shows nothing though Unicode counts it among letters, marks and signs: fillers and selectors."""
+
 _START_OF_DAY: Final = dt.time()
 _END_OF_DAY: Final = dt.time(23, 59)
+
+
+def check_seen(text: str) -> None:
+    """Raises ValueError for a character that nobody sees, by name and place: two such texts look the same."""
+    for at, char in enumerate(text):
+        if _is_unseen(char):
+            name = unicodedata.name(char, "a control character").lower()
+            place = f"after {text[max(0, at - 20) : at]!r}" if at else "at its beginning"
+            raise ValueError(f"holds an unseen character (U+{ord(char):04X}, {name}) {place}: type it anew")
+
+
+def _is_unseen(char: str) -> bool:
+    return char != " " and (char in _INVISIBLE or unicodedata.category(char) in _UNSEEN)
 
 
 def parse_action(text: str) -> Action:
     """What is to be done. Raises ValueError."""
     try:
-        return Action(text.casefold())
+        return Action(ascii_lower(text))
     except ValueError:
         raise ValueError(f"none of {', '.join(Action)}; a column of something else: --map Action=ignore") from None
 
 
 def parse_guid(text: str) -> str:
     """A GUID in LeadSquared's spelling: lower case, with dashes. Raises ValueError."""
+    check_seen(text)
     if not _GUID.fullmatch(text):
         raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
     guid = UUID(text)
@@ -54,6 +75,7 @@ def parse_guid(text: str) -> str:
 
 def parse_lead_number(text: str) -> str:
     """A lead number: digits. Raises ValueError."""
+    check_seen(text)
     if _LONG_NUMBER.fullmatch(text):
         raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
     if not re.fullmatch(r"[0-9]{1,20}", text):
@@ -62,14 +84,19 @@ def parse_lead_number(text: str) -> str:
 
 
 def parse_email(text: str) -> str:
-    """One e-mail address, in lower case. Raises ValueError."""
-    if not _EMAIL.fullmatch(text) or len(text) > 254:
+    """One e-mail address as it is written, but for A to Z in lower case. Raises ValueError."""
+    check_seen(text)
+    lower = ascii_lower(text)
+    if lower.startswith("mailto:"):
+        raise ValueError("begins with “mailto:”, which is no part of an address: remove it")
+    if not _EMAIL.fullmatch(lower) or len(lower) > 254:
         raise ValueError("not an e-mail address such as asha@example.com")
-    return text.casefold()
+    return lower
 
 
 def parse_phone(text: str) -> str:
     """A phone number as written, with at least six digits. Raises ValueError."""
+    check_seen(text)
     if _LONG_NUMBER.fullmatch(text):
         raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
     if not _PHONE.fullmatch(text) or len(digits(text)) < 6:
@@ -79,13 +106,13 @@ def parse_phone(text: str) -> str:
 
 def digits(text: str) -> str:
     """A phone number's digits alone."""
-    return "".join(char for char in text if char.isdigit())
+    return "".join(char for char in text if "0" <= char <= "9")
 
 
 def parse_access(text: str) -> int:
     """An AccessType, 1 (read) or 2 (write): https://apidocs.leadsquared.com/share-a-lead/. Raises ValueError."""
     try:
-        return _ACCESS[text.casefold()]
+        return _ACCESS[ascii_lower(text)]
     except KeyError:
         raise ValueError("not an access: write read, write, 1 or 2") from None
 

@@ -1,21 +1,29 @@
-"""Workbooks: .xlsx, .xlsm, .xls and .ods, with pandas and calamine. No formula is computed, no link followed."""
+"""Workbooks: .xlsx, .xlsm, .xls and .ods. No formula is computed, no link followed.
+
+Each kind has its reader, for what one does not tell of a kind can turn an error into a blank: .xlsx is read with
+pandas and calamine, which show an error as nothing at all, and its XML says where the errors are.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+import zipfile
 from contextlib import contextmanager
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import cache, partial
 from io import BytesIO
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import SheetError
 from batch_share.sheet.limits import check_package
-from batch_share.sheet.table import NO_FAULTS, RawRow, Table
+from batch_share.sheet.open_document import open_document_worksheets
+from batch_share.sheet.table import NO_FAULTS, Markings, RawRow, Table, Worksheet, cell_text
 from batch_share.sheet.text import PEEK
-from batch_share.sheet.workbook_xml import Markings, read_markings
+from batch_share.sheet.workbook_xml import read_markings
+from batch_share.sheet.xls import xls_worksheets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -23,122 +31,111 @@ if TYPE_CHECKING:
     from batch_share.settings import SheetLimits
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
+OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
 ANSWERED: Final = ("Summary", "Failures", "Results")
 """The worksheets of a workbook of results. Read as a sheet, it is the last of them: that alone has every row."""
-
-OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
-_ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
-
-# Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
-_EXACT_NUMBER: Final = 10**15
 
 
 def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> list[Table]:
     """The worksheets that may be meant: the one that is named, else every visible one. Raises SheetError."""
     with path.open("rb") as file:
-        head = file.read(1 << 20)
-    if head.startswith(OLE_MAGIC) and _ENCRYPTED in head:
-        raise SheetError(path, "protected with a password: remove it and try again")
-    if head.startswith(ZIP_MAGIC):
+        is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    if is_zip:
         check_package(path, limits)
-    book = _open(path)
-    return [Worksheet(path, book, name).table() for name in _candidates(path, book, wanted)]
-
-
-def _open(path: Path) -> pd.ExcelFile:
-    import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
-
     with _refusing(path):
-        return pd.ExcelFile(BytesIO(path.read_bytes()), engine="calamine")
+        worksheets = _reader(path, is_zip=is_zip)(path)
+    several = len(worksheets) > 1
+    return [_table(path, each, several=several) for each in _candidates(path, worksheets, wanted)]
+
+
+def _reader(path: Path, *, is_zip: bool) -> Callable[[Path], list[Worksheet]]:
+    if not is_zip:
+        return xls_worksheets
+    with zipfile.ZipFile(path) as package:
+        parts = {name.lower() for name in package.namelist()}
+    if any(part.endswith("workbook.bin") for part in parts):
+        raise SheetError(path, "a binary workbook (.xlsb), which is not read here: save it as .xlsx")
+    is_office = "[content_types].xml" in parts or "content.xml" not in parts
+    return _office_worksheets if is_office else open_document_worksheets
 
 
 @contextmanager
 def _refusing(path: Path) -> Iterator[None]:
-    """Turn whatever the parser raises into a SheetError."""
+    """Turn whatever a parser raises into a SheetError."""
     try:
         yield
-    except BaseException as error:  # calamine's and zip's errors have no common base, and a panic is no Exception
+    except SheetError:
+        raise
+    except BaseException as error:  # the parsers' errors have no common base, and a panic is no Exception
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
         raise
 
 
-def _candidates(path: Path, book: pd.ExcelFile, wanted: str | None) -> Sequence[str]:
-    names = [str(name) for name in book.sheet_names]
+def _candidates(path: Path, worksheets: Sequence[Worksheet], wanted: str | None) -> Sequence[Worksheet]:
     if wanted is not None:
-        if wanted not in names:
-            raise SheetError(path, f"it has no worksheet {wanted!r}, only {', '.join(map(repr, names))}")
-        return [wanted]
-    from python_calamine import SheetVisibleEnum  # noqa: PLC0415 - as pandas
-
-    visible = [each.name for each in book.book.sheets_metadata if each.visible == SheetVisibleEnum.Visible]
+        named = [each for each in worksheets if each.name == wanted]
+        if not named:
+            names = ", ".join(repr(each.name) for each in worksheets)
+            raise SheetError(path, f"it has no worksheet {wanted!r}, only {names}")
+        return named[:1]
+    visible = [each for each in worksheets if each.visible]
     if not visible:
         raise SheetError(path, "the workbook has no visible worksheet: name one with --worksheet")
-    return visible if tuple(visible) != ANSWERED else [ANSWERED[-1]]
+    return visible if tuple(each.name for each in visible) != ANSWERED else visible[-1:]
 
 
-class Worksheet:
-    """One worksheet; what costs time is read once, when it is wanted."""
+def _table(path: Path, worksheet: Worksheet, *, several: bool) -> Table:
+    @cache
+    def whole() -> tuple[list[RawRow], Markings]:
+        with _refusing(path):
+            return worksheet.read()
 
-    def __init__(self, path: Path, book: pd.ExcelFile, name: str) -> None:
-        self._path = path
-        self._book = book
-        self._name = name
+    def peek() -> Iterator[RawRow]:
+        if worksheet.peek is None:
+            return takewhile(lambda row: row.number <= PEEK, whole()[0])
+        with _refusing(path):
+            return iter(worksheet.peek(PEEK))
 
-    def table(self) -> Table:
-        """The worksheet as a table."""
-        notes = [f"worksheet {self._name!r}"] if len(self._book.sheet_names) > 1 else []
-        return Table(
-            worksheet=self._name,
-            ragged=False,
-            rows=lambda: iter(self._rows),
-            peek=partial(self._read, PEEK),
-            notes=notes,
-            late_notes=self._notes,
-        )
+    def late_notes() -> Sequence[str]:
+        return whole()[1].notes()
 
-    def _notes(self) -> Sequence[str]:
-        return self._markings.notes()
-
-    @cached_property
-    def _rows(self) -> list[RawRow]:
-        return [*self._read(None)]
-
-    @cached_property
-    def _markings(self) -> Markings:
-        return read_markings(self._path, self._name)
-
-    def _read(self, count: int | None) -> Iterator[RawRow]:
-        import pandas as pd  # noqa: PLC0415
-
-        with _refusing(self._path):
-            frame = pd.read_excel(
-                self._book, sheet_name=self._name, header=None, dtype=object, na_filter=False, nrows=count
-            )
-        faults = self._markings.faults if count is None else {}
-        for number, cells in enumerate(frame.itertuples(index=False, name=None), start=1):
-            yield RawRow(number, [_cell_text(cell) for cell in cells], faults=faults.get(number, NO_FAULTS))
+    return Table(
+        worksheet=worksheet.name,
+        ragged=False,
+        rows=lambda: iter(whole()[0]),
+        peek=peek,
+        notes=[f"worksheet {worksheet.name!r}"] if several else [],
+        late_notes=late_notes,
+    )
 
 
-def _cell_text(value: object) -> str:
-    """A cell as text. A whole number has no `.0`; true and false are spelled as Excel shows them."""
-    if isinstance(value, str):
-        return value
-    if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN, without numpy
-        return ""
-    if isinstance(value, bool):
-        return str(value).upper()
-    if isinstance(value, int | float):
-        return _number_text(value)
-    if isinstance(value, dt.datetime) and value.time() == dt.time():
-        return value.date().isoformat()
-    return str(value)
+def _office_worksheets(path: Path) -> list[Worksheet]:
+    import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
+    from python_calamine import SheetVisibleEnum  # noqa: PLC0415 - as pandas
+
+    book = pd.ExcelFile(BytesIO(path.read_bytes()), engine="calamine")
+    visible = {each.name for each in book.book.sheets_metadata if each.visible == SheetVisibleEnum.Visible}
+    return [
+        Worksheet(name, name in visible, partial(_read, path, book, name), partial(_frame, book, name))
+        for name in map(str, book.sheet_names)
+    ]
 
 
-def _number_text(value: float) -> str:
-    if abs(value) >= _EXACT_NUMBER:
-        return f"{value:.14E}"
-    return str(int(value)) if value == int(value) else repr(value)
+def _read(path: Path, book: pd.ExcelFile, name: str) -> tuple[list[RawRow], Markings]:
+    rows = _frame(book, name)
+    markings, faults = read_markings(path, name)
+    found = [replace(row, faults=faults.pop(row.number, NO_FAULTS)) for row in rows] if faults else rows
+    # Below the last value there is no row to calamine, whatever errors stand there.
+    return found + [RawRow(number, [], faults=faults[number]) for number in sorted(faults)], markings
+
+
+def _frame(book: pd.ExcelFile, name: str, count: int | None = None) -> list[RawRow]:
+    import pandas as pd  # noqa: PLC0415
+
+    frame = pd.read_excel(book, sheet_name=name, header=None, dtype=object, na_filter=False, nrows=count)
+    rows = enumerate(frame.itertuples(index=False, name=None), start=1)
+    return [RawRow(number, [cell_text(cell) for cell in cells]) for number, cells in rows]
 
 
 def _first_line(error: Any) -> str:

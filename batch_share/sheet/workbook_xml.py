@@ -1,6 +1,7 @@
 """What the parser of workbooks does not tell of an .xlsx: what is hidden or merged, and cells without a true value.
 
 Only for Office's XML. Nothing here is resolved, followed or expanded: `limits.check_package` has refused every DTD.
+Cells are counted as that parser counts them, so that a fault stands in the very cell whose value it leaves blank.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
+
+from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED, Markings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,83 +20,84 @@ if TYPE_CHECKING:
     from typing import IO
 
 _STEP: Final = 1 << 20
+_OVERLAP: Final = 1024
 # Seconds are saved on a large sheet that has neither.
-_WORTH_PARSING: Final = re.compile(rb"<(?:\w+:)?(?:f|mergeCell)[ />]|hidden=|t=.e.")
-_CELL: Final = re.compile(r"([A-Z]{1,3})(\d{1,7})")
+_WORTH_PARSING: Final = re.compile(
+    rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|hidden\s{0,99}=|=\s{0,99}[\"'](?:e[\"']|&)"
+)
+_CELL: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
+
+Faults = dict[int, dict[int, str]]
+"""By row (from 1) and column (from 0), why a cell has no value."""
 
 
-NEVER_STORED: Final = "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
-ERROR_VALUE: Final = "an error, not a value: mend its formula"
+def read_markings(path: Path, worksheet: str) -> tuple[Markings, Faults]:
+    """What is marked in `worksheet`. Raises ValueError, ExpatError or BadZipFile where that can't be told."""
+    with zipfile.ZipFile(path) as package:
+        parts = _Parts(package)
+        part = parts.of(worksheet)
+        if not any(_WORTH_PARSING.search(window) for window in _windows(package, part)):
+            return Markings(), {}
+        with package.open(part) as source:
+            return _Scan().of(source)
 
 
-@dataclass(slots=True)
-class Markings:
-    """Of one worksheet: hidden rows and columns, merged ranges; by row (from 1) and column (from 0), bad cells."""
+class _Parts:
+    """Where a package keeps what, by its relations; names are told apart neither by case nor by kind of slash."""
 
-    hidden_rows: int = 0
-    hidden_columns: int = 0
-    merged: int = 0
-    faults: dict[int, dict[int, str]] = field(default_factory=dict)
+    def __init__(self, package: zipfile.ZipFile) -> None:
+        self._package = package
+        self._names = {_plain(name): name for name in package.namelist()}
 
-    def notes(self) -> list[str]:
-        """What of it a person should know."""
-        counts = {
-            "hidden rows, read like the others": self.hidden_rows,
-            "hidden columns, read like the others": self.hidden_columns,
-            "merged ranges: only the first cell of each has the value": self.merged,
+    def of(self, worksheet: str) -> str:
+        """The part of a worksheet. Raises ValueError."""
+        try:
+            book = {kind.rpartition("/")[2]: to for to, kind in self._relations("").values()}["officeDocument"]
+            sheets = {each.get("name"): _relation(each) for each in self._elements(book, "sheet")}
+            part, _ = self._relations(book)[sheets[worksheet]]
+            return self._name(part)
+        except LookupError:
+            raise ValueError("its parts do not hang together") from None
+
+    def _relations(self, part: str) -> dict[str | None, tuple[str, str]]:
+        """By Id, the parts that a part refers to, and as what."""
+        folder, name = posixpath.split(part)
+        elements = self._elements(posixpath.join(folder, "_rels", f"{name}.rels"), "Relationship")
+        return {
+            each.get("Id"): (posixpath.join(f"/{folder}", each.get("Target", "")), each.get("Type", ""))
+            for each in elements
         }
-        return [f"{count} {what}" for what, count in counts.items() if count]
+
+    def _elements(self, part: str, name: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = []
+
+        def start(element: str, attributes: dict[str, str]) -> None:
+            if _local(element) == name:
+                found.append(attributes)
+
+        with self._package.open(self._name(part)) as source:
+            _parse(source, start)
+        return found
+
+    def _name(self, part: str) -> str:
+        return self._names[_plain(posixpath.normpath(part))]
 
 
-def read_markings(path: Path, worksheet: str) -> Markings:
-    """The markings of `worksheet`; none for a workbook whose XML is not as Office writes it."""
-    try:
-        with zipfile.ZipFile(path) as package:
-            part = _part_of(package, worksheet)
-            if part is None or not _is_worth_parsing(package, part):
-                return Markings()
-            with package.open(part) as source:
-                return _Scan().of(source)
-    except (LookupError, ValueError, expat.ExpatError, zipfile.BadZipFile):
-        return Markings()
-
-
-def _part_of(package: zipfile.ZipFile, worksheet: str) -> str | None:
-    """The file inside the package that holds a worksheet, by way of its relation's Id."""
-    sheets = {each.get("name"): _relation(each) for each in _elements(package, "xl/workbook.xml", "sheet")}
-    relations = _elements(package, "xl/_rels/workbook.xml.rels", "Relationship")
-    targets = {each.get("Id"): each.get("Target", "") for each in relations}
-    target = targets.get(sheets.get(worksheet))
-    return posixpath.normpath(posixpath.join("/xl", target)).lstrip("/") if target else None
+def _plain(part: str) -> str:
+    return part.replace("\\", "/").lstrip("/").lower()
 
 
 def _relation(attributes: dict[str, str]) -> str | None:
     return next((value for name, value in attributes.items() if name.rpartition(":")[2] == "id"), None)
 
 
-def _elements(package: zipfile.ZipFile, part: str, name: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-
-    def start(element: str, attributes: dict[str, str]) -> None:
-        if _local(element) == name:
-            found.append(attributes)
-
-    with package.open(part) as source:
-        _parse(source, start)
-    return found
-
-
-def _is_worth_parsing(package: zipfile.ZipFile, part: str) -> bool:
-    with package.open(part) as source:
-        return any(_WORTH_PARSING.search(window) for window in _windows(source))
-
-
-def _windows(source: IO[bytes]) -> Iterator[bytes]:
-    """The file in pieces that overlap, so that nothing is cut in two."""
+def _windows(package: zipfile.ZipFile, part: str) -> Iterator[bytes]:
+    """The part in pieces that overlap, so that nothing is cut in two."""
     tail = b""
-    while chunk := source.read(_STEP):
-        yield tail + chunk
-        tail = chunk[-64:]
+    with package.open(part) as source:
+        while chunk := source.read(_STEP):
+            yield tail + chunk
+            tail = chunk[-_OVERLAP:]
 
 
 class _Scan:
@@ -102,33 +105,48 @@ class _Scan:
 
     def __init__(self) -> None:
         self._found = Markings()
-        self._cell = ""
+        self._faults: Faults = {}
+        self._row = self._column = 0
+        self._cell = (0, 0)
         self._type: str | None = None
         self._formula = False
         self._valued = False
         self._in_value = False
 
-    def of(self, source: IO[bytes]) -> Markings:
-        """What the XML says. Raises ExpatError."""
+    def of(self, source: IO[bytes]) -> tuple[Markings, Faults]:
+        """What the XML says. Raises ExpatError, ValueError."""
         _parse(source, self._start, self._end, self._text)
-        return self._found
+        return self._found, self._faults
 
     def _start(self, element: str, attributes: dict[str, str]) -> None:
         match _local(element):
             case "c":
-                self._cell, self._type = attributes.get("r", ""), attributes.get("t")
+                self._type = attributes.get("t")
                 self._formula = self._valued = False
+                self._cell = self._place(attributes.get("r"))
+                self._column = self._cell[1] + 1
             case "f":
                 self._formula = True
             case "v":
                 self._in_value = True
                 self._valued = self._type == "str"  # an empty text is a value, an empty number is none
-            case "row" if _is_true(attributes.get("hidden")):
-                self._found.hidden_rows += 1
+            case "row":
+                self._row = int(attributes.get("r", self._row + 1))
+                self._column = 0
+                self._found.hidden_rows += _is_true(attributes.get("hidden"))
             case "col" if _is_true(attributes.get("hidden")):
                 self._found.hidden_columns += _width(attributes)
             case "mergeCell":
                 self._found.merged += 1
+
+    def _place(self, address: str | None) -> tuple[int, int]:
+        """The cell's row and column: by its address, else the next."""
+        if address is None:
+            return self._row, self._column
+        place = _CELL.fullmatch(address)
+        if place is None:
+            raise ValueError(f"no address of a cell: {address[:20]!r}")
+        return int(place[2]), _column(place[1].upper())
 
     def _text(self, text: str) -> None:
         self._valued = self._valued or (self._in_value and bool(text))
@@ -143,14 +161,16 @@ class _Scan:
                 self._note(NEVER_STORED)
 
     def _note(self, fault: str) -> None:
-        place = _CELL.fullmatch(self._cell)
-        if place is not None:
-            self._found.faults.setdefault(int(place[2]), {})[_column(place[1])] = fault
+        row, column = self._cell
+        self._faults.setdefault(row, {})[column] = fault
 
 
 def _width(attributes: dict[str, str]) -> int:
     """Columns in a range; none for one that hides everything right of the data."""
-    first, last = (int(attributes.get(name, "0")) for name in ("min", "max"))
+    try:
+        first, last = (int(attributes.get(name, "0")) for name in ("min", "max"))
+    except ValueError:
+        return 0
     return last - first + 1 if last < 1000 else 0
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from batch_share.units import (
     MAX_DURATION_MINUTES,
     Rate,
+    ascii_lower,
     minutes_text,
     parse_duration,
     parse_seconds,
@@ -126,3 +127,16 @@ def test_a_wait_reads_back_as_it_is_written(count: int, unit: float) -> None:
 @given(st.integers(1, MAX_DURATION_MINUTES))
 def test_a_duration_reads_back_as_it_is_written(minutes: int) -> None:
     assert parse_duration(minutes_text(minutes)) == minutes
+
+
+@given(st.text())
+def test_only_a_to_z_become_small(text: str) -> None:
+    lower = ascii_lower(text)
+    assert len(lower) == len(text)
+    for before, after in zip(text, lower, strict=True):
+        assert after == (before.lower() if before.isascii() else before)
+
+
+@pytest.mark.parametrize("text", ["weiß@x.com", "İ", "\u212a", "ΑΣ", "ÄÖÜ"])
+def test_letters_of_no_ascii_stay_as_they_are(text: str) -> None:
+    assert ascii_lower(text) == text

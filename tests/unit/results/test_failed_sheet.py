@@ -18,9 +18,9 @@ from batch_share.ledger.states import Stage, State
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.summary import summarize
 from batch_share.settings import SheetLimits
+from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
 from batch_share.sheet.text import text_tables
 from batch_share.sheet.workbook import workbook_tables
-from batch_share.sheet.workbook_xml import ERROR_VALUE, NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

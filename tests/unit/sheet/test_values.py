@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_share.sheet.rows import parse_user
 from batch_share.sheet.values import (
     CUSTOM_LIMIT,
     digits,
     parse_access,
+    parse_action,
     parse_custom,
     parse_days,
     parse_email,
@@ -24,6 +27,7 @@ from batch_share.sheet.values import (
     parse_phone,
     parse_until,
 )
+from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +84,103 @@ def test_what_is_no_number_of_days_is_refused(text: str) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an e-mail address"):
         parse_email(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Asha.RAO@Example.COM", "asha.rao@example.com"),
+        ("weiß@firma.example", "weiß@firma.example"),
+        ("MÜLLER@x.com", "mÜller@x.com"),
+        ("İpek@x.com", "İpek@x.com"),
+        ("\u212aate@x.com", "\u212aate@x.com"),
+        ("\uff41sha@x.com", "\uff41sha@x.com"),
+        ("\u0430sha@x.com", "\u0430sha@x.com"),
+        ("e\u0301va@x.com", "e\u0301va@x.com"),
+    ],
+)
+def test_an_address_is_not_changed_but_for_the_case_of_a_to_z(text: str, address: str) -> None:
+    assert parse_email(text) == address
+
+
+@pytest.mark.parametrize("text", ["mailto:asha@x.com", "MailTo:asha@x.com"])
+def test_what_stands_before_an_address_is_not_taken_off_in_silence(text: str) -> None:
+    with pytest.raises(ValueError, match="mailto"):
+        parse_email(text)
+
+
+@pytest.mark.parametrize("text", ["SMTP:asha@x.com", "asha＠x.com", "asha@x。com"])
+def test_what_only_looks_like_an_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not an e-mail address"):
+        parse_email(text)
+
+
+UNSEEN = {
+    "\u200b": "U+200B, zero width space",
+    "\u200d": "U+200D, zero width joiner",
+    "\ufeff": "U+FEFF, zero width no-break space",
+    "\u00ad": "U+00AD, soft hyphen",
+    "\u2060": "U+2060, word joiner",
+    "\u202e": "U+202E, right-to-left override",
+    "\u200f": "U+200F, right-to-left mark",
+    "\u00a0": "U+00A0, no-break space",
+    "\u3000": "U+3000, ideographic space",
+    "\u2028": "U+2028, line separator",
+    "\u3164": "U+3164, hangul filler",
+    "\ufe0f": "U+FE0F, variation selector-16",
+    "\u2800": "U+2800, braille pattern blank",
+    "\x07": "U+0007, a control character",
+    "\t": "U+0009, a control character",
+    "\U000e0041": "U+E0041, tag latin capital letter a",
+}
+
+
+@pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"{ord(char):04x}")
+@pytest.mark.parametrize(
+    ("parse", "before", "after"),
+    [
+        (parse_email, "asha", "@x.com"),
+        (parse_email, "asha@x.com", ""),
+        (parse_email, "", "asha@x.com"),
+        (parse_user, "asha@x.", "com"),
+        (parse_user, "0f8fad5b-d9cb-469f-a165", "-70867728950e"),
+        (parse_guid, "0f8fad5b-d9cb-469f", "-a165-70867728950e"),
+        (parse_lead_number, "100", "004"),
+        (parse_phone, "+91-98123", "45678"),
+    ],
+)
+def test_a_character_that_nobody_sees_is_named_with_its_place(
+    parse: Callable[[str], object], before: str, after: str, char: str
+) -> None:
+    place = f"after {before[-20:]!r}" if before else "at its beginning"
+    with pytest.raises(ValueError, match=re.escape(f"an unseen character ({UNSEEN[char]}) {place}: type it anew")):
+        parse(f"{before}{char}{after}")
+
+
+def test_a_note_may_hold_what_nobody_sees() -> None:
+    assert parse_note("Call\u00a0her 👩\u200d💻") == "Call\u00a0her 👩\u200d💻"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_lead_number, "١٢٣"),
+        (parse_lead_number, "²"),
+        (parse_phone, "٩٨١٢٣٤٥٦٧٨"),
+        (parse_guid, "٠f8fad5b-d9cb-469f-a165-70867728950e"),
+        (parse_event, "２０１"),
+        (parse_days, "٧"),
+        (parse_duration, "٧d"),
+        (parse_access, "２"),
+        (parse_action, "ſhare"),
+        (lambda text: parse_until(text, INDIA), "２０２６-12-31"),
+    ],
+)
+def test_digits_and_letters_of_other_scripts_are_not_taken_for_ours(
+    parse: Callable[[str], object], text: str
+) -> None:
+    with pytest.raises(ValueError, match=r"\bnot?\b|none"):
+        parse(text)
 
 
 @pytest.mark.parametrize("text", ["+91-98123 45678", "(020) 123456", "98.12.34.56"])
