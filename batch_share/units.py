@@ -54,6 +54,11 @@ class Rate:
         return f"{self.limit}/{self.period:g}s"
 
 
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 row`, `2 rows`, `1,000 rows`; `nouns` where an s won't do."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def parse_seconds(text: str) -> float:
     """Read a wait: `150ms`, `3s`, `10m`, `1h`, or a bare number of seconds. Raises ValueError."""
     match = _TIME.fullmatch(text)

@@ -72,6 +72,8 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if session.stop.asked or (is_same and not any(map(directory.is_found, wanted))):
         return None
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
+    if zone:
+        await ledger.note_zone(zone.key)
     ledger_job = (await ledger.facts())["job"]
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
     return replace(changes, cause=cause)
