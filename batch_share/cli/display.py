@@ -161,9 +161,9 @@ class Display:
         intent = spell_intent(preview, utc_now())
         if preview.changes_made and self._may_ask and not (self.yes and preview.may_take_back):
             return self._ask(question_of(preview), intent)
+        check_revokes(preview)
         if intent and not self.one_line:
             self.console.print(escape(intent))
-        check_revokes(preview)
         if self.yes or preview.changes_made <= self.ask_above:
             return True
         self.console.print(

@@ -570,6 +570,28 @@ async def test_what_is_left_to_be_taken_back_is_to_be_agreed_to_anew(tmp_path: P
         assert (await unattended(scene.second, "retry", max_revokes=1)).summary.states == {State.REVOKED: 2}
 
 
+async def test_a_run_that_was_cut_off_takes_nothing_more_back_unasked(tmp_path: Path) -> None:
+    async def cut_off(step: Step, call: Call) -> Reply:
+        task.cancel()
+        return DROPPED
+
+    async with trial(tmp_path, Fault(REVOKE, [2], cut_off), rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at, "revoke") for at in range(3)))
+        task = asyncio.create_task(unattended(scene.second, max_revokes=3, workers=1))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        standing = live(it)
+        assert len(standing) == 2
+        ending = await unattended(scene.second, "resume")
+        assert isinstance(ending.error, TooManyRevokes)
+        assert "add --max-revokes 2," in str(ending.error)
+        assert live(it) == standing
+        assert (await unattended(scene.second, "resume", max_revokes=2)).summary.states == {State.REVOKED: 3}
+        assert live(it) == set()
+
+
 async def test_a_row_whose_user_has_the_lead_by_this_ledger_stays_skipped(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
