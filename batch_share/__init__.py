@@ -24,6 +24,7 @@ from batch_share.errors import (
     StillThrottled,
     TooManyFailures,
     TooManyForUser,
+    TooManyRevokes,
     TooManyRows,
     Unreachable,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Summary",
     "TooManyFailures",
     "TooManyForUser",
+    "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
     "__version__",

@@ -18,6 +18,7 @@
     ├── LookupRefused            LeadSquared would not say who the leads or users are
     ├── TooManyRows              a run would send more rows than it may
     ├── TooManyForUser           a user would get more leads in a run than they may
+    ├── TooManyRevokes           a run would take back more shares than anybody agreed to
     ├── TooManyFailures          row after row failed
     ├── CanaryFailed             the first rows did not all get shared
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
@@ -31,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -42,6 +44,12 @@ def sentence(words: str) -> str:
 def is_blank(value: object) -> bool:
     """Whether it is a text, and nothing but white space."""
     return isinstance(value, str) and not value.strip()
+
+
+def first_of(named: Sequence[str]) -> str:
+    """The first five, and how many others there are."""
+    more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
+    return f"{', '.join(named[:5])}{more}"
 
 
 class BatchShareError(Exception):
@@ -236,14 +244,32 @@ class TooManyForUser(BatchShareError):
     """
 
     def __init__(self, users: dict[str, int], most: int) -> None:
-        named = ", ".join(f"{user} ({count:,})" for user, count in list(users.items())[:5])
-        more = f" and {len(users) - 5:,} more" if len(users) > 5 else ""
+        named = first_of([f"{user} ({count:,})" for user, count in users.items()])
         allowed = f"the {most:,} that --max-per-user allows"
-        self.excess = f"these users would get more leads than {allowed}: {named}{more}"
+        self.excess = f"these users would get more leads than {allowed}: {named}"
         super().__init__(
             f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user."
         )
         self.users = users
+        self.most = most
+
+
+class TooManyRevokes(BatchShareError):
+    """A run would take back shares of earlier runs, and nobody was asked: nothing was sent or taken back.
+
+    `users` says how many shares each user would lose, called as in TooManyForUser, `sheets` which sheets they are
+    of, `most` how many may be taken back without a question. `words` say what would be taken back.
+    """
+
+    def __init__(self, words: str, users: Mapping[str, int], sheets: Sequence[str], most: int) -> None:
+        allowed = f" (--max-revokes allows {most:,})" if most else ""
+        super().__init__(
+            f"{words}, and nobody was asked{allowed}: add --max-revokes {sum(users.values())}, or set max_revokes. "
+            "Nothing was sent or taken back."
+        )
+        self.words = words
+        self.users = users
+        self.sheets = sheets
         self.most = most
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.ledger.opening import ledger_beside
 from batch_share.pipeline import jobs
+from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.retry import Wanted
@@ -59,11 +60,12 @@ class Progress:
 class BatchShare:
     """All jobs with the same settings, those in force (`load_settings()`) if none are given.
 
-    `agree` is shown what a run is about to do and says whether to; without it every run is agreed to. `on_progress`
-    is called when calls begin to be made, then every `every` seconds, and when they end; if it raises, the job ends
-    in good order and raises that. A `watcher` takes the place of both. Every method raises BatchShareError for what
-    stops it before its first call; what stops it later is in the Ending, with the totals. An argument that is None
-    was not given; one that is empty is an error.
+    `agree` is shown what a run is about to do and says whether to; without it every run is agreed to, but for one
+    that takes back more shares of earlier runs than the setting `max_revokes` allows (TooManyRevokes).
+    `on_progress` is called when calls begin to be made, then every `every` seconds, and when they end; if it
+    raises, the job ends in good order and raises that. A `watcher` takes the place of both. Every method raises
+    BatchShareError for what stops it before its first call; what stops it later is in the Ending, with the totals.
+    An argument that is None was not given; one that is empty is an error.
     """
 
     def __init__(
@@ -256,7 +258,10 @@ class _Callbacks:
     every: float
 
     def agree(self, preview: Preview) -> bool:
-        return self.agrees is None or self.agrees(preview)
+        if self.agrees is not None:
+            return self.agrees(preview)
+        check_revokes(preview)
+        return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
         return False

@@ -279,6 +279,9 @@ class Settings(BaseSettings):
     max_per_user: PositiveInt | None = Field(
         None, description="Send nothing if a user would get more leads. If not set: any number.", examples=[50]
     )
+    max_revokes: Annotated[int, Field(ge=0)] = Field(
+        0, description="Earlier shares that rows with revoke or reassign may take back without a question."
+    )
     canary: PositiveInt | None = Field(
         None, description="Send so many rows first; go on only when all of them are shared.", examples=[5]
     )

@@ -17,8 +17,6 @@ _DURATION = re.compile(r"\s*([0-9]{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
-_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MINUTES = {"m": 1, "h": 60, "d": 1440}
 
@@ -62,6 +60,11 @@ class Rate:
 def ascii_lower(text: str) -> str:
     """`text` with A to Z in lower case and all else as it is: `casefold` makes weiss@ of weiß@, another person."""
     return text.translate(_ASCII_LOWER)
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 row`, `2 rows`, `1,000 rows`; `nouns` where an s won't do."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def parse_seconds(text: str) -> float:
@@ -114,8 +117,3 @@ def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
     """A time (UTC, without a zone) as of `zone`, without it in UTC."""
     there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
     return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"
-
-
-def ascii_lower(text: str) -> str:
-    """Text with A to Z in lower case and nothing else changed: `weiß@…` and `weiss@…` are two people."""
-    return text.translate(_ASCII_LOWER)

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 import urllib.request
@@ -65,6 +66,28 @@ class Shell:
         with self.start(*arguments, **env) as process:
             out, err = process.communicate(timeout=_DEADLINE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def at_terminal(self, answer: str, *arguments: str) -> tuple[int, str, str]:
+        """Run a command on a terminal of 80 columns, whose every question is answered so.
+
+        Its exit code, its standard output, which goes elsewhere, and what the terminal shows.
+        """
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (24, 80))
+        command = [sys.executable, "-m", "batch_share", *arguments]
+        shown = b""
+        with subprocess.Popen(
+            command, cwd=self.folder, env=self.env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
+        ) as process:
+            os.close(theirs)
+            with contextlib.suppress(OSError):  # Linux says so where macOS says nothing: the other end is closed
+                while said := os.read(ours, 4096):
+                    shown += said
+                    if b"(y/N)" in said:
+                        os.write(ours, f"{answer}\n".encode())
+            out, _ = process.communicate(timeout=_DEADLINE)
+        os.close(ours)
+        return process.returncode, out, shown.decode().replace("\r\n", "\n")
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""

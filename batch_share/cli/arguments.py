@@ -148,6 +148,9 @@ MaxRows = Annotated[Optional[int], typer.Option(min=1, help="Send nothing if the
 MaxPerUser = Annotated[
     Optional[int], typer.Option(min=1, help="Send nothing if a user would get more leads than N.")
 ]
+MaxRevokes = Annotated[
+    Optional[int], typer.Option(min=0, help="Take back up to N earlier shares unasked, for rows that say so.")
+]
 Canary = Annotated[
     Optional[int], typer.Option(min=1, help="Send N rows first; go on only when all of them are shared.")
 ]
@@ -159,7 +162,7 @@ StopAt = Annotated[
     Optional[str], typer.Option(help="Stop when so many of the rows sent failed, such as 5%; of 50 or more.")
 ]
 Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending more than 50 rows.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending.")]
 OneLine = Annotated[
     bool, typer.Option("--one-line", help="Print one line with the totals, and nothing else but errors.")
 ]

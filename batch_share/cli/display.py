@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE
+from batch_share.cli.question import question_of, spell_intent
+from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
-from batch_share.pipeline.guards import spell_guards
+from batch_share.pipeline.guards import check_revokes, spell_guards
 from batch_share.results.meaning import meaning_of
 from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
+from batch_share.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -82,8 +85,9 @@ _WISHES: Final = {
     "try again": "try them again",
     "take back": "take these shares back",
 }
+"""What `--yes` agrees to where nobody can be asked."""
 
-AGAIN: Final = "--renew 3d shares again what ends within 3 days, --force whatever was shared already."
+AGAIN: Final = "--renew 3d shares again what ends within 3 days, --force everything."
 """How rows are sent all the same that earlier runs have shared."""
 
 SETTLED: Final = (
@@ -98,11 +102,6 @@ SETTLED: Final = (
     State.REVOKED,
 )
 """States of rows that a run does not send, as the plan tells them."""
-
-
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """`1 row`, `2 rows`, `1,000 rows`; `nouns` where an s won't do."""
-    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def lasting(seconds: float) -> str:
@@ -138,7 +137,7 @@ def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
 
 @dataclass(slots=True)
 class Display:
-    """A console for people. `yes` agrees to every plan; one of more than `ask_above` rows is asked about.
+    """A console for people. `yes` agrees to every plan; without a terminal it is needed above `ask_above` rows.
 
     `json` leaves standard output to its object; `one_line` shows nothing but errors, and the totals in one line.
     """
@@ -152,33 +151,52 @@ class Display:
     # ------------------------------------------------------------------------------------------ the plan
 
     def agree(self, preview: Preview) -> bool:
-        """Show the plan in short. Above 50 rows a terminal is asked; without one, `--yes` is needed."""
+        """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
+
+        It does not answer for more earlier shares being taken back than the settings allow. Raises TooManyRevokes
+        for those where nobody can be asked.
+        """
         if not self.one_line:
             self._show(preview)
+        intent = spell_intent(preview, utc_now())
+        if preview.changes_made and self._may_ask and not (self.yes and preview.may_take_back):
+            return self._ask(question_of(preview), intent)
+        check_revokes(preview)
+        if intent and not self.one_line:
+            self.console.print(escape(intent))
         if self.yes or preview.changes_made <= self.ask_above:
             return True
-        if not self._may_ask:
-            self.console.print(
-                f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
-            )
-            return False
-        return self._ask(f"{_WISHES[preview.deed].capitalize()}?")
+        self.console.print(
+            f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
+        )
+        return False
 
     def is_sure(self, doubt: Doubt) -> bool:
         """Ask about a doubt, whatever `--yes` says; False where there is nobody to ask."""
         if not self._may_ask:
             return False
         for line in doubt.told:
-            self.console.print(escape(line), soft_wrap=True)
+            self.console.print(escape(line))
         return self._ask(doubt.question)
 
     @property
     def _may_ask(self) -> bool:
-        return not self.one_line and sys.stdin is not None and sys.stdin.isatty()
+        """Whether somebody sees the question and can answer."""
+        return self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
-    def _ask(self, question: str) -> bool:
+    def _ask(self, question: str, told: str = "") -> bool:
+        before = f"{escape(told)} " if told else ""
         with _interruptible():
-            return self.console.input(f"[bold]{escape(question)} (y/N) [/bold]").strip().lower() in {"y", "yes"}
+            try:
+                answer = self.console.input(f"{before}[bold]{escape(question)} (y/N) [/bold]")
+            except EOFError:  # Ctrl-D
+                self.console.print()
+                return False
+        return answer.strip().lower() in {"y", "yes"}
+
+    def _tell(self, line: str, style: str = "", indent: int = 2) -> None:
+        """A line below the sheet's name, broken between words where it is longer than the terminal is wide."""
+        self.console.print(Padding(Text.from_markup(line, style=style), (0, 0, 0, indent), expand=False))
 
     def _show(self, preview: Preview) -> None:
         sheet, states = preview.sheet, preview.states
@@ -188,37 +206,34 @@ class Display:
             f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
         )
         if preview.changes is not None and total > preview.changes.new:
-            self.console.print(
-                f"  {CHANGED[preview.changes.cause]}: {_as_before(preview.changes, total)}.", soft_wrap=True
-            )
+            self._tell(f"{CHANGED[preview.changes.cause]}: {_as_before(preview.changes, total)}.")
         if preview.cut_off:
-            self.console.print(
-                f"  [yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
+            self._tell(
+                f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
                 "looked up before anything is sent for them again.[/yellow]"
             )
         for state in SETTLED:
             if states.get(state):
-                self.console.print(f"  {states[state]:,} {state}: {meaning_of(state)}", style=STYLES[state])
+                self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
-            self.console.print(Text(f"    {line}", STYLES[State.SKIPPED]), soft_wrap=True)
+            self._tell(escape(line), STYLES[State.SKIPPED], 4)
         if _any_shared_before(preview.skipped):
-            self.console.print(Text(f"    {AGAIN}", STYLES[State.SKIPPED]), soft_wrap=True)
+            self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
-            self.console.print(
-                f"  [yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
-                "sheet shares them.[/yellow]",
-                soft_wrap=True,
+            self._tell(
+                f"[yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
+                "sheet shares them.[/yellow]"
             )
         self._show_work(preview)
 
     def _show_work(self, preview: Preview) -> None:
-        self.console.print(f"  {self._estimate(preview)}")
+        self._tell(self._estimate(preview))
         for line in preview.told:
-            self.console.print(f"    {escape(line)}", soft_wrap=True)
+            self._tell(escape(line), indent=4)
         if preview.waiting.rows:
-            self.console.print(f"  [cyan]{waits(preview.waiting)}[/cyan]", soft_wrap=True)
+            self._tell(f"[cyan]{waits(preview.waiting)}[/cyan]")
         if guards := spell_guards(preview.settings, preview.deed):
-            self.console.print(f"  Guards: {guards}.", soft_wrap=True)
+            self._tell(f"Guards: {guards}.")
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)

@@ -194,7 +194,7 @@ def _agreed(out: Console) -> bool:
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:
-    from batch_share.cli.display import plural
+    from batch_share.units import plural
 
     for kept in sweep.kept:
         out.print(f"Kept: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
@@ -207,7 +207,7 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
 
 
 def _show_deleted(out: Console, sweep: Sweep) -> None:
-    from batch_share.cli.display import plural
+    from batch_share.units import plural
 
     for kept in sweep.kept_at_last:
         out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)

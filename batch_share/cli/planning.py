@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, plural, spell_cost
+from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
@@ -20,7 +20,7 @@ from batch_share.pipeline.overview import top
 from batch_share.results.sheet import write_table
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.mapping import write_mapping
-from batch_share.units import spell_time
+from batch_share.units import plural, spell_time
 
 if TYPE_CHECKING:
     from collections import Counter

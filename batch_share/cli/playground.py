@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.rule import Rule
 
-from batch_share.cli.display import Display, plural
+from batch_share.cli.display import Display
 from batch_share.cli.work import TerminalWatcher
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
@@ -23,7 +23,7 @@ from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
 from batch_share.settings import Settings
 from batch_share.sheet.reader import check_there
-from batch_share.units import Rate, parse_seconds
+from batch_share.units import Rate, parse_seconds, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

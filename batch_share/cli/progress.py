@@ -17,9 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.cli.display import STYLES, lasting, plural
+from batch_share.cli.display import STYLES, lasting
 from batch_share.ledger.states import State
 from batch_share.pipeline.tally import STARTING
+from batch_share.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

@@ -18,6 +18,7 @@ from batch_share.inbox.fate import Outcome
 from batch_share.inbox.places import Places
 from batch_share.inbox.watch import Watch
 from batch_share.inbox.work import work_on
+from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.live import note_move
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from batch_share.inbox.places import Case
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Preview
+    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.settings import Settings
 
 
@@ -94,9 +95,14 @@ class SheetWatcher(TerminalWatcher):
         self.refused = 0
 
     def agree(self, preview: Preview) -> bool:
-        """Agree to 50 rows, or to all."""
+        """Agree to 50 rows, or to all. Raises TooManyRevokes for more earlier shares than the settings allow."""
+        check_revokes(preview)
         self.refused = 0 if self._yes or preview.changes_made <= ASK_ABOVE else preview.changes_made
         return not self.refused
+
+    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - as every Watcher
+        """No: nobody is asked."""
+        return False
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Listen for signals, also for one that came before."""

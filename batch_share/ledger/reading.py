@@ -41,6 +41,7 @@ from batch_share.ledger.records import (
     Shared,
     SheetRecord,
     Skipped,
+    ToShare,
     Unchecked,
     Unsettled,
     Waiting,
@@ -88,6 +89,9 @@ TAKEN_AND_SHARED_BEFORE: Final = (
 
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
+
+ZONE: Final = "zone"
+"""The fact that names the account's time zone, once it was asked for."""
 
 
 def utc_now() -> datetime:
@@ -207,6 +211,23 @@ class LedgerReader:
         """By user Id, how many rows are still to be sent."""
         counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.user_id)
         return {row["user_id"]: row["n"] for row in await self._all(counted)}
+
+    async def to_share(self) -> ToShare:
+        """What the rows that are still to be sent would give, to how many people and until when."""
+        is_ahead = case((rows.c.until > self._now(), rows.c.until))
+        found = await self._all(
+            select(
+                func.count(rows.c.lead_id.distinct()).label("leads"),
+                func.count(rows.c.user_id.distinct()).label("people"),
+                func.count(case((rows.c.access == 1, 1))).label("reads"),
+                func.count(case((rows.c.access == 2, 1))).label("writes"),
+                func.min(rows.c.duration).label("shortest"),
+                func.max(rows.c.duration).label("longest"),
+                func.min(is_ahead).label("first_end"),
+                func.max(rows.c.until).label("last_end"),
+            ).where(self._to_do(None))
+        )
+        return ToShare(**found[0])
 
     async def accepted_rows(self, most: int) -> list[Row]:
         """The first rows of the sheet in force that wait for the status API's word."""

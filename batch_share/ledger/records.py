@@ -159,6 +159,25 @@ NONE_WAITING: Final = Waiting()
 
 
 @dataclass(frozen=True, slots=True)
+class ToShare:
+    """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
+
+    `reads` and `writes` count the shares. Of rows that say how long they last, the `shortest` and `longest` in
+    minutes; of those that say until when, `first_end` (of ends still to come) and `last_end` (UTC, without a zone).
+    None where no row says so.
+    """
+
+    leads: int = 0
+    people: int = 0
+    reads: int = 0
+    writes: int = 0
+    shortest: int | None = None
+    longest: int | None = None
+    first_end: datetime | None = None
+    last_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unsettled:
     """An `unknown` row: its call left at `sent_at`, and nobody knows since `unknown_since` (UTC, without a zone).
 

@@ -18,7 +18,7 @@ from batch_share.errors import IllegalTransition, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
 from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
-from batch_share.ledger.reading import CANARY, PAGE, UNANSWERED, UNCHECKED, LedgerReader, utc_now
+from batch_share.ledger.reading import CANARY, PAGE, UNANSWERED, UNCHECKED, ZONE, LedgerReader, utc_now
 from batch_share.ledger.records import (
     BEING_TAKEN,
     GONE,
@@ -178,6 +178,10 @@ class Ledger(LedgerReader):
     async def note_canary(self, row_ids: Iterable[int]) -> None:
         """Commit which rows go first; none once they are judged."""
         await self._note_fact(CANARY, " ".join(map(str, row_ids)))
+
+    async def note_zone(self, name: str) -> None:
+        """Commit the account's time zone, of which the dates of the sheet are."""
+        await self._note_fact(ZONE, name)
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from batch_share.errors import (
     StillThrottled,
     TooManyFailures,
     TooManyForUser,
+    TooManyRevokes,
     TooManyRows,
     Unreachable,
 )
@@ -50,6 +51,7 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
     StillThrottled: "LeadSquared refused every call as one too many",
     TooManyFailures: "too many rows failed",
     TooManyForUser: "a user would have got too many leads",
+    TooManyRevokes: "shares would have been taken back and nobody was asked",
     TooManyRows: "there were too many rows to send",
     Unreachable: "LeadSquared could not be reached",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,18 +18,19 @@ from batch_share.action import Action
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.history.opening import check_whole, open_history
 from batch_share.history.refresh import look_at_all, note_runs, refresh
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.pipeline import telling
 from batch_share.pipeline.follow_up import following_up
-from batch_share.pipeline.guards import FailureGuard
+from batch_share.pipeline.guards import FailureGuard, call_by_address
 from batch_share.pipeline.live import remarking, shares_meant
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.revoke import Undone, revoke_rows
 from batch_share.pipeline.session import Session, name_of_account
 from batch_share.pipeline.tally import Tally
+from batch_share.pipeline.watcher import TakenBack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -94,22 +95,27 @@ async def find_due(session: Session, among: Collection[int] | None = None) -> li
 
 
 def told_of(due: Sequence[Due]) -> Iterator[str]:
-    """What a person should know before shares are taken back, nothing where none is and that was told before."""
-    if shares := count_of(due):
-        said = _rows_acting(sum(bool(each.shares) for each in due))
-        yield f"{shares:,} earlier share{'' if shares == 1 else 's'} taken back first, by {said}"
+    """Rows that ask for shares to be taken back and of which none is known, if that was not told before."""
     if nothing := sum(each.is_vain for each in due):
-        them = "it" if nothing == 1 else "them"
-        yield f"{_rows_acting(nothing)}, and no earlier share is known here for {them}: {_HOW_TO_ADD}"
+        rows, them = ("row", "it") if nothing == 1 else ("rows", "them")
+        yield (
+            f"{nothing:,} {rows} with revoke or reassign as Action, and no earlier share is known here for {them}: "
+            f"{_HOW_TO_ADD}"
+        )
 
 
-def _rows_acting(rows: int) -> str:
-    return f"{rows:,} row{'' if rows == 1 else 's'} with revoke or reassign as Action"
-
-
-def count_of(due: Sequence[Due]) -> int:
-    """How many shares are to be taken back."""
-    return len({share for each in due for share in each.shares})
+async def taken_back(session: Session, due: Sequence[Due]) -> TakenBack:
+    """What is to be taken back, from whom, and of which sheets. Raises LedgerError for the session's own ledger."""
+    shares = sorted({share for each in due for share in each.shares}, key=lambda share: (share.sheet, share.row_id))
+    losing = Counter(share.user_id for share in shares)
+    known = await session.ledger.known_users()
+    for ledger in dict.fromkeys(share.ledger for share in shares if share.user_id not in known):
+        with suppress(LedgerError):  # then its users are called by their Ids
+            async with read_ledger(ledger) as reader:
+                known = await reader.known_users() | known
+    names = call_by_address({user: name for user, name in known.items() if user in losing})
+    users = {names.get(user, user): count for user, count in losing.most_common()}
+    return TakenBack(users, [*dict.fromkeys(share.sheet for share in shares)])
 
 
 async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:

@@ -82,6 +82,8 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     taken = unchecked if directory.trusts_ids else None
     await ledger.note_unchecked(Unchecked.IDS, taken.rows if taken else None, taken.why if taken else "")
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
+    if zone:
+        await ledger.note_zone(zone.key)
     ledger_job = (await ledger.facts())["job"]
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
     return replace(changes, cause=cause)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from batch_share import __version__
 from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
-from batch_share.ledger.reading import utc_now
+from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
-from batch_share.pipeline.earlier import check_canary_of, count_of, find_due, take_back_earlier, told_of
+from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.pipeline.follow_up import all_followed_up, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
+from batch_share.pipeline.plan import named_zone
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
 from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_before
@@ -127,11 +129,12 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
             telling.planned(preview.states, preview.to_do, cut_off)
             try:
                 due = await find_due(session, {*chosen.states, *chosen.begun})
+                preview = replace(preview, cut_off=cut_off, told=[*chosen.told(), *told_of(due)])
+                is_agreed = watcher.agree(replace(preview, taken_back=await taken_back(session, due)))
             except BatchShareError as error:
                 session.stop.ask(error)
                 return await _end(session)
-            preview = replace(preview, told=[*chosen.told(), *told_of(due)], revocations=count_of(due))
-            if not watcher.agree(replace(preview, cut_off=cut_off)):
+            if not is_agreed:
                 return await _not_confirmed(session)
             await ledger.try_again(chosen.states, chosen.begun)
             await skip_shared(session)
@@ -199,14 +202,31 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
     session.tally.waiting = preview.waiting.rows
     try:
         due = await find_due(session)
-        await _check_sizes(session, count_of(due))
+        preview = replace(
+            preview,
+            changes=changes,
+            cut_off=cut_off,
+            told=[*told_of(due)],
+            taken_back=await taken_back(session, due),
+            to_share=await ledger.to_share(),
+            zone=await _zone(session),
+        )
+        await _check_sizes(session, preview.revocations)
+        is_agreed = watcher.agree(preview)
     except BatchShareError as error:
         session.stop.ask(error)
         return await _end(session)
-    preview = replace(preview, changes=changes, cut_off=cut_off, told=[*told_of(due)])
-    if not watcher.agree(replace(preview, revocations=count_of(due))):
+    if not is_agreed:
         return await _not_confirmed(session)
     return await _send(session, watcher, due)
+
+
+async def _zone(session: Session) -> ZoneInfo | None:
+    """The time zone that the settings name, else the account's; None if nobody has asked for that."""
+    account = (await session.ledger.facts()).get(ZONE)
+    with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+        return named_zone(session.settings) or (ZoneInfo(account) if account else None)
+    return None
 
 
 async def _check_sizes(session: Session, revocations: int) -> None:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
-from batch_share.ledger.records import NONE_WAITING, Waiting
+from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import tzinfo
 
     from batch_share.ledger.records import Changes, SheetRecord, Skipped
     from batch_share.pipeline.cost import Cost, Pace
     from batch_share.pipeline.session import Connection
     from batch_share.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """Shares of earlier runs that are taken back first: how many each user loses, and which sheets they are of.
+
+    Users are called by e-mail address, or by whatever else is known of them; who loses most comes first.
+    """
+
+    users: Mapping[str, int] = field(default_factory=dict)
+    sheets: Sequence[str] = ()
+
+
+NOTHING_TAKEN: Final = TakenBack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +41,10 @@ class Preview:
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
-    `revocations` are shares of earlier runs that are taken back first.
+    `taken_back` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
+    `to_share` says what the rows would give, None where they are tried again or taken back; its times are told as
+    of `zone`, the account's if it is known, else (None) this machine's.
     """
 
     sheet: SheetRecord
@@ -43,12 +60,24 @@ class Preview:
     deed: str = "send"
     told: Sequence[str] = ()
     waiting: Waiting = NONE_WAITING
-    revocations: int = 0
+    taken_back: TakenBack = NOTHING_TAKEN
+    to_share: ToShare | None = None
+    zone: tzinfo | None = None
 
     @property
     def to_send(self) -> int:
         """Rows that will be sent."""
         return sum(self.to_do.values())
+
+    @property
+    def revocations(self) -> int:
+        """Shares of earlier runs that are taken back first."""
+        return sum(self.taken_back.users.values())
+
+    @property
+    def may_take_back(self) -> bool:
+        """Whether so many shares may be taken back though nobody is asked."""
+        return self.revocations <= self.settings.max_revokes
 
     @property
     def changes_made(self) -> int:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import SAMPLES, SandboxProcess, Shell
+from readme_reference import README
 
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
@@ -98,6 +102,66 @@ def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: Sa
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
     assert sandbox.report()["activities"] == 0
+
+
+ASKED = re.compile(
+    r"5 leads to 3 people \(read\), until \d+ \w{3} \d{4}; lead from “Lead Number”, person from “User Email”. "
+    r"Send\? \(y/N\)"
+)
+
+
+def plain(shown: str) -> str:
+    """What a terminal shows, without colours and where its lines were broken."""
+    return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).split())
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_on_a_terminal_a_run_of_any_size_asks_in_one_sentence(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, json_too: bool
+) -> None:
+    shutil.copy(SAMPLES / "minimal.csv", tmp_path)
+    command = ("run", "minimal.csv", "--event", "201", "--duration", "7d", *(["--json"] if json_too else []))
+    for answer in ("", "n"):
+        code, out, shown = shell.at_terminal(answer, *command)
+        assert (code, len(ASKED.findall(plain(shown)))) == (1, 1)
+        assert "Nothing was sent: the run was not confirmed." in shown
+        assert sandbox.report()["activities"] == 0
+    code, _, shown = shell.at_terminal("n", "resume", "minimal.csv.ledger.db")
+    assert (code, len(ASKED.findall(plain(shown)))) == (1, 1)
+    code, out, shown = shell.at_terminal("y", *command)
+    assert (code, len(ASKED.findall(plain(shown)))) == (0, 1)
+    assert sandbox.report()["live_shares"]["count"] == 5
+    if json_too:
+        assert object_of(out)["states"] == {"shared": 5}
+
+
+def test_the_question_in_the_readme_is_the_one_that_is_asked(shell: Shell, tmp_path: Path) -> None:
+    shutil.copy(SAMPLES / "leads.xlsx", tmp_path)
+    _, _, shown = shell.at_terminal("n", "run", "leads.xlsx", "--event", "201")
+    (block,) = re.findall(r"^```\n(.*\(y/N\))\n```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert plain(block.rpartition("```")[2]) in plain(shown)
+
+
+def test_yes_sends_without_a_question_and_says_what_it_sends_all_the_same(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    shutil.copy(SAMPLES / "minimal.csv", tmp_path)
+    command = ("run", "minimal.csv", "--event", "201", "--duration", "7", "--yes")
+    code, _, shown = shell.at_terminal("n", *command)
+    assert (code, "(y/N)" in shown) == (0, False)
+    assert "5 leads to 3 people (read), for 7 minutes; " in plain(shown)
+    assert sandbox.report()["live_shares"]["count"] == 5
+
+
+@pytest.mark.parametrize(("rows", "code", "words"), [("2-9", 0, "8 leads to "), ("2-60", 1, "add --yes to send")])
+def test_a_closed_standard_input_is_nobody_to_ask(
+    shell: Shell, sheet: Path, rows: str, code: int, words: str
+) -> None:
+    command = ["sh", "-c", 'exec "$0" -m batch_share run leads.csv --rows "$1" <&-', sys.executable, rows]
+    done = subprocess.run(command, cwd=shell.folder, env=shell.env, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert done.returncode == code
 
 
 def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet: Path) -> None:

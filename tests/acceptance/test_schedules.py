@@ -81,6 +81,39 @@ def test_the_line_for_cron_works_in_cron(here: Callable[[str], str], sandbox: Sa
     assert (again.returncode, again.stderr, sandbox.report()["total_calls"]) == (0, "", calls)
 
 
+@pytest.mark.parametrize("handed_over", ["reassign", "revoke"])
+def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
+    here: Callable[[str], str], sandbox: SandboxProcess, tmp_path: Path, handed_over: str
+) -> None:
+    folder = tmp_path / "srv"
+    command = here(snippet("cron")).strip().split(maxsplit=5)[5]
+    (folder / "leads.csv").rename(folder / "june.csv")
+    assert in_nothing(command.replace("leads.csv", "june.csv", 1)).returncode == 0
+    head, *rows = few(folder / "leads.csv", 4).read_text("utf-8").splitlines()
+    at = head.split(",").index("User Id")
+    cells = [row.split(",") for row in rows]
+    before = [each[at] for each in cells]
+    if handed_over == "reassign":  # each to the next one's user
+        for each, user in zip(cells, [*before[1:], before[0]], strict=True):
+            each[at] = user
+    lines = [f"{head},Action", *(",".join([*each, handed_over]) for each in cells)]
+    (folder / "leads.csv").write_text("\n".join(lines), encoding="utf-8")
+    standing = sandbox.report()["live_shares"]
+    for short in ("", " --max-revokes 3"):
+        refused = in_nothing(command + short)
+        assert refused.returncode == 1
+        assert refused.stdout == "leads.csv: 4 pending (exit 1); ledger leads.csv.ledger.db\n"
+        assert "4 shares of june.csv would be taken back from " in refused.stderr
+        assert "add --max-revokes 4," in refused.stderr
+    assert sandbox.report()["live_shares"] == standing
+    assert sandbox.calls("EntityAccess.svc/Revoke") == []
+    done = in_nothing(command + " --max-revokes 4")
+    assert (done.returncode, done.stderr) == (0, "")
+    became = {"reassign": "shared", "revoke": "revoked"}[handed_over]
+    assert done.stdout == f"leads.csv: 4 {became} (exit 0); ledger leads.csv.ledger.db\n"
+    assert sandbox.report()["live_shares"]["count"] == (4 if handed_over == "reassign" else 0)
+
+
 def test_the_systemd_units_work(here: Callable[[str], str], tmp_path: Path) -> None:
     service, timer = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
     for parser in (service, timer):
@@ -237,6 +270,28 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path)
     (unsent,) = (inbox / "failed").glob("*_big.csv/big.csv.ledger.db")
     assert shell.run("resume", str(unsent), "--yes").returncode == 3
     assert unsent.with_name("big.results.csv").is_file()
+
+
+def test_a_sheet_that_takes_shares_back_needs_a_setting(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, inbox: Path
+) -> None:
+    june = few(tmp_path / "june.csv", 2)
+    assert shell.run("run", "june.csv").returncode == 0
+    head, *rows = june.read_text("utf-8").splitlines()
+    back = "\n".join([f"{head},Action", *(f"{row},revoke" for row in rows)])
+    watch = ("watch", "inbox", "--once", "--settle", "0.1s", "--yes")
+    (inbox / "back.csv").write_text(back, encoding="utf-8")
+    refused = shell.run(*watch, BATCH_SHARE_MAX_REVOKES="1")
+    assert (refused.returncode, where(inbox)) == (1, {"back.csv": "failed"})
+    (why,) = (inbox / "failed").glob("*/why.txt")
+    said = "2 shares of june.csv would be taken back from "
+    assert why.read_text("utf-8").startswith(said)
+    assert said in refused.stdout
+    assert sandbox.report()["live_shares"]["count"] == 2
+    (inbox / "again.csv").write_text(back, encoding="utf-8")
+    assert shell.run(*watch, BATCH_SHARE_MAX_REVOKES="2").returncode == 0
+    assert where(inbox)["again.csv"] == "done"
+    assert sandbox.report()["live_shares"]["count"] == 0
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "", f"{LEAST}\n", f'{LEAST}\n1,"\n'])

@@ -54,7 +54,8 @@ async def test_whatever_kills_it_nobody_has_a_lead_beside_whom_it_was_given_to(
         first, second = (Trial(folder, sandbox, data) for folder in folders)
         first.write(sheet_rows(ROWS, sandbox.world))
         assert (await first.run()).summary.states == {State.SHARED: ROWS}
-        storm = Storm(second, forks, ROWS, own={"BATCH_SHARE_DATA_FOLDER": str(tmp_path / "data")})
+        own = {"BATCH_SHARE_DATA_FOLDER": str(tmp_path / "data"), "BATCH_SHARE_MAX_REVOKES": str(ROWS)}
+        storm = Storm(second, forks, ROWS, own=own)
         wanted = acting(second)
         code = await (storm.run_into(killer[0]) if killer else storm.run([point, hit]))
         assert code == KILLED, storm.said()

@@ -7,7 +7,7 @@ import csv
 import shutil
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial import (
@@ -19,6 +19,7 @@ from trial import (
     STATUS,
     Fault,
     Onlooker,
+    Refuses,
     Trial,
     ask_to_stop,
     envelope,
@@ -26,17 +27,19 @@ from trial import (
     trial,
 )
 
-from batch_share.errors import CanaryFailed, HistoryError, TooManyRows
+from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
 from batch_share.history.opening import FILE
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
+from batch_share.library import BatchShare
 from batch_share.pipeline import earlier, jobs
 from batch_share.pipeline.earlier import NOBODY_ELSE
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.live import known_runs
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.standing import nothing_due, unchanged
+from batch_share.results.summary import ExitCode
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
+    from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.session import Session
     from batch_share.sandbox.wire import Call, Reply
 
@@ -104,8 +108,7 @@ async def test_revoke_takes_back_what_another_ledger_shared(tmp_path: Path) -> N
         assert scene.second.rows("reason") == [("taken back: leads.csv row 2",)]
         assert it.rows("state") == [("revoked",), ("shared",), ("shared",)]
         (preview,) = onlooker.previews
-        assert (preview.to_send, preview.revocations) == (0, 1)
-        assert preview.told == ["1 earlier share taken back first, by 1 row with revoke or reassign as Action"]
+        assert (preview.to_send, preview.revocations, preview.told) == (0, 1, [])
         assert len(it.sent(CREATE)) == 3
 
 
@@ -169,7 +172,7 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         assert skipped.reason == f"{reason}; what other users had of the lead was taken back first: leads.csv row 2"
         onlooker = Onlooker()
         assert (await scene.second.run(onlooker)).taken_back == 0
-        assert onlooker.previews[0].told == []
+        assert onlooker.previews[0].revocations == 0
 
 
 async def test_a_share_that_two_rows_take_back_is_counted_once(tmp_path: Path) -> None:
@@ -202,10 +205,8 @@ async def test_rows_of_which_nothing_is_known_are_told_once_with_what_to_do(tmp_
         assert again.previews[0].told == []
         acting(scene.second, scene.row(2, 2, "revoke"), scene.row(0, 0, "revoke"), scene.row(0, 2, "reassign"))
         await scene.second.run(both)
-        assert both.previews[0].told == [
-            "1 earlier share taken back first, by 2 rows with revoke or reassign as Action",
-            f"1 row {unknown} it: {how}",
-        ]
+        assert both.previews[0].told == [f"1 row {unknown} it: {how}"]
+        assert both.previews[0].revocations == 1
 
 
 @pytest.mark.parametrize("skipped_before", [False, True])
@@ -489,6 +490,108 @@ async def test_shares_taken_back_count_as_rows_of_a_run(tmp_path: Path) -> None:
         assert len(live(it)) == 3
 
 
+async def test_who_loses_shares_is_called_as_the_ledgers_that_made_them_know_them(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        scene, third = Scene(it), another(it, "third")
+        mails = [user.email for user in active_users(it.sandbox.world)]
+        third.write([scene.row(2, 0, "")[:-1]])
+        await third.run()
+        acting(scene.second, *(scene.row(at, 5, "reassign") for at in range(3)), scene.row(2, 4, "revoke"))
+        onlooker = Refuses()
+        ending = await scene.second.run(onlooker)
+        taken = onlooker.previews[0].taken_back
+        assert taken.users == {mails[0]: 2, mails[1]: 1, mails[2]: 1}
+        assert taken.sheets == ["leads.csv"]
+        assert str(ending.error) == "Nothing was sent: the run was not confirmed."
+        assert len(live(it)) == 4
+
+
+async def test_who_loses_shares_is_called_by_their_id_where_no_ledger_can_tell(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        it.ledger.rename(tmp_path / "moved.db")
+        onlooker = Refuses()
+        await scene.second.run(onlooker)
+        assert onlooker.previews[0].taken_back.users == {scene.users[0]: 1}
+
+
+async def unattended(it: Trial, job: str = "run", **changes: Any) -> Ending:
+    """A job by a program that asks nobody."""
+    async with BatchShare(it.settings(**changes)) as bs:
+        if job == "run":
+            return await bs.run(it.folder / "leads.csv")
+        return await (bs.resume if job == "resume" else bs.retry)(it.ledger)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+async def test_where_nobody_is_asked_no_more_is_taken_back_than_the_settings_allow(
+    tmp_path: Path, most: int
+) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        scene, before = Scene(it), live(it)
+        acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), scene.row(3, 3, "share"))
+        for job in ("run", "resume"):
+            ending = await unattended(scene.second, job, max_revokes=most)
+            assert isinstance(ending.error, TooManyRevokes)
+            assert "2 shares of leads.csv would be taken back from " in str(ending.error)
+            assert "add --max-revokes 2," in str(ending.error)
+            assert ending.summary.states == {State.PENDING: 3}
+            assert ending.exit_code is ExitCode.NOT_DONE
+        assert (live(it), it.sent(REVOKE), len(it.sent(CREATE))) == (before, [], 3)
+        done = await unattended(scene.second, "resume", max_revokes=2)
+        assert done.summary.states == {State.SHARED: 2, State.REVOKED: 1}
+        assert live(it) == {scene.pair(0, 3), scene.pair(2, 2), scene.pair(3, 3)}
+
+
+async def test_a_program_that_agrees_itself_needs_no_such_setting(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"))
+        bs = BatchShare(scene.second.settings(), agree=lambda preview: preview.revocations == 1)
+        assert (await bs.run(scene.second.folder / "leads.csv")).summary.states == {State.REVOKED: 1}
+
+
+async def test_what_is_left_to_be_taken_back_is_to_be_agreed_to_anew(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [2], envelope(400, "Not permitted")), rows=2) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at, "revoke") for at in range(2)))
+        ending = await unattended(scene.second, max_revokes=2, workers=1)
+        assert ending.summary.states == {State.REVOKED: 1, State.FAILED: 1}
+        again = await unattended(scene.second, "retry")
+        assert isinstance(again.error, TooManyRevokes)
+        assert "1 share of leads.csv would be taken back" in str(again.error)
+        assert len(it.sent(REVOKE)) == 2
+        assert (await unattended(scene.second, "retry", max_revokes=1)).summary.states == {State.REVOKED: 2}
+
+
+async def test_a_run_that_was_cut_off_takes_nothing_more_back_unasked(tmp_path: Path) -> None:
+    async def cut_off(step: Step, call: Call) -> Reply:
+        task.cancel()
+        return DROPPED
+
+    async with trial(tmp_path, Fault(REVOKE, [2], cut_off), rows=3) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, *(scene.row(at, at, "revoke") for at in range(3)))
+        task = asyncio.create_task(unattended(scene.second, max_revokes=3, workers=1))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        standing = live(it)
+        assert len(standing) == 2
+        ending = await unattended(scene.second, "resume")
+        assert isinstance(ending.error, TooManyRevokes)
+        assert "add --max-revokes 2," in str(ending.error)
+        assert live(it) == standing
+        assert (await unattended(scene.second, "resume", max_revokes=2)).summary.states == {State.REVOKED: 3}
+        assert live(it) == set()
+
+
 async def test_a_row_whose_user_has_the_lead_by_this_ledger_stays_skipped(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
@@ -509,7 +612,6 @@ async def test_a_retry_that_was_stopped_takes_back_the_rest(tmp_path: Path) -> N
         onlooker = Onlooker(lambda session: session.stop.ask())
         await scene.second.retry(onlooker=onlooker)
         assert onlooker.previews[0].revocations == 2
-        assert "2 earlier shares taken back first" in onlooker.previews[0].told[-1]
         assert (await scene.second.retry()).summary.states == {State.REVOKED: 2}
         assert live(it) == set()
 

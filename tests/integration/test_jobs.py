@@ -21,7 +21,7 @@ from batch_share.errors import (
     SheetError,
 )
 from batch_share.ledger.opening import open_ledger
-from batch_share.ledger.records import Cause, Changes
+from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
@@ -111,6 +111,30 @@ async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> Non
         assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("pending", 11), ("posted", 1)]
         await it.resume(second)
         assert (second.previews[0].to_send, second.previews[0].cost.calls) == (12, 35 + 2)
+
+
+async def test_a_person_is_told_what_is_given_to_whom_and_until_when(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        rows = sheet_rows(12, it.sandbox.world)
+        rows[1][4], rows[2][4], rows[3][0] = "30m", "10d", "nobody"
+        it.write([*rows, rows[0]])
+        onlooker = Onlooker()
+        await run(it, SheetOptions(selection=Selection(ranges=((2, 9), (14, 14)))), onlooker=onlooker)
+        (preview,) = onlooker.previews
+        assert preview.states == {State.PENDING: 7, State.INVALID: 1, State.SKIPPED: 5}
+        assert preview.to_share == ToShare(7, 4, 4, 3, 30, 14_400)
+        again = Onlooker()
+        await it.run(again)
+        assert again.previews[0].to_share == ToShare(4, 4, 2, 2, 10_080, 10_080)
+
+
+async def test_a_zone_that_this_machine_does_not_know_is_left_out(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        it.change("INSERT INTO about VALUES ('zone', 'Mars/Olympus')")
+        onlooker = Onlooker()
+        await it.resume(onlooker)
+        assert onlooker.previews[0].zone is None
 
 
 async def test_a_run_costs_what_its_plan_and_its_preview_said(tmp_path: Path) -> None:

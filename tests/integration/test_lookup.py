@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, Fault, Onlooker, Trial, answer, ask_to_stop, envelope, options, sheet_rows
+from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.ledger.opening import read_ledger
@@ -324,6 +324,11 @@ async def test_an_end_is_in_the_accounts_time_zone_unless_one_is_named(
         seen = await show(it, Onlooker(), **named)
         assert seen.lasting == {f"until {YEAR}-06-30 18:00 {named.get('timezone', 'Asia/Kolkata')}": 2}
         assert len(it.sent(KEY_USER)) == calls
+        running, going_on = Refuses(), Refuses()
+        await it.run(running, **named)
+        await it.resume(going_on, **named)
+        zones = {str(onlooker.previews[0].zone) for onlooker in (running, going_on)}
+        assert zones == {named.get("timezone", "Asia/Kolkata")}
         await it.run(follow_up=False, **named)
         assert [until for (until,) in it.rows("until")] == [f"{YEAR}-06-30 {end}:00.000000"] * 2
 

@@ -29,6 +29,7 @@ from batch_share.errors import (
     StillThrottled,
     TooManyFailures,
     TooManyForUser,
+    TooManyRevokes,
     TooManyRows,
     Unreachable,
 )
@@ -85,6 +86,16 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         TooManyForUser(dict.fromkeys("abcdef", 7), 5),
         "These users would get more leads than the 5 that --max-per-user allows: a (7), b (7), ",
         {"most": 5},
+    ),
+    (
+        TooManyRevokes("5 shares of a.csv would be taken back from b (3), c (2)", {"b": 3, "c": 2}, ["a.csv"], 0),
+        "5 shares of a.csv would be taken back from b (3), c (2), and nobody was asked: add --max-revokes 5, or",
+        {"users": {"b": 3, "c": 2}, "sheets": ["a.csv"], "most": 0},
+    ),
+    (
+        TooManyRevokes("5 shares would be", {"b": 5}, ["a.csv"], 4),
+        "5 shares would be, and nobody was asked (--max-revokes allows 4): add --max-revokes 5, or set",
+        {"most": 4},
     ),
     (
         TooManyFailures(10, "no such lead"),

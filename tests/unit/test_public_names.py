@@ -16,7 +16,7 @@ def test_the_public_names_are_these() -> None:
         "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew", "NoSuchApi", "NotAnswered",
         "OfAnotherSheet", "Overview", "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings",
         "SettingsError", "SheetError", "SheetOptions", "State", "StillThrottled", "Summary", "TooManyFailures",
-        "TooManyForUser", "TooManyRows", "Unreachable", "__version__", "load_settings",
+        "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "__version__", "load_settings",
     ]  # fmt: skip
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ledgers import sheet_record
+from rich.console import Console
 
 from batch_share.cli.display import Display, console, one_line, waits
-from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, Waiting
+from batch_share.errors import TooManyRevokes
+from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, ToShare, Waiting
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.jobs import Ending
-from batch_share.pipeline.watcher import Preview
+from batch_share.pipeline.watcher import Doubt, Preview, TakenBack
 from batch_share.results.summary import Summary
 from batch_share.settings import Settings
 from batch_share.units import Rate
@@ -43,6 +46,137 @@ def screen(preview: Preview) -> str:
     out = io.StringIO()
     Display(yes=True, console=console(file=out)).agree(preview)
     return out.getvalue()
+
+
+@dataclass
+class Person:
+    """Somebody at a terminal: what is answered, and what they saw."""
+
+    answers: str = "n\n"
+    saw: io.StringIO = field(default_factory=io.StringIO)
+
+    def agrees(self, patch: pytest.MonkeyPatch, preview: Preview, **options: Any) -> bool:
+        """Whether a run goes on that this person may be asked about."""
+        stdin = io.StringIO(self.answers)
+        patch.setattr(stdin, "isatty", lambda: True)
+        patch.setattr("sys.stdin", stdin)
+        terminal = Console(file=self.saw, force_terminal=True, color_system=None, width=80)
+        return Display(console=terminal, **options).agree(preview)
+
+    @property
+    def was_asked(self) -> int:
+        """How often a question was put."""
+        return self.saw.getvalue().count("(y/N)")
+
+
+FIVE = TakenBack({"asha@x.example": 3, "ravi@x.example": 2}, ["june.csv"])
+GIVEN = ToShare(10, 3, 10, 0, 10080, 10080)
+
+
+def taking(most: int = 0) -> dict[str, Any]:
+    """Five earlier shares are taken back; so many may be unasked."""
+    return {"taken_back": FIVE, "settings": Settings.model_construct(max_revokes=most)}
+
+
+@pytest.mark.parametrize("answer", ["y\n", "YES\n", "n\n", "\n", "", "sure\n"])
+def test_on_a_terminal_a_run_of_any_size_asks_and_no_answer_means_no(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person(answer)
+    preview = previewed({State.PENDING: 1}, to_share=replace(GIVEN, leads=1, people=1, reads=1))
+    assert person.agrees(monkeypatch, preview) is (answer.strip().lower() in {"y", "yes"})
+    assert person.was_asked == 1
+    assert "1 lead to 1 person (read), until " in person.saw.getvalue()
+
+
+@pytest.mark.parametrize("options", [{"yes": True}, {"yes": True, "json": True}])
+def test_yes_answers_for_what_is_sent(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person()
+    assert person.agrees(monkeypatch, previewed({State.PENDING: 900}, to_share=GIVEN), **options)
+    assert person.was_asked == 0
+    assert "10 leads to 3 people (read), until " in person.saw.getvalue()
+
+
+def test_where_nothing_is_to_be_done_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person()
+    assert person.agrees(monkeypatch, previewed({State.SHARED: 9}, to_share=ToShare()))
+    assert person.was_asked == 0
+
+
+@pytest.mark.parametrize(
+    ("yes", "most", "asked"), [(False, 0, 1), (True, 0, 1), (True, 4, 1), (True, 5, 0), (False, 5, 1)]
+)
+def test_what_is_taken_back_is_asked_with_the_rest_once_and_yes_does_not_answer(
+    yes: bool, most: int, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person("n\n")
+    assert person.agrees(monkeypatch, previewed(to_share=GIVEN, **taking(most)), yes=yes) is not asked
+    assert person.was_asked == asked
+    assert "5 shares of june.csv are taken back from asha@x.example (3), ravi@x.example (2)." in " ".join(
+        person.saw.getvalue().split()
+    )
+
+
+def test_one_line_asks_on_a_terminal_and_shows_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person()
+    assert not person.agrees(monkeypatch, previewed(to_share=GIVEN), one_line=True)
+    assert person.saw.getvalue().startswith("10 leads to 3 people (read), until ")
+
+
+def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mapping = {"Contact E-mail": "Lead Email", "New Owner": "User Email"}
+    states = {State.PENDING: 275, State.INVALID: 4, State.SKIPPED: 21}
+    reasons = [Skipped("already shared with that user until 2026-12-31 18:29 UTC by june.csv row 7", 21, 3)]
+    preview = previewed(
+        states,
+        sheet=replace(sheet_record(), mapping=mapping),
+        skipped=reasons,
+        to_share=ToShare(275, 45, 182, 93, 10080, 10080),
+        to_do={State.PENDING: 275},
+    )
+    person = Person()
+    person.agrees(monkeypatch, preview)
+    lines = person.saw.getvalue().splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 80
+    words = [word for line in lines for word in line.split()]
+    sentence = " ".join(words)
+    assert reasons[0].reason in sentence
+    assert sentence.endswith("lead from “Contact E-mail”, person from “New Owner”. Send? (y/N)")
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO("y\n")])
+@pytest.mark.parametrize(("rows", "yes", "goes"), [(50, False, True), (51, False, False), (51, True, True)])
+def test_where_nobody_can_be_asked_more_than_50_rows_need_yes(
+    stdin: Any, rows: int, yes: bool, goes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)  # None where it is closed
+    out = io.StringIO()
+    display = Display(yes=yes, console=Console(file=out, force_terminal=True, color_system=None, width=999))
+    assert display.agree(previewed({State.PENDING: rows}, to_share=GIVEN)) is goes
+    assert ("More than 50 rows and nobody to ask: add --yes to send them." in out.getvalue()) is not goes
+    assert not display.is_sure(Doubt([], "Sure?"))
+
+
+def test_a_question_that_nobody_would_see_is_not_put(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin, out = io.StringIO("y\n"), io.StringIO()
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert not Display(console=console(file=out)).agree(previewed({State.PENDING: 51}))
+    assert "(y/N)" not in out.getvalue()
+
+
+@pytest.mark.parametrize("yes", [False, True])
+def test_where_nobody_can_be_asked_shares_are_taken_back_only_as_the_settings_allow(
+    yes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    display = Display(yes=yes, console=console(file=io.StringIO()))
+    with pytest.raises(TooManyRevokes, match="add --max-revokes 5,"):
+        display.agree(previewed(**taking(4)))
+    assert display.agree(previewed(**taking(5)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from batch_share.action import Action
 from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE
-from batch_share.ledger.records import ALREADY, GONE, TAKEN_BEFORE, Result, Skipped, Status, Waiting
+from batch_share.ledger.records import ALREADY, GONE, TAKEN_BEFORE, Result, Skipped, Status, ToShare, Waiting
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS
 from batch_share.sheet.columns import USERS
@@ -80,6 +80,34 @@ async def test_to_do_are_the_pending_and_the_posted_in_the_sheets_order(file: Pa
         for number, state in enumerate([State.SHARED, State.POSTED, State.FAILED, State.UNKNOWN]):
             await advance(ledger, number, state)
         assert await leads(ledger.to_do()) == ["5", "4", "1"]
+
+
+async def test_what_is_still_to_be_shared_is_counted_by_leads_and_people(file: Path) -> None:
+    asha, ravi = instruction(1).user_id, instruction(2).user_id
+    ends = [NOON + timedelta(days=days) for days in (-1, 3, 9)]
+    rows = [
+        new_row(1, user_id=asha, duration=7),
+        new_row(2, user_id=asha, access=2, duration=10080),
+        replace(new_row(3), instruction=instruction(2, user_id=ravi, duration=None, until=ends[1])),
+        new_row(4, user_id=ravi, duration=None, until=ends[2]),
+        new_row(5, user_id=ravi, duration=None, until=ends[0]),
+        new_row(6, duration=1),
+        new_row(7, start=ends[2], duration=1, access=2),
+        new_row(8, action=Action.REVOKE, duration=1),
+        replace(new_row(9, duration=1), chosen=False),
+        unsendable(10, State.INVALID),
+        unsendable(11, State.SKIPPED),
+    ]
+    async with working(file, *rows) as ledger:
+        await advance(ledger, 1, State.POSTED)
+        await advance(ledger, 6, State.SHARED)
+        assert await ledger.to_share() == ToShare(4, 2, 4, 1, 7, 10080, ends[1], ends[2])
+        assert await ledger.to_do_counts() == {State.PENDING: 4, State.POSTED: 1}
+
+
+async def test_where_nothing_is_to_be_shared_nothing_lasts(file: Path) -> None:
+    async with working(file, unsendable(1, State.INVALID)) as ledger:
+        assert await ledger.to_share() == ToShare()
 
 
 async def test_rows_to_do_come_page_by_page_while_others_change(file: Path) -> None:
