@@ -14,8 +14,8 @@
     ├── StillThrottled           every call was refused as one too many, for a long time
     ├── DailyLimitReached        the calls that the account may make a day are spent
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
+    ├── NoSuchApi                LeadSquared has not one of the APIs that nothing can be done without
     ├── PlanChanged              a run is not what its plan was approved for
-    ├── LookupRefused            LeadSquared would not say who the leads or users are
     ├── TooManyRows              a run would send more rows than it may
     ├── TooManyForUser           a user would get more leads in a run than they may
     ├── TooManyRevokes           a run would take back more shares than anybody agreed to

@@ -14,6 +14,7 @@ from batch_share.errors import (
     DailyLimitReached,
     HistoryError,
     LedgerError,
+    NoSuchApi,
     NotAnswered,
     OwnerNotVerified,
     PlanChanged,
@@ -39,6 +40,7 @@ CUT: Final = "cut off by a person"
 
 _WHY: Final[dict[type[BatchShareError], str]] = {
     AccessDenied: "LeadSquared refused access",
+    NoSuchApi: "LeadSquared has no such API",
     CanaryFailed: "the first rows did not go well",
     DailyLimitReached: "the calls of the day are spent",
     LedgerError: "the ledger can't be used",
@@ -94,6 +96,8 @@ class Notice:
         totals = self.summary.as_json()
         for name in ("ledger", "results", "failed_sheet"):
             totals[name] = _name(Path(totals[name])) if totals[name] else None
+        # Not why: that may name somebody.
+        totals["unchecked"] = [{"what": each["what"], "rows": each["rows"]} for each in totals["unchecked"]]
         return told | totals | {"text": self.text}
 
 

@@ -22,6 +22,7 @@ from batch_share.pipeline.run import Feed
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.steps import asked
 from batch_share.sheet.selection import Selection
+from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -84,10 +85,11 @@ class Undone:
 
 async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
     check_not_empty("user", user)
-    wanted = user.strip().casefold()
+    wanted = ascii_lower(user.strip())
     known = await ledger.known_users()
-    found = {user for user, (_, email) in known.items() if user and wanted in {user.casefold(), email.casefold()}}
-    found |= {row.user_id for row in await ledger.shared_rows() if row.user_id.casefold() == wanted}
+    named = {user: {ascii_lower(user), ascii_lower(email)} for user, (_, email) in known.items() if user}
+    found = {user for user, names in named.items() if wanted in names}
+    found |= {row.user_id for row in await ledger.shared_rows() if ascii_lower(row.user_id) == wanted}
     if not found:
         raise SettingsError("user", f"no row of this ledger is of a user with the Id or e-mail address {user}")
     return frozenset(found)

@@ -61,8 +61,7 @@ def test_an_account_that_answers_otherwise_can_be_had(
     [
         (["--dialect", "klingon"], "sandbox: dialect can't be 'klingon': choose plain, lower, "),
         (["--without", "Users,Nothing"], "sandbox: there is no endpoint 'Nothing': choose Status, "),
-        (["--without", ""], "sandbox: there is no endpoint '': choose Status, "),
-        (["--owners", ""], "sandbox: owners can't be '': choose id, "),
+        (["--owners", "nobody"], "sandbox: owners can't be 'nobody': choose id, "),
         (["--paging", "none"], "sandbox: paging can't be 'none': choose usual, "),
     ],
 )

@@ -32,7 +32,7 @@ NO_CONNECTION = Outage("no connection: Connection refused", 2, 7)
 def connected(phase: str = "sharing", **states: int) -> Connection:
     """Work in this phase with rows in these states, which has made no call."""
     pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=False, workers=None)
-    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, pacer, None)
+    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, pacer, None, None)
     made.tally.states.update({State(name): count for name, count in states.items()})
     return cast("Connection", made)
 

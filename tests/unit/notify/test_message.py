@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from batch_share.errors import (
     SheetError,
     Unreachable,
 )
-from batch_share.ledger.records import Row
+from batch_share.ledger.records import NotChecked, Row, Unchecked
 from batch_share.ledger.states import State
 from batch_share.notify.message import OTHERWISE, Notice, for_chat, why_stopped
 from batch_share.results.summary import Summary
@@ -66,6 +67,7 @@ def test_as_data_it_says_the_same() -> None:
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
         "doubles": 0,
+        "unchecked": [],
         "run": None,
         "ledger": "leads.csv.ledger.db",
         "results": "leads.results.csv",
@@ -77,6 +79,13 @@ def test_nobody_is_named_in_it_and_no_folder() -> None:
     told = json.dumps(notice().as_json())
     for private in ("Nisha", "n@x.example", "asha", "home", instruction().lead_id):
         assert private not in told
+
+
+def test_what_was_not_checked_is_told_without_a_name() -> None:
+    unchecked = [NotChecked(Unchecked.OWNER, 0, "it is shown as Asha Rao")]
+    told = notice(summary=replace(summary(shared=1), unchecked=unchecked)).as_json()
+    assert told["unchecked"] == [{"what": "owner", "rows": 0}]
+    assert "Asha" not in json.dumps(told)
 
 
 def test_without_totals_it_says_so() -> None:

@@ -75,6 +75,7 @@ def test_its_json_names_the_states_that_there_are_and_where_things_lie() -> None
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
         "doubles": 0,
+        "unchecked": [],
         "run": None,
         "ledger": "leads.db",
         "results": "leads.results.csv",
