@@ -166,11 +166,11 @@ async def test_a_user_that_the_list_lacks_is_asked_for_before_the_row_is_refused
 async def test_an_inactive_user_is_told_by_name(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         retired = it.sandbox.world.users[9]
-        write(it, ["Lead Id", "Owner"], [[it.sandbox.world.leads[0].id, retired.email]])
+        write(it, ["Lead Id", "New Owner"], [[it.sandbox.world.leads[0].id, retired.email]])
         ending = await it.run()
         assert ending.summary.states == {State.INVALID: 1}
         reason = it.rows("reason")[0][0]
-        assert f"Row 2, Owner '{retired.email}': {retired.name} is no longer an active user" in reason
+        assert f"Row 2, New Owner '{retired.email}': {retired.name} is no longer an active user" in reason
 
 
 async def test_an_id_and_a_number_of_two_leads_are_not_sent(tmp_path: Path) -> None:
