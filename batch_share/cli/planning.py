@@ -84,8 +84,15 @@ def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bo
     if files.save is not None:
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
-        write_mapping(files.save_map, seen.plan.record.mapping or {})
+        write_mapping(files.save_map, _said(seen))
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
+
+
+def _said(seen: Overview) -> dict[str, str]:
+    """The mapping without what only a person can say: in a file it would be said."""
+    sheet = seen.plan.sheet
+    doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
+    return {header: name for header, name in (seen.plan.record.mapping or {}).items() if header not in doubtful}
 
 
 async def _write(output: Path, seen: Overview) -> None:

@@ -265,15 +265,16 @@ def unread_people(columns: Sequence[str], found: Columns, users: Collection[str]
 
 
 def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
-    """Of doubtful columns, the beginning of a sentence that shows what they hold, and the options to map them."""
+    """Of doubtful columns, the beginning of a sentence that shows who is in them, and the options to map them."""
     fields = {index: named for named, index in found.fields.items()}
-    shown = []
-    for index, cells in found.doubtful.items():
-        values = [repr(cell) for cell in dict.fromkeys(cells) if _person([cell]) is not None]
-        first = ", ".join([*values[:_SHOWN], *(["…"] if len(values) > _SHOWN else [])])
-        shown.append(f"{columns[index]!r} ({first})")
+    telling = max(found.doubtful, key=lambda index: _person(found.doubtful[index]) is Field.USER_EMAIL)
+    values = [repr(cell) for cell in dict.fromkeys(found.doubtful[telling]) if _person([cell]) is not None]
+    shown = ", ".join([*values[:_SHOWN], *(["…"] if len(values) > _SHOWN else [])])
+    names = " and ".join(
+        f"{columns[index]!r} ({shown})" if index == telling else repr(columns[index]) for index in found.doubtful
+    )
     options = " ".join(_map_option(columns[index], fields[index]) for index in found.doubtful)
-    return f"{' and '.join(shown)} most often {_says(found.doubtful)} who has the lead now", options
+    return f"{names} most often {_says(found.doubtful)} who has the lead now", options
 
 
 def _says(columns: Collection[int]) -> str:
@@ -387,7 +388,9 @@ def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[
     others = [index for index in left if index not in states and _may_be_user(columns[index], left[index])]
     whose = {known.who for known in states.values()}
     if others or len(whose) > 1 or len({*usable.values()}) < len(usable):
-        raise SheetError(path, _which_user(columns, states, others, left))
+        told = {known.who for index, known in states.items() if index in usable}
+        people = [index for index, known in states.items() if index in usable or known.who not in told]
+        raise SheetError(path, _which_user(columns, people, others, left))
     if len(usable) == 1:
         (index,) = usable
         return {(Field.USER if states[index].by is Field.USER else usable[index]): index}
@@ -403,7 +406,7 @@ def _may_be_user(header: str, cells: Sequence[str]) -> bool:
 
 
 def _which_user(
-    columns: Sequence[str], states: Mapping[int, _Person], others: Sequence[int], cells: Mapping[int, Sequence[str]]
+    columns: Sequence[str], states: Sequence[int], others: Sequence[int], cells: Mapping[int, Sequence[str]]
 ) -> str:
     """Which columns may say the user, why none is taken, and what to add for each."""
     has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"

@@ -123,6 +123,7 @@ async def test_the_id_and_the_address_of_one_person_are_asked_about_together(tmp
     async with trial(tmp_path) as it:
         write(it, ("OwnerId", ids(it)), ("OwnerIdName", ["Asha Rao"]), ("OwnerIdEmailAddress", emails(it)))
         problem = await refused(it)
+        assert problem.startswith(f"'OwnerId' and 'OwnerIdEmailAddress' ({emails(it)[0]!r}, ")
         assert problem.endswith('with --map "OwnerId=User Id" --map "OwnerIdEmailAddress=User Email"')
         watcher = Onlooker(sure=True)
         assert (await run(it, watcher)).summary.states == {State.SHARED: 6}

@@ -324,6 +324,13 @@ def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_mea
     assert [*ignored.doubtful] == [1]
 
 
+def test_of_one_person_s_columns_the_name_is_not_offered() -> None:
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | {"OwnerId": IDS, "OwnerIdName": NAMES, "CreatedBy": IDS})
+    assert "'OwnerId' most often says who has the lead now, and 'CreatedBy' could be" in caught.value.problem
+    assert "OwnerIdName" not in caught.value.problem
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -381,8 +381,8 @@ def real_headers(monkeypatch: pytest.MonkeyPatch, any_header_will_do: None) -> N
     monkeypatch.undo()
 
 
-OWNED = [["Lead Number", "Owner"], [869000, "asha@x.example"]]
-MEANT = [["Lead Number", "New Owner"], [869000, "ravi@x.example"]]
+OWNED: list[list[Any]] = [["Lead Number", "Owner"], [869000, "asha@x.example"]]
+MEANT: list[list[Any]] = [["Lead Number", "New Owner"], [869000, "ravi@x.example"]]
 UNREAD = "column 'Team mate' holds e-mail addresses and is not read"
 
 
