@@ -126,7 +126,7 @@ _VERY_CLOSE: Final = 85.0
 """The same where it keeps another column from being taken."""
 
 _SHOWN: Final = 3
-_NO_NAMES: Final = "no e-mail address and no Id is in the first rows, and a name does not say which user it is"
+_NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
 _UNQUOTED: Final = frozenset('"$`\\!%')
 """What means something to a shell even within quotation marks; in a header that is mapped it means nothing."""
 
@@ -203,7 +203,7 @@ def match_columns(
     cells = {index: _cells(first_rows, index) for index in range(len(columns)) if index not in named}
     plain = _by_what_they_hold(_known(columns, cells, _PLAIN), cells, fields)
     fields |= _single(path, columns, {field: at for field, at in plain.items() if field not in fields})
-    for each in VAGUE:
+    for each in VAGUE:  # a mapping that names the lead has said by what
         surer = LEADS[: LEADS.index(each) + 1]
         if fields.keys().isdisjoint(surer) and set(LEADS).isdisjoint(named.values()):
             vague = _known(columns, cells, _VAGUE).get(each, [])

@@ -359,7 +359,7 @@ def test_a_name_does_not_say_which_user_it_is(header: str) -> None:
         match(LEAD | {header: NAMES})
     problem = caught.value.problem
     assert problem.startswith("no column for the user")
-    assert f"{header!r}: no e-mail address and no Id is in the first rows, and a name does not say which" in problem
+    assert f"{header!r}: not e-mail addresses or Ids in most of the first rows, and a name does not say" in problem
 
 
 def test_a_person_s_column_is_suggested_too_where_the_lead_is_missing() -> None:
