@@ -84,8 +84,15 @@ def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bo
     if files.save is not None:
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
-        write_mapping(files.save_map, seen.plan.record.mapping or {})
+        write_mapping(files.save_map, _said(seen))
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
+
+
+def _said(seen: Overview) -> dict[str, str]:
+    """The mapping without what only a person can say: in a file it would be said."""
+    sheet = seen.plan.sheet
+    doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
+    return {header: name for header, name in (seen.plan.record.mapping or {}).items() if header not in doubtful}
 
 
 async def _write(output: Path, seen: Overview) -> None:
@@ -133,6 +140,10 @@ def _print_sending(out: Console, seen: Overview) -> None:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:
         out.print(_cost(seen), soft_wrap=True)
+        least, most = seen.look_ups
+        if most:
+            more = f", up to {most:,} where the account has no look-up of many at once" if most > least else ""
+            out.print(f"People are looked up first: {plural(least, 'call')}{more}.", soft_wrap=True)
     elif seen.sent_before and not _OPEN & seen.sent_before.keys():
         out.print("Nothing left to send.")
 

@@ -63,7 +63,7 @@ class Before:
 
 async def before_of(ledger: Path, settings: Settings, directory: Directory) -> Before:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
-    if not _holds_anything(ledger):
+    if not holds_anything(ledger):
         return Before()
     async with read_ledger(ledger) as opened:
         facts, host = await opened.facts(), _host(settings)
@@ -76,7 +76,7 @@ async def before_of(ledger: Path, settings: Settings, directory: Directory) -> B
         return before
 
 
-def _holds_anything(ledger: Path) -> bool:
+def holds_anything(ledger: Path) -> bool:
     """A run that was killed as it began leaves an empty one. Raises LedgerError."""
     try:
         return ledger.is_file() and ledger.stat().st_size > 0

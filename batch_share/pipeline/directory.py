@@ -176,7 +176,7 @@ def _wrong(
         yield first, "was not looked up" if answer is None else answer
         return
     for ref in others:
-        real = _said(answer, ref.field) if isinstance(answer, FoundLead) else answer.email
+        real = _said(answer, ref.field) if isinstance(answer, FoundLead) else _called(answer, ref)
         if real and not _agree(ref, real):
             yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
 
@@ -218,7 +218,12 @@ def is_meant(ref: Ref, found: FoundLead | FoundUser) -> bool:
     """Whether this is the one that `ref` names."""
     if isinstance(found, FoundLead):
         return bool(found.id and found.number) and _agree(ref, _said(found, ref.field))
-    return ref.value == (found.id if ref.field is Field.USER_ID else ascii_lower(found.email))
+    return ref.value == ascii_lower(_called(found, ref))
+
+
+def _called(user: FoundUser, ref: Ref) -> str:
+    """What LeadSquared says of the user, in the way that `ref` names one."""
+    return user.id if ref.field is Field.USER_ID else user.email
 
 
 def _said(lead: FoundLead, named: Field) -> str:

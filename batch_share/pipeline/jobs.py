@@ -18,6 +18,7 @@ from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
+from batch_share.pipeline.doubt import settle_doubt, unread_told
 from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.pipeline.follow_up import all_followed_up, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
@@ -85,6 +86,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
         check_approval(job.approved, plan, settings)
     check_canary(settings)
     host, _, _ = settings.account()
+    await settle_doubt(job, plan, settings, watcher)
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
         async with _session(ledger, "run", settings, watcher) as session:
@@ -97,7 +99,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
                 session.stop.ask(error)
             if session.stop.asked:
                 return await _end(session)
-            return await _work(session, watcher, changes, cut_off)
+            return await _work(session, watcher, changes, cut_off, await unread_told(plan, ledger))
 
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
@@ -193,7 +195,9 @@ async def _under_way(ledger: Ledger) -> int:
     return sum(counts.get(state, 0) for state in INTENTS)
 
 
-async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
+async def _work(
+    session: Session, watcher: Watcher, changes: Changes | None, cut_off: int, told: Sequence[str] = ()
+) -> Ending:
     ledger = session.ledger
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
@@ -206,7 +210,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
             preview,
             changes=changes,
             cut_off=cut_off,
-            told=[*told_of(due)],
+            told=[*told_of(due), *told],
             taken_back=await taken_back(session, due),
             to_share=await ledger.to_share(),
             zone=await _zone(session),

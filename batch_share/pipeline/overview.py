@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.action import Action
 from batch_share.leadsquared.guesses import DAY_ZONE
+from batch_share.leadsquared.lookups import PAGE as LEADS_IN_PAGE
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
@@ -19,7 +20,8 @@ from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
 from batch_share.pipeline.guards import excesses, spell_guards
 from batch_share.pipeline.live import Live
-from batch_share.sheet.columns import Field
+from batch_share.pipeline.lookup import IN_PAGE
+from batch_share.sheet.columns import LEADS, Field
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ class Overview:
     what is live, `repeats` says which repeat another one. `directory` is who was looked up.
     `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
     rows ask for that, `unasked` of them without an Id: nobody knows what they take back.
-    `users` get all rows to be sent, `due` those whose time has come.
+    `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
+    to be looked up, by the surest thing that they say of it, and `unknown_users` are to be looked up.
     """
 
     plan: Plan
@@ -111,6 +114,8 @@ class Overview:
     lasting: Counter[str] = field(default_factory=Counter)
     conflicts: list[str] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
+    to_look_up: Counter[Field] = field(default_factory=Counter)
+    unknown_users: set[str] = field(default_factory=set)
 
     def planned(self, directory: Directory) -> Iterator[NewRow]:
         """Every row with what will happen to it. May raise SheetError while it goes."""
@@ -130,6 +135,16 @@ class Overview:
     def cost(self) -> Cost:
         """What the run costs at least, after its look-ups."""
         return self._cost(bulk=self.settings.bulk)
+
+    @property
+    def look_ups(self) -> tuple[int, int]:
+        """How many calls look people up before the run: at least, and where the account has no API for many."""
+        alone, by_ids = self.to_look_up[Field.LEAD_PHONE], self.to_look_up[Field.LEAD_ID]
+        least = alone + -(-by_ids // LEADS_IN_PAGE)
+        for count in (self.to_look_up[Field.LEAD_NUMBER], self.to_look_up[Field.LEAD_EMAIL]):
+            least += min(count, 2 + -(-count // IN_PAGE))  # two to see whether the account takes many at once
+        users = len(self.unknown_users)
+        return least + bool(users), self.to_look_up.total() + bool(by_ids) + bool(users) + users
 
     @property
     def other_cost(self) -> Cost:
@@ -210,6 +225,7 @@ class Overview:
             "access": dict(self.access),
             "lasting": dict(self.lasting),
             "calls": self.cost.calls,
+            "look_ups": list(self.look_ups),
             "seconds": round(self.cost.seconds),
             "rate": str(self.cost.rate),
             "bulk_rate": str(self.cost.bulk_rate) if self.cost.bulk_rate else None,
@@ -252,6 +268,7 @@ def overview(
         elif row.state is State.INVALID:
             seen.invalid.append(row.reason or "")
         elif row.state in TO_DO and row.instruction is not None:
+            _count_look_ups(seen, row.instruction)
             if row.instruction.action.takes_back and row.state is State.PENDING:
                 claims.append(row.instruction)
             if row.instruction.action is Action.REASSIGN:
@@ -264,6 +281,12 @@ def overview(
     seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
     seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
     return seen
+
+
+def _count_look_ups(seen: Overview, asked: Instruction) -> None:
+    if isinstance(seen.directory, Unasked) and not asked.lead_number:
+        seen.to_look_up[next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)] += 1
+        seen.unknown_users.add(asked.user_id)
 
 
 def _given_too(seen: Overview, reassigned: Mapping[str, tuple[str, int]]) -> Iterator[str]:

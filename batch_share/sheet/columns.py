@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +13,10 @@ from rapidfuzz import fuzz, process
 
 from batch_share.errors import SheetError
 from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
+from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.sheet.table import RawRow
@@ -41,13 +42,15 @@ class Field(StrEnum):
     ACTION = "Action"
 
 
+_MAIL: Final = ("Email", "Email Address", "Mail", "Mail Address")
+_PHONE: Final = ("Phone", "Phone Number", "Mobile", "Mobile Number")
+_LEAD: Final = ("Lead", "Customer", "Contact", "Client", "Prospect")
+
 HEADERS: Final[dict[Field, tuple[str, ...]]] = {
     Field.LEAD_ID: ("Lead Id", "ProspectID", "RelatedProspectId", "Lead GUID"),
     Field.LEAD_NUMBER: ("Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId", "Lead No"),
-    Field.LEAD_EMAIL: ("Lead Email", "Lead Email Address", "Customer Email"),
-    Field.LEAD_PHONE: ("Lead Phone", "Lead Phone Number", "Lead Mobile", "Customer Phone"),
-    Field.USER_ID: ("User Id", "Sales User Id"),
-    Field.USER_EMAIL: ("User Email", "User Email Address", "Sales User Email"),
+    Field.LEAD_EMAIL: tuple(f"{who} {what}" for who in _LEAD for what in _MAIL),
+    Field.LEAD_PHONE: tuple(f"{who} {what}" for who in _LEAD for what in _PHONE),
     Field.ACCESS: ("Access", "AccessType", "Permission"),
     Field.DURATION: ("Duration", "DurationInMinutes"),
     Field.DAYS: ("Days", "DurationInDays"),
@@ -57,16 +60,41 @@ HEADERS: Final[dict[Field, tuple[str, ...]]] = {
     Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code"),
     Field.ACTION: ("Action", "Share Action"),
 }
-"""The headers each field is known by, whatever else the sheet has."""
+"""The headers each field is known by, whatever else the sheet has; those of the user are below."""
 
 VAGUE: Final[dict[Field, tuple[str, ...]]] = {
     Field.LEAD_EMAIL: ("Email", "Email Address"),
-    Field.LEAD_PHONE: ("Phone", "Phone Number", "Mobile", "Mobile Number"),
-    Field.USER_ID: ("Owner Id",),
-    Field.USER_EMAIL: ("Owner Email", "Owner Email Address"),
-    Field.USER: ("Sales User", "User", "Owner", "Assigned To", "Share With"),
+    Field.LEAD_PHONE: _PHONE,
 }
-"""Headers that are read so only where no plainer column says which lead, or which user."""
+"""Headers that are read so only where no column names the lead as surely, or surer."""
+
+_STAFF: Final = (
+    "Owner", "Lead Owner", "Account Owner", "Account Manager", "Relationship Manager", "Agent", "Sales Agent",
+    "Rep", "Sales Rep", "Sales Representative", "Sales Person", "Assignee", "Assigned User",
+)  # fmt: skip
+
+INTENT: Final = (
+    "User", "Sales User", "Target User", "New User", "New Sales User", *(f"New {who}" for who in _STAFF),
+    "Assign To", "Reassign To", "Transfer To", "Hand Over To", "Give To", "Share To", "Share With",
+)  # fmt: skip
+"""What headers call the person who is to get a lead."""
+
+STATE: Final = (
+    *_STAFF, "Current Owner", "Present Owner", "Existing Owner", "Old Owner", "Previous Owner",
+    "Assigned To", "Lead Assigned To", "Shared To", "Shared With",
+)  # fmt: skip
+"""What headers call a person who most often has the lead now: never taken to be the user without being asked."""
+
+_BY: Final[dict[Field | None, tuple[str, ...]]] = {
+    Field.USER: ("",),
+    Field.USER_ID: ("Id", "GUID"),
+    Field.USER_EMAIL: (*_MAIL, "Id Email Address"),
+    None: ("Name", "Full Name", "Id Name"),
+}
+"""What stands behind such a word, by how the column names the person; a name does not say which user it is."""
+
+_OTHER_IDS: Final = ("Activity Id", "ProspectActivityId", "Request Id", "Company Id", "RelatedCompanyId")
+"""Headers of Ids that are nobody's."""
 
 LEADS: Final = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_PHONE)
 """What can name a lead, the surest first."""
@@ -93,21 +121,43 @@ IGNORE: Final = "ignore"
 
 _CUSTOM: Final = re.compile(r"mx_?custom_?(\d{1,2})", re.IGNORECASE)
 _CLOSE: Final = 75.0
+"""How alike two headers are, of 100, if one may be meant by the other: enough to suggest it."""
+
+_VERY_CLOSE: Final = 85.0
+"""The same where it keeps another column from being taken."""
+
+_SHOWN: Final = 3
+_NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
 _UNQUOTED: Final = frozenset('"$`\\!%')
 """What means something to a shell even within quotation marks; in a header that is mapped it means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where each field and each custom field of the activity stands, from 0."""
+    """Where each field and each custom field of the activity stands, from 0.
+
+    `doubtful` are the columns of the user that most often say who has the lead now: a person has to say that they
+    are meant. `unread` are columns that are not read though they hold e-mail addresses or Ids of somebody. Both are
+    there with their first cells.
+    """
 
     fields: Mapping[Field, int]
     custom: Mapping[str, int]
+    doubtful: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    unread: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def used(self) -> set[int]:
         """The columns that are read."""
         return {*self.fields.values(), *self.custom.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """What a header says of a person: in which words, and by what field; None: by a name."""
+
+    who: str
+    by: Field | None
 
 
 def squeeze(header: str) -> str:
@@ -119,46 +169,62 @@ def _by_header(headers: Mapping[Field, tuple[str, ...]]) -> dict[str, Field]:
     return {squeeze(header): field for field, names in headers.items() for header in names}
 
 
-_PLAIN: Final = _by_header(HEADERS)
+def _people(words: Sequence[str]) -> dict[str, _Person]:
+    return {squeeze(f"{who} {end}"): _Person(who, by) for who in words for by, ends in _BY.items() for end in ends}
+
+
+_INTENT: Final = _people(INTENT)
+_STATE: Final = _people(STATE)
+_PLAIN: Final = _by_header(HEADERS) | {header: each.by for header, each in _INTENT.items() if each.by is not None}
 _VAGUE: Final = _by_header(VAGUE)
 _ALL: Final = _by_header({field: (field.value,) for field in Field}) | _VAGUE | _PLAIN
+_USERS: Final = {header: each.by for header, each in (_STATE | _INTENT).items() if each.by is not None}
+_KNOWN: Final = {*_ALL, *_INTENT, *_STATE, *map(squeeze, _OTHER_IDS)}
 
 
 def match_columns(
     path: Path,
     columns: Sequence[str],
     mapping: Mapping[str, str] | None = None,
-    first_rows: Callable[[], Iterable[RawRow]] = tuple,
+    first_rows: Sequence[RawRow] = (),
 ) -> Columns:
     """Find each field's column. `mapping` names fields by header and wins over what headers look like.
 
-    `first_rows` are looked at only where a column is missing: what others hold says which may be meant.
+    What stands in the `first_rows` says which of several columns may be meant. Without any, no column is taken for
+    the user whose header most often says who has the lead now.
 
     Raises SheetError for headers that are blank or there twice, a mapping that fits no header, two columns for one
-    field, and a sheet that says no lead or no user; each names the candidates.
+    field, a sheet that says no lead or no user, and one whose only column of users most often says who has the lead
+    now, if another could be meant; each names the candidates.
     """
     _check_headers(path, columns)
     named = _mapped(path, columns, mapping or {})
     fields = {field: index for index, field in named.items() if isinstance(field, Field)}
     custom = {field: index for index, field in named.items() if field and not isinstance(field, Field)}
-    open_columns = [index for index in range(len(columns)) if index not in named]
-    plain = _known(columns, open_columns, _PLAIN)
+    cells = {index: _cells(first_rows, index) for index in range(len(columns)) if index not in named}
+    plain = _by_what_they_hold(_known(columns, cells, _PLAIN), cells, fields)
     fields |= _single(path, columns, {field: at for field, at in plain.items() if field not in fields})
-    for role in (LEADS, USERS):
-        if not any(field in fields for field in role):
-            vague = _known(columns, open_columns, _VAGUE)
-            fields |= _single(path, columns, {field: at for field, at in vague.items() if field in role})
+    for each in VAGUE:  # a mapping that names the lead has said by what
+        surer = LEADS[: LEADS.index(each) + 1]
+        if fields.keys().isdisjoint(surer) and set(LEADS).isdisjoint(named.values()):
+            vague = _known(columns, cells, _VAGUE).get(each, [])
+            fields |= _single(path, columns, {each: vague} if vague else {})
     custom |= {
         name: index
-        for index in open_columns
+        for index in cells
         if index not in fields.values() and (name := custom_field(columns[index])) and name not in custom
     }
-    missing = [role for role in (LEADS, USERS) if not any(field in fields for field in role)]
-    found = Columns(fields, custom)
-    if missing:
-        unread = [index for index in open_columns if index not in found.used]
-        raise SheetError(path, _missing(missing, columns, unread, [*first_rows()]))
-    return found
+    left = {index: held for index, held in cells.items() if index not in Columns(fields, custom).used}
+    missing = [role for role in (LEADS, USERS) if fields.keys().isdisjoint(role)]
+    doubtful = _who_has_it(path, columns, left) if missing == [USERS] else {}
+    if missing and not doubtful:
+        raise SheetError(path, _missing(missing, columns, left))
+    return Columns(
+        fields | doubtful,
+        custom,
+        {index: left[index] for index in doubtful.values()},
+        _of_somebody(columns, left, fields | doubtful),
+    )
 
 
 def custom_field(text: str) -> str | None:
@@ -172,6 +238,54 @@ def field_named(text: str) -> Field | str | None:
     if text.strip().casefold() == IGNORE:
         return ""
     return _ALL.get(squeeze(text)) or custom_field(text)
+
+
+def is_known(header: str) -> bool:
+    """Whether it is one of the headers that sheets like these have, be its column read or not."""
+    return squeeze(header) in _KNOWN or custom_field(header) is not None
+
+
+def unread_people(columns: Sequence[str], found: Columns, users: Collection[str] = ()) -> list[str]:
+    """What a person should know of columns that hold somebody and are not read, a sentence to each.
+
+    `users` are Ids and e-mail addresses that are known to be users' of the account, in lower case.
+    """
+    told = []
+    by_phone = found.fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
+    for index, cells in found.unread.items():
+        by_id = _person(cells) is Field.USER_ID
+        whose = " of users" if any(ascii_lower(cell) in users for cell in cells) else ""
+        instead = (
+            f": leads are looked up by {columns[found.fields[Field.LEAD_PHONE]]!r}"
+            if by_phone and not by_id and not whose
+            else ""
+        )
+        kind = "Ids" if by_id else "e-mail addresses"
+        told.append(f"column {columns[index]!r} holds {kind}{whose} and is not read{instead}")
+    return told
+
+
+def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
+    """Of doubtful columns, the beginning of a sentence that shows who is in them, and the options to map them."""
+    fields = {index: named for named, index in found.fields.items()}
+    telling = max(found.doubtful, key=lambda index: _person(found.doubtful[index]) is Field.USER_EMAIL)
+    values = [repr(cell) for cell in dict.fromkeys(found.doubtful[telling]) if _person([cell]) is not None]
+    shown = ", ".join([*values[:_SHOWN], *(["…"] if len(values) > _SHOWN else [])])
+    names = " and ".join(
+        f"{columns[index]!r} ({shown})" if index == telling else repr(columns[index]) for index in found.doubtful
+    )
+    options = " ".join(_map_option(columns[index], fields[index]) for index in found.doubtful)
+    return f"{names} most often {_says(found.doubtful)} who has the lead now", options
+
+
+def _says(columns: Collection[int]) -> str:
+    return "says" if len(columns) == 1 else "say"
+
+
+def _map_option(header: str, field: Field | str) -> str:
+    """The option to type. What is left away of the header makes no other one of it."""
+    typed = "".join(char for char in " ".join(header.split()) if char.isprintable() and char not in _UNQUOTED)
+    return f'--map "{typed}={field}"'
 
 
 def suggest(text: str, known: Sequence[str]) -> str:
@@ -228,7 +342,7 @@ def _place(path: Path, columns: Sequence[str], header: str) -> int:
     raise SheetError(path, f"the mapping names a column {header!r} that is not there.{suggest(header, columns)}")
 
 
-def _known(columns: Sequence[str], places: Sequence[int], names: Mapping[str, Field]) -> dict[Field, list[int]]:
+def _known(columns: Sequence[str], places: Iterable[int], names: Mapping[str, Field]) -> dict[Field, list[int]]:
     found: dict[Field, list[int]] = {}
     for index in places:
         field = names.get(squeeze(columns[index]))
@@ -237,24 +351,114 @@ def _known(columns: Sequence[str], places: Sequence[int], names: Mapping[str, Fi
     return found
 
 
+def _by_what_they_hold(
+    plain: Mapping[Field, list[int]], cells: Mapping[int, Sequence[str]], mapped: Mapping[Field, int]
+) -> dict[Field, list[int]]:
+    """The same, with a column of any kind of user as what it holds, where others say whether it is Id or e-mail.
+
+    Beside those it is often one of names, which is not read.
+    """
+    found = {field: [*places] for field, places in plain.items()}
+    if {*found, *mapped}.isdisjoint({Field.USER_ID, Field.USER_EMAIL}):
+        return found
+    for index in found.pop(Field.USER, []):
+        if (field := _person(cells[index])) is not None:
+            found.setdefault(field, []).append(index)
+    return found
+
+
 def _single(path: Path, columns: Sequence[str], found: Mapping[Field, list[int]]) -> dict[Field, int]:
-    for field, places in found.items():
+    for wanted, places in found.items():
         if len(places) > 1:
             several = " and ".join(repr(columns[index]) for index in places)
-            problem = f"two columns could be the {field}: {several}. Rename one, or say which with --map"
+            problem = f"two columns could be the {wanted}: {several}. Rename one, or say which with --map"
             raise SheetError(path, problem)
     return {field: places[0] for field, places in found.items()}
 
 
-def _missing(
-    missing: Sequence[Sequence[Field]], columns: Sequence[str], unread: Sequence[int], rows: Sequence[RawRow]
+def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> dict[Field, int]:
+    """The columns of whoever most often has the lead now, if they are of one person and no other could be meant.
+
+    Raises SheetError where another could.
+    """
+    states = {index: known for index in left if (known := _STATE.get(squeeze(columns[index]))) is not None}
+    held = {index: _person(left[index]) for index, known in states.items() if known.by is not None}
+    usable = {index: field for index, field in held.items() if field is not None}
+    if not usable:
+        return {}
+    others = [index for index in left if index not in states and _may_be_user(columns[index], left[index])]
+    whose = {known.who for known in states.values()}
+    if others or len(whose) > 1 or len({*usable.values()}) < len(usable):
+        told = {known.who for index, known in states.items() if index in usable}
+        people = [index for index, known in states.items() if index in usable or known.who not in told]
+        raise SheetError(path, _which_user(columns, people, others, left))
+    if len(usable) == 1:
+        (index,) = usable
+        return {(Field.USER if states[index].by is Field.USER else usable[index]): index}
+    return {field: index for index, field in usable.items()}
+
+
+def _may_be_user(header: str, cells: Sequence[str]) -> bool:
+    """Whether a column may say who is to get the lead: by its header, or by what it holds."""
+    name = squeeze(header)
+    if name in _KNOWN:
+        return name in _INTENT
+    return _person(cells) is not None or _alike(header, _USERS, _VERY_CLOSE) is not None
+
+
+def _which_user(
+    columns: Sequence[str], states: Sequence[int], others: Sequence[int], cells: Mapping[int, Sequence[str]]
 ) -> str:
+    """Which columns may say the user, why none is taken, and what to add for each."""
+    has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"
+    could = f", and {_quoted(columns, others)} could be meant too" if others else ""
+    fields = {index: _person(cells[index]) for index in (*states, *others)}
+    options = [_map_option(columns[index], field) for index, field in fields.items() if field is not None]
+    told = f"which column says who is to get the lead? {has_it}{could}. Add what is meant: {', '.join(options)}"
+    unusable = [index for index, field in fields.items() if field is None]
+    names = f". {_quoted(columns, unusable)}: {_NO_NAMES}" if unusable else ""
+    return told + names
+
+
+def _quoted(columns: Sequence[str], places: Iterable[int]) -> str:
+    *others, last = [repr(columns[index]) for index in places]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _person(cells: Sequence[str]) -> Field | None:
+    """By what most of the cells name somebody, Ids or e-mail addresses; None if most of them do not."""
+    fitting = {field: sum(_fits(cell, field) for cell in cells) for field in (Field.USER_EMAIL, Field.USER_ID)}
+    best = max(fitting, key=lambda field: fitting[field])
+    return best if 2 * sum(fitting.values()) > len(cells) else None
+
+
+def _of_somebody(
+    columns: Sequence[str], left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]
+) -> dict[int, Sequence[str]]:
+    """The columns that are left which hold somebody, but for those whose headers say that it is nobody asked for.
+
+    Where the lead is known by its phone alone, its e-mail address would have been surer.
+    """
+    by_phone = fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
+    told = {}
+    for index, cells in left.items():
+        name = squeeze(columns[index])
+        known = name in _KNOWN and not (by_phone and _ALL.get(name) is Field.LEAD_EMAIL)
+        if index not in fields.values() and not known and _person(cells) is not None:
+            told[index] = cells
+    return told
+
+
+def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> str:
     wanted = " and ".join({LEADS: "the lead", USERS: "the user"}[tuple(role)] for role in missing)
     names = "; ".join(", ".join(map(str, role)) for role in missing)
-    cells = {index: _cells(rows, index) for index in unread}
-    close = "".join(_close(role, columns, cells) for role in missing)
+    close = "".join(_close(role, columns, left) for role in missing)
     there = ", ".join(repr(column) for column in columns)
-    return f"no column for {wanted} ({names}).{close} Its headers are: {there}. Rename one, or say which with --map"
+    people = _INTENT | _STATE
+    named = [index for index in left if USERS in missing and squeeze(columns[index]) in people]
+    unusable = f" {_quoted(columns, named)}: {_NO_NAMES}." if named and not close else ""
+    told = f"no column for {wanted} ({names}).{close}{unusable} Its headers are: {there}."
+    return f"{told} Rename one, or say which with --map"
 
 
 def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
@@ -263,10 +467,11 @@ def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
     return [cell for cell in cells if cell]
 
 
-def _close(role: Sequence[Field], columns: Sequence[str], cells: Mapping[int, Sequence[str]]) -> str:
+def _close(role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> str:
     """The first column whose header looks like one of the role's and which holds such a thing, if any does."""
-    for index, held in cells.items():
-        alike = _alike(columns[index], role)
+    names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
+    for index, held in left.items():
+        alike = _alike(columns[index], names, _CLOSE)
         field = _held(role, alike, held) if alike is not None else None
         if field is not None:
             option = _map_option(columns[index], field)
@@ -274,11 +479,13 @@ def _close(role: Sequence[Field], columns: Sequence[str], cells: Mapping[int, Se
     return ""
 
 
-def _alike(header: str, role: Sequence[Field]) -> Field | None:
-    """The field of the role whose headers this one looks most like; None if it looks like none."""
-    known = {squeeze(name): field for field in role for name in (*HEADERS.get(field, ()), *VAGUE.get(field, ()))}
-    hit = process.extractOne(squeeze(header), known.keys(), scorer=fuzz.ratio)
-    return known[hit[0]] if hit is not None and hit[1] >= _CLOSE else None
+def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | None:
+    """The field of the header that this one looks most like; None if it looks like none."""
+    name = squeeze(header)
+    if name in _KNOWN and name not in names:
+        return None
+    hit = process.extractOne(name, names.keys(), scorer=fuzz.ratio)
+    return names[hit[0]] if hit is not None and hit[1] >= least else None
 
 
 def _held(role: Sequence[Field], alike: Field, cells: Sequence[str]) -> Field | None:
@@ -293,9 +500,3 @@ def _fits(cell: str, field: Field) -> bool:
         with suppress(ValueError):
             return bool(parse(cell))
     return False
-
-
-def _map_option(header: str, field: Field) -> str:
-    """The option to type. What is left away of the header makes no other one of it."""
-    typed = "".join(char for char in " ".join(header.split()) if char.isprintable() and char not in _UNQUOTED)
-    return f'--map "{typed}={field}"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_share.sheet.columns import field_named, squeeze
+from batch_share.sheet.columns import is_known, squeeze
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,5 +26,5 @@ def likeliest_header(rows: Iterable[RawRow], mapping: Mapping[str, str]) -> RawR
 
 
 def familiarity(row: RawRow, known: set[str]) -> int:
-    """How many of a row's cells are headers of a field, or of the mapping."""
-    return sum(squeeze(cell) in known or field_named(cell) not in {None, ""} for cell in row.cells if cell.strip())
+    """How many of a row's cells are headers that are known, or of the mapping."""
+    return sum(squeeze(cell) in known or is_known(cell) for cell in row.cells if cell.strip())

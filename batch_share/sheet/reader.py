@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
-from batch_share.sheet.columns import Columns, letters, match_columns
+from batch_share.sheet.columns import Columns, doubt_of, letters, match_columns, unread_people
 from batch_share.sheet.header import familiarity, likeliest_header
 from batch_share.sheet.limits import check_file
-from batch_share.sheet.text import text_tables
+from batch_share.sheet.text import PEEK, text_tables
 from batch_share.sheet.workbook import OLE_MAGIC, ZIP_MAGIC, workbook_tables
 
 if TYPE_CHECKING:
@@ -61,24 +61,31 @@ class Sheet:
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     """Open a CSV, TSV, .xlsx, .xlsm, .xls or .ods file and find its table. Raises SheetError.
 
-    Of several worksheets the first visible one is taken whose headers say which lead and which user.
+    Of several worksheets the first visible one is taken whose headers say which lead and which user; one of whose
+    columns only a person can say whether it is the user's, if no other is left.
     """
     options = options or ReadOptions()
     check_there(path)
     check_file(path, options.limits)
     failures: list[tuple[int, SheetError]] = []
+    doubtful: Sheet | None = None
     tables = _tables(path, options)
     for table in tables:
-        header = _header(table, options)
+        header, first_rows = _top(table, options)
         if header is None:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
         try:
-            found = match_columns(path, columns, options.mapping, partial(_below, table, header))
+            found = match_columns(path, columns, options.mapping, first_rows)
         except SheetError as error:
             failures.append((familiarity(header, set()) + len(columns) // 2, error))
-        else:
-            return _sheet(path, table, header, columns, found, options.limits)
+            continue
+        sheet = _sheet(path, table, header, columns, found, options.limits)
+        if not found.doubtful:
+            return sheet
+        doubtful = doubtful or sheet
+    if doubtful is not None:
+        return doubtful
     if failures:
         raise max(failures, key=lambda failure: failure[0])[1]
     for table in tables:
@@ -116,23 +123,23 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
 
-def _header(table: Table, options: ReadOptions) -> RawRow | None:
+def _top(table: Table, options: ReadOptions) -> tuple[RawRow | None, list[RawRow]]:
+    """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
-        return likeliest_header(_readable(table), options.mapping)
-    return next((row for row in table.rows() if row.number == options.header_row and not row.is_blank), None)
+        first = [*_readable(table.peek())]
+        header = likeliest_header(first, options.mapping)
+        return header, [row for row in first if header is not None and row.number > header.number]
+    rows = table.rows()
+    header = next((row for row in rows if row.number == options.header_row and not row.is_blank), None)
+    return header, [*islice(_readable(rows), PEEK)]
 
 
-def _readable(table: Table) -> Iterator[RawRow]:
-    """The table's first rows, up to one that can't be read: whether that matters shows when all are."""
+def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
+    """The rows up to one that can't be read: whether that matters shows when all are."""
     try:
-        yield from table.peek()
+        yield from rows
     except SheetError:
         return
-
-
-def _below(table: Table, header: RawRow) -> Iterator[RawRow]:
-    """The first rows under the headers."""
-    return (row for row in _readable(table) if row.number > header.number)
 
 
 def _sheet(
@@ -148,9 +155,17 @@ def _sheet(
 
     def notes() -> Sequence[str]:
         start = [f"headers in row {header.number}"] if header.number > 1 else []
-        return [*table.notes, *start, *table.late_notes()]
+        return [*table.notes, *start, *_of_people(columns, found), *table.late_notes()]
 
     return Sheet(path, table.worksheet, header.number, columns, found, rows, notes)
+
+
+def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:
+    """What is to be known of the columns that name the user, or may be meant to."""
+    if found.doubtful:
+        words, options = doubt_of(columns, found)
+        yield f"{words}: read as the user only once you said so, with {options} or when `run` asks"
+    yield from unread_people(columns, found)
 
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:

@@ -115,6 +115,14 @@ def test_a_mapping_can_be_saved_and_used(shell: Shell, tmp_path: Path) -> None:
     assert states(shell, "export.csv", "--event", "201", "--mapping", "saved.toml") == {"shared": 12}
 
 
+def test_a_saved_mapping_does_not_say_what_only_a_person_can(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "owned.csv").write_text("Lead Number,Owner\n869000,isha.rao.2@sales.example.com\n")
+    options = "owned.csv", "--event", "201", "--duration", "7d"
+    assert shell.run("plan", *options, "--save-map", "saved.toml").returncode == 0
+    assert "Owner" not in (tmp_path / "saved.toml").read_text()
+    assert shell.run("run", *options, "--mapping", "saved.toml", "--yes").returncode == 2
+
+
 def test_a_run_is_held_to_the_plan_that_was_approved(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
     options = ["--event", "201", "--duration", "7d"]
     shell.run("plan", "minimal.csv", *options, "--save", "plan.json")

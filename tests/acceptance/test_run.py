@@ -259,3 +259,20 @@ def test_the_command_that_is_told_runs_the_rows_that_were_mended(shell: Shell, s
     assert (again.returncode, object_of(again.stdout)["states"]) == (0, {"shared": 1})
     calls = sandbox.calls("ProspectActivity.svc/Create")
     assert len(calls) == 2
+
+
+def test_nobody_gets_a_lead_because_they_have_it_already(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    world, sheet = World(), tmp_path / "export.csv"
+    lead, user = world.leads[0], active_users(world)[0]
+    sheet.write_text(f"ProspectAutoId,OwnerIdEmailAddress\n{lead.number},{user.email}\n")
+    command = "run", "export.csv", "--event", "201", "--duration", "7d", "--yes"
+    refused = shell.run(*command)
+    assert refused.returncode == 2
+    assert f"'OwnerIdEmailAddress' ('{user.email}') most often says who has the lead now" in refused.stderr
+    assert not sheet.with_name("export.csv.ledger.db").exists()
+    assert sandbox.report()["total_calls"] == 0
+    option = shlex.split(refused.stderr[refused.stderr.index("--map") :].strip().rstrip("."))
+    assert shell.run(*command, *option).returncode == 0
+    assert sandbox.report()["live_shares"]["count"] == 1

@@ -167,6 +167,8 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
     [
         ((THE_USER,), "user-id"),
         ((Ref(Field.USER_ID, "user-id"), THE_USER), "user-id"),
+        ((Ref(Field.USER_ID, "user-id"), Ref(Field.USER_ID, "user-id")), "user-id"),
+        ((Ref(Field.USER_ID, "user-id"), Ref(Field.USER_ID, "other-id")), None),
         ((Ref(Field.USER_ID, "user-id"), Ref(Field.USER_EMAIL, "other@example.com")), None),
         ((Ref(Field.USER_EMAIL, "nobody@example.com"),), None),
         ((Ref(Field.USER_EMAIL, "never@asked.example"),), None),

@@ -86,6 +86,11 @@ async def test_the_options_are_those_of_the_last_run_of_the_sheet_whatever_came_
         (["Lead Number", "ProspectAutoId", "User Email"], {"ProspectAutoId": "ignore"}, None),
         (["Lead Number", "Email", "User Email"], {"Email": "Lead Email"}, ["Email=Lead Email"]),
         (["Email", "User Email", "mx_Custom_1", "Extra"], {"Extra": "mx_Custom_1"}, None),
+        (["Lead Number", "Owner"], {"Owner": "Sales User"}, ["Owner=Sales User"]),
+        (["Lead Number", "OwnerId", "OwnerIdEmailAddress"], {"OwnerIdEmailAddress": "User Email"},
+         ["OwnerIdEmailAddress=User Email"]),
+        (["ProspectAutoId", "OwnerId", "New rep"], {}, []),
+        (["Lead Number", "Sales User", "User Id"], {}, []),
         (["Lead Number", "User", "Owner Email"], {"User": "Sales User", "Owner Email": "ignore"}, None),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_share.errors import SheetError
-from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns
+from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns, unread_people
 from batch_share.sheet.table import RawRow
 
 FILE = Path("leads.csv")
@@ -25,18 +25,24 @@ LEAD_OR_USER = {
 KNOWN_AS = {
     Field.LEAD_ID: ["Lead Id", "ProspectID", "RelatedProspectId"],
     Field.LEAD_NUMBER: ["Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId"],
-    Field.LEAD_EMAIL: ["Lead Email", "Customer Email", "Email", "Email Address"],
-    Field.LEAD_PHONE: ["Lead Phone", "Phone", "Mobile Number"],
-    Field.USER_ID: ["User Id", "UserId", "Owner Id"],
-    Field.USER_EMAIL: ["User Email", "Sales User Email", "Owner Email"],
-    Field.USER: ["Sales User", "User", "Owner", "Assigned To"],
+    Field.LEAD_EMAIL: [
+        "Lead Email", "Customer Email", "Contact E-mail", "Client Email", "Prospect Email Address", "Email",
+        "EmailAddress",
+    ],
+    Field.LEAD_PHONE: ["Lead Phone", "Contact Mobile", "Phone", "Mobile Number"],
+    Field.USER_ID: ["User Id", "UserId", "Sales User Id", "New Owner Id", "Hand Over To Id"],
+    Field.USER_EMAIL: ["User Email", "Sales User Email", "New Owner E-mail", "New Rep Email Address"],
+    Field.USER: [
+        "Sales User", "User", "New Owner", "New Rep", "New Assignee", "New Lead Owner", "Assign To", "Re-assign To",
+        "Transfer To", "Share With", "Share To", "Hand Over To", "HandoverTo",
+    ],
     Field.ACCESS: ["Access", "AccessType", "Permission"],
     Field.DURATION: ["Duration", "DurationInMinutes"],
     Field.DAYS: ["Days"],
     Field.UNTIL: ["Until", "End Date"],
     Field.NOTE: ["Note", "ActivityNote"],
     Field.EVENT: ["Activity Event", "ActivityEvent"],
-}
+}  # fmt: skip
 LEADS = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_PHONE)
 USERS = (Field.USER_ID, Field.USER_EMAIL, Field.USER)
 
@@ -81,7 +87,7 @@ def test_other_headers_are_other_columns(header: str) -> None:
     assert match_columns(FILE, [*LEAST, header]) == Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1}, {})
 
 
-@pytest.mark.parametrize("vague", ["Owner", "Owner Id", "Sales User", "Email", "Phone"])
+@pytest.mark.parametrize("vague", ["Owner", "Owner Id", "Sales User", "Sales User Name", "Email", "Phone"])
 def test_a_vague_header_is_not_read_beside_a_plain_one(vague: str) -> None:
     assert fields([*LEAST, vague]) == {Field.LEAD_NUMBER: "Lead Number", Field.USER_ID: "User Id"}
 
@@ -94,11 +100,11 @@ def test_two_columns_for_one_field_are_refused_with_both_names(first: str, secon
     assert "--map" in problem
 
 
-def test_two_vague_columns_for_the_user_are_refused_only_where_one_is_needed() -> None:
-    assert "two columns could be the Sales User: 'Owner' and 'Assigned To'" in refusal(
-        ["Lead Number", "Owner", "Assigned To"]
+def test_two_columns_for_the_user_are_refused_only_where_one_is_needed() -> None:
+    assert "two columns could be the Sales User: 'New Owner' and 'Share With'" in refusal(
+        ["Lead Number", "New Owner", "Share With"]
     )
-    assert fields([*LEAST, "Owner", "Assigned To"])[Field.USER_ID] == "User Id"
+    assert fields([*LEAST, "New Owner", "Share With"])[Field.USER_ID] == "User Id"
 
 
 @pytest.mark.parametrize(
@@ -120,11 +126,24 @@ def test_what_is_missing_is_told_with_what_there_is(columns: list[str], words: s
 GUID, MAIL = "0f8fad5b-d9cb-469f-a165-70867728950e", "asha@example.com"
 
 
+Held = dict[str, list[str]]
+"""A sheet's first rows, by header the cells of its column."""
+
+
+def match(held: Held, mapping: dict[str, str] | None = None) -> Columns:
+    rows = [RawRow(at, cells) for at, cells in enumerate(zip(*held.values(), strict=True), start=2)]
+    return match_columns(FILE, [*held], mapping, rows)
+
+
+def taken(held: Held, mapping: dict[str, str] | None = None) -> dict[Field, str]:
+    """By field, the header it was found under."""
+    return {field: [*held][index] for field, index in match(held, mapping).fields.items()}
+
+
 def option(header: str, cells: list[str], *others: str) -> str:
     """The option that is told for a sheet of a column with these cells and others, "" if none is."""
-    rows = [RawRow(at, [cell, *["x"] * len(others)]) for at, cell in enumerate(cells, start=2)]
     with pytest.raises(SheetError) as caught:
-        match_columns(FILE, [header, *others], {}, lambda: rows)
+        match({header: cells} | {other: ["x"] * len(cells) for other in others})
     return caught.value.problem.partition("Then add --map ")[2].partition(". Its headers")[0]
 
 
@@ -169,9 +188,12 @@ def test_a_column_that_is_read_already_is_not_suggested_for_something_else() -> 
 
 
 def test_the_first_column_is_suggested_that_holds_what_it_should() -> None:
-    rows = [RawRow(2, ["Asha Rao", "869000", GUID])]
     with pytest.raises(SheetError, match='--map "Lead Nr=Lead Number"'):
-        match_columns(FILE, ["Lead", "Lead Nr", "User Id"], {}, lambda: rows)
+        match({"Lead": ["Asha Rao"], "Lead Nr": ["869000"], "User Id": [GUID]})
+
+
+def test_what_is_another_field_s_header_is_not_suggested_for_the_user() -> None:
+    assert option("Email", [MAIL], "Lead Number") == ""
 
 
 def test_the_option_that_is_told_can_be_typed_and_means_the_column() -> None:
@@ -203,7 +225,237 @@ def test_headers_of_signs_alone_are_different_headers() -> None:
     assert fields([*LEAST, "#", "№"])[Field.LEAD_NUMBER] == "Lead Number"
 
 
+# ------------------------------------------------------------------------------------- who is to get a lead
+
+NUMBERS = ["869000", "869001", "869002"]
+IDS = [GUID, GUID.replace("0", "1"), GUID.replace("0", "2")]
+USERS_MAILS = ["asha@sales.example.com", "ravi@sales.example.com", "isha@sales.example.com"]
+LEADS_MAILS = ["a@example.com", "b@example.com", "c@example.com"]
+NAMES = ["Asha Rao", "Ravi Das", "Isha Roy"]
+LEAD: Held = {"Lead Number": NUMBERS}
+
+
+@pytest.mark.parametrize("wanted", ["New rep", "Share With", "New Owner", "User"])
+@pytest.mark.parametrize("cells", [IDS, USERS_MAILS, NAMES, ["", "", ""]])
+def test_the_owner_of_an_export_is_never_taken_beside_a_column_that_says_who_is_to_get_the_lead(
+    wanted: str, cells: list[str]
+) -> None:
+    export = {
+        "ProspectID": IDS,
+        "ProspectAutoId": NUMBERS,
+        "EmailAddress": LEADS_MAILS,
+        "OwnerId": IDS,
+        "OwnerIdEmailAddress": USERS_MAILS,
+        wanted: cells,
+    }
+    assert taken(export) == {
+        Field.LEAD_ID: "ProspectID",
+        Field.LEAD_NUMBER: "ProspectAutoId",
+        Field.USER: wanted,
+    }
+    assert not match(export).unread
+
+
+STATES = [
+    "OwnerId", "Owner Id", "OwnerIdEmailAddress", "Owner", "Owner E-mail", "Lead Owner", "Lead Owner Email",
+    "Assigned To", "Agent", "Sales Rep", "Rep", "Current Owner", "Account Owner Id", "Relationship Manager",
+    "Shared With",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", STATES)
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [(IDS, Field.USER_ID), (USERS_MAILS, Field.USER_EMAIL), ([*USERS_MAILS[:2], ""], Field.USER_EMAIL)],
+)
+def test_whoever_has_the_lead_now_is_taken_only_in_doubt(header: str, cells: list[str], kind: Field) -> None:
+    found = match(LEAD | {header: cells})
+    field = Field.USER if header.endswith(("Owner", "To", "Agent", "Rep", "Manager", "With")) else kind
+    assert found.fields == {Field.LEAD_NUMBER: 0, field: 1}
+    assert found.doubtful == {1: [cell for cell in cells if cell]}
+    mapped = match(LEAD | {header: cells}, {header: str(field)})
+    assert mapped == Columns(found.fields, {})
+
+
+def test_the_id_and_the_address_of_one_owner_go_together() -> None:
+    held = LEAD | {"OwnerId": IDS, "OwnerIdName": NAMES, "OwnerIdEmailAddress": USERS_MAILS}
+    found = match(held)
+    assert found.fields == {Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.USER_EMAIL: 3}
+    assert [*found.doubtful] == [1, 3]
+    assert taken(LEAD | {"Owner": NAMES, "Owner Email": USERS_MAILS})[Field.USER_EMAIL] == "Owner Email"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Team mate": USERS_MAILS},
+        {"Colleague": IDS},
+        {"Colleague": ["", *IDS[:2]]},
+        {"Asign To": NAMES},
+        {"Asign To": ["", "", ""]},
+        {"New Owner Name": NAMES},
+        {"Assigned To": NAMES},
+        {"Lead Owner": USERS_MAILS},
+        {"Owner": USERS_MAILS},
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_meant(
+    other: Held, is_first: bool
+) -> None:
+    owner = {"Owner Email": USERS_MAILS}
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | (other | owner if is_first else owner | other))
+    problem = caught.value.problem
+    assert problem.startswith("which column says who is to get the lead?")
+    assert "'Owner Email'" in problem
+    assert "most often say" in problem
+    assert '--map "Owner Email=User Email"' in problem
+    ((header, cells),) = other.items()
+    assert repr(header) in problem
+    can_be = {USERS_MAILS[0]: "User Email", IDS[0]: "User Id"}.get(next(filter(None, cells), ""))
+    assert (f'--map "{header}={can_be}"' in problem) == (can_be is not None)
+    assert ("a name does not say which user" in problem) == (can_be is None)
+    assert taken(LEAD | owner | other, {"Owner Email": "User Email"})[Field.USER_EMAIL] == "Owner Email"
+    if can_be is not None:
+        assert header in taken(LEAD | owner | other, {header: can_be}).values()
+        assert "Owner Email" not in taken(LEAD | owner | other, {header: can_be}).values()
+    ignored = match(LEAD | owner | other, {header: "ignore"})
+    assert [*ignored.doubtful] == [1]
+
+
+def test_of_one_person_s_columns_the_name_is_not_offered() -> None:
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | {"OwnerId": IDS, "OwnerIdName": NAMES, "CreatedBy": IDS})
+    assert "'OwnerId' most often says who has the lead now, and 'CreatedBy' could be" in caught.value.problem
+    assert "OwnerIdName" not in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"EmailAddress": LEADS_MAILS},
+        {"Contact Phone": ["9810000019"] * 3},
+        {"City": ["Pune", "Goa", "Agra"]},
+        {"Activity Id": IDS},
+        {"Some ids": [IDS[0], "x", "y"]},
+        {"mx_Custom_1": USERS_MAILS},
+        *({header: ["x", "y", "z"]} for header in (
+            "First Name", "Lead Name", "Full Name", "Region", "Sales Region", "Status", "Lead Stage", "Source",
+            "Company", "Product", "Created On", "Modified On", "Transfer Date", "Language", "Remarks", "Score",
+            "Lead Type", "State", "Address", "Reason", "Sheet Row", "Result",
+        )),
+    ],
+)  # fmt: skip
+def test_a_column_of_something_else_leaves_whoever_has_the_lead_now_to_be_asked_about(other: Held) -> None:
+    assert [*match(LEAD | {"OwnerId": IDS} | other).doubtful] == [1]
+
+
+@pytest.mark.parametrize(
+    "header", ["Owner", "OwnerIdName", "Owner Name", "New Owner Name", "Assigned To", "User Name"]
+)
+def test_a_name_does_not_say_which_user_it_is(header: str) -> None:
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | {header: NAMES})
+    problem = caught.value.problem
+    assert problem.startswith("no column for the user")
+    assert f"{header!r}: not e-mail addresses or Ids in most of the first rows, and a name does not say" in problem
+
+
+def test_a_person_s_column_is_suggested_too_where_the_lead_is_missing() -> None:
+    with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
+        match({"Town": NAMES, "Owner": USERS_MAILS})
+
+
+@pytest.mark.parametrize(
+    ("held", "field"),
+    [
+        ({"Sales User": NAMES, "User Id": IDS}, None),
+        ({"Sales User": USERS_MAILS, "User Id": IDS}, Field.USER_EMAIL),
+        ({"Assign To": IDS, "User Email": USERS_MAILS}, Field.USER_ID),
+    ],
+)
+def test_beside_a_user_s_id_or_address_any_other_is_read_if_it_holds_one_too(
+    held: Held, field: Field | None
+) -> None:
+    first, second = held
+    found = taken(LEAD | held)
+    assert found.pop(Field.LEAD_NUMBER)
+    assert second in found.values()
+    assert found.get(field) == (first if field else None) if field else first not in found.values()
+
+
+def test_two_addresses_of_who_is_to_get_the_lead_are_one_too_many() -> None:
+    with pytest.raises(SheetError, match="two columns could be the User Email: 'User Email' and 'New Owner'"):
+        match(LEAD | {"New Owner": USERS_MAILS, "User Email": USERS_MAILS})
+
+
+# ------------------------------------------------------------------------------------- e-mail before phone
+
+
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        (["Contact E-mail", "Mobile"], Field.LEAD_EMAIL),
+        (["Mobile", "Contact E-mail"], Field.LEAD_EMAIL),
+        (["Mobile", "Email"], Field.LEAD_EMAIL),
+        (["Mobile", "Lead Number"], Field.LEAD_NUMBER),
+        (["Mobile", "City"], Field.LEAD_PHONE),
+    ],
+)
+def test_a_phone_is_not_read_beside_what_is_surer(headers: list[str], field: Field) -> None:
+    found = fields([*headers, "New Owner"])
+    assert found.keys() == {field, Field.USER}
+
+
+def test_a_plain_phone_and_an_address_must_agree() -> None:
+    assert fields(["Lead Phone", "Email", "New Owner"]).keys() == {Field.LEAD_PHONE, Field.LEAD_EMAIL, Field.USER}
+    assert Field.LEAD_EMAIL not in fields(["Handy", "Email", "New Owner"], {"Handy": "Lead Phone"})
+
+
+# ------------------------------------------------------------------------------------- people left unread
+
+
+def told(held: Held, mapping: dict[str, str] | None = None, users: tuple[str, ...] = ()) -> list[str]:
+    return unread_people([*held], match(held, mapping), users)
+
+
+def test_a_column_of_addresses_or_ids_that_is_not_read_is_told() -> None:
+    held = LEAD | {"User Email": USERS_MAILS, "Team mate": LEADS_MAILS, "Made by": IDS, "City": NAMES}
+    assert told(held) == [
+        "column 'Team mate' holds e-mail addresses and is not read",
+        "column 'Made by' holds Ids and is not read",
+    ]
+    assert told(held, {"Team mate": "ignore", "Made by": "mx_Custom_1"}) == []
+    assert told(held, users=(LEADS_MAILS[1], IDS[0])) == [
+        "column 'Team mate' holds e-mail addresses of users and is not read",
+        "column 'Made by' holds Ids of users and is not read",
+    ]
+
+
+@pytest.mark.parametrize("header", ["Email", "Contact E-mail", "OwnerIdEmailAddress", "Request Id", "mx_Custom_4"])
+def test_one_whose_header_says_what_it_holds_is_not(header: str) -> None:
+    assert told({"Lead Id": IDS, "User Id": IDS, header: USERS_MAILS}) == []
+
+
+def test_so_is_a_column_of_leads_addresses_where_they_are_looked_up_by_phone() -> None:
+    phones = {"Mobile": ["9810000019", "9810000020", "9810000021"], "User Id": IDS}
+    assert told(phones | {"Kontakt": LEADS_MAILS}) == [
+        "column 'Kontakt' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
+    ]
+    by_phone = {"Mobile": "Lead Phone"}
+    assert told(phones | {"Email": LEADS_MAILS}, by_phone) == [
+        "column 'Email' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
+    ]
+    assert told(phones | {"Owner Email": LEADS_MAILS}, by_phone) == []
+
+
 # ------------------------------------------------------------------------------------------------- mapping
+
+
+@pytest.mark.parametrize("name", ["Owner", "OwnerId", "Assigned To", "Owner Name"])
+def test_a_mapping_does_not_name_the_user_by_who_has_the_lead_now(name: str) -> None:
+    assert f"names no field: {name!r}" in refusal(["Lead Number", "Person"], {"Person": name})
 
 
 def test_a_mapping_says_what_a_column_holds() -> None:

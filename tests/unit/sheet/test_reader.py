@@ -371,3 +371,58 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_a_csv_file_has_no_worksheets(csv_file: Callable[[bytes], Path]) -> None:
     assert refusal(csv_file(b"A\n1\n"), "One").problem == "a CSV file has no worksheet 'One'"
+
+
+# --------------------------------------------------------------------------------------------------- people
+
+
+@pytest.fixture
+def real_headers(monkeypatch: pytest.MonkeyPatch, any_header_will_do: None) -> None:
+    monkeypatch.undo()
+
+
+OWNED: list[list[Any]] = [["Lead Number", "Owner"], [869000, "asha@x.example"]]
+MEANT: list[list[Any]] = [["Lead Number", "New Owner"], [869000, "ravi@x.example"]]
+UNREAD = "column 'Team mate' holds e-mail addresses and is not read"
+
+
+@pytest.mark.usefixtures("real_headers")
+@pytest.mark.parametrize("tables", [[OWNED, MEANT], [MEANT, OWNED]])
+def test_a_worksheet_that_says_who_is_to_get_the_lead_is_taken_before_one_of_who_has_it(
+    tmp_path: Path, tables: list[list[list[Any]]]
+) -> None:
+    sheet = read_sheet(workbook(tmp_path, *tables))
+    assert sheet.worksheet == ["One", "Two"][tables.index(MEANT)]
+    assert not sheet.found.doubtful
+
+
+@pytest.mark.usefixtures("real_headers")
+def test_of_worksheets_of_who_has_the_lead_the_first_is_taken_in_doubt(tmp_path: Path) -> None:
+    sheet = read_sheet(workbook(tmp_path, [["About"]], OWNED))
+    assert sheet.worksheet == "Two"
+    (note,) = sheet.notes()[1:]
+    assert note.startswith("'Owner' ('asha@x.example') most often says who has the lead now: read as the user only")
+
+
+@pytest.mark.usefixtures("real_headers")
+@pytest.mark.parametrize("header_row", [None, 3])
+def test_what_stands_below_the_headers_is_looked_at_wherever_they_are(
+    csv_file: Callable[[bytes], Path], header_row: int | None
+) -> None:
+    file = csv_file(b"All leads\n\nLead Number,User Email,Team mate\n869000,a@x.example,b@x.example\n")
+    sheet = read_sheet(file, ReadOptions(header_row=header_row))
+    assert UNREAD in sheet.notes()
+    assert numbers(sheet) == [4]
+
+
+@pytest.mark.usefixtures("real_headers")
+def test_headers_far_down_are_followed_by_what_stands_below_them(csv_file: Callable[[bytes], Path]) -> None:
+    file = csv_file(b"x\n" * 99 + b"Lead Number,User Email,Team mate\n869000,a@x.example,b@x.example\n" + b'"')
+    sheet = read_sheet(file, ReadOptions(header_row=100))
+    assert UNREAD in sheet.notes()
+
+
+@pytest.mark.usefixtures("real_headers")
+def test_a_row_of_who_has_the_lead_is_a_header_too(csv_file: Callable[[bytes], Path]) -> None:
+    sheet = read_sheet(csv_file(b"Lead Owners of May,x\nProspectAutoId,OwnerIdEmailAddress\n869000,a@x.example\n"))
+    assert sheet.header_row == 2

@@ -1,0 +1,214 @@
+"""Sheets whose only column of users most often says who has the lead now: nobody gets one of them by a guess."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from trial import SHARE, Onlooker, Trial, trial
+
+from batch_share import BatchShare, SheetError, State
+from batch_share.inbox.fate import place_of
+from batch_share.inbox.places import FAILED, Case
+from batch_share.inbox.work import work_on
+from batch_share.pipeline.approval import approval_of, save_approval
+from batch_share.pipeline.intake import SheetJob, plan_job
+from batch_share.pipeline.jobs import run_sheet
+from batch_share.pipeline.plan import SheetOptions
+from batch_share.sandbox.sheets import active_users
+from batch_share.sheet.reader import ReadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.pipeline.jobs import Ending
+    from batch_share.pipeline.watcher import Doubt
+
+NUMBER, EVENT, DAYS = "ProspectAutoId", "Activity Event", "Days"
+
+
+def write(it: Trial, *people: tuple[str, Sequence[str]], rows: int = 6) -> None:
+    """A sheet of leads in which columns of people have these headers and cells."""
+    with (it.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+        sheet = csv.writer(out)
+        sheet.writerow([NUMBER, *(header for header, _ in people), EVENT, DAYS])
+        for at, lead in enumerate(it.sandbox.world.leads[:rows]):
+            sheet.writerow([lead.number, *(cells[at % len(cells)] for _, cells in people), "201", "7"])
+
+
+def emails(it: Trial, first: int = 0) -> list[str]:
+    return [user.email for user in active_users(it.sandbox.world)[first : first + 5]]
+
+
+def ids(it: Trial) -> list[str]:
+    return [user.id for user in active_users(it.sandbox.world)[:5]]
+
+
+def mapped(mapping: Mapping[str, str]) -> SheetOptions:
+    return SheetOptions(ReadOptions(mapping=mapping))
+
+
+def job(it: Trial, mapping: Mapping[str, str] | None = None) -> SheetJob:
+    return SheetJob(it.folder / "leads.csv", it.ledger, mapped(mapping or {}))
+
+
+async def run(it: Trial, watcher: Onlooker, mapping: Mapping[str, str] | None = None) -> Ending:
+    return await run_sheet(job(it, mapping), it.settings(), watcher)
+
+
+async def refused(it: Trial, mapping: Mapping[str, str] | None = None) -> str:
+    """Why a run is refused that nobody answers for; nothing is left behind."""
+    with pytest.raises(SheetError) as caught:
+        await run(it, Onlooker(), mapping)
+    assert it.sandbox.report()["total_calls"] == 0
+    assert not it.ledger.exists()
+    return caught.value.problem
+
+
+async def test_leads_go_to_who_is_named_as_new_and_not_to_their_present_owners(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("OwnerId", ids(it)), ("OwnerIdEmailAddress", emails(it)), ("New rep", emails(it, 5)))
+        watcher = Onlooker()
+        assert (await run(it, watcher)).summary.states == {State.SHARED: 6}
+        assert not watcher.doubts
+        wanted = {user.id for user in active_users(it.sandbox.world)[5:10]}
+        assert {user for (user,) in it.query("SELECT user_id FROM rows")} <= wanted
+        assert watcher.previews[0].told == []
+
+
+async def test_nobody_gets_a_lead_that_they_may_have_already_unless_a_person_says_so(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        problem = await refused(it)
+        assert problem.endswith('say so with --map "Owner=Sales User"')
+        assert "'Owner' (" in problem
+        assert "most often says who has the lead now" in problem
+        watcher = Onlooker()
+        assert (await run(it, watcher, {"Owner": "Sales User"})).summary.states == {State.SHARED: 6}
+        assert not watcher.doubts
+
+
+async def test_a_person_is_shown_who_it_is_and_asked_once(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        watcher = Onlooker(sure=True)
+        assert (await run(it, watcher)).summary.states == {State.SHARED: 6}
+        (doubt,) = watcher.doubts
+        first = ", ".join(map(repr, emails(it)[:3]))
+        assert doubt.told == [f"leads.csv: 'Owner' ({first}, …) most often says who has the lead now."]
+        assert doubt.question == "Share each lead with the person in 'Owner'?"
+
+        write(it, ("Owner", emails(it)), rows=8)
+        again = Onlooker()
+        assert (await run(it, again)).summary.states == {State.SHARED: 8}
+        assert not again.doubts
+
+
+async def test_what_was_agreed_to_for_another_column_is_asked_for_this_one(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        await run(it, Onlooker(sure=True))
+        calls = it.sandbox.report()["total_calls"]
+        for people in (("Agent", emails(it)), ("OwnerId", ids(it))):
+            write(it, people)
+            with pytest.raises(SheetError):
+                await run(it, Onlooker())
+        assert it.sandbox.report()["total_calls"] == calls
+
+
+async def test_the_id_and_the_address_of_one_person_are_asked_about_together(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("OwnerId", ids(it)), ("OwnerIdName", ["Asha Rao"]), ("OwnerIdEmailAddress", emails(it)))
+        problem = await refused(it)
+        assert problem.startswith(f"'OwnerId' and 'OwnerIdEmailAddress' ({emails(it)[0]!r}, ")
+        assert problem.endswith('with --map "OwnerId=User Id" --map "OwnerIdEmailAddress=User Email"')
+        watcher = Onlooker(sure=True)
+        assert (await run(it, watcher)).summary.states == {State.SHARED: 6}
+        assert (
+            watcher.doubts[0].question == "Share each lead with the person in 'OwnerId' and 'OwnerIdEmailAddress'?"
+        )
+
+
+async def test_nobody_is_asked_where_another_column_may_be_meant(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)), ("Team mate", emails(it, 5)))
+        watcher = Onlooker(sure=True)
+        with pytest.raises(SheetError, match='--map "Team mate=User Email"'):
+            await run(it, watcher)
+        assert not watcher.doubts
+        ending = await run(it, watcher, {"Team mate": "User Email"})
+        assert ending.summary.states == {State.SHARED: 6}
+
+
+async def test_a_sheet_that_is_changed_while_it_is_asked_about_is_not_sent(tmp_path: Path) -> None:
+    class Late(Onlooker):
+        def is_sure(self, doubt: Doubt) -> bool:
+            write(it, ("Agent", emails(it, 5)), ("Owner", emails(it)))
+            return not super().is_sure(doubt)
+
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        with pytest.raises(SheetError):
+            await run(it, Late())
+        assert not it.ledger.exists()
+        assert it.sandbox.report()["total_calls"] == 0
+
+        class Newer(Onlooker):
+            def is_sure(self, doubt: Doubt) -> bool:
+                write(it, ("Owner", emails(it)), rows=7)
+                return not super().is_sure(doubt)
+
+        write(it, ("Owner", emails(it)))
+        with pytest.raises(SheetError, match="changed while you were asked"):
+            await run(it, Newer())
+        assert not it.ledger.exists()
+
+
+async def test_a_plan_asks_nobody_and_says_what_a_run_would_ask(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        async with BatchShare(it.settings()) as program:
+            seen = await program.plan(it.folder / "leads.csv")
+            with pytest.raises(SheetError, match='say so with --map "Owner=Sales User"'):
+                await program.run(it.folder / "leads.csv")
+        assert seen.to_send == 6
+        (note,) = seen.plan.sheet.notes()
+        assert note.endswith(
+            'read as the user only once you said so, with --map "Owner=Sales User" or when `run` asks'
+        )
+        assert it.sandbox.report()["total_calls"] == 0
+
+
+async def test_whoever_approved_a_plan_has_said_so(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        planned, approved = job(it), it.folder / "plan.json"
+        plan = plan_job(planned.sheet, planned.options, it.settings())
+        save_approval(approved, approval_of(plan, it.settings()))
+        ending = await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
+        assert ending.summary.states == {State.SHARED: 6}
+
+
+async def test_in_an_inbox_such_a_sheet_fails_with_the_reason(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        outcome = await work_on(Case(it.folder, it.folder / "leads.csv"), SheetOptions(), it.settings(), Onlooker())
+        assert place_of(outcome) == FAILED
+        assert '--map "Owner=Sales User"' in str(outcome.error)
+        assert not it.sent(SHARE)
+
+
+async def test_people_who_are_not_read_are_told_before_anything_is_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("User Email", emails(it)), ("Team mate", emails(it)), ("Guest", ["a@x.example", "b@x.example"]))
+        watcher = Onlooker()
+        await run(it, watcher)
+        assert watcher.previews[0].told == [
+            "column 'Team mate' holds e-mail addresses of users and is not read",
+            "column 'Guest' holds e-mail addresses and is not read",
+        ]
+        seen = await BatchShare(it.settings()).plan(it.folder / "leads.csv")
+        assert seen.plan.sheet.notes()[0] == "column 'Team mate' holds e-mail addresses and is not read"
