@@ -229,9 +229,9 @@ async def test_an_owner_is_read_by_whichever_api_there_is(tmp_path: Path, missin
 # ------------------------------------------------------------------------------------------------ contradictions
 
 
-@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id", "applied-404"])
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id", "applied-404", "404"])
 @pytest.mark.parametrize("endpoint", [CREATE, SHARE], ids=["Create", "Share"])
-async def test_what_was_done_though_the_answer_denies_it_is_not_done_again(
+async def test_what_an_answer_denies_that_can_not_be_is_looked_up_and_done_once(
     tmp_path: Path, endpoint: str, kind: str
 ) -> None:
     async with trial(tmp_path, Fault(endpoint, [4, 7], partial(strike, kind, Particulars(FAST)))) as it:

@@ -151,7 +151,6 @@ async def test_a_refused_key_stops_the_run_at_once(tmp_path: Path, reply: Reply)
     "reply",
     [
         envelope(400, "Because"),
-        envelope(404, "Because"),
         envelope(500, "Because"),
         envelope(200, "Because"),
         answer(200, '{"Status": "Failed", "Message": {"Message": "Because"}}'),
