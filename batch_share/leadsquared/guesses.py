@@ -45,7 +45,7 @@ USER_EQUALS: Final = "eq"
 PROCESSED: Final = 6
 """The only ShareStatus that the documentation shows, next to "Request processed successfully."."""
 
-NO_ID: Final = frozenset({"", "00000000-0000-0000-0000-000000000000", "0" * 32})
+NO_ID: Final = frozenset({"", "0", "00000000-0000-0000-0000-000000000000", "0" * 32})
 """Ids that are there but name nothing: an answer with one is an answer without an Id."""
 
 HOPELESS: Final = re.compile(

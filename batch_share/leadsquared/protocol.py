@@ -199,7 +199,9 @@ def _id_in(value: Any) -> str:
     """The Id that an answer gives, wherever it stands; "" if it gives none."""
     whole = value if isinstance(value, dict) else {}
     message = whole.get("message")
-    places = [*(records(message, *guesses.ID_KEYS) or []), whole]
+    if isinstance(message, list) and len(message) == 1:  # of several, nobody knows whose Id is meant
+        message = message[0]
+    places = [message, whole] if isinstance(message, dict) else [whole]
     found = (usable_id(text_of(each, name)) for each in places for name in guesses.ID_KEYS)
     return next(filter(None, found), "")
 
