@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 * 
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/pipeline/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage crash faults soak fuzz mutants bench lint format samples reference lock clean
+.PHONY: help demo test coverage crash faults soak fuzz mutants bench figures lint format samples reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench: BENCH ?= long
 bench: $(VENV)/.measurable  ## Measure it beside what else could be used: half an hour, or two minutes with BENCH=short
 	@$(PYTEST) --quiet tests/benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks --size $(BENCH) --only '$(ONLY)'
+
+figures: $(VENV)/.tested  ## Count how the code is cut, what imports what, and what one row enters
+	@$(BIN)/python tests/figures.py
 
 lint: $(VENV)/.tested  ## Check style and types
 	@$(BIN)/ruff check .
