@@ -35,8 +35,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test looks into, or leaves anything in, the index and the log of the person who runs it."""
+    """No test looks into, or leaves anything in, the settings, the index and the log of the person who runs it.
+
+    Nor does it depend on their umask: what others could write sets nothing.
+    """
+    os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCH_SHARE_LOG_FOLDER", str(tmp_path_factory.mktemp("log")))
         patch.setenv("BATCH_SHARE_DATA_FOLDER", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
