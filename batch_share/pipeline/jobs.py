@@ -97,7 +97,7 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
                 session.stop.ask(error)
             if session.stop.asked:
                 return await _end(session)
-            return await _work(session, watcher, changes, cut_off)
+            return await _work(session, watcher, changes, cut_off, plan.sheet.notes() if changes else ())
 
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
@@ -193,7 +193,9 @@ async def _under_way(ledger: Ledger) -> int:
     return sum(counts.get(state, 0) for state in INTENTS)
 
 
-async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut_off: int) -> Ending:
+async def _work(
+    session: Session, watcher: Watcher, changes: Changes | None, cut_off: int, notes: Sequence[str] = ()
+) -> Ending:
     ledger = session.ledger
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
@@ -205,6 +207,7 @@ async def _work(session: Session, watcher: Watcher, changes: Changes | None, cut
         preview = replace(
             preview,
             changes=changes,
+            notes=notes,
             cut_off=cut_off,
             told=[*told_of(due)],
             taken_back=await taken_back(session, due),

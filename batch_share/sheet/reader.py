@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, letters, match_columns
+from batch_share.sheet.encoding import check_encoding
 from batch_share.sheet.header import familiarity, likeliest_header
 from batch_share.sheet.limits import check_file
 from batch_share.sheet.text import text_tables
@@ -34,12 +35,21 @@ TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what."""
+    """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
+
+    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. Raises SettingsError for
+    one that is none.
+    """
 
     worksheet: str | None = None
     header_row: int | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     limits: SheetLimits = field(default_factory=SheetLimits)
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     options = options or ReadOptions()
     check_there(path)
     check_file(path, options.limits)
-    failures: list[tuple[int, SheetError]] = []
+    failures: list[tuple[int, Table, SheetError]] = []
     tables = _tables(path, options)
     for table in tables:
         header = _header(table, options)
@@ -76,11 +86,14 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
         try:
             found = match_columns(path, columns, options.mapping, partial(_below, table, header))
         except SheetError as error:
-            failures.append((familiarity(header, set()) + len(columns) // 2, error))
+            failures.append((familiarity(header, set()) + len(columns) // 2, table, error))
         else:
             return _sheet(path, table, header, columns, found, options.limits)
     if failures:
-        raise max(failures, key=lambda failure: failure[0])[1]
+        _, table, lacking = max(failures, key=lambda failure: failure[0])
+        for _ in table.peek():
+            pass  # a row that can't be read is the reason, whatever the others lack
+        raise lacking
     for table in tables:
         next(table.rows(), None)  # raises what was not told as long as another might be readable
     raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
@@ -105,13 +118,15 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
                 path, f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it"
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
+            if options.encoding is not None:
+                raise SheetError(path, "a workbook says itself how it is encoded: leave --encoding out")
             return workbook_tables(path, options.worksheet, options.limits)
         if suffix not in TEXT_SUFFIXES:
             known = ", ".join(sorted(TEXT_SUFFIXES | WORKBOOK_SUFFIXES))
             raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
         if options.worksheet is not None:
             raise SheetError(path, f"a CSV file has no worksheet {options.worksheet!r}")
-        return text_tables(path, options.limits)
+        return text_tables(path, options.limits, options.encoding)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
