@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
@@ -31,6 +32,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             left_out.add(item)
     config.hook.pytest_deselected(items=[*left_out])
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a file another user's: where only root may, by becoming another user ourselves."""
+    nobody = 65_534
+
+    def give(file: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(file, nobody, -1, follow_symlinks=False)
+        else:
+            monkeypatch.setattr("os.geteuid", lambda: nobody)
+
+    return give
 
 
 @pytest.fixture(autouse=True, scope="session")

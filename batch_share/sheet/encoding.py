@@ -121,7 +121,7 @@ def _unmarked_utf_16(head: bytes) -> Encoding | None:
     """UTF-16 has a zero beside each ASCII letter, always on the same side."""
     before, after = head[0::2].count(0), head[1::2].count(0)
     fewer, more = sorted((before, after))
-    if more < _LEAST_ZEROS * (len(head) // 2) or fewer > more / 10:
+    if not more or more < _LEAST_ZEROS * (len(head) // 2) or fewer > more / 10:
         return None
     return Encoding("utf-16-be" if before > after else "utf-16-le", "UTF-16")
 

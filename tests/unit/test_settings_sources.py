@@ -56,19 +56,6 @@ def problem() -> str:
     return str(caught.value)
 
 
-@pytest.fixture
-def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Make a file another user's: where only root may, by becoming another user ourselves."""
-
-    def give(file: Path) -> None:
-        if os.geteuid() == 0:
-            os.chown(file, NOBODY, -1, follow_symlinks=False)
-        else:
-            monkeypatch.setattr("os.geteuid", lambda: NOBODY)
-
-    return give
-
-
 # ------------------------------------------------------------------------------------------------- which hosts
 
 
