@@ -31,7 +31,7 @@ _UNDEFINED: Final = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
 
 # Letters of the alphabets that people write, as UTF-8 has them. In Windows-1252 the same bytes are a capital that
 # few words end with, and then a symbol; what many words do end with (ß, É, Ö and a quotation mark) is not in it.
-_LIKELY: Final = re.compile("[\u0080-\u017f\u0380-\u047f\u05c0-\u067f\u0800-\ud7ff\ue000-\U0010ffff]")
+_LIKELY: Final = re.compile("[\u0080-\u017f\u0380-\u047f\u05c0-\u067f\u0800-\ufffc\U00010000-\U0010ffff]")
 
 # Half of the bytes of Latin letters in UTF-16; fewer where other alphabets stand beside numbers and addresses.
 _LEAST_ZEROS: Final = 0.2
@@ -139,16 +139,15 @@ def _is_utf_8(path: Path) -> bool:
 
 
 def _utf_8_or_1252(path: Path) -> Encoding:
-    """Damaged UTF-8, if no more bytes are wrong in it than letters right; else Windows-1252. Raises SheetError."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    right = wrong = zeros = undefined = 0
+    """Damaged UTF-8, if no more is wrong in it than there are letters; else Windows-1252. Raises SheetError."""
+    letters = wrong = zeros = undefined = 0
     with path.open("rb") as file:
-        while chunk := file.read(_STEP):
-            text = decoder.decode(chunk, final=False)
-            right, wrong = right + len(_LIKELY.findall(text)), wrong + len(MARKED.findall(text))
+        while chunk := file.read(_STEP) + file.readline():  # to a line's end: no letter is cut
+            text = chunk.decode("utf-8", "replace")
+            letters += len(_LIKELY.findall(text))
+            wrong += text.count("\ufffd") - chunk.count("\ufffd".encode())  # some sheets hold the very mark
             zeros, undefined = zeros + chunk.count(0), undefined + sum(map(chunk.count, _UNDEFINED))
-    wrong += len(decoder.decode(b"", final=True))
-    if right >= wrong:
+    if letters >= wrong:
         return UTF_8
     if zeros and undefined:
         raise SheetError(path, "not a text file: save the sheet as “CSV UTF-8”, or as a workbook")

@@ -158,6 +158,13 @@ def test_a_wrong_byte_in_utf_8_is_told_with_its_row_and_column(
     )
 
 
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xe2\x82", b"\xf0\x9f\x8c"])
+def test_one_letter_beside_what_is_wrong_is_enough(wrong: bytes, tmp_path: Path) -> None:
+    path = sheet_of(tmp_path, ["Köln", "HERE", "\ufffd"], "utf-8")
+    path.write_bytes(path.read_bytes().replace(b"HERE", wrong))
+    assert refusal(path).startswith("leads.csv, row 3: column C holds a byte (0x")
+
+
 def test_a_row_is_counted_as_a_spreadsheet_does_whatever_stands_in_cells(tmp_path: Path) -> None:
     path = tmp_path / "leads.csv"
     text = 'Lead Number;User Email;City\n1;a@x.com;"Köln;\nam Rhein"\n\n2;a@x.com;Ürz\n3;a@x.com;HERE\n'
