@@ -1,15 +1,14 @@
-"""All settings in one place: keyring < file < .env < environment < flag.
+"""All settings in one place: keyring < the user's own file < file < .env < environment < flag.
 
-A setting `rate` is `rate` in the TOML file, BATCH_SHARE_RATE in the environment or .env, and `--rate` on the
+A setting `rate` is `rate` in a TOML file, BATCH_SHARE_RATE in the environment or .env, and `--rate` on the
 command line; the keys are never flags. The file is `batch-share.toml` in the current folder, or the one that
-BATCH_SHARE_CONFIG names. The keyring holds host and keys alone, as `batch-share login` left them there. What is
-set but empty counts as not set; a flag that is empty is an error.
+BATCH_SHARE_CONFIG names; the user's own is in their config folder. The keyring holds host and keys alone, as
+`batch-share login` left them there. What is set but empty counts as not set; a flag that is empty is an error.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -30,25 +29,22 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
     EnvSettingsSource,
-    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from batch_share import keychain
-from batch_share.errors import SettingsError, check_not_empty, is_blank
+from batch_share.errors import SettingsError, check_not_empty
+from batch_share.settings_sources import DEFAULT_FILE, file_sources, filled, refuse_allow_host
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pydantic.fields import FieldInfo
 
-DEFAULT_FILE: Final = "batch-share.toml"
 DEFAULT_RATE: Final = Rate(25, 5.0)
 """What the pages of the sharing API say: https://apidocs.leadsquared.com/share-a-lead/"""
 
@@ -58,8 +54,20 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 SHORTEST_GRACE: Final = 5.0
 """Seconds of grace below which reads that lag behind writes make doubles."""
 
-PRIVATE: Final = {"access_key", "secret_key", "notify", "state_folder", "data_folder", "log_folder", "log_level"}
+PRIVATE: Final = {
+    "allow_host",
+    "access_key",
+    "secret_key",
+    "notify",
+    "state_folder",
+    "data_folder",
+    "log_folder",
+    "log_level",
+}
 """Settings that are secret, or of this machine alone: no ledger holds them."""
+
+LEADSQUARED: Final = "leadsquared.com"
+"""The domain that keys go to, or below which: nobody but LeadSquared has a host there."""
 
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
@@ -213,13 +221,18 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="BATCH_SHARE_",
         env_nested_delimiter="__",
-        env_file=".env",
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
     )
 
+    # Before the host, which is judged by it.
+    allow_host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
+        None,
+        description="A host besides LeadSquared's own that keys may go to. Not for a file beside sheets.",
+        examples=["https://leadsquared.example.com"],
+    )
     host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
         None,
         description="Base URL of your region's API: https, or http on this machine.",
@@ -315,6 +328,21 @@ class Settings(BaseSettings):
         "info", description="What is logged: info, or debug, which adds every call."
     )
 
+    @field_validator("host")
+    @classmethod
+    def _where_keys_may_go(cls, host: str | None, others: ValidationInfo) -> str | None:
+        name = urlsplit(host or "").hostname or ""
+        if (
+            host in {None, others.data.get("allow_host")}
+            or _is_loopback(name)
+            or f".{name}".endswith(f".{LEADSQUARED}")
+        ):
+            return host
+        raise ValueError(
+            f"keys go to no host but {LEADSQUARED}'s and this machine; if this one is right, set "
+            "BATCH_SHARE_ALLOW_HOST to it in your environment"
+        )
+
     @field_validator("grace")
     @classmethod
     def _long_enough(cls, grace: float, others: ValidationInfo) -> float:
@@ -331,15 +359,17 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic-settings'
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags win over the environment, that over .env, that over the file, and that over the keyring."""
-        for name, value in init_settings().items():
+        """Flags win over the environment, that over .env, that over the files, and they over the keyring."""
+        given = init_settings()
+        for name, value in given.items():
             check_not_empty(name, value)
-        sources = env_settings, dotenv_settings, _file_source(settings_cls)
-        return init_settings, *map(_without_empty, sources), _KeyringSource(settings_cls)
+        if given.get("allow_host") is not None:
+            refuse_allow_host("as an option or argument")
+        return init_settings, *_sources(settings_cls).values(), _KeyringSource(settings_cls)
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
@@ -368,17 +398,15 @@ def load_settings(**flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
+    except ValidationError as error:
         refused = _refusal(error)
+    except SettingsError as error:
+        refused = SettingsError(error.setting, error.problem)
     # Only now: raised in there, it would carry the other as its context, and so everything read, keys and all.
     raise refused
 
 
-def _refusal(error: ValidationError | UnicodeDecodeError | OSError) -> SettingsError:
-    if isinstance(error, UnicodeDecodeError):
-        return SettingsError(".env", "is not UTF-8 text")
-    if isinstance(error, OSError):
-        return SettingsError("settings file", f"can't be read ({error.strerror})")
+def _refusal(error: ValidationError) -> SettingsError:
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, fault["loc"])) or "settings"
     return SettingsError(name, fault["msg"].removeprefix("Value error, "))
@@ -389,20 +417,21 @@ def origins() -> dict[str, str]:
 
     For settings that `load_settings` accepts. Raises SettingsError as it does.
     """
-    file = _file_source(Settings)
     found: dict[str, str] = {}
     known: dict[str, Any] = {}
-    sources: dict[str, Callable[[], dict[str, Any]]] = {
-        "environment": _without_empty(EnvSettingsSource(Settings)),
-        ".env": _without_empty(DotEnvSettingsSource(Settings)),
-        str(file.toml_file_path): _without_empty(file),
-        "keyring": lambda: _kept(known),
-    }
+    sources: dict[str, Callable[[], dict[str, Any]]] = {**_sources(Settings), "keyring": lambda: _kept(known)}
     for place, source in sources.items():
         values = {name: value for name, value in source().items() if name in Settings.model_fields}
         known = values | known
         found = dict.fromkeys(_leaves(values), place) | found
     return found
+
+
+def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
+    """The environment and the files, by their names, the one that wins first. Raises SettingsError."""
+    environment = EnvSettingsSource(settings_cls)
+    environment.env_vars = filled(environment.env_vars)
+    return {"environment": environment, **file_sources(settings_cls)}
 
 
 def _leaves(values: dict[str, Any]) -> list[str]:
@@ -434,41 +463,3 @@ def _kept(known: dict[str, Any]) -> dict[str, Any]:
     except ValueError:  # whoever checks the settings says so
         return {}
     return keychain.find(host)
-
-
-def _without_empty(source: PydanticBaseSettingsSource) -> PydanticBaseSettingsSource:
-    """The source without what is set but empty: it may not hide what another has, nor a default."""
-    if isinstance(source, EnvSettingsSource):
-        source.env_vars = _filled(source.env_vars)
-    elif isinstance(source, InitSettingsSource):
-        source.init_kwargs = _filled(source.init_kwargs)
-    return source
-
-
-def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _filled(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if not is_blank(value)
-    }
-
-
-def _file_source(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
-    named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
-    file = Path(named or DEFAULT_FILE)
-    if named and not file.is_file():
-        raise SettingsError("BATCH_SHARE_CONFIG", f"there is no file {file}")
-    source = _read_toml(settings_cls, file)
-    unknown = sorted(set(source.toml_data) - set(settings_cls.model_fields))
-    if unknown:
-        raise SettingsError(str(file), f"has no setting called {unknown[0]!r}")
-    return source
-
-
-def _read_toml(settings_cls: type[BaseSettings], file: Path) -> TomlConfigSettingsSource:
-    try:
-        return TomlConfigSettingsSource(settings_cls, file)
-    except ValueError as error:  # tomllib's message says where; it quotes no value, but names, and what is a name?
-        words = re.sub(r" ?\(?'.*'\)?", "", str(error), flags=re.DOTALL)
-        refused = SettingsError(str(file), f"is not valid TOML ({words})")
-    raise refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
@@ -28,9 +29,13 @@ def template() -> str:
 
 
 def write_template(file: Path) -> None:
-    """Write it where nothing is yet. Raises SettingsError."""
+    """Write it where nothing is yet, for its user alone: a file that others can write sets nothing.
+
+    Raises SettingsError.
+    """
     try:
-        with file.open("x", encoding="utf-8") as out:
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(opened, "w", encoding="utf-8") as out:
             out.write(template())
     except FileExistsError:
         raise SettingsError(str(file), "is there already, and was left as it is: name another file") from None

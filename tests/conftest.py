@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
@@ -33,10 +34,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.fixture
+def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a file another user's: where only root may, by becoming another user ourselves."""
+    nobody = 65_534
+
+    def give(file: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(file, nobody, -1, follow_symlinks=False)
+        else:
+            monkeypatch.setattr("os.geteuid", lambda: nobody)
+
+    return give
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test looks into, or leaves anything in, the index and the log of the person who runs it."""
+    """No test looks into, or leaves anything in, the settings, the index and the log of the person who runs it.
+
+    Nor does it depend on their umask: what others could write sets nothing.
+    """
+    os.umask(0o022)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BATCH_SHARE_LOG_FOLDER", str(tmp_path_factory.mktemp("log")))
         patch.setenv("BATCH_SHARE_DATA_FOLDER", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield

@@ -18,6 +18,7 @@ from batch_share.cli.arguments import (
     Due,
     Duplicates,
     Duration,
+    Encoding,
     Event,
     Force,
     HeaderRow,
@@ -104,6 +105,7 @@ def plan(
     ledger: LedgerOption = None,
     worksheet: Worksheet = None,
     header_row: HeaderRow = None,
+    encoding: Encoding = None,
     map_: Map = None,
     mapping: MappingFile = None,
     timezone: TimeZone = None,
@@ -147,7 +149,7 @@ def plan(
     from batch_share.ledger.opening import ledger_beside
     from batch_share.pipeline.intake import SheetJob
 
-    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)
     settings = load_given(locals())
     files = PlanFiles(output, save, save_map)
     job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
@@ -163,6 +165,7 @@ def run(
     ] = None,
     worksheet: Worksheet = None,
     header_row: HeaderRow = None,
+    encoding: Encoding = None,
     map_: Map = None,
     mapping: MappingFile = None,
     timezone: TimeZone = None,
@@ -217,7 +220,7 @@ def run(
     from batch_share.pipeline.standing import unchanged
 
     settings = load_given(locals())
-    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
+    options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)
     its_ledger = ledger or ledger_beside(sheet)
     display = Display(yes=yes, json=json, one_line=settings.one_line)
     if if_changed and at_rest(lambda: unchanged(SheetJob(sheet, its_ledger, options, plan), settings), display):

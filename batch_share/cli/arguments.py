@@ -75,6 +75,10 @@ Worksheet = Annotated[
     Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
 ]
 HeaderRow = Annotated[Optional[int], typer.Option(min=1, help="Row of the headers. Default: it is found.")]
+Encoding = Annotated[
+    Optional[str],
+    typer.Option(metavar="NAME", help="How a CSV file is encoded, as in windows-1250. Default: its bytes tell."),
+]
 Map = Annotated[
     Optional[list[str]],
     typer.Option("--map", metavar="HEADER=FIELD", help='What a column holds, as in "Owner mail=User Email".'),
@@ -185,6 +189,7 @@ def sheet_options(
     limit: int | None,
     rows: str | None,
     only: list[str] | None,
+    encoding: str | None,
 ) -> SheetOptions:
     """How the sheet is read. Raises SettingsError."""
     from batch_share.pipeline.plan import SheetOptions
@@ -193,7 +198,8 @@ def sheet_options(
     from batch_share.sheet.reader import ReadOptions
     from batch_share.sheet.selection import Selection
 
-    reading = ReadOptions(worksheet, header_row, read_mapping(mapping, maps or []), load_settings().sheet)
+    columns = read_mapping(mapping, maps or [])
+    reading = ReadOptions(worksheet, header_row, columns, load_settings().sheet, encoding)
     return SheetOptions(reading, Selection.parse(limit, rows, only or []))
 
 

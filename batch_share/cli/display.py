@@ -205,6 +205,8 @@ class Display:
         self.console.print(
             f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
         )
+        for note in preview.notes:
+            self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
             self._tell(f"{CHANGED[preview.changes.cause]}: {_as_before(preview.changes, total)}.")
         if preview.cut_off:

@@ -111,7 +111,7 @@ async def _write(output: Path, seen: Overview) -> None:
 def _print(out: Console, seen: Overview, *, online: bool) -> None:
     record = seen.plan.record
     out.print(f"[bold]{escape(record.name)}[/bold]: {plural(seen.rows, 'row')}", soft_wrap=True)
-    for note in seen.plan.sheet.notes():
+    for note in (*seen.plan.sheet.notes(), *seen.plan.sheet.of_people):
         out.print(f"  {escape(note)}", soft_wrap=True)
     out.print(_what(seen, online=online))
     _print_problems(out, seen)

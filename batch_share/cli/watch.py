@@ -14,6 +14,7 @@ from batch_share.cli.arguments import (
     DailyLimit,
     Duplicates,
     Duration,
+    Encoding,
     Event,
     HeaderRow,
     Map,
@@ -46,6 +47,7 @@ def watch(
     settle: Settle = "5s",
     worksheet: Worksheet = None,
     header_row: HeaderRow = None,
+    encoding: Encoding = None,
     map_: Map = None,
     mapping: MappingFile = None,
     timezone: TimeZone = None,
@@ -76,6 +78,6 @@ def watch(
     from batch_share.cli.watching import Looks, watch_inbox
 
     settings = load_given(locals())
-    options = sheet_options(worksheet, header_row, map_, mapping, None, None, None)
+    options = sheet_options(worksheet, header_row, map_, mapping, None, None, None, encoding)
     looks = Looks.parse(every, settle, once=once)
     raise typer.Exit(watch_inbox(folder, options, settings, looks, yes=yes))

@@ -168,7 +168,7 @@ def _of_machine() -> list[Finding]:
     return [
         doctor.of_folder("folder", str(here), trouble_writing(here)),
         doctor.of_space(shutil.disk_usage(here).free),
-        doctor.of_env_file(_mode(here / ".env")),
+        _of_env_file(here / ".env"),
         doctor.of_versions(_versions()),
     ]
 
@@ -183,9 +183,12 @@ def trouble_writing(folder: Path) -> str:
         return error.strerror or "it is refused"
 
 
-def _mode(file: Path) -> int | None:
+def _of_env_file(file: Path) -> Finding:
     """Windows tells of no other users in a mode."""
-    return file.stat().st_mode if os.name == "posix" and file.is_file() else None
+    if os.name != "posix" or not file.is_file():
+        return doctor.of_env_file(None)
+    found = file.stat()
+    return doctor.of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
 
 
 def _versions() -> dict[str, str]:

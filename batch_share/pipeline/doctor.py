@@ -222,10 +222,17 @@ def of_versions(versions: Mapping[str, str]) -> Finding:
     return Finding("versions", Level.OK, ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
 
 
-def of_env_file(mode: int | None) -> Finding:
-    """Whether others can read `.env`; None: there is none, or its system has no such permissions."""
+def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
+    """Whether others can read `.env`; None: there is none, or its system has no such permissions.
+
+    What is another user's sets nothing, whoever can read it.
+    """
     if mode is None:
         return Finding(".env", Level.OK, "There is no .env here that others could read.")
+    if is_foreign:
+        return Finding(
+            ".env", Level.WARNING, ".env is another user's.", "Look at what it says, then make it yours."
+        )
     if mode & _READ_BY_OTHERS:
         words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
         return Finding(".env", Level.WARNING, words, "chmod 600 .env")

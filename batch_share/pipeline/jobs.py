@@ -99,7 +99,8 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
                 session.stop.ask(error)
             if session.stop.asked:
                 return await _end(session)
-            return await _work(session, watcher, changes, cut_off, await unread_told(plan, ledger))
+            notes = plan.sheet.notes() if changes else ()
+            return await _work(session, watcher, changes, cut_off, notes, await unread_told(plan, ledger))
 
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
@@ -196,7 +197,12 @@ async def _under_way(ledger: Ledger) -> int:
 
 
 async def _work(
-    session: Session, watcher: Watcher, changes: Changes | None, cut_off: int, told: Sequence[str] = ()
+    session: Session,
+    watcher: Watcher,
+    changes: Changes | None,
+    cut_off: int,
+    notes: Sequence[str] = (),
+    told: Sequence[str] = (),
 ) -> Ending:
     ledger = session.ledger
     await skip_shared(session)
@@ -209,6 +215,7 @@ async def _work(
         preview = replace(
             preview,
             changes=changes,
+            notes=notes,
             cut_off=cut_off,
             told=[*told_of(due), *told],
             taken_back=await taken_back(session, due),

@@ -220,7 +220,7 @@ class Overview:
             "waiting": self.waiting.rows,
             "columns": self.plan.record.mapping,
             "ignored_columns": self.ignored,
-            "notes": list(self.plan.sheet.notes()),
+            "notes": [*self.plan.sheet.notes(), *self.plan.sheet.of_people],
             "leads_per_user": dict(self.users.most_common()),
             "access": dict(self.access),
             "lasting": dict(self.lasting),

@@ -6,6 +6,7 @@ runs, and what was done stays done.
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 import hashlib
 import json
@@ -184,7 +185,7 @@ def make_plan(
         name=path.name,
         path=str(path.absolute()),
         worksheet=sheet.worksheet,
-        digest=_digest(path, sheet, defaults, settings, options.selection),
+        digest=_digest(path, sheet, defaults, settings, options),
         columns=list(sheet.columns),
         mapping=mapping_of(sheet),
     )
@@ -279,10 +280,10 @@ def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:
     return hashlib.sha256(json.dumps([job, *asked, occurrence]).encode()).hexdigest()
 
 
-def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Settings, selection: Selection) -> str:
+def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Settings, options: SheetOptions) -> str:
     places = {letters(index): str(name) for name, index in sheet.found.fields.items()}
     places |= {letters(index): name for name, index in sheet.found.custom.items()}
-    options = [
+    meaning = [
         sheet.worksheet,
         sheet.header_row,
         sorted(places.items()),
@@ -290,11 +291,13 @@ def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Sett
         settings.timezone,
         settings.allow_duplicates,
     ]
-    digest = hashlib.blake2b(json.dumps(options).encode(), digest_size=CHOICE_FROM // 2)
+    if options.read.encoding is not None:  # else the bytes tell it, which are in the digest
+        meaning.append(codecs.lookup(options.read.encoding).name)
+    digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-    return digest.hexdigest() + hashlib.blake2b(str(selection).encode(), digest_size=12).hexdigest()
+    return digest.hexdigest() + hashlib.blake2b(str(options.selection).encode(), digest_size=12).hexdigest()

@@ -37,7 +37,8 @@ NOTHING_TAKEN: Final = TakenBack()
 class Preview:
     """What a run is about to do, for a person to agree to.
 
-    `changes` is None when the ledger knew this very sheet with these very options. `cut_off` rows were under way
+    `changes` is None when the ledger knew this very sheet with these very options; else `notes` say what a person
+    should know of how it was read. `cut_off` rows were under way
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
@@ -59,6 +60,7 @@ class Preview:
     skipped: Sequence[Skipped] = ()
     deed: str = "send"
     told: Sequence[str] = ()
+    notes: Sequence[str] = ()
     waiting: Waiting = NONE_WAITING
     taken_back: TakenBack = NOTHING_TAKEN
     to_share: ToShare | None = None

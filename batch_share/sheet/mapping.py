@@ -45,7 +45,7 @@ def write_mapping(file: Path, mapping: Mapping[str, str]) -> None:
 
 def _from_file(file: Path) -> dict[str, str]:
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError("mapping", f"{file} can't be read ({error.strerror})") from None
     except ValueError as error:  # not TOML, or not UTF-8

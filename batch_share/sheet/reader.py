@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, letters, match_columns, unread_people
+from batch_share.sheet.encoding import check_encoding
 from batch_share.sheet.header import familiarity, likeliest_header
 from batch_share.sheet.limits import check_file
 from batch_share.sheet.text import PEEK, text_tables
@@ -34,19 +35,29 @@ TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what."""
+    """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
+
+    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. Raises SettingsError for
+    one that is none.
+    """
 
     worksheet: str | None = None
     header_row: int | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     limits: SheetLimits = field(default_factory=SheetLimits)
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
 
-    `found` is where each field stands, `notes()` what a person should know of how the sheet was read.
+    `found` is where each field stands, `notes()` what a person should know of how the sheet was read, `of_people`
+    what of the columns that name the user, or may be meant to.
     """
 
     path: Path
@@ -56,6 +67,7 @@ class Sheet:
     found: Columns
     rows: Callable[[], Iterator[RawRow]]
     notes: Callable[[], Sequence[str]]
+    of_people: Sequence[str] = ()
 
 
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
@@ -67,7 +79,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     options = options or ReadOptions()
     check_there(path)
     check_file(path, options.limits)
-    failures: list[tuple[int, SheetError]] = []
+    failures: list[tuple[int, Table, SheetError]] = []
     doubtful: Sheet | None = None
     tables = _tables(path, options)
     for table in tables:
@@ -78,7 +90,7 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
         try:
             found = match_columns(path, columns, options.mapping, first_rows)
         except SheetError as error:
-            failures.append((familiarity(header, set()) + len(columns) // 2, error))
+            failures.append((familiarity(header, set()) + len(columns) // 2, table, error))
             continue
         sheet = _sheet(path, table, header, columns, found, options.limits)
         if not found.doubtful:
@@ -87,7 +99,10 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     if doubtful is not None:
         return doubtful
     if failures:
-        raise max(failures, key=lambda failure: failure[0])[1]
+        _, table, lacking = max(failures, key=lambda failure: failure[0])
+        for _ in table.peek():
+            pass  # a row that can't be read is the reason, whatever the others lack
+        raise lacking
     for table in tables:
         next(table.rows(), None)  # raises what was not told as long as another might be readable
     raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
@@ -112,13 +127,15 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
                 path, f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it"
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
+            if options.encoding is not None:
+                raise SheetError(path, "a workbook says itself how it is encoded: leave --encoding out")
             return workbook_tables(path, options.worksheet, options.limits)
         if suffix not in TEXT_SUFFIXES:
             known = ", ".join(sorted(TEXT_SUFFIXES | WORKBOOK_SUFFIXES))
             raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
         if options.worksheet is not None:
             raise SheetError(path, f"a CSV file has no worksheet {options.worksheet!r}")
-        return text_tables(path, options.limits)
+        return text_tables(path, options.limits, options.encoding)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
@@ -155,9 +172,9 @@ def _sheet(
 
     def notes() -> Sequence[str]:
         start = [f"headers in row {header.number}"] if header.number > 1 else []
-        return [*table.notes, *start, *_of_people(columns, found), *table.late_notes()]
+        return [*table.notes, *start, *table.late_notes()]
 
-    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes)
+    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, [*_of_people(columns, found)])
 
 
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:

@@ -200,6 +200,17 @@ def test_an_env_file_that_others_can_read_is_told(tmp_path: Path) -> None:
     assert found[".env"].level == "warning"
 
 
+def test_an_env_file_of_another_user_is_a_problem_if_it_sets_anything(
+    tmp_path: Path, give_away: Callable[[Path], None]
+) -> None:
+    (tmp_path / ".env").write_text("BATCH_SHARE_EVENT=201\n", encoding="utf-8")
+    give_away(tmp_path / ".env")
+    findings = {finding.check: finding for finding in asyncio.run(check_up())}
+    assert findings["settings"].level == "problem"
+    assert "it sets event, but it is another user's" in findings["settings"].words
+    assert findings[".env"].words == ".env is another user's."
+
+
 def test_a_folder_is_tried_where_it_would_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert trouble_writing(tmp_path / "not" / "yet") == ""

@@ -175,7 +175,7 @@ async def test_a_plan_asks_nobody_and_says_what_a_run_would_ask(tmp_path: Path) 
             with pytest.raises(SheetError, match='say so with --map "Owner=Sales User"'):
                 await program.run(it.folder / "leads.csv")
         assert seen.to_send == 6
-        (note,) = seen.plan.sheet.notes()
+        (note,) = seen.plan.sheet.of_people
         assert note.endswith(
             'read as the user only once you said so, with --map "Owner=Sales User" or when `run` asks'
         )
@@ -211,4 +211,4 @@ async def test_people_who_are_not_read_are_told_before_anything_is_sent(tmp_path
             "column 'Guest' holds e-mail addresses and is not read",
         ]
         seen = await BatchShare(it.settings()).plan(it.folder / "leads.csv")
-        assert seen.plan.sheet.notes()[0] == "column 'Team mate' holds e-mail addresses and is not read"
+        assert seen.plan.sheet.of_people[0] == "column 'Team mate' holds e-mail addresses and is not read"

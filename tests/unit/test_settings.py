@@ -74,9 +74,13 @@ def test_each_setting_comes_from_where_it_is_set(folder: Path, monkeypatch: pyte
     )
     (folder / ".env").write_text(f"BATCH_SHARE_ACCESS_KEY='{KEY}'\n")
     monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", f" {KEY}\n")
-    settings = load_settings(host="api.example", workers=3)
+    settings = load_settings(host="api.leadsquared.com", workers=3)
     host, access_key, secret_key = settings.account()
-    assert (host, access_key.get_secret_value(), secret_key.get_secret_value()) == ("https://api.example", KEY, KEY)
+    assert (host, access_key.get_secret_value(), secret_key.get_secret_value()) == (
+        "https://api.leadsquared.com",
+        KEY,
+        KEY,
+    )
     assert (settings.rate, settings.wait, settings.follow_up) == (Rate(10, 5.0), 30.0, False)
     assert (settings.event, settings.duration, settings.access, settings.workers) == ("201", "90", "1", 3)
 
@@ -190,6 +194,8 @@ def test_a_flag_that_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch, name: 
         ("follow_up", "perhaps"),
         ("trust_owner", "2"),
         ("host", "http://api.example"),
+        ("host", "https://api.example"),
+        ("allow_host", "http://api.example"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_settings_name(
@@ -260,11 +266,14 @@ def test_a_file_that_may_not_be_read_is_refused_with_the_reason(
 
     in_toml(folder, "rate = '1/s'")
     monkeypatch.setattr("pathlib.Path.open", forbid)
-    assert str(refused()) == "settings file: can't be read (Permission denied)"
+    assert str(refused()) == "batch-share.toml: can't be read (Permission denied)"
 
 
 @pytest.mark.parametrize("host", ["https://api-in21.leadsquared.com", "127.0.0.1.example.com"])
-def test_a_grace_that_would_make_doubles_is_refused_for_a_real_host(host: str) -> None:
+def test_a_grace_that_would_make_doubles_is_refused_for_a_real_host(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCH_SHARE_ALLOW_HOST", "127.0.0.1.example.com")
     error = refused(host=host, grace="4s")
     assert str(error) == (
         "grace: at least 5s, but for a sandbox on this machine: what reads do not show yet would be posted twice"
@@ -499,16 +508,17 @@ def pieces_in(text: str, key: str) -> list[str]:
 
 
 def test_nothing_of_the_settings_shows_a_key() -> None:
-    settings = load_settings(access_key=KEY, secret_key=KEY, host="api.example")
+    settings = load_settings(access_key=KEY, secret_key=KEY, host="api.leadsquared.com")
     shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.account())
     assert KEY not in shown
 
 
 def test_public_settings_are_plain_values_without_keys_and_this_machine() -> None:
-    public = load_settings(access_key=KEY, secret_key=KEY, host="api.example", rate="20/5s").public()
+    public = load_settings(access_key=KEY, secret_key=KEY, host="api.leadsquared.com", rate="20/5s").public()
     assert public["rate"] == "20/5s"
-    assert public["host"] == "https://api.example"
+    assert public["host"] == "https://api.leadsquared.com"
     assert set(public) == set(Settings.model_fields) - {
+        "allow_host",
         "access_key",
         "secret_key",
         "notify",
@@ -519,7 +529,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
     }
 
 
-ALL: dict[str, Any] = {"host": "api.example", "access_key": KEY, "secret_key": KEY}
+ALL: dict[str, Any] = {"host": "api.leadsquared.com", "access_key": KEY, "secret_key": KEY}
 
 
 @pytest.mark.parametrize("missing", ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def test_every_setting_is_in_it_with_its_meaning_and_default(
     for folder in ("DATA", "LOG"):
         monkeypatch.delenv(f"BATCH_SHARE_{folder}_FOLDER")  # the tests' own
     lines = [re.sub(r"^# (?=\[|\w+ = )", "", line) for line in template().splitlines()]
-    (tmp_path / "batch-share.toml").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "mine.toml").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setenv("BATCH_SHARE_CONFIG", "mine.toml")  # beside sheets, not all of it would count
     read, default = load_settings().model_dump(), Settings.model_construct().model_dump()
     assert {name for name in read if read[name] != default[name]} == UNSET - set(KEYS)
     for name, field in Settings.model_fields.items():
@@ -47,6 +49,13 @@ def test_a_default_with_a_unit_says_which() -> None:
     assert '# wait = "10m"\n' in told
     assert '# grace = "1m"\n' in told
     assert '# stop_at = "5%"\n' in told
+
+
+def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    write_template(tmp_path / "batch-share.toml")
+    os.umask(before)
+    assert (tmp_path / "batch-share.toml").stat().st_mode & 0o777 == 0o600
 
 
 def test_it_overwrites_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from batch_share.cli.arguments import load_given
 from batch_share.settings import Settings
 from batch_share.units import Rate
 
-OF_THE_SHEET = {"sheet", "worksheet", "header_row", "map_", "mapping", "limit", "rows", "only"}
+OF_THE_SHEET = {"sheet", "worksheet", "header_row", "encoding", "map_", "mapping", "limit", "rows", "only"}
 OF_THE_COMMAND = {"ledger", "plan", "folder", "user", "reason", "all_", "no_follow_up"} | OF_THE_SHEET
 OF_THE_COMMAND |= {"online", "output", "save", "save_map", "once", "every", "settle"}
 OF_THE_SCREEN = {"yes", "json", "verbose", "if_changed", "due"}

@@ -69,6 +69,12 @@ class Person:
         return self.saw.getvalue().count("(y/N)")
 
 
+def test_how_the_sheet_was_read_is_told_below_its_name() -> None:
+    first, second, *_ = screen(previewed(notes=["read as Windows-1252: “[Müller]”"])).splitlines()
+    assert first.startswith("leads.csv")
+    assert second == "  read as Windows-1252: “[Müller]”"
+
+
 FIVE = TakenBack({"asha@x.example": 3, "ravi@x.example": 2}, ["june.csv"])
 GIVEN = ToShare(10, 3, 10, 0, 10080, 10080)
 

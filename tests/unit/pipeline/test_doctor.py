@@ -162,5 +162,10 @@ def test_an_env_file_that_others_can_read_is_told(mode: int | None, level: str) 
     assert doctor.of_env_file(mode).level == level
 
 
+def test_an_env_file_of_another_user_is_told_whoever_can_read_it() -> None:
+    found = doctor.of_env_file(0o100600, is_foreign=True)
+    assert (found.level, found.words) == ("warning", ".env is another user's.")
+
+
 def test_versions_are_listed() -> None:
     assert doctor.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."

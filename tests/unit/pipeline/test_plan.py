@@ -417,6 +417,16 @@ def workbook(folder: Path) -> Path:
     return path
 
 
+def test_the_digest_changes_with_the_encoding_that_is_named_by_whatever_name(write: Write) -> None:
+    path = write("Lead Number,User Email,Note\n1,a@x.com,Müller\n")
+
+    def named(encoding: str | None) -> str:
+        return make_plan(path, SheetOptions(ReadOptions(encoding=encoding)), settings()).record.digest
+
+    assert named("cp1252") == named("Windows-1252")
+    assert len({named(None), named("cp1252"), named("cp850")}) == 3
+
+
 def test_the_digest_changes_with_the_worksheet_and_the_first_need_not_be_named(tmp_path: Path) -> None:
     path = workbook(tmp_path)
     assert digest(path) == digest(path, "One") != digest(path, "Two")

@@ -48,7 +48,11 @@ async def command(
 
 
 async def test_it_has_the_options_that_change_what_a_row_means_and_no_others(tmp_path: Path) -> None:
-    keys: dict[str, Any] = {"host": "https://leads.example", "access_key": "the-key", "secret_key": "the-secret"}
+    keys: dict[str, Any] = {
+        "host": "https://api.leadsquared.com",
+        "access_key": "the-key",
+        "secret_key": "the-secret",
+    }
     settings = Settings(
         **keys, event="201", access="write", duration="7d", note="it's $HOME", timezone="Asia/Kolkata",
         allow_duplicates=True, workers=3, bulk=True,

@@ -32,6 +32,11 @@ def test_what_was_written_is_read_again(header: str, tmp_path: Path) -> None:
     assert read_mapping(tmp_path / "map.toml", []) == {header: "Note"}
 
 
+def test_a_mark_at_the_beginning_of_the_file_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text('[columns]\n"A" = "Note"\n', encoding="utf-8-sig")
+    assert read_mapping(tmp_path / "map.toml", []) == {"A": "Note"}
+
+
 def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
     write_mapping(tmp_path / "map.toml", {"A": "Note", "B": "Access"})
     assert read_mapping(tmp_path / "map.toml", ["A=ignore"]) == {"A": "ignore", "B": "Access"}

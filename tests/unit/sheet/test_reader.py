@@ -171,7 +171,7 @@ def test_one_byte_of_windows_1252_is_seen_wherever_it_stands(
     csv_file: Callable[[bytes], Path], rows_before: int
 ) -> None:
     sheet = read_sheet(csv_file(b"A,B\n" + b"1,2\n" * rows_before + "3,Müller\n".encode("cp1252") + b"5,6\n"))
-    assert sheet.notes() == ["Windows-1252 text"]
+    assert sheet.notes() == ["read as Windows-1252: “Müller”"]
     assert cells(sheet)[rows_before] == ["3", "Müller"]
 
 
@@ -182,9 +182,16 @@ def test_utf_16_is_read_with_and_without_a_bom(csv_file: Callable[[bytes], Path]
     assert cells(sheet) == [["Müller", "2"], ["José", "3"]]
 
 
-@pytest.mark.parametrize("content", [b"A,B\n\x81\x8d\x8f\n", bytes(range(256)) * 4, b"A\0B\0"[:3] + b"\xff" * 9])
-def test_bytes_that_are_no_text_are_refused(csv_file: Callable[[bytes], Path], content: bytes) -> None:
-    assert "not a text file" in refusal(csv_file(content)).problem
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"A,B\n\x81\x8d\x8f\n", "column A holds a byte (0x81)"),
+        (bytes(range(256)) * 4, "not a text file"),
+        (b"A\0B" + b"\xff" * 9, "column A holds a NUL byte"),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(csv_file: Callable[[bytes], Path], content: bytes, words: str) -> None:
+    assert words in refusal(csv_file(content)).problem
 
 
 def test_a_long_sheet_comes_row_by_row_and_may_be_read_again(csv_file: Callable[[bytes], Path]) -> None:
@@ -400,7 +407,7 @@ def test_a_worksheet_that_says_who_is_to_get_the_lead_is_taken_before_one_of_who
 def test_of_worksheets_of_who_has_the_lead_the_first_is_taken_in_doubt(tmp_path: Path) -> None:
     sheet = read_sheet(workbook(tmp_path, [["About"]], OWNED))
     assert sheet.worksheet == "Two"
-    (note,) = sheet.notes()[1:]
+    (note,) = sheet.of_people
     assert note.startswith("'Owner' ('asha@x.example') most often says who has the lead now: read as the user only")
 
 
@@ -411,7 +418,7 @@ def test_what_stands_below_the_headers_is_looked_at_wherever_they_are(
 ) -> None:
     file = csv_file(b"All leads\n\nLead Number,User Email,Team mate\n869000,a@x.example,b@x.example\n")
     sheet = read_sheet(file, ReadOptions(header_row=header_row))
-    assert UNREAD in sheet.notes()
+    assert UNREAD in sheet.of_people
     assert numbers(sheet) == [4]
 
 
@@ -419,7 +426,7 @@ def test_what_stands_below_the_headers_is_looked_at_wherever_they_are(
 def test_headers_far_down_are_followed_by_what_stands_below_them(csv_file: Callable[[bytes], Path]) -> None:
     file = csv_file(b"x\n" * 99 + b"Lead Number,User Email,Team mate\n869000,a@x.example,b@x.example\n" + b'"')
     sheet = read_sheet(file, ReadOptions(header_row=100))
-    assert UNREAD in sheet.notes()
+    assert UNREAD in sheet.of_people
 
 
 @pytest.mark.usefixtures("real_headers")
