@@ -6,14 +6,14 @@ only as far as nothing in it contradicts the request: the rest is Lost, and is l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from batch_share.leadsquared.models import BulkActivity, BulkAnswer, BulkItem, FieldValue
+from batch_share.leadsquared.models import BulkActivity, BulkItem, FieldValue
 from batch_share.leadsquared.outcome import Done, Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Call, clean, read_as, says_throttled, told_rate, usable_id
-from batch_share.leadsquared.spelling import read_json
+from batch_share.leadsquared.protocol import Call, Judged, clean, judge, says_throttled, told_rate, usable_id
+from batch_share.leadsquared.spelling import read_json, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST: Final = 25
 """Activities that one call may hold."""
 
-_ANSWER: Final = TypeAdapter(BulkAnswer)
+_ITEMS: Final = TypeAdapter(list[BulkItem])
 
 
 def bulk_activity(
@@ -49,20 +49,26 @@ def post_activities(activities: Sequence[BulkActivity]) -> Call:
 
 def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outcome, ...] | Failure:
     """What became of each activity, in their order; or what became of the call as a whole."""
-    read = read_as(answer, _ANSWER)
-    if not isinstance(read, BulkAnswer):
-        says_both = not isinstance(read, Lost) and _has_items(answer)
-        return Lost("the answer is a refusal, but holds items", answer.status) if says_both else read
-    items = _in_order(read.response)
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        says_both = not isinstance(judged, Lost) and _items(read_json(answer.body))
+        return Lost("the answer is a refusal, but holds items", answer.status) if says_both else judged
+    read = _items(judged.value)
+    if read is None:
+        return Lost("the answer was not understood", answer.status)
+    items = _in_order(read)
     if items is None or _contradicts(items, activities):
         return Lost("the answer does not match what was sent", answer.status)
     return tuple(_outcome(item, answer) for item in items)
 
 
-def _has_items(answer: Answer) -> bool:
-    """Whether the answer tells of items, whatever else it says: then some of them may have been posted."""
-    value = read_json(answer.body)
-    return isinstance(value, dict) and bool(value.get("response"))
+def _items(value: Any) -> list[BulkItem] | None:
+    """The items of an answer, whatever else it says; None if it has none that can be read."""
+    found = records(value, "prospectactivityid", "activitycreated", "activityadded")
+    try:
+        return _ITEMS.validate_python(found) or None
+    except ValidationError:
+        return None
 
 
 def _in_order(items: Sequence[BulkItem]) -> Sequence[BulkItem] | None:

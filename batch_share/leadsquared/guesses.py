@@ -26,8 +26,9 @@ OWNER_KEYS: Final = (
 )
 """Names, in lower case, under which an activity that is read back may show its owner: by Id, address or name."""
 
-ID_KEYS: Final = ("id", "requestid", "prospectactivityid", "activityid")
-"""Names, in lower case, under which a call that makes something gives its Id."""
+ACTIVITY_ID_KEYS: Final = ("id", "prospectactivityid", "activityid")
+REQUEST_ID_KEYS: Final = ("id", "requestid")
+"""Names, in lower case, under which a call gives the Id of the activity, or of the request, that it makes."""
 
 SMALLEST_PAGE: Final = 25
 """Activities on a page where no size is given, as documented. Of a list that shows fewer nothing was cut off, even
@@ -55,6 +56,9 @@ HOPELESS: Final = re.compile(
 )
 """Words of a refusal that lie in the row itself, so that the same call would be refused again. No list of
 exception types is published."""
+
+NOT_FOR_US: Final = re.compile(r"not allowed|unauthori[sz]ed|permission|privilege|restricted", re.IGNORECASE)
+"""Words of a refusal that is of the whole API, whatever it is asked."""
 
 CLOCK_SKEW: Final = 300.0
 """Seconds by which the server's dates may differ from ours."""

@@ -9,13 +9,14 @@ leave a lead's Ids out: such a lead is returned without them, and is no answer.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.outcome import Lost
 from batch_share.leadsquared.protocol import Call, Judged, clean, judge
-from batch_share.leadsquared.spelling import records, text_of
+from batch_share.leadsquared.spelling import id_of, records, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ PAGE: Final = 1000
 _COLUMNS: Final = {"Include_CSV": "ProspectID,ProspectAutoId,EmailAddress,Phone"}
 _LEAD_IDS: Final = ("prospectid", "leadid", "id")
 _LEAD_NUMBERS: Final = ("prospectautoid", "leadautoid", "leadnumber")
+_DIGITS: Final = re.compile(r"[0-9]+(?=(\.0+)?$)")
 _USER_IDS: Final = ("userid", "id")
 _USER_EMAILS: Final = ("emailaddress", "email")
 
@@ -42,6 +44,11 @@ class FoundLead:
     email: str
     phone: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it can be shared: an answer may leave a lead's Ids out."""
+        return bool(self.id and self.number)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundUser:
@@ -51,6 +58,11 @@ class FoundUser:
     email: str
     name: str
     active: bool
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its Id is shown."""
+        return bool(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +180,7 @@ def read_key_user(answer: Answer) -> KeyUser | Failure:
     if not isinstance(found, list):
         return found
     user = found[0] if found else {}
-    if not (user_id := clean(text_of(user, *_USER_IDS)).lower()):
+    if not (user_id := id_of(clean(text_of(user, *_USER_IDS)))):
         return Lost("the answer was not understood", answer.status)
     # Nothing else of the account's URLs is of use, so nothing else can be wrong.
     urls = user.get("lsqcommonserviceurls")
@@ -186,8 +198,8 @@ def _read(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:
 
 def _lead(lead: Mapping[str, Any]) -> FoundLead:
     return FoundLead(
-        clean(text_of(lead, *_LEAD_IDS)).lower(),
-        clean(text_of(lead, *_LEAD_NUMBERS)),
+        id_of(clean(text_of(lead, *_LEAD_IDS))),
+        number[0] if (number := _DIGITS.match(clean(text_of(lead, *_LEAD_NUMBERS)))) else "",
         clean(text_of(lead, "emailaddress")),
         clean(text_of(lead, "phone", "mobile")),
     )
@@ -195,9 +207,9 @@ def _lead(lead: Mapping[str, Any]) -> FoundLead:
 
 def _user(user: Mapping[str, Any]) -> FoundUser:
     name = clean(f"{text_of(user, 'firstname')} {text_of(user, 'lastname')}") or clean(text_of(user, "name"))
-    status = text_of(user, "statuscode").strip().lower()
+    status = "1" if user.get("statuscode") is True else text_of(user, "statuscode").strip().lower()
     return FoundUser(
-        clean(text_of(user, *_USER_IDS)).lower(),
+        id_of(clean(text_of(user, *_USER_IDS))),
         clean(text_of(user, *_USER_EMAILS)),
         name,
         active=status in guesses.ACTIVE,

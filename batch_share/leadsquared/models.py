@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
 from batch_share.leadsquared.spelling import as_text, folded
@@ -90,16 +90,17 @@ def _nothing_for_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _nothing_for_none(value: Any) -> Any:
+    """How an error that is none may be written."""
+    return None if value in ([], {}) or (isinstance(value, str) and value.strip().lower() == "null") else value
+
+
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def _object(value: Any) -> Any:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> Any:
-    return [value] if isinstance(value, dict) and "prospectactivityid" in value else value
 
 
 Text = Annotated[str | None, BeforeValidator(_in_digits)]
@@ -120,7 +121,10 @@ class Message(Answer):
 
 
 class StatusAnswer(Answer):
-    """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
+    """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/
+
+    What stands inside its message is read as if it stood beside it, where nothing does.
+    """
 
     status: Annotated[Literal["success"], BeforeValidator(_lower)]
     message: Annotated[Message, BeforeValidator(_object)] = Message()
@@ -128,7 +132,18 @@ class StatusAnswer(Answer):
     share_status: Annotated[
         Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_nothing_for_blank)
     ] = None
-    error_message: Text = None
+    error_message: Annotated[Text, BeforeValidator(_nothing_for_none)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_one(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        inside = value.get("message") if isinstance(value, dict) else None
+        if not isinstance(inside, dict):
+            return value
+        said = {name: each for name, each in value.items() if name == "message" or each not in ("", None)}
+        return {name: inside[name] for name in ("sharestatus", "errormessage") if name in inside} | said
 
 
 class BulkItem(Answer):
@@ -142,9 +157,3 @@ class BulkItem(Answer):
     exception_type: Text = None
     exception_message: Text = None
     error_message: Text = None
-
-
-class BulkAnswer(Answer):
-    """The answer of a bulk call."""
-
-    response: Annotated[list[BulkItem], BeforeValidator(_list)]

@@ -24,7 +24,6 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,7 +52,9 @@ from batch_share.leadsquared.spelling import (
     NOT_JSON,
     as_text,
     count_of,
+    id_of,
     is_empty_page,
+    is_guid,
     named_values,
     read_json,
     records,
@@ -62,7 +63,7 @@ from batch_share.leadsquared.spelling import (
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ T = TypeVar("T")
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
 _WORDS_LIMIT: Final = 500
-_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
 LEAD_PAGE: Final = 100
@@ -182,27 +183,36 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
 _STATUS: Final = TypeAdapter(StatusAnswer)
 
 
-def read_id(answer: Answer) -> Outcome:
-    """The Outcome of a call that answers with an Id: post activity, share, revoke."""
+def read_activity_id(answer: Answer) -> Outcome:
+    """The Outcome of a call that posts an activity."""
+    return _read_id(answer, guesses.ACTIVITY_ID_KEYS)
+
+
+def read_request_id(answer: Answer) -> Outcome:
+    """The Outcome of a call that shares, or takes a share back."""
+    return _read_id(answer, guesses.REQUEST_ID_KEYS)
+
+
+def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     judged = judge(answer)
-    if isinstance(judged, Refused) and _id_in(read_json(answer.body)):
+    if isinstance(judged, Refused) and _id_in(read_json(answer.body), names):
         return Lost(f"the answer is a failure, but holds an Id: {judged.words}", answer.status)
     if not isinstance(judged, Judged):
         return judged
     if _said_status(judged.value) != "success":
         return Lost("the answer was not understood", answer.status)
-    found = _id_in(judged.value)
+    found = _id_in(judged.value, names)
     return Done(found) if found else Lost("the answer has no Id", answer.status)
 
 
-def _id_in(value: Any) -> str:
+def _id_in(value: Any, names: Sequence[str]) -> str:
     """The Id that an answer gives, wherever it stands; "" if it gives none."""
     whole = value if isinstance(value, dict) else {}
     message = whole.get("message")
     if isinstance(message, list) and len(message) == 1:  # of several, nobody knows whose Id is meant
         message = message[0]
     places = [message, whole] if isinstance(message, dict) else [whole]
-    found = (usable_id(text_of(each, name)) for each in places for name in guesses.ID_KEYS)
+    found = (usable_id(text_of(each, name)) for each in places for name in names)
     return next(filter(None, found), "")
 
 
@@ -224,10 +234,10 @@ def read_activities(answer: Answer) -> Activities | Failure:
     judged = judge(answer)
     if not isinstance(judged, Judged):
         return judged
-    found = records(judged.value, "id", "prospectactivityid", "activityid")
+    found = records(judged.value, *guesses.ACTIVITY_ID_KEYS)
     views = [_view(each) for each in found or ()]
     # What has no Id can't be counted, and an empty answer that is no page is what a misunderstood question gets.
-    if found is None or not all(view.id for view in views) or not (found or is_empty_page(judged.value)):
+    if not all(view.id for view in views) or not (found or is_empty_page(judged.value, found)):
         return Lost("the answer was not understood", answer.status)
     return Activities(count_of(judged.value), tuple(views))
 
@@ -246,12 +256,14 @@ def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
 def usable_id(text: str | None) -> str:
     """An Id that names something, or ""."""
     found = (text or "").strip()
+    if found.startswith("{") and is_guid(found):
+        found = found[1:-1]
     return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
 
 
 def _view(record: Mapping[str, Any]) -> ActivityView:
     """An activity: what it says of itself, be it plainly, in its fields or among named values."""
-    shown = {name: value for name, value in record.items() if not isinstance(value, dict | list)}
+    shown = {name: value for name, value in record.items() if not isinstance(value, list)}
     for inside in ("data", "activityfields", "fields"):
         shown |= named_values(record.get(inside))
     return ActivityView(
@@ -259,7 +271,7 @@ def _view(record: Mapping[str, Any]) -> ActivityView:
         _owner(shown),
         text_of(shown, "createdon"),
         _said(record),
-        clean(text_of(shown, "relatedprospectid")).lower(),
+        id_of(clean(text_of(shown, "relatedprospectid"))),
     )
 
 
@@ -277,12 +289,17 @@ def _said(value: object) -> str:
     return "\n".join(texts)
 
 
+def _texts(value: Any) -> list[str]:
+    """What a value says: itself, or what an object holds."""
+    return [as_text(each) for each in (value.values() if isinstance(value, dict) else [value])]
+
+
 def _owner(shown: Mapping[str, Any]) -> Owner | None:
     """Whose it is, of every way in which that is told the first."""
-    told = [text for name in guesses.OWNER_KEYS if (text := clean(as_text(shown.get(name))))]
-    ids = [str(UUID(text)) for text in told if _GUID.fullmatch(text)]
-    emails = [text for text in told if "@" in text]
-    names = [text for text in told if "@" not in text and not _GUID.fullmatch(text)]
+    told = [clean(text) for name in guesses.OWNER_KEYS for text in _texts(shown.get(name)) if clean(text)]
+    ids = [id_of(text) for text in told if is_guid(text)]
+    emails = [match[0] for text in told if (match := _ADDRESS.search(text))]
+    names = [text for text in told if "@" not in text and not is_guid(text)]
     found = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
     return found if str(found) and usable_id(str(found)) else None
 

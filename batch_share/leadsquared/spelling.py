@@ -8,24 +8,18 @@ one is meant. So names are read without regard to their case: `read_json` gives 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-LISTS: Final = (
-    "leads",
-    "users",
-    "prospectactivities",
-    "activities",
-    "list",
-    "response",
-    "data",
-    "records",
-    "results",
-    "items",
-)
+LISTS: Final = ("leads", "users", "prospectactivities", "activities", "list", "records", "results", "items")
 """Names, in lower case, that a list is wrapped in."""
+
+WRAPPERS: Final = ("response", "data")
+"""The same, but an object may have these beside its own values: then they are no wrapper of it."""
 
 COUNT: Final = "recordcount"
 """The name, in lower case, of how many there are on all pages; an empty list may be left out beside it."""
@@ -36,6 +30,9 @@ NOT_JSON: Final = object()
 
 _PROPERTIES: Final = "leadpropertylist"
 """Under this some calls show a lead as a list of `Attribute` and `Value`."""
+
+
+_GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 
 
 def folded(name: str) -> str:
@@ -67,25 +64,35 @@ def records(value: Any, *ids: str) -> list[dict[str, Any]] | None:
     if isinstance(value, list):
         kept = [each for each in value if each is not None]
         return [_record(each) for each in kept] if all(isinstance(each, dict) for each in kept) else None
-    if value is None:
-        return []
     if not isinstance(value, dict):
-        return None
-    if _PROPERTIES in value or any(name in value for name in ids):
+        return [] if value is None else None
+    wrapped = _wrapped(value, LISTS)
+    if wrapped is None and (_PROPERTIES in value or any(name in value for name in ids)):
         return [_record(value)]
-    wrapped = next((name for name in LISTS if name in value), None)
-    if wrapped is None:
-        return [] if COUNT in value else None
-    return records(value[wrapped], *ids)
+    wrapped = wrapped or _wrapped(value, WRAPPERS)
+    return _unknown(value, ids) if wrapped is None else records(value[wrapped], *ids)
+
+
+def _unknown(value: dict[str, Any], ids: tuple[str, ...]) -> list[dict[str, Any]] | None:
+    """The list under a name that nobody told us of, if there is one; an empty one where the count says so."""
+    inside = [found for each in value.values() if isinstance(each, list | dict) and (found := records(each, *ids))]
+    if len(inside) == 1 and any(name in inside[0][0] for name in ids):
+        return inside[0]
+    return [] if COUNT in value and not count_of(value) else None
+
+
+def _wrapped(value: dict[str, Any], names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in value and isinstance(value[name], list | dict | None)), None)
 
 
 def _record(value: dict[str, Any]) -> dict[str, Any]:
     return named_values(value[_PROPERTIES]) if _PROPERTIES in value else value
 
 
-def is_empty_page(value: Any) -> bool:
-    """Whether an answer in which no object was found is a page all the same: by a list, or a count of all pages."""
-    return isinstance(value, dict) and (any(name in value for name in LISTS) or count_of(value) is not None)
+def is_empty_page(value: Any, found: list[dict[str, Any]] | None) -> bool:
+    """Whether an answer in which no object was found is a page all the same: by a list, or a count without one."""
+    has_list = isinstance(value, dict) and any(name in value for name in (*LISTS, *WRAPPERS))
+    return found is not None if has_list else count_of(value) is not None
 
 
 def named_values(entries: Any) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def named_values(entries: Any) -> dict[str, Any]:
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
             name = next((text for each in ("key", "schemaname", "attribute") if (text := text_of(entry, each))), "")
-            found[name.lower()] = entry.get("value")
+            found[name.lower().replace(" ", "")] = entry.get("value")
     return found
 
 
@@ -106,6 +113,17 @@ def text_of(record: Mapping[str, Any], *names: str) -> str:
         if (text := as_text(record.get(name))).strip():
             return text
     return ""
+
+
+def id_of(text: str) -> str:
+    """An Id in one spelling: a GUID in lower case with dashes, whatever it was written in."""
+    found = text.strip()
+    return str(UUID(found)) if _GUID.fullmatch(found) else found.lower()
+
+
+def is_guid(text: str) -> bool:
+    """Whether it is a GUID, be it in braces or without dashes."""
+    return _GUID.fullmatch(text) is not None
 
 
 def as_text(value: Any) -> str:

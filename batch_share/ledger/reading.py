@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import bindparam, case, false, func, or_, select, true, tuple_
@@ -50,11 +51,11 @@ from batch_share.ledger.records import (
     spell_notice,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import SENT, TO_DO, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Executable, RowMapping
@@ -66,9 +67,19 @@ T = TypeVar("T")
 
 _HAVING: Final = {
     step: select(rows.c.id).where(column == bindparam("given")).limit(100)  # several times as many as a call has
-    for step, column in ((Stage.SHARE, rows.c.request_id), (Stage.REVOKE, rows.c.revoke_id))
+    for step, column in (
+        (Stage.ACTIVITY, rows.c.activity_id),
+        (Stage.SHARE, rows.c.request_id),
+        (Stage.REVOKE, rows.c.revoke_id),
+    )
 }
-"""By step, the rows for which a request Id was given. Built once: building takes longer than running."""
+"""By step, the rows for which an Id was given. Built once: building takes longer than running."""
+
+SAID: Final = "said_columns"
+"""The fact that says which columns somebody has agreed to share by, though they most often say who has the lead."""
+
+UNSAID: Final = "unsaid"
+"""The fact that says about what somebody was sure before, and then did not agree to the run."""
 
 UNANSWERED: Final = "unanswered"
 """The fact that says of how many leads and users no API could tell."""
@@ -113,6 +124,16 @@ class LedgerReader:
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
         return {row["name"]: row["value"] for row in await self._all(select(about))}
+
+    async def said_columns(self) -> dict[str, str]:
+        """By header, what columns hold that only a person can say are meant: agreed to in a run of this ledger."""
+        said: dict[str, str] = json.loads((await self.facts()).get(SAID, "{}"))
+        return said
+
+    async def unsaid(self) -> list[str]:
+        """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""
+        left: list[str] = json.loads((await self.facts()).get(UNSAID, "[]"))
+        return left
 
     async def unchecked(self) -> list[NotChecked]:
         """What could not be checked."""
@@ -468,10 +489,19 @@ class LedgerReader:
         """Whether LeadSquared was asked for somebody who was not there."""
         return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
 
+    async def unsent(self, keys: Iterable[str]) -> list[str]:
+        """Those of these rows, by key, that nothing was sent for; new ones are among them."""
+        left = []
+        source = iter(keys)
+        while chunk := list(islice(source, PAGE)):
+            sent = select(rows.c.key).where(rows.c.key.in_(chunk), rows.c.state.not_in(NEVER_SENT))
+            there = {row["key"] for row in await self._all(sent)}
+            left += [key for key in chunk if key not in there]
+        return left
+
     async def is_given(self, step: Stage, given: str, but: Collection[int]) -> bool:
-        """Whether rows other than those with the Ids `but` have this request Id, of a share or a revocation."""
-        if (having := _HAVING.get(step)) is None:
-            return False
+        """Whether rows other than those with the Ids `but` have this Id: an activity's, or a request's."""
+        having = _HAVING[step]
         found = await self._database.read(lambda connection: connection.scalars(having, {"given": given}).all())
         return any(row_id not in but for row_id in found)
 

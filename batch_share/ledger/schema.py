@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 metadata = MetaData()
 
@@ -102,6 +102,7 @@ rows = Table(
     Index("rows_by_position", "position"),
     Index("rows_by_request", "request_id", "state"),  # since version 4
     Index("rows_by_revoke", "revoke_id", "state"),  # since version 5
+    Index("rows_by_activity", "activity_id"),  # since version 7
 )
 
 attempts = Table(
@@ -172,6 +173,11 @@ def _to_version_6(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE rows ADD COLUMN action VARCHAR(10) NOT NULL DEFAULT 'share'"))
 
 
+def _to_version_7(connection: Connection) -> None:
+    """Until version 6 nobody asked whether an activity is another row's already."""
+    _create_index(connection, "rows_by_activity")
+
+
 def _create_index(connection: Connection, name: str) -> None:
     next(index for index in rows.indexes if index.name == name).create(connection)
 
@@ -188,5 +194,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     3: _to_version_4,
     4: _to_version_5,
     5: _to_version_6,
+    6: _to_version_7,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

@@ -18,7 +18,17 @@ from batch_share.errors import IllegalTransition, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
 from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
-from batch_share.ledger.reading import CANARY, PAGE, UNANSWERED, UNCHECKED, ZONE, LedgerReader, utc_now
+from batch_share.ledger.reading import (
+    CANARY,
+    PAGE,
+    SAID,
+    UNANSWERED,
+    UNCHECKED,
+    UNSAID,
+    ZONE,
+    LedgerReader,
+    utc_now,
+)
 from batch_share.ledger.records import (
     BEING_TAKEN,
     GONE,
@@ -169,6 +179,17 @@ class Ledger(LedgerReader):
             changed[what] = [rows, why]
         if changed != noted:
             await self._note_fact(UNCHECKED, json.dumps(changed))
+
+    async def note_unsaid(self, what: Sequence[str]) -> None:
+        """Commit that rows rest on this, to which nobody has agreed yet."""
+        await self._note_fact(UNSAID, json.dumps(sorted({*await self.unsaid(), *what})))
+
+    async def note_said(self, columns: Mapping[str, str]) -> None:
+        """Commit that somebody has agreed to the run, and so to share by these columns."""
+        if columns:
+            await self._note_fact(SAID, json.dumps(await self.said_columns() | dict(columns)))
+        if await self.unsaid():
+            await self._note_fact(UNSAID, "[]")
 
     async def note_unanswered(self, names: int) -> None:
         """Commit of how many leads and users no API could tell: they are asked for again before all is at rest."""

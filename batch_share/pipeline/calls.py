@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from batch_share.errors import AccessDenied, NoSuchApi, NotAnswered, StillThrottled, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
-from batch_share.ledger.states import BEFORE, INTENT_OF
+from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.pipeline import telling
 from batch_share.pipeline.tally import Outage
 from batch_share.pipeline.verdict import carry, judge
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result, Row
-    from batch_share.ledger.states import Stage
     from batch_share.pipeline.session import Connection, Session
 
 T = TypeVar("T")
@@ -34,6 +33,9 @@ FAILURES: Final = (*UNDONE, Refused, Lost)
 
 MOST_LOST: Final = 10
 """Calls that may go without a proper answer, one after the other, before the run stops."""
+
+MOST_GIVEN: Final = 5000
+"""Ids that were given lately and are compared before they are in the ledger: more than can be under way at once."""
 
 CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
@@ -117,6 +119,8 @@ def _believed(session: Session, dispatch: Dispatch, answer: Answer) -> Outcome |
         if isinstance(outcome, Done | tuple):
             session.apis.worked.add(path)
         return outcome
+    if dispatch.step is Stage.REVOKE and path not in session.apis.worked:
+        return outcome  # nothing else needs it
     if path in session.apis.worked:
         return Lost(f"the call was answered as if there were none such, which there is: {outcome.words}", 404)
     return outcome if dispatch.bulk else Denied(outcome.words, 404, path)
@@ -128,6 +132,8 @@ async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[R
         return outcome
     ids = frozenset(row.id for row in rows)
     first = session.given.setdefault((step, outcome.id), ids)
+    if len(session.given) > MOST_GIVEN:  # the ledger knows those that are no longer under way
+        session.given.pop(next(iter(session.given)))
     if first.isdisjoint(ids) or await session.ledger.is_given(step, outcome.id, ids):
         return Lost(f"the answer gives an Id that was given for another row: {outcome.id}", 200)
     return outcome
@@ -155,7 +161,7 @@ async def consult(session: Connection, call: Call, parse: Callable[[Answer], T |
     if isinstance(answer, FAILURES):
         session.apis.failed(call.path, answer)
     else:
-        session.apis.worked.add(call.path)
+        session.apis.answered(call.path)
     return answer
 
 

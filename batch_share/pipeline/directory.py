@@ -74,6 +74,10 @@ class Directory:
             return None
         return self.unanswered.get(lead, self.unanswered.get(user))
 
+    def is_unanswered(self, row: ShareRow) -> bool:
+        """Whether no API could tell of its lead, or of its user."""
+        return row.leads[0] in self.unanswered or row.users[0] in self.unanswered
+
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
         return ref not in self._nobody and self._is_somebody(ref)
@@ -123,25 +127,20 @@ class Directory:
         )
 
     def _lead(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
-        """Who is meant; as the row says where nobody can tell, and that is trusted."""
+        """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""
         first, *others = row.leads
         if first not in self.unanswered or self.unchecked(row) is None:
             return self._answer(first)
-        if not self.trusts_ids:
-            return self._untrusted(first)
         said = {ref.field: ref.value for ref in others}
         number = said[Field.LEAD_NUMBER]
         return FoundLead(first.value, number, said.get(Field.LEAD_EMAIL, ""), said.get(Field.LEAD_PHONE, ""))
-
-    def _untrusted(self, ref: Ref) -> str:
-        return f"could not be checked ({self.unanswered[ref].rstrip('.')}): --trust-ids takes the Ids as they are"
 
     def _user(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
         """Whoever lost the account may still have what is to be taken back: then the Id is enough."""
         ref = row.users[0]
         if ref in self.unanswered and self.unchecked(row) is not None:
             email = next((other.value for other in row.users[1:]), "")
-            return FoundUser(ref.value, email, "", active=True) if self.trusts_ids else self._untrusted(ref)
+            return FoundUser(ref.value, email, "", active=True)
         answer = self._answer(ref)
         if row.action is not Action.REVOKE or not isinstance(answer, str):
             return answer
@@ -204,10 +203,11 @@ def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
     active = [each for each in meant if not isinstance(each, FoundUser) or each.active]
     if len({each.id for each in active}) > 1:
         return Lookup(ref.field, ref.value, None, f"found {len(active)} times: use the Id instead")
-    if active:
-        return Lookup(ref.field, ref.value, asdict(active[0]))
+    for each in active:
+        if each.is_whole:
+            return Lookup(ref.field, ref.value, asdict(each))
     for each in meant:
-        if isinstance(each, FoundUser):
+        if isinstance(each, FoundUser) and not each.active:
             return Lookup(ref.field, ref.value, None, f"{each.name} is no longer an active user of the account")
     if ref.field in LEADS:
         return Lookup(ref.field, ref.value, None, f"{NO_LEAD} {ref.field.removeprefix('Lead ').lower()}")
@@ -217,7 +217,7 @@ def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
 def is_meant(ref: Ref, found: FoundLead | FoundUser) -> bool:
     """Whether this is the one that `ref` names."""
     if isinstance(found, FoundLead):
-        return bool(found.id and found.number) and _agree(ref, _said(found, ref.field))
+        return _agree(ref, _said(found, ref.field))
     return ref.value == ascii_lower(_called(found, ref))
 
 

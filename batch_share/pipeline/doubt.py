@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_share.errors import SheetError
+from batch_share.errors import LedgerError, SheetError
 from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.records import Unchecked
 from batch_share.pipeline.before import holds_anything
 from batch_share.pipeline.intake import plan_job
 from batch_share.pipeline.watcher import Doubt
@@ -20,22 +21,33 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 
-async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> None:
+async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> dict[str, str]:
     """Ask whether the doubtful columns name who is to get the leads, where nobody has said so yet.
 
-    Whoever approved a plan has, and an earlier run whose columns the ledger knows. Raises SheetError if nobody is
-    sure, and if the sheet was changed meanwhile; LedgerError.
+    Returns them, by header with what they hold, if somebody is sure now: it is said once the run is agreed to.
+    Raises SheetError if nobody is sure, and if the sheet was changed meanwhile; LedgerError.
     """
     sheet = plan.sheet
-    if not sheet.found.doubtful or job.approved is not None or await _was_settled(job, plan):
-        return
+    doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
+    meant = {header: name for header, name in (plan.record.mapping or {}).items() if header in doubtful}
+    if not meant or meant.items() <= (await _said(job)).items():
+        return {}
     words, options = doubt_of(sheet.columns, sheet.found)
-    columns = " and ".join(repr(sheet.columns[index]) for index in sheet.found.doubtful)
+    columns = " and ".join(map(repr, meant))
     name = f"{sheet.path.name}, worksheet {sheet.worksheet}" if sheet.worksheet else sheet.path.name
     if not watcher.is_sure(Doubt([f"{name}: {words}."], f"Share each lead with the person in {columns}?")):
         raise SheetError(sheet.path, f"{words}: if each is to be shared with that person, say so with {options}")
     if plan_job(job.sheet, job.options, settings).record.digest != plan.record.digest:
         raise SheetError(sheet.path, "it was changed while you were asked about it: run it again")
+    return meant
+
+
+async def check_said(ledger: LedgerReader, settings: Settings) -> None:
+    """Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then."""
+    unsaid = [each for each in await ledger.unsaid() if each != Unchecked.IDS or not settings.trust_ids]
+    if unsaid:
+        about = "their Ids" if unsaid == [Unchecked.IDS] else "who is to get them"
+        raise LedgerError(ledger.file, f"nobody has agreed to its rows ({about}): run the sheet itself again")
 
 
 async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
@@ -45,13 +57,9 @@ async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
     return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
-async def _was_settled(job: SheetJob, plan: Plan) -> bool:
-    """Whether the ledger's sheet was read so too."""
+async def _said(job: SheetJob) -> dict[str, str]:
+    """What somebody has agreed to in an earlier run."""
     if not holds_anything(job.ledger):
-        return False
+        return {}
     async with read_ledger(job.ledger) as ledger:
-        before = await ledger.sheet()
-    said = (before.mapping or {}) if before is not None else {}
-    now = plan.record.mapping or {}
-    headers = [plan.sheet.columns[index] for index in plan.sheet.found.doubtful]
-    return all(said.get(header) == now[header] for header in headers)
+        return await ledger.said_columns()

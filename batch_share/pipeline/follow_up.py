@@ -19,11 +19,11 @@ from batch_share.pipeline.verdict import judge_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.pipeline.polls import Poll
     from batch_share.pipeline.session import Session
 
 MOST_NOT_THERE: Final = 3
-"""Answers of 404 after which there is no status API. One may be of a request that is not known yet."""
+"""Requests of this run that were answered 404 more than once, after which there is no status API."""
 
 FOLLOWING_UP: Final = "following up"
 """What the progress display calls it."""
@@ -72,28 +72,24 @@ async def _work(session: Session) -> None:
     while (poll := await session.polls.take()) is not None:
         settled = False
         try:
-            settled = await _ask(session, poll.request_id)
+            settled = await _ask(session, poll)
         finally:
             session.polls.done(poll, settled=settled)
 
 
-def _not_there(session: Session, path: str, answer: Failure) -> Lost:
-    """What a 404 means: nobody knows, and it is asked again. Raises NoSuchApi where it was never anything else."""
-    session.not_there[path] += 1
-    if path not in session.apis.worked and session.not_there[path] >= MOST_NOT_THERE:
-        raise NoSuchApi(session.client.base_url, path, answer.words)
-    return Lost(answer.words, answer.status)
-
-
-async def _ask(session: Session, request_id: str) -> bool:
+async def _ask(session: Session, poll: Poll) -> bool:
     """Ask once and record the answer; whether the request is settled."""
-    sent_at = utc_now()
+    sent_at, request_id = utc_now(), poll.request_id
     call = share_status(request_id)
     answer = await read(session, call, read_status, tries=1)  # it is asked again anyway
     if isinstance(answer, ShareStatus):
         session.apis.worked.add(call.path)
     elif answer.status == 404:
-        answer = _not_there(session, call.path, answer)
+        if poll.is_of_this_run and poll.was_asked:  # another may be forgotten, or not known yet
+            session.not_there.add(request_id)
+        if call.path not in session.apis.worked and len(session.not_there) >= MOST_NOT_THERE:
+            raise NoSuchApi(session.client.base_url, call.path, answer.words)
+        answer = Lost(answer.words, answer.status)
     noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
     state = noted.result.state
     if state is noted.before:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.errors import BatchShareError, SettingsError
+from batch_share.errors import BatchShareError, NotAnswered, SettingsError
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.ledger.opening import ledger_beside
@@ -24,12 +24,12 @@ from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
 from batch_share.pipeline.session import open_connection, remembered
 from batch_share.pipeline.watcher import Doubt
-from batch_share.sheet.rows import ShareRow
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Connection, Session
     from batch_share.pipeline.watcher import Watcher
     from batch_share.settings import Settings
@@ -73,29 +73,37 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
         await Enquiry(session, directory, ledger).ask(wanted)
     if session.stop.asked:
         return None
-    await ledger.note_unanswered(len(directory.unanswered))
-    unchecked = _unchecked(plan, directory)
+    if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
+        raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
+    ledger_job = (await ledger.facts())["job"]
+    unchecked = await _note_untold(ledger, plan, directory, ledger_job)
     if unchecked is not None:
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
-    if is_same and not directory.trusts_ids and not any(map(directory.is_found, wanted)):
+        if directory.trusts_ids and not session.settings.trust_ids:
+            await ledger.note_unsaid([Unchecked.IDS])
+    if is_same and not directory.unanswered and not any(map(directory.is_found, wanted)):
         return None
-    taken = unchecked if directory.trusts_ids else None
-    await ledger.note_unchecked(Unchecked.IDS, taken.rows if taken else None, taken.why if taken else "")
+    if directory.trusts_ids and unchecked is not None:
+        await ledger.note_unchecked(Unchecked.IDS, unchecked.rows, unchecked.why)
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
     if zone:
         await ledger.note_zone(zone.key)
-    ledger_job = (await ledger.facts())["job"]
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
     return replace(changes, cause=cause)
 
 
-def _unchecked(plan: Plan, directory: Directory) -> NotChecked | None:
-    """The rows whose Ids no API could check, if there are any."""
-    if not directory.unanswered:
-        return None
-    asked = (each.asked for each in plan.checked() if each.is_chosen)
-    found = [why for row in asked if isinstance(row, ShareRow) and (why := directory.unchecked(row)) is not None]
-    return NotChecked(Unchecked.IDS, len(found), found[0]) if found else None
+async def _note_untold(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> NotChecked | None:
+    """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
+
+    Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
+    """
+    untold = dict(plan.untold(job, directory)) if directory.unanswered else {}
+    unsent = await ledger.unsent(untold)
+    await ledger.note_unanswered(len(unsent))
+    if len(unsent) == len(untold):  # whatever was trusted before, nothing was sent
+        await ledger.note_unchecked(Unchecked.IDS, None)
+    whys = [why for key in unsent if (why := untold[key]) is not None]
+    return NotChecked(Unchecked.IDS, len(whys), whys[0]) if whys else None
 
 
 def _doubt(unchecked: NotChecked) -> Doubt:

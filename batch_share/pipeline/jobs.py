@@ -18,7 +18,7 @@ from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
-from batch_share.pipeline.doubt import settle_doubt, unread_told
+from batch_share.pipeline.doubt import check_said, settle_doubt, unread_told
 from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.pipeline.follow_up import all_followed_up, following_up
 from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
@@ -86,13 +86,15 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
         check_approval(job.approved, plan, settings)
     check_canary(settings)
     host, _, _ = settings.account()
-    await settle_doubt(job, plan, settings, watcher)
+    meant = await settle_doubt(job, plan, settings, watcher)
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
         async with _session(ledger, "run", settings, watcher) as session:
             changes = None
             try:
                 changes = await take_in(session, job, plan, watcher)
+                if meant:
+                    await ledger.note_unsaid([*meant])
             except OfAnotherSheet:
                 raise
             except BatchShareError as error:
@@ -100,7 +102,8 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
             if session.stop.asked:
                 return await _end(session)
             notes = plan.sheet.notes() if changes else ()
-            return await _work(session, watcher, changes, cut_off, notes, await unread_told(plan, ledger))
+            told = await unread_told(plan, ledger)
+            return await _work(session, watcher, cut_off, Taken(changes, notes, told, meant))
 
 
 async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
@@ -108,15 +111,17 @@ async def resume(ledger_file: Path, settings: Settings, watcher: Watcher) -> End
     check_canary(settings)
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
+        await check_said(ledger, settings)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "resume", settings, watcher) as session:
-            return await _work(session, watcher, None, cut_off)
+            return await _work(session, watcher, cut_off, Taken())
 
 
 async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> Ending:
     """Settle the unknown rows of a ledger and send those alone. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
+        await check_said(ledger, settings)
         async with _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session:
             return await _send(session, watcher)
 
@@ -125,6 +130,7 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
     """Send failed rows again, each from the step that failed, and no others. Raises and returns as `run_sheet`."""
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
+        await check_said(ledger, settings)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
             chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
@@ -196,14 +202,20 @@ async def _under_way(ledger: Ledger) -> int:
     return sum(counts.get(state, 0) for state in INTENTS)
 
 
-async def _work(
-    session: Session,
-    watcher: Watcher,
-    changes: Changes | None,
-    cut_off: int,
-    notes: Sequence[str] = (),
-    told: Sequence[str] = (),
-) -> Ending:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a person should know of a sheet that was taken in: how it was read, what was `told` of its columns.
+
+    `meant` are columns of which somebody was sure that they say who is to get the leads.
+    """
+
+    changes: Changes | None = None
+    notes: Sequence[str] = ()
+    told: Sequence[str] = ()
+    meant: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _work(session: Session, watcher: Watcher, cut_off: int, taken: Taken) -> Ending:
     ledger = session.ledger
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
@@ -214,10 +226,10 @@ async def _work(
         due = await find_due(session)
         preview = replace(
             preview,
-            changes=changes,
-            notes=notes,
+            changes=taken.changes,
+            notes=taken.notes,
             cut_off=cut_off,
-            told=[*told_of(due), *told],
+            told=[*told_of(due), *taken.told],
             taken_back=await taken_back(session, due),
             to_share=await ledger.to_share(),
             zone=await _zone(session),
@@ -229,6 +241,7 @@ async def _work(
         return await _end(session)
     if not is_agreed:
         return await _not_confirmed(session)
+    await ledger.note_said(taken.meant)
     return await _send(session, watcher, due)
 
 

@@ -125,15 +125,11 @@ class Enquiry:
             await self._all_alone(refs)
             return
         left = await self._learn_found(refs, found)
-        shows_ids = all(lead.id and lead.number for lead in found)
-        if len(left) < len(refs) and shows_ids:
-            await self._learn([answer_for(ref, ()) for ref in left])
-            return
-        # Nobody was found, or the Ids were left out: the answer may not mean what it says.
-        probes = left if not shows_ids else left[:PROBES]
+        # It may leave out Ids, or leads: all are asked for alone unless the first few of them are really not there.
+        probes = left if any(not (lead.id and lead.number) for lead in found) else left[:PROBES]
         await self._all_alone(probes)
         rest = left[len(probes) :]
-        if any(map(self.directory.is_found, probes)):
+        if any(ref in self.directory.unanswered or self.directory.is_found(ref) for ref in probes):
             await self._all_alone(rest)
         else:
             await self._learn([answer_for(ref, ()) for ref in rest])
@@ -219,7 +215,6 @@ class Enquiry:
 
     async def _alone(self, ref: Ref) -> None:
         """Ask one API after the other, until one tells of this name, be it that nobody has it."""
-        others: Lookup | None = None
         why = ""
         for make in _ALONE[ref.field]:
             found: Sequence[FoundLead | FoundUser] | Failure
@@ -230,18 +225,11 @@ class Enquiry:
             if not isinstance(found, list):
                 why = why or found.words
                 continue
-            shown = [each for each in found if each.id and (isinstance(each, FoundUser) or each.number)]
-            if found and not shown:
-                why = why or "the answer shows no Id"
-                continue
-            answer = answer_for(ref, shown)
-            if not shown or any(is_meant(ref, each) for each in shown):
-                await self._learn([answer])
+            meant = [each for each in found if is_meant(ref, each)]
+            if not found or (meant and all(each.is_whole for each in meant)):
+                await self._learn([answer_for(ref, meant)])
                 return
-            others = answer  # who came back was not asked for: the question was not understood
-        if others is not None:
-            await self._learn([others])
-            return
+            why = why or ("the answer shows no Id, or no number" if meant else "the answer was not about this one")
         self.directory.learn_unanswered(ref, why)
         if self.notebook is not None:  # it is asked again next time, as after an answer in vain
             await self.notebook.note_lookups([Lookup(ref.field, ref.value, None, f"could not be looked up: {why}")])

@@ -176,12 +176,13 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
     """Whether `owner` is the user with this Id: by Id, else by address, else by a name that is one user's alone."""
     if owner.id:
         return Whose.THEIRS if owner.id == user_id else Whose.ANOTHERS
-    _, address = (await session.ledger.known_users()).get(user_id, ("", ""))
-    if owner.email and address:
-        return Whose.THEIRS if ascii_lower(owner.email) == ascii_lower(address) else Whose.ANOTHERS
     if not session.listed:
         users = await consult(session, all_users(), read_users)
         session.listed.extend(users if isinstance(users, list) else ())
+    if not session.listed:  # an address that was noted once may be somebody else's by now, or not theirs any more
+        _, address = (await session.ledger.known_users()).get(user_id, ("", ""))
+        is_known = bool(owner.email) and ascii_lower(owner.email) == ascii_lower(address)
+        return Whose.THEIRS if is_known else Whose.UNKNOWN
     if owner.email:
         having = {user.id for user in session.listed if ascii_lower(user.email) == ascii_lower(owner.email)}
     else:
@@ -205,7 +206,7 @@ async def _read_owner(session: Session, asked: Instruction, activity_id: str) ->
         for call in calls:
             found = await consult(session, call, read_activities)
             for view in found.shown if isinstance(found, Activities) else ():
-                session.saw(asked.event, markers_in(view.said))
+                session.saw(call.path, asked.event, markers_in(view.said))
                 if view.id.lower() == activity_id.lower() and view.owner is not None:
                     return view.owner
         if all(call.path in session.apis.gone for call in calls):

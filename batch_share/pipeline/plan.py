@@ -116,6 +116,15 @@ class Plan:
         fields = self.sheet.found.fields
         return self.sheet.columns[fields[named if named in fields else Field.USER]]
 
+    def untold(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
+        """The keys of the rows that this run is for and of whose lead or user no API could tell.
+
+        With each why its Ids can't be checked, if it has them all.
+        """
+        for row, each in zip(self.rows(job, directory), self.checked(), strict=True):
+            if each.is_chosen and isinstance(each.asked, ShareRow) and directory.is_unanswered(each.asked):
+                yield row.key, directory.unchecked(each.asked)
+
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
         seen = _Seen()
@@ -137,6 +146,11 @@ class Plan:
         if first != raw.number and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {first}"
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
+        why = directory.unchecked(each.asked) if isinstance(each.asked, ShareRow) else None
+        if why is not None and not directory.trusts_ids:
+            # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
+            told = f"its Ids could not be checked ({why.rstrip('.')}): --trust-ids takes them as they are"
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
     def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:

@@ -44,6 +44,16 @@ class Poll:
     until: float | None = field(compare=False, default=None)
     interval: float = field(compare=False, default=FIRST_INTERVAL)
 
+    @property
+    def is_of_this_run(self) -> bool:
+        """Whether its age is known."""
+        return self.accepted_at is not None
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether it was asked for before, in vain."""
+        return self.until is not None
+
 
 class Polls:
     """The requests that are waiting, the earliest due first. `wait`: seconds for each, from its first ask."""

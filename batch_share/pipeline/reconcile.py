@@ -47,6 +47,13 @@ SWEEP_FROM: Final = 5
 """Leads to look up from which their activities are first looked for all at once."""
 
 
+_LOOKS_AT_LEAD: Final = activities_of_lead("", 0).path
+_LOOKS_AT_TYPE: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
+"""The two APIs that can show whether an activity is there."""
+
+_RECENT: Final = timedelta(days=1)
+"""How far back one of ours is looked for among all of its type."""
+
 UNSHOWN: Final = (
     "no activity of this type was ever seen with its marker, so that this one was not found proves nothing: look "
     "at the lead in LeadSquared, or trust it with --trust-marker"
@@ -80,7 +87,7 @@ class Reconciler:
         self._first_looks: dict[int, float] = {}
         self._resting: dict[int, float] = {}  # by a row of each group that waits: when its second look is
         self._repeats: Counter[tuple[int, Stage]] = Counter()
-        self._probed: set[tuple[int, bool]] = set()
+        self._probed: set[tuple[str, int, bool]] = set()
         self._probing = asyncio.Lock()
 
     async def begin(self) -> None:
@@ -145,19 +152,18 @@ class Reconciler:
         Given up, and nothing concluded, where that takes more calls than looking at each lead.
         """
         looked_at = utc_now()
-        found = await self._of_type(event, lost, min(MOST_PAGES, len(_by_place(lost))))
+        since = min(each.sent_at for each in lost)
+        found = await self._of_type(event, since, min(MOST_PAGES, len(_by_place(lost))))
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if found.views:
             await self._adopt(lost, found, looked_at)
 
-    async def _of_type(self, event: int, lost: Sequence[Unsettled], most: int) -> Found:
+    async def _of_type(self, event: int, since: datetime, most: int) -> Found:
         skew = timedelta(seconds=CLOCK_SKEW)
-        since, until = min(each.sent_at for each in lost) - skew, utc_now() + skew
-        found = await _collect(
-            self._session, lambda number: activities_of_type(event, since, until, number + 1), most
+        until = utc_now() + skew
+        return await _collect(
+            self._session, event, lambda number: activities_of_type(event, since - skew, until, number + 1), most
         )
-        self._saw(event, found)
-        return found
 
     async def _look_once(self, group: Sequence[Unsettled]) -> None:
         await self._look(group)
@@ -168,11 +174,9 @@ class Reconciler:
         On an account that can't show a lead's, all of the type since the row was sent.
         """
         place, looked_at = _place(group[0]), utc_now()
-        page = partial(activities_of_lead, *place)
-        found = await _collect(self._session, page, MOST_PAGES)
-        self._saw(place.event, found)
-        if page(0).path in self._session.apis.gone:
-            found = await self._of_type(place.event, group, MOST_PAGES)
+        found = await self._of_lead(place)
+        if _LOOKS_AT_LEAD in self._session.apis.gone:
+            found = await self._of_type(place.event, min(each.sent_at for each in group), MOST_PAGES)
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
             await self._leave(absent, f"the lead's activities could not be read: {found.problem}")
@@ -197,27 +201,32 @@ class Reconciler:
         for each in await self._look(group):
             await (self._absent(each) if await self._would_show(each) else self._leave([each], UNSHOWN))
 
-    def _saw(self, event: int, found: Found) -> None:
-        self._session.saw(event, found.views)
+    async def _of_lead(self, place: Place) -> Found:
+        return await _collect(self._session, place.event, partial(activities_of_lead, *place), MOST_PAGES)
 
     async def _would_show(self, each: Unsettled) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
 
-        No page says where a note comes back; if nothing in this run has shown one, an activity that stands is read.
+        No page says where a note comes back, so what is believed is the API that was asked, and no other; if it has
+        shown none in this run, it is asked for an activity that stands.
         """
-        kind = _place(each).event, (each.marker or "").startswith("[")
+        looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
+        kind = looks, _place(each).event, (each.marker or "").startswith("[")
         async with self._probing:
             if not self._session.settings.trust_marker and kind not in self._session.shown | self._probed:
                 self._probed.add(kind)
                 await self._probe(*kind)
         return self._session.settings.trust_marker or kind in self._session.shown
 
-    async def _probe(self, event: int, in_note: bool) -> None:
-        """Read the activities of a lead that has one of ours."""
+    async def _probe(self, looks: str, event: int, in_note: bool) -> None:
+        """Look in the same way where one of ours is."""
         known = await self._session.ledger.posted_with_marker(event, in_note=in_note)
-        if known is not None and known.instruction is not None:
-            page = partial(activities_of_lead, known.instruction.lead_id, event)
-            self._saw(event, await _collect(self._session, page, MOST_PAGES))
+        if known is None or known.instruction is None:
+            return
+        if looks == _LOOKS_AT_LEAD:
+            await self._of_lead(Place(known.instruction.lead_id, event))
+        else:
+            await self._of_type(event, utc_now() - _RECENT, MOST_PAGES)
 
     def _wait(self, group: Sequence[Unsettled]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
@@ -299,28 +308,32 @@ class Reconciler:
         await in_parallel(self._session, worker)
 
 
-async def _collect(session: Session, page: Callable[[int], Call], most: int) -> Found:
+async def _collect(session: Session, event: int, page: Callable[[int], Call], most: int) -> Found:
     """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
 
-    Activities are counted by their Ids: a server may ignore which page it is asked for, list the oldest first, or
-    tell the count of the page for that of all. The list ends with an empty page, or with fewer activities than any
-    server cuts a page off at.
+    Activities are counted by their Ids: a server may ignore which page it is asked for, or of what size, list the
+    oldest first, or tell the count of the page for that of all. So the list ends with an empty page, however many
+    the one before it had; one that brings nothing new comes from a server that ignores the page, which shows all
+    there are only if they are fewer than it has on a page at least.
     """
     views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
     seen: set[str] = set()
     for number in range(most):
-        answer = await consult(session, page(number), read_activities)
+        call = page(number)
+        answer = await consult(session, call, read_activities)
         if not isinstance(answer, Activities):
             return Found(views, answer.words)
+        for view in answer.shown:
+            markers = markers_in(view.said)
+            session.saw(call.path, event, markers)
+            for marker in markers:
+                views[marker][view.id] = view
         new = {view.id for view in answer.shown} - seen
         seen |= new
-        for view in answer.shown:
-            for marker in markers_in(view.said):
-                views[marker][view.id] = view
-        if len(seen) >= (answer.total or 0) and (not answer.shown or len(seen) < SMALLEST_PAGE):
-            return Found(views)
         if not new:
-            return Found(views, "the list is not whole")
+            is_end = not answer.shown or len(seen) < SMALLEST_PAGE
+            is_whole = is_end and len(seen) >= (answer.total or 0)
+            return Found(views, None if is_whole else "the list is not whole")
         if (answer.total or 0) > most * len(answer.shown):
             break
     return Found(views, "there are too many")

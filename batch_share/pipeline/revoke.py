@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 from batch_share.errors import SettingsError, check_not_empty
 from batch_share.leadsquared.models import RevokeItem
 from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import read_id, revoke_share
+from batch_share.leadsquared.protocol import read_request_id, revoke_share
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import Stage, State
 from batch_share.pipeline.calls import Dispatch, write
@@ -180,7 +180,7 @@ async def _take_back(session: Session, undone: Undone) -> None:
 
 
 async def _revoke(session: Session, row: Row) -> None:
-    outcome = await write(session, Dispatch([row], Stage.REVOKE, revoke_share(_item(row)), read_id, [None]))
+    outcome = await write(session, Dispatch([row], Stage.REVOKE, revoke_share(_item(row)), read_request_id, [None]))
     if isinstance(outcome, Done) and session.settings.follow_up:
         session.polls.add(outcome.id)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -152,9 +151,10 @@ class Session(Connection):
 
     `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
     user for whom ("": for all); `shown`,
-    with each type, the markers that were seen in reads: those in notes (True), those in a custom field (False).
-    `given` are the rows for which each Id was given, by step: no two calls have one. `listed` are the account's
-    users, once they were asked for; `not_there` counts answers of 404 by path.
+    with the path of each API and each type, the markers that were seen: those in notes (True), those in a custom
+    field (False).
+    `given` are the rows for which each Id was given lately, by step: no two calls have one. `listed` are the
+    account's users, once they were asked for; `not_there` are requests whose status was answered 404.
     """
 
     ledger: Ledger
@@ -162,14 +162,14 @@ class Session(Connection):
     guard: FailureGuard = field(default_factory=FailureGuard)
     only_looked_up: bool = False
     verified: dict[tuple[int, Form], str] = field(default_factory=dict)
-    shown: set[tuple[int, bool]] = field(default_factory=set)
+    shown: set[tuple[str, int, bool]] = field(default_factory=set)
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
     listed: list[FoundUser] = field(default_factory=list)
-    not_there: Counter[str] = field(default_factory=Counter)
+    not_there: set[str] = field(default_factory=set)
 
-    def saw(self, event: int, markers: Iterable[str]) -> None:
-        """Reads of this activity type show markers like these: what they don't show is not there."""
-        self.shown.update((event, marker.startswith("[")) for marker in markers)
+    def saw(self, path: str, event: int, markers: Iterable[str]) -> None:
+        """This API shows markers like these in this activity type: what it doesn't show is not there."""
+        self.shown.update((path, event, marker.startswith("[")) for marker in markers)
 
     def moved(self, old: State, result: Result, rows: int = 1) -> None:
         """`rows` rows went from `old` to where `result` brings them: for the display and for the guard of failures.

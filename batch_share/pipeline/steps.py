@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import post_activity, read_id, share_leads
+from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
@@ -52,7 +52,9 @@ async def post(session: Session, row: Row, *, spare: bool = False) -> str | None
         owner_id=wanted.user_id,
         custom=texts.custom,
     )
-    outcome = await write(session, Dispatch([row], Stage.ACTIVITY, call, read_id, [texts.marker]), spare=spare)
+    outcome = await write(
+        session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), spare=spare
+    )
     return outcome.id if isinstance(outcome, Done) else None
 
 
@@ -64,7 +66,7 @@ def posted(row: Row, activity_id: str) -> Row:
 async def share(session: Session, rows: Sequence[Row]) -> Outcome:
     """Share the leads of rows whose activities stand, in one call. Raises as `calls.write`."""
     call = share_leads(*(_share_item(row) for row in rows))
-    outcome = await write(session, Dispatch(rows, Stage.SHARE, call, read_id, [None] * len(rows)))
+    outcome = await write(session, Dispatch(rows, Stage.SHARE, call, read_request_id, [None] * len(rows)))
     if isinstance(outcome, Done) and session.settings.follow_up:
         session.polls.add(outcome.id)
     return outcome

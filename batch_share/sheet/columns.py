@@ -203,7 +203,8 @@ def match_columns(
     custom = {field: index for index, field in named.items() if field and not isinstance(field, Field)}
     cells = {index: _cells(first_rows, index) for index in range(len(columns)) if index not in named}
     plain = _by_what_they_hold(_known(columns, cells, _PLAIN), cells, fields)
-    fields |= _single(path, columns, {field: at for field, at in plain.items() if field not in fields})
+    said = () if set(USERS).isdisjoint(named.values()) else USERS  # a mapping that names the user has said by what
+    fields |= _single(path, columns, {at: of for at, of in plain.items() if at not in fields and at not in said})
     for each in VAGUE:  # a mapping that names the lead has said by what
         surer = LEADS[: LEADS.index(each) + 1]
         if fields.keys().isdisjoint(surer) and set(LEADS).isdisjoint(named.values()):
@@ -223,7 +224,7 @@ def match_columns(
         fields | doubtful,
         custom,
         {index: left[index] for index in doubtful.values()},
-        _of_somebody(columns, left, fields | doubtful),
+        _of_somebody(left, fields | doubtful),
     )
 
 
@@ -248,13 +249,17 @@ def is_known(header: str) -> bool:
 def unread_people(columns: Sequence[str], found: Columns, users: Collection[str] = ()) -> list[str]:
     """What a person should know of columns that hold somebody and are not read, a sentence to each.
 
-    `users` are Ids and e-mail addresses that are known to be users' of the account, in lower case.
+    `users` are Ids and e-mail addresses that are known to be users' of the account, in lower case. A header that
+    says who it is needs no word, unless they are users; where leads are known by phone alone, an address is surer.
     """
     told = []
     by_phone = found.fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
     for index, cells in found.unread.items():
         by_id = _person(cells) is Field.USER_ID
         whose = " of users" if any(ascii_lower(cell) in users for cell in cells) else ""
+        name = squeeze(columns[index])
+        if not whose and name in _KNOWN and not (by_phone and _ALL.get(name) is Field.LEAD_EMAIL):
+            continue
         instead = (
             f": leads are looked up by {columns[found.fields[Field.LEAD_PHONE]]!r}"
             if by_phone and not by_id and not whose
@@ -432,21 +437,11 @@ def _person(cells: Sequence[str]) -> Field | None:
     return best if 2 * sum(fitting.values()) > len(cells) else None
 
 
-def _of_somebody(
-    columns: Sequence[str], left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]
-) -> dict[int, Sequence[str]]:
-    """The columns that are left which hold somebody, but for those whose headers say that it is nobody asked for.
-
-    Where the lead is known by its phone alone, its e-mail address would have been surer.
-    """
-    by_phone = fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
-    told = {}
-    for index, cells in left.items():
-        name = squeeze(columns[index])
-        known = name in _KNOWN and not (by_phone and _ALL.get(name) is Field.LEAD_EMAIL)
-        if index not in fields.values() and not known and _person(cells) is not None:
-            told[index] = cells
-    return told
+def _of_somebody(left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]) -> dict[int, Sequence[str]]:
+    """The columns that are left which hold somebody."""
+    return {
+        index: cells for index, cells in left.items() if index not in fields.values() and _person(cells) is not None
+    }
 
 
 def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> str:
@@ -455,7 +450,11 @@ def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str], left: M
     close = "".join(_close(role, columns, left) for role in missing)
     there = ", ".join(repr(column) for column in columns)
     people = _INTENT | _STATE
-    named = [index for index in left if USERS in missing and squeeze(columns[index]) in people]
+    named = [
+        index
+        for index, cells in left.items()
+        if USERS in missing and squeeze(columns[index]) in people and _person(cells) is None
+    ]
     unusable = f" {_quoted(columns, named)}: {_NO_NAMES}." if named and not close else ""
     told = f"no column for {wanted} ({names}).{close}{unusable} Its headers are: {there}."
     return f"{told} Rename one, or say which with --map"
@@ -472,6 +471,8 @@ def _close(role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Seq
     names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
     for index, held in left.items():
         alike = _alike(columns[index], names, _CLOSE)
+        if role == USERS and squeeze(columns[index]) in _INTENT | _STATE:  # called a name, and no name
+            alike = alike or _person(held)
         field = _held(role, alike, held) if alike is not None else None
         if field is not None:
             option = _map_option(columns[index], field)

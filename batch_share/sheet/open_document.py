@@ -33,14 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_OFFICE, _TABLE, _TEXT, _STYLE = (
-    f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("office", "table", "text", "style")
+_OFFICE, _TABLE, _TEXT, _STYLE, _DRAWING = (
+    f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}"
+    for name in ("office", "table", "text", "style", "drawing")
 )
 _ERROR_TYPE: Final = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}value-type"
 _WORKSHEET: Final = [f"{_OFFICE}spreadsheet", f"{_TABLE}table"]
 _OF_A_TABLE: Final = frozenset({f"{_TABLE}table-row", f"{_TABLE}table-column"})
 _CELLS: Final = frozenset({f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"})
-_ASIDES: Final = frozenset({f"{_OFFICE}annotation", f"{_TEXT}note", f"{_TEXT}ruby-text"})
+_ASIDES: Final = frozenset({
+    f"{_OFFICE}annotation", f"{_TEXT}note", f"{_TEXT}ruby-text", f"{_DRAWING}frame",
+})  # fmt: skip
 _SIGNS: Final = {f"{_TEXT}s": " ", f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
 _SPANS: Final = (f"{_TABLE}number-columns-spanned", f"{_TABLE}number-rows-spanned")
 _VALUES: Final = {

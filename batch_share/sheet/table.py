@@ -16,12 +16,8 @@ ERROR_VALUE: Final = "an error, not a value: mend its formula"
 PROTECTED: Final = "protected with a password: remove it and try again"
 NO_FAULTS: Final[Mapping[int, str]] = MappingProxyType({})
 
-_ERRORS: Final = frozenset({
-    "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#N/D", "#NV", "#GETTING_DATA", "#SPILL!",
-    "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "#EXTERNAL!", "#PYTHON!", "#TIMEOUT!",
-    "#ERROR!",
-})  # fmt: skip
-_ERROR_NUMBER: Final = re.compile(r"Err:[0-9]{3}")
+_ERROR: Final = re.compile(r"#(?:[A-ZÀ-Þ_]{2,16}(?:/0)?[!?]|N/[AD]|NV|GETTING_DATA)|Err:[0-9]{3}")
+"""How spreadsheet programs write an error, in whatever language: `#REF!`, `#BEZUG!`, `#NOM?`, `Err:502`."""
 
 # Excel keeps 15 digits of a number; what is longer was already changed before it reached the file.
 _EXACT_NUMBER: Final = 10**15
@@ -100,7 +96,7 @@ class Worksheet:
 
 def is_error(text: str) -> bool:
     """Whether it is what a spreadsheet program shows in place of a value that it could not work out."""
-    return text in _ERRORS or _ERROR_NUMBER.fullmatch(text) is not None
+    return _ERROR.fullmatch(text) is not None
 
 
 def cell_text(value: object) -> str:

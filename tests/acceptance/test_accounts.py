@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, DROPPED, FAST, SHARE, STATUS, Fault, Onlooker, Trial, sheet_rows, trial
+from trial import (
+    CREATE,
+    DROPPED,
+    FAST,
+    OF_LEAD,
+    SHARE,
+    STATUS,
+    Fault,
+    Onlooker,
+    Refuses,
+    Trial,
+    options,
+    sheet_rows,
+    trial,
+)
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
 
-from batch_share.errors import NoSuchApi, OwnerNotVerified
+from batch_share.errors import NoSuchApi, NotAnswered, OwnerNotVerified
 from batch_share.ledger.states import State
 from batch_share.sandbox.dialects import DIALECTS
 from batch_share.sandbox.endpoints import NAMES
 from batch_share.sandbox.faults import Particulars, strike
+from batch_share.sandbox.wire import Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_share.sandbox.wire import Call, Reply
+    from trial import Step
+
+    from batch_share.sandbox.wire import Call
 
 HELPERS = sorted(path.rpartition("/")[2] for path in NAMES["helpers"])
 """Every API that a run can do without."""
@@ -134,7 +156,7 @@ async def test_ids_that_nobody_could_check_are_not_sent_unless_somebody_says_so(
         onlooker = Onlooker()
         ending = await it.run(onlooker, trust_owner=True)
         assert ending.summary.states == {State.INVALID: 12}
-        assert "--trust-ids takes the Ids as they are" in it.rows("reason")[0][0]
+        assert "--trust-ids takes them as they are" in it.rows("reason")[0][0]
         assert it.sent(CREATE) == []
         [doubt] = onlooker.doubts
         assert "whether the Ids of 12 rows are right" in doubt.told[0]
@@ -173,13 +195,13 @@ async def test_lead_ids_alone_do_without_the_look_up_of_many(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("api", ["Create", "Share", "Status"])
-async def test_only_one_of_the_three_stops_a_run(tmp_path: Path, api: str) -> None:
-    async with trial(tmp_path, without=(api,), rows=20) as it:
-        ending = await it.run(workers=1)
-        assert isinstance(ending.error, NoSuchApi)
-        assert ending.error.path in NAMES[api]
-        assert ending.summary.states.get(State.FAILED, 0) == ending.summary.states.get(State.UNKNOWN, 0) == 0
-        assert ending.exit_code == 1
+def test_only_one_of_the_three_stops_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api: str) -> None:
+    it = in_virtual_time(tmp_path, monkeypatch, options(without=(api,)), rows=20, wait=60.0)
+    ending = run_virtually(it.run(workers=1))
+    assert isinstance(ending.error, NoSuchApi)
+    assert ending.error.path in NAMES[api]
+    assert ending.summary.states.get(State.FAILED, 0) == ending.summary.states.get(State.UNKNOWN, 0) == 0
+    assert ending.exit_code == 1
 
 
 # ------------------------------------------------------------------------------------------------ owners
@@ -278,3 +300,134 @@ async def _with(it: Trial, fault: Fault) -> Any:
 
     it.sandbox._step = hit
     return await it.run()
+
+
+async def test_no_api_that_shows_no_note_proves_an_absence(tmp_path: Path) -> None:
+    """The owner is read where notes are shown; what was lost is looked for where none are."""
+
+    async def without_notes(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if call.endpoint != OF_LEAD:
+            return reply
+        return replace(reply, body=b'{"RecordCount":0,"ProspectActivities":[]}')
+
+    lost = Fault(CREATE, [4], DROPPED, applied=True)
+    async with trial(tmp_path, without_notes, lost) as it:
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
+        assert it.sandbox.account.activity_count() == 12
+
+
+@pytest.mark.parametrize("told", [None, "page"])
+@pytest.mark.parametrize("size", [1, 10, 20])
+async def test_a_page_that_is_shorter_than_was_asked_for_is_not_the_last(
+    tmp_path: Path, size: int, told: str | None
+) -> None:
+    async def short(step: Step, call: Call) -> Reply:
+        if call.endpoint != OF_LEAD:
+            return await step(call)
+        body = json.loads(call.body)
+        body["Paging"]["RowCount"] = str(size)
+        call.body = json.dumps(body).encode()
+        reply = await step(call)
+        page = json.loads(reply.body)
+        page["RecordCount"] = len(page["ProspectActivities"]) if told else None
+        return replace(reply, body=json.dumps(page).encode())
+
+    lost = Fault(CREATE, [2, 4], DROPPED, applied=True)
+    async with trial(tmp_path, short, lost, rows=6, paging="oldest-first") as it:
+        lead, users = it.sandbox.world.leads[0], [user for user in it.sandbox.world.users if user.active]
+        for at in range(18):
+            it.sandbox.account.post(lead, 201, f"old {at}", users[0], {}, None)
+        it.write([[lead.id, str(lead.number), user.id, "read", "7d", "201"] for user in users[:6]])
+        ending = await it.run()
+        assert it.sandbox.account.activity_count() == 18 + 6
+        assert set(ending.summary.states) <= {State.SHARED, State.UNKNOWN}
+        assert size == 1 or ending.summary.states == {State.SHARED: 6}
+
+
+async def test_ids_that_were_trusted_are_no_more_once_nobody_says_so(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers",), rows=6) as it:
+        await it.run(Refuses(), trust_ids=True, trust_owner=True)
+        ending = await it.run(trust_owner=True)
+        assert (ending.summary.states, ending.summary.unchecked) == ({State.INVALID: 6}, [])
+        assert it.sent(CREATE) == []
+        assert (await it.run(trust_ids=True, trust_owner=True)).summary.states == {State.SHARED: 6}
+        it.write(sheet_rows(7, it.sandbox.world))
+        onlooker = Onlooker()
+        # What was shared stays so, in its place; only of the new row it is to be said.
+        ending = await it.run(onlooker, trust_owner=True)
+        assert ending.summary.states == {State.SHARED: 6, State.INVALID: 1}
+        assert "of 1 row" in onlooker.doubts[0].told[0]
+        assert [position for (position,) in it.rows("position")] == [*range(7)]
+
+
+async def test_an_outage_of_all_look_ups_makes_no_row_invalid(tmp_path: Path) -> None:
+    async def away(step: Step, call: Call) -> Reply:
+        there = call.endpoint not in NAMES["Leads"] | NAMES["Users"]
+        return await step(call) if there else Reply(503, b"")
+
+    async with trial(tmp_path, away) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, NotAnswered)
+        assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
+
+
+async def test_leads_that_the_look_up_of_many_leaves_out_are_asked_for_alone(tmp_path: Path) -> None:
+    async def clamped(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        if not call.endpoint.endswith("ByIds"):
+            return reply
+        page = json.loads(reply.body)
+        return replace(reply, body=json.dumps({**page, "Leads": page["Leads"][:3]}).encode())
+
+    async with trial(tmp_path, clamped) as it:
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_an_address_that_changed_is_still_their_own(tmp_path: Path) -> None:
+    async def renamed(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        return replace(reply, body=reply.body.replace(b"@sales.", b"@new.")) if changed else reply
+
+    changed: list[bool] = []
+    async with trial(tmp_path, renamed, owners="email", rows=6) as it:
+        await it.run()
+        changed.append(True)
+        it.write(sheet_rows(9, it.sandbox.world))
+        ending = await it.run()
+        assert (ending.error, ending.summary.states) == (None, {State.SHARED: 9})
+
+
+async def test_an_address_that_several_have_is_nobodys(tmp_path: Path) -> None:
+    async def one_for_all(step: Step, call: Call) -> Reply:
+        reply = await step(call)
+        return replace(reply, body=re.sub(rb"[a-z0-9.]+@sales", b"team@sales", reply.body))
+
+    async with trial(tmp_path, one_for_all, owners="email", ignore_owner=True, rows=6) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert "can't be compared" in str(ending.error)
+        assert it.sent(SHARE) == []
+
+
+async def test_requests_that_are_forgotten_stop_no_run(tmp_path: Path) -> None:
+    async def forgets(step: Step, call: Call) -> Reply:
+        return Reply(404, b"") if call.query.get("id") in old else await step(call)
+
+    old: set[str] = set()
+    async with trial(tmp_path, forgets, rows=4) as it:
+        await it.run(follow_up=False)
+        old |= {request for (request,) in it.rows("request_id")}
+        it.write(sheet_rows(9, it.sandbox.world))
+        ending = await it.run()
+        assert (ending.error, ending.summary.states) == (None, {State.ACCEPTED: 4, State.SHARED: 5})
+
+
+async def test_without_revoke_what_takes_nothing_back_is_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=4, without=("Revoke",)) as it:
+        await it.run()
+        ending = await it.revoke()
+        assert ending.error is None
+        assert ending.summary.states == {State.FAILED: 4}
+        assert "the share stands" in it.rows("reason")[0][0]

@@ -43,7 +43,8 @@ from batch_share.leadsquared.protocol import (
     Judged,
     judge,
     read_activities,
-    read_id,
+    read_activity_id,
+    read_request_id,
     read_status,
 )
 from batch_share.leadsquared.spelling import read_json
@@ -272,7 +273,7 @@ def is_usable(found: object) -> bool:
 
 def is_foreign(name: str) -> bool:
     """Whether a name is none that anything is read from, in whatever case."""
-    return name.lower() not in {*map(str.lower, _NAMES), *guesses.ID_KEYS}
+    return name.lower() not in {*map(str.lower, _NAMES), *guesses.ACTIVITY_ID_KEYS, *guesses.REQUEST_ID_KEYS}
 
 
 def told_by(answer: Answer) -> dict[str, Any]:
@@ -351,8 +352,11 @@ def check_status(found: Any, answer: Answer) -> None:
     assert 200 <= found.status == answer.status < 300
     assert found.number is None or -(2**31) <= found.number < 2**31
     assert is_line(found.words)
-    told = told_by(answer)
-    failed = bool((told.get("ErrorMessage") or "").strip())
+    told = read_json(answer.body)
+    told = told[0] if isinstance(told, list) else told
+    inside = told["message"] if isinstance(told.get("message"), dict) else {}
+    error = told.get("errormessage") or inside.get("errormessage") or ""
+    failed = str(error).strip().lower() not in {"", "null", "[]", "{}"}
     processed = found.number == guesses.PROCESSED
     assert found.verdict == ("failed" if failed else "processed" if processed else "pending")
 
@@ -389,7 +393,8 @@ def check_key_user(found: Any, answer: Answer) -> None:
 
 
 READERS: Final[dict[Reader, Callable[[Any, Answer], None]]] = {
-    read_id: check_id,
+    read_activity_id: check_id,
+    read_request_id: check_id,
     read_status: check_status,
     read_activities: check_activities,
     read_leads: partial(check_all, FoundLead),
@@ -434,7 +439,7 @@ def test_a_success_is_done_exactly_if_its_id_is_usable(
     status: int, found: str, said: str | None, more: dict[str, int]
 ) -> None:
     told = {"Status": "Success", "Message": {"Id": found, "ResponseText": said, **more}, **more}
-    outcome = read_id(Answer(status, {}, json.dumps(told).encode()))
+    outcome = read_activity_id(Answer(status, {}, json.dumps(told).encode()))
     assert outcome == (Done(found.strip()) if is_usable(found) else Lost("the answer has no Id", status))
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import SHARE, Onlooker, Trial, trial
+from trial import SHARE, Onlooker, Refuses, Trial, trial
 
-from batch_share import BatchShare, SheetError, State
+from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.inbox.fate import place_of
 from batch_share.inbox.places import FAILED, Case
 from batch_share.inbox.work import work_on
@@ -182,14 +182,39 @@ async def test_a_plan_asks_nobody_and_says_what_a_run_would_ask(tmp_path: Path) 
         assert it.sandbox.report()["total_calls"] == 0
 
 
-async def test_whoever_approved_a_plan_has_said_so(tmp_path: Path) -> None:
+async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ("Owner", emails(it)))
         planned, approved = job(it), it.folder / "plan.json"
         plan = plan_job(planned.sheet, planned.options, it.settings())
         save_approval(approved, approval_of(plan, it.settings()))
-        ending = await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
-        assert ending.summary.states == {State.SHARED: 6}
+        with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
+            await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
+        assert not it.sent(SHARE)
+
+
+async def test_what_nobody_agreed_to_is_not_said(tmp_path: Path) -> None:
+    """Somebody was sure of the column, and then said no to the run."""
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        assert (await run(it, Refuses(sure=True))).summary.states == {State.PENDING: 6}
+        with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
+            await run(it, Onlooker())
+        with pytest.raises(LedgerError, match="nobody has agreed to its rows"):
+            await it.resume()
+        assert not it.sent(SHARE)
+        assert (await run(it, Onlooker(sure=True))).summary.states == {State.SHARED: 6}
+        assert (await it.resume()).summary.states == {State.SHARED: 6}
+
+
+async def test_a_ledger_whose_columns_nobody_was_asked_about_says_nothing(tmp_path: Path) -> None:
+    """As those of before: it knows how the sheet was read, and not that somebody agreed to it."""
+    async with trial(tmp_path) as it:
+        write(it, ("Owner", emails(it)))
+        await run(it, Onlooker(sure=True))
+        it.change("DELETE FROM about WHERE name = 'said_columns'")
+        with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
+            await run(it, Onlooker())
 
 
 async def test_in_an_inbox_such_a_sheet_fails_with_the_reason(tmp_path: Path) -> None:

@@ -530,6 +530,7 @@ async def test_an_activity_that_was_posted_without_a_marker_stays_unknown(tmp_pa
             ledger.execute("ALTER TABLE rows DROP COLUMN chosen")
             ledger.execute("DROP INDEX rows_by_request")
             ledger.execute("DROP INDEX rows_by_revoke")
+            ledger.execute("DROP INDEX rows_by_activity")
             ledger.execute("ALTER TABLE rows DROP COLUMN revoke_id")
             ledger.execute("ALTER TABLE rows DROP COLUMN start")
             ledger.execute("ALTER TABLE rows DROP COLUMN action")

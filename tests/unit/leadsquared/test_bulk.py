@@ -102,6 +102,12 @@ def test_each_activity_is_an_element(count: int) -> None:
 # ------------------------------------------------------------------------------------------ items that fit
 
 
+@pytest.mark.parametrize("name", [None, "Response", "Data", "List", "Records", "Whatever"])
+def test_items_are_read_bare_or_under_any_name(name: str | None) -> None:
+    items = [item(1), item(2)]
+    assert read_items(answer({name: items} if name else items), activities(2)) == (Done(made(1)), Done(made(2)))
+
+
 @pytest.mark.parametrize("count", [1, 2, MOST])
 def test_each_item_that_was_posted_is_done_with_its_id(count: int) -> None:
     assert read(*map(item, range(1, count + 1))) == tuple(Done(made(at)) for at in range(1, count + 1))
@@ -193,7 +199,7 @@ def test_what_an_item_says_of_the_keys_is_hidden() -> None:
     [
         [item(1)],
         [item(1), item(2), item(3)],
-        [],
+        [item(1), None],
         [item(0, ProspectActivityId=made(1)), item(1, ProspectActivityId=made(2))],
         [item(1), item(2, RowNumber=1)],
         [item(1), item(2, RowNumber=3)],
@@ -213,7 +219,6 @@ def test_items_that_are_not_of_these_activities_say_nothing_of_any(items: list[A
 @pytest.mark.parametrize(
     "wrong",
     [
-        None,
         7,
         "posted",
         [],
@@ -240,11 +245,9 @@ def test_one_item_of_another_type_makes_the_whole_unreadable(wrong: Any) -> None
     [
         {},
         {"Response": None},
-        {"Response": {"1": item(1)}},
         {"Response": "Success"},
         {"Status": "Success", "Message": {"Id": made(1)}},
-        [item(1)],
-        [],
+        {"Response": []},
         "done",
         None,
         7,

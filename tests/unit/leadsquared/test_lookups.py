@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -64,6 +64,36 @@ def test_leads_are_read_in_one_spelling() -> None:
     assert lookups.read_leads(answer([])) == []
 
 
+def test_ids_and_numbers_are_read_in_whatever_spelling() -> None:
+    guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    for spelt in (guid.upper(), f"{{{guid}}}", guid.replace("-", "")):
+        [lead] = cast("list[FoundLead]", lookups.read_leads(answer({"prospectid": spelt, "ProspectAutoID": "7.0"})))
+        [user] = cast("list[FoundUser]", lookups.read_users(answer({"Users": [{"UserID": spelt}]})))
+        assert (lead.id, lead.number, user.id) == (guid, "7", guid)
+    assert lookups.read_leads(answer([{"ProspectID": guid, "ProspectAutoId": "7,001"}])) == [
+        FoundLead(guid, "", "", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"Result": [LEAD]},
+        {"Status": "Success", "Message": [LEAD]},
+        {"Message": {"Data": {"Items": [LEAD]}}},
+        {"Leads": LEAD, "RecordCount": 1},
+        {"Leads": [{"LeadPropertyList": [{"Attribute": name, "Value": value} for name, value in LEAD.items()]}]},
+    ],
+)
+def test_a_list_is_found_however_it_is_wrapped(wrapped: object) -> None:
+    assert lookups.read_leads(answer(wrapped)) == [FOUND]
+
+
+def test_what_counts_leads_and_shows_none_is_not_understood() -> None:
+    assert isinstance(lookups.read_leads(answer({"RecordCount": 3, "Rows": []})), Lost)
+    assert lookups.read_leads(answer({"RecordCount": 0})) == []
+
+
 def test_users_are_read_with_their_status() -> None:
     user = {"ID": "ABC", "FirstName": "Asha", "LastName": None, "EmailAddress": "a@x.com"}
     listed = lookups.read_users(answer([{**user, "StatusCode": 0}, {**user, "StatusCode": 1}]))
@@ -78,7 +108,7 @@ def test_what_is_found_can_be_stored_and_shown_whatever_it_holds() -> None:
     name = "Asha R [2J " + "x" * 489
     assert lookups.read_users(answer([user])) == [FoundUser("a c", "Asha", name, active=True)]
     lead = {"ProspectID": "A\ud83d", "ProspectAutoId": "7\n8", "EmailAddress": cut, "Phone": "\u202e1"}
-    assert lookups.read_leads(answer([lead])) == [FoundLead("a", "7 8", "Asha", "1")]
+    assert lookups.read_leads(answer([lead])) == [FoundLead("a", "", "Asha", "1")]
 
 
 def test_the_user_behind_the_keys_tells_the_time_zone() -> None:

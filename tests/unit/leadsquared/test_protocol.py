@@ -32,7 +32,8 @@ from batch_share.leadsquared.protocol import (
     judge,
     post_activity,
     read_activities,
-    read_id,
+    read_activity_id,
+    read_request_id,
     read_status,
     share_leads,
     share_status,
@@ -276,7 +277,10 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "200, a numeric Id": (answer(200, success(Message={"Id": 7})), Done("7")),
     "200, an Id of true": (answer(200, success(Message={"Id": True})), Lost("the answer has no Id", 200)),
     "200, an Id in other cases": (answer(200, {"status": "SUCCESS", "MESSAGE": {"ID": ACTIVITY}}), Done(ACTIVITY)),
-    "200, a request Id": (answer(200, success(Message={"RequestID": ACTIVITY})), Done(ACTIVITY)),
+    "200, a request's Id for an activity's": (
+        answer(200, success(Message={"RequestID": ACTIVITY}, RequestId=ACTIVITY)),
+        Lost("the answer has no Id", 200),
+    ),
     "200, a message of one": (answer(200, success(Message=[{"Id": ACTIVITY}])), Done(ACTIVITY)),
     "200, an Id beside the message": (answer(200, success(Message="Done", Id=ACTIVITY)), Done(ACTIVITY)),
     "200, a byte order mark": (
@@ -330,7 +334,12 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
 
 @pytest.mark.parametrize(("given_answer", "meaning"), TABLE.values(), ids=TABLE.keys())
 def test_what_an_answer_means(given_answer: Answer, meaning: Outcome) -> None:
-    assert read_id(given_answer) == meaning
+    assert read_activity_id(given_answer) == meaning
+
+
+def test_a_request_has_its_id_under_either_name() -> None:
+    for message in ({"Id": ACTIVITY}, {"RequestID": ACTIVITY}, {"ID": "", "requestid": ACTIVITY}):
+        assert read_request_id(answer(200, success(Message=message))) == Done(ACTIVITY)
 
 
 NO_SUCCESS: Final = {name: row for name, row in TABLE.items() if isinstance(row[1], Throttled | Denied | Refused)}
@@ -349,13 +358,13 @@ ODD: Final = [None, True, 0, -1, 1.5, 10**400, "", "text", [], [1], {}, {"Id": [
 def test_a_field_of_an_odd_type_is_never_a_crash_and_never_a_success(field: str, value: Any) -> None:
     envelope = success(Message={}, ExceptionType="", ExceptionMessage="") | {field: value}
     for status in (200, 401, 403, 404, 429, 500):
-        assert isinstance(read_id(answer(status, envelope)), Failure)
+        assert isinstance(read_activity_id(answer(status, envelope)), Failure)
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'{"Id":' + b"9" * 5_000 + b"}"])
 def test_json_that_python_can_not_hold_is_an_answer_nobody_understands(body: bytes) -> None:
-    assert isinstance(read_id(answer(200, body)), Lost)
-    assert isinstance(read_id(answer(400, body)), Refused)
+    assert isinstance(read_activity_id(answer(200, body)), Lost)
+    assert isinstance(read_activity_id(answer(400, body)), Refused)
 
 
 # --------------------------------------------------------------------------------------------- words
@@ -368,7 +377,7 @@ def test_words_are_kept_on_one_line_and_within_bounds() -> None:
 
 def test_a_page_is_told_by_its_text_not_its_tags() -> None:
     page = b"<html><title>Oops</title>" + b"<br/>" * 10 + b"\xff sorry" + b"x" * 5000
-    outcome = read_id(answer(502, page))
+    outcome = read_activity_id(answer(502, page))
     assert isinstance(outcome, Lost)
     assert outcome.words.startswith("HTTP 502: Oops � sorryxxx")
     assert len(outcome.words) == len("HTTP 502: ") + 200
@@ -376,7 +385,7 @@ def test_a_page_is_told_by_its_text_not_its_tags() -> None:
 
 def test_of_a_page_no_more_than_its_beginning_is_read() -> None:
     page = b"<style>" + b" " * 3992
-    assert read_id(answer(502, page + b"yes")) == Lost("HTTP 502: y", 502)
+    assert read_activity_id(answer(502, page + b"yes")) == Lost("HTTP 502: y", 502)
 
 
 # ---------------------------------------------------------------------------------------- the status API
@@ -583,14 +592,14 @@ STATUS = st.sampled_from([200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 502,
 def test_nothing_but_an_outcome_comes_out(status: int, headers: dict[str, str], body: bytes) -> None:
     came = Answer(status, headers, body)
     assert isinstance(judge(came), Judged | Failure)
-    assert isinstance(read_id(came), Outcome)
+    assert isinstance(read_activity_id(came), Outcome)
     assert isinstance(read_status(came), ShareStatus | Failure)
     assert isinstance(read_activities(came), Activities | Failure)
 
 
 @given(STATUS, BODY)
 def test_only_a_success_with_an_id_is_done(status: int, body: bytes) -> None:
-    outcome = read_id(Answer(status, {}, body))
+    outcome = read_activity_id(Answer(status, {}, body))
     if isinstance(outcome, Done):
         assert 200 <= status < 300
         told = json.loads(body)

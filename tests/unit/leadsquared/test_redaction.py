@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Answer, judge, read_id, read_status
+from batch_share.leadsquared.protocol import Answer, judge, read_activity_id, read_status
 from batch_share.leadsquared.redaction import Redactor
 from batch_share.units import Rate
 
@@ -101,7 +101,7 @@ def test_the_status_apis_words_are_redacted(where: str) -> None:
 
 def test_an_id_that_shares_pieces_with_a_key_is_not_touched() -> None:
     body = json.dumps({"Status": "Success", "Message": {"Id": GUID}}).encode()
-    outcome = read_id(Answer(200, {}, REAL.without_keys(body), REAL.without_pieces))
+    outcome = read_activity_id(Answer(200, {}, REAL.without_keys(body), REAL.without_pieces))
     assert getattr(outcome, "id", None) == GUID
     assert pieces(GUID)
 

@@ -57,6 +57,7 @@ def make_version_1(file: Path) -> None:
         connection.execute("DROP TABLE lookups")
         connection.execute("DROP INDEX rows_by_request")
         connection.execute("DROP INDEX rows_by_revoke")
+        connection.execute("DROP INDEX rows_by_activity")
         later = (
             ("sheets", "mapping"),
             ("rows", "until"),

@@ -13,7 +13,7 @@ from virtual_time import run_virtually
 from batch_share.leadsquared.lookups import all_users
 from batch_share.leadsquared.outcome import Done, Lost, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer
-from batch_share.leadsquared.protocol import Answer, post_activity, read_id
+from batch_share.leadsquared.protocol import Answer, post_activity, read_activity_id
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.direct import DirectClient
 from batch_share.sandbox.faults import Particulars, strike
@@ -62,7 +62,7 @@ def test_an_answer_takes_its_time_and_is_the_sandboxs() -> None:
     sandbox = a_sandbox(latency=0.4)
     heard, seconds = sent(sandbox)
     assert isinstance(heard, Answer)
-    assert isinstance(read_id(heard), Done)
+    assert isinstance(read_activity_id(heard), Done)
     assert heard.headers == {"content-type": "application/json"}
     assert seconds == pytest.approx(0.4)
     (call,) = sandbox.journal.since(0)
@@ -148,7 +148,7 @@ def test_the_limit_is_the_sandboxs() -> None:
     async def main() -> list[object]:
         async with DirectClient(sandbox) as client:
             heard = await asyncio.gather(*(client.send(activity(sandbox, at)) for at in range(26)))
-            return [read_id(answer) for answer in heard if isinstance(answer, Answer)]
+            return [read_activity_id(answer) for answer in heard if isinstance(answer, Answer)]
 
     outcomes = run_virtually(main())
     assert [type(outcome) for outcome in outcomes] == [Done] * 25 + [Throttled]

@@ -253,7 +253,12 @@ def test_the_owner_of_an_export_is_never_taken_beside_a_column_that_says_who_is_
         Field.LEAD_NUMBER: "ProspectAutoId",
         Field.USER: wanted,
     }
-    assert not match(export).unread
+    found = match(export)
+    assert not unread_people([*export], found)
+    # Only that they are users is worth a word.
+    assert (
+        "'OwnerIdEmailAddress' holds e-mail addresses of users" in unread_people([*export], found, USERS_MAILS)[0]
+    )
 
 
 STATES = [
