@@ -32,12 +32,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not done: too many calls. `pause` is Retry-After in seconds, `rate` the account's real limit, if told."""
+    """Not done: too many calls. `pause` is for how many seconds no call is to be made, `rate` the account's real
+    limit, each if told. `closes`: nothing that a run waits for.
+    """
 
     words: str
     pause: float | None = None
     rate: Rate | None = None
     status: int | None = None
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

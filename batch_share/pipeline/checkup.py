@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,7 +18,7 @@ from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Answer, clean, read_status, share_status
+from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.pipeline import doctor
 from batch_share.pipeline.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
@@ -124,11 +123,8 @@ def _noting_time(
 
 
 def _skew(answer: Answer, now: dt.datetime) -> float | None:
-    try:
-        told = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return None
-    return (now - told.replace(tzinfo=told.tzinfo or dt.UTC)).total_seconds()
+    told = read_date(answer.headers.get("date", ""))
+    return None if told is None else (now - told).total_seconds()
 
 
 async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
