@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PositiveInt,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -315,6 +316,8 @@ class Settings(BaseSettings):
         "info", description="What is logged: info, or debug, which adds every call."
     )
 
+    _given: frozenset[str] = PrivateAttr(frozenset())
+
     @field_validator("grace")
     @classmethod
     def _long_enough(cls, grace: float, others: ValidationInfo) -> float:
@@ -345,6 +348,11 @@ class Settings(BaseSettings):
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
         return self.model_dump(mode="json", exclude=PRIVATE)
 
+    @property
+    def calls_when_closed(self) -> bool:
+        """Whether an account is called before the time that LeadSquared has told: a rate was given, or force."""
+        return self.force or "rate" in self._given
+
     def account(self) -> tuple[str, SecretStr, SecretStr]:
         """Host and keys. Raises SettingsError naming the first that is missing."""
         for name in ("host", "access_key", "secret_key"):
@@ -367,9 +375,13 @@ def _not_set(name: str) -> str:
 def load_settings(**flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         refused = _refusal(error)
+    else:
+        given = frozenset(name for name, value in flags.items() if value is not None)
+        settings._given = given  # noqa: SLF001 - no source of settings has it
+        return settings
     # Only now: raised in there, it would carry the other as its context, and so everything read, keys and all.
     raise refused
 

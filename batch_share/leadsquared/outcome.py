@@ -32,15 +32,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not done: too many calls. `pause` is for how many seconds no call is to be made, `rate` the account's real
-    limit, each if told. `closes`: nothing that a run waits for.
+    """Not done: too many calls. For `pause` seconds no call is to be made; `rate` is the account's real limit.
+
+    Each is None if it is not told. For `closed_for` seconds no call is to be made, and that is too long to wait.
     """
 
     words: str
     pause: float | None = None
     rate: Rate | None = None
     status: int | None = None
-    closes: bool = False
+    closed_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ anything else                                            maybe          Lost
 
 (A call that never left is NotSent; the adapter says so. What a 404 means, `calls` decides: whether this API was
 ever there is not told by one answer.) Documentation: https://apidocs.leadsquared.com/error-handling/
-and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts. Anywhere else
-a throttle's words are somebody's own: a refusal may quote a row's note.
+and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts. Anywhere
+else a throttle's words are somebody's own: a refusal may quote a row's note.
 """
 
 from __future__ import annotations
@@ -340,7 +340,7 @@ def _is_throttle(status: int, told: str, kind: str, message: str) -> bool:
 
 
 def says_throttled(kind: str, message: str) -> bool:
-    """Whether what was not done was one call too many: by its exception's type, or by its words where it has none."""
+    """Whether what was not done was one call too many: by its exception's type, or if it has none by its words."""
     return kind == _THROTTLE_TYPE or (not kind and message.lower().startswith(_THROTTLE_WORDS))
 
 
@@ -353,16 +353,12 @@ def throttled(said: str, answer: Answer) -> Throttled:
     match = _LIMIT_WORDS.search(said)
     calls, seconds = (int(match[1]), float(match[2])) if match else (0, 0.0)
     limit = Rate(calls, seconds) if calls and seconds else None
-    pause, is_allowance = _retry_after(answer), seconds > guesses.LONGEST_PERIOD
-    if is_allowance and pause is None:
-        pause = seconds
-    return Throttled(
-        answer.redact(said),
-        None if pause is None else min(pause, guesses.LONGEST_CLOSED),
-        limit if limit is not None and guesses.is_believed(limit) else None,
-        answer.status,
-        closes=is_allowance or (pause is not None and pause > LONGEST_PAUSE),
-    )
+    if limit is not None and not guesses.is_believed(limit):
+        limit = None
+    pause, closed_for = _retry_after(answer), None
+    if seconds > guesses.LONGEST_PERIOD or (pause or 0.0) > LONGEST_PAUSE:
+        pause, closed_for = None, min(seconds if pause is None else pause, guesses.LONGEST_CLOSED)
+    return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
 
 
 def _is_refusal(status: int, told: str, kind: str) -> bool:

@@ -20,6 +20,7 @@ from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.pipeline import doctor
+from batch_share.pipeline.calls import heed
 from batch_share.pipeline.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
 
@@ -128,12 +129,12 @@ def _skew(answer: Answer, now: dt.datetime) -> float | None:
 
 
 async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
-    """One paced and counted try. Raises DailyLimitReached."""
+    """One paced and counted try. Raises DailyLimitReached, AccountClosed."""
     async with connection.pacer.slot():
         answer = await connection.send(call, connection.called())
     parsed = parse(answer) if isinstance(answer, Answer) else answer
     if isinstance(parsed, Throttled):
-        connection.pacer.refused(pause=parsed.pause, told=parsed.rate)
+        heed(connection, parsed)
     return parsed
 
 

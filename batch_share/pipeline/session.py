@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from batch_share.leadsquared.lookups import FoundUser
     from batch_share.leadsquared.outcome import Lost
+    from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage, State
@@ -134,6 +135,11 @@ class Connection:
         return answer
 
     @property
+    def hold(self) -> Hold | None:
+        """For which refusal no call goes now; if others go, for which no bulk call does."""
+        return self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
+
+    @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
         if not self.settings.bulk:
@@ -195,6 +201,8 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
     file = _account_file(settings)
     async with account_turn(file, waiter.wait_turn):
         with AccountMemory(file) as memory:
+            if settings.calls_when_closed:
+                memory.open_again()
             known = memory.account
             pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)
             bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.memory import account_name
 from batch_share.ledger.states import State
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Connection, Session
     from batch_share.settings import Settings
+
+LONG_WAIT: Final = 60.0
+"""Seconds of a wait that is worth telling wherever somebody may look."""
 
 
 @contextmanager
@@ -83,6 +87,9 @@ def refused(session: Connection, outcome: Throttled, *, bulk: bool) -> None:
     pacer = session.bulk_pacer if bulk else session.pacer
     told = str(outcome.rate) if outcome.rate else None
     log.warning("refused as one call too many", bulk=bulk, pause=outcome.pause, told=told, rate=str(pacer.rate))
+    if outcome.pause is not None and outcome.pause > LONG_WAIT:
+        until = datetime.now().astimezone() + timedelta(seconds=outcome.pause)
+        log.warning("waiting as LeadSquared asked", until=until.isoformat(timespec="seconds"))
 
 
 def _counted(states: Mapping[State, int]) -> dict[str, int]:

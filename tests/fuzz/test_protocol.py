@@ -314,15 +314,14 @@ def check_refusal(answer: Answer) -> None:
 
 def check_throttle(throttle: Throttled, answer: Answer) -> None:
     """A throttle says how long and how fast only within reason, and is never read out of a success or a page."""
-    assert throttle.pause is None or 0 <= throttle.pause <= guesses.LONGEST_CLOSED
-    assert throttle.closes or throttle.pause is None or throttle.pause <= 300
+    assert throttle.pause is None or 0 <= throttle.pause <= 300
+    assert throttle.closed_for is None or 0 <= throttle.closed_for <= guesses.LONGEST_CLOSED
     assert throttle.rate is None or guesses.is_believed(throttle.rate)
     if answer.status != 429 and throttle.words != THROTTLE:
         told = told_by(answer)
-        assert told.get("ExceptionType") == THROTTLE or answer.status in (200, 403)
-        assert (
-            answer.status != 200 or told.get("ExceptionType") == THROTTLE or told["Status"] in ("Error", "Failed")
-        )
+        is_typed = told.get("ExceptionType") == THROTTLE
+        assert is_typed or answer.status in (200, 403)
+        assert is_typed or answer.status != 200 or told["Status"] in ("Error", "Failed")
 
 
 def check_id(found: Any, answer: Answer) -> None:

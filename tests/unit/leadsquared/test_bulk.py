@@ -142,7 +142,7 @@ def test_a_right_answer_in_another_form_is_an_answer(items: list[Any]) -> None:
         ({"ActivityCreated": None, "ActivityAdded": False}, Refused("no reason was given", "", 200)),
         ({"ExceptionType": THROTTLE}, Throttled(THROTTLE, status=200)),
         ({"ExceptionMessage": TOO_MANY}, Throttled(TOO_MANY, rate=Rate(10, 5.0), status=200)),
-        ({"ExceptionMessage": DAILY}, Throttled(DAILY, pause=86_400.0, status=200, closes=True)),
+        ({"ExceptionMessage": DAILY}, Throttled(DAILY, status=200, closed_for=86_400.0)),
         ({"ExceptionMessage": f"No note: {DAILY}"}, Refused(f"No note: {DAILY}", "", 200)),
         ({"ExceptionType": "MXSome", "ExceptionMessage": DAILY}, Refused(DAILY, "MXSome", 200)),
     ],

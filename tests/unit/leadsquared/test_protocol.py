@@ -180,7 +180,7 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     ),
     "429, Retry-After a later date": (
         answer(429, THROTTLE, retry_after=f"{_DAY} 07:28:00 -0000", date=f"{_DAY} 07:22:59 GMT"),
-        Throttled(TOO_MANY, 301.0, _RATE, 429, closes=True),
+        Throttled(TOO_MANY, None, _RATE, 429, 301.0),
     ),
     "429, Retry-After a date that is over": (
         answer(429, THROTTLE, retry_after=f"{_DAY} 07:28:00 GMT", date=f"{_DAY} 07:28:00 GMT"),
@@ -196,12 +196,12 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     ),
     "429, Retry-After above five minutes": (
         answer(429, THROTTLE, retry_after="300.5"),
-        Throttled(TOO_MANY, 300.5, _RATE, 429, closes=True),
+        Throttled(TOO_MANY, None, _RATE, 429, 300.5),
     ),
     "429, Retry-After negative": (answer(429, THROTTLE, retry_after="-3"), Throttled(TOO_MANY, None, _RATE, 429)),
     "429, Retry-After absurd": (
         answer(429, THROTTLE, retry_after="9" * 9),
-        Throttled(TOO_MANY, LONGEST_CLOSED, _RATE, 429, closes=True),
+        Throttled(TOO_MANY, None, _RATE, 429, LONGEST_CLOSED),
     ),
     "429, Retry-After too long to read": (
         answer(429, THROTTLE, retry_after="9" * 400),
@@ -227,15 +227,15 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     ),
     "429, the words of an allowance": (
         answer(429, {"Message": DAILY}),
-        Throttled(DAILY, 86_400.0, None, 429, closes=True),
+        Throttled(DAILY, None, None, 429, 86_400.0),
     ),
     "200, the words of an allowance, and a Retry-After": (
         answer(200, THROTTLE | {"ExceptionMessage": DAILY}, retry_after="7"),
-        Throttled(DAILY, 7.0, None, 200, closes=True),
+        Throttled(DAILY, None, None, 200, 7.0),
     ),
     "403, the words of an allowance without end": (
         answer(403, {"Message": FOR_EVER}),
-        Throttled(FOR_EVER, LONGEST_CLOSED, None, 403, closes=True),
+        Throttled(FOR_EVER, None, None, 403, LONGEST_CLOSED),
     ),
     "429, more calls than any account has": (
         answer(429, {"Message": "limit of 1001 in 5 second(s)"}),
