@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.display import STYLES, lasting
-from batch_share.ledger.states import State
+from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.tally import STARTING
 from batch_share.pipeline.telling import LONG_WAIT
 from batch_share.units import plural
@@ -44,6 +44,9 @@ SAME_LINE_SECONDS: Final = 300.0
 
 LONG: Final = 60.0
 """Seconds of calls that are worth telling beside requests of which nobody knows how long they take."""
+
+IDLE_SECONDS: Final = 5.0
+"""Without a call, at least, until that is told as waiting."""
 
 BAR_WIDTH: Final = 40
 
@@ -177,7 +180,7 @@ def _left(session: Connection) -> str:
     tally, awaited, rate = session.tally, session.tally.awaited, session.pacer.rate
     states = {**tally.states, State.PENDING: tally.states[State.PENDING] - tally.waiting}
     seconds = session.pace.at(rate).cost(states).calls / rate.per_second
-    if not seconds or session.stop.asked or tally.outage is not None or session.pacer.hold is not None:
+    if not seconds or session.stop.asked or tally.outage is not None or session.pacer.hold or _is_idle(session):
         return ""
     if awaited is not None:
         return f"at least {lasting(seconds)} left" if awaited.again is None and seconds >= LONG else ""
@@ -195,8 +198,16 @@ def _said(session: Connection) -> str:
         waiting = "waiting" if session.pacer.hold else "bulk calls wait"
         why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"
         return f"{waiting} until {_at(hold.until - _now(), '%H:%M:%S')}: {why}"
-    awaited = session.tally.awaited
-    return _spell_awaited(awaited) if awaited is not None else ""
+    if (awaited := session.tally.awaited) is not None:
+        return _spell_awaited(awaited)
+    is_unanswered = _is_idle(session) and any(session.tally.states[state] for state in INTENTS)
+    return "waiting for LeadSquared to answer" if is_unanswered else ""
+
+
+def _is_idle(session: Connection) -> bool:
+    """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
+    recent = session.tally.recent
+    return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * session.pacer.rate.period)
 
 
 def _long_wait(session: Connection) -> float:

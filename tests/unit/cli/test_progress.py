@@ -157,6 +157,25 @@ def test_while_a_refusal_is_waited_out_its_end_is_told_and_no_time(
     assert (" left" in str(line) + shown) == of_bulk
 
 
+@pytest.mark.parametrize(
+    ("state", "told"), [(State.SHARING, " | waiting for LeadSquared to answer"), (State.POSTED, "")]
+)
+def test_a_while_after_the_last_call_no_time_is_told(state: State, told: str) -> None:
+    session = connected()
+    session.tally.states[state] = 10
+
+    async def said() -> tuple[str | None, str | None]:
+        session.tally.called()
+        await asyncio.sleep(10.0)
+        before = status_line(session)
+        await asyncio.sleep(0.1)
+        return before, status_line(session)
+
+    before, after = run_virtually(said())
+    assert str(before).endswith(" s left")
+    assert after == f"sharing: {state} 10 | 1 calls, 0.0/s of 5/s{told}"
+
+
 def test_a_long_wait_is_told_at_once_and_once_and_with_one_line_nothing_else_is() -> None:
     async def work(session: Connection) -> None:
         await asyncio.sleep(2.5)
