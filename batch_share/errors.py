@@ -136,12 +136,16 @@ class HistoryError(BatchShareError):
 
 
 class Unreachable(BatchShareError):
-    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why."""
+    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why.
+
+    After one try it was hopeless: `words` say what is to be mended.
+    """
 
     def __init__(self, host: str, tries: int, words: str) -> None:
+        how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is mended")
         super().__init__(
-            f"{host} could not be reached in {tries} tries: {sentence(words)} Nothing was sent for the rows that "
-            "are left; run the same command again when it can be reached."
+            f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
+            f"the same command again when {when}."
         )
         self.host = host
         self.tries = tries

@@ -42,6 +42,7 @@ from pydantic_settings import (
 
 from batch_share import keychain
 from batch_share.errors import SettingsError, check_not_empty, is_blank
+from batch_share.proxy import parse_proxy, without_user
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
@@ -59,7 +60,16 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 SHORTEST_GRACE: Final = 5.0
 """Seconds of grace below which reads that lag behind writes make doubles."""
 
-PRIVATE: Final = {"access_key", "secret_key", "notify", "state_folder", "data_folder", "log_folder", "log_level"}
+PRIVATE: Final = {
+    "access_key",
+    "secret_key",
+    "notify",
+    "proxy",
+    "state_folder",
+    "data_folder",
+    "log_folder",
+    "log_level",
+}
 """Settings that are secret, or of this machine alone: no ledger holds them."""
 
 AUTO: Final = "auto"
@@ -190,6 +200,11 @@ Percent = Annotated[
 ]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
+ProxyUrl = Annotated[
+    SecretStr | None,
+    BeforeValidator(parse_proxy),
+    PlainSerializer(lambda url: without_user(url.get_secret_value()), when_used="json-unless-none"),
+]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
@@ -298,6 +313,11 @@ class Settings(BaseSettings):
         None,
         description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file.",
         examples=["told.jsonl"],
+    )
+    proxy: ProxyUrl = Field(
+        None,
+        description="The proxy that calls go through; none, or if not set: that of HTTPS_PROXY, if there is one.",
+        examples=["http://proxy.example.com:3128"],
     )
     sheet: Annotated[SheetLimits, NoDecode] = Field(
         SheetLimits(), description="The largest sheet that is read: megabytes, and counts."

@@ -58,10 +58,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The call never left: no connection. It may be tried again."""
+    """The call never left: no connection. It may be tried again, if `hopeless` when that is mended."""
 
     words: str
     status: None = None
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

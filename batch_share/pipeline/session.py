@@ -21,6 +21,7 @@ from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
 from batch_share.pipeline.tally import Tally
+from batch_share.proxy import proxy_for
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 from batch_share.waiting import wait_for_event
 
@@ -198,6 +199,7 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
     Raises SettingsError, BatchShareError if the state folder can't be written.
     """
     host, access_key, secret_key = settings.account()
+    proxy = proxy_for(host, settings.proxy)
     file = _account_file(settings)
     async with account_turn(file, waiter.wait_turn):
         with AccountMemory(file) as memory:
@@ -208,7 +210,8 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
             bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))
             stop, sizes = Stop(pacer), Sizes(settings.share_batch, memory)
             stop.also(bulk.close)
-            async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
+            seconds = settings.answer_timeout
+            async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
                 yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes, Apis())
 
 

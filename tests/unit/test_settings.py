@@ -512,6 +512,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "access_key",
         "secret_key",
         "notify",
+        "proxy",
         "state_folder",
         "data_folder",
         "log_folder",
