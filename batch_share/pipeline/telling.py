@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import AccountClosed
 from batch_share.leadsquared.memory import account_name
 from batch_share.ledger.states import State
 from batch_share.logs import about, log, masked
@@ -58,7 +59,8 @@ def from_start_to_end(session: Session) -> Iterator[None]:
 
 def stopped_by(error: BatchShareError) -> None:
     """The error that ends a job."""
-    log.error("stopped by an error", error=type(error).__name__, words=masked(error))
+    more = {"until": error.until.isoformat(timespec="seconds")} if isinstance(error, AccountClosed) else {}
+    log.error("stopped by an error", error=type(error).__name__, words=masked(error), **more)
 
 
 def planned(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -195,6 +196,22 @@ def test_a_wait_above_a_minute_is_one_line_where_no_terminal_is(
         assert len(lines) == told
     assert all(line.endswith(": LeadSquared asked for it") for line in lines)
     assert not any(" left" in line for line in lines)
+
+
+def test_the_log_tells_of_a_long_wait_and_of_an_end_until_when(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits = Fault(SHARE, [2], throttled(Rate(25, 5.0), 429, 61.0)), Fault(SHARE, [2], envelope(429, "slow"))
+    closes = Fault(CREATE, [12], CLOSING[0])
+    it = in_virtual_time(tmp_path, monkeypatch, options(), *waits, closes)
+    with caplog.at_level(logging.INFO, "batch_share"):
+        ending = run_virtually(it.run(workers=1))
+    told = {record.getMessage(): vars(record) for record in caplog.records}
+    waits_until = datetime.fromisoformat(told["waiting as LeadSquared asked"]["until"])
+    assert (waits_until - datetime.now(UTC)).total_seconds() == pytest.approx(61, abs=30)
+    assert [record.getMessage() for record in caplog.records].count("waiting as LeadSquared asked") == 1
+    assert isinstance(ending.error, AccountClosed)
+    assert told["stopped by an error"]["until"] == ending.error.until.isoformat(timespec="seconds")
 
 
 def test_while_it_waits_its_end_is_told_and_no_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
