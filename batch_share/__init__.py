@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import (
     AccessDenied,
+    AccountClosed,
     BatchShareError,
     CanaryFailed,
     DailyLimitReached,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "AccountClosed",
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",

@@ -12,6 +12,7 @@
     ├── Unreachable              no connection to LeadSquared came about, again and again
     ├── NotAnswered              call after call was sent and not answered as documented
     ├── StillThrottled           every call was refused as one too many, for a long time
+    ├── AccountClosed            LeadSquared wants no call for longer than a run waits
     ├── DailyLimitReached        the calls that the account may make a day are spent
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── NoSuchApi                LeadSquared has not one of the APIs that nothing can be done without
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -134,12 +136,16 @@ class HistoryError(BatchShareError):
 
 
 class Unreachable(BatchShareError):
-    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why."""
+    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why.
+
+    After one try it was hopeless: `words` say what is to be mended.
+    """
 
     def __init__(self, host: str, tries: int, words: str) -> None:
+        how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is mended")
         super().__init__(
-            f"{host} could not be reached in {tries} tries: {sentence(words)} Nothing was sent for the rows that "
-            "are left; run the same command again when it can be reached."
+            f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
+            f"the same command again when {when}."
         )
         self.host = host
         self.tries = tries
@@ -180,6 +186,24 @@ class StillThrottled(BatchShareError):
             "again later, it repeats nothing."
         )
         self.seconds = seconds
+        self.words = words
+
+
+class AccountClosed(BatchShareError):
+    """LeadSquared wants no call of the account before `until` (with its zone).
+
+    `words` are its own, "" if an earlier run was told so and no call was made.
+    """
+
+    def __init__(self, until: datetime, words: str = "") -> None:
+        then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        told = f": {sentence(words)}" if words else ", as it told an earlier run."
+        super().__init__(
+            f"LeadSquared wants no call of this account until {then}{told} What was sent is in the ledger; run the "
+            "same command again then, it repeats nothing. With --rate 25/5s (or --force) it calls before that all "
+            "the same."
+        )
+        self.until = until
         self.words = words
 
 

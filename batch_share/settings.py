@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PositiveInt,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -37,6 +38,7 @@ from pydantic_settings import (
 
 from batch_share import keychain
 from batch_share.errors import SettingsError, check_not_empty
+from batch_share.proxy import parse_proxy, without_user
 from batch_share.settings_sources import DEFAULT_FILE, file_sources, filled, refuse_allow_host
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
@@ -59,6 +61,7 @@ PRIVATE: Final = {
     "access_key",
     "secret_key",
     "notify",
+    "proxy",
     "state_folder",
     "data_folder",
     "log_folder",
@@ -197,6 +200,11 @@ Percent = Annotated[
 ]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]
+ProxyUrl = Annotated[
+    SecretStr | None,
+    BeforeValidator(parse_proxy),
+    PlainSerializer(lambda url: without_user(url.get_secret_value()), when_used="json-unless-none"),
+]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
@@ -311,6 +319,11 @@ class Settings(BaseSettings):
         description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file.",
         examples=["told.jsonl"],
     )
+    proxy: ProxyUrl = Field(
+        None,
+        description="The proxy that calls go through; none, or if not set: that of HTTPS_PROXY, if there is one.",
+        examples=["http://proxy.example.com:3128"],
+    )
     sheet: Annotated[SheetLimits, NoDecode] = Field(
         SheetLimits(), description="The largest sheet that is read: megabytes, and counts."
     )
@@ -327,6 +340,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info"] = Field(
         "info", description="What is logged: info, or debug, which adds every call."
     )
+
+    _given: frozenset[str] = PrivateAttr(frozenset())
 
     @field_validator("host")
     @classmethod
@@ -375,6 +390,11 @@ class Settings(BaseSettings):
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
         return self.model_dump(mode="json", exclude=PRIVATE)
 
+    @property
+    def calls_when_closed(self) -> bool:
+        """Whether an account is called before the time that LeadSquared has told: a rate was given, or force."""
+        return self.force or "rate" in self._given
+
     def account(self) -> tuple[str, SecretStr, SecretStr]:
         """Host and keys. Raises SettingsError naming the first that is missing."""
         for name in ("host", "access_key", "secret_key"):
@@ -397,11 +417,15 @@ def _not_set(name: str) -> str:
 def load_settings(**flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         refused = _refusal(error)
     except SettingsError as error:
         refused = SettingsError(error.setting, error.problem)
+    else:
+        given = frozenset(name for name, value in flags.items() if value is not None)
+        settings._given = given  # noqa: SLF001 - no source of settings has it
+        return settings
     # Only now: raised in there, it would carry the other as its context, and so everything read, keys and all.
     raise refused
 

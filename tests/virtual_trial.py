@@ -57,7 +57,9 @@ def in_virtual_time(
     """A trial with a sheet of `rows` rows, its jobs to be run by `run_virtually`."""
     sandbox = Sandbox(told, VirtualClock(), faults)
 
-    def client(_host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float) -> DirectClient:
+    def client(
+        _host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None
+    ) -> DirectClient:
         return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
 
     monkeypatch.setattr(reading, "datetime", VirtualDate)

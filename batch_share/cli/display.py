@@ -104,6 +104,10 @@ SETTLED: Final = (
 """States of rows that a run does not send, as the plan tells them."""
 
 
+RESUMED: Final = (State.PENDING, State.POSTED, State.UNKNOWN)
+"""States of rows that a run which was stopped left to the next one."""
+
+
 def lasting(seconds: float) -> str:
     """A length of time as people say it."""
     if seconds < 60:
@@ -263,10 +267,10 @@ class Display:
     # ------------------------------------------------------------------------------------------ progress
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Show progress until the work is over."""
+        """Show progress until the work is over; in one line, nothing but a long wait."""
         from batch_share.cli.progress import shown
 
-        return contextlib.nullcontext() if self.one_line else shown(session, self.console)
+        return shown(session, self.console, waits_only=self.one_line)
 
     # ------------------------------------------------------------------------------------------ the end
 
@@ -399,6 +403,9 @@ def next_steps(summary: Summary) -> list[str]:
     """What brings rows on that are not done, each with its command."""
     ledger, states = shlex.quote(str(summary.ledger)), summary.states
     told = []
+    if summary.waiting_until is not None and any(map(states.get, RESUMED)):
+        then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        told.append(f"From {then} on, batch-share resume {ledger} goes on with the rows that are left")
     if summary.waiting.rows:
         told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
     if states.get(State.UNKNOWN):

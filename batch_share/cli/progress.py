@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.display import STYLES, lasting
-from batch_share.ledger.states import State
+from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.tally import STARTING
+from batch_share.pipeline.telling import LONG_WAIT
 from batch_share.units import plural
 
 if TYPE_CHECKING:
@@ -44,14 +45,20 @@ SAME_LINE_SECONDS: Final = 300.0
 LONG: Final = 60.0
 """Seconds of calls that are worth telling beside requests of which nobody knows how long they take."""
 
+IDLE_SECONDS: Final = 5.0
+"""Without a call, at least, until that is told as waiting."""
+
 BAR_WIDTH: Final = 40
 
 
 @asynccontextmanager
-async def shown(session: Connection, console: Console) -> AsyncIterator[None]:
-    """Show progress until the body is over: a live view on a terminal, else a plain line now and then."""
-    if not console.is_terminal:
-        async with _during(_print_lines(session, console)):
+async def shown(session: Connection, console: Console, *, waits_only: bool = False) -> AsyncIterator[None]:
+    """Show progress until the body is over: a live view on a terminal, else a plain line now and then.
+
+    With `waits_only` there are no lines but of waits that are worth telling.
+    """
+    if waits_only or not console.is_terminal:
+        async with _during(_print_lines(Lines(session, waits_only), console)):
             yield
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -76,8 +83,7 @@ async def _refresh(session: Connection, live: Live) -> None:
         await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _print_lines(session: Connection, console: Console) -> None:
-    lines = Lines(session)
+async def _print_lines(lines: Lines, console: Console) -> None:
     while True:
         if line := lines.next():
             console.print(line, soft_wrap=True, markup=False)
@@ -86,22 +92,30 @@ async def _print_lines(session: Connection, console: Console) -> None:
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of a log: one that says something new now and then, that LeadSquared can't be reached at once."""
+    """The lines of a log: one that says something new now and then; at once that LeadSquared can't be reached, or
+    has asked for a long wait, unless `waits_only` the latter alone.
+    """
 
     session: Connection
+    waits_only: bool = False
     said_at: float = float("-inf")
     said: object = None
     told_outage: bool = False
+    told_until: float = float("-inf")
 
     def next(self) -> str | None:
         """The line to be said now, None if there is none."""
         now, news, outage = _now(), _news(self.session), self.session.tally.outage is not None
         distance = SAME_LINE_SECONDS if news == self.said else LINE_SECONDS
-        if outage is self.told_outage and now - self.said_at < distance:
+        is_due = outage is not self.told_outage or now - self.said_at >= distance
+        long_until = _long_wait(self.session)
+        # Calls that were under way together are refused one after the other: one line is enough for them.
+        if long_until <= self.told_until + LINE_SECONDS and (self.waits_only or not is_due):
             return None
         line = status_line(self.session)
         if line is not None:
             self.said_at, self.said, self.told_outage = now, news, outage
+            self.told_until = max(self.told_until, long_until)
         return line
 
 
@@ -166,7 +180,7 @@ def _left(session: Connection) -> str:
     tally, awaited, rate = session.tally, session.tally.awaited, session.pacer.rate
     states = {**tally.states, State.PENDING: tally.states[State.PENDING] - tally.waiting}
     seconds = session.pace.at(rate).cost(states).calls / rate.per_second
-    if not seconds or session.stop.asked or tally.outage is not None:
+    if not seconds or session.stop.asked or tally.outage is not None or session.pacer.hold or _is_idle(session):
         return ""
     if awaited is not None:
         return f"at least {lasting(seconds)} left" if awaited.again is None and seconds >= LONG else ""
@@ -180,8 +194,26 @@ def _said(session: Connection) -> str:
         return "finishing what is under way; press Ctrl-C again to cut it"
     if session.tally.outage is not None:
         return _spell_outage(session.tally.outage)
-    awaited = session.tally.awaited
-    return _spell_awaited(awaited) if awaited is not None else ""
+    if (hold := session.hold) is not None:
+        waiting = "waiting" if session.pacer.hold else "bulk calls wait"
+        why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"
+        return f"{waiting} until {_at(hold.until - _now(), '%H:%M:%S')}: {why}"
+    if (awaited := session.tally.awaited) is not None:
+        return _spell_awaited(awaited)
+    is_unanswered = _is_idle(session) and any(session.tally.states[state] for state in INTENTS)
+    return "waiting for LeadSquared to answer" if is_unanswered else ""
+
+
+def _is_idle(session: Connection) -> bool:
+    """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
+    recent = session.tally.recent
+    return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * session.pacer.rate.period)
+
+
+def _long_wait(session: Connection) -> float:
+    """Until when it waits, if that is worth telling at once."""
+    hold = session.hold
+    return hold.until if hold is not None and hold.until - hold.since > LONG_WAIT else float("-inf")
 
 
 def _spell_outage(outage: Outage) -> str:
@@ -200,11 +232,11 @@ def _spell_awaited(awaited: Awaited) -> str:
     return f"{plural(awaited.requests, 'request')} {are} still being processed; {asked}, until {_at(until)} at most"
 
 
-def _at(seconds: float) -> str:
+def _at(seconds: float, clock: str = "%H:%M") -> str:
     """The local time in so many seconds, with its date if that is not today's."""
     today = datetime.now().astimezone()
     then = today + timedelta(seconds=seconds)
-    return f"{then:%H:%M}" if then.date() == today.date() else f"{then:%Y-%m-%d %H:%M}"
+    return then.strftime(clock if then.date() == today.date() else f"%Y-%m-%d {clock}")
 
 
 def _pace(session: Connection) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import (
     AccessDenied,
+    AccountClosed,
     DailyLimitReached,
     LedgerLocked,
     NotAnswered,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.results.summary import Summary
 
-_PASSES: Final = (Unreachable, NotAnswered, StillThrottled, DailyLimitReached, LedgerLocked)
+_PASSES: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
 """What is not the sheet's fault, and may be over when it is tried again."""
 
 _ON_ITS_WAY: Final = frozenset(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from batch_share.leadsquared.models import BulkActivity, BulkItem, FieldValue
-from batch_share.leadsquared.outcome import Done, Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Call, Judged, clean, judge, says_throttled, told_rate, usable_id
+from batch_share.leadsquared.outcome import Done, Lost, Refused
+from batch_share.leadsquared.protocol import Call, Judged, clean, judge, says_throttled, throttled, usable_id
 from batch_share.leadsquared.spelling import read_json, records
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _outcome(item: BulkItem, answer: Answer) -> Outcome:
         return Done(found)
     if found or made is not False:
         return Lost("the answer does not say plainly whether it was posted", answer.status)
-    words = answer.redact(said) or "no reason was given"
     if says_throttled(item.exception_type or "", said):
-        return Throttled(words, rate=told_rate(said), status=answer.status)
+        return throttled(said, answer)
+    words = answer.redact(said) or "no reason was given"
     return Refused(words, answer.redact(clean(item.exception_type or "")), answer.status)

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
+from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 import aiohttp
 
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from batch_share.proxy import Proxy
+
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 # Shorter than any server is known to keep an idle connection: a POST that meets a closing one is lost for nothing.
@@ -30,10 +37,27 @@ KEEP_ALIVE_SECONDS = 4.0
 NO_ANSWER = "sent, but no answer came in time"
 BROKEN_OFF = "sent, but the answer broke off"
 CONNECTION_LOST = "sent, but the connection was lost before the answer"
+NO_HTTP = "sent, but the host answered with something that is no HTTP"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
-_DEPARTED: Final[ContextVar[list[bool]]] = ContextVar("departed")
-"""Of the call that a task is making: empty until it leaves."""
+MOST_LOST_REUSED: Final = 2
+"""Calls lost on a connection that had served another, after which each call gets a connection of its own."""
+
+_NOT_VALID_NOW: Final = (9, 10)
+_OTHER_NAME: Final = (62, 64)
+"""OpenSSL's numbers of what is wrong with a certificate: its time; the name of the host, or its address."""
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What is known of a call: whether it `departed`, on a connection that was `reused`."""
+
+    departed: bool = False
+    reused: bool = False
+
+
+_TRIP: Final[ContextVar[_Trip]] = ContextVar("trip")
+"""Of the call that a task is making."""
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -42,14 +66,19 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp's traces tell it as well, but a fifth of a call's time goes to them.
     """
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used = WeakSet[Any]()
+
     async def connect(self, *request: Any, **more: Any) -> Any:
         """A connection for a call, once: what comes after it may have arrived."""
-        departed = _DEPARTED.get()
-        if departed:
+        trip = _TRIP.get()
+        if trip.departed:
             # aiohttp repeats a GET by itself when a connection in use breaks: a call that nobody has paced.
             raise ConnectionResetError
         connection = await super().connect(*request, **more)
-        departed.append(True)
+        trip.departed, trip.reused = True, connection.protocol in self._used
+        self._used.add(connection.protocol)
         return connection
 
 
@@ -57,7 +86,7 @@ class Client:
     """A session with one account on one host. Use it as an async context manager.
 
     `base_url` is the host's base, without `/v2`; the keys travel in headers only
-    (https://apidocs.leadsquared.com/authentication/).
+    (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only.
     """
 
     def __init__(
@@ -67,39 +96,46 @@ class Client:
         secret_key: SecretStr,
         *,
         answer_seconds: float = ANSWER_SECONDS,
+        proxy: Proxy | None = None,
     ) -> None:
+        if proxy is not None and not base_url.startswith("https:"):
+            raise ValueError("a proxy would see the keys")
         self.base_url = base_url
+        self._proxy = proxy
         self._root = f"{base_url}/v2/"
         self._keys = (access_key, secret_key)
         self._redactor = Redactor(access_key, secret_key)
         self._answer_seconds = answer_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._sessions = AsyncExitStack()
+        self._tls: ssl.SSLContext | bool = True
+        self._lost_reused = 0
 
     async def __aenter__(self) -> Client:
-        access_key, secret_key = (key.get_secret_value() for key in self._keys)
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
-            headers={
-                "x-LSQ-AccessKey": access_key,
-                "x-LSQ-SecretKey": secret_key,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
+        # Its own, not aiohttp's: that was made when aiohttp was imported, maybe before SSL_CERT_FILE was set.
+        if self.base_url.startswith("https:"):
+            self._tls = tls = ssl.create_default_context()
+            tls.set_alpn_protocols(["http/1.1"])
+        self._session = await self._open(keepalive_timeout=KEEP_ALIVE_SECONDS)
+        return self
+
+    async def _open(self, **connections: Any) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=_Connector(limit=0, ssl=self._tls, **connections),
             timeout=aiohttp.ClientTimeout(
                 total=CONNECT_SECONDS + self._answer_seconds,
-                sock_connect=CONNECT_SECONDS,
+                connect=CONNECT_SECONDS,
                 sock_read=self._answer_seconds,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return self
+        return await self._sessions.enter_async_context(session)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self._session = None
+        await self._sessions.aclose()
 
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the network or the server does."""
@@ -114,22 +150,44 @@ class Client:
     async def _send(self, call: Call) -> Answer | NotSent | Lost:
         if self._session is None:
             raise RuntimeError("the client is not open: use it as an async context manager")
-        departed: list[bool] = []
-        _DEPARTED.set(departed)
+        trip = _Trip()
+        _TRIP.set(trip)
         try:
             async with self._session.request(
                 call.method,
                 self._root + call.path,
                 params=call.query,
                 data=call.body,
+                headers=self._headers(),
+                proxy=self._proxy.url.get_secret_value() if self._proxy else None,
                 allow_redirects=False,
             ) as response:
-                if not departed:  # not an assert: without this, what was sent could be taken for not sent
+                if not trip.departed:  # not an assert: without this, what was sent could be taken for not sent
                     raise AssertionError("answered without having asked for a connection")
                 body = self._redactor.without_keys(await _body(response))
                 return Answer(response.status, response.headers, body, self._redactor.without_pieces)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Lost(_after(error)) if departed else NotSent(_before(error))
+            if not trip.departed:
+                return _not_sent(error, self._proxy)
+            if trip.reused:
+                await self._count_lost_reused()
+            return Lost(_after(error))
+
+    def _headers(self) -> dict[str, str]:
+        """Of each request, not of the session: those are sent to a proxy as well, outside of TLS."""
+        access_key, secret_key = (key.get_secret_value() for key in self._keys)
+        return {
+            "x-LSQ-AccessKey": access_key,
+            "x-LSQ-SecretKey": secret_key,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+
+    async def _count_lost_reused(self) -> None:
+        """Whatever is in between may end connections in silence: then none is used twice any more."""
+        self._lost_reused += 1
+        if self._lost_reused == MOST_LOST_REUSED:
+            self._session = await self._open(force_close=True)
 
 
 def _since(began: float) -> float:
@@ -145,12 +203,42 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return body
 
 
-def _before(error: Exception) -> str:
+def _not_sent(error: Exception, proxy: Proxy | None) -> NotSent:
     """Why no connection came about, in words of our own: the exception's could hold a URL or a header."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return NotSent(_of_certificate(error), hopeless=True)
+    if proxy is None:
+        return NotSent(_before(error, "the host"))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        words = f"the proxy {proxy} did not connect to the host (HTTP {error.status})"
+        is_login = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        then = ": it wants a user and a password, which stand in its URL" if is_login else ""
+        return NotSent(words + then, hopeless=is_login)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return NotSent(f"the proxy {proxy} answered with something that is no HTTP")
+    return NotSent(f"{_before(error, 'the proxy')} (calls go through the proxy {proxy})")
+
+
+def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """What is wrong with a certificate, and what to do. OpenSSL's words name no more than the host."""
+    number = getattr(error.certificate_error, "verify_code", None)
+    why = getattr(error.certificate_error, "verify_message", "it could not be checked").rstrip(".")
+    if number in _OTHER_NAME:
+        return f"the certificate shown is not {error.host}'s ({why}): check the host's name"
+    if number in _NOT_VALID_NOW:
+        return f"the certificate of {error.host} is not valid now ({why}): check this machine's clock"
+    return (
+        f"the certificate of {error.host} is not trusted ({why}): if a proxy or firewall looks into TLS here, set "
+        "the environment variable SSL_CERT_FILE to a file with the certificate of its authority"
+    )
+
+
+def _before(error: Exception, first: str) -> str:
+    """As `_not_sent`; `first` is what is connected to."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host's name was not found"
+        return f"{first}'s name was not found"
     if isinstance(error, aiohttp.ClientSSLError):
-        return "the TLS connection failed: the certificate or the protocol was refused"
+        return "the TLS connection failed: the host speaks none, or no version that is accepted here"
     if isinstance(error, TimeoutError):
         return f"no connection within {CONNECT_SECONDS:g} s"
     if isinstance(error, OSError) and error.errno and error.errno > 0:
@@ -164,6 +252,8 @@ def _after(error: Exception) -> str:
         return NO_ANSWER
     if isinstance(error, aiohttp.ClientPayloadError):
         return BROKEN_OFF
+    if isinstance(error, aiohttp.ClientResponseError):
+        return NO_HTTP
     if isinstance(error, ValueError):
         return "sent, but the answer could not be read"
     return CONNECTION_LOST

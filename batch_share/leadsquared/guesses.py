@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from batch_share.units import Rate
 
 OWNER_FIELD: Final = "Owner"
 """SchemaName of the owner inside `Fields`: documented for Update Activity, not for Create."""
@@ -65,6 +68,22 @@ CLOCK_SKEW: Final = 300.0
 
 CLOCK_MARGIN: Final = 0.01
 """Seconds added to a period: our clock and the server's need not tick alike."""
+
+LONGEST_PERIOD: Final = 60.0
+"""Seconds of the longest period in which an account's calls are counted for its limit: 5 is documented. A throttle
+that names a longer one is of an allowance, such as a day's."""
+
+MOST_CALLS: Final = 1000
+"""Calls of the highest limit that is believed: 72 in 5 s is the highest that was seen."""
+
+LONGEST_CLOSED: Final = 31 * 86_400.0
+"""Seconds for which an account may be closed at the most: a month, as no allowance is known of a longer time."""
+
+
+def is_believed(limit: Rate) -> bool:
+    """Whether an account may have such a limit."""
+    return limit.limit <= MOST_CALLS and 1.0 <= limit.period <= LONGEST_PERIOD
+
 
 DAY_ZONE: Final = dt.UTC
 """Whose midnight ends the day of a daily allowance: LeadSquared's dates are UTC, its days may not be."""

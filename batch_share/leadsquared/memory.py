@@ -3,7 +3,8 @@
 The pacer's promise covers any `period`, also one in which a process was killed and another started. The memory is
 one small file for each account: its modification time is the time of the last send or answer (a touch costs
 microseconds and survives `kill -9`), its text says whether the last process closed it with nothing under way, which
-limit LeadSquared has told, and how many calls were made today.
+limit LeadSquared has told, until when it wants no call, and how many were made today. A value in it that no process
+would have written counts as not there.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.errors import BatchShareError, DailyLimitReached
-from batch_share.leadsquared.guesses import DAY_ZONE
+from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
+from batch_share.leadsquared.guesses import CLOCK_MARGIN, DAY_ZONE, LONGEST_CLOSED, LONGEST_PERIOD, is_believed
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ _ON_ITS_WAY_SECONDS = 1.0
 _NOTED_WITHIN_SECONDS = 0.1
 # … and, if the network held it up, just before the next process starts; not when that is later than this.
 _IN_FLIGHT_SECONDS = 60.0
+_MOST_CALLS: Final = 10**9
+"""Of a day, that are believed."""
+
 _AHEAD: Final = 25
 """Calls that are written down before they are made: a process that is killed counts as having made them all."""
 
@@ -43,7 +47,7 @@ class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
     tried); `ignores_owner`: an activity posted by itself did not get its owner; `calls` were made on `day`, or may
-    have been."""
+    have been; LeadSquared wants no call before `closed_until`, in seconds since 1970."""
 
     process: int = 0
     closed: bool = False
@@ -54,20 +58,20 @@ class Account:
     bulk_rate: str = ""
     share_batch: int = 0
     ignores_owner: bool = False
+    closed_until: float = 0.0
 
     @classmethod
     def read(cls, file: Path) -> Account:
         """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
             told = json.loads(file.read_bytes())
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls()
-        blank = asdict(cls())
-        if not isinstance(told, dict) or any(
-            type(told.get(name, was)) is not type(was) for name, was in blank.items()
-        ):
+        if not isinstance(told, dict):
             return cls()
-        return cls(**{name: told.get(name, was) for name, was in blank.items()})
+        kinds = {name: type(default) for name, default in asdict(cls()).items()}
+        known = {name: value for name, value in told.items() if type(value) is kinds.get(name)}
+        return cls(**{name: value for name, value in known.items() if _is_sane(name, value)})
 
     @property
     def learned(self) -> Rate | None:
@@ -83,12 +87,33 @@ class Account:
         """Calls made on a day, with those that a killed process may have made."""
         return self.calls if day == self.day else 0
 
+    def closed_at(self, now: float) -> dt.datetime | None:
+        """Until when LeadSquared wants no call, None if it takes them `now` (in seconds since 1970)."""
+        if not now < self.closed_until <= now + LONGEST_CLOSED:
+            return None
+        return dt.datetime.fromtimestamp(self.closed_until, dt.UTC)
+
+
+_BOUNDS: Final = {
+    "process": float("inf"),
+    "period": LONGEST_PERIOD + CLOCK_MARGIN,
+    "calls": _MOST_CALLS,
+    "share_batch": 25,
+    "closed_until": float("inf"),  # `closed_at` knows what the time is
+}
+"""The greatest value of each number that is believed; the least is nothing."""
+
+
+def _is_sane(name: str, value: Any) -> bool:
+    return 0 <= value <= _BOUNDS[name] if name in _BOUNDS else True
+
 
 def _parsed(rate: str) -> Rate | None:
     try:
-        return Rate.parse(rate)
+        limit = Rate.parse(rate)
     except ValueError:
         return None
+    return limit if is_believed(limit) else None
 
 
 class AccountMemory:
@@ -169,6 +194,22 @@ class AccountMemory:
         if ignored is not self._now.ignores_owner:
             self._keep(ignores_owner=ignored)
 
+    def close_for(self, seconds: float) -> dt.datetime:
+        """Remember that LeadSquared wants no call for so long, LONGEST_CLOSED at most; until when that is."""
+        self._keep(closed_until=self._wall_clock() + seconds)
+        return dt.datetime.fromtimestamp(self._now.closed_until, dt.UTC)
+
+    def open_again(self) -> None:
+        """Forget that LeadSquared wanted no call: somebody knows better."""
+        if self._now.closed_until:
+            self._keep(closed_until=0.0)
+
+    def check_open(self) -> None:
+        """Raises AccountClosed if LeadSquared wants no call yet."""
+        until = self._now.closed_at(self._wall_clock())
+        if until is not None:
+            raise AccountClosed(until)
+
     def _keep(self, **changes: float | str | bool) -> None:
         self._now = replace(self._now, **changes)  # type: ignore[arg-type]
         with suppress(OSError):
@@ -177,8 +218,9 @@ class AccountMemory:
     def spend(self, most: int | None) -> str:
         """Count a call of today, and return which day that is.
 
-        Raises DailyLimitReached, and counts nothing, if `most` were made already.
+        Raises DailyLimitReached, and counts nothing, if `most` were made already; AccountClosed.
         """
+        self.check_open()
         today = self._today()
         if today != self._now.day:
             self._now, self._calls, self._written = replace(self._now, day=today), 0, 0

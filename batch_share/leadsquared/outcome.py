@@ -32,12 +32,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not done: too many calls. `pause` is Retry-After in seconds, `rate` the account's real limit, if told."""
+    """Not done: too many calls. For `pause` seconds no call is to be made; `rate` is the account's real limit.
+
+    Each is None if it is not told. For `closed_for` seconds no call is to be made, and that is too long to wait.
+    """
 
     words: str
     pause: float | None = None
     rate: Rate | None = None
     status: int | None = None
+    closed_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The call never left: no connection. It may be tried again."""
+    """The call never left: no connection. It may be tried again, if `hopeless` when that is mended."""
 
     words: str
     status: None = None
+    hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
@@ -47,6 +48,15 @@ QUIET_PERIODS: Final = 6
 
 class PacerClosed(Exception):
     """The run is stopping: no slot will be given any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing goes from `since` to `until`, by the loop's clock, for a refusal; `asked`: it told how long."""
+
+    since: float
+    until: float
+    asked: bool
 
 
 class SendMemory(Protocol):
@@ -80,6 +90,7 @@ class Pacer:
         self._unspaced = 0
         self._refusals = 0
         self._opens_at: float | None = None
+        self._hold: Hold | None = None
         self._closed = False
         self._limit = rate
         self._heard_at = float("-inf")  # of a refusal, or of nothing for so long that the rate was raised
@@ -99,6 +110,11 @@ class Pacer:
     def refusals(self) -> int:
         """How often LeadSquared said "too many"."""
         return self._refusals
+
+    @property
+    def hold(self) -> Hold | None:
+        """For which refusal nothing goes now, if for any: of several, the one whose time is over last."""
+        return self._hold if self._hold is not None and _now() < self._hold.until else None
 
     @asynccontextmanager
     async def slot(self, *, spare: bool = False) -> AsyncIterator[None]:
@@ -131,7 +147,10 @@ class Pacer:
             self._set_rate(Rate(max(1, calls), self._limit.period))
         elif self._rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
             self._set_rate(Rate(max(1, int(self._rate.limit * LOWER)), self._rate.period))
-        self._hold(self._rate.period if pause is None else pause)
+        hold = Hold(_now(), _now() + (self._rate.period if pause is None else pause), pause is not None)
+        self._opens_at = max(self._opening(), hold.until)
+        if self.hold is None or self.hold.until < hold.until:
+            self._hold = hold
 
     def close(self) -> None:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
@@ -219,9 +238,6 @@ class Pacer:
     def _heed_closing(self) -> None:
         if self._closed:
             raise PacerClosed
-
-    def _hold(self, seconds: float) -> None:
-        self._opens_at = max(self._opening(), _now() + seconds)
 
     def _return_later(self) -> None:
         asyncio.get_running_loop().call_later(self._rate.period + CLOCK_MARGIN, self._give_back)

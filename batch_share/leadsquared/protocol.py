@@ -5,7 +5,8 @@ Nothing here does I/O. The order of the rules in `judge` is the retry policy of 
 =======================================================  =============  ===============
 what came back                                           done there?    outcome
 =======================================================  =============  ===============
-a throttle in any form (429; its type or words)          no             Throttled
+a throttle: 429; its type; a failure of 403 or 200 that  no             Throttled
+begins with its words
 401, 403                                                 no             Denied
 a failure of a call that makes something, with an Id     maybe          Lost
 400, 404; `Status: Failed`; an MX… type in a 2xx or 500  no             Refused
@@ -15,7 +16,8 @@ anything else                                            maybe          Lost
 
 (A call that never left is NotSent; the adapter says so. What a 404 means, `calls` decides: whether this API was
 ever there is not told by one answer.) Documentation: https://apidocs.leadsquared.com/error-handling/
-and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts.
+and https://apidocs.leadsquared.com/rate-limits/; a 200 or 403 that throttles was seen on live accounts. Anywhere
+else a throttle's words are somebody's own: a refusal may quote a row's note.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,15 +68,18 @@ from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
 T = TypeVar("T")
 
-_LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,6}) in (\d{1,6}) second", re.IGNORECASE)
+_LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,12}) in (\d{1,12}) second", re.IGNORECASE)
+_THROTTLE_WORDS: Final = "api calls exceeded the limit of"
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
 _WORDS_LIMIT: Final = 500
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
+
+LONGEST_PAUSE: Final = 300.0
+"""Seconds of the longest Retry-After that a run waits for."""
 
 LEAD_PAGE: Final = 100
 """Activities of a lead to a page."""
@@ -321,10 +328,10 @@ def judge(answer: Answer) -> Judged | Failure:
     told, kind = _said_status(value), _text(envelope.get("exceptiontype"))
     if value is not NOT_JSON and _is_success(answer.status, told, kind):
         return Judged(value)
-    said = _words(envelope, answer)
-    words = answer.redact(said)
-    if _is_throttle(answer.status, told, kind, said):
-        return Throttled(words, _retry_after(answer), told_rate(said), answer.status)
+    message = _message(envelope) or _text_of_page(answer)
+    if _is_throttle(answer.status, told, kind, message):
+        return throttled(_message(envelope) or _body_words(answer), answer)
+    words = answer.redact(_message(envelope) or _body_words(answer))
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
     if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
@@ -343,17 +350,34 @@ def _is_success(status: int, told: str, kind: str) -> bool:
     return 200 <= status < 300 and told not in {"error", "failed"} and kind != _THROTTLE_TYPE
 
 
-def _is_throttle(status: int, told: str, kind: str, words: str) -> bool:
+def _is_throttle(status: int, told: str, kind: str, message: str) -> bool:
     if status == 429 or kind == _THROTTLE_TYPE:
         return True
-    # Only in an answer that says "not done": a success, or the page of a broken server, may quote anybody's note.
-    failed = 400 <= status < 500 or told in {"error", "failed"}
-    return failed and says_throttled(kind, words)
+    if status == 200 and told in {"error", "failed"}:
+        return says_throttled(kind, message)
+    return status == 403 and says_throttled("", message)
 
 
-def says_throttled(kind: str, words: str) -> bool:
-    """Whether what was not done was one call too many, by its exception's type or words."""
-    return kind == _THROTTLE_TYPE or _LIMIT_WORDS.search(words) is not None
+def says_throttled(kind: str, message: str) -> bool:
+    """Whether what was not done was one call too many: by its exception's type, or if it has none by its words."""
+    return kind == _THROTTLE_TYPE or (not kind and message.lower().startswith(_THROTTLE_WORDS))
+
+
+def throttled(said: str, answer: Answer) -> Throttled:
+    """What a throttle asks for that `said` this, with whatever keys are in it.
+
+    A limit is believed as far as an account may have it. One of a longer period is an allowance, so it closes the
+    account, for that period at the most, and so does a Retry-After of more than LONGEST_PAUSE.
+    """
+    match = _LIMIT_WORDS.search(said)
+    calls, seconds = (int(match[1]), float(match[2])) if match else (0, 0.0)
+    limit = Rate(calls, seconds) if calls and seconds else None
+    if limit is not None and not guesses.is_believed(limit):
+        limit = None
+    pause, closed_for = _retry_after(answer), None
+    if seconds > guesses.LONGEST_PERIOD or (pause or 0.0) > LONGEST_PAUSE:
+        pause, closed_for = None, min(seconds if pause is None else pause, guesses.LONGEST_CLOSED)
+    return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
 
 
 def _is_refusal(status: int, told: str, kind: str) -> bool:
@@ -362,19 +386,21 @@ def _is_refusal(status: int, told: str, kind: str) -> bool:
     return told == "failed" or (told == "error" and kind.startswith("MX"))
 
 
-def _words(envelope: dict[str, Any], answer: Answer) -> str:
+def _message(envelope: dict[str, Any]) -> str:
     message = envelope.get("message")
     inner = message.get("message") if isinstance(message, dict) else message
-    told = clean(_text(envelope.get("exceptionmessage")) or _text(inner) or _text(envelope.get("exceptiontype")))
-    return told or _body_words(answer)
+    return clean(_text(envelope.get("exceptionmessage")) or _text(inner) or _text(envelope.get("exceptiontype")))
 
 
 def _body_words(answer: Answer) -> str:
     """What can be said of an answer that has no envelope: a page's text, or that it was empty."""
     if not answer.body.strip():
         return f"HTTP {answer.status} with an empty body"
-    text = clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:200]
-    return f"HTTP {answer.status}: {text}"
+    return f"HTTP {answer.status}: {_text_of_page(answer)}"
+
+
+def _text_of_page(answer: Answer) -> str:
+    return clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:200]
 
 
 def _text(value: object) -> str:
@@ -388,15 +414,25 @@ def clean(text: str) -> str:
     return " ".join(text.split())[:_WORDS_LIMIT]
 
 
-def told_rate(words: str) -> Rate | None:
-    """The limit that a throttle's words tell, None if they tell none."""
-    match = _LIMIT_WORDS.search(words)
-    if match is None or int(match[1]) == 0 or int(match[2]) == 0:
-        return None
-    return Rate(int(match[1]), float(match[2]))
-
-
 def _retry_after(answer: Answer) -> float | None:
-    """Retry-After in seconds, where one comes (none is documented); a date or nonsense counts as none."""
+    """Retry-After in seconds, where one comes (none is documented); nonsense or a time that is over counts as none.
+
+    A date is set against the answer's own, as clocks may differ.
+    """
     value = answer.headers.get("retry-after", "").strip()
-    return min(float(value), 3600.0) if re.fullmatch(r"\d{1,9}(\.\d+)?", value) else None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        return float(value)
+    until = read_date(value)
+    if until is None:
+        return None
+    sent = read_date(answer.headers.get("date", "")) or datetime.now(UTC)
+    return (until - sent).total_seconds() if until > sent else None
+
+
+def read_date(text: str) -> datetime | None:
+    """An HTTP date, None if the text is none."""
+    try:
+        told = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return told.replace(tzinfo=told.tzinfo or UTC)

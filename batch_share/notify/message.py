@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import (
     AccessDenied,
+    AccountClosed,
     BatchShareError,
     CanaryFailed,
     DailyLimitReached,
@@ -40,6 +41,7 @@ CUT: Final = "cut off by a person"
 
 _WHY: Final[dict[type[BatchShareError], str]] = {
     AccessDenied: "LeadSquared refused access",
+    AccountClosed: "LeadSquared wants no more calls for now",
     NoSuchApi: "LeadSquared has no such API",
     CanaryFailed: "the first rows did not go well",
     DailyLimitReached: "the calls of the day are spent",

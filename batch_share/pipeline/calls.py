@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share.errors import AccessDenied, NoSuchApi, NotAnswered, StillThrottled, Unreachable
+from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, NotAnswered, StillThrottled, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
@@ -67,7 +67,8 @@ async def write(session: Session, dispatch: Dispatch, *, spare: bool = False) ->
     """Make a call with one answer for all its rows, and record what came of it.
 
     Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
-    end, AccessDenied, Unreachable, DailyLimitReached, LedgerError; the rows are then where the ledger says.
+    end, AccessDenied, AccountClosed, Unreachable, DailyLimitReached, LedgerError; the rows are then where the
+    ledger says.
     """
     unsent = 0
     while True:
@@ -210,19 +211,24 @@ async def before_repeating(
             raise NoSuchApi(session.client.base_url, outcome.path, outcome.words)
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
-        session.tally.refusals += 1
-        _close_gates(session, outcome, bulk=bulk)
+        heed(session, outcome, bulk=bulk)
         telling.refused(session, outcome, bulk=bulk)
         _watch_refusals(session, outcome)
         return
-    if unsent >= CONNECT_TRIES:
-        raise Unreachable(session.client.base_url, unsent, outcome.words)
+    if outcome.hopeless or unsent >= CONNECT_TRIES:
+        raise Unreachable(session.client.base_url, 1 if outcome.hopeless else unsent, outcome.words)
     session.tally.out_of_reach(Outage(outcome.words, unsent, CONNECT_TRIES))
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 
-def _close_gates(session: Connection, outcome: Throttled, *, bulk: bool) -> None:
-    """A bulk call may be too many for its own limit, or for the account's: the limit that is told says which."""
+def heed(session: Connection, outcome: Throttled, *, bulk: bool = False) -> None:
+    """Call no more for as long as LeadSquared asks. Raises AccountClosed if that is longer than a run waits.
+
+    A bulk call may be too many for its own limit, or for the account's: the limit that is told says which.
+    """
+    session.tally.refusals += 1
+    if outcome.closed_for is not None:
+        raise AccountClosed(session.memory.close_for(outcome.closed_for), outcome.words)
     told, account = outcome.rate, session.pacer.limit
     of_bulk_alone = bulk and told is not None and told.per_second < account.per_second
     if bulk:

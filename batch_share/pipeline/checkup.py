@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,9 +18,11 @@ from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Answer, clean, read_status, share_status
+from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.pipeline import doctor
+from batch_share.pipeline.calls import heed
 from batch_share.pipeline.session import open_connection, remembered
+from batch_share.proxy import proxy_for
 from batch_share.settings import load_settings, origins
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Call
     from batch_share.pipeline.doctor import Finding
     from batch_share.pipeline.session import Connection
+    from batch_share.proxy import Proxy
     from batch_share.settings import Settings
 
 T = TypeVar("T")
@@ -57,12 +59,17 @@ class Passer:
 
 @dataclass(slots=True)
 class Asked:
-    """What LeadSquared said: `skew` is how many seconds this machine's clock is ahead, `why_not` why nothing."""
+    """What LeadSquared said: `skew` is how many seconds this machine's clock is ahead, `why_not` why nothing.
+
+    It was asked through the `proxy`; `no_proxy` is why the one that is set can't be used.
+    """
 
     user: KeyUser | Failure | None = None
     sharing: ShareStatus | Failure | None = None
     skew: float | None = None
     why_not: str = ""
+    proxy: Proxy | None = None
+    no_proxy: str = ""
 
 
 async def check_up() -> list[Finding]:
@@ -77,13 +84,19 @@ async def check_up() -> list[Finding]:
         asked = Asked(why_not=f"{error.setting} is not set")
         found = _of_account("", asked, str(error), {})
     else:
-        found = _of_account(host, await ask(settings), "", origins())
+        asked = await ask(settings)
+        found = [*_of_account(host, asked, "", origins()), doctor.of_proxy(asked.proxy, asked.no_proxy)]
     return [*found, *_of_use(settings), *_of_machine()]
 
 
 async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Asked:
     """Ask LeadSquared who the keys' user is, and then what it says of a request that never was."""
     asked = Asked()
+    try:
+        asked.proxy = proxy_for(settings.account()[0], settings.proxy)
+    except SettingsError as error:
+        asked.why_not = asked.no_proxy = str(error)
+        return asked
     try:
         async with open_connection(settings, Passer()) as connection:
             await _ask(connection, asked, now)
@@ -124,27 +137,24 @@ def _noting_time(
 
 
 def _skew(answer: Answer, now: dt.datetime) -> float | None:
-    try:
-        told = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return None
-    return (now - told.replace(tzinfo=told.tzinfo or dt.UTC)).total_seconds()
+    told = read_date(answer.headers.get("date", ""))
+    return None if told is None else (now - told).total_seconds()
 
 
 async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
-    """One paced and counted try. Raises DailyLimitReached."""
+    """One paced and counted try. Raises DailyLimitReached, AccountClosed."""
     async with connection.pacer.slot():
         answer = await connection.send(call, connection.called())
     parsed = parse(answer) if isinstance(answer, Answer) else answer
     if isinstance(parsed, Throttled):
-        connection.pacer.refused(pause=parsed.pause, told=parsed.rate)
+        heed(connection, parsed)
     return parsed
 
 
 def _of_account(host: str, asked: Asked, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
         doctor.of_settings(known, trouble),
-        doctor.of_keys(asked.user, host, asked.why_not, asked.sharing),
+        doctor.of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
         doctor.of_role(asked.user),
         doctor.of_region(asked.user, host),
         doctor.of_sharing(asked.sharing),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.leadsquared.outcome import Failure
+    from batch_share.proxy import Proxy
     from batch_share.units import Rate
 
 SKEW_WARNING: Final = 30.0
@@ -63,8 +64,21 @@ def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
     return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
 
 
+def of_proxy(proxy: Proxy | None, trouble: str) -> Finding:
+    """Which proxy calls go through; `trouble` is why the one that is set can't be used."""
+    if trouble:
+        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+    if proxy is None:
+        return Finding("proxy", Level.OK, "Calls go straight to the host: no proxy is set for it.")
+    return Finding("proxy", Level.OK, f"Calls go through {proxy}, from {proxy.origin}.")
+
+
 def of_keys(
-    user: KeyUser | Failure | None, host: str, why_not: str, sharing: ShareStatus | Failure | None = None
+    user: KeyUser | Failure | None,
+    host: str,
+    why_not: str,
+    sharing: ShareStatus | Failure | None = None,
+    proxy: Proxy | None = None,
 ) -> Finding:
     """Whether LeadSquared knows the keys; `why_not` is why it was not asked, `sharing` what another call told."""
     match user:
@@ -80,7 +94,7 @@ def of_keys(
             return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
         case NotSent():
             words = f"{host} could not be reached: {sentence(user.words)}"
-            then = "Check the host, the network, and the proxy or firewall."
+            then = "Mend that, and ask again." if user.hopeless else _after_no_connection(proxy)
         case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
             words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
             return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
@@ -88,6 +102,12 @@ def of_keys(
             words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
             then = "Check that the host is your region's, and ask again."
     return Finding("keys", Level.PROBLEM, words, then)
+
+
+def _after_no_connection(proxy: Proxy | None) -> str:
+    if proxy is not None:
+        return f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
+    return "Check the host, the network, and the proxy or firewall: HTTPS_PROXY names a proxy that calls need."
 
 
 def _after_denial(words: str, host: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
+from batch_share.errors import AccountClosed, BatchShareError, LedgerError, OfAnotherSheet, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -90,6 +90,8 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
     async with open_ledger(job.ledger, host=host) as ledger:
         cut_off = await _under_way(ledger)
         async with _session(ledger, "run", settings, watcher) as session:
+            if session.stop.asked:
+                return await _end(session)
             changes = None
             try:
                 changes = await take_in(session, job, plan, watcher)
@@ -99,8 +101,6 @@ async def run_sheet(job: SheetJob, settings: Settings, watcher: Watcher) -> Endi
                 raise
             except BatchShareError as error:
                 session.stop.ask(error)
-            if session.stop.asked:
-                return await _end(session)
             notes = plan.sheet.notes() if changes else ()
             told = await unread_told(plan, ledger)
             return await _work(session, watcher, cut_off, Taken(changes, notes, told, meant))
@@ -123,6 +123,8 @@ async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> 
         await _sheet_of(ledger)
         await check_said(ledger, settings)
         async with _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session:
+            if session.stop.asked:
+                return await _end(session)
             return await _send(session, watcher)
 
 
@@ -133,6 +135,8 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
         await check_said(ledger, settings)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
+            if session.stop.asked:
+                return await _end(session)
             chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
             preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
             telling.planned(preview.states, preview.to_do, cut_off)
@@ -163,6 +167,8 @@ async def revoke(
         undone = await Undone.find(ledger, rows, user)
         cut_off = await _under_way(ledger)
         async with _session(ledger, "revoke", settings, watcher) as session:
+            if session.stop.asked:
+                return await _end(session)
             standing = await ledger.shared_rows()
             chosen, ended = undone.of(standing, utc_now())
             begun = session.tally.states[State.TO_REVOKE]
@@ -183,6 +189,8 @@ async def follow_up_ledger(ledger_file: Path, settings: Settings, watcher: Watch
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         async with _session(ledger, "follow-up", settings, watcher) as session:
+            if session.stop.asked:
+                return await _end(session)
             async with watcher.watch(session), following_up(session):
                 pass
             return await _end(session)
@@ -217,6 +225,8 @@ class Taken:
 
 async def _work(session: Session, watcher: Watcher, cut_off: int, taken: Taken) -> Ending:
     ledger = session.ledger
+    if session.stop.asked:
+        return await _end(session)
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
@@ -358,7 +368,7 @@ async def _any_returned(session: Session) -> bool:
 async def _session(
     ledger: Ledger, command: str, settings: Settings, watcher: Watcher, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
-    """A session on the ledger, noted in it from beginning to end."""
+    """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
         stack.enter_context(telling.of_job(ledger, command, settings))
         opening = open_session(settings, ledger, watcher, only_looked_up=only_looked_up)
@@ -372,6 +382,8 @@ async def _session(
         await note_begin(session)
         try:
             with telling.from_start_to_end(session):
+                with ending_early(session.stop):
+                    session.memory.check_open()
                 yield session
             ended = _ended(session)
         except OfAnotherSheet as error:
@@ -403,6 +415,8 @@ async def _end(session: Session) -> Ending:
         telling.stopped_by(problem)
         error = error or problem
     summary = await summarize(ledger, written)
+    if isinstance(error, AccountClosed):
+        summary = replace(summary, waiting_until=error.until)
     interrupted = session.stop.asked and error is None
     tally = session.tally
     # The tally's own remarks: what the index of runs, which is written last, has to say is among them then.

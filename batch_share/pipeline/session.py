@@ -20,6 +20,7 @@ from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.sizes import Sizes
 from batch_share.pipeline.tally import Tally
+from batch_share.proxy import proxy_for
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 from batch_share.waiting import wait_for_event
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from batch_share.leadsquared.lookups import FoundUser
     from batch_share.leadsquared.outcome import Lost
+    from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage, State
@@ -133,6 +135,11 @@ class Connection:
         return answer
 
     @property
+    def hold(self) -> Hold | None:
+        """For which refusal no call goes now; if others go, for which no bulk call does."""
+        return self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
+
+    @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
         if not self.settings.bulk:
@@ -192,15 +199,19 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
     Raises SettingsError, BatchShareError if the state folder can't be written.
     """
     host, access_key, secret_key = settings.account()
+    proxy = proxy_for(host, settings.proxy)
     file = _account_file(settings)
     async with account_turn(file, waiter.wait_turn):
         with AccountMemory(file) as memory:
+            if settings.calls_when_closed:
+                memory.open_again()
             known = memory.account
             pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)
             bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))
             stop, sizes = Stop(pacer), Sizes(settings.share_batch, memory)
             stop.also(bulk.close)
-            async with Client(host, access_key, secret_key, answer_seconds=settings.answer_timeout) as client:
+            seconds = settings.answer_timeout
+            async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
                 yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes, Apis())
 
 

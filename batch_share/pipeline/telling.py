@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from batch_share.errors import AccountClosed
 from batch_share.leadsquared.memory import account_name
 from batch_share.ledger.states import State
 from batch_share.logs import about, log, masked
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.store import Ledger
     from batch_share.pipeline.session import Connection, Session
     from batch_share.settings import Settings
+
+LONG_WAIT: Final = 60.0
+"""Seconds of a wait that is worth telling wherever somebody may look."""
 
 
 @contextmanager
@@ -54,7 +59,8 @@ def from_start_to_end(session: Session) -> Iterator[None]:
 
 def stopped_by(error: BatchShareError) -> None:
     """The error that ends a job."""
-    log.error("stopped by an error", error=type(error).__name__, words=masked(error))
+    more = {"until": error.until.isoformat(timespec="seconds")} if isinstance(error, AccountClosed) else {}
+    log.error("stopped by an error", error=type(error).__name__, words=masked(error), **more)
 
 
 def planned(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:
@@ -83,6 +89,9 @@ def refused(session: Connection, outcome: Throttled, *, bulk: bool) -> None:
     pacer = session.bulk_pacer if bulk else session.pacer
     told = str(outcome.rate) if outcome.rate else None
     log.warning("refused as one call too many", bulk=bulk, pause=outcome.pause, told=told, rate=str(pacer.rate))
+    if outcome.pause is not None and outcome.pause > LONG_WAIT:
+        until = datetime.now().astimezone() + timedelta(seconds=outcome.pause)
+        log.warning("waiting as LeadSquared asked", until=until.isoformat(timespec="seconds"))
 
 
 def _counted(states: Mapping[State, int]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from batch_share.results.next_step import IN_THE_SHEET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from batch_share.errors import BatchShareError
@@ -87,7 +89,8 @@ class Summary:
     activity stands, nor are those that can only be mended `in_sheet`, the sheet itself; `mend` is the command that
     runs it. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `unchecked` is what
-    LeadSquared could not be asked about, so that a run went on without.
+    LeadSquared could not be asked about, so that a run went on without. Before `waiting_until` (with its zone)
+    LeadSquared wants no call.
     """
 
     states: Mapping[State, int]
@@ -104,6 +107,7 @@ class Summary:
     in_sheet: int = 0
     mend: str = ""
     unchecked: Sequence[NotChecked] = ()
+    waiting_until: datetime | None = None
 
     def __str__(self) -> str:
         told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -136,6 +140,8 @@ class Summary:
         told: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
         told["unchecked"] = [{"what": each.what, "rows": each.rows, "why": each.why} for each in self.unchecked]
         told |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
+        if self.waiting_until is not None:
+            told["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return told | self._waiting_json() if self.waiting.rows else told
 
     def _waiting_json(self) -> dict[str, Any]:

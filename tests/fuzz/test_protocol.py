@@ -290,8 +290,10 @@ def is_told_throttle(answer: Answer) -> bool:
     told = told_by(answer)
     if answer.status == 429 or told.get("ExceptionType") == THROTTLE:
         return True
-    failed = 400 <= answer.status < 500 or told.get("Status") in ("Error", "Failed")
-    return failed and told.get("ExceptionMessage") == TOO_MANY
+    if told.get("ExceptionMessage") != TOO_MANY:
+        return False
+    has_failed = told.get("Status") in ("Error", "Failed") and told.get("ExceptionType") is None
+    return answer.status == 403 or (answer.status == 200 and has_failed)
 
 
 def check_failure(failure: Failure, answer: Answer) -> None:
@@ -319,14 +321,14 @@ def check_refusal(answer: Answer) -> None:
 
 def check_throttle(throttle: Throttled, answer: Answer) -> None:
     """A throttle says how long and how fast only within reason, and is never read out of a success or a page."""
-    assert throttle.pause is None or 0 <= throttle.pause <= 3600
-    assert throttle.rate is None or (isinstance(throttle.rate, Rate) and 0 < throttle.rate.per_second <= 10**6)
-    told = told_by(answer)
-    assert (
-        400 <= answer.status < 500
-        or told.get("Status") in ("Error", "Failed")
-        or told.get("ExceptionType") == THROTTLE
-    )
+    assert throttle.pause is None or 0 <= throttle.pause <= 300
+    assert throttle.closed_for is None or 0 <= throttle.closed_for <= guesses.LONGEST_CLOSED
+    assert throttle.rate is None or guesses.is_believed(throttle.rate)
+    if answer.status != 429 and throttle.words != THROTTLE:
+        told = told_by(answer)
+        is_typed = told.get("ExceptionType") == THROTTLE
+        assert is_typed or answer.status in (200, 403)
+        assert is_typed or answer.status != 200 or told["Status"] in ("Error", "Failed")
 
 
 def check_id(found: Any, answer: Answer) -> None:
@@ -458,7 +460,8 @@ def test_a_throttle_is_one_whatever_else_the_answer_says(
     elif by == "type":
         told["ExceptionType"] = THROTTLE
     else:
-        told |= {"Status": "Error", "ExceptionMessage": f"Sorry: {TOO_MANY}"}
+        status = 200 if status % 2 else 403
+        told |= {"Status": "Error", "ExceptionType": None, "ExceptionMessage": TOO_MANY.upper()}
     answer = Answer(status, headers, json.dumps(told).encode())
     for read in READERS:
         found = read(answer)

@@ -10,14 +10,15 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_BASE = ("settings", "errors", "units", "waiting")
+_BASE = ("settings", "errors", "proxy", "units", "waiting")
 ALLOWED = {
     "action": set[str](),
     "errors": set[str](),
     "units": set[str](),
     "waiting": set[str](),
     "keychain": {"errors"},
-    "settings": {"settings_sources", "keychain", "errors", "units"},
+    "proxy": {"errors"},
+    "settings": {"settings_sources", "keychain", "errors", "proxy", "units"},
     "settings_sources": {"errors"},
     "settings_file": {"settings", "errors"},
     "settings_shown": {"settings", "settings_file"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 from batch_share import errors
 from batch_share.errors import (
     AccessDenied,
+    AccountClosed,
     BatchShareError,
     CanaryFailed,
     DailyLimitReached,
@@ -35,6 +37,8 @@ from batch_share.errors import (
 )
 
 LEDGER: Final = Path("leads.ledger.db")
+UNTIL: Final = datetime(2026, 12, 31, 9, 0, 5, tzinfo=UTC)
+THEN: Final = f"{UNTIL.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (SettingsError("rate", "is odd"), "rate: is odd", {"setting": "rate", "problem": "is odd"}),
     (
@@ -73,6 +77,16 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         AccessDenied(401, "bad keys"),
         "LeadSquared refused access (HTTP 401): bad keys. Check the keys",
         {"status": 401, "words": "bad keys"},
+    ),
+    (
+        AccountClosed(UNTIL, "Too many"),
+        f"LeadSquared wants no call of this account until {THEN}: Too many. What was sent is in the ledger; run ",
+        {"until": UNTIL, "words": "Too many"},
+    ),
+    (
+        AccountClosed(UNTIL),
+        f"LeadSquared wants no call of this account until {THEN}, as it told an earlier run. What was sent is in ",
+        {"until": UNTIL, "words": ""},
     ),
     (DailyLimitReached(1000, 1000), "1,000 calls were made today and 1,000 are allowed, so the run stopped", {}),
     (

@@ -522,6 +522,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "access_key",
         "secret_key",
         "notify",
+        "proxy",
         "state_folder",
         "data_folder",
         "log_folder",
@@ -540,3 +541,12 @@ def test_an_account_needs_host_and_keys(monkeypatch: pytest.MonkeyPatch, missing
     with pytest.raises(SettingsError, match=f"Set BATCH_SHARE_{missing.upper()} in the environment") as caught:
         load_settings(**ALL | {missing: None}).account()
     assert caught.value.setting == missing
+
+
+def test_an_account_that_is_closed_is_called_only_where_a_rate_or_force_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings(rate="25/5s").calls_when_closed
+    assert load_settings(force=True).calls_when_closed
+    monkeypatch.setenv("BATCH_SHARE_RATE", "25/5s")
+    assert not load_settings(rate=None, event="201").calls_when_closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, statu
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import Connection, Stop
+from batch_share.pipeline.sizes import Sizes
 from batch_share.pipeline.tally import Awaited, Outage, Tally
 from batch_share.settings import Settings
 from batch_share.units import Rate
@@ -29,10 +31,11 @@ PACE = "0 calls, 0.0/s of 5/s"
 NO_CONNECTION = Outage("no connection: Connection refused", 2, 7)
 
 
-def connected(phase: str = "sharing", **states: int) -> Connection:
+def connected(phase: str = "sharing", *, bulk: bool = False, **states: int) -> Connection:
     """Work in this phase with rows in these states, which has made no call."""
-    pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=False, workers=None)
-    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, pacer, None, None)
+    pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=bulk, workers=None)
+    bulk_pacer, sizes = Pacer(Rate(1, 5.0)), Sizes(10, cast("Any", None))
+    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, bulk_pacer, sizes, None)
     made.tally.states.update({State(name): count for name, count in states.items()})
     return cast("Connection", made)
 
@@ -59,7 +62,7 @@ def screen(session: Connection, width: int, *, awaited: Awaited | None = None) -
     return [each.rstrip() for each in run_virtually(shown()).splitlines()]
 
 
-def printed(session: Connection, work: Work) -> list[tuple[float, str]]:
+def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[tuple[float, str]]:
     """The lines of a log, each with its moment, while `work` is done in virtual time."""
 
     class Log(io.StringIO):
@@ -73,7 +76,7 @@ def printed(session: Connection, work: Work) -> list[tuple[float, str]]:
     lines: list[tuple[float, str]] = []
 
     async def watched() -> None:
-        async with Display(console=console(file=Log())).watch(session):
+        async with Display(one_line=one_line, console=console(file=Log())).watch(session):
             await work(session)
 
     run_virtually(watched())
@@ -127,6 +130,69 @@ def test_while_nobody_is_reached_that_is_told_and_no_time() -> None:
     assert told in screen(session, 80)
     session.stop.ask()
     assert str(line(session)).endswith("| finishing what is under way; press Ctrl-C again to cut it")
+
+
+@pytest.mark.parametrize(
+    ("pause", "told"),
+    [(120.0, "LeadSquared asked for it"), (None, "LeadSquared refused a call as one too many")],
+)
+@pytest.mark.parametrize("of_bulk", [False, True])
+def test_while_a_refusal_is_waited_out_its_end_is_told_and_no_time(
+    pause: float | None, told: str, *, of_bulk: bool
+) -> None:
+    session = connected(pending=50, bulk=of_bulk)
+
+    async def said() -> tuple[str | None, str]:
+        pacer = session.bulk_pacer if of_bulk else session.pacer
+        pacer.refused(pause=pause, told=None)
+        out = io.StringIO()
+        Console(file=out, width=80, force_terminal=True, color_system=None).print(view(session))
+        return status_line(session), out.getvalue()
+
+    line, shown = run_virtually(said())
+    then = time.strftime("%H:%M:", time.localtime(time.time() + (pause or 5.0)))
+    first = "bulk calls wait" if of_bulk else "waiting"
+    assert re.search(rf"\| {first} until {then}\d\d: {told}$", str(line))
+    assert f"{first} until {then}" in shown
+    assert (" left" in str(line) + shown) == of_bulk
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [(State.SHARING, " | waiting for LeadSquared to answer"), (State.POSTED, "")]
+)
+def test_a_while_after_the_last_call_no_time_is_told(state: State, told: str) -> None:
+    session = connected()
+    session.tally.states[state] = 10
+
+    async def said() -> tuple[str | None, str | None]:
+        session.tally.called()
+        await asyncio.sleep(10.0)
+        before = status_line(session)
+        await asyncio.sleep(0.1)
+        return before, status_line(session)
+
+    before, after = run_virtually(said())
+    assert str(before).endswith(" s left")
+    assert after == f"sharing: {state} 10 | 1 calls, 0.0/s of 5/s{told}"
+
+
+def test_a_long_wait_is_told_at_once_and_once_and_with_one_line_nothing_else_is() -> None:
+    async def work(session: Connection) -> None:
+        await asyncio.sleep(2.5)
+        for _ in range(3):  # calls that were under way together
+            session.pacer.refused(pause=100.0, told=None)
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(100.0)
+        session.pacer.refused(pause=60.0, told=None)
+        await asyncio.sleep(70.0)
+        session.pacer.refused(pause=61.0, told=None)
+        await asyncio.sleep(70.0)
+
+    lines = printed(connected(pending=50), work)
+    assert next(round(at) for at, line in lines if "waiting" in line) == 3
+    only = printed(connected(pending=50), work, one_line=True)
+    assert [round(at) for at, _ in only] == [3, 176]
+    assert all(line.endswith(": LeadSquared asked for it") for _, line in only)
 
 
 def test_the_end_of_the_wait_is_told_in_local_time_with_its_date_if_it_is_another_day(

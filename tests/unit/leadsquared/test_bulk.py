@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 THROTTLE: Final = "MXAPIRateLimitExceededException"
 TOO_MANY: Final = "API calls exceeded the limit of 10 in 5 second(s)"
+DAILY: Final = "API calls exceeded the limit of 10000 in 86400 second(s)"
 ZERO: Final = "00000000-0000-0000-0000-000000000000"
 UNMATCHED: Final = Lost("the answer does not match what was sent", 200)
 UNPLAIN: Final = Lost("the answer does not say plainly whether it was posted", 200)
@@ -147,6 +148,9 @@ def test_a_right_answer_in_another_form_is_an_answer(items: list[Any]) -> None:
         ({"ActivityCreated": None, "ActivityAdded": False}, Refused("no reason was given", "", 200)),
         ({"ExceptionType": THROTTLE}, Throttled(THROTTLE, status=200)),
         ({"ExceptionMessage": TOO_MANY}, Throttled(TOO_MANY, rate=Rate(10, 5.0), status=200)),
+        ({"ExceptionMessage": DAILY}, Throttled(DAILY, status=200, closed_for=86_400.0)),
+        ({"ExceptionMessage": f"No note: {DAILY}"}, Refused(f"No note: {DAILY}", "", 200)),
+        ({"ExceptionType": "MXSome", "ExceptionMessage": DAILY}, Refused(DAILY, "MXSome", 200)),
     ],
 )
 def test_an_item_that_says_it_was_not_posted_is_refused_alone(fields: dict[str, Any], outcome: Refused) -> None:
@@ -182,12 +186,12 @@ def test_what_an_item_says_of_the_keys_is_hidden() -> None:
 
     items = [
         {"ActivityCreated": False, "ExceptionMessage": "got SECRET", "ExceptionType": "MXSECRET"},
-        {"ActivityCreated": False, "ExceptionMessage": f"SECRET {TOO_MANY}"},
+        {"ActivityCreated": False, "ExceptionMessage": f"{TOO_MANY} SECRET"},
     ]
     told = Answer(200, {}, json.dumps({"Response": items}).encode(), redact)
     assert read_items(told, activities(2)) == (
         Refused("got ***", "MX***", 200),
-        Throttled(f"*** {TOO_MANY}", rate=Rate(10, 5.0), status=200),
+        Throttled(f"{TOO_MANY} ***", rate=Rate(10, 5.0), status=200),
     )
 
 

@@ -191,7 +191,9 @@ async def test_tls_to_a_server_that_speaks_none_was_not_sent() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         outcome = await send(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    assert outcome == NotSent("the TLS connection failed: the certificate or the protocol was refused")
+    assert outcome == NotSent(
+        "the TLS connection failed: the host speaks none, or no version that is accepted here"
+    )
 
 
 async def test_a_connection_that_never_comes_about_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +220,8 @@ HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         (b"", "sent, but the connection was lost before the answer"),
         (b"HTTP/1.1 2", "sent, but the connection was lost before the answer"),
         (HEAD, "sent, but the connection was lost before the answer"),
-        (b"garbage\r\n\r\n", "sent, but the connection was lost before the answer"),
+        (b"garbage\r\n\r\n", "sent, but the host answered with something that is no HTTP"),
+        (b"\x16\x03\x01\x02", "sent, but the host answered with something that is no HTTP"),
         (HEAD + b"Content-Length: 9\r\n\r\n{}", "sent, but the answer broke off"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "sent, but the answer broke off"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", "sent, but the "),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 
-from batch_share.errors import BatchShareError, DailyLimitReached
+from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
+from batch_share.leadsquared.guesses import LONGEST_CLOSED
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.units import Rate
 
@@ -387,3 +390,97 @@ def test_of_two_periods_that_were_kept_the_longer_one_is_owed(
     with AccountMemory(file, clock) as memory:
         assert memory.owed(5.0) == pytest.approx(19.0, abs=1e-5)
         assert BulkMemory(memory).owed(30.0) == pytest.approx(29.0, abs=1e-5)
+
+
+# ----------------------------------------------------------------------------- what is believed of what is written
+
+
+@pytest.mark.parametrize(
+    ("name", "odd", "fit"),
+    [
+        ("period", "1e308", "60.01"),
+        ("period", "86400.0", "0.2"),
+        ("period", "NaN", "5.01"),
+        ("period", "-1.0", "0.0"),
+        ("period", "5", "5.01"),
+        ("calls", "-7", "7"),
+        ("calls", "1000000001", "1000000000"),
+        ("calls", "true", "1"),
+        ("share_batch", "26", "25"),
+        ("share_batch", "-1", "1"),
+        ("process", "-1", "1"),
+        ("closed_until", "-1.0", "1.5"),
+        ("closed_until", '"2026"', "1e308"),
+        ("closed", "1", "true"),
+        ("rate", "[]", '"20/5s"'),
+    ],
+)
+def test_an_odd_value_counts_as_not_there_and_the_others_are_kept(
+    file: Path, name: str, odd: str, fit: str
+) -> None:
+    file.parent.mkdir()
+    file.write_text(f'{{"day": "2023-11-14", "{name}": {odd}}}')
+    assert Account.read(file) == Account(day="2023-11-14")
+    file.write_text(f'{{"day": "2023-11-14", "{name}": {fit}}}')
+    assert getattr(Account.read(file), name) == json.loads(fit)
+
+
+@pytest.mark.parametrize("rate", ["1001/5s", "10000/86400s", "1/86400s", "20/61s", "20/500ms", "0/5s", "quick"])
+def test_a_limit_that_no_account_has_was_never_told(file: Path, rate: str) -> None:
+    file.parent.mkdir()
+    file.write_text(json.dumps({"rate": rate, "bulk_rate": rate}))
+    assert (Account.read(file).learned, Account.read(file).learned_bulk) == (None, None)
+
+
+# ----------------------------------------------------------------------------------------- until when it is closed
+
+UNTIL = datetime.fromtimestamp(START + 86_400.0, UTC)
+
+
+def test_a_closed_account_makes_no_call_in_any_process_until_its_time_is_over(file: Path, clock: Clock) -> None:
+    memory = AccountMemory(file, clock).__enter__()
+    memory.learn(Rate(20, 5.0))
+    assert memory.close_for(86_400.0) == UNTIL
+    clock.now += 86_399.0
+    with AccountMemory(file, clock) as memory:
+        for refused in (memory.check_open, lambda: memory.spend(None)):
+            with pytest.raises(AccountClosed) as caught:
+                refused()
+            assert caught.value.until == UNTIL
+        assert (memory.account.calls, memory.account.learned) == (0, Rate(20, 5.0))
+    clock.now += 1.0
+    with AccountMemory(file, clock) as memory:
+        memory.check_open()
+        memory.spend(None)
+
+
+def test_an_account_that_somebody_opens_again_stays_open(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.close_for(400.0)
+        memory.open_again()
+        memory.spend(None)
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+
+
+@pytest.mark.parametrize("until", [START - 1, START, START + LONGEST_CLOSED + 1, 1e308, float("inf")])
+def test_an_end_that_is_over_or_further_away_than_any_counts_as_none(
+    file: Path, clock: Clock, until: float
+) -> None:
+    file.parent.mkdir()
+    file.write_text(json.dumps({"closed_until": until}))
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+
+
+def test_a_disk_that_is_full_leaves_it_closed_for_this_process(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with AccountMemory(file, clock) as memory:
+        monkeypatch.setattr("pathlib.Path.write_text", full)
+        memory.close_for(400.0)
+        with pytest.raises(AccountClosed):
+            memory.check_open()

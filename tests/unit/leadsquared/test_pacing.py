@@ -17,7 +17,7 @@ from aiolimiter import AsyncLimiter
 from virtual_time import run_virtually
 
 from batch_share.leadsquared.memory import AccountMemory
-from batch_share.leadsquared.pacing import SPREAD, Pacer, PacerClosed
+from batch_share.leadsquared.pacing import SPREAD, Hold, Pacer, PacerClosed
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -324,6 +324,25 @@ def test_the_first_call_after_a_refusal_waits_for_the_pause_or_a_period(
     pacer, sent = sent_after_a_refusal(pause, told)
     assert sent[0] == pytest.approx(first)
     assert pacer.refusals == 1
+
+
+def test_it_tells_for_how_long_nothing_goes_by_the_refusal_that_is_over_last() -> None:
+    async def main() -> list[Hold | None]:
+        pacer = Pacer(RATE)
+        seen = [pacer.hold]
+        await asyncio.sleep(1)
+        for pause in (100.0, None, 20.0):
+            pacer.refused(pause=pause, told=None)
+            seen.append(pacer.hold)
+        await asyncio.sleep(99)
+        seen.append(pacer.hold)
+        await asyncio.sleep(1)
+        seen.append(pacer.hold)
+        pacer.refused(pause=None, told=Rate(10, 5.0))
+        return [*seen, pacer.hold]
+
+    longest = Hold(1.0, 101.0, asked=True)
+    assert run_virtually(main()) == [None, *[longest] * 4, None, Hold(101.0, 106.0, asked=False)]
 
 
 def test_after_a_refusal_nothing_goes_unspaced() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_share.leadsquared.guesses import LONGEST_CLOSED
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import (
     Activities,
@@ -45,6 +46,8 @@ USER: Final = "0a1b2c3d-0000-4000-8000-00000000bbbb"
 ACTIVITY: Final = "0a1b2c3d-0000-4000-8000-00000000cccc"
 REQUEST: Final = "98fe2984209c413c9b6b06a1b68111ff"
 TOO_MANY: Final = "API calls exceeded the limit of 20 in 5 second(s)"
+DAILY: Final = "API calls exceeded the limit of 10000 in 86400 second(s)"
+FOR_EVER: Final = "API calls exceeded the limit of 1 in 999999999999 second(s)"
 THROTTLE: Final = {
     "Status": "Error",
     "ExceptionType": "MXAPIRateLimitExceededException",
@@ -162,6 +165,7 @@ def test_an_accounts_activities_are_asked_for_by_event_and_time_in_a_steady_orde
 # ------------------------------------------------------------------------------------------------ the table
 
 _RATE: Final = Rate(20, 5.0)
+_DAY: Final = "Wed, 21 Oct 2026"
 TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     # Throttles, in every form, before any other rule.
     "429, its message": (
@@ -172,13 +176,33 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "429, Retry-After": (answer(429, THROTTLE, retry_after="7"), Throttled(TOO_MANY, 7.0, _RATE, 429)),
     "429, Retry-After in parts": (answer(429, THROTTLE, retry_after=" 0.5 "), Throttled(TOO_MANY, 0.5, _RATE, 429)),
     "429, Retry-After a date": (
-        answer(429, THROTTLE, retry_after="Wed, 21 Oct 2026 07:28:00 GMT"),
+        answer(429, THROTTLE, retry_after=f"{_DAY} 07:28:00 GMT", date=f"{_DAY} 07:23:00 GMT"),
+        Throttled(TOO_MANY, 300.0, _RATE, 429),
+    ),
+    "429, Retry-After a later date": (
+        answer(429, THROTTLE, retry_after=f"{_DAY} 07:28:00 -0000", date=f"{_DAY} 07:22:59 GMT"),
+        Throttled(TOO_MANY, None, _RATE, 429, 301.0),
+    ),
+    "429, Retry-After a date that is over": (
+        answer(429, THROTTLE, retry_after=f"{_DAY} 07:28:00 GMT", date=f"{_DAY} 07:28:00 GMT"),
         Throttled(TOO_MANY, None, _RATE, 429),
+    ),
+    "429, Retry-After no date": (
+        answer(429, THROTTLE, retry_after="Wed, 41 Oct 2026 07:28:00 GMT"),
+        Throttled(TOO_MANY, None, _RATE, 429),
+    ),
+    "429, Retry-After five minutes": (
+        answer(429, THROTTLE, retry_after="300"),
+        Throttled(TOO_MANY, 300.0, _RATE, 429),
+    ),
+    "429, Retry-After above five minutes": (
+        answer(429, THROTTLE, retry_after="300.5"),
+        Throttled(TOO_MANY, None, _RATE, 429, 300.5),
     ),
     "429, Retry-After negative": (answer(429, THROTTLE, retry_after="-3"), Throttled(TOO_MANY, None, _RATE, 429)),
     "429, Retry-After absurd": (
         answer(429, THROTTLE, retry_after="9" * 9),
-        Throttled(TOO_MANY, 3600.0, _RATE, 429),
+        Throttled(TOO_MANY, None, _RATE, 429, LONGEST_CLOSED),
     ),
     "429, Retry-After too long to read": (
         answer(429, THROTTLE, retry_after="9" * 400),
@@ -202,7 +226,46 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
         answer(403, TOO_MANY.encode()),
         Throttled(f"HTTP 403: {TOO_MANY}", None, _RATE, 403),
     ),
-    "400, a throttle's words": (answer(400, {"Message": TOO_MANY}), Throttled(TOO_MANY, None, _RATE, 400)),
+    "429, the words of an allowance": (
+        answer(429, {"Message": DAILY}),
+        Throttled(DAILY, None, None, 429, 86_400.0),
+    ),
+    "200, the words of an allowance, and a Retry-After": (
+        answer(200, THROTTLE | {"ExceptionMessage": DAILY}, retry_after="7"),
+        Throttled(DAILY, None, None, 200, 7.0),
+    ),
+    "403, the words of an allowance without end": (
+        answer(403, {"Message": FOR_EVER}),
+        Throttled(FOR_EVER, None, None, 403, LONGEST_CLOSED),
+    ),
+    "429, more calls than any account has": (
+        answer(429, {"Message": "limit of 1001 in 5 second(s)"}),
+        Throttled("limit of 1001 in 5 second(s)", None, None, 429),
+    ),
+    "429, the highest limit that is believed": (
+        answer(429, {"Message": "limit of 1000 in 60 second(s)"}),
+        Throttled("limit of 1000 in 60 second(s)", None, Rate(1000, 60.0), 429),
+    ),
+    "400, a throttle's words": (answer(400, {"Message": TOO_MANY}), Refused(TOO_MANY, "", 400)),
+    "404, a throttle's words": (answer(404, {"Message": TOO_MANY}), Refused(TOO_MANY, "", 404)),
+    "401, a throttle's words": (answer(401, {"Message": TOO_MANY}), Denied(TOO_MANY, 401)),
+    "403, a throttle's words quoted": (answer(403, {"Message": f"No: {TOO_MANY}"}), Denied(f"No: {TOO_MANY}", 403)),
+    "200, a throttle's words quoted in an error": (
+        answer(200, UNTYPED | {"ExceptionMessage": f"No: {TOO_MANY}"}),
+        Lost(f"No: {TOO_MANY}", 200),
+    ),
+    "200, a note of a throttle's words refused": (
+        answer(200, MISSING | {"ExceptionMessage": f"{DAILY} is no note"}),
+        Refused(f"{DAILY} is no note", MISSING["ExceptionType"], 200),
+    ),
+    "500, a note refused that quotes an allowance": (
+        answer(500, MISSING | {"ExceptionMessage": f"Invalid note '{DAILY}'"}),
+        Refused(f"Invalid note '{DAILY}'", MISSING["ExceptionType"], 500),
+    ),
+    "500, Failed with a throttle's words": (
+        answer(500, {"Status": "Failed", "Message": TOO_MANY}),
+        Refused(TOO_MANY, "", 500),
+    ),
     "200, a throttle's words in an error without a type": (
         answer(200, UNTYPED | {"ExceptionMessage": TOO_MANY}),
         Throttled(TOO_MANY, None, _RATE, 200),

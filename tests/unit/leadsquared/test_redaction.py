@@ -107,14 +107,14 @@ def test_an_id_that_shares_pieces_with_a_key_is_not_touched() -> None:
 
 
 def test_a_throttle_is_judged_by_what_was_said_and_not_by_what_is_shown() -> None:
-    redactor = Redactor(SecretStr("u$r2500ab1000c"), SecretStr("limit-of-2500-in-5-secondS"))
+    redactor = Redactor(SecretStr("u$r1000ab2500c"), SecretStr("limit-of-1000-in-5-secondS"))
     body = json.dumps(
-        {"Status": "Error", "ExceptionMessage": "API calls exceeded the limit of 2500 in 5 second(s)"}
+        {"Status": "Error", "ExceptionMessage": "API calls exceeded the limit of 1000 in 5 second(s)"}
     )
     judged = judge(Answer(403, {}, body.encode(), redactor.without_pieces))
     assert isinstance(judged, Throttled)
-    assert judged.rate == Rate(2500, 5.0)
-    assert "2500" not in judged.words
+    assert judged.rate == Rate(1000, 5.0)
+    assert "1000" not in judged.words
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from batch_share.leadsquared.lookups import KeyUser
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.pipeline import doctor
+from batch_share.proxy import Proxy
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
         (Denied("Wrong keys for api-in21.leadsquared.com", 401), "problem", "Copy both keys again"),
         (Throttled("too many"), "warning", "fewer calls"),
         (NotSent("the host's name was not found"), "problem", "proxy or firewall"),
+        (NotSent("its certificate is not trusted", hopeless=True), "problem", "Mend that"),
         (Lost("HTTP 502: bad gateway"), "problem", "your region's"),
         (Refused("No such API", status=404), "problem", "your region's"),
         (None, "warning", ""),
@@ -46,6 +49,18 @@ def test_keys(told: KeyUser | Failure | None, level: str, then: str) -> None:
     found = doctor.of_keys(told, HOST, "host is not set")
     assert found.level == level
     assert then in found.next
+
+
+PROXY = Proxy(SecretStr("http://me:hush@proxy.example:3128"), "HTTPS_PROXY")
+
+
+def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() -> None:
+    found = doctor.of_proxy(PROXY, "")
+    assert (found.level, found.words) == ("ok", "Calls go through http://proxy.example:3128, from HTTPS_PROXY.")
+    assert doctor.of_proxy(None, "").level == "ok"
+    assert doctor.of_proxy(None, "HTTPS_PROXY: is odd").level == "problem"
+    found = doctor.of_keys(NotSent("no connection"), HOST, "", None, PROXY)
+    assert "the proxy http://proxy.example:3128, which is from HTTPS_PROXY" in found.next
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,3 +112,9 @@ def test_rows_that_wait_for_their_time_are_no_fault() -> None:
     told = waiting.as_json()
     assert (told["waiting"], told["first_due"]) == (2, "2026-03-01T09:00:00Z")
     assert "waiting" not in summary([State.PENDING]).as_json()
+
+
+def test_its_json_says_in_utc_until_when_no_call_is_wanted() -> None:
+    until = datetime(2026, 12, 31, 14, 30, 5, 600_000, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    assert Summary({}, Path("leads.db"), waiting_until=until).as_json()["waiting_until"] == "2026-12-31T09:00:05Z"
+    assert "waiting_until" not in Summary({}, Path("leads.db")).as_json()

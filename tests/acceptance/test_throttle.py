@@ -1,0 +1,65 @@
+"""An account that wants no call for a day, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for
+
+from batch_share.sandbox import SandboxOptions
+from batch_share.units import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECONDS = 43_200.0
+
+
+@pytest.fixture
+def strict() -> Iterator[SandboxProcess]:
+    """A sandbox that allows 60 calls in two seconds, and closes for half a day after one too many."""
+    told = SandboxOptions(port=0, rate=Rate(60, 2.0), retry_after=SECONDS, processing=0.05)
+    with sandbox_thread(told) as made:
+        yield made
+
+
+def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given(
+    strict: SandboxProcess, tmp_path: Path
+) -> None:
+    shell: Shell = shell_for(strict, tmp_path)
+    shutil.copy(SAMPLES / "leads.csv", tmp_path / "other.csv")
+    shutil.copy(SAMPLES / "leads.csv", tmp_path)
+    done = shell.run("run", "leads.csv", "--limit", "40", "--yes", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    until = datetime.fromisoformat(told["waiting_until"])
+    assert (until - datetime.now(UTC)).total_seconds() == pytest.approx(SECONDS, abs=60)
+    then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    assert f"Stopped: LeadSquared wants no call of this account until {then}: " in done.stderr
+    calls = strict.report()["total_calls"]
+    for command in (
+        ("run", "leads.csv", "--limit", "40", "--yes"),
+        ("run", "leads.csv", "--limit", "40", "--yes", "--one-line"),
+        ("run", "other.csv", "--yes"),
+        ("resume", told["ledger"], "--yes"),
+        ("follow-up", told["ledger"]),
+        ("plan", "other.csv", "--online"),
+    ):
+        done = shell.run(*command)
+        assert done.returncode == 1
+        assert f"until {then}, as it told an earlier run." in done.stderr
+        assert "With --rate 25/5s (or --force) it calls before that" in done.stderr
+    assert (
+        f"batch-share resume {told['ledger']} goes on"
+        in shell.run("run", "leads.csv", "--limit", "40", "--yes").stdout
+    )
+    assert f"until {then}" in shell.run("doctor").stdout
+    assert strict.report()["total_calls"] == calls
+    done = shell.run("resume", told["ledger"], "--yes", "--json", "--rate", "50/2s")
+    assert json.loads(done.stdout)["states"]["shared"] > 30
+    assert "waiting_until" not in json.loads(done.stdout)
