@@ -29,7 +29,7 @@ from batch_share.pipeline.tally import Awaited
 from batch_share.pipeline.verdict import REPEATED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from batch_share.leadsquared.outcome import ActivityView
@@ -152,18 +152,20 @@ class Reconciler:
         Given up, and nothing concluded, where that takes more calls than looking at each lead.
         """
         looked_at = utc_now()
-        since = min(each.sent_at for each in lost)
-        found = await self._of_type(event, since, min(MOST_PAGES, len(_by_place(lost))))
+        since, most = min(each.sent_at for each in lost), min(MOST_PAGES, len(_by_place(lost)))
+        found = await self._of_type(event, since, most, _markers(lost))
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if found.views:
             await self._adopt(lost, found, looked_at)
 
-    async def _of_type(self, event: int, since: datetime, most: int) -> Found:
+    async def _of_type(self, event: int, since: datetime, most: int, wanted: Collection[str] = ()) -> Found:
         skew = timedelta(seconds=CLOCK_SKEW)
         until = utc_now() + skew
-        return await _collect(
-            self._session, event, lambda number: activities_of_type(event, since - skew, until, number + 1), most
-        )
+
+        def page(number: int) -> Call:
+            return activities_of_type(event, since - skew, until, number + 1)
+
+        return await _collect(self._session, event, page, most, wanted)
 
     async def _look_once(self, group: Sequence[Unsettled]) -> None:
         await self._look(group)
@@ -174,9 +176,10 @@ class Reconciler:
         On an account that can't show a lead's, all of the type since the row was sent.
         """
         place, looked_at = _place(group[0]), utc_now()
-        found = await self._of_lead(place)
+        found = await self._of_lead(place, _markers(group))
         if _LOOKS_AT_LEAD in self._session.apis.gone:
-            found = await self._of_type(place.event, min(each.sent_at for each in group), MOST_PAGES)
+            since = min(each.sent_at for each in group)
+            found = await self._of_type(place.event, since, MOST_PAGES, _markers(group))
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
             await self._leave(absent, f"the lead's activities could not be read: {found.problem}")
@@ -201,8 +204,9 @@ class Reconciler:
         for each in await self._look(group):
             await (self._absent(each) if await self._would_show(each) else self._leave([each], UNSHOWN))
 
-    async def _of_lead(self, place: Place) -> Found:
-        return await _collect(self._session, place.event, partial(activities_of_lead, *place), MOST_PAGES)
+    async def _of_lead(self, place: Place, wanted: Collection[str] = ()) -> Found:
+        page = partial(activities_of_lead, *place)
+        return await _collect(self._session, place.event, page, MOST_PAGES, wanted)
 
     async def _would_show(self, each: Unsettled) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
@@ -308,13 +312,16 @@ class Reconciler:
         await in_parallel(self._session, worker)
 
 
-async def _collect(session: Session, event: int, page: Callable[[int], Call], most: int) -> Found:
+async def _collect(
+    session: Session, event: int, page: Callable[[int], Call], most: int, wanted: Collection[str] = ()
+) -> Found:
     """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
 
     Activities are counted by their Ids: a server may ignore which page it is asked for, or of what size, list the
     oldest first, or tell the count of the page for that of all. So the list ends with an empty page, however many
     the one before it had; one that brings nothing new comes from a server that ignores the page, which shows all
-    there are only if they are fewer than it has on a page at least.
+    there are only if they are fewer than it has on a page at least. Once all the `wanted` markers are found, no
+    absence is to be proved, and what the list says of its length is believed.
     """
     views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
     seen: set[str] = set()
@@ -330,6 +337,8 @@ async def _collect(session: Session, event: int, page: Callable[[int], Call], mo
                 views[marker][view.id] = view
         new = {view.id for view in answer.shown} - seen
         seen |= new
+        if wanted and views.keys() >= {*wanted} and answer.total is not None and len(seen) >= answer.total:
+            return Found(views)
         if not new:
             is_end = not answer.shown or len(seen) < SMALLEST_PAGE
             is_whole = is_end and len(seen) >= (answer.total or 0)
@@ -337,6 +346,10 @@ async def _collect(session: Session, event: int, page: Callable[[int], Call], mo
         if (answer.total or 0) > most * len(answer.shown):
             break
     return Found(views, "there are too many")
+
+
+def _markers(lost: Iterable[Unsettled]) -> set[str]:
+    return {each.marker or "" for each in lost}
 
 
 def _place(each: Unsettled) -> Place:
