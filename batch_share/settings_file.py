@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from batch_share.errors import SettingsError
+from batch_share.outputs import temporary_for
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,11 +31,12 @@ def template() -> str:
 
 def write_template(file: Path) -> None:
     """Write it where nothing is yet. Raises SettingsError."""
+    if os.path.lexists(file):
+        raise SettingsError(str(file), "is there already, and was left as it is: name another file")
     try:
-        with file.open("x", encoding="utf-8") as out:
-            out.write(template())
-    except FileExistsError:
-        raise SettingsError(str(file), "is there already, and was left as it is: name another file") from None
+        with temporary_for(file) as temporary:
+            temporary.write_text(template(), encoding="utf-8")
+            temporary.replace(file)
     except OSError as error:
         raise SettingsError(str(file), f"can't be written ({error.strerror})") from None
 

@@ -55,7 +55,9 @@ from batch_share.cli.arguments import (
     Worksheet,
     Yes,
     load_given,
+    named_output,
     sheet_options,
+    tell_place,
 )
 from batch_share.cli.config import config
 from batch_share.cli.doctor import doctor
@@ -149,7 +151,7 @@ def plan(
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     settings = load_given(locals())
-    files = PlanFiles(output, save, save_map)
+    files = PlanFiles.named(sheet, settings, output=output, save=save, save_map=save_map)
     job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
     raise typer.Exit(show_plan(job, settings, files, online=online, json=json))
 
@@ -386,9 +388,9 @@ def results(
     """
     import asyncio
 
-    from batch_share.library import BatchShare
+    from batch_share.pipeline.jobs import results_of
 
-    typer.echo(asyncio.run(BatchShare().results(ledger, output)))
+    tell_place(asyncio.run(results_of(ledger, named_output(output))))
 
 
 app.command("report")(report)

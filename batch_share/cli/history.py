@@ -204,6 +204,8 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
     for old in sweep.old:
         for file in old.files:
             out.print(f"  {file}", soft_wrap=True, markup=False)
+    for file in (file for old in sweep.old for file in old.changed):
+        out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
 
 
 def _show_deleted(out: Console, sweep: Sweep) -> None:

@@ -128,6 +128,8 @@ def finish(
 
     Raises BatchShareError.
     """
+    if notifier is not None:
+        notifier.check()
     try:
         with _logged(display, settings, verbose=verbose):
             ending = asyncio.run(job(TerminalWatcher(display)))
