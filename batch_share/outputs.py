@@ -50,6 +50,17 @@ def is_database(file: Path) -> bool:
         return source.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
 
 
+def spelled(name: str) -> str:
+    """A name as it can be printed and kept: what is not UTF-8 in it is spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def is_spelled(name: Path) -> bool:
+    """Whether a file, with the folders that it is in, has a name that can be kept."""
+    whole = str(name.absolute())
+    return spelled(whole) == whole
+
+
 def names_for(target: Path, first: Path | None = None) -> Iterator[Path]:
     """Where an output may go that nobody named: `first`, if there is one, then `target` and its numbered names."""
     numbered = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in count(2))
@@ -151,10 +162,10 @@ class Named:
                 out.write(f"{digest}\n")
 
 
-def check_apart(*named: Named | None) -> None:
-    """Raises SettingsError if two of them are one file: the second would take the place of the first."""
-    taken: dict[Path, str] = {}
+def check_apart(ledger: Path, *named: Named | None) -> None:
+    """Raises SettingsError if two of them are one file, or one is where the `ledger` is to be."""
+    taken = {ledger.resolve(): "the ledger"}
     for each in filter(None, named):
-        other = taken.setdefault(each.target.resolve(), each.option)
-        if other != each.option:
-            raise SettingsError(each.option, f"{each.target} is where --{other} goes: name another file")
+        other = taken.setdefault(each.target.resolve(), f"--{each.option}")
+        if other != f"--{each.option}":
+            raise SettingsError(each.option, f"{each.target} is where {other} goes: name another file")

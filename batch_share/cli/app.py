@@ -65,6 +65,7 @@ from batch_share.cli.empty import CommandLine
 from batch_share.cli.history import purge, runs
 from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
+from batch_share.cli.streams import standing_streams
 from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError
@@ -151,8 +152,8 @@ def plan(
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only)
     settings = load_given(locals())
-    files = PlanFiles.named(sheet, settings, output=output, save=save, save_map=save_map)
     job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
+    files = PlanFiles.named(job, settings, output=output, save=save, save_map=save_map)
     raise typer.Exit(show_plan(job, settings, files, online=online, json=json))
 
 
@@ -521,10 +522,11 @@ app.command("logout")(logout)
 
 def main() -> None:
     """The console script. A foreseeable error is one sentence and an exit code, never a traceback."""
-    try:
-        app()
-    except BatchShareError as error:
-        from batch_share.results.summary import code_of
+    with standing_streams():
+        try:
+            app()
+        except BatchShareError as error:
+            from batch_share.results.summary import code_of
 
-        typer.echo(f"batch-share: {error}", err=True)
-        sys.exit(code_of(error))
+            typer.echo(f"batch-share: {error}", err=True)
+            sys.exit(code_of(error))

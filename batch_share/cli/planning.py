@@ -73,17 +73,17 @@ class PlanFiles:
 
     @classmethod
     def named(
-        cls, sheet: Path, settings: Settings, *, output: Path | None, save: Path | None, save_map: Path | None
+        cls, job: SheetJob, settings: Settings, *, output: Path | None, save: Path | None, save_map: Path | None
     ) -> PlanFiles:
         """Where the options say. Raises SettingsError, before anything is read, for what can't go there."""
         options = {"output": output, "save": save, "save-map": save_map}
         files = [
-            None if file is None else Named(option, file, settings.data_folder, [sheet])
+            None if file is None else Named(option, file, settings.data_folder, [job.sheet])
             for option, file in options.items()
         ]
         if output is not None:
             check_format(output)
-        check_apart(*files)
+        check_apart(job.ledger, *files)
         for file in filter(None, files):
             file.check()
         return cls(*files)
@@ -93,16 +93,16 @@ def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bo
     """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
     library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
     seen = asyncio.run(library.plan(job.sheet, job.options, ledger=job.ledger, online=online))
-    if json:
-        print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
-    else:
-        _print(console(), seen, online=online)
     if files.output is not None:
         asyncio.run(_write(files.output, seen))
     if files.save is not None:
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
         write_mapping(files.save_map, seen.plan.record.mapping or {})
+    if json:
+        print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
+    else:
+        _print(console(), seen, online=online)
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
 
 

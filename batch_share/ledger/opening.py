@@ -11,7 +11,7 @@ from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.lock import WAIT, LedgerLock
 from batch_share.ledger.reading import LedgerReader, utc_now
 from batch_share.ledger.store import PROCESS, Ledger
-from batch_share.outputs import is_database
+from batch_share.outputs import is_database, is_spelled, spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -99,9 +99,11 @@ def _must_exist(file: Path) -> None:
 
 def _must_be_one(file: Path) -> None:
     """Of a file that holds anything, ask how it begins: SQLite would take one of a single byte for empty."""
+    if not is_spelled(file):
+        raise LedgerError(spelled(str(file)), "its name, or that of its folder, is not UTF-8: rename it")
     try:
         is_one = not file.is_file() or not file.stat().st_size or is_database(file)
     except OSError as error:
         raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
     if not is_one:
-        raise LedgerError(file, "this file is no ledger, or a damaged one: name another file with --ledger")
+        raise LedgerError(file, "this file is no ledger, or a damaged one: name another")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from batch_share import __version__
-from batch_share.errors import BatchShareError, LedgerError, OfAnotherSheet, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, OfAnotherSheet, SettingsError
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
@@ -59,13 +59,15 @@ UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `taken_back` earlier shares were, for rows whose action asked for that. `looked_up` counts what settling unknown
-    rows led to: found, absent, again (shared), foreign (another's); `remarks` are what else a person should know.
+    `sent` counts the posts, shares and revocations that were. `taken_back` earlier shares were, for rows whose
+    action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
+    foreign (another's); `remarks` are what else a person should know.
     """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
+    sent: int = 0
     taken_back: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
@@ -261,7 +263,7 @@ async def _preview(session: Session, *, to_do: dict[State, int], events: int, de
 
 
 async def _not_confirmed(session: Session) -> Ending:
-    session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
+    session.stop.ask(NotConfirmed())
     return Ending(await summarize(session.ledger), session.stop.error)
 
 
@@ -357,6 +359,9 @@ async def _session(
         except OfAnotherSheet as error:
             ended = str(error)
             raise
+        except BatchShareError as error:
+            error.sent_before = session.tally.sent
+            raise
         finally:
             await ledger.end_run(ended)
         await note_end(session)
@@ -391,6 +396,7 @@ async def _end(session: Session) -> Ending:
         summary,
         error,
         interrupted=interrupted,
+        sent=tally.sent,
         taken_back=len(tally.taken_back),
         looked_up=dict(tally.looked_up),
         remarks=tally.remarks,

@@ -97,9 +97,12 @@ def test_a_file_that_can_not_be_read_is_known_by_nothing(tmp_path: Path, monkeyp
 
 
 def test_two_outputs_are_two_files(tmp_path: Path) -> None:
-    check_apart(named(tmp_path / "plan.csv"), None, named(tmp_path / "plan.json", "save"))
+    ledger = tmp_path / "leads.csv.ledger.db"
+    check_apart(ledger, named(tmp_path / "plan.csv"), None, named(tmp_path / "plan.json", "save"))
     with pytest.raises(SettingsError, match=r"save: .*plan\.csv is where --output goes: name another file"):
-        check_apart(named(tmp_path / "plan.csv"), named(tmp_path / "." / "plan.csv", "save"))
+        check_apart(ledger, named(tmp_path / "plan.csv"), named(tmp_path / "." / "plan.csv", "save"))
+    with pytest.raises(SettingsError, match=r"save: .* is where the ledger goes: name another file"):
+        check_apart(ledger, named(ledger, "save"))
 
 
 def test_a_private_file_is_one_from_its_first_byte(tmp_path: Path) -> None:

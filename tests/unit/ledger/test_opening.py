@@ -146,7 +146,7 @@ async def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(file: P
 async def test_a_short_file_of_somebody_else_is_never_made_a_ledger(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     for error in await refusals(file):
-        assert error.problem == "this file is no ledger, or a damaged one: name another file with --ledger"
+        assert error.problem == "this file is no ledger, or a damaged one: name another"
     assert file.read_bytes() == content
 
 
