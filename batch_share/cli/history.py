@@ -156,8 +156,8 @@ def purge(
     """Delete what old runs left that holds personal data.
 
     That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
-    the sheet itself is never deleted, and the counts are kept. A ledger with rows still to be sent, unknown or accepted, or with shares that are still
-    live, stays, as does one in use.
+    the sheet itself is never deleted, and the counts are kept. A ledger with rows still to be sent, unknown or
+    accepted, or with shares that are still live, stays, as does one in use.
 
     Example: batch-share purge --older-than 90d
     """
