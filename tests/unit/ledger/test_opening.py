@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240 - a test waits for its own small files
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -148,6 +149,26 @@ async def test_a_short_file_of_somebody_else_is_never_made_a_ledger(file: Path, 
     for error in await refusals(file):
         assert error.problem == "this file is no ledger, or a damaged one: name another"
     assert file.read_bytes() == content
+
+
+async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    file.write_text("something")
+    monkeypatch.setattr("batch_share.ledger.opening.is_database", refuse)
+    for error in await refusals(file):
+        assert error.problem == "it can't be looked at (Permission denied)"
+
+
+async def test_a_name_that_can_be_kept_nowhere_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.db")
+    with pytest.raises(
+        LedgerError, match=r"caf\\udce9\.db: its name, or that of its folder, is not UTF-8: rename it"
+    ):
+        async with open_ledger(file, host=HOST):
+            pass
+    assert not file.exists()
 
 
 async def test_a_link_to_nothing_leads_to_a_ledger_that_only_its_owner_can_read(file: Path) -> None:
