@@ -17,6 +17,7 @@
     ├── AccessDenied             LeadSquared refused the keys or the user behind them
     ├── NoSuchApi                LeadSquared has not one of the APIs that nothing can be done without
     ├── PlanChanged              a run is not what its plan was approved for
+    ├── NotConfirmed             nobody agreed to what a run would do
     ├── TooManyRows              a run would send more rows than it may
     ├── TooManyForUser           a user would get more leads in a run than they may
     ├── TooManyRevokes           a run would take back more shares than anybody agreed to
@@ -55,7 +56,12 @@ def first_of(named: Sequence[str]) -> str:
 
 
 class BatchShareError(Exception):
-    """Base of everything batch_share raises for a foreseeable reason."""
+    """Base of everything batch_share raises for a foreseeable reason.
+
+    `sent_before` counts the posts, shares and revocations of rows that were sent before it ended a job.
+    """
+
+    sent_before = 0
 
 
 class SettingsError(BatchShareError):
@@ -242,6 +248,13 @@ class PlanChanged(BatchShareError):
         )
         self.plan = plan
         self.what = what
+
+
+class NotConfirmed(BatchShareError):
+    """A run was shown, and not agreed to: nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was sent: the run was not confirmed.")
 
 
 class TooManyRows(BatchShareError):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.ledger.opening import ledger_beside
+from batch_share.outputs import Named
 from batch_share.pipeline import jobs
 from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.intake import SheetJob, show_sheet
@@ -173,9 +174,14 @@ class BatchShare:
         return await jobs.status_of(_file("ledger", ledger))
 
     async def results(self, ledger: Name, target: Name | None = None) -> Path:
-        """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place."""
-        named = _file("target", target) if target is not None else None
-        return await jobs.results_of(_file("ledger", ledger), named)
+        """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
+
+        Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
+        """
+        named = None
+        if target is not None:
+            named = Named("target", _file("target", target), self.settings.data_folder)
+        return (await jobs.results_of(_file("ledger", ledger), named)).path
 
     async def _do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
         job = _Job(self._watcher)

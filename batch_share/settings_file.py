@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from batch_share.errors import SettingsError
+from batch_share.outputs import temporary_for
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,16 +30,13 @@ def template() -> str:
 
 
 def write_template(file: Path) -> None:
-    """Write it where nothing is yet, for its user alone: a file that others can write sets nothing.
-
-    Raises SettingsError.
-    """
+    """Write it where nothing is yet. Raises SettingsError."""
+    if os.path.lexists(file):
+        raise SettingsError(str(file), "is there already, and was left as it is: name another file")
     try:
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(opened, "w", encoding="utf-8") as out:
-            out.write(template())
-    except FileExistsError:
-        raise SettingsError(str(file), "is there already, and was left as it is: name another file") from None
+        with temporary_for(file) as temporary:
+            temporary.write_text(template(), encoding="utf-8")
+            temporary.replace(file)
     except OSError as error:
         raise SettingsError(str(file), f"can't be written ({error.strerror})") from None
 

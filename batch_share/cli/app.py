@@ -56,7 +56,9 @@ from batch_share.cli.arguments import (
     Worksheet,
     Yes,
     load_given,
+    named_output,
     sheet_options,
+    tell_place,
 )
 from batch_share.cli.config import config
 from batch_share.cli.doctor import doctor
@@ -64,6 +66,7 @@ from batch_share.cli.empty import CommandLine
 from batch_share.cli.history import purge, runs
 from batch_share.cli.login import login, logout
 from batch_share.cli.report import report
+from batch_share.cli.streams import standing_streams
 from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError
@@ -151,8 +154,8 @@ def plan(
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)
     settings = load_given(locals())
-    files = PlanFiles(output, save, save_map)
     job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
+    files = PlanFiles.named(job, settings, output=output, save=save, save_map=save_map)
     raise typer.Exit(show_plan(job, settings, files, online=online, json=json))
 
 
@@ -389,9 +392,9 @@ def results(
     """
     import asyncio
 
-    from batch_share.library import BatchShare
+    from batch_share.pipeline.jobs import results_of
 
-    typer.echo(asyncio.run(BatchShare().results(ledger, output)))
+    tell_place(asyncio.run(results_of(ledger, named_output(output))))
 
 
 app.command("report")(report)
@@ -522,10 +525,11 @@ app.command("logout")(logout)
 
 def main() -> None:
     """The console script. A foreseeable error is one sentence and an exit code, never a traceback."""
-    try:
-        app()
-    except BatchShareError as error:
-        from batch_share.results.summary import code_of
+    with standing_streams():
+        try:
+            app()
+        except BatchShareError as error:
+            from batch_share.results.summary import code_of
 
-        typer.echo(f"batch-share: {error}", err=True)
-        sys.exit(code_of(error))
+            typer.echo(f"batch-share: {error}", err=True)
+            sys.exit(code_of(error))

@@ -14,7 +14,9 @@ from batch_share.errors import SheetError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_share.outputs import Named
     from batch_share.pipeline.plan import SheetOptions
+    from batch_share.results.writing import Placed
     from batch_share.settings import Settings
 
 _RUN = re.compile(r"last|[a-z2-7]{8}")
@@ -201,6 +203,20 @@ def sheet_options(
     columns = read_mapping(mapping, maps or [])
     reading = ReadOptions(worksheet, header_row, columns, load_settings().sheet, encoding)
     return SheetOptions(reading, Selection.parse(limit, rows, only or []))
+
+
+def named_output(output: Path | None) -> Named | None:
+    """Where --output says that a file of a ledger goes, if it does. Raises SettingsError."""
+    from batch_share.outputs import Named
+
+    return None if output is None else Named("output", output, load().data_folder)
+
+
+def tell_place(placed: Placed) -> None:
+    """Tell where an output is; on standard error, what else there is to know."""
+    if placed.remark:
+        typer.echo(f"{placed.remark}.", err=True)
+    typer.echo(placed.path)
 
 
 def load(**flags: object) -> Settings:

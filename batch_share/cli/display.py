@@ -21,10 +21,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from batch_share.cli.answering import in_short
 from batch_share.cli.question import question_of, spell_intent
 from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
+from batch_share.notify.message import CUT
 from batch_share.pipeline.guards import check_revokes, spell_guards
 from batch_share.results.meaning import meaning_of
 from batch_share.results.reason import reason_of
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import IO
 
+    from batch_share.cli.answering import Asked
+    from batch_share.errors import BatchShareError
     from batch_share.ledger.records import Changes, Row, Skipped, Waiting
     from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
@@ -274,8 +278,8 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ the end
 
-    def end(self, ending: Ending) -> None:
-        """Say how it ended and where everything is; as JSON if that was asked for."""
+    def end(self, ending: Ending, asked: Asked | None = None) -> None:
+        """Say how it ended and where everything is; as JSON if that was asked for, with what was `asked`."""
         if ending.error is not None:
             self.console.print(f"[bold red]Stopped:[/bold red] {escape(str(ending.error))}", soft_wrap=True)
         elif ending.interrupted:
@@ -284,6 +288,9 @@ class Display:
                 "run the same command again to go on.",
                 soft_wrap=True,
             )
+        if ending.error is not None and asked is not None and (self.json or self.one_line):
+            self._stopped(ending, ending.error, asked)
+            return
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
             return
@@ -295,6 +302,29 @@ class Display:
         for remark in ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
         self.totals(ending.summary)
+
+    def cut(self, asked: Asked | None = None) -> None:
+        """Say that a second Ctrl-C cut it off."""
+        self.console.print(
+            "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "
+            "command again, and it looks it up before it sends anything for it again.",
+            soft_wrap=True,
+        )
+        if asked is not None and (self.json or self.one_line):
+            code = ExitCode.INTERRUPTED
+            line = f"{asked.name}: {CUT} (exit {code:d})"
+            print(json.dumps(asked.cut(code)) if self.json else line)  # noqa: T201
+
+    def _stopped(self, ending: Ending, error: BatchShareError, asked: Asked) -> None:
+        """The answer to a script of what an error stopped: the totals with the error, or one line."""
+        code, summary = ending.exit_code, ending.summary
+        if self.json:
+            told = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
+        elif summary.rows:
+            told = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
+        else:
+            told = asked.line(error, code, ending.sent)
+        print(told)  # noqa: T201 - the one thing on standard output
 
     def at_rest(self, summary: Summary) -> None:
         """There is nothing to do, whatever became of the rows before."""

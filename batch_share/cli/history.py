@@ -155,9 +155,9 @@ def purge(
 ) -> None:
     """Delete what old runs left that holds personal data.
 
-    That is their ledger, the results and what else was written beside the sheet; the sheet itself is never deleted,
-    and the counts are kept. A ledger with rows still to be sent, unknown or accepted, or with shares that are still
-    live, stays, as does one in use.
+    That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
+    the sheet itself is never deleted, and the counts are kept. A ledger with rows still to be sent, unknown or
+    accepted, or with shares that are still live, stays, as does one in use.
 
     Example: batch-share purge --older-than 90d
     """
@@ -204,6 +204,8 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
     for old in sweep.old:
         for file in old.files:
             out.print(f"  {file}", soft_wrap=True, markup=False)
+    for file in (file for old in sweep.old for file in old.changed):
+        out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
 
 
 def _show_deleted(out: Console, sweep: Sweep) -> None:

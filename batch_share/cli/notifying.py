@@ -30,6 +30,13 @@ class Notifier:
     subject: Path
     ledger: Path
 
+    def check(self) -> None:
+        """Raises SettingsError, before anything is done, for a file that nothing should be added to."""
+        from batch_share.notify.telling import check_target
+
+        if self.target is not None:
+            check_target(self.target)
+
     def ended(self, ending: Ending) -> None:
         """It came to its end, or an error or a person stopped it on the way."""
         from batch_share.notify.message import DONE, INTERRUPTED, why_stopped

@@ -14,10 +14,11 @@ from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, sp
 from batch_share.cli.work import TerminalWatcher
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
+from batch_share.outputs import Named, check_apart
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.guards import spell_guards
 from batch_share.pipeline.overview import top
-from batch_share.results.sheet import write_table
+from batch_share.results.sheet import check_format, write_table
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.mapping import write_mapping
 from batch_share.units import plural, spell_time
@@ -66,25 +67,42 @@ _BEFORE = {
 class PlanFiles:
     """Where a plan goes: every row's plan, what a run is held to, the mapping that was used."""
 
-    output: Path | None
-    save: Path | None
-    save_map: Path | None
+    output: Named | None
+    save: Named | None
+    save_map: Named | None
+
+    @classmethod
+    def named(
+        cls, job: SheetJob, settings: Settings, *, output: Path | None, save: Path | None, save_map: Path | None
+    ) -> PlanFiles:
+        """Where the options say. Raises SettingsError, before anything is read, for what can't go there."""
+        options = {"output": output, "save": save, "save-map": save_map}
+        files = [
+            None if file is None else Named(option, file, settings.data_folder, [job.sheet])
+            for option, file in options.items()
+        ]
+        if output is not None:
+            check_format(output)
+        check_apart(job.ledger, *files)
+        for file in filter(None, files):
+            file.check()
+        return cls(*files)
 
 
 def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bool, json: bool) -> ExitCode:
     """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
     library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
     seen = asyncio.run(library.plan(job.sheet, job.options, ledger=job.ledger, online=online))
-    if json:
-        print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
-    else:
-        _print(console(), seen, online=online)
     if files.output is not None:
         asyncio.run(_write(files.output, seen))
     if files.save is not None:
         save_approval(files.save, approval_of(seen.plan, settings))
     if files.save_map is not None:
         write_mapping(files.save_map, _said(seen))
+    if json:
+        print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
+    else:
+        _print(console(), seen, online=online)
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
 
 
@@ -95,7 +113,7 @@ def _said(seen: Overview) -> dict[str, str]:
     return {header: name for header, name in (seen.plan.record.mapping or {}).items() if header not in doubtful}
 
 
-async def _write(output: Path, seen: Overview) -> None:
+async def _write(output: Named, seen: Overview) -> None:
     """Every row with its plan and the reason."""
 
     async def rows() -> AsyncIterator[tuple[State, list[str]]]:

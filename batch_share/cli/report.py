@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from batch_share.cli.arguments import LedgerFile
+from batch_share.cli.arguments import LedgerFile, named_output, tell_place
 
 
 def report(
@@ -27,4 +27,4 @@ def report(
 
     from batch_share.pipeline.jobs import report_of
 
-    typer.echo(asyncio.run(report_of(ledger, output, most)))
+    tell_place(asyncio.run(report_of(ledger, named_output(output), most)))

@@ -174,7 +174,8 @@ async def _watch(places: Places, options: SheetOptions, settings: Settings, look
     lines = Lines()
 
     def moved(before: Case, after: Case) -> None:
-        note_move(settings, before.ledger, after.ledger, lines.trouble)
+        if after.ledger.is_file():
+            note_move(settings, before.ledger, after.ledger, lines.trouble)
 
     arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)
     watch = Watch(arrivals, places, work, moved, lines, end.sleep, lambda: end.asked)

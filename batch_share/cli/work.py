@@ -8,6 +8,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Protocol
 
+from batch_share.cli.answering import Asked
 from batch_share.cli.display import Display
 from batch_share.errors import BatchShareError
 from batch_share.results.summary import ExitCode
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
 
 class Stoppable(Protocol):
     """What a signal asks to end."""
@@ -39,7 +38,7 @@ class Stoppable(Protocol):
 
 
 class TerminalWatcher:
-    """The Watcher of a terminal: Ctrl-C (or SIGTERM) drains, a second one cuts."""
+    """The Watcher of a terminal: Ctrl-C (SIGTERM, SIGHUP) drains, a second one cuts."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -81,12 +80,20 @@ def draining(stop: Stoppable) -> Iterator[None]:
         loop.call_soon_threadsafe(heard)
 
     # Not loop.add_signal_handler: Windows has none.
-    before = {each: signal.signal(each, pass_on) for each in _SIGNALS}
+    before = {each: signal.signal(each, pass_on) for each in _signals()}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """The signals that end work: Ctrl-C, `kill`, and a terminal that is closed, unless nohup has that ignored."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
 
 
 def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Display) -> bool:
@@ -128,15 +135,15 @@ def finish(
 
     Raises BatchShareError.
     """
+    asked = None
+    if notifier is not None:
+        asked = Asked(notifier.command, notifier.subject)
+        notifier.check()
     try:
         with _logged(display, settings, verbose=verbose):
             ending = asyncio.run(job(TerminalWatcher(display)))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        display.console.print(
-            "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "
-            "command again, and it looks it up before it sends anything for it again.",
-            soft_wrap=True,
-        )
+        display.cut(asked)
         if notifier is not None:
             notifier.cut()
         return ExitCode.INTERRUPTED
@@ -144,7 +151,7 @@ def finish(
         if notifier is not None:
             notifier.failed(error)
         raise
-    display.end(ending)
+    display.end(ending, asked)
     if notifier is not None:
         notifier.ended(ending)
     return ending.exit_code

@@ -6,6 +6,7 @@ and time have not changed for a while, and that can be opened, is taken for whol
 
 from __future__ import annotations
 
+import re
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -26,8 +27,8 @@ _ZIPPED: Final = frozenset({".xlsx", ".xlsm", ".ods"})
 _PASSING: Final = ("~$", ".", "#")
 """How the names begin of files that programs keep beside the one they work on."""
 
-_OUR_OWN: Final = (".results", ".failed", ".plan")
-"""How the names end, before their suffix, of sheets that batch_share writes."""
+_OUR_OWN: Final = re.compile(r".*\.(results|failed|plan)(-\d+)?", re.DOTALL)
+"""How sheets that batch_share writes are called, before their suffix."""
 
 
 def is_sheet(name: str) -> bool:
@@ -35,7 +36,7 @@ def is_sheet(name: str) -> bool:
     stem, dot, suffix = name.rpartition(".")
     if name.startswith(_PASSING) or not stem or f"{dot}{suffix}".lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
         return False
-    return not stem.lower().endswith(_OUR_OWN)
+    return not _OUR_OWN.fullmatch(stem.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ begins with the time at which its sheet was taken, so that no two are called the
 from __future__ import annotations
 
 import datetime as dt
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.opening import ledger_beside
+from batch_share.outputs import names_for, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ class Places:
         target = self._fresh(self._place(place), case.sheet.name, case.folder.name)
         try:
             if why:
-                _write_private(case.folder / WHY, f"{why}\n")
+                write_private(next(file for file in names_for(case.folder / WHY) if not file.exists()), f"{why}\n")
             case.folder.rename(target)
         except OSError as error:
             raise _unmovable(case.folder, error) from None
@@ -124,11 +124,6 @@ class Places:
         except OSError as error:
             raise _unmovable(place, error) from None
         return place
-
-
-def _write_private(file: Path, text: str) -> None:
-    with os.fdopen(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as out:
-        out.write(text)
 
 
 def _unmovable(file: Path, error: OSError) -> BatchShareError:

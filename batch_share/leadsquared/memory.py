@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
 from batch_share.leadsquared.guesses import CLOCK_MARGIN, DAY_ZONE, LONGEST_CLOSED, LONGEST_PERIOD, is_believed
+from batch_share.outputs import write_private
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ class AccountMemory:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
         new = self._file.with_suffix(".new")
         self._written = self._calls + self._ahead
-        new.write_text(json.dumps(asdict(self._now) | {"calls": self._written}), encoding="utf-8")
+        write_private(new, json.dumps(asdict(self._now) | {"calls": self._written}))
         os.utime(new, (self._last, self._last))
         new.replace(self._file)
 

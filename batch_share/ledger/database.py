@@ -52,16 +52,21 @@ def connect(file: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # The driver begins only before a row is written: tables would be committed one by one.
-        connection.exec_driver_sql("BEGIN")
+        # The driver begins only before a row is written: tables would be committed one by one. A writer begins as
+        # one: where it became one later, it would fail if another process (a report) had written meanwhile.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
 
 def create_private(file: Path) -> None:
-    """Create an empty file that only its owner can read, before SQLite would make one that anybody can."""
+    """Create an empty file that only its owner can read, before SQLite would make one that anybody can.
+
+    Where a link leads to no file yet, it is that file.
+    """
     try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(os.path.realpath(file), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return
     except OSError as error:
@@ -141,6 +146,7 @@ class Database:
 
     def __init__(self, engine: Engine, ledger: Path) -> None:
         self._engine = engine
+        self._writing = engine.execution_options(writes=True)
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
@@ -250,7 +256,7 @@ class Database:
 
     def _transact(self, operations: Sequence[Operation], *, together: bool) -> list[Any]:
         self._gathering = Gathering(together=together)
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             endings = [operation(connection) for operation in operations]
             self._gathering.run(connection)
             return endings

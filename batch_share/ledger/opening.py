@@ -11,6 +11,7 @@ from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.lock import WAIT, LedgerLock
 from batch_share.ledger.reading import LedgerReader, utc_now
 from batch_share.ledger.store import PROCESS, Ledger
+from batch_share.outputs import is_database, is_spelled, spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,6 +42,7 @@ async def open_ledger(
     except LedgerLocked:
         raise LedgerLocked(file, f"{await _holder(file)} {WAIT}") from None
     try:
+        _must_be_one(file)
         if host is not None:
             create_private(file)
         ledger = Ledger(file, Database(connect(file), file), now)
@@ -60,6 +62,7 @@ async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
     One of an older version is brought up to date first; LedgerLocked if its run still goes on.
     """
     _must_exist(file)
+    _must_be_one(file)
     ledger = LedgerReader(file, Database(connect(file), file))
     try:
         if await ledger.schema_version() < schema.VERSION:
@@ -92,3 +95,15 @@ def _must_exist(file: Path) -> None:
         raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
     if not is_there:
         raise LedgerError(file, "there is no such file. `batch-share run SHEET` makes a ledger")
+
+
+def _must_be_one(file: Path) -> None:
+    """Of a file that holds anything, ask how it begins: SQLite would take one of a single byte for empty."""
+    if not is_spelled(file):
+        raise LedgerError(spelled(str(file)), "its name, or that of its folder, is not UTF-8: rename it")
+    try:
+        is_one = not file.is_file() or not file.stat().st_size or is_database(file)
+    except OSError as error:
+        raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
+    if not is_one:
+        raise LedgerError(file, "this file is no ledger, or a damaged one: name another")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import bindparam, case, false, func, or_, select, true, tuple_
+from sqlalchemy import bindparam, case, delete, false, func, insert, or_, select, true, tuple_
 
 from batch_share.action import Action
 from batch_share.ledger.conditions import (
@@ -53,12 +53,13 @@ from batch_share.ledger.records import (
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
+from batch_share.ledger.written import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Column, ColumnElement, Executable, RowMapping
+    from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping
 
     from batch_share.ledger.database import Database
 
@@ -139,6 +140,29 @@ class LedgerReader:
         """What could not be checked."""
         noted = json.loads((await self.facts()).get(UNCHECKED, "{}"))
         return [NotChecked(Unchecked(what), *each) for what, each in noted.items()]
+
+    async def written(self) -> list[Written]:
+        """What was written of it, oldest first."""
+        return written_in(await self.facts())
+
+    async def note_written(self, new: Written, there: str) -> None:
+        """Commit what is about to take the place of the file with the digest `there`, "" for none.
+
+        Also beside a run: this fact is no part of its work.
+        """
+        await self._change_written(lambda before: with_written(before, new, there))
+
+    async def forget_written(self, kind: str) -> None:
+        """Commit that nothing of this kind is to be known any more."""
+        await self._change_written(lambda before: [each for each in before if each.kind != kind])
+
+    async def _change_written(self, change: Callable[[Sequence[Written]], Sequence[Written]]) -> None:
+        def note(connection: Connection) -> None:
+            facts = {row.name: row.value for row in connection.execute(select(about))}
+            connection.execute(delete(about).where(about.c.name == WRITTEN))
+            connection.execute(insert(about).values(name=WRITTEN, value=as_fact(change(written_in(facts)))))
+
+        await self._database.write(note)
 
     async def sheet(self) -> SheetRecord | None:
         """The sheet in force, None before the first was taken in."""

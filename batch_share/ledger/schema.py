@@ -39,8 +39,8 @@ about = Table(
     Column("value", Text, nullable=False),
 )
 """Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, results (the file
-that was written of the rows as they are, while no run is under way), process (the last that worked on it), zone
-(the account's, if it was asked for)."""
+that was written of the rows as they are, while no run is under way), written (all files that were), process (the
+last that worked on it), zone (the account's, if it was asked for)."""
 
 sheets = Table(
     "sheets",

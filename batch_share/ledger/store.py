@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
 from batch_share.action import Action
-from batch_share.errors import IllegalTransition, OfAnotherSheet
+from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
 from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
@@ -58,6 +58,7 @@ from batch_share.ledger.states import (
     State,
     predecessors,
 )
+from batch_share.ledger.written import RESULTS, WRITTEN, as_fact, written_in
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
@@ -72,12 +73,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
-_RESULTS = "results"
 _UNDO = "undo"
 PROCESS = "process"
 """The fact that says which process worked on the ledger last, and on which machine."""
-FAILED_SHEET = "failed_sheet"
-"""The fact that says which sheet of failed rows was written last."""
 
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
@@ -126,6 +124,7 @@ class Ledger(LedgerReader):
         self._run_id = 0
         self._last_attempt = 0
         self._results: str | None = None
+        self._place: tuple[int, int] | None = None
 
     @property
     def run_id(self) -> int:
@@ -149,9 +148,12 @@ class Ledger(LedgerReader):
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
             self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
-            self._results = connection.scalar(select(about.c.value).where(about.c.name == _RESULTS))
+            facts = {row.name: row.value for row in connection.execute(select(about))}
+            self._results = facts.get(RESULTS)
+            if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
+                connection.execute(insert(about).values(name=WRITTEN, value=as_fact(written_in(facts))))
             # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
-            connection.execute(delete(about).where(about.c.name.in_((_RESULTS, PROCESS))))
+            connection.execute(delete(about).where(about.c.name.in_((RESULTS, PROCESS))))
             connection.execute(insert(about).values(name=PROCESS, value=f"{os.getpid()} on {platform.node()}"))
             for intent in INTENTS:
                 self._abandon(connection, intent)
@@ -165,11 +167,7 @@ class Ledger(LedgerReader):
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
         self._results = stamp
-        await self._note_fact(_RESULTS, stamp)
-
-    async def note_failed_sheet(self, stamp: str) -> None:
-        """Commit by what the sheet of failed rows is known that was written; "" once there is none."""
-        await self._note_fact(FAILED_SHEET, stamp)
+        await self._note_fact(RESULTS, stamp)
 
     async def note_unchecked(self, what: Unchecked, rows: int | None, why: str = "") -> None:
         """Commit that this could not be checked, for so many rows; with `rows` None that it was, after all."""
@@ -353,8 +351,9 @@ class Ledger(LedgerReader):
     async def intend(self, rows: Sequence[Row], step: Stage, markers: Sequence[str | None]) -> list[int]:
         """Commit that a call for these rows is about to leave. Returns the attempts' Ids for `settle`.
 
-        `markers` are what the activities can be found by, should the answer be lost.
+        `markers` are what the activities can be found by, should the answer be lost. Raises as `check_place` too.
         """
+        self.check_place()
 
         def note(connection: Connection) -> list[int]:
             for row in rows:
@@ -536,6 +535,23 @@ class Ledger(LedgerReader):
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
         await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
+        self._place = self._found()
+
+    def check_place(self) -> None:
+        """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now."""
+        if self._found() != self._place:
+            raise LedgerError(
+                self.file,
+                "it was moved, deleted or replaced while the run worked on it, so nothing more was sent. What was "
+                "sent before is in the results; put the ledger back and run the same command again",
+            )
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self.file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> str | None:

@@ -17,6 +17,7 @@ from batch_share.errors import (
     LedgerError,
     NoSuchApi,
     NotAnswered,
+    NotConfirmed,
     OwnerNotVerified,
     PlanChanged,
     SettingsError,
@@ -48,6 +49,7 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
     LedgerError: "the ledger can't be used",
     HistoryError: "the index of runs can't be used",
     NotAnswered: "LeadSquared did not answer",
+    NotConfirmed: "nobody agreed to it",
     OwnerNotVerified: "the owner of the first activity is not proved",
     PlanChanged: "it is not what was approved",
     SettingsError: "a setting is wrong",
@@ -103,10 +105,14 @@ class Notice:
         return told | totals | {"text": self.text}
 
 
+def why_of(error: BatchShareError) -> str | None:
+    """Why a job ended that an error stopped, without anything of the sheet or the account; None: who knows."""
+    return next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
+
+
 def why_stopped(error: BatchShareError) -> str:
-    """How a job ended that an error stopped, without anything of the sheet or the account."""
-    kinds = (_WHY[kind] for kind in type(error).__mro__ if kind in _WHY)
-    return f"stopped, {next(kinds, OTHERWISE)}"
+    """How such a job ended."""
+    return f"stopped, {why_of(error) or OTHERWISE}"
 
 
 def for_chat(text: str) -> str:

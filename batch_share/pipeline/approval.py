@@ -13,6 +13,7 @@ from batch_share.ledger.records import CHOICE_FROM
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_share.outputs import Named
     from batch_share.pipeline.plan import Plan
     from batch_share.settings import Settings
 
@@ -50,12 +51,10 @@ def approval_of(plan: Plan, settings: Settings) -> Approval:
     )
 
 
-def save_approval(file: Path, approval: Approval) -> None:
+def save_approval(target: Named, approval: Approval) -> None:
     """Write it as JSON. Raises SettingsError."""
-    try:
-        file.write_text(json.dumps(approval.model_dump(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SettingsError("save", f"{file} can't be written ({error.strerror})") from None
+    with target.written() as temporary:
+        temporary.write_text(json.dumps(approval.model_dump(), indent=2) + "\n", encoding="utf-8")
 
 
 def check_approval(file: Path, plan: Plan, settings: Settings) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from batch_share import __version__
-from batch_share.errors import AccountClosed, BatchShareError, LedgerError, OfAnotherSheet, SettingsError
+from batch_share.errors import (
+    AccountClosed,
+    BatchShareError,
+    LedgerError,
+    NotConfirmed,
+    OfAnotherSheet,
+    SettingsError,
+)
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
 from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
@@ -35,17 +42,21 @@ from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sh
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.results.writing import beside, written_last
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
+    from batch_share.outputs import Named
     from batch_share.pipeline.earlier import Due
     from batch_share.pipeline.retry import Wanted
     from batch_share.pipeline.session import Session
     from batch_share.pipeline.watcher import Watcher
+    from batch_share.results.writing import Placed
     from batch_share.settings import Settings
 
 UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
@@ -56,13 +67,15 @@ UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `taken_back` earlier shares were, for rows whose action asked for that. `looked_up` counts what settling unknown
-    rows led to: found, absent, again (shared), foreign (another's); `remarks` are what else a person should know.
+    `sent` counts the posts, shares and revocations that were. `taken_back` earlier shares were, for rows whose
+    action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
+    foreign (another's); `remarks` are what else a person should know.
     """
 
     summary: Summary
     error: BatchShareError | None = None
     interrupted: bool = False
+    sent: int = 0
     taken_back: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
@@ -291,7 +304,7 @@ async def _preview(session: Session, *, to_do: dict[State, int], events: int, de
 
 
 async def _not_confirmed(session: Session) -> Ending:
-    session.stop.ask(BatchShareError("Nothing was sent: the run was not confirmed."))
+    session.stop.ask(NotConfirmed())
     return Ending(await summarize(session.ledger), session.stop.error)
 
 
@@ -389,6 +402,9 @@ async def _session(
         except OfAnotherSheet as error:
             ended = str(error)
             raise
+        except BatchShareError as error:
+            error.sent_before = session.tally.sent
+            raise
         finally:
             await ledger.end_run(ended)
         await note_end(session)
@@ -411,6 +427,7 @@ async def _end(session: Session) -> Ending:
     await ledger.end_run(_ended(session))  # the results tell of it
     try:
         written = await _write_beside(session)
+        ledger.check_place()
     except BatchShareError as problem:
         telling.stopped_by(problem)
         error = error or problem
@@ -424,6 +441,7 @@ async def _end(session: Session) -> Ending:
         summary,
         error,
         interrupted=interrupted,
+        sent=tally.sent,
         taken_back=len(tally.taken_back),
         looked_up=dict(tally.looked_up),
         remarks=tally.remarks,
@@ -439,15 +457,18 @@ async def _write_beside(session: Session) -> Path | None:
     sheet = await ledger.sheet()
     if sheet is None:
         return None
-    target = default_results(ledger.file, sheet)
-    if ledger.results is not None and ledger.results == fingerprint(target):
+    there = beside(ledger.file, sheet)
+    before = await written_last(ledger, Output.RESULTS)
+    if before is not None and ledger.results == fingerprint(before):
         await ledger.note_results(ledger.results)
-        return target
-    failed = await _write_failed(session, failed_path(_beside(ledger.file, sheet)))
-    await write_results(ledger, target, failed.path if failed else None)
+        return before
+    failed = await _write_failed(session, failed_path(there))
+    results = await write_results(ledger, results_path(there), failed.path if failed else None)
+    if results.remark:
+        session.tally.remark(results.remark)
     if failed is not None:
-        await ledger.note_results(fingerprint(target))
-    return target
+        await ledger.note_results(fingerprint(results.path))
+    return results.path
 
 
 async def _write_failed(session: Session, target: Path) -> FailedSheet | None:
@@ -467,47 +488,25 @@ async def _write_failed(session: Session, target: Path) -> FailedSheet | None:
 async def status_of(ledger_file: Path) -> Summary:
     """The totals of a ledger, also while a run works on it. Raises LedgerError."""
     async with read_ledger(ledger_file) as ledger:
-        target = default_results(ledger.file, await _sheet_of(ledger))
-        return await summarize(ledger, target if target.is_file() else None)
+        await _sheet_of(ledger)
+        return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
 
-async def results_of(ledger_file: Path, target: Path | None) -> Path:
+async def results_of(ledger_file: Path, target: Named | None) -> Placed:
     """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
     async with read_ledger(ledger_file) as ledger:
-        sheet = await _sheet_of(ledger)
-        chosen = target or default_results(ledger.file, sheet)
-        _spare_the_sheet(ledger.file, sheet, chosen)
-        await write_results(ledger, chosen, await failed_sheet_of(ledger))
-        return chosen
+        there = beside(ledger.file, await _sheet_of(ledger))
+        chosen = _sparing(target, there) or results_path(there)
+        return await write_results(ledger, chosen, await failed_sheet_of(ledger))
 
 
-async def report_of(ledger_file: Path, target: Path | None, most: int = ROWS_TOLD) -> Path:
+async def report_of(ledger_file: Path, target: Named | None, most: int = ROWS_TOLD) -> Placed:
     """Write a ledger's report to `target`, by default beside its sheet; where it is. Raises BatchShareError."""
     async with read_ledger(ledger_file) as ledger:
-        sheet = await _sheet_of(ledger)
-        chosen = target or report_path(_beside(ledger.file, sheet))
-        await write_report(ledger, chosen, most=most)
-        return chosen
+        there = beside(ledger.file, await _sheet_of(ledger))
+        return await write_report(ledger, _sparing(target, there) or report_path(there), most=most)
 
 
-def _spare_the_sheet(ledger: Path, sheet: SheetRecord, target: Path) -> None:
-    """Raises BatchShareError if the results would be written over the sheet that they are of."""
-    if target.resolve() in {Path(sheet.path).resolve(), ledger.with_name(sheet.name).resolve()}:
-        raise BatchShareError(
-            f"The results would take the place of the sheet itself: name another file than {target}."
-        )
-
-
-def default_results(ledger: Path, sheet: SheetRecord) -> Path:
-    """Where a ledger's results go when nobody says: beside its sheet; beside the ledger if that folder is gone."""
-    return results_path(_beside(ledger, sheet))
-
-
-def _beside(ledger: Path, sheet: SheetRecord) -> Path:
-    """Where the sheet is, or would be in the ledger's folder if its own is gone.
-
-    Of two sheets the one beside the ledger is meant: they were moved together.
-    """
-    path = Path(sheet.path)
-    beside = ledger.absolute().with_name(path.name)
-    return path if path.parent.is_dir() and not beside.is_file() else beside
+def _sparing(target: Named | None, sheet: Path) -> Named | None:
+    """The target, which is never the sheet itself."""
+    return target and replace(target, spared=[sheet])

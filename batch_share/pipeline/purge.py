@@ -1,12 +1,12 @@
 """Deleting what old runs left behind that holds personal data, and nothing else.
 
-A ledger is deleted with what was written of it beside its sheet. The sheet is somebody else's, and stays.
+A ledger is deleted with what it notes as written of it, beside its sheet or beside itself, and nobody has changed
+since. The sheet is somebody else's, and stays.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,10 +17,10 @@ from batch_share.history.refresh import catch_up
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import read_ledger
 from batch_share.ledger.reading import utc_now
-from batch_share.results.sheet import results_path
+from batch_share.outputs import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence, Set
     from pathlib import Path
 
     from batch_share.history.index import History
@@ -31,16 +31,24 @@ if TYPE_CHECKING:
 _ENDED: Final = frozenset({"shared", "failed", "invalid", "skipped", "revoked"})
 """States in which a row has come to its end: in any other, its ledger is still needed."""
 
-_WRITTEN: Final = re.compile(r"\.(failed(-\d+)?\.(csv|xlsx)|report\.html)")
-"""What else is written beside a sheet: how its name goes on after the sheet's."""
-
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A ledger that may go, and every file that goes with it."""
+    """A ledger that may go, with its own files and those that were written of it, which have these `digests`.
+
+    What was `changed` since is no longer ours, and stays.
+    """
 
     known: KnownLedger
-    files: Sequence[Path]
+    own: Sequence[Path]
+    written: Sequence[Path]
+    changed: Sequence[Path]
+    digests: Set[str]
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Every file that goes."""
+        return [*self.own, *self.written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class Sweep:
     def as_json(self) -> dict[str, Any]:
         """The object that `purge --json` prints."""
         kept = [{"ledger": str(each.ledger), "why": each.why} for each in (*self.kept, *self.kept_at_last)]
-        return {"deleted": [str(file) for file in self.deleted], "kept": kept}
+        changed = [str(file) for old in self.old for file in old.changed]
+        return {"deleted": [str(file) for file in self.deleted], "kept": kept, "changed": changed}
 
 
 async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
@@ -81,8 +90,8 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
                 kept.append(Kept(known.path, why))
             else:
                 old.append(known)
-        spared = _spared(everything, old)
-        return Sweep([Old(known, _files(known, spared)) for known in old], kept)
+        sheets = {known.sheet_path.resolve() for known in everything if known.sheet_path}
+        return Sweep([await _with_files(known, sheets) for known in old], kept)
 
 
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
@@ -111,46 +120,27 @@ async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
     return f"{live:,} of its shares are live, the last until {last:%Y-%m-%d %H:%M} UTC" if live else None
 
 
-def _spared(everything: Iterable[KnownLedger], old: Sequence[KnownLedger]) -> set[Path]:
-    """Files that must stay, whatever they are called: every sheet, and what belongs to a ledger that stays."""
-    spared = {known.sheet_path.resolve() for known in everything if known.sheet_path}
-    going = {known.id for known in old}
-    for known in everything:
-        if known.id not in going:
-            spared.update(file.resolve() for file in _named(known))
-    return spared
+async def _with_files(known: KnownLedger, sheets: Set[Path]) -> Old:
+    """What goes with a ledger, but for what is any ledger's sheet."""
+    async with read_ledger(known.path) as ledger:
+        noted = await ledger.written()
+    digests = {each.digest for each in noted}
+    # Beside the sheet, or beside the ledger while the sheet's folder was gone.
+    folders = dict.fromkeys(file.parent for file in (known.sheet_path, known.path) if file)
+    names = dict.fromkeys(each.name for each in noted)
+    there = [file for folder in folders for name in names if (file := folder / name).is_file()]
+    theirs = [file for file in there if file.resolve() not in sheets]
+    written = [file for file in theirs if digest_of(file) in digests]
+    return Old(known, _own(known.path), written, [file for file in theirs if file not in written], digests)
 
 
-def _files(known: KnownLedger, spared: set[Path]) -> list[Path]:
-    return [file for file in _named(known) if file.is_file() and file.resolve() not in spared]
-
-
-def _named(known: KnownLedger) -> list[Path]:
-    """Every file that may have been written of a ledger."""
-    ledger = known.path
+def _own(ledger: Path) -> list[Path]:
     beside = [ledger.with_name(ledger.name + suffix) for suffix in ("-wal", "-shm")]
-    return [ledger, *beside, _lock_of(ledger), *_written(known)]
+    return [file for file in (ledger, *beside, _lock_of(ledger)) if file.is_file()]
 
 
 def _lock_of(ledger: Path) -> Path:
     return ledger.with_name(f".{ledger.name}.lock")
-
-
-def _written(known: KnownLedger) -> list[Path]:
-    sheet = known.sheet_path
-    if sheet is None:
-        return []
-    # Beside the sheet, or beside the ledger while the sheet's folder was gone.
-    folders = dict.fromkeys((sheet.parent, known.path.parent))
-    results = [folder / results_path(sheet).name for folder in folders]
-    return [*results, *(file for folder in folders for file in _also_written(folder, sheet.stem))]
-
-
-def _also_written(folder: Path, stem: str) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    began = (file for file in folder.iterdir() if file.name.startswith(stem))
-    return sorted(file for file in began if _WRITTEN.fullmatch(file.name[len(stem) :]))
 
 
 async def delete(settings: Settings, sweep: Sweep, *, force: bool) -> Sweep:
@@ -179,7 +169,8 @@ async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
     lock, lock_file = LedgerLock(old.known.path), _lock_of(old.known.path)
     lock.acquire()
     try:
-        files = [file for file in reversed(old.files) if file != lock_file]
+        written = [file for file in old.written if digest_of(file) in old.digests]
+        files = [*written, *(file for file in reversed(old.own) if file != lock_file)]
         for file in files:
             file.unlink(missing_ok=True)
         history.purged(old.known, utc_now())

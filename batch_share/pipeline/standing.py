@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from batch_share.ledger.opening import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.written import Output
 from batch_share.pipeline.intake import plan_job
-from batch_share.pipeline.jobs import default_results
 from batch_share.results.summary import summarize
+from batch_share.results.writing import written_last
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import SheetRecord
     from batch_share.pipeline.intake import SheetJob
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings
@@ -35,17 +35,16 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
             return None
-        return await _at_rest(ledger, in_force)
+        return await _at_rest(ledger)
 
 
 async def nothing_due(ledger_file: Path) -> Summary | None:
     """The totals of a ledger if nothing is to be done in it now. Raises LedgerError."""
     async with read_ledger(ledger_file) as ledger:
-        in_force = await ledger.sheet()
-        return None if in_force is None else await _at_rest(ledger, in_force)
+        return None if await ledger.sheet() is None else await _at_rest(ledger)
 
 
-async def _at_rest(ledger: LedgerReader, sheet: SheetRecord) -> Summary | None:
+async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 
     Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
@@ -58,5 +57,4 @@ async def _at_rest(ledger: LedgerReader, sheet: SheetRecord) -> Summary | None:
     counts = await ledger.counts()
     if any(counts.get(state) for state in _OPEN):
         return None
-    target = default_results(ledger.file, sheet)
-    return await summarize(ledger, target if target.is_file() else None)
+    return await summarize(ledger, await written_last(ledger, Output.RESULTS))

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batch_share.ledger.states import BEFORE, INTENTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -47,7 +49,8 @@ class Outage:
 class Tally:
     """What a progress display shows.
 
-    `waiting` rows are pending because their time has not come.
+    `sent` counts posts, shares and revocations of rows, but not those that certainly did nothing and are to be sent
+    again. `waiting` rows are pending because their time has not come.
     `above` is told of each call, too, of an outage and of what is waited for.
     `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
     `returned` rows are to be shared again by themselves, since the request that they were part of failed.
@@ -60,6 +63,7 @@ class Tally:
     refusals: int = 0
     refused_since: float | None = None
     looked_up: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
     lost_in_a_row: int = 0
     waiting: int = 0
     returned: int = 0
@@ -134,6 +138,10 @@ class Tally:
         """`rows` rows went from one state to another."""
         self.states[old] -= rows
         self.states[new] += rows
+        begun = new in INTENTS
+        undone = old in INTENTS and BEFORE[INTENTS[old]] is new
+        for tally in self._and_above():
+            tally.sent += rows * (begun - undone)
 
     def calls_per_second(self, seconds: float = 10.0) -> float:
         """Calls per second over the last `seconds`, or since the first if that is less."""

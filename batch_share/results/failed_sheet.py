@@ -4,7 +4,7 @@ Not in it: rows of which nobody knows (`reconcile` settles them), rows whose act
 would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows that can only
 be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value.
 
-What a person began to mend is never written over. A file is ours as long as its bytes are those that were noted.
+What a person began to mend is never written over, nor removed.
 """
 
 from __future__ import annotations
@@ -12,65 +12,33 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
-from batch_share.ledger.store import FAILED_SHEET
+from batch_share.ledger.written import Output
+from batch_share.outputs import digest_of, is_in_the_way
 from batch_share.results.mending import ADDED, header_of
 from batch_share.results.next_step import in_the_sheet
 from batch_share.results.reason import reason_of
-from batch_share.results.sheet import replacing, write_csv
+from batch_share.results.sheet import write_csv
 from batch_share.results.workbook import Looks, fill, writing
+from batch_share.results.writing import CHANGED, last_of, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Container
+    from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
 
-CHANGED: Final = "was changed or written by somebody else"
 _ALWAYS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 """The time that is noted in the workbook: the same rows give the same file."""
 
-_STEP: Final = 1 << 20
 _LONGEST_TITLE: Final = 31
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A sheet of failed rows as it was written: where, the digest of its bytes, and that of what it says."""
-
-    path: str
-    file: str
-    rows: str
-
-    @property
-    def place(self) -> Path:
-        """Where it was written."""
-        return Path(self.path)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it is still there, be it changed."""
-        return self.place.is_file()
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether it stands there as it was written."""
-        return _digest_of(self.place) == self.file
-
-    def remove(self) -> None:
-        """Take it away. Raises BatchShareError."""
-        try:
-            self.place.unlink()
-        except OSError as error:
-            told = f"{self.path} is no longer true, and can't be removed ({error.strerror})."
-            raise BatchShareError(told) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +55,9 @@ def failed_path(sheet: Path) -> Path:
     return sheet.with_name(f"{sheet.stem}.failed{suffix}")
 
 
-async def last_written(ledger: LedgerReader) -> Written | None:
-    """What the ledger notes of the sheet of failed rows that was written last."""
-    noted = (await ledger.facts()).get(FAILED_SHEET)
-    return Written(**json.loads(noted)) if noted else None
-
-
 async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
     """The sheet of failed rows, where there is one now."""
-    written = await last_written(ledger)
-    return written.place if written and written.is_there else None
+    return await written_last(ledger, Output.FAILED)
 
 
 async def write_failed(ledger: Ledger, target: Path) -> FailedSheet:
@@ -104,51 +65,38 @@ async def write_failed(ledger: Ledger, target: Path) -> FailedSheet:
 
     Raises BatchShareError when it can't be written, LedgerError.
     """
-    before = await last_written(ledger)
-    sheet = await ledger.sheet()
+    noted, sheet = await ledger.written(), await ledger.sheet()
+    before, ours = last_of(noted, Output.FAILED), {each.digest for each in noted}
     rows = _Mendable(ledger, sheet)
     if sheet is None or not await rows.are_any():
-        return await _remove(ledger, before)
+        if before is None:
+            return FailedSheet()
+        remark = _removed(target.with_name(before.name), ours)
+        await ledger.forget_written(Output.FAILED)
+        return FailedSheet(None, remark)
     said = await rows.digest()
-    if before is not None and before.rows == said and before.is_there:
-        return FailedSheet(
-            before.place, None if before.is_untouched else f"{before.place.name} {CHANGED}: it is kept"
-        )
-    place, remark = _place(before, target)
-    await _write(place, sheet, rows)
-    await _note(ledger, Written(str(place.absolute()), _digest_of(place), said))
-    return FailedSheet(place, remark)
+    if before is not None and before.said == said:
+        place = target.with_name(before.name)
+        found = digest_of(place)
+        if found == before.digest:
+            return FailedSheet(place)
+        if found and found not in ours:
+            return FailedSheet(place, f"{place.name} {CHANGED}: it is kept")
+    placed = await write_output(ledger, Output.FAILED, target, lambda file: _write(file, sheet, rows), said=said)
+    return FailedSheet(placed.path, placed.remark)
 
 
-def _place(before: Written | None, target: Path) -> tuple[Path, str | None]:
-    """Where to write: over what is ours and untouched, else under the first number that is free."""
-    if before is not None and before.is_untouched:
-        return before.place, None
-    busy, place, number = None, target, 1
-    while place.exists():
-        busy, number = place, number + 1
-        place = target.with_name(f"{target.stem}-{number}{target.suffix}")
-    if busy is None:
-        return place, None
-    return place, f"{busy.name} {CHANGED}, so it is kept, and the rows that fail now are in {place.name}"
-
-
-async def _remove(ledger: Ledger, before: Written | None) -> FailedSheet:
-    """No row failed: take away what we wrote, unless somebody changed it."""
-    if before is None:
-        return FailedSheet()
-    await ledger.note_failed_sheet("")
-    if not before.is_there:
-        return FailedSheet()
-    name = before.place.name
-    if not before.is_untouched:
-        return FailedSheet(None, f"No row is left to mend; {name} {CHANGED}, so it is kept")
-    before.remove()
-    return FailedSheet(None, f"No row is left to mend: {name} was removed")
-
-
-async def _note(ledger: Ledger, written: Written) -> None:
-    await ledger.note_failed_sheet(json.dumps(asdict(written)))
+def _removed(place: Path, ours: Container[str]) -> str | None:
+    """No row failed: take away what we wrote, unless somebody changed it. What is to be told of that."""
+    if is_in_the_way(place, ours):
+        return f"No row is left to mend; {place.name} {CHANGED}, so it is kept"
+    try:
+        place.unlink()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BatchShareError(f"{place} is no longer true, and can't be removed ({error.strerror}).") from None
+    return f"No row is left to mend: {place.name} was removed"
 
 
 # ------------------------------------------------------------------------------------------------ its rows
@@ -198,30 +146,18 @@ def _cells(row: Row, width: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------ the file
 
 
-async def _write(place: Path, sheet: SheetRecord, rows: _Mendable) -> None:
+async def _write(file: Path, sheet: SheetRecord, rows: _Mendable) -> None:
     header = rows.header
-    with replacing(place) as temporary:
-        if place.suffix == ".csv":
-            await write_csv(temporary, header, rows.cells())
-            return
-        async with writing(temporary, _ALWAYS) as book:
-            ours = range(len(header) - len(ADDED), len(header))
-            page = book.page(_title(sheet.worksheet))
-            await fill(book, page, header, rows.cells(), Looks(ours.start, ours))
+    if file.suffix == ".csv":
+        await write_csv(file, header, rows.cells())
+        return
+    async with writing(file, _ALWAYS) as book:
+        ours = range(len(header) - len(ADDED), len(header))
+        page = book.page(_title(sheet.worksheet))
+        await fill(book, page, header, rows.cells(), Looks(ours.start, ours))
 
 
 def _title(worksheet: str | None) -> str:
     """As the sheet's own worksheet is called, so that --worksheet means this one too."""
     fits = worksheet and len(worksheet) <= _LONGEST_TITLE and not set(worksheet) & set("[]:*?/\\")
     return worksheet if worksheet and fits and worksheet.strip("'") == worksheet else "Failed"
-
-
-def _digest_of(file: Path) -> str:
-    digest: Any = hashlib.sha256()
-    try:
-        with file.open("rb") as source:
-            while chunk := source.read(_STEP):
-                digest.update(chunk)
-    except OSError:
-        return ""
-    return str(digest.hexdigest())

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.written import Output
+from batch_share.outputs import Named
 from batch_share.results import advice, charts
 from batch_share.results.failed_sheet import failed_sheet_of
 from batch_share.results.meaning import NO_USER, how_it_ended
 from batch_share.results.mending import command_for
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
-from batch_share.results.sheet import replacing
+from batch_share.results.writing import write_output
 from batch_share.units import Rate
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord, SheetRecord
     from batch_share.ledger.statistics import CallsOfRun, ReasonKind, Statistics, UserResults
+    from batch_share.results.writing import Placed
 
 ROWS_TOLD: Final = 100
 """Rows to look at that are listed, when nobody says how many."""
@@ -105,13 +108,21 @@ def report_path(sheet: Path) -> Path:
     return sheet.with_name(f"{sheet.stem}.report.html")
 
 
-async def write_report(ledger: LedgerReader, target: Path, *, most: int = ROWS_TOLD) -> None:
-    """Write the report, with `most` rows to look at. Raises BatchShareError if it can't be written, LedgerError."""
-    if target.suffix.lower() not in SUFFIXES:
-        raise BatchShareError(f"A report is written as .html, not as {target.name}")
-    told = await _facts(ledger, most)
-    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as out:
-        _template().stream(told).dump(out)
+async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int = ROWS_TOLD) -> Placed:
+    """Write the report, with `most` rows to look at, as `write_output` does.
+
+    Raises BatchShareError if it can't be written, LedgerError.
+    """
+    path = target.target if isinstance(target, Named) else target
+    if path.suffix.lower() not in SUFFIXES:
+        raise BatchShareError(f"A report is written as .html, not as {path.name}")
+
+    async def write(file: Path) -> None:
+        told = await _facts(ledger, most)
+        with file.open("w", encoding="utf-8", errors="replace") as out:
+            _template().stream(told).dump(out)
+
+    return await write_output(ledger, Output.REPORT, target, write)
 
 
 def _template() -> Any:

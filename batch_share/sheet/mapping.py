@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from batch_share.outputs import Named
+
 
 def read_mapping(file: Path | None, options: Sequence[str]) -> dict[str, str]:
     """By header, what its column holds; an option wins over the file. Raises SettingsError."""
@@ -33,14 +35,12 @@ def read_mapping(file: Path | None, options: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def write_mapping(file: Path, mapping: Mapping[str, str]) -> None:
+def write_mapping(target: Named, mapping: Mapping[str, str]) -> None:
     """Write a mapping file. Raises SettingsError."""
     import tomli_w  # noqa: PLC0415 - only when one is saved
 
-    try:
-        file.write_text(tomli_w.dumps({"columns": dict(mapping)}), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError("save-map", f"{file} can't be written ({error.strerror})") from None
+    with target.written() as temporary:
+        temporary.write_text(tomli_w.dumps({"columns": dict(mapping)}), encoding="utf-8")
 
 
 def _from_file(file: Path) -> dict[str, str]:

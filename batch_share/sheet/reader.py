@@ -9,9 +9,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
+from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, letters, match_columns, unread_people
 from batch_share.sheet.encoding import check_encoding
@@ -22,7 +24,6 @@ from batch_share.sheet.workbook import OLE_MAGIC, ZIP_MAGIC, workbook_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.sheet.table import RawRow, Table
 
@@ -109,7 +110,9 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
 
 
 def check_there(path: Path) -> None:
-    """Raises SheetError if there is no such file, or a folder in its place."""
+    """Raises SheetError if there is no such file, or a folder in its place, or if its name can't be kept."""
+    if not is_spelled(path):
+        raise SheetError(Path(spelled(path.name)), "its name, or that of its folder, is not UTF-8: rename it")
     if path.is_dir():
         watched = f"`batch-share watch {shlex.quote(str(path))}` runs each sheet that is dropped into it"
         raise SheetError(path, f"a folder, not a sheet: {watched}")

@@ -78,13 +78,30 @@ def test_ctrl_c_drains_and_the_next_command_goes_on(
     assert sandbox.report()["duplicates"] == 0
 
 
-def test_a_drained_run_has_nothing_under_way(shell: Shell, sandbox: SandboxProcess) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_drained_run_has_nothing_under_way(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, number: signal.Signals
+) -> None:
     process = started(shell, sandbox, activities=15)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.send_signal(number)
+    _, screen = process.communicate(timeout=30)
+    assert (process.returncode, "Interrupted." in screen) == (130, True)
+    assert (tmp_path / "leads.results.csv").is_file()
     status = json.loads(shell.run("status", "leads.csv.ledger.db", "--json").stdout)
     assert not {"posting", "sharing", "unknown"} & set(status["states"])
     assert sum(status["states"].values()) == 110
+
+
+def test_a_run_under_nohup_outlives_its_terminal(shell: Shell, sandbox: SandboxProcess) -> None:
+    nohup = ["sh", "-c", "trap '' HUP; exec \"$0\" -m batch_share run leads.csv --yes --limit 30", sys.executable]
+    with subprocess.Popen(
+        nohup, cwd=shell.folder, env=shell.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(lambda: sandbox.report()["activities"] >= 5 or process.poll() is not None)
+        process.send_signal(signal.SIGHUP)
+        _, screen = process.communicate(timeout=30)
+    assert process.returncode == 3, screen
+    assert sandbox.report()["live_shares"]["count"] == 29
 
 
 def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(shell: Shell, sandbox: SandboxProcess) -> None:

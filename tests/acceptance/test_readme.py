@@ -15,6 +15,8 @@ import pytest
 from processes import FAST, ROOT, SAMPLES, SandboxProcess, sandbox_process, shell_for
 from readme_reference import README, with_reference
 
+from batch_share.cli.answering import Asked
+from batch_share.errors import AccessDenied
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
@@ -80,7 +82,9 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
 
 def test_the_object_of_json_is_as_it_says() -> None:
     """Every key and kind of value; those that are left away where no row waits are told last."""
-    (told,) = [json.loads(text) for text in re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
+    told, stopped = [
+        json.loads(text) for text in re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    ]
     states, file = {State(name): count for name, count in told["states"].items()}, Path("/srv/x")
     waiting = Waiting(told["waiting"], datetime.fromisoformat(told["first_due"].removesuffix("Z")))
     whole = Summary(states, file, file, run=told["run"], waiting=waiting, failed_sheet=file).as_json()
@@ -89,6 +93,12 @@ def test_the_object_of_json_is_as_it_says() -> None:
     least = Summary(states, file).as_json()
     assert [*least, "waiting", "first_due"] == [*told]
     assert {name for name in least if least[name] is None} == {"run", "results", "failed_sheet"}
+    error = AccessDenied(401, "Invalid.")
+    answered = Asked(stopped["command"], Path(stopped["file"])).stopped(error, 1, 0)
+    assert answered | {"error": None} == stopped | {"error": None}
+    assert [*answered["error"]] == [*stopped["error"]]
+    assert answered["error"]["kind"] == stopped["error"]["kind"]
+    assert answered["error"]["message"].startswith(stopped["error"]["message"].removesuffix("…"))
 
 
 def test_its_program_runs_as_it_stands(sandbox: SandboxProcess, tmp_path: Path) -> None:

@@ -102,7 +102,10 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
     for short in ("", " --max-revokes 3"):
         refused = in_nothing(command + short)
         assert refused.returncode == 1
-        assert refused.stdout == "leads.csv: 4 pending (exit 1); ledger leads.csv.ledger.db\n"
+        assert refused.stdout == (
+            "leads.csv: nothing sent: shares would have been taken back and nobody was asked; 4 pending (exit 1); "
+            "ledger leads.csv.ledger.db\n"
+        )
         assert "4 shares of june.csv would be taken back from " in refused.stderr
         assert "add --max-revokes 4," in refused.stderr
     assert sandbox.report()["live_shares"] == standing

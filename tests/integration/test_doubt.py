@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from placing import named
 from trial import SHARE, Onlooker, Refuses, Trial, trial
 
 from batch_share import BatchShare, LedgerError, SheetError, State
@@ -187,7 +188,7 @@ async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
         write(it, ("Owner", emails(it)))
         planned, approved = job(it), it.folder / "plan.json"
         plan = plan_job(planned.sheet, planned.options, it.settings())
-        save_approval(approved, approval_of(plan, it.settings()))
+        save_approval(named(approved), approval_of(plan, it.settings()))
         with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
             await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
         assert not it.sent(SHARE)

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from placing import named
 from trial import (
     CREATE,
     DROPPED,
@@ -35,7 +36,7 @@ from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.pipeline import live
 from batch_share.pipeline.intake import SheetJob, show_sheet
-from batch_share.pipeline.jobs import run_sheet
+from batch_share.pipeline.jobs import report_of, results_of, run_sheet
 from batch_share.pipeline.live import known_runs, note_move
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
@@ -565,22 +566,37 @@ async def test_purge_deletes_the_ledger_and_its_results_and_never_the_sheet(tmp_
 
 async def test_purge_takes_along_what_else_was_written_of_the_sheet_and_nothing_like_it(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
+        (tmp_path / "leads.failed.csv").write_text("mine")
+        it.write([*sheet_rows(1), ["", "", "", "", "soon", ""]])
+        await it.run()
+        await report_of(it.ledger, None)
+        await results_of(it.ledger, named(tmp_path / "answered.csv"))
+        end_shares(it)
+        age(tmp_path)
+        theirs = ["leads.failed.csv", "leads.failed-3.csv", "leads.report-2.html", "leads.results.xlsx"]
+        for name in theirs:
+            (tmp_path / name).write_text("mine")
+        deleted, _ = await purge(it)
+        assert deleted == sorted([*GONE, "leads.failed-2.csv", "leads.report.html", "answered.csv"])
+        assert files(tmp_path) == sorted([*theirs, "leads.csv"])
+
+
+@pytest.mark.parametrize("when", ["before it is looked for", "before it is deleted"])
+async def test_purge_leaves_what_somebody_changed_and_tells_it(tmp_path: Path, when: str) -> None:
+    results = tmp_path / "leads.results.csv"
+    async with trial(tmp_path, rows=1) as it:
         await it.run()
         end_shares(it)
         age(tmp_path)
-        ours = ["leads.failed.csv", "leads.failed-2.csv", "leads.report.html"]
-        theirs = [
-            "leads.failed.txt",
-            "leads.failed-x.csv",
-            "leads2.failed.csv",
-            "my.leads.failed.csv",
-            "leads.xlsx",
-        ]
-        for name in (*ours, *theirs):
-            (tmp_path / name).write_text("x")
-        deleted, _ = await purge(it)
-        assert deleted == sorted([*GONE, *ours])
-        assert files(tmp_path) == sorted([*theirs, "leads.csv"])
+        if when == "before it is looked for":
+            results.write_text("with remarks")
+        sweep = await find_old(it.settings(), 1, force=False)
+        results.write_text("with remarks")
+        sweep = await delete(it.settings(), sweep, force=False)
+        assert sorted(file.name for file in sweep.deleted) == [*GONE[:2]]
+        told = [str(results)] if when == "before it is looked for" else []
+        assert sweep.as_json()["changed"] == told
+        assert files(tmp_path) == ["leads.csv", "leads.results.csv"]
 
 
 async def test_purge_finds_results_beside_the_ledger_when_the_sheets_folder_is_gone(tmp_path: Path) -> None:
@@ -652,6 +668,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         assert sweep.as_json() == {
             "deleted": [],
             "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+            "changed": [],
         }
 
 

@@ -6,6 +6,7 @@ import csv
 from typing import TYPE_CHECKING
 
 import openpyxl
+from placing import named
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
 from batch_share.errors import BatchShareError, LedgerError
@@ -117,8 +118,8 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     async with trial(tmp_path, rows=3) as it:
         it.write([*sheet_rows(3)[:2], [NOBODY, "", *sheet_rows(3)[2][2:]]])
         await it.run()
-        target = await results_of(it.ledger, tmp_path / "answered.xlsx")
-    book = openpyxl.load_workbook(target)
+        target = await results_of(it.ledger, named(tmp_path / "answered.xlsx"))
+    book = openpyxl.load_workbook(target.path)
     told = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
     assert told["run"][5] == "done"
     assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
@@ -127,7 +128,7 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
 
 
 async def test_a_ledger_that_can_not_note_it_is_trouble_and_no_mere_remark(tmp_path: Path) -> None:
-    fails = "BEFORE INSERT ON about WHEN NEW.name = 'failed_sheet' BEGIN SELECT RAISE(FAIL, 'it is full'); END"
+    fails = "BEFORE INSERT ON about WHEN NEW.name = 'written' BEGIN SELECT RAISE(FAIL, 'it is full'); END"
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         it.change(f"CREATE TRIGGER full {fails}")

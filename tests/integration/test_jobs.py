@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from placing import named
 from pydantic import SecretStr
-from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+from trial import CREATE, HEADER, SHARE, STATUS, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
 from batch_share.errors import (
     AccessDenied,
@@ -18,11 +21,14 @@ from batch_share.errors import (
     LedgerError,
     OfAnotherSheet,
     PlanChanged,
+    SettingsError,
     SheetError,
 )
 from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State
+from batch_share.outputs import digest_of
 from batch_share.pipeline.approval import approval_of, save_approval
 from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
 from batch_share.pipeline.jobs import report_of, results_of, run_sheet, status_of
@@ -34,8 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from trial import Step
+
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.watcher import Preview
+    from batch_share.sandbox.wire import Call, Reply
 
 
 @dataclass(slots=True)
@@ -50,6 +59,11 @@ class Doubter(Onlooker):
 
 def part(*ranges: tuple[int, int]) -> SheetOptions:
     return SheetOptions(selection=Selection(ranges=ranges))
+
+
+def rows_of(results: Path) -> list[dict[str, str]]:
+    with results.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def written_in(folder: Path) -> list[Path]:
@@ -160,7 +174,8 @@ async def test_shares_that_were_accepted_before_cost_a_call_each(tmp_path: Path)
 async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         settings, file = it.settings(), tmp_path / "plan.json"
-        save_approval(file, approval_of(plan_job(tmp_path / "leads.csv", SheetOptions(), settings), settings))
+        plan = plan_job(tmp_path / "leads.csv", SheetOptions(), settings)
+        save_approval(named(file), approval_of(plan, settings))
         it.write(sheet_rows(4))
         with pytest.raises(PlanChanged):
             await run(it, SheetOptions(), file)
@@ -253,18 +268,58 @@ async def test_a_run_that_ends_before_it_took_its_sheet_in_leaves_no_results(tmp
         assert written_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_a_run_whose_ledger_vanishes_sends_no_more_and_tells_what_it_did(tmp_path: Path, bulk: bool) -> None:
+    async def vanish(step: Step, call: Call) -> Reply:
+        if call.endpoint == SHARE:
+            it.ledger.unlink(missing_ok=True)
+        return await step(call)
+
+    async with trial(tmp_path, vanish, rows=60) as it:
+        ending = await it.run(workers=1, bulk=bulk)
+        assert isinstance(ending.error, LedgerError)
+        assert "it was moved, deleted or replaced while the run worked on it" in str(ending.error)
+        assert len(it.sent(SHARE)) == 1
+        assert ending.exit_code is ExitCode.NOT_DONE
+        counts = Counter(row["Result"] for row in rows_of(tmp_path / "leads.results.csv"))
+        assert counts["accepted"] + counts["shared"] == (25 if bulk else 1)
+        assert not it.ledger.exists()
+
+
+async def test_a_ledger_that_vanishes_at_the_very_end_is_told(tmp_path: Path) -> None:
+    async def vanish(step: Step, call: Call) -> Reply:
+        if call.endpoint == STATUS:
+            it.ledger.unlink(missing_ok=True)
+        return await step(call)
+
+    async with trial(tmp_path, vanish, rows=1) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, LedgerError)
+        results = tmp_path / "leads.results.csv"
+        assert (ending.summary.states, ending.summary.results) == ({State.SHARED: 1}, results)
+
+
 # -------------------------------------------------------------------------------------- status and results
 
 
-async def test_results_that_can_not_be_written_hide_nothing(tmp_path: Path) -> None:
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("batch_share.outputs.tempfile.mkstemp", refuse)
+
+
+async def test_results_that_can_not_be_written_hide_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with trial(tmp_path) as it:
-        (tmp_path / "leads.results.csv").mkdir()
-        ending = await it.run()
+        with monkeypatch.context() as patch:
+            full_disk(patch)
+            ending = await it.run()
         assert ending.exit_code is ExitCode.NOT_DONE
-        assert "leads.results.csv can't be written" in str(ending.error)
+        assert "leads.results.csv can't be written (No space left on device)" in str(ending.error)
         assert (ending.summary.states, ending.summary.results) == ({State.SHARED: 12}, None)
-        (tmp_path / "leads.results.csv").rmdir()
-        assert await results_of(it.ledger, None) == tmp_path / "leads.results.csv"
+        assert (await results_of(it.ledger, None)).path == tmp_path / "leads.results.csv"
 
 
 async def test_results_that_stand_there_as_they_were_written_are_not_written_again(tmp_path: Path) -> None:
@@ -277,23 +332,126 @@ async def test_results_that_stand_there_as_they_were_written_are_not_written_aga
         assert results.stat() == before
 
 
-@pytest.mark.parametrize("spoil", ["touch", "delete", "shorten", "replace"])
-async def test_results_that_somebody_touched_are_written_again(tmp_path: Path, spoil: str) -> None:
+async def test_results_that_were_deleted_are_written_again(tmp_path: Path) -> None:
     results = tmp_path / "leads.results.csv"
     async with trial(tmp_path) as it:
         await it.run()
         written = results.read_bytes()
-        if spoil == "delete":
-            results.unlink()
-        elif spoil == "replace":
-            results.rename(tmp_path / "old.csv")
-            shutil.copy2(tmp_path / "old.csv", results)
-        else:
-            results.write_bytes(written if spoil == "touch" else b"")
-        before = results.stat() if spoil != "delete" else None
+        results.unlink()
         await it.resume()
         assert results.read_bytes() == written
-        assert results.stat() != before
+
+
+async def test_results_that_somebody_wrote_in_are_kept_and_the_new_ones_go_beside_them(tmp_path: Path) -> None:
+    results, second = tmp_path / "leads.results.csv", tmp_path / "leads.results-2.csv"
+    async with trial(tmp_path) as it:
+        await it.run(follow_up=False)
+        results.write_text("with remarks")
+        ending = await it.follow_up()
+        assert ending.summary.results == second
+        told = "leads.results.csv was changed or written by somebody else, so it is kept, and the results are in"
+        assert [*ending.remarks] == [f"{told} leads.results-2.csv"]
+        assert (await status_of(it.ledger)).results == second
+        again = await it.resume()
+        assert (again.summary.results, [*again.remarks]) == (second, [])
+        assert [row["Result"] for row in rows_of(second)] == ["shared"] * 12
+        second.write_text("with more remarks")
+        assert (await it.resume()).summary.results == tmp_path / "leads.results-3.csv"
+    assert (results.read_text(), second.read_text()) == ("with remarks", "with more remarks")
+
+
+async def test_what_a_person_keeps_under_the_name_of_results_or_a_report_is_never_written_over(
+    tmp_path: Path,
+) -> None:
+    theirs = [tmp_path / "leads.results.csv", tmp_path / "leads.report.html"]
+    for file in theirs:
+        file.write_text("mine")
+    async with trial(tmp_path, rows=2) as it:
+        ending = await it.run()
+        assert ending.summary.results == tmp_path / "leads.results-2.csv"
+        assert (await results_of(it.ledger, None)).path == tmp_path / "leads.results-2.csv"
+        for _ in range(2):
+            report = await report_of(it.ledger, None)
+            assert report.path == tmp_path / "leads.report-2.html"
+    assert [file.read_text() for file in theirs] == ["mine", "mine"]
+
+
+async def test_two_sheets_of_one_stem_have_results_of_their_own(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        before = (tmp_path / "leads.results.csv").read_bytes()
+        sheet = tmp_path / "leads.tsv"
+        sheet.write_text("\n".join("\t".join(row) for row in [HEADER, *sheet_rows(4)[2:]]))
+        job = SheetJob(sheet, tmp_path / "leads.tsv.ledger.db")
+        for _ in range(2):
+            ending = await run_sheet(job, it.settings(), Onlooker())
+            assert ending.summary.results == tmp_path / "leads.results-2.csv"
+        assert (await it.run()).summary.results == tmp_path / "leads.results.csv"
+    assert (tmp_path / "leads.results.csv").read_bytes() == before
+    assert [row["Result"] for row in rows_of(tmp_path / "leads.results-2.csv")] == ["shared"] * 2
+
+
+async def test_a_file_that_was_named_is_written_again_by_any_ledger_until_somebody_changes_it(
+    tmp_path: Path,
+) -> None:
+    target = named(tmp_path / "answered.csv")
+    folder = tmp_path / "another"
+    folder.mkdir()
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        other = Trial(folder, it.sandbox, {"state_folder": tmp_path / "state", "data_folder": tmp_path / "data"})
+        other.write(sheet_rows(3)[2:])
+        await other.run()
+        for ledger, rows in ((it.ledger, 2), (it.ledger, 2), (other.ledger, 1), (it.ledger, 2)):
+            await results_of(ledger, target)
+            assert len(rows_of(target.target)) == rows
+        target.target.write_text("with remarks")
+        with pytest.raises(SettingsError, match="is nothing that batch_share wrote, or was changed since"):
+            await results_of(it.ledger, target)
+        with pytest.raises(SettingsError, match="is a ledger, or another database: name another file"):
+            await results_of(it.ledger, named(other.ledger.rename(folder / "kept.csv")))
+    assert target.target.read_text() == "with remarks"
+
+
+async def test_a_ledger_knows_its_results_also_where_the_data_folder_is_new(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        for number in (1, 2):
+            target = replace(named(tmp_path / "answered.csv"), folder=tmp_path / f"data{number}")
+            assert (await results_of(it.ledger, target)).path == target.target
+
+
+@pytest.mark.parametrize("fact", ["results", "failed_sheet"])
+async def test_a_ledger_of_before_there_was_a_list_knows_what_it_wrote(tmp_path: Path, fact: str) -> None:
+    results, failed = tmp_path / "leads.results.csv", tmp_path / "leads.failed.csv"
+    async with trial(tmp_path, rows=2) as it:
+        it.write([*sheet_rows(2), [*sheet_rows(3)[2][:4], "soon", "201"]])
+        await it.run()
+        found = results.stat()
+        stamp = ["0.0.9", str(results), found.st_ino, found.st_size, found.st_mtime_ns]
+        sheet = {"path": str(failed), "file": digest_of(failed), "rows": "other rows"}
+        it.change("DELETE FROM about WHERE name IN ('written', 'results')")
+        value = json.dumps({"results": stamp, "failed_sheet": sheet}[fact])
+        it.change(f"INSERT INTO about VALUES ('{fact}', '{value}')")
+        ending = await it.run()
+    ours, theirs = (results, failed) if fact == "results" else (failed, results)
+    told = {file.name for file in (ending.summary.results, ending.summary.failed_sheet) if file}
+    assert told == {ours.name, theirs.with_stem(f"{theirs.stem}-2").name}
+
+
+async def test_a_ledger_that_can_not_note_what_is_written_of_it_tells_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(ledger: LedgerReader, *_: object) -> None:
+        raise LedgerError(ledger.file, "attempt to write a readonly database")
+
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        monkeypatch.setattr(LedgerReader, "note_written", refuse)
+        assert (await report_of(it.ledger, None)).path.is_file()
+        (tmp_path / "leads.results.csv").unlink()
+        ending = await it.run()
+        assert "attempt to write a readonly database" in str(ending.error)
 
 
 async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: Path) -> None:
@@ -307,9 +465,11 @@ async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: 
         assert results.stat() != before
 
 
-async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(tmp_path: Path) -> None:
+async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with trial(tmp_path, Fault(CREATE, [1], envelope(401, "No such key"))) as it:
-        (tmp_path / "leads.results.csv").mkdir()
+        full_disk(monkeypatch)
         ending = await it.run()
         assert "No such key" in str(ending.error)
         assert ending.summary.results is None
@@ -339,10 +499,9 @@ async def test_results_are_written_where_they_are_wanted_else_beside_the_sheet(
     async with trial(tmp_path) as it:
         await it.run()
         (tmp_path / "leads.results.csv").unlink()
-        written = await results_of(it.ledger, tmp_path / name if name else None)
+        written = (await results_of(it.ledger, named(tmp_path / name) if name else None)).path
         assert written == tmp_path / (name or "leads.results.csv")
-        with written.open(encoding="utf-8-sig", newline="") as file:
-            assert [row["Result"] for row in csv.DictReader(file)] == ["shared"] * 12
+        assert [row["Result"] for row in rows_of(written)] == ["shared"] * 12
 
 
 @pytest.mark.parametrize("name", [None, "told.html"])
@@ -351,12 +510,12 @@ async def test_a_report_is_written_where_it_is_wanted_else_beside_the_sheet(
 ) -> None:
     async with trial(tmp_path, Fault(CREATE, [2, 3], envelope(500, "No such field")), rows=4) as it:
         await it.run(workers=1)
-        written = await report_of(it.ledger, tmp_path / name if name else None, most=1)
+        written = (await report_of(it.ledger, named(tmp_path / name) if name else None, most=1)).path
         assert written == tmp_path / (name or "leads.report.html")
         page = written.read_text("utf-8")
         assert [lead in page for (lead,) in it.rows("lead_number")] == [False, True, False, False]
         with pytest.raises(BatchShareError, match=r"written as \.html"):
-            await report_of(it.ledger, tmp_path / "told.pdf")
+            await report_of(it.ledger, named(tmp_path / "told.pdf"))
 
 
 async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_path: Path) -> None:
@@ -366,4 +525,4 @@ async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_
         await it.run()
         ledger = it.ledger.rename(tmp_path / "kept.db")
     shutil.rmtree(folder)
-    assert await results_of(ledger, None) == tmp_path / "leads.results.csv"
+    assert (await results_of(ledger, None)).path == tmp_path / "leads.results.csv"

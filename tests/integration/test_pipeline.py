@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from placing import named
 from trial import (
     CREATE,
     KEY,
@@ -25,11 +26,11 @@ from trial import (
 
 from batch_share.errors import (
     AccessDenied,
-    BatchShareError,
     DailyLimitReached,
     LedgerError,
     NotAnswered,
     OwnerNotVerified,
+    SettingsError,
     StillThrottled,
     Unreachable,
 )
@@ -413,8 +414,8 @@ async def test_results_never_take_the_place_of_the_sheet(tmp_path: Path) -> None
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         before = (tmp_path / "leads.csv").read_bytes()
-        with pytest.raises(BatchShareError, match="would take the place of the sheet itself"):
-            await results_of(it.ledger, tmp_path / "leads.csv")
+        with pytest.raises(SettingsError, match=r"leads\.csv is the sheet itself: name another file"):
+            await results_of(it.ledger, named(tmp_path / "leads.csv"))
         assert (tmp_path / "leads.csv").read_bytes() == before
 
 

@@ -10,6 +10,7 @@ import pytest
 from directories import Everybody
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placing import named
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.cli.planning import PlanFiles, show_plan
@@ -52,7 +53,7 @@ def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factor
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 def test_no_cell_of_a_plan_is_live_and_all_come_back(suffix: str, tmp_path: Path) -> None:
     texts = [text for text in [*LIVE, *NUMBERS] if "\x0b" not in text]
-    settings, files = Settings(event="201", duration="7d"), PlanFiles(tmp_path / f"plan{suffix}", None, None)
+    settings, files = Settings(event="201", duration="7d"), PlanFiles(named(tmp_path / f"plan{suffix}"), None, None)
     headers = [f"{text} {n}" for n, text in enumerate(texts)]
     write_sheet(tmp_path / "leads.csv", [*HEADER, *headers], [GUID, GUID, "=1+1", *texts], ["=2", GUID, "", *texts])
     job = SheetJob(tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db")

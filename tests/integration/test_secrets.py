@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from placing import named
 from processes import SandboxProcess, shell_for
 from pydantic import SecretStr
 from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
@@ -136,7 +137,7 @@ async def everything(it: Trial, seconds: float) -> str:
         shown += told(ending)
     for job in (it.resume, it.reconcile, it.follow_up):
         shown += told(await job(answer_timeout=seconds))
-    await results_of(it.ledger, it.folder / "answered.xlsx")
+    await results_of(it.ledger, named(it.folder / "answered.xlsx"))
     shown += [repr(await status_of(it.ledger)), repr(it.settings()), str(it.settings())]
     shown += [it.settings().model_dump_json(), repr(it.settings().model_dump()), repr(it.settings().public())]
     return "\n".join(shown)
@@ -241,7 +242,7 @@ async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_
         async with trial(tmp_path, quoting, rows=12, leads=12, users=7, **keys) as it:
             it.changes = {"bulk": True, "workers": 1} | {name: SecretStr(key) for name, key in keys.items()}
             shown = [line for _ in range(2) for line in told(await it.run())]
-            await results_of(it.ledger, it.folder / "answered.xlsx")
+            await results_of(it.ledger, named(it.folder / "answered.xlsx"))
             shown.append(repr(await status_of(it.ledger)))
     out, err = capsys.readouterr()
     assert struck == {BULK, SHARE}

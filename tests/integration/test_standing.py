@@ -156,5 +156,5 @@ async def test_a_ledger_that_was_moved_with_its_sheet_answers_beside_it(tmp_path
         it.write(sheet_rows(5))  # another sheet of the same name comes into the old place
         ending = await resume(moved / "leads.csv.ledger.db", it.settings(), Onlooker())
         assert ending.summary.results == moved / "leads.results.csv"
-        assert await results_of(moved / "leads.csv.ledger.db", None) == moved / "leads.results.csv"
+        assert (await results_of(moved / "leads.csv.ledger.db", None)).path == moved / "leads.results.csv"
         assert not (tmp_path / "leads.results.csv").exists()

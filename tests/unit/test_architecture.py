@@ -10,27 +10,28 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_BASE = ("settings", "errors", "proxy", "units", "waiting")
+_BASE = ("settings", "errors", "proxy", "units", "waiting", "outputs")
 ALLOWED = {
     "action": set[str](),
     "errors": set[str](),
+    "outputs": {"errors"},
     "units": set[str](),
     "waiting": set[str](),
     "keychain": {"errors"},
     "proxy": {"errors"},
     "settings": {"settings_sources", "keychain", "errors", "proxy", "units"},
     "settings_sources": {"errors"},
-    "settings_file": {"settings", "errors"},
+    "settings_file": {"settings", "errors", "outputs"},
     "settings_shown": {"settings", "settings_file"},
     "logs": set[str](),
     "leadsquared": {"logs", *_BASE},
-    "ledger": {"action", "settings", "errors", "units"},
+    "ledger": {"action", "settings", "errors", "units", "outputs"},
     "history": {"ledger", "settings", "errors", "units"},
-    "sheet": {"action", "settings", "errors", "units"},
+    "sheet": {"action", "settings", "errors", "units", "outputs"},
     "sandbox": {"leadsquared", "settings", "errors", "units"},
-    "results": {"ledger", "leadsquared", "sheet", "settings", "errors", "units"},
+    "results": {"ledger", "leadsquared", "sheet", "settings", "errors", "units", "outputs"},
     "pipeline": {"action", "history", "results", "ledger", "leadsquared", "logs", "sheet", *_BASE},
-    "library": {"pipeline", "results", "ledger", "settings", "errors"},
+    "library": {"pipeline", "results", "ledger", "settings", "errors", "outputs"},
     "notify": {"results", "ledger", *_BASE},
     "inbox": {"pipeline", "results", "ledger", "sheet", *_BASE},
     "cli": {

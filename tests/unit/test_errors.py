@@ -23,6 +23,7 @@ from batch_share.errors import (
     LedgerTooNew,
     NoSuchApi,
     NotAnswered,
+    NotConfirmed,
     OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
@@ -132,6 +133,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         "The sheet changed since plan.json was approved. Nothing was sent",
         {"plan": Path("a/plan.json"), "what": "the sheet"},
     ),
+    (NotConfirmed(), "Nothing was sent: the run was not confirmed.", {"sent_before": 0}),
     (
         OwnerNotVerified("act", "user", ""),
         "LeadSquared does not show who owns activity act",

@@ -90,3 +90,9 @@ def test_a_sheet_that_is_gone_leaves_no_folder(places: Places) -> None:
     with pytest.raises(BatchShareError, match="can't be made or moved"):
         places.take(places.inbox / "gone.csv")
     assert list((places.inbox / "working").iterdir()) == []
+
+
+def test_why_it_failed_does_not_take_the_place_of_a_sheet_of_that_name(places: Places) -> None:
+    failed = places.finish(places.take(drop(places, "1", WHY)), FAILED, "no column for the lead")
+    assert (failed.sheet.name, failed.sheet.read_text()) == (WHY, "1")
+    assert (failed.folder / "why-2.txt").read_text() == "no column for the lead\n"

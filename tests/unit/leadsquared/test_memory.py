@@ -158,7 +158,7 @@ def test_a_full_disk_forgets_nothing(file: Path, clock: Clock, monkeypatch: pyte
         for _ in range(60):
             memory.spend(None)
         memory.learn(Rate(20, 5.0))
-        monkeypatch.setattr("pathlib.Path.write_text", full)
+        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", full)
         for _ in range(60):
             memory.spend(None)
     monkeypatch.undo()
@@ -166,9 +166,10 @@ def test_a_full_disk_forgets_nothing(file: Path, clock: Clock, monkeypatch: pyte
     assert Account.read(file).calls >= 60
 
 
-def test_the_folder_is_its_owners_only(file: Path, clock: Clock) -> None:
+def test_the_folder_and_the_file_are_their_owners_only(file: Path, clock: Clock) -> None:
     call_and_close(file, clock)
     assert file.parent.stat().st_mode & 0o077 == 0
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path, clock: Clock) -> None:
@@ -226,7 +227,7 @@ def test_the_quicker_the_calls_the_more_seldom_they_are_written_down(
 ) -> None:
     written: list[int] = []
     with AccountMemory(file, clock) as memory:
-        monkeypatch.setattr("pathlib.Path.write_text", lambda *_, **__: written.append(1))
+        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", lambda *_: written.append(1))
         for _ in range(1600):
             memory.spend(None)
             clock.now += seconds
@@ -264,7 +265,7 @@ def test_a_call_that_is_given_back_writes_nothing(
     written: list[int] = []
     with AccountMemory(file, clock) as memory:
         memory.give_back(memory.spend(None))
-        monkeypatch.setattr("pathlib.Path.write_text", lambda *_, **__: written.append(1))
+        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", lambda *_: written.append(1))
         for _ in range(60):
             memory.give_back(memory.spend(None))
         monkeypatch.undo()

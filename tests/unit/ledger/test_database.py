@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,6 +96,20 @@ def test_a_file_that_cannot_be_made_is_told(file: Path, monkeypatch: pytest.Monk
         patch.setattr(os, "open", refuse)
         with pytest.raises(LedgerError, match=r"can't be created \(No space left on device\)"):
             create_private(file)
+
+
+async def test_a_write_that_begins_by_reading_holds_others_off_from_its_start(file: Path) -> None:
+    """Else it would fail where another process, a report, had written between its reading and its writing."""
+
+    def read_then_write(connection: Connection) -> None:
+        connection.execute(text("select n from notes")).all()
+        with pytest.raises(sqlite3.OperationalError, match="locked"), closing(sqlite3.connect(file, 0)) as other:
+            other.execute("insert into notes values (1)")
+        connection.execute(text("insert into notes values (2)"))
+
+    async with opened(file) as (database, _):
+        await database.write(read_then_write)
+    assert noted(file) == [2]
 
 
 def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:

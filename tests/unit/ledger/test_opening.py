@@ -3,20 +3,22 @@
 # ruff: noqa: ASYNC240 - a test waits for its own small files
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import HOST, advance, new_row, seen_from_outside, working
+from ledgers import HOST, POSTED, advance, new_row, seen_from_outside, working
 from sqlalchemy import text
 
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
 from batch_share.ledger.lock import LedgerLock
 from batch_share.ledger.opening import open_ledger, read_ledger
-from batch_share.ledger.states import State
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.written import Output, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +141,71 @@ async def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(file: P
     for error in await refusals(file):
         assert "not a ledger of batch_share" in error.problem
     assert seen_from_outside(file, "select count(*) from sqlite_master") == [(1,)]
+
+
+@pytest.mark.parametrize("content", [b"x", b"\n", b"SQLite format 3", b"\0" * 4096])
+async def test_a_short_file_of_somebody_else_is_never_made_a_ledger(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    for error in await refusals(file):
+        assert error.problem == "this file is no ledger, or a damaged one: name another"
+    assert file.read_bytes() == content
+
+
+async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    file.write_text("something")
+    monkeypatch.setattr("batch_share.ledger.opening.is_database", refuse)
+    for error in await refusals(file):
+        assert error.problem == "it can't be looked at (Permission denied)"
+
+
+async def test_a_name_that_can_be_kept_nowhere_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9.db")
+    with pytest.raises(
+        LedgerError, match=r"caf\\udce9\.db: its name, or that of its folder, is not UTF-8: rename it"
+    ):
+        async with open_ledger(file, host=HOST):
+            pass
+    assert not file.exists()
+
+
+async def test_a_link_to_nothing_leads_to_a_ledger_that_only_its_owner_can_read(file: Path) -> None:
+    file.symlink_to(file.with_name("real.db"))
+    async with working(file, new_row(1)):
+        modes = {each.name: each.lstat().st_mode & 0o777 for each in file.parent.iterdir() if not each.is_symlink()}
+    names = {"real.db", "real.db-wal", "real.db-shm", ".real.db.lock"}
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced"])
+async def test_nothing_is_begun_in_a_ledger_that_is_not_where_it_was_and_answers_are_noted(
+    file: Path, what: str
+) -> None:
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        first, second = await ledger.rows_by_id([1, 2])
+        begun = await ledger.intend([first], Stage.ACTIVITY, [None])
+        kept = file.rename(file.with_name("kept.db"))
+        if what == "deleted":
+            kept.unlink()
+        elif what == "replaced":
+            shutil.copy(kept, file)
+        with pytest.raises(LedgerError, match="it was moved, deleted or replaced while the run worked on it"):
+            await ledger.intend([second], Stage.ACTIVITY, [None])
+        await ledger.settle(begun, [first], [POSTED])
+        assert await ledger.counts() == {State.POSTED: 1, State.PENDING: 1}
+        if what == "moved":
+            kept.rename(file)
+            await ledger.intend([second], Stage.ACTIVITY, [None])
+
+
+async def test_a_report_is_noted_beside_the_run_that_works_on_the_ledger(file: Path) -> None:
+    written = Written(Output.REPORT, "leads.report.html", "digest")
+    async with working(file, new_row(1)) as ledger, read_ledger(file) as reader:
+        await reader.note_written(written, "")
+        await advance(ledger, 1, State.SHARED)
+        assert (await ledger.counts(), await ledger.written()) == ({State.SHARED: 1}, [written])
 
 
 async def test_an_empty_file_becomes_a_ledger_only_when_a_host_is_known(file: Path) -> None:

@@ -15,9 +15,10 @@ from aiohttp import web
 from ledgers import NOON
 from pydantic import SecretStr
 
+from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.notify.message import Notice
-from batch_share.notify.telling import tell
+from batch_share.notify.telling import check_target, tell
 from batch_share.notify.webhook import post
 from batch_share.results.summary import Summary
 
@@ -127,3 +128,28 @@ async def test_a_file_that_can_not_be_written_is_told_without_its_name(tmp_path:
     assert told.startswith("The file that `notify` names was not written (")
     assert str(tmp_path) not in told
     assert "slack" not in told
+
+
+@pytest.mark.parametrize("held", [b"Lead Id,User Id\n", b"SQLite format 3\0", b"PK\x03\x04", b"[]", b"{}", b"\n"])
+async def test_nothing_is_added_to_a_file_that_holds_something_else(tmp_path: Path, held: bytes) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_bytes(held)
+    with pytest.raises(SettingsError, match="since it holds something else than such lines") as told:
+        check_target(SecretStr(str(file)))
+    words = await tell(SecretStr(str(file)), NOTICE)
+    assert words is not None
+    assert "it holds something else than such lines" in words
+    assert file.read_bytes() == held
+    assert str(tmp_path) not in f"{told.value}{words}"
+
+
+@pytest.mark.parametrize(
+    "target", ["told.jsonl", "empty", "missing/told", "/dev/null", "https://hooks.example/T0", "\0"]
+)
+async def test_what_may_be_told_is_not_refused(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").touch()
+    await tell(SecretStr("told.jsonl"), NOTICE)
+    check_target(SecretStr(target))

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from placing import named
 from pydantic import SecretStr
 
 from batch_share.errors import PlanChanged, SettingsError
@@ -33,7 +34,7 @@ def sheet(tmp_path: Path) -> Path:
 def approved(sheet: Path) -> Path:
     """The saved plan of the sheet as it is."""
     file = sheet.with_name("plan.json")
-    save_approval(file, approval_of(planned(sheet), settings()))
+    save_approval(named(file), approval_of(planned(sheet), settings()))
     return file
 
 
@@ -105,7 +106,7 @@ def test_no_key_is_saved(approved: Path) -> None:
 
 def test_a_plan_that_cannot_be_saved_is_told(sheet: Path) -> None:
     with pytest.raises(SettingsError, match=r"save: .*plan\.json can't be written \(No such file or directory\)"):
-        save_approval(sheet.parent / "gone" / "plan.json", approval_of(planned(sheet), settings()))
+        save_approval(named(sheet.parent / "gone" / "plan.json", "save"), approval_of(planned(sheet), settings()))
 
 
 def test_a_plan_that_cannot_be_read_is_told(sheet: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from virtual_time import run_virtually
 
+from batch_share.ledger.states import State
 from batch_share.pipeline.tally import Awaited, Outage, Tally
 
 
@@ -100,3 +101,21 @@ def test_whatever_ends_the_waiting_nothing_is_waited_for_then() -> None:
     with pytest.raises(ZeroDivisionError), tally.waits_for(lambda: Awaited(None, 0.0)):
         raise ZeroDivisionError
     assert tally.awaited is None
+
+
+def test_what_was_sent_is_counted_here_and_above_but_not_what_certainly_did_nothing() -> None:
+    above = Tally()
+    tally = Tally(above=above)
+    for old, new, rows in (
+        (State.PENDING, State.POSTING, 3),
+        (State.POSTING, State.PENDING, 1),  # refused as one call too many, or the keys were
+        (State.POSTING, State.POSTED, 1),
+        (State.POSTING, State.UNKNOWN, 1),
+        (State.POSTED, State.SHARING, 1),
+        (State.SHARING, State.POSTED, 1),
+        (State.TO_REVOKE, State.REVOKING, 2),
+        (State.REVOKING, State.ENDING, 2),
+        (State.UNKNOWN, State.PENDING, 1),
+    ):
+        tally.moved(old, new, rows)
+    assert (tally.sent, above.sent) == (4, 4)

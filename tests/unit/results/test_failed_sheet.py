@@ -32,6 +32,13 @@ BOTH = pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 NO_SHARE = Result(State.FAILED, "refused", "No", 500, stage=Stage.SHARE, reason="no share")
 
 
+@pytest.fixture(autouse=True)
+def sheet(tmp_path: Path) -> Path:
+    """The sheet, beside its ledger: the failed rows go there too."""
+    (tmp_path / "leads.csv").touch()
+    return tmp_path / "leads.csv"
+
+
 def read_back(file: Path) -> list[list[str]]:
     limits = SheetLimits()
     tables = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)

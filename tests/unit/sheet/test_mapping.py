@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from placing import named
 
 from batch_share.errors import SettingsError
 from batch_share.sheet.mapping import read_mapping, write_mapping
@@ -28,7 +29,7 @@ def test_what_is_no_mapping_is_told(option: str) -> None:
 
 @pytest.mark.parametrize("header", ["Owner mail", 'say "hi"', "a\\b", "Größe", "a=b", "two\nlines", "[x]"])
 def test_what_was_written_is_read_again(header: str, tmp_path: Path) -> None:
-    write_mapping(tmp_path / "map.toml", {header: "Note"})
+    write_mapping(named(tmp_path / "map.toml"), {header: "Note"})
     assert read_mapping(tmp_path / "map.toml", []) == {header: "Note"}
 
 
@@ -38,7 +39,7 @@ def test_a_mark_at_the_beginning_of_the_file_is_skipped(tmp_path: Path) -> None:
 
 
 def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
-    write_mapping(tmp_path / "map.toml", {"A": "Note", "B": "Access"})
+    write_mapping(named(tmp_path / "map.toml"), {"A": "Note", "B": "Access"})
     assert read_mapping(tmp_path / "map.toml", ["A=ignore"]) == {"A": "ignore", "B": "Access"}
 
 
@@ -61,4 +62,4 @@ def test_files_that_can_not_be_read_or_written_are_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be read"):
         read_mapping(tmp_path / "none.toml", [])
     with pytest.raises(SettingsError, match="can't be written"):
-        write_mapping(tmp_path / "no" / "map.toml", {})
+        write_mapping(named(tmp_path / "no" / "map.toml"), {})

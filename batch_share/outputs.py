@@ -1,0 +1,171 @@
+"""Files that are written for people: none takes the place of what is not ours, none is seen half written.
+
+A file is ours as long as its bytes are those that were noted when it was written: in its ledger, or, where a person
+named the file, in a list in the user's data folder too. Whatever else is there stays. A name that nobody gave is
+numbered then (`leads.results-2.csv`); for one that somebody gave nothing else will do, so it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batch_share.errors import BatchShareError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+DATABASE_MAGIC: Final = b"SQLite format 3\0"
+"""How every ledger in a file begins, and every other database of SQLite."""
+
+_LIST: Final = "written"
+_STEP: Final = 1 << 20
+
+
+def digest_of(file: Path) -> str:
+    """What the bytes of a file are known by: their SHA-256; "" where there is no file, or none that can be read."""
+    digest = hashlib.sha256()
+    try:
+        if not file.is_file():  # a pipe would never end
+            return ""
+        with file.open("rb") as source:
+            while chunk := source.read(_STEP):
+                digest.update(chunk)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def is_database(file: Path) -> bool:
+    """Whether it is a ledger, or another database. Raises OSError if it can't be read."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as source:
+        return source.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
+
+
+def spelled(name: str) -> str:
+    """A name as it can be printed and kept: what is not UTF-8 in it is spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def is_spelled(name: Path) -> bool:
+    """Whether a file, with the folders that it is in, has a name that can be kept."""
+    whole = str(name.absolute())
+    return spelled(whole) == whole
+
+
+def names_for(target: Path, first: Path | None = None) -> Iterator[Path]:
+    """Where an output may go that nobody named: `first`, if there is one, then `target` and its numbered names."""
+    numbered = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in count(2))
+    yield from dict.fromkeys([first or target, target])
+    yield from (each for each in numbered if each != first)
+
+
+def is_in_the_way(place: Path, ours: Container[str]) -> bool:
+    """Whether something is there that is not ours, which is known by these digests."""
+    return os.path.lexists(place) and digest_of(place) not in ours
+
+
+@contextmanager
+def temporary_for(target: Path) -> Iterator[Path]:
+    """A file beside `target` that only its owner can read, and that is gone at the end. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def telling_of(target: Path) -> Iterator[None]:
+    """Raises BatchShareError, in one sentence, for what keeps `target` from being written."""
+    try:
+        yield
+    except OSError as error:
+        raise BatchShareError(f"{target} can't be written ({error.strerror}).") from None
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a text file that only its owner can read. Raises OSError."""
+    with open(file, "w", encoding="utf-8", opener=_private) as out:
+        out.write(text)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A `target` that a person named by an `option`, and the `spared` files, its sheet above all.
+
+    The list of what was written by such names lies in `folder`: one that can't be written keeps nothing from being
+    written, but the file is not known as ours the next time.
+    """
+
+    option: str
+    target: Path
+    folder: Path
+    spared: Sequence[Path] = ()
+
+    def check(self, ours: Container[str] = ()) -> None:
+        """Raises SettingsError if something is there that is not ours, nor known by these digests."""
+        if not os.path.lexists(self.target):
+            return
+        try:
+            why = self._why_kept(ours)
+        except OSError as error:
+            why = f"is there, and can't be looked at ({error.strerror})"
+        if why is not None:
+            raise SettingsError(self.option, f"{self.target} {why}: name another file")
+
+    def _why_kept(self, ours: Container[str]) -> str | None:
+        if any(each.exists() and self.target.exists() and each.samefile(self.target) for each in self.spared):
+            return "is the sheet itself"
+        if is_database(self.target):
+            return "is a ledger, or another database"
+        digest = digest_of(self.target)
+        if digest and (digest in ours or digest in self._listed()):
+            return None
+        return "is there, and is nothing that batch_share wrote, or was changed since"
+
+    @contextmanager
+    def written(self, ours: Container[str] = ()) -> Iterator[Path]:
+        """A temporary file that takes the place of the target at the end. Raises SettingsError, as `check` too."""
+        self.check(ours)
+        try:
+            with temporary_for(self.target) as temporary:
+                yield temporary
+                self._note(digest_of(temporary))  # first: whatever is cut off then, the file is known as ours
+                temporary.replace(self.target)
+        except OSError as error:
+            raise SettingsError(self.option, f"{self.target} can't be written ({error.strerror})") from None
+
+    def _listed(self) -> Container[str]:
+        with suppress(OSError):
+            return {*(self.folder / _LIST).read_text(encoding="ascii", errors="replace").split()}
+        return ()
+
+    def _note(self, digest: str) -> None:
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(self.folder / _LIST, "a", encoding="ascii", opener=_private) as out:
+                out.write(f"{digest}\n")
+
+
+def check_apart(ledger: Path, *named: Named | None) -> None:
+    """Raises SettingsError if two of them are one file, or one is where the `ledger` is to be."""
+    taken = {ledger.resolve(): "the ledger"}
+    for each in filter(None, named):
+        other = taken.setdefault(each.target.resolve(), f"--{each.option}")
+        if other != f"--{each.option}":
+            raise SettingsError(each.option, f"{each.target} is where {other} goes: name another file")
