@@ -18,6 +18,7 @@ from batch_share.cli.work import TerminalWatcher
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
+from batch_share.outputs import names_for
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
@@ -108,12 +109,18 @@ def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
     if sheets:
         for sheet in sheets:
             check_there(sheet)
-        return [Path(shutil.copy(sheet, folder)) for sheet in sheets]
+        return [_copied(sheet, folder) for sheet in sheets]
     world = World()
     made = [folder / "leads.csv", folder / "leads.xlsx"]
     write_csv(world, made[0])
     write_excel(world, made[1])
     return made
+
+
+def _copied(sheet: Path, folder: Path) -> Path:
+    """A copy that takes no other's place: two sheets may be called the same."""
+    names = names_for(folder / sheet.name)
+    return Path(shutil.copy(sheet, next(name for name in names if not name.exists())))
 
 
 async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:

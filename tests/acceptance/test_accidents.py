@@ -83,14 +83,18 @@ def test_closed_streams_are_none_of_the_works_business(shell: Shell, tmp_path: P
     assert (tmp_path / "minimal.results.csv").is_file()
 
 
-def test_whoever_can_not_be_asked_has_not_agreed(shell: Shell, sandbox: SandboxProcess) -> None:
+def test_whoever_can_not_be_asked_has_not_agreed(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
     assert shell.run(*RUN).returncode == 0
     done = in_sh(shell, "bs revoke minimal.csv.ledger.db <&-")
     assert done.returncode == 1
     assert "add --yes" in done.stderr
     assert "Traceback" not in done.stderr
-    done = in_sh(shell, "bs purge --older-than 0d --force <&-")
-    assert "Traceback" not in done.stderr
+    with closing(sqlite3.connect(tmp_path / "data" / "history.db")) as index, index:
+        index.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+    done = in_sh(shell, "bs purge --older-than 90d --force <&-")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "Nothing was deleted: it was not confirmed" in done.stderr
+    assert (tmp_path / "minimal.csv.ledger.db").is_file()
     assert sandbox.report()["live_shares"]["count"] == 5
 
 

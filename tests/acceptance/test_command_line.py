@@ -97,6 +97,19 @@ def test_the_demo_runs_csv_and_excel_to_their_end(offline: Shell, tmp_path: Path
     assert len([*(tmp_path / "demo").glob("demo-*/*.results.*")]) == 2
 
 
+def test_the_demo_runs_two_sheets_of_one_name(offline: Shell, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(SAMPLES / "leads.csv", tmp_path / name)
+    (tmp_path / "a" / "leads.csv").write_text("Lead Number,User Email\n")
+    done = offline.run("demo", "a/leads.csv", "b/leads.csv", "--folder", "demo", "--limit", "50/100ms")
+    assert done.returncode == 2
+    assert "leads.csv: the sheet is empty" in done.stderr
+    (folder,) = (tmp_path / "demo").iterdir()
+    sizes = {file.name: file.stat().st_size for file in folder.glob("leads*.csv")}
+    assert sizes == {"leads.csv": 23, "leads-2.csv": (SAMPLES / "leads.csv").stat().st_size}
+
+
 def test_the_demo_makes_sheets_of_its_own_where_none_are_given(offline: Shell, tmp_path: Path) -> None:
     done = offline.run("demo", "--folder", str(tmp_path), "--limit", "50/100ms")
     assert done.returncode == 0
