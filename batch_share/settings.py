@@ -194,7 +194,10 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class SheetLimits(BaseModel):
-    """The largest sheet that is read: sizes in megabytes, the others counted."""
+    """The largest sheet that is read: sizes in megabytes, the others counted.
+
+    `memory_mb` and `seconds` are what reading a workbook may take, in a process of its own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -205,6 +208,8 @@ class SheetLimits(BaseModel):
     rows: PositiveInt = 1_048_576
     columns: PositiveInt = 1000
     cell_characters: PositiveInt = 32_767
+    memory_mb: PositiveInt = 2000
+    seconds: PositiveInt = 120
 
 
 class Settings(BaseSettings):

@@ -34,8 +34,8 @@ NO_SHARE = Result(State.FAILED, "refused", "No", 500, stage=Stage.SHARE, reason=
 
 def read_back(file: Path) -> list[list[str]]:
     limits = SheetLimits()
-    tables = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)
-    return [list(row.cells) for row in tables[0].rows()]
+    first, *_ = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)
+    return [list(row.cells) for row in first.rows()]
 
 
 async def refuse(ledger: Ledger, number: int, result: Result = REFUSED) -> None:

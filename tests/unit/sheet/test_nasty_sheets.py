@@ -398,6 +398,7 @@ ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.s
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
+@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(table=st.lists(st.lists(ANYTHING, min_size=4, max_size=4), min_size=1, max_size=6))
 def test_whatever_cells_come_in_each_row_is_valid_or_told_with_its_place(

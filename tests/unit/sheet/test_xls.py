@@ -171,13 +171,6 @@ def test_a_protected_workbook_is_refused_with_what_to_do(tmp_path: Path) -> None
         read_sheet(tmp_path / "leads.xls")
 
 
-@pytest.mark.parametrize("content", [b"<html><table>", b"\n <?xml version='1.0'?><Workbook/>"])
-def test_a_web_page_is_called_so(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "leads.xls").write_bytes(content)
-    with pytest.raises(SheetError, match="a web page or XML"):
-        read_sheet(tmp_path / "leads.xls")
-
-
 def looping(sectors: list[int], entries: list[tuple[str, int, int, int]], **counts: int) -> bytes:
     """A container of one kilobyte: a table of sectors and a directory, both as they are given."""
     head = bytearray(512)
@@ -221,6 +214,7 @@ def looping(sectors: list[int], entries: list[tuple[str, int, int, int]], **coun
     ],
     ids=["directory", "workbook", "small ones", "their table", "tables", "no workbook"],
 )
+@pytest.mark.usefixtures("parsed_here")
 def test_a_container_that_loops_is_refused_and_takes_no_memory(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "leads.xls").write_bytes(content)
     tracemalloc.start()
