@@ -55,7 +55,10 @@ def main() -> None:
 
 
 def answers(path: Path, limits: Any, wanted: Iterator[int]) -> Iterator[Answer]:
-    """Which worksheets there are; then, of each that is `wanted`, its rows and, last, what is to be known of it."""
+    """Which worksheets there are; then, of each that is `wanted`, its rows and, last, what is to be known of it.
+
+    Rows in which nothing stands are left out.
+    """
     try:
         worksheets = _worksheets(path, limits)
         yield {"worksheets": [[each.name, each.visible] for each in worksheets]}
@@ -65,7 +68,7 @@ def answers(path: Path, limits: Any, wanted: Iterator[int]) -> Iterator[Answer]:
     for index in wanted:
         try:
             rows, markings = worksheets[index].read()
-            yield from map(_packed, rows)
+            yield from (_packed(row) for row in rows if row.faults or not row.is_blank)
             yield {"notes": markings.notes()}
         except BaseException as error:
             yield _refusal(error)
@@ -125,8 +128,7 @@ def _refusal(error: BaseException) -> Answer:
     """Why there is no answer. What is no matter of the file is raised again."""
     if isinstance(error, SheetError):
         return {"refused": error.problem}
-    if isinstance(error, OSError) and error.strerror:
-        return {"refused": f"can't be read ({error.strerror})"}
-    if can_not_read(error):
-        return {"refused": DAMAGED}
-    raise error
+    if not can_not_read(error):
+        raise error
+    reason = isinstance(error, OSError) and error.strerror
+    return {"refused": f"can't be read ({reason})" if reason else DAMAGED}

@@ -7,6 +7,7 @@ openpyxl reads, which takes ten times as long.
 
 from __future__ import annotations
 
+from errno import ENOMEM
 from functools import cache, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -29,9 +30,10 @@ def xlsx_worksheets(path: Path) -> list[Worksheet]:
 
 
 def can_not_read(error: BaseException) -> bool:
-    """Whether a parser can't read a file: a panic is no Exception, and lack of memory says nothing of the file."""
-    is_panic = type(error).__name__ == "PanicException"
-    return is_panic or (isinstance(error, Exception) and not isinstance(error, MemoryError))
+    """Whether a parser can't read a file. A panic is no Exception; for want of memory even an import may fail."""
+    if isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) == ENOMEM:
+        return False
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _open(path: Path, engine: Any, **options: Any) -> Any:

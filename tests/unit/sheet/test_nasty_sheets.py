@@ -417,6 +417,7 @@ def test_whatever_cells_come_in_each_row_is_valid_or_told_with_its_place(
         assert word.startswith("ok ") or any(rest.strip().startswith(column) for column in columns)
 
 
+@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(content=st.binary(max_size=300), suffix=st.sampled_from([".csv", ".tsv", ".xlsx", ".xls", ".ods"]))
 def test_whatever_bytes_come_in_only_one_kind_of_error_comes_out(
@@ -429,6 +430,7 @@ def test_whatever_bytes_come_in_only_one_kind_of_error_comes_out(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(at=st.integers(0, 6000), byte=st.integers(0, 255))
 def test_a_workbook_with_a_flipped_byte_is_read_or_refused(at: int, byte: int, tmp_path: Path) -> None:
