@@ -57,6 +57,17 @@ def read_markings(path: Path, part: str) -> tuple[Markings, Faults]:
             return _Scan().of(source)
 
 
+def is_in_utf_16(path: Path) -> bool:
+    """Whether any of its XML is."""
+    with zipfile.ZipFile(path) as package:
+        for name in package.namelist():
+            if name.lower().endswith((".xml", ".rels")):
+                with package.open(name) as part:
+                    if b"\0" in part.read(4):
+                        return True
+    return False
+
+
 class _Parts:
     """Where a package keeps what, by its relations; names are told apart neither by case nor by kind of slash."""
 
