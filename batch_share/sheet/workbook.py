@@ -185,7 +185,7 @@ class _Parser:
 
     def _limit(self) -> str:
         if self._late:
-            return f" within {self.limits.seconds:,} seconds (sheet.seconds)"
+            return f" within {self.limits.seconds:,} s (sheet.seconds)"
         if sys.platform == "win32":
             return ""
         return f" within {self.limits.memory_mb:,} MB (sheet.memory_mb)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from typing import TYPE_CHECKING
+from xml.dom import minidom
 
 import pytest
 
@@ -145,6 +146,16 @@ def test_what_is_hidden_and_merged_is_told(tmp_path: Path) -> None:
         "1 hidden columns, read like the others",
         "1 merged ranges: only the first cell of each has the value",
     ]
+
+
+def test_a_document_whose_xml_is_indented_is_read(tmp_path: Path) -> None:
+    path = document(tmp_path / "leads.ods", HEAD, row(LEAD, cell(STRING, "read")))
+    with zipfile.ZipFile(path) as source:
+        content = minidom.parseString(source.read("content.xml")).toprettyxml()
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("content.xml", content)
+    (found,) = read_sheet(path).rows()
+    assert found.cells == ["7", "a@x.com", "read", ""]
 
 
 def test_a_hidden_worksheet_is_not_taken_unless_it_is_named(tmp_path: Path) -> None:

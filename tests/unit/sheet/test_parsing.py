@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import xlsxwriter
+from hostile import HEAD, long, wide
 from processes import ROOT, wait_until
 
 from batch_share.errors import SheetError
@@ -22,7 +23,6 @@ from batch_share.sheet import workbook
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.table import DAMAGED, SAVE_AS
 
-HEAD = ["Lead Number", "User Email", "City"]
 LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 
@@ -59,34 +59,6 @@ def book(path: Path, rows: int = 1) -> Path:
     return path
 
 
-def wide(path: Path) -> Path:
-    """A few kilobytes that take a gigabyte of whoever lays out the rectangle of cells."""
-    with xlsxwriter.Workbook(path) as made:
-        page = made.add_worksheet("One")
-        page.write_row(0, 0, HEAD)
-        page.write(1_000_000, 28, "far away")
-    return path
-
-
-def long(path: Path) -> Path:
-    """A kilobyte that says a million times the same."""
-    names = " ".join(
-        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
-    )
-    cells = "".join(f"<table:table-cell><text:p>{name}</text:p></table:table-cell>" for name in HEAD)
-    rows = f"<table:table-row>{cells}</table:table-row>" + cells.join(
-        ('<table:table-row table:number-rows-repeated="1000000">', "</table:table-row>")
-    )
-    with zipfile.ZipFile(path, "w") as out:
-        out.writestr(
-            "content.xml",
-            f"<office:document-content {names}><office:body><office:spreadsheet>"
-            f'<table:table table:name="A">{rows}</table:table>'
-            "</office:spreadsheet></office:body></office:document-content>",
-        )
-    return path
-
-
 def refusal(path: Path, **limits: int) -> str:
     with pytest.raises(SheetError) as caught:
         read_sheet(path, ReadOptions(limits=SheetLimits(**limits)))
@@ -110,7 +82,7 @@ def test_a_workbook_takes_no_more_memory_than_it_may(
 
 def test_a_workbook_takes_no_more_time_than_it_may(started: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
     path = long(tmp_path / "leads.ods")
-    limit = "1 seconds (sheet.seconds)"
+    limit = "1 s (sheet.seconds)"
     assert refusal(path, seconds=1) == f"damaged, or too large to be read within {limit}: {SAVE_AS}"
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
