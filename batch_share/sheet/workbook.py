@@ -22,7 +22,7 @@ from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
 from batch_share.sheet.text import PEEK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import IO, Self
 
@@ -38,6 +38,12 @@ _START: Final = (
 _UNSEEN: Final[int] = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
     subprocess, "CREATE_NEW_PROCESS_GROUP", 0
 )
+_IN_MEMORY: Final = 1 << 18
+"""Bytes of rows for which no file is made: a workbook may have hundreds of worksheets."""
+
+_LONGEST: Final = 1 << 26
+"""Bytes of a row, far more than one can have that is within the limits."""
+
 _STEP: Final = 1 << 16
 
 
@@ -76,20 +82,20 @@ def _table(parser: _Parser, index: int, name: str, notes: list[str]) -> Table:
 
 
 class _Rows:
-    """The rows of a worksheet in a file that has no name, and is gone when nobody reads it any more."""
+    """The rows of a worksheet: if many, in a file that has no name and is gone when nobody reads it any more."""
 
     def __init__(self, path: Path, limits: SheetLimits) -> None:
         self.problem: str | None = None
         self._path, self._limits = path, limits
         self._size = 0
-        self._file = tempfile.TemporaryFile(prefix="batch-share-")  # noqa: SIM115 - as long as this object
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - as long as this object
         self._reading = Lock()
         weakref.finalize(self, self._file.close)
 
     def add(self, line: bytes) -> None:
         """The next row, as it was told. Raises SheetError for one too many, OSError."""
         self._size += len(line)
-        if self._size > self._limits.unpacked_mb * 1_000_000:
+        if self._size > self._limits.unpacked_mb * 1_000_000 or len(line) == _LONGEST:
             limit = f"the limit is {self._limits.unpacked_mb} MB (sheet.unpacked_mb)"
             raise SheetError(self._path, f"its cells hold more than can be taken in; {limit}")
         self._file.write(line)
@@ -121,7 +127,7 @@ class _Parser:
         keyless = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+                [sys.executable, "-P", "-c", _START, json.dumps(sys.path, default=str)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -137,7 +143,7 @@ class _Parser:
         self._timer.daemon = True
         self._timer.start()
         self._in = cast("IO[bytes]", self._process.stdin)
-        self._out = cast("Iterable[bytes]", self._process.stdout)
+        self._out = cast("IO[bytes]", self._process.stdout)
         self._ask({"path": str(self.path.absolute()), "limits": self.limits.model_dump()})
         return self
 
@@ -172,7 +178,7 @@ class _Parser:
     def _told(self, rows: _Rows | None = None) -> dict[str, Any]:
         """What comes once; the rows before it go into `rows`. Raises SheetError."""
         try:
-            for line in self._out:
+            while line := self._line():
                 if line.startswith(b"{") and line.endswith(b"\n"):
                     return dict(json.loads(line))
                 if rows is not None:
@@ -182,6 +188,9 @@ class _Parser:
                 self.path, f"no room for its rows in the temporary folder ({error.strerror})"
             ) from None
         raise SheetError(self.path, f"damaged, or too large to be read{self._limit()}: {SAVE_AS}")
+
+    def _line(self) -> bytes:
+        return self._out.readline(_LONGEST)
 
     def _limit(self) -> str:
         if self._late:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import pytest
 
 from batch_share.sheet import workbook
 from batch_share.sheet.parsing import answers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Here(workbook._Parser):
@@ -20,11 +17,14 @@ class Here(workbook._Parser):
     def __enter__(self) -> Self:
         self._asked: list[Any] = []
         said = answers(self.path, self.limits, iter(self._asked.pop, None))
-        self._out: Iterator[bytes] = (json.dumps(each).encode() + b"\n" for each in said)
+        self._lines = (json.dumps(each).encode() + b"\n" for each in said)
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def _line(self) -> bytes:
+        return next(self._lines, b"")
 
     def _ask(self, question: object) -> None:
         self._asked.append(question)

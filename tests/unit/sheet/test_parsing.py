@@ -93,6 +93,13 @@ def test_a_workbook_takes_no_more_room_than_it_may(started: list[subprocess.Pope
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
+def test_a_row_is_no_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(workbook, "_LONGEST", 100)
+    with xlsxwriter.Workbook(tmp_path / "leads.xlsx") as made:
+        made.add_worksheet("One").write(0, 0, "x" * 1000)
+    assert refusal(tmp_path / "leads.xlsx").startswith("its cells hold more than can be taken in; ")
+
+
 def test_no_room_in_the_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Full(workbook._Rows):
         def add(self, line: bytes) -> None:
@@ -127,8 +134,8 @@ def test_its_rows_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    sheet = read_sheet(book(tmp_path / "leads.xlsx", 3))
-    assert len([*sheet.rows()]) == 3
+    sheet = read_sheet(book(tmp_path / "leads.xlsx", 10_000))
+    assert len([*sheet.rows()]) == 10_000
     del sheet
     assert [*temporary.iterdir()] == []
 
