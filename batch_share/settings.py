@@ -210,7 +210,10 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class SheetLimits(BaseModel):
-    """The largest sheet that is read: sizes in megabytes, the others counted."""
+    """The largest sheet that is read: sizes in megabytes, the others counted.
+
+    Parsing a workbook may take `memory_mb` (for a million rows of 15 columns it takes 1,700) and `seconds`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -221,6 +224,8 @@ class SheetLimits(BaseModel):
     rows: PositiveInt = 1_048_576
     columns: PositiveInt = 1000
     cell_characters: PositiveInt = 32_767
+    memory_mb: PositiveInt = 2000
+    seconds: PositiveInt = 120
 
 
 class Settings(BaseSettings):
@@ -325,7 +330,7 @@ class Settings(BaseSettings):
         examples=["http://proxy.example.com:3128"],
     )
     sheet: Annotated[SheetLimits, NoDecode] = Field(
-        SheetLimits(), description="The largest sheet that is read: megabytes, and counts."
+        SheetLimits(), description="The largest sheet that is read: megabytes, seconds and counts."
     )
     state_folder: Path = Field(
         Path(platformdirs.user_state_dir("batch-share", appauthor=False)),

@@ -18,3 +18,6 @@ FUZZED: Final = settings(
     print_blob=True,
 )
 """Decorates a test; a stateful test takes it as its `TestCase.settings`."""
+
+FUZZED_COMMANDS: Final = settings(FUZZED, max_examples=min(500, FUZZED.max_examples // 10))
+"""The same for a test whose every example is a command, which takes a second."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
 
 from batch_share.errors import SheetError
+from batch_share.sheet.table import DAMAGED, PROTECTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,7 @@ _MEGABYTE: Final = 1_000_000
 _PROLOGUE_STEP: Final = 4096
 _EXTENT_STEP: Final = 1 << 20
 _TAG: Final = 4096
+_ENCRYPTED: Final = 1
 
 # The parser takes memory for every cell of the rectangle around the filled ones, 32 bytes each, and where it gets
 # none the process ends.
@@ -52,6 +54,8 @@ def check_package(path: Path, limits: SheetLimits) -> None:
     """Refuse a zipped workbook that unpacks to too much, or whose XML brings a DTD. Raises SheetError."""
     try:
         with zipfile.ZipFile(path) as package:
+            if any(entry.flag_bits & _ENCRYPTED for entry in package.infolist()):
+                raise SheetError(path, PROTECTED)
             _check_sizes(path, package.infolist(), limits)
             for entry in package.infolist():
                 if entry.filename.lower().endswith((".xml", ".rels")):
@@ -59,8 +63,8 @@ def check_package(path: Path, limits: SheetLimits) -> None:
                         _check_prologue(path, part)
                     with package.open(entry) as part:
                         _check_extent(path, part)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise SheetError(path, f"a damaged or protected workbook ({error})") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error):  # type: ignore[attr-defined]
+        raise SheetError(path, DAMAGED) from None
 
 
 def _check_sizes(path: Path, entries: list[zipfile.ZipInfo], limits: SheetLimits) -> None:

@@ -137,11 +137,11 @@ def _pages(source: IO[bytes]) -> list[_Page]:
     return pages
 
 
-def _laid_out(path: Path, page: _Page) -> tuple[list[RawRow], Markings]:
+def _laid_out(path: Path, page: _Page) -> tuple[Iterator[RawRow], Markings]:
     widths = [sum(run.times for run in runs) for _, _, runs in page.rows]
     if sum(count * (width + _ROW_ITSELF) for width, (_, count, _) in zip(widths, page.rows, strict=True)) > AREA:
         raise SheetError(path, TOO_FAR)
-    rows = [row for first, count, runs in page.rows for row in _rows(first, count, runs)]
+    rows = (row for first, count, runs in page.rows for row in _rows(first, count, runs))
     hidden_columns = 0
     left = max(widths, default=0)
     for count, hidden in page.columns:

@@ -7,6 +7,7 @@ that a spreadsheet shows beside it: blank rows count, and a cell with line break
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,12 +19,13 @@ from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, letters, match_columns, unread_people
 from batch_share.sheet.encoding import check_encoding
 from batch_share.sheet.header import familiarity, likeliest_header
+from batch_share.sheet.kinds import OLE_MAGIC, ZIP_MAGIC, archive
 from batch_share.sheet.limits import check_file
 from batch_share.sheet.text import PEEK, text_tables
-from batch_share.sheet.workbook import OLE_MAGIC, ZIP_MAGIC, workbook_tables
+from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.sheet.table import RawRow, Table
 
@@ -80,10 +82,16 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     options = options or ReadOptions()
     check_there(path)
     check_file(path, options.limits)
+    with closing(_tables(path, options)) as tables:
+        return _fitting(path, tables, options)
+
+
+def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> Sheet:
     failures: list[tuple[int, Table, SheetError]] = []
     doubtful: Sheet | None = None
-    tables = _tables(path, options)
+    seen: list[Table] = []
     for table in tables:
+        seen.append(table)
         header, first_rows = _top(table, options)
         if header is None:
             continue
@@ -99,14 +107,24 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
         doubtful = doubtful or sheet
     if doubtful is not None:
         return doubtful
+    raise _why_none(path, options, seen, failures)
+
+
+def _why_none(
+    path: Path, options: ReadOptions, seen: Iterable[Table], failures: Sequence[tuple[int, Table, SheetError]]
+) -> SheetError:
+    """Why no table of a sheet can be read, of several the one that is most like what was looked for."""
     if failures:
         _, table, lacking = max(failures, key=lambda failure: failure[0])
         for _ in table.peek():
             pass  # a row that can't be read is the reason, whatever the others lack
-        raise lacking
-    for table in tables:
-        next(table.rows(), None)  # raises what was not told as long as another might be readable
-    raise SheetError(path, "the sheet is empty" if options.header_row is None else "it has no such header row")
+        return lacking
+    if options.header_row is not None:
+        return SheetError(path, "it has no such header row")
+    for table in seen:
+        if any(row.faults or not row.is_blank for row in table.rows()):  # which raises what was not told yet
+            return SheetError(path, f"its first {PEEK} rows are blank: name that of the headers with --header-row")
+    return SheetError(path, "the sheet is empty")
 
 
 def check_there(path: Path) -> None:
@@ -120,7 +138,7 @@ def check_there(path: Path) -> None:
         raise SheetError(path, "there is no such file")
 
 
-def _tables(path: Path, options: ReadOptions) -> list[Table]:
+def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -132,13 +150,16 @@ def _tables(path: Path, options: ReadOptions) -> list[Table]:
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             if options.encoding is not None:
                 raise SheetError(path, "a workbook says itself how it is encoded: leave --encoding out")
-            return workbook_tables(path, options.worksheet, options.limits)
+            yield from workbook_tables(path, options.worksheet, options.limits)
+            return
+        if packed := archive(magic):
+            raise SheetError(path, packed)
         if suffix not in TEXT_SUFFIXES:
             known = ", ".join(sorted(TEXT_SUFFIXES | WORKBOOK_SUFFIXES))
             raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
         if options.worksheet is not None:
             raise SheetError(path, f"a CSV file has no worksheet {options.worksheet!r}")
-        return text_tables(path, options.limits, options.encoding)
+        yield from text_tables(path, options.limits, options.encoding)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
@@ -175,7 +196,7 @@ def _sheet(
 
     def notes() -> Sequence[str]:
         start = [f"headers in row {header.number}"] if header.number > 1 else []
-        return [*table.notes, *start, *table.late_notes()]
+        return [*table.notes, *start, *table.late_notes]
 
     return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, [*_of_people(columns, found)])
 

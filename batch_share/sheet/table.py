@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 NEVER_STORED: Final = "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
 ERROR_VALUE: Final = "an error, not a value: mend its formula"
 PROTECTED: Final = "protected with a password: remove it and try again"
+SAVE_AS: Final = "open it in a spreadsheet program and save it as .xlsx"
+DAMAGED: Final = f"damaged, or not a workbook: {SAVE_AS}"
 NO_FAULTS: Final[Mapping[int, str]] = MappingProxyType({})
 
 _ERROR: Final = re.compile(r"#(?:[A-ZÀ-Þ_]{2,16}(?:/0)?[!?]|N/[AD]|NV|GETTING_DATA)|Err:[0-9]{3}")
@@ -48,7 +50,7 @@ class Table:
 
     `rows` reads it to its end, `peek` only its first rows; both may raise SheetError while they go. `ragged`: rows
     come as long as they are written, so one that is too short is an error and no blank end. `notes` are what a
-    person should know of how it was read; some are known only once it was (`late_notes`).
+    person should know of how it was read, `late_notes` what of it matters less than where the headers are.
     """
 
     worksheet: str | None
@@ -56,7 +58,7 @@ class Table:
     rows: Callable[[], Iterator[RawRow]]
     peek: Callable[[], Iterator[RawRow]]
     notes: Sequence[str] = ()
-    late_notes: Callable[[], Sequence[str]] = tuple
+    late_notes: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -84,14 +86,12 @@ class Markings:
 class Worksheet:
     """One worksheet of a workbook: `read` gives its rows, those that are blank or not, and what is marked in it.
 
-    A cell with an error, or with a formula that has no value, is blank there and in its row's `faults`. Where a few
-    rows cost less than all, `peek` gives the first so many.
+    A cell with an error, or with a formula that has no value, is blank there and in its row's `faults`.
     """
 
     name: str
     visible: bool
-    read: Callable[[], tuple[list[RawRow], Markings]]
-    peek: Callable[[int], list[RawRow]] | None = None
+    read: Callable[[], tuple[Iterable[RawRow], Markings]]
 
 
 def is_error(text: str) -> bool:

@@ -1,142 +1,200 @@
 """Workbooks: .xlsx, .xlsm, .xls and .ods. No formula is computed, no link followed.
 
-Each kind has its reader, for what one does not tell of a kind can turn an error into a blank: .xlsx is read with
-pandas and calamine, which show an error as nothing at all, and its XML says where the errors are.
+Each is parsed in a process of its own (`parsing`), which may take so much memory and time and no more. Its rows
+wait in a temporary file, to be read as often as they are wanted.
 """
 
 from __future__ import annotations
 
-import zipfile
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import cache, partial
-from io import BytesIO
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import weakref
+from contextlib import suppress
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from threading import Lock, Timer
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
-from batch_share.sheet.limits import check_package
-from batch_share.sheet.open_document import open_document_worksheets
-from batch_share.sheet.table import NO_FAULTS, Markings, RawRow, Table, Worksheet, cell_text
+from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
 from batch_share.sheet.text import PEEK
-from batch_share.sheet.workbook_xml import read_markings
-from batch_share.sheet.xls import xls_worksheets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    import pandas as pd
+    from typing import IO, Self
 
     from batch_share.settings import SheetLimits
 
-ZIP_MAGIC: Final = b"PK\x03\x04"
-OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
 ANSWERED: Final = ("Summary", "Failures", "Results")
 """The worksheets of a workbook of results. Read as a sheet, it is the last of them: that alone has every row."""
 
+_START: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from batch_share.sheet.parsing import main; main()"
+)
+# Windows would open a window for it.
+_UNSEEN: Final[int] = getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(
+    subprocess, "CREATE_NEW_PROCESS_GROUP", 0
+)
+_IN_MEMORY: Final = 1 << 18
+"""Bytes of rows for which no file is made: a workbook may have hundreds of worksheets."""
 
-def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> list[Table]:
+_LONGEST: Final = 1 << 26
+"""Bytes of a row, far more than one can have that is within the limits."""
+
+_STEP: Final = 1 << 16
+
+
+def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iterator[Table]:
     """The worksheets that may be meant: the one that is named, else every visible one. Raises SheetError."""
-    with path.open("rb") as file:
-        is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
-    if is_zip:
-        check_package(path, limits)
-    with _refusing(path):
-        worksheets = _reader(path, is_zip=is_zip)(path)
-    several = len(worksheets) > 1
-    return [_table(path, each, several=several) for each in _candidates(path, worksheets, wanted)]
+    with _Parser(path, limits) as parser:
+        worksheets = parser.worksheets()
+        for index, name in _candidates(path, worksheets, wanted):
+            yield _table(parser, index, name, [f"worksheet {name!r}"] if len(worksheets) > 1 else [])
 
 
-def _reader(path: Path, *, is_zip: bool) -> Callable[[Path], list[Worksheet]]:
-    if not is_zip:
-        return xls_worksheets
-    with zipfile.ZipFile(path) as package:
-        parts = {name.lower() for name in package.namelist()}
-    if any(part.endswith("workbook.bin") for part in parts):
-        raise SheetError(path, "a binary workbook (.xlsb), which is not read here: save it as .xlsx")
-    is_office = "[content_types].xml" in parts or "content.xml" not in parts
-    return _office_worksheets if is_office else open_document_worksheets
-
-
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises into a SheetError."""
-    try:
-        yield
-    except SheetError:
-        raise
-    except BaseException as error:  # the parsers' errors have no common base, and a panic is no Exception
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise SheetError(path, f"not a workbook that can be read ({_first_line(error)})") from None
-        raise
-
-
-def _candidates(path: Path, worksheets: Sequence[Worksheet], wanted: str | None) -> Sequence[Worksheet]:
+def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str | None) -> list[tuple[int, str]]:
     if wanted is not None:
-        named = [each for each in worksheets if each.name == wanted]
+        named = [(index, name) for index, (name, _) in enumerate(worksheets) if name == wanted]
         if not named:
-            names = ", ".join(repr(each.name) for each in worksheets)
+            names = ", ".join(repr(name) for name, _ in worksheets)
             raise SheetError(path, f"it has no worksheet {wanted!r}, only {names}")
         return named[:1]
-    visible = [each for each in worksheets if each.visible]
+    visible = [(index, name) for index, (name, is_visible) in enumerate(worksheets) if is_visible]
     if not visible:
         raise SheetError(path, "the workbook has no visible worksheet: name one with --worksheet")
-    return visible if tuple(each.name for each in visible) != ANSWERED else visible[-1:]
+    return visible if tuple(name for _, name in visible) != ANSWERED else visible[-1:]
 
 
-def _table(path: Path, worksheet: Worksheet, *, several: bool) -> Table:
-    @cache
-    def whole() -> tuple[list[RawRow], Markings]:
-        with _refusing(path):
-            return worksheet.read()
-
-    def peek() -> Iterator[RawRow]:
-        if worksheet.peek is None:
-            return takewhile(lambda row: row.number <= PEEK, whole()[0])
-        with _refusing(path):
-            return iter(worksheet.peek(PEEK))
-
-    def late_notes() -> Sequence[str]:
-        return whole()[1].notes()
-
+def _table(parser: _Parser, index: int, name: str, notes: list[str]) -> Table:
+    rows = _Rows(parser.path, parser.limits)
+    late_notes = parser.read(index, rows)
     return Table(
-        worksheet=worksheet.name,
+        worksheet=name,
         ragged=False,
-        rows=lambda: iter(whole()[0]),
-        peek=peek,
-        notes=[f"worksheet {worksheet.name!r}"] if several else [],
+        rows=rows.read,
+        peek=lambda: takewhile(lambda row: row.number <= PEEK, rows.read()),
+        notes=notes,
         late_notes=late_notes,
     )
 
 
-def _office_worksheets(path: Path) -> list[Worksheet]:
-    import pandas as pd  # noqa: PLC0415 - half a second that a CSV need not wait for
-    from python_calamine import SheetVisibleEnum  # noqa: PLC0415 - as pandas
+class _Rows:
+    """The rows of a worksheet: if many, in a file that has no name and is gone when nobody reads it any more."""
 
-    book = pd.ExcelFile(BytesIO(path.read_bytes()), engine="calamine")
-    visible = {each.name for each in book.book.sheets_metadata if each.visible == SheetVisibleEnum.Visible}
-    return [
-        Worksheet(name, name in visible, partial(_read, path, book, name), partial(_frame, book, name))
-        for name in map(str, book.sheet_names)
-    ]
+    def __init__(self, path: Path, limits: SheetLimits) -> None:
+        self.problem: str | None = None
+        self._path, self._limits = path, limits
+        self._size = 0
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - as long as this object
+        self._reading = Lock()
+        weakref.finalize(self, self._file.close)
+
+    def add(self, line: bytes) -> None:
+        """The next row, as it was told. Raises SheetError for one too many, OSError."""
+        self._size += len(line)
+        if self._size > self._limits.unpacked_mb * 1_000_000 or len(line) == _LONGEST:
+            limit = f"the limit is {self._limits.unpacked_mb} MB (sheet.unpacked_mb)"
+            raise SheetError(self._path, f"its cells hold more than can be taken in; {limit}")
+        self._file.write(line)
+
+    def read(self) -> Iterator[RawRow]:
+        """All of them, and at their end SheetError if it is not the worksheet's."""
+        at = 0
+        while True:
+            with self._reading:
+                self._file.seek(at)
+                lines = self._file.readlines(_STEP)
+                at = self._file.tell()
+            if not lines:
+                break
+            for number, cells, *faults in json.loads(b"[%s]" % b",".join(lines)):
+                yield RawRow(number, cells, faults=dict(*faults) or NO_FAULTS)
+        if self.problem is not None:
+            raise SheetError(self._path, self.problem)
 
 
-def _read(path: Path, book: pd.ExcelFile, name: str) -> tuple[list[RawRow], Markings]:
-    rows = _frame(book, name)
-    markings, faults = read_markings(path, name)
-    found = [replace(row, faults=faults.pop(row.number, NO_FAULTS)) for row in rows] if faults else rows
-    # Below the last value there is no row to calamine, whatever errors stand there.
-    return found + [RawRow(number, [], faults=faults[number]) for number in sorted(faults)], markings
+class _Parser:
+    """The process that parses a workbook, as long as it is wanted."""
 
+    def __init__(self, path: Path, limits: SheetLimits) -> None:
+        self.path, self.limits = path, limits
+        self._late = False
 
-def _frame(book: pd.ExcelFile, name: str, count: int | None = None) -> list[RawRow]:
-    import pandas as pd  # noqa: PLC0415
+    def __enter__(self) -> Self:
+        keyless = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-P", "-c", _START, json.dumps(sys.path, default=str)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # Each of its threads would take memory for numbers that nobody reckons with.
+                env=keyless | {"OPENBLAS_NUM_THREADS": "1"},
+                # Ctrl-C is for whoever asks.
+                process_group=0,
+                creationflags=_UNSEEN,
+            )
+        except OSError as error:
+            raise SheetError(self.path, f"no process could be started to read it ({error.strerror})") from None
+        self._timer = Timer(self.limits.seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+        self._in = cast("IO[bytes]", self._process.stdin)
+        self._out = cast("IO[bytes]", self._process.stdout)
+        self._ask({"path": str(self.path.absolute()), "limits": self.limits.model_dump()})
+        return self
 
-    frame = pd.read_excel(book, sheet_name=name, header=None, dtype=object, na_filter=False, nrows=count)
-    rows = enumerate(frame.itertuples(index=False, name=None), start=1)
-    return [RawRow(number, [cell_text(cell) for cell in cells]) for number, cells in rows]
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._process.kill()
+        with self._process:  # its pipes are closed, and it is waited for
+            pass
 
+    def worksheets(self) -> list[tuple[str, bool]]:
+        """Each with its name and whether it is visible. Raises SheetError."""
+        told = self._told()
+        if "refused" in told:
+            raise SheetError(self.path, told["refused"])
+        return [(name, is_visible) for name, is_visible in told["worksheets"]]
 
-def _first_line(error: Any) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    def read(self, index: int, rows: _Rows) -> list[str]:
+        """Fill `rows` with those of a worksheet; what is to be known of it. Raises SheetError."""
+        self._ask(index)
+        told = self._told(rows)
+        rows.problem = told.get("refused")
+        return [*told.get("notes", ())]
+
+    def _end(self) -> None:
+        self._late = True
+        self._process.kill()
+
+    def _ask(self, question: object) -> None:
+        with suppress(OSError):  # it has ended: what it answers tells
+            os.write(self._in.fileno(), json.dumps(question).encode() + b"\n")
+
+    def _told(self, rows: _Rows | None = None) -> dict[str, Any]:
+        """What comes once; the rows before it go into `rows`. Raises SheetError."""
+        try:
+            while line := self._line():
+                if line.startswith(b"{") and line.endswith(b"\n"):
+                    return dict(json.loads(line))
+                if rows is not None:
+                    rows.add(line)
+        except OSError as error:
+            raise SheetError(
+                self.path, f"no room for its rows in the temporary folder ({error.strerror})"
+            ) from None
+        raise SheetError(self.path, f"damaged, or too large to be read{self._limit()}: {SAVE_AS}")
+
+    def _line(self) -> bytes:
+        return self._out.readline(_LONGEST)
+
+    def _limit(self) -> str:
+        if self._late:
+            return f" within {self.limits.seconds:,} s (sheet.seconds)"
+        if sys.platform == "win32":
+            return ""
+        return f" within {self.limits.memory_mb:,} MB (sheet.memory_mb)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.parsers import expat
 
 from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED, Markings
@@ -23,7 +23,7 @@ _STEP: Final = 1 << 20
 _OVERLAP: Final = 1024
 # Seconds are saved on a large sheet that has neither.
 _WORTH_PARSING: Final = re.compile(
-    rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|hidden\s{0,99}=|=\s{0,99}[\"'](?:e[\"']|&)"
+    rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|hidden\s{0,99}=|=\s{0,99}[\"'](?:e[\"']|&)|<\0|\0<"  # UTF-16
 )
 _CELL: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 
@@ -31,15 +31,41 @@ Faults = dict[int, dict[int, str]]
 """By row (from 1) and column (from 0), why a cell has no value."""
 
 
-def read_markings(path: Path, worksheet: str) -> tuple[Markings, Faults]:
-    """What is marked in `worksheet`. Raises ValueError, ExpatError or BadZipFile where that can't be told."""
+class Listed(NamedTuple):
+    """A worksheet as the workbook names it, and the part of the package that holds it."""
+
+    name: str
+    visible: bool
+    part: str
+
+
+def list_worksheets(path: Path) -> list[Listed]:
+    """Its worksheets, not its charts, dialogs and macros. Raises ValueError, ExpatError or BadZipFile."""
     with zipfile.ZipFile(path) as package:
-        parts = _Parts(package)
-        part = parts.of(worksheet)
+        try:
+            return _Parts(package).worksheets()
+        except LookupError:
+            raise ValueError("its parts do not hang together") from None
+
+
+def read_markings(path: Path, part: str) -> tuple[Markings, Faults]:
+    """What is marked in a worksheet. Raises ValueError, ExpatError or BadZipFile where that can't be told."""
+    with zipfile.ZipFile(path) as package:
         if not any(_WORTH_PARSING.search(window) for window in _windows(package, part)):
             return Markings(), {}
         with package.open(part) as source:
             return _Scan().of(source)
+
+
+def is_in_utf_16(path: Path) -> bool:
+    """Whether any of its XML is."""
+    with zipfile.ZipFile(path) as package:
+        for name in package.namelist():
+            if name.lower().endswith((".xml", ".rels")):
+                with package.open(name) as part:
+                    if b"\0" in part.read(4):
+                        return True
+    return False
 
 
 class _Parts:
@@ -49,22 +75,26 @@ class _Parts:
         self._package = package
         self._names = {_plain(name): name for name in package.namelist()}
 
-    def of(self, worksheet: str) -> str:
-        """The part of a worksheet. Raises ValueError."""
-        try:
-            book = {kind.rpartition("/")[2]: to for to, kind in self._relations("").values()}["officeDocument"]
-            sheets = {each.get("name"): _relation(each) for each in self._elements(book, "sheet")}
-            part, _ = self._relations(book)[sheets[worksheet]]
-            return self._name(part)
-        except LookupError:
-            raise ValueError("its parts do not hang together") from None
+    def worksheets(self) -> list[Listed]:
+        """Raises LookupError."""
+        book = {kind: to for to, kind in self._relations("").values()}["officeDocument"]
+        relations = self._relations(book)
+        sheets = [(each, *relations[_relation(each)]) for each in self._elements(book, "sheet")]
+        return [
+            Listed(sheet["name"], sheet.get("state", "visible") == "visible", self._name(part))
+            for sheet, part, kind in sheets
+            if kind == "worksheet"
+        ]
 
     def _relations(self, part: str) -> dict[str | None, tuple[str, str]]:
-        """By Id, the parts that a part refers to, and as what."""
+        """By Id, the parts that a part refers to, and as what: by the last word of the address that says so."""
         folder, name = posixpath.split(part)
         elements = self._elements(posixpath.join(folder, "_rels", f"{name}.rels"), "Relationship")
         return {
-            each.get("Id"): (posixpath.join(f"/{folder}", each.get("Target", "")), each.get("Type", ""))
+            each.get("Id"): (
+                posixpath.join(f"/{folder}", each.get("Target", "")),
+                each.get("Type", "").rpartition("/")[2],
+            )
             for each in elements
         }
 

@@ -13,7 +13,16 @@ from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import SheetError
-from batch_share.sheet.table import ERROR_VALUE, NO_FAULTS, PROTECTED, Markings, RawRow, Worksheet, cell_text
+from batch_share.sheet.table import (
+    DAMAGED,
+    ERROR_VALUE,
+    NO_FAULTS,
+    PROTECTED,
+    Markings,
+    RawRow,
+    Worksheet,
+    cell_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
@@ -23,8 +32,6 @@ if TYPE_CHECKING:
     from xlrd.sheet import Cell
 
 _ENCRYPTED: Final = "EncryptedPackage".encode("utf-16-le")
-_DAMAGED: Final = "damaged, or not a workbook: open it in a spreadsheet program and save it as .xlsx"
-_WEB_PAGE: Final = "a web page or XML, not a workbook: open it in a spreadsheet program and save it as .xlsx"
 _COUNTS_AT: Final = (44, 64, 72)
 """Where the head of a container counts the sectors of its tables: a smaller sector than 512 bytes there is not."""
 
@@ -55,19 +62,17 @@ def _workbook_stream(path: Path) -> bytes:
     import olefile  # noqa: PLC0415
 
     content = path.read_bytes()
-    if content.lstrip().startswith(b"<"):
-        raise SheetError(path, _WEB_PAGE)
     if not content.startswith(olefile.MAGIC):
         return content  # Excel 4 and older knew no containers
     if _ENCRYPTED in content:
         raise SheetError(path, PROTECTED)
     counts = [int.from_bytes(content[at : at + 4], "little") for at in _COUNTS_AT]
     if max(counts) > len(content) // 512:
-        raise SheetError(path, _DAMAGED)
+        raise SheetError(path, DAMAGED)
     with olefile.OleFileIO(BytesIO(content)) as container:
         name = "Workbook" if container.exists("Workbook") else "Book"
         if not container.exists(name) or max(container.root.size, container.get_size(name)) > len(content):
-            raise SheetError(path, _DAMAGED)
+            raise SheetError(path, DAMAGED)
         return bytes(container.openstream(name).read())
 
 

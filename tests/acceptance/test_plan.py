@@ -10,6 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hostile import wide
 from processes import SAMPLES, SandboxProcess, Shell
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ def test_a_plan_online_looks_people_up_and_changes_nothing(shell: Shell, sandbox
     assert any("is no longer an active user" in problem for problem in plan["problems"])
     assert "Isha Rao <isha.rao.2@sales.example.com>" in plan["leads_per_user"]
     assert sandbox.report()["activities"] == 0
+
+
+def test_a_workbook_that_is_too_much_is_refused_in_a_line(offline: Shell, tmp_path: Path) -> None:
+    wide(tmp_path / "wide.xlsx")
+    done = offline.run("plan", "wide.xlsx", BATCH_SHARE_SHEET__MEMORY_MB="600")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "batch-share: wide.xlsx: damaged, or too large to be read within 600 MB (sheet.memory_mb): "
+        "open it in a spreadsheet program and save it as .xlsx\n"
+    )
 
 
 def test_a_plan_needs_no_keys(offline: Shell) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hostile import long, wide
 from processes import ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
 from readme_reference import README
 
@@ -307,6 +308,22 @@ def test_a_sheet_that_cannot_be_run_has_the_exit_code_of_a_run(shell: Shell, inb
     done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", *options)
     assert (done.returncode, where(inbox)) == (ran.returncode, {"leads.csv": "failed"})
     assert f"(exit {ran.returncode}); in inbox/failed/" in done.stdout
+
+
+def test_a_workbook_that_is_too_much_ends_no_watch(shell: Shell, inbox: Path) -> None:
+    wide(inbox / "a_memory.xlsx")
+    long(inbox / "b_time.ods")
+    few(inbox / "c_good.csv", 2)
+    limits = {"BATCH_SHARE_SHEET__MEMORY_MB": "600", "BATCH_SHARE_SHEET__SECONDS": "1"}
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", **limits)
+    assert where(inbox) == {"a_memory.xlsx": "failed", "b_time.ods": "failed", "c_good.csv": "done"}
+    assert (done.returncode, done.stderr) == (2, "")
+    why = [file.read_text("utf-8").strip() for file in sorted((inbox / "failed").glob("*/why.txt"))]
+    told = "damaged, or too large to be read within"
+    assert [each.partition(": open it")[0] for each in why] == [
+        f"a_memory.xlsx: {told} 600 MB (sheet.memory_mb)",
+        f"b_time.ods: {told} 1 s (sheet.seconds)",
+    ]
 
 
 def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:

@@ -56,9 +56,6 @@ def taking_in(url: str, sheet: str) -> Numbers:
 
 def plan(sheet: str) -> Numbers:
     """What `batch-share plan` does of `sheet`, without asking anybody."""
-    if not sheet.endswith(".csv"):
-        import pandas  # noqa: F401, ICN001 - what reading a workbook would import while the clock runs
-
     from batch_share.pipeline.intake import show_sheet
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import Settings
@@ -132,9 +129,9 @@ def _timed() -> Iterator[Numbers]:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held, in MB."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return kilobytes / 1024
+    """The most memory that this process ever held, in MB, and beside it the largest of those that it started."""
+    both = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(both) / (1024 if sys.platform == "darwin" else 1) / 1024
 
 
 JOBS: dict[str, Callable[..., Numbers]] = {

@@ -105,7 +105,7 @@ def test_what_only_thinks_does_no_io(name: str) -> None:
 
 def test_only_workbooks_are_read_with_pandas() -> None:
     users = [file.relative_to(PACKAGE).as_posix() for file in FILES if "pandas" in imports(file)]
-    assert users == ["sheet/workbook.py"]
+    assert users == ["sheet/xlsx.py"]
 
 
 def test_only_the_client_the_webhook_and_the_sandbox_speak_http() -> None:

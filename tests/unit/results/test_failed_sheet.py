@@ -41,8 +41,8 @@ def sheet(tmp_path: Path) -> Path:
 
 def read_back(file: Path) -> list[list[str]]:
     limits = SheetLimits()
-    tables = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)
-    return [list(row.cells) for row in tables[0].rows()]
+    first, *_ = text_tables(file, limits) if file.suffix == ".csv" else workbook_tables(file, None, limits)
+    return [list(row.cells) for row in first.rows()]
 
 
 async def refuse(ledger: Ledger, number: int, result: Result = REFUSED) -> None:

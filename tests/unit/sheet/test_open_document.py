@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from typing import TYPE_CHECKING
+from xml.dom import minidom
 
 import pytest
 
@@ -147,6 +148,16 @@ def test_what_is_hidden_and_merged_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_document_whose_xml_is_indented_is_read(tmp_path: Path) -> None:
+    path = document(tmp_path / "leads.ods", HEAD, row(LEAD, cell(STRING, "read")))
+    with zipfile.ZipFile(path) as source:
+        content = minidom.parseString(source.read("content.xml")).toprettyxml()
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("content.xml", content)
+    (found,) = read_sheet(path).rows()
+    assert found.cells == ["7", "a@x.com", "read", ""]
+
+
 def test_a_hidden_worksheet_is_not_taken_unless_it_is_named(tmp_path: Path) -> None:
     hidden = f'<table:table table:name="B" table:style-name="ta1">{HEAD}{row(LEAD)}{row(LEAD)}</table:table>'
     path = document(tmp_path / "leads.ods", HEAD, row(LEAD), before=hidden, style=HIDES)
@@ -207,4 +218,4 @@ def test_a_count_that_is_none_is_refused_or_one(count: str, tmp_path: Path) -> N
     try:
         assert [each.number for each in read_sheet(path).rows()] == [2]
     except SheetError as error:
-        assert "not a workbook that can be read" in error.problem  # noqa: PT017 - either ending is right
+        assert "damaged, or not a workbook" in error.problem  # noqa: PT017 - either ending is right

@@ -152,6 +152,18 @@ def test_a_sheet_without_a_header_is_refused(csv_file: Callable[[bytes], Path], 
     assert refusal(csv_file(content)).problem == "the sheet is empty"
 
 
+@pytest.mark.parametrize("name", ["leads.csv", "leads.xlsx"])
+def test_a_sheet_that_begins_far_down_is_not_called_empty(tmp_path: Path, name: str) -> None:
+    blank = [[""]] * 60
+    if name == "leads.csv":
+        (tmp_path / name).write_text("\n" * 60 + "A\n1\n")
+    else:
+        workbook(tmp_path, [*blank, ["A"], [1]])
+    told = "its first 50 rows are blank: name that of the headers with --header-row"
+    assert refusal(tmp_path / name).problem == told
+    assert cells(read_sheet(tmp_path / name, ReadOptions(header_row=61))) == [["1"]]
+
+
 def test_an_empty_file_is_refused(csv_file: Callable[[bytes], Path]) -> None:
     assert refusal(csv_file(b"")).problem == "the file is empty"
 
@@ -348,7 +360,7 @@ def test_what_is_no_workbook_is_refused_in_one_line(tmp_path: Path, content: byt
     file = tmp_path / "leads.xlsx"
     file.write_bytes(content)
     error = refusal(file)
-    assert any(words in error.problem for words in ("not a workbook that can be read", "damaged", "empty"))
+    assert any(words in error.problem for words in ("text, not a workbook", "damaged", "empty"))
     assert "\n" not in str(error)
 
 

@@ -128,5 +128,5 @@ def test_an_old_workbook_whose_records_are_too_short_is_refused(at: int, tmp_pat
     content = bytearray(path.read_bytes())
     content[at] = 1
     path.write_bytes(content)
-    with pytest.raises(SheetError, match="not a workbook that can be read"):
+    with pytest.raises(SheetError, match="damaged, or not a workbook"):
         read_sheet(path)
