@@ -194,11 +194,6 @@ def test_it_knows_the_ways_to_modules_that_this_process_knows(
     assert refusal(tmp_path / "leads.xls").startswith("damaged, or too large to be read within ")
 
 
-def test_a_name_that_is_no_unicode_is_found(tmp_path: Path) -> None:
-    path = book(tmp_path / "leads.xlsx").rename(tmp_path / os.fsdecode(b"l\xe9ads.xlsx"))
-    assert len([*read_sheet(path).rows()]) == 1
-
-
 # -------------------------------------------------------------------------------------------------- its rows
 
 
