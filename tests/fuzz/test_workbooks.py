@@ -18,7 +18,7 @@ import xlsxwriter
 import xlwt
 from commands import commands
 from fuzzing import FUZZED_COMMANDS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def test_a_damaged_workbook_is_read_or_refused_in_our_words(suffix: str, edits: 
     env = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE_")}
     command = ["plan", f"leads{suffix}", "--event", "201", "--duration", "7d"]
     done = commands().run(command, tmp_path, env | LIMITS, HANGS)
+    event(f"exit {done.returncode}")
     assert done.returncode in range(6)
     assert FOREIGN.search(done.stdout + done.stderr) is None
     assert (done.returncode == 2) == done.stderr.startswith("batch-share: leads")
