@@ -94,8 +94,11 @@ def _limit(memory_mb: int, seconds: int) -> None:
 
 
 def _worksheets(path: Path, limits: Any) -> list[Worksheet]:
-    with path.open("rb") as file:
-        head = file.read(HEAD)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
     if head.startswith((OLE_MAGIC, *BARE_XLS)):
         found = xls_worksheets(path)
     elif head.startswith(ZIP_MAGIC):
@@ -128,7 +131,6 @@ def _refusal(error: BaseException) -> Answer:
     """Why there is no answer. What is no matter of the file is raised again."""
     if isinstance(error, SheetError):
         return {"refused": error.problem}
-    if not can_not_read(error):
-        raise error
-    reason = isinstance(error, OSError) and error.strerror
-    return {"refused": f"can't be read ({reason})" if reason else DAMAGED}
+    if can_not_read(error):
+        return {"refused": DAMAGED}
+    raise error

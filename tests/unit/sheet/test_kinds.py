@@ -43,33 +43,36 @@ def locked(content: bytes) -> bytes:
     return bytes(changed)
 
 
+FOREIGN = {
+    "html": (f"<html>{TABLE}</html>".encode(), WEB_PAGE),
+    "a table": (TABLE.encode(), WEB_PAGE),
+    "html with a BOM": (f"\ufeff\n<!DOCTYPE HTML>{TABLE}".encode(), WEB_PAGE),
+    "html in UTF-16": (f"<html>{TABLE}</html>".encode("utf-16"), WEB_PAGE),
+    "xhtml": (f'<?xml version="1.0"?><html xmlns="x">{TABLE}</html>'.encode(), WEB_PAGE),
+    "mhtml": (MHTML, WEB_PAGE),
+    "XML of 2003": (OF_2003, XML),
+    "XML with a BOM": (b"\xef\xbb\xbf<leads/>", XML),
+    "text": (CSV, TEXT),
+    "text that begins blank": (b"\t" + CSV, TEXT),
+    "text with Ctrl-Z": (CSV + b"\x1a", TEXT),
+    "text in UTF-16": (TSV.encode("utf-16"), TEXT),
+    "text in Windows-1252": ("Lead Number;Näme\n".encode("cp1252"), TEXT),
+    "zip": (packed(leads=CSV), "a zip archive, not a sheet: unpack it"),
+    "gzip": (gzip.compress(CSV), "a gzip archive, not a sheet: unpack it"),
+    "docx": (packed(**{"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<document/>"}), DAMAGED),
+    "png": (b"\x89PNG\r\n\x1a\n" + bytes(100), DAMAGED),
+    "blanks": (b" \n ", DAMAGED),
+    "zip cut off": (b"PK\3\4 cut off", DAMAGED),
+    "locked zip": (locked(packed(**{"[Content_Types].xml": b"<Types/>"})), PROTECTED),
+    "locked ods": (
+        packed(**{"META-INF/manifest.xml": b"<encryption-data/>", "encrypted-package": b"1"}),
+        PROTECTED,
+    ),
+}
+
+
 @pytest.mark.parametrize("name", ["leads.xls", "leads.xlsx", "leads.ods"])
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (f"<html>{TABLE}</html>".encode(), WEB_PAGE),
-        (TABLE.encode(), WEB_PAGE),
-        (f"\ufeff\n<!DOCTYPE HTML>{TABLE}".encode(), WEB_PAGE),
-        (f"<html>{TABLE}</html>".encode("utf-16"), WEB_PAGE),
-        (f'<?xml version="1.0"?><html xmlns="x">{TABLE}</html>'.encode(), WEB_PAGE),
-        (MHTML, WEB_PAGE),
-        (OF_2003, XML),
-        (b"\xef\xbb\xbf<leads/>", XML),
-        (CSV, TEXT),
-        (b"\t" + CSV, TEXT),
-        (CSV + b"\x1a", TEXT),
-        (TSV.encode("utf-16"), TEXT),
-        ("Lead Number;Näme\n".encode("cp1252"), TEXT),
-        (packed(leads=CSV), "a zip archive, not a sheet: unpack it"),
-        (gzip.compress(CSV), "a gzip archive, not a sheet: unpack it"),
-        (packed(**{"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<document/>"}), DAMAGED),
-        (b"\x89PNG\r\n\x1a\n" + bytes(100), DAMAGED),
-        (b" \n ", DAMAGED),
-        (b"PK\3\4 cut off", DAMAGED),
-        (locked(packed(**{"[Content_Types].xml": b"<Types/>"})), PROTECTED),
-        (packed(**{"META-INF/manifest.xml": b"<encryption-data/>", "encrypted-package": b"\1"}), PROTECTED),
-    ],
-)
+@pytest.mark.parametrize(("content", "problem"), FOREIGN.values(), ids=FOREIGN)
 def test_what_is_no_workbook_is_told_for_what_it_is(
     content: bytes, problem: str, name: str, tmp_path: Path
 ) -> None:
