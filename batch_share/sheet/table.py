@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batch_share.units import plural
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -75,11 +77,11 @@ class Markings:
         if not self.told:
             return ["hidden rows and columns and merged ranges can't be told in this file"]
         counts = {
-            "hidden rows, read like the others": self.hidden_rows,
-            "hidden columns, read like the others": self.hidden_columns,
-            "merged ranges: only the first cell of each has the value": self.merged,
+            ("hidden row", ", read like the others"): self.hidden_rows,
+            ("hidden column", ", read like the others"): self.hidden_columns,
+            ("merged range", ": only the first cell of each has the value"): self.merged,
         }
-        return [f"{count} {what}" for what, count in counts.items() if count]
+        return [f"{plural(count, noun)}{rest}" for (noun, rest), count in counts.items() if count]
 
 
 @dataclass(frozen=True, slots=True)

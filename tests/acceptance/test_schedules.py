@@ -312,10 +312,12 @@ def test_a_sheet_that_cannot_be_run_has_the_exit_code_of_a_run(shell: Shell, inb
 
 def test_a_workbook_that_is_too_much_ends_no_watch(shell: Shell, inbox: Path) -> None:
     wide(inbox / "a_memory.xlsx")
+    limits = {"BATCH_SHARE_SHEET__MEMORY_MB": "600", "BATCH_SHARE_SHEET__SECONDS": "60"}
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", **limits)
+    assert (done.returncode, done.stderr) == (2, "")
     long(inbox / "b_time.ods")
     few(inbox / "c_good.csv", 2)
-    limits = {"BATCH_SHARE_SHEET__MEMORY_MB": "600", "BATCH_SHARE_SHEET__SECONDS": "1"}
-    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", **limits)
+    done = shell.run("watch", "inbox", "--once", "--settle", "0.1s", BATCH_SHARE_SHEET__SECONDS="1")
     assert where(inbox) == {"a_memory.xlsx": "failed", "b_time.ods": "failed", "c_good.csv": "done"}
     assert (done.returncode, done.stderr) == (2, "")
     why = [file.read_text("utf-8").strip() for file in sorted((inbox / "failed").glob("*/why.txt"))]

@@ -274,8 +274,8 @@ def test_a_hidden_sheet_is_read_where_it_is_named(tmp_path: Path) -> None:
     ("fill", "notes"),
     [
         (plain, []),
-        (title_block, ["headers in row 5", "1 merged ranges: only the first cell of each has the value"]),
-        (hidden, ["1 hidden rows, read like the others", "1 hidden columns, read like the others"]),
+        (title_block, ["headers in row 5", "1 merged range: only the first cell of each has the value"]),
+        (hidden, ["1 hidden row, read like the others", "1 hidden column, read like the others"]),
         (on_the_second_sheet, ["worksheet 'Two'"]),
     ],
 )

@@ -143,8 +143,8 @@ def test_what_is_hidden_and_merged_is_told(tmp_path: Path) -> None:
     assert [each.number for each in sheet.rows()] == [2, 3, 4, 6]
     assert sheet.notes() == [
         "3 hidden rows, read like the others",
-        "1 hidden columns, read like the others",
-        "1 merged ranges: only the first cell of each has the value",
+        "1 hidden column, read like the others",
+        "1 merged range: only the first cell of each has the value",
     ]
 
 

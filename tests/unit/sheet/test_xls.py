@@ -100,8 +100,8 @@ def test_hidden_rows_and_columns_and_merged_ranges_are_told(tmp_path: Path) -> N
     assert len([*sheet.rows()]) == 3
     assert sheet.notes() == [
         "2 hidden rows, read like the others",
-        "1 hidden columns, read like the others",
-        "1 merged ranges: only the first cell of each has the value",
+        "1 hidden column, read like the others",
+        "1 merged range: only the first cell of each has the value",
     ]
 
 
