@@ -91,6 +91,7 @@ def test_what_is_no_workbook_is_told_for_what_it_is(
         (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
         (b"Rar!\x1a", "RAR"),
     ],
+    ids=["zip", "gzip", "7-Zip", "RAR"],
 )
 def test_an_archive_is_to_be_unpacked_whatever_it_is_called(
     content: bytes, kind: str, name: str, tmp_path: Path
