@@ -38,9 +38,10 @@ FLOORS: Final = (
     {"results", "notify"},
     {"sandbox"},
     {"sheet", "ledger", "history", "leadsquared"},
-    {"settings", "settings_file", "settings_shown", "keychain"},
+    {"settings", "settings_file", "settings_shown"},
+    {"keychain", "settings_sources", "proxy"},
     {"logs"},
-    {"units", "action", "waiting"},
+    {"units", "action", "waiting", "outputs"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""
