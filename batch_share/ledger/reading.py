@@ -552,7 +552,8 @@ class LedgerReader:
 
     async def shares(self) -> AsyncIterator[Share]:
         """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
-        access = case((rows.c.state.in_(SENT), rows.c.access), else_=0).label("access")
+        stands = rows.c.state.in_(SENT) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
+        access = case((stands, rows.c.access), else_=0).label("access")
         columns = (rows.c[name] for name in (*SHARE, "duration", "until", "changed_at") if name != "access")
         page = (
             select(*columns, access, attempts.c.answered_at, attempts.c.run_id)

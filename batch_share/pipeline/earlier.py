@@ -99,8 +99,8 @@ def told_of(due: Sequence[Due]) -> Iterator[str]:
     if nothing := sum(each.is_vain for each in due):
         rows, them = ("row", "it") if nothing == 1 else ("rows", "them")
         yield (
-            f"{nothing:,} {rows} with revoke or reassign as Action, and no earlier share is known here for {them}: "
-            f"{_HOW_TO_ADD}"
+            f"{nothing:,} {rows} with revoke or reassign as Action, and nothing to take back is known here for "
+            f"{them}: {_HOW_TO_ADD}"
         )
 
 
@@ -136,6 +136,13 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
             ends[place] = await _take_back(session, place, row_ids)
     session.tally.taken_back.update(share for each in due for share in each.shares if _is_back(share, ends))
     await _answer(session, due, ends)
+    if session.stop.asked:
+        moving = {share for each in due if each.claim.action is Action.REASSIGN for share in each.shares}
+        if lost := sum(_is_being_lost(share, ends) for share in moving):
+            session.tally.remark(
+                f"Shares of leads to be reassigned that are taken back, or being so: {lost:,}. Their new users get "
+                "these leads when this sheet is run again, and nobody has them until then"
+            )
 
 
 async def _claim(session: Session, due: Sequence[Due]) -> None:
@@ -256,6 +263,12 @@ def _is_back(share: LiveShare, ends: Mapping[Place, Ended]) -> bool:
     """Whether LeadSquared has said that it took the share back."""
     row = _found(share, ends)
     return row is not None and row.state is State.REVOKED
+
+
+def _is_being_lost(share: LiveShare, ends: Mapping[Place, Ended]) -> bool:
+    """Whether it was taken back, or will have been once LeadSquared gets to it."""
+    row = _found(share, ends)
+    return row is not None and row.state in {State.REVOKING, State.ENDING, State.REVOKED}
 
 
 def _found(share: LiveShare, ends: Mapping[Place, Ended]) -> Row | None:

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.action import Action
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import PAGE as LEADS_IN_PAGE
 from batch_share.leadsquared.memory import Account
@@ -25,7 +24,7 @@ from batch_share.sheet.columns import LEADS, Field
 from batch_share.units import spell_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from batch_share.ledger.records import NewRow
     from batch_share.pipeline.cost import Cost
@@ -253,7 +252,6 @@ def overview(
     seen = Overview(plan, settings, account or Account(), live or Live(), before or Before(), directory)
     conflicts = _Conflicts()
     claims: list[Instruction] = []
-    reassigned: dict[str, tuple[str, int]] = {}
     for row in seen.planned(directory):
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
@@ -271,15 +269,13 @@ def overview(
             _count_look_ups(seen, row.instruction)
             if row.instruction.action.takes_back and row.state is State.PENDING:
                 claims.append(row.instruction)
-            if row.instruction.action is Action.REASSIGN:
-                reassigned[row.instruction.lead_id] = row.instruction.user_id, row.sheet_row
             if row.instruction.action.shares:
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
     known = [asked for asked in claims if seen.live.is_known and not _is_named(asked)]
     seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
-    seen.conflicts = [*conflicts.told(), *_given_too(seen, reassigned)]
+    seen.conflicts = list(conflicts.told())
     return seen
 
 
@@ -287,20 +283,6 @@ def _count_look_ups(seen: Overview, asked: Instruction) -> None:
     if isinstance(seen.directory, Unasked) and not asked.lead_number:
         seen.to_look_up[next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)] += 1
         seen.unknown_users.add(asked.user_id)
-
-
-def _given_too(seen: Overview, reassigned: Mapping[str, tuple[str, int]]) -> Iterator[str]:
-    """Leads that one row takes from all others for its user (`reassigned`), and another shares with somebody."""
-    if not reassigned:
-        return
-    for row in seen.planned(seen.directory):
-        asked = row.instruction
-        shares = row.state is State.PENDING or (row.reason or "").startswith(ALREADY)
-        if not shares or asked is None or asked.action is not Action.SHARE:
-            continue
-        user, number = reassigned.get(asked.lead_id, (asked.user_id, 0))
-        if user != asked.user_id:
-            yield f"row {number} reassigns a lead that row {row.sheet_row} shares with another user"
 
 
 def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:

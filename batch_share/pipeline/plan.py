@@ -128,6 +128,10 @@ class Plan:
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
         seen = _Seen()
+        if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
+            for each in self.checked():
+                if each.is_chosen and isinstance(asked := self._resolved(each, directory), Instruction):
+                    seen.contradictions.learn(asked, each.raw.number)
         for each in self.checked():
             yield self._row(job, each, directory, seen)
 
@@ -137,12 +141,13 @@ class Plan:
             return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory)
         key, first = _numbered(job, asked, raw, seen)
-        if isinstance(asked, Instruction) and asked.action is Action.REASSIGN:
-            asked = seen.reassigned_once(asked, raw.number)
         if not isinstance(asked, Instruction):
             reason = "; ".join(str(problem) for problem in asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
+        if told := seen.contradictions.of(asked):
+            # With its key and all: what was sent for it before the other row came is its own.
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
         if first != raw.number and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {first}"
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
@@ -261,14 +266,7 @@ class _Seen:
     def __init__(self) -> None:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
-        self._reassigned: dict[str, tuple[str, int]] = {}
-
-    def reassigned_once(self, asked: Instruction, number: int) -> Instruction | list[Problem]:
-        """Row `number`, unless its lead is reassigned to another user already: which one is meant?"""
-        user, first = self._reassigned.setdefault(asked.lead_id, (asked.user_id, number))
-        if user == asked.user_id:
-            return asked
-        return [Problem(number, "", "", f"the lead is reassigned to another user in row {first} already")]
+        self.contradictions = _Contradictions()
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
@@ -276,6 +274,43 @@ class _Seen:
         if first != number:
             self._more[first] += 1
         return 1 + self._more.get(first, 0), first
+
+
+class _Contradictions:
+    """Rows of a sheet of which only one can be meant: each is refused, for nobody but its author knows which.
+
+    A lead is reassigned to one user, and nobody else gets it then; nor is one share both made and taken back.
+    """
+
+    def __init__(self) -> None:
+        self._first = Numbers()
+        self._reassigned: dict[str, dict[str, int]] = {}
+
+    def learn(self, asked: Instruction, number: int) -> None:
+        """Take in what row `number` asks for, before any is judged."""
+        if asked.action is Action.SHARE:
+            self._first.setdefault(repr((asked.lead_id, asked.action)), number)
+        if asked.action is Action.REASSIGN:
+            self._reassigned.setdefault(asked.lead_id, {}).setdefault(asked.user_id, number)
+        self._first.setdefault(repr((asked.lead_id, asked.user_id, asked.action)), number)
+
+    def of(self, asked: Instruction) -> str | None:
+        """Which other row contradicts one that asks for this, and how; None if none does."""
+        reassigned = self._reassigned.get(asked.lead_id, {})
+        elsewhere = next((number for user, number in reassigned.items() if user != asked.user_id), None)
+        of_pair = {each: self._first.get(repr((asked.lead_id, asked.user_id, each))) for each in Action}
+        if asked.action is Action.SHARE:
+            found = {Action.REASSIGN: of_pair[Action.REASSIGN] or elsewhere, Action.REVOKE: of_pair[Action.REVOKE]}
+        elif asked.action is Action.REVOKE:
+            found = {Action.SHARE: of_pair[Action.SHARE], Action.REASSIGN: of_pair[Action.REASSIGN]}
+        else:
+            shared = self._first.get(repr((asked.lead_id, Action.SHARE)))
+            found = {Action.REASSIGN: elsewhere, Action.SHARE: shared, Action.REVOKE: of_pair[Action.REVOKE]}
+        for action, number in found.items():
+            if number is not None:
+                how = "to another user" if action is asked.action else f"and this one says {asked.action}"
+                return f"row {number} says {action} for the same lead, {how}: keep the row that is meant"
+        return None
 
 
 def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:

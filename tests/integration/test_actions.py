@@ -198,7 +198,7 @@ async def test_rows_of_which_nothing_is_known_are_told_once_with_what_to_do(tmp_
         acting(scene.second, scene.row(2, 2, "revoke"), scene.row(3, 3, "revoke"))
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
-        unknown = "with revoke or reassign as Action, and no earlier share is known here for"
+        unknown = "with revoke or reassign as Action, and nothing to take back is known here for"
         how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
         assert first.previews[0].told == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
@@ -226,9 +226,12 @@ async def test_two_users_for_one_reassigned_lead_are_a_question(tmp_path: Path) 
         scene = Scene(it)
         acting(it, scene.row(0, 1, "reassign"), scene.row(0, 2, "reassign"), scene.row(1, 2, "lend"))
         ending = await it.run()
-        assert ending.summary.states == {State.SHARED: 1, State.INVALID: 2}
-        assert [reason for (reason,) in it.rows("reason")][1:] == [
-            "Row 3: the lead is reassigned to another user in row 2 already",
+        assert ending.summary.states == {State.INVALID: 3}
+        assert it.sent(SHARE) == []
+        why = "says reassign for the same lead, to another user: keep the row that is meant"
+        assert [reason for (reason,) in it.rows("reason")] == [
+            f"Row 2: row 3 {why}",
+            f"Row 3: row 2 {why}",
             f"Row 4, Action 'lend': {NO_ACTION}",
         ]
 
@@ -616,14 +619,27 @@ async def test_a_retry_that_was_stopped_takes_back_the_rest(tmp_path: Path) -> N
         assert live(it) == set()
 
 
-async def test_what_is_taken_back_may_be_shared_anew_by_the_same_sheet(tmp_path: Path) -> None:
+async def test_one_sheet_that_shares_and_takes_back_the_same_is_a_question(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "share"), scene.row(0, 0, "revoke"))
-        ending = await scene.second.run()
-        assert ending.summary.states == {State.SHARED: 1, State.REVOKED: 1}
+        assert (await scene.second.run()).summary.states == {State.INVALID: 2}
+        acting(it, scene.row(0, 0, "share"), scene.row(0, 1, "reassign"))
+        assert (await it.run()).summary.states == {State.SHARED: 1, State.INVALID: 1}
         assert live(it) == {scene.pair(0, 0)}
+
+
+async def test_a_share_that_could_not_be_taken_back_is_not_made_again_by_another_sheet(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=1) as it:
+        await it.run()
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 0, "revoke"))
+        assert (await scene.second.run()).summary.states == {State.FAILED: 1}
+        third = another(it, "third")
+        acting(third, scene.row(0, 0, "share"))
+        assert (await third.run()).summary.states == {State.SKIPPED: 1}
+        assert len(it.sent(SHARE)) == 1
 
 
 async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
@@ -728,6 +744,8 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
         assert ending.interrupted
         assert len(it.sent(REVOKE)) == 1
         assert ending.summary.states == {State.PENDING: 3}
+        told = "are taken back, or being so: 1. Their new users get these leads when this sheet is run again"
+        assert [told in remark for remark in ending.remarks] == [True]
         assert len(it.sent(CREATE)) == 3
         ending = await scene.second.resume()
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}

@@ -237,7 +237,11 @@ def test_what_is_taken_back_is_counted_apart(see: See) -> None:
     assert seen.cost.calls == see(row(2), row(3)).cost.calls
 
 
-def test_a_lead_that_is_reassigned_and_shared_with_somebody_else_is_odd(see: See) -> None:
+def test_a_lead_that_is_reassigned_and_shared_with_somebody_else_is_refused(see: See) -> None:
     rows = [*row(1), "reassign"], [*row(1, user="b@x.example"), "share"], [*row(2, user="b@x.example"), ""]
     seen = see(*rows, header=[*HEADER, "Action"])
-    assert seen.oddities() == ["row 2 reassigns a lead that row 3 shares with another user"]
+    assert (seen.to_send, seen.oddities()) == (1, [])
+    assert [problem.split(": ")[1].split(" for ")[0] for problem in seen.invalid] == [
+        "row 3 says share",
+        "row 2 says reassign",
+    ]

@@ -456,16 +456,49 @@ def test_a_row_that_shares_has_the_key_that_it_had_without_the_column(write: Wri
 
 
 def test_each_action_is_a_row_of_its_own_and_the_same_twice_is_a_repetition(write: Write) -> None:
-    rows = acting(write, *([*cells(), action] for action in ("", "revoke", "reassign", "Revoke", "reassign")))
+    asked = (1, ""), (2, "revoke"), (3, "reassign"), (2, "Revoke"), (3, "reassign")
+    rows = acting(write, *([*cells(lead), action] for lead, action in asked))
     assert len(set(keys(rows))) == 5
     assert [row.state for row in rows] == [State.PENDING] * 3 + [State.SKIPPED] * 2
     assert rows[3].reason == "the same lead, user, access and activity as row 3"
+    one_lead = keys(acting(write, *([*cells(), action] for action in ("", "revoke", "reassign"))))
+    assert len(set(one_lead)) == 3
 
 
-def test_a_lead_can_be_reassigned_to_one_user(write: Write) -> None:
-    rows = acting(write, [*cells(), "reassign"], [*cells(user=guid(98)), "reassign"], [*cells(2), "reassign"])
-    assert [row.state for row in rows] == [State.PENDING, State.INVALID, State.PENDING]
-    assert rows[1].reason == "Row 3: the lead is reassigned to another user in row 2 already"
+OTHER_USER = guid(98)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "user", "is_one_meant"),
+    [
+        ("reassign", "reassign", OTHER_USER, True),
+        ("reassign", "share", guid(99), True),
+        ("reassign", "share", OTHER_USER, True),
+        ("revoke", "share", guid(99), True),
+        ("reassign", "revoke", guid(99), True),
+        ("revoke", "share", OTHER_USER, False),
+        ("revoke", "reassign", OTHER_USER, False),
+        ("revoke", "revoke", OTHER_USER, False),
+        ("share", "share", OTHER_USER, False),
+    ],
+)
+def test_rows_of_which_only_one_can_be_meant_are_both_refused(
+    write: Write, first: str, second: str, user: str, is_one_meant: bool
+) -> None:
+    one, two = [*cells(), first], [*cells(user=user), second]
+    for rows in (acting(write, one, two, [*cells(2), first]), acting(write, two, one, [*cells(2), first])):
+        states = [State.INVALID if is_one_meant else State.PENDING] * 2 + [State.PENDING]
+        assert [row.state for row in rows] == states
+    if is_one_meant:
+        how = "to another user" if first == second else f"and this one says {second}"
+        told = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
+        assert rows[0].reason == told
+
+
+def test_a_row_that_is_left_out_contradicts_nobody(write: Write) -> None:
+    sheet = write([*cells(), "reassign"], [*cells(), "share"], header=[*HEADER, "Action"])
+    rows = list(make_plan(sheet, part((2, 2)), settings()).rows("job", Everybody()))
+    assert [row.state for row in rows] == [State.PENDING, State.SKIPPED]
 
 
 def test_a_sheet_that_takes_back_needs_no_length_and_no_activity(write: Write) -> None:
