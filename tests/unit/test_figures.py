@@ -1,0 +1,25 @@
+"""How the code is cut gets no worse. Whoever betters a figure lowers what is kept here; nobody raises one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from figures import count, follow_one_row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_structure_gets_no_worse() -> None:
+    told = count()
+    assert told.circles == []
+    assert len(told.upward) <= 5, told.upward
+    assert told.sentences <= 26
+    assert len(told.tiny) <= 95, told.tiny
+    assert round(told.functions_per_100_lines, 1) <= 9.1
+
+
+def test_one_row_enters_no_more_files_than_it_did(tmp_path: Path) -> None:
+    way = follow_one_row(tmp_path)
+    assert "pipeline/run.py" in way.files, "else nothing was followed"
+    assert len(way.files) <= 74, sorted(way.files)
