@@ -120,6 +120,9 @@ IGNORE: Final = "ignore"
 """What a mapping says of a column that is not to be read, whatever its header."""
 
 _CUSTOM: Final = re.compile(r"mx_?custom_?(\d{1,2})", re.IGNORECASE)
+_WRITERS: Final = ("createdby", "modifiedby", "lastmodifiedby", "updatedby", "lastupdatedby")
+"""How headers of whoever wrote a record begin: never of who is to get it, so none is suggested."""
+
 _CLOSE: Final = 75.0
 """How alike two headers are, of 100, if one may be meant by the other: enough to suggest it."""
 
@@ -470,6 +473,8 @@ def _close(role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Seq
     """The first column whose header looks like one of the role's and which holds such a thing, if any does."""
     names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
     for index, held in left.items():
+        if squeeze(columns[index]).startswith(_WRITERS):
+            continue
         alike = _alike(columns[index], names, _CLOSE)
         if role == USERS and squeeze(columns[index]) in _INTENT | _STATE:  # called a name, and no name
             alike = alike or _person(held)

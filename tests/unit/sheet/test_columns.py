@@ -176,6 +176,8 @@ def test_a_column_is_suggested_for_what_it_holds(header: str, cells: list[str], 
         ("Usr Id", [MAIL], '"Usr Id=User Email"'),
         ("Usr", ["Asha Rao"], ""),
         ("Usr", ["12"], ""),
+        ("CreatedByEmailAddress", [MAIL], ""),
+        ("Last Modified By E-mail", [MAIL], ""),
     ],
 )
 def test_so_is_one_for_the_user(header: str, cells: list[str], told: str) -> None:
