@@ -129,6 +129,7 @@ class Plan:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
         seen = _Seen()
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
+            seen.contradictions = _Contradictions()
             for each in self.checked():
                 if each.is_chosen and isinstance(asked := self._resolved(each, directory), Instruction):
                     seen.contradictions.learn(asked, each.raw.number)
@@ -145,7 +146,7 @@ class Plan:
             reason = "; ".join(str(problem) for problem in asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
-        if told := seen.contradictions.of(asked):
+        if seen.contradictions is not None and (told := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
         if first != raw.number and not self.allow_duplicates:
@@ -266,7 +267,7 @@ class _Seen:
     def __init__(self) -> None:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
-        self.contradictions = _Contradictions()
+        self.contradictions: _Contradictions | None = None
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
