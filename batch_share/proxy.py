@@ -40,7 +40,7 @@ def parse_proxy(value: object) -> object:
     if text.lower() in {"", "none"}:
         return None
     text = text if "://" in text else f"http://{text}"
-    parts = _split(text)
+    parts = split_url(text)
     if parts is None or not parts.hostname or parts.path.rstrip("/") or parts.query or parts.fragment:
         raise ValueError(
             "is not the URL of a proxy, such as http://proxy.example.com:3128 (in user and password, write special "
@@ -51,7 +51,8 @@ def parse_proxy(value: object) -> object:
     return text.rstrip("/")
 
 
-def _split(text: str) -> SplitResult | None:
+def split_url(text: str) -> SplitResult | None:
+    """The parts of an address; None if it is none, or has blanks or unseen characters in it."""
     try:
         parts = urlsplit(text)
         _ = parts.port  # raises when out of range

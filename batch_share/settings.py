@@ -38,7 +38,7 @@ from pydantic_settings import (
 
 from batch_share import keychain
 from batch_share.errors import SettingsError, check_not_empty
-from batch_share.proxy import parse_proxy, without_user
+from batch_share.proxy import parse_proxy, split_url, without_user
 from batch_share.settings_sources import DEFAULT_FILE, file_sources, filled, refuse_allow_host
 from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
@@ -161,21 +161,12 @@ def parse_notify(value: object) -> object:
         if not text.removeprefix("file:") or "\0" in text:
             raise ValueError("write the URL of a webhook (https://…) or the name of a file")
         return text
-    parts = _split_webhook(text)
+    parts = split_url(text)
     if parts is None or not parts.hostname:
         raise ValueError("is not the URL of a webhook, such as https://hooks.example.com/…")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("use https:// for a webhook (plain http is only for one on this machine)")
     return text
-
-
-def _split_webhook(text: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises when out of range
-    except ValueError:
-        return None
-    return parts if text.isprintable() and " " not in text else None
 
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
