@@ -5,6 +5,7 @@ Importing this costs next to nothing: whatever is heavy is imported where it is 
 
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import __version__
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings, load_settings
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",

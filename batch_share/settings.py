@@ -37,10 +37,10 @@ from pydantic_settings import (
 )
 
 from batch_share import keychain
+from batch_share.common import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 from batch_share.errors import SettingsError, check_not_empty
 from batch_share.proxy import parse_proxy, split_url, without_user
 from batch_share.settings_sources import DEFAULT_FILE, file_sources, filled, refuse_allow_host
-from batch_share.units import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

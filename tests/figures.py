@@ -34,14 +34,15 @@ FLOORS: Final = (
     {"__main__"},
     {"cli"},
     {"library", "__init__"},
-    {"inbox", "pipeline"},
-    {"results", "notify"},
+    {"inbox", "pipeline", "jobs"},
+    {"planning", "results", "notify"},
+    {"sending"},
     {"sandbox"},
     {"sheet", "ledger", "history", "leadsquared"},
     {"settings", "settings_file", "settings_shown"},
     {"keychain", "settings_sources", "proxy"},
     {"logs"},
-    {"units", "action", "waiting", "outputs"},
+    {"outputs", "common"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import SecretStr
 
+from batch_share.common import Rate
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
 from batch_share.pipeline.retry import Wanted
@@ -21,7 +22,6 @@ from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from batch_share.cli.answering import in_short
 from batch_share.cli.question import question_of, spell_intent
+from batch_share.common import plural
 from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
@@ -31,7 +32,6 @@ from batch_share.pipeline.guards import check_revokes, spell_guards
 from batch_share.results.meaning import meaning_of
 from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
-from batch_share.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

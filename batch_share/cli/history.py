@@ -164,8 +164,8 @@ def purge(
     import asyncio
 
     from batch_share.cli.display import console
+    from batch_share.common import parse_duration
     from batch_share.pipeline.purge import delete, find_old
-    from batch_share.units import parse_duration
 
     try:
         minutes = parse_duration(older_than)
@@ -194,7 +194,7 @@ def _agreed(out: Console) -> bool:
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:
-    from batch_share.units import plural
+    from batch_share.common import plural
 
     for kept in sweep.kept:
         out.print(f"Kept: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
@@ -209,7 +209,7 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
 
 
 def _show_deleted(out: Console, sweep: Sweep) -> None:
-    from batch_share.units import plural
+    from batch_share.common import plural
 
     for kept in sweep.kept_at_last:
         out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)

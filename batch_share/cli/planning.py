@@ -12,6 +12,7 @@ from rich.table import Table
 
 from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, spell_cost
 from batch_share.cli.work import TerminalWatcher
+from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.outputs import Named, check_apart
@@ -21,7 +22,6 @@ from batch_share.pipeline.overview import top
 from batch_share.results.sheet import check_format, write_table
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.mapping import write_mapping
-from batch_share.units import plural, spell_time
 
 if TYPE_CHECKING:
     from collections import Counter

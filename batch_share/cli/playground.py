@@ -15,6 +15,7 @@ from rich.rule import Rule
 
 from batch_share.cli.display import Display
 from batch_share.cli.work import TerminalWatcher
+from batch_share.common import Rate, parse_seconds, plural
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
@@ -24,7 +25,6 @@ from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
 from batch_share.settings import Settings
 from batch_share.sheet.reader import check_there
-from batch_share.units import Rate, parse_seconds, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

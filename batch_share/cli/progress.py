@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.display import STYLES, lasting
+from batch_share.common import plural
 from batch_share.ledger.states import INTENTS, State
 from batch_share.pipeline.tally import STARTING
 from batch_share.pipeline.telling import LONG_WAIT
-from batch_share.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

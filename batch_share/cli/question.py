@@ -6,9 +6,9 @@ from datetime import UTC, timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import plural, spell_minutes
 from batch_share.pipeline.guards import spell_revokes
 from batch_share.sheet.columns import LEADS, USERS
-from batch_share.units import plural, spell_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

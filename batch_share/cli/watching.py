@@ -12,6 +12,7 @@ import typer
 
 from batch_share.cli.display import ASK_ABOVE, Display, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
+from batch_share.common import parse_seconds, wait_for_event
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.inbox.arrivals import Arrivals
 from batch_share.inbox.fate import Outcome
@@ -22,8 +23,6 @@ from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.live import note_move
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
-from batch_share.units import parse_seconds
-from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -107,7 +107,7 @@ def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Di
 @contextlib.contextmanager
 def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[None]:
     """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
-    from batch_share.logs.handlers import Lines, attached, open_log
+    from batch_share.logs import Lines, attached, open_log
     from batch_share.pipeline.telling import stopped_by
 
     def show(line: str) -> None:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from batch_share.units import Rate
+    from batch_share.common import Rate
 
 OWNER_FIELD: Final = "Owner"
 """SchemaName of the owner inside `Fields`: documented for Update Activity, not for Create."""

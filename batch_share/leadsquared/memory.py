@@ -19,10 +19,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.common import Rate
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
 from batch_share.leadsquared.guesses import CLOCK_MARGIN, DAY_ZONE, LONGEST_CLOSED, LONGEST_PERIOD, is_believed
 from batch_share.outputs import write_private
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

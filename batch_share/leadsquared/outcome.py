@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from batch_share.units import Rate
+    from batch_share.common import Rate
 
 
 @dataclass(frozen=True, slots=True)

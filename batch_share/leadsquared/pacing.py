@@ -28,10 +28,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
+from batch_share.common import Rate, wait_for_event
 from batch_share.leadsquared.guesses import CLOCK_MARGIN
 from batch_share.logs import log
-from batch_share.units import Rate
-from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
     ActivityBody,
@@ -64,7 +65,6 @@ from batch_share.leadsquared.spelling import (
     records,
     text_of,
 )
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

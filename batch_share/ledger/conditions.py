@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, or_, select
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.ledger.records import GONE_POSTED, Instruction, Row, Share, Shared
 from batch_share.ledger.states import Stage, State
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import bindparam, case, delete, false, func, insert, or_, select, true, tuple_
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.ledger.conditions import (
     CLEARED,
     GIVES_ACCESS,

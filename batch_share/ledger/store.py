@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
 
-from batch_share.action import Action
+from batch_share.common import Action, spell_length
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.conditions import LOOK, RETRY
@@ -59,7 +59,6 @@ from batch_share.ledger.states import (
     predecessors,
 )
 from batch_share.ledger.written import RESULTS, WRITTEN, as_fact, written_in
-from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share import __version__
+from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user

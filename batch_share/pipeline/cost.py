@@ -14,9 +14,9 @@ from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_share.common import Rate
     from batch_share.leadsquared.memory import Account
     from batch_share.settings import Settings
-    from batch_share.units import Rate
 
 _TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
 """The states of rows whose share is still to be made."""

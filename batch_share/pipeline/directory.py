@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, field
 from sys import intern
 from typing import TYPE_CHECKING
 
-from batch_share.action import Action
+from batch_share.common import Action, ascii_lower
 from batch_share.leadsquared.lookups import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.pipeline.compact import Lines, Numbers, key_of
 from batch_share.sheet.columns import LEADS, USERS, Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.values import digits
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

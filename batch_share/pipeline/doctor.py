@@ -17,9 +17,9 @@ from batch_share.pipeline.authentication import ADMINISTRATOR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from batch_share.common import Rate
     from batch_share.leadsquared.outcome import Failure
     from batch_share.proxy import Proxy
-    from batch_share.units import Rate
 
 SKEW_WARNING: Final = 30.0
 SKEW_PROBLEM: Final = CLOCK_SKEW

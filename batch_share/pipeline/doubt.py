@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch_share.common import ascii_lower
 from batch_share.errors import LedgerError, SheetError
 from batch_share.ledger.opening import read_ledger
 from batch_share.ledger.records import Unchecked
@@ -11,7 +12,6 @@ from batch_share.pipeline.before import holds_anything
 from batch_share.pipeline.intake import plan_job
 from batch_share.pipeline.watcher import Doubt
 from batch_share.sheet.columns import doubt_of, unread_people
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader

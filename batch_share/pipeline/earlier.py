@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share import __version__
-from batch_share.action import Action
+from batch_share.common import Action, __version__
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.history.opening import check_whole, open_history
 from batch_share.history.refresh import look_at_all, note_runs, refresh

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import plural
 from batch_share.errors import (
     SettingsError,
     TooManyFailures,
@@ -15,7 +16,6 @@ from batch_share.errors import (
     first_of,
 )
 from batch_share.ledger.states import Stage, State
-from batch_share.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from batch_share import __version__
+from batch_share.common import __version__
 from batch_share.errors import (
     AccountClosed,
     BatchShareError,

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.errors import HistoryError, SettingsError
 from batch_share.history.opening import check_whole, open_history
 from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
+from batch_share.common import ascii_lower
 from batch_share.leadsquared.lookups import (
     PAGE,
     FoundUser,
@@ -32,7 +33,6 @@ from batch_share.pipeline.calls import consult
 from batch_share.pipeline.directory import Directory, answer_for, answers_for_leads, is_meant
 from batch_share.pipeline.session import in_parallel
 from batch_share.sheet.columns import USERS, Field
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from batch_share.common import ascii_lower
 from batch_share.leadsquared.lookups import all_users, read_users, user_by_id
 from batch_share.pipeline.calls import consult
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.common import spell_length
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.lookups import PAGE as LEADS_IN_PAGE
 from batch_share.leadsquared.memory import Account
@@ -21,7 +22,6 @@ from batch_share.pipeline.guards import excesses, spell_guards
 from batch_share.pipeline.live import Live
 from batch_share.pipeline.lookup import IN_PAGE
 from batch_share.sheet.columns import LEADS, Field
-from batch_share.units import spell_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.lookups import KeyUser, all_users, key_user, read_key_user, read_users
@@ -29,7 +30,6 @@ from batch_share.pipeline.calls import consult
 from batch_share.pipeline.marker import markers_in
 from batch_share.pipeline.steps import asked, in_time, post
 from batch_share.pipeline.verdict import goes_alone
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from batch_share.action import Action
+from batch_share.common import Action, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
@@ -25,7 +25,6 @@ from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
 from batch_share.sheet.selection import Selection
 from batch_share.sheet.values import parse_access, parse_event, parse_note
-from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

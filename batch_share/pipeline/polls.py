@@ -11,8 +11,8 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import wait_for_event
 from batch_share.pipeline.tally import Awaited
-from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from batch_share.common import ascii_lower
 from batch_share.errors import SettingsError, check_not_empty
 from batch_share.leadsquared.models import RevokeItem
 from batch_share.leadsquared.outcome import Done
@@ -22,7 +23,6 @@ from batch_share.pipeline.run import Feed
 from batch_share.pipeline.session import ending_early, in_parallel
 from batch_share.pipeline.steps import asked
 from batch_share.sheet.selection import Selection
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     import datetime as dt

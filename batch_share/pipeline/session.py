@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batch_share.common import wait_for_event
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.leadsquared.apis import Apis
 from batch_share.leadsquared.client import Client
@@ -22,7 +23,6 @@ from batch_share.pipeline.sizes import Sizes
 from batch_share.pipeline.tally import Tally
 from batch_share.proxy import proxy_for
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
-from batch_share.waiting import wait_for_event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share import __version__
+from batch_share.common import Rate, __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.ledger.written import Output
@@ -22,7 +22,6 @@ from batch_share.results.mending import command_for
 from batch_share.results.next_step import Advice
 from batch_share.results.reason import reason_of
 from batch_share.results.writing import write_output
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -10,7 +10,7 @@ import csv
 import json
 from typing import TYPE_CHECKING, Final
 
-from batch_share import __version__
+from batch_share.common import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named, digest_of

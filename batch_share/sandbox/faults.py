@@ -33,8 +33,8 @@ from batch_share.sandbox.wire import Reply, envelope, no_such_api, throttled
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from batch_share.common import Rate
     from batch_share.sandbox.wire import Call
-    from batch_share.units import Rate
 
     Step: TypeAlias = Callable[[Call], Awaitable[Reply]]
     Say: TypeAlias = Callable[["Particulars", Reply], Reply]

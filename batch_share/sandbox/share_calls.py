@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from batch_share.common import MAX_DURATION_MINUTES
 from batch_share.sandbox.shares import DEFAULT_MINUTES, Grant
 from batch_share.sandbox.wire import Json, Refusal, json_array, missing, refusal, succeeded
-from batch_share.units import MAX_DURATION_MINUTES
 
 if TYPE_CHECKING:
     from batch_share.sandbox.account import Account, Activity

@@ -11,8 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from batch_share.common import Rate
     from batch_share.sandbox.options import SandboxOptions
-    from batch_share.units import Rate
 
 
 class Window(ABC):

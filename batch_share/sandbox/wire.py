@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.units import Rate
+    from batch_share.common import Rate
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from rapidfuzz import fuzz, process
 
+from batch_share.common import ascii_lower
 from batch_share.errors import SheetError
 from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
-from batch_share.units import ascii_lower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

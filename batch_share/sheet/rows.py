@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.action import Action
+from batch_share.common import MAX_DURATION_MINUTES, Action, parse_duration
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
 from batch_share.sheet.table import ERROR_VALUE, is_error
 from batch_share.sheet.values import (
@@ -28,7 +28,6 @@ from batch_share.sheet.values import (
     parse_start,
     parse_until,
 )
-from batch_share.units import MAX_DURATION_MINUTES, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from batch_share.action import Action
-from batch_share.units import ascii_lower, parse_duration
+from batch_share.common import Action, ascii_lower, parse_duration
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

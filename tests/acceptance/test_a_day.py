@@ -11,9 +11,9 @@ import openpyxl
 import pytest
 from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 
+from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 
+from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

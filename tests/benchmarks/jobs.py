@@ -96,10 +96,10 @@ def unlimited(url: str) -> Settings:
     """Settings for a sandbox that refuses nothing and processes at once."""
     from pydantic import SecretStr
 
+    from batch_share.common import Rate
     from batch_share.pipeline import polls
     from batch_share.sandbox import SandboxOptions
     from batch_share.settings import Settings
-    from batch_share.units import Rate
 
     polls.FIRST_PATIENCE = 0.0  # type: ignore[misc] # waiting for what is done at once would be no work to measure
     keys = SandboxOptions()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from processes import SandboxProcess
 
-    from batch_share.units import Rate
+    from batch_share.common import Rate
     from benchmarks.sizes import Sizes
 
 Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[object]]"

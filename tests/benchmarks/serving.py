@@ -7,8 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions, serve_forever
-from batch_share.units import Rate
 from benchmarks.children import pin
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from batch_share.units import Rate
+from batch_share.common import Rate
 
 LIMIT: Final = Rate(25, 5.0)
 """The real one. Whatever is shortened keeps its ratios."""

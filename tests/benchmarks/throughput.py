@@ -22,10 +22,10 @@ from trial import Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import VirtualClock, in_virtual_time
 
+from batch_share.common import Rate
 from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
 from batch_share.settings import Settings
-from batch_share.units import Rate
 from benchmarks.bare import keys_of
 from benchmarks.report import Line, Part, Run, median
 from benchmarks.script import Script

@@ -18,9 +18,9 @@ from trial import Onlooker, Trial, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
+from batch_share.common import Rate
 from batch_share.leadsquared.client import ANSWER_SECONDS
 from batch_share.ledger.states import State
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from batch_share.sandbox import SandboxOptions

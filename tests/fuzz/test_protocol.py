@@ -17,6 +17,7 @@ from fuzzing import FUZZED
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.lookups import (
     FoundLead,
@@ -48,7 +49,6 @@ from batch_share.leadsquared.protocol import (
     read_status,
 )
 from batch_share.leadsquared.spelling import read_json
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -28,6 +28,7 @@ from trial import (
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
+from batch_share.common import Rate
 from batch_share.errors import NotAnswered, OwnerNotVerified, SettingsError
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.states import State
@@ -35,7 +36,6 @@ from batch_share.pipeline.session import Stop
 from batch_share.sandbox import World
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.sheets import active_users
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

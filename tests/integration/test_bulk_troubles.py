@@ -12,9 +12,9 @@ from trial import BULK, CREATE, SHARE, Onlooker, answer, envelope, options, shee
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
+from batch_share.common import Rate
 from batch_share.errors import NotAnswered, OwnerNotVerified, StillThrottled
 from batch_share.ledger.states import State
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_share.common import Rate
 from batch_share.errors import AccessDenied, BatchShareError
 from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline import session
@@ -20,7 +21,6 @@ from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox
 from batch_share.sandbox.wire import Reply, throttled
 from batch_share.settings import load_settings
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

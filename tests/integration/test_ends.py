@@ -12,10 +12,10 @@ from trial import BULK, CREATE, SHARE, Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time
 
+from batch_share.common import Rate
 from batch_share.errors import CanaryFailed
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path

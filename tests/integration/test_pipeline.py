@@ -24,6 +24,7 @@ from trial import (
     trial,
 )
 
+from batch_share.common import Rate
 from batch_share.errors import (
     AccessDenied,
     DailyLimitReached,
@@ -43,7 +44,6 @@ from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sheet.selection import Selection
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
-from batch_share.logs.handlers import FILE_NAME, Lines, LogFile, attached
+from batch_share.logs import FILE_NAME, Lines, LogFile, attached
 from batch_share.pipeline.jobs import results_of, status_of
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike

@@ -17,12 +17,12 @@ from virtual_trial import in_virtual_time
 from batch_share.cli.display import Display, console
 from batch_share.cli.progress import status_line
 from batch_share.cli.work import TerminalWatcher
+from batch_share.common import Rate
 from batch_share.errors import AccountClosed
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import remembered
 from batch_share.sandbox.wire import Reply, throttled
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ import pytest
 from invariants import check_all_shared, check_never_twice
 from trial import CREATE, DROPPED, SHARE, STATUS, Fault, Onlooker, Trial, sheet_rows, trial
 
+from batch_share.common import Rate
 from batch_share.errors import LedgerLocked
 from batch_share.leadsquared import turn
 from batch_share.ledger import reading
 from batch_share.ledger.states import State
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

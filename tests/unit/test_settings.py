@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
+from batch_share.common import Rate
 from batch_share.errors import SettingsError
 from batch_share.settings import DEFAULT_RATE, Settings, SheetLimits, load_settings, origins, parse_host
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import typer
 
 from batch_share.cli.app import app
 from batch_share.cli.arguments import load_given
+from batch_share.common import Rate
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 OF_THE_SHEET = {"sheet", "worksheet", "header_row", "encoding", "map_", "mapping", "limit", "rows", "only"}
 OF_THE_COMMAND = {"ledger", "plan", "folder", "user", "reason", "all_", "no_follow_up"} | OF_THE_SHEET

@@ -13,6 +13,7 @@ from ledgers import sheet_record
 from rich.console import Console
 
 from batch_share.cli.display import Display, console, one_line, waits
+from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, ToShare, Waiting
 from batch_share.ledger.states import State
@@ -21,7 +22,6 @@ from batch_share.pipeline.jobs import Ending
 from batch_share.pipeline.watcher import Doubt, Preview, TakenBack
 from batch_share.results.summary import Summary
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 
 def previewed(states: dict[State, int] | None = None, **told: Any) -> Preview:

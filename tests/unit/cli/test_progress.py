@@ -14,13 +14,13 @@ from virtual_time import run_virtually
 
 from batch_share.cli.display import Display, console
 from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, status_line, view
+from batch_share.common import Rate
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import Connection, Stop
 from batch_share.pipeline.sizes import Sizes
 from batch_share.pipeline.tally import Awaited, Outage, Tally
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,12 +11,12 @@ import pytest
 from ledgers import sheet_record
 
 from batch_share.cli.question import question_of, spell_intent
+from batch_share.common import Rate
 from batch_share.ledger.records import ToShare
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.watcher import Preview, TakenBack
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 NOW = datetime(2026, 9, 30, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone
 KOLKATA = ZoneInfo("Asia/Kolkata")

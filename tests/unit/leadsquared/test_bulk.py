@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_share.common import Rate
 from batch_share.leadsquared.bulk import MOST, bulk_activity, post_activities, read_items
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.models import BulkActivity

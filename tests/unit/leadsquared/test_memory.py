@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from batch_share.common import Rate
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
 from batch_share.leadsquared.guesses import LONGEST_CLOSED
 from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ import pytest
 from aiolimiter import AsyncLimiter
 from virtual_time import run_virtually
 
+from batch_share.common import Rate
 from batch_share.leadsquared.memory import AccountMemory
 from batch_share.leadsquared.pacing import SPREAD, Hold, Pacer, PacerClosed
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import (
@@ -40,7 +41,6 @@ from batch_share.leadsquared.protocol import (
     share_status,
 )
 from batch_share.leadsquared.spelling import read_json
-from batch_share.units import Rate
 
 LEAD: Final = "0a1b2c3d-0000-4000-8000-00000000aaaa"
 USER: Final = "0a1b2c3d-0000-4000-8000-00000000bbbb"

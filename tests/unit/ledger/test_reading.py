@@ -10,7 +10,7 @@ import pytest
 from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_record, unsendable, working
 from sqlalchemy import Engine, event
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.ledger import schema
 from batch_share.ledger.opening import open_ledger, read_ledger
 from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE

@@ -9,12 +9,12 @@ import pytest
 from placing import named
 from pydantic import SecretStr
 
+from batch_share.common import Rate
 from batch_share.errors import PlanChanged, SettingsError
 from batch_share.pipeline.approval import approval_of, check_approval, save_approval
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from pathlib import Path

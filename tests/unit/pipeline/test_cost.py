@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from batch_share.common import Rate
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Cost, Pace
 from batch_share.settings import Settings
-from batch_share.units import Rate
 
 LIMIT = Rate(25, 5.0)
 LEAST, MOST = Rate(1, 5.0), Rate(10, 5.0)

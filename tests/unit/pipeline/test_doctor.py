@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from batch_share.common import Rate
 from batch_share.leadsquared.lookups import KeyUser
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.pipeline import doctor
 from batch_share.proxy import Proxy
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batch_share.common import Rate
 from batch_share.leadsquared.memory import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
@@ -16,7 +17,6 @@ from batch_share.pipeline.overview import Overview, Unasked, overview, top
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

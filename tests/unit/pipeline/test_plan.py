@@ -10,6 +10,7 @@ import pytest
 import xlsxwriter
 from directories import Everybody
 
+from batch_share.common import Rate
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory
@@ -18,7 +19,6 @@ from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
 from batch_share.sheet.selection import Selection
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

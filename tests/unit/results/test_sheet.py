@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsendable, working
 from spreadsheets import LIVE, NUMBERS, live_cells
 
-from batch_share.action import Action
+from batch_share.common import Action
 from batch_share.errors import BatchShareError
 from batch_share.ledger.records import NOT_ASKED, Result, Status
 from batch_share.ledger.states import Stage, State

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asking import ask
 
+from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.clock import ManualClock
 from batch_share.sandbox.dialects import DIALECTS, in_dialect
 from batch_share.sandbox.faults import Particulars, strike
 from batch_share.sandbox.wire import Reply, throttled
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from virtual_time import run_virtually
 
+from batch_share.common import Rate
 from batch_share.leadsquared.lookups import all_users
 from batch_share.leadsquared.outcome import Done, Lost, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer
@@ -17,7 +18,6 @@ from batch_share.leadsquared.protocol import Answer, post_activity, read_activit
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.direct import DirectClient
 from batch_share.sandbox.faults import Particulars, strike
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

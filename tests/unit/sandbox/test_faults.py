@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asking import KEYS, ask, told
 
+from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.clock import ManualClock
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, STATUS
 from batch_share.sandbox.faults import KINDS, Chance, Faults, Particulars, parse_faults, strike
 from batch_share.sandbox.wire import Call, Reply
-from batch_share.units import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
 from batch_share.sandbox.window import FixedWindow, Limits, SlidingWindow
-from batch_share.units import Rate
 
 RATE = Rate(2, 5)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_share.common import parse_duration
 from batch_share.sheet.rows import parse_user
 from batch_share.sheet.values import (
     CUSTOM_LIMIT,
@@ -27,7 +28,6 @@ from batch_share.sheet.values import (
     parse_phone,
     parse_until,
 )
-from batch_share.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_share.units import (
+from batch_share.common import (
     MAX_DURATION_MINUTES,
     Rate,
     ascii_lower,

@@ -1,25 +1,88 @@
-"""Where the command line's events go: a file of JSON lines, and readable lines for a person."""
+"""What a run tells programs and logs of itself: events with fields, through the standard logger `batch_share`.
+
+Nothing of structlog or logging is configured for the whole process: a program keeps its own. Without a handler the
+events go nowhere. The command line's go to a file of JSON lines, and as readable lines to a person who asks.
+Who leads and users are must not stand in an event.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import re
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from batch_share.logs.events import LOGGER
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from io import TextIOWrapper
     from pathlib import Path
 
     from structlog.typing import EventDict, Processor, WrappedLogger
+
+_PERSONAL: Final = (
+    (re.compile(r"[^\s@<>'\"(),;]+@[^\s@<>'\"(),;]+"), "<e-mail>"),
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\d(?:[ -]?\d){5,}"), "<digits>"),
+)
+
+
+def masked(words: object) -> str:
+    """The words without what could say who a person is."""
+    text = str(words)
+    for personal, mask in _PERSONAL:
+        text = personal.sub(mask, text)
+    return text
+
+
+LOGGER: Final = logging.getLogger("batch_share")
+LOGGER.addHandler(logging.NullHandler())
+
+_BLANK: Final[Mapping[str, str | None]] = MappingProxyType(
+    {"run": None, "command": None, "ledger": None, "account": None}
+)
+# Not structlog's own context variables: those belong to the program that uses this one.
+_CONTEXT: Final[ContextVar[Mapping[str, str | None]]] = ContextVar("batch_share_log", default=_BLANK)
+
+
+@contextmanager
+def about(**fields: str) -> Iterator[None]:
+    """Give all events of the body these fields, and whatever `bind_run` adds."""
+    before = _CONTEXT.set({**_CONTEXT.get(), **fields})
+    try:
+        yield
+    finally:
+        _CONTEXT.reset(before)
+
+
+def bind_run(run_id: str) -> None:
+    """Give all events from here on, to the end of `about`, the Id of their run."""
+    _CONTEXT.set({**_CONTEXT.get(), "run": run_id})
+
+
+def _with_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**_CONTEXT.get(), **event}
+
+
+log: Final[structlog.stdlib.BoundLogger] = structlog.wrap_logger(
+    LOGGER,
+    processors=[
+        structlog.stdlib.filter_by_level,
+        _with_context,
+        structlog.stdlib.render_to_log_kwargs,
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    context_class=dict,
+    cache_logger_on_first_use=True,
+)
+
 
 FILE_NAME: Final = "batch-share.log"
 MAX_BYTES: Final = 5_000_000

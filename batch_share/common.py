@@ -1,15 +1,23 @@
-"""Small values with a unit, as people write them: rates (25/5s), durations of a share (7d), waits (150ms)."""
+"""What every room uses and none owns: the version, what a row can ask for, values with a unit, waiting.
+
+Nothing here knows of sheets, ledgers or LeadSquared, and nothing does I/O.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import string
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
+
+__version__: Final = "0.1.0"
 
 _RATE = re.compile(r"\s*([0-9]{1,6})\s*/\s*([0-9]{0,6}(?:\.[0-9]{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
@@ -117,3 +125,29 @@ def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
     """A time (UTC, without a zone) as of `zone`, without it in UTC."""
     there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
     return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+
+
+class Action(StrEnum):
+    """Share the lead with the user, take that share back, or do both: take the others' back, then share."""
+
+    SHARE = "share"
+    REVOKE = "revoke"
+    REASSIGN = "reassign"
+
+    @property
+    def shares(self) -> bool:
+        """Whether its user gets access."""
+        return self is not Action.REVOKE
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether somebody loses access."""
+        return self is not Action.SHARE
+
+
+async def wait_for_event(event: asyncio.Event, at_most: float | None = None) -> None:
+    """Wait until `event` is set, or `at_most` seconds are over."""
+    # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(at_most):
+            await event.wait()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from batch_share.logs import LOGGER, about, bind_run, handlers, log, masked
-from batch_share.logs.handlers import FILE_NAME, Lines, LogFile, attached, open_log
+from batch_share import logs
+from batch_share.logs import FILE_NAME, LOGGER, Lines, LogFile, about, attached, bind_run, log, masked, open_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +51,12 @@ def test_a_line_says_when_what_and_of_which_run(tmp_path: Path) -> None:
 
 
 def test_the_files_rotate_and_are_their_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "MAX_BYTES", 500)
+    monkeypatch.setattr(logs, "MAX_BYTES", 500)
     with attached(open_log(tmp_path, nobody), level=logging.INFO):
         for number in range(100):
             log.info("event", number=number)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == handlers.FILES
+    assert len(files) == logs.FILES
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert lines(tmp_path / FILE_NAME)[-1]["number"] == 99
 
