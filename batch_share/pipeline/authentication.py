@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError
-from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.pipeline.calls import consult
 from batch_share.pipeline.session import open_connection
 

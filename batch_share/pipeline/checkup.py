@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.leadsquared.guesses import DAY_ZONE
-from batch_share.leadsquared.lookups import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
+from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.pipeline import doctor
 from batch_share.pipeline.calls import heed

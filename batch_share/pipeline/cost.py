@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.memory import Account
+    from batch_share.leadsquared.account import Account
     from batch_share.settings import Settings
 
 _TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)

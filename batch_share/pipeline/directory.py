@@ -11,7 +11,7 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 from batch_share.common import Action, ascii_lower
-from batch_share.leadsquared.lookups import FoundLead, FoundUser
+from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.pipeline.compact import Lines, Numbers, key_of
 from batch_share.sheet.columns import LEADS, USERS, Field

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.lookups import KeyUser
 from batch_share.leadsquared.outcome import Denied, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.people import KeyUser
 from batch_share.pipeline.authentication import ADMINISTRATOR
 
 if TYPE_CHECKING:

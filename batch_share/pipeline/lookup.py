@@ -11,7 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from batch_share.common import ascii_lower
-from batch_share.leadsquared.lookups import (
+from batch_share.leadsquared.pacing import PacerClosed
+from batch_share.leadsquared.people import (
     PAGE,
     FoundUser,
     all_users,
@@ -27,7 +28,6 @@ from batch_share.leadsquared.lookups import (
     user_by_id,
     users_where,
 )
-from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.ledger.records import Lookup
 from batch_share.pipeline.calls import consult
 from batch_share.pipeline.directory import Directory, answer_for, answers_for_leads, is_meant
@@ -37,8 +37,8 @@ from batch_share.sheet.columns import USERS, Field
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from batch_share.leadsquared.lookups import FoundLead
     from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.people import FoundLead
     from batch_share.leadsquared.protocol import Call
     from batch_share.pipeline.session import Connection
     from batch_share.sheet.rows import Ref

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_share.common import ascii_lower
-from batch_share.leadsquared.lookups import all_users, read_users, user_by_id
+from batch_share.leadsquared.people import all_users, read_users, user_by_id
 from batch_share.pipeline.calls import consult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch_share.leadsquared.lookups import FoundUser
+    from batch_share.leadsquared.people import FoundUser
     from batch_share.pipeline.session import Session
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import spell_length
+from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
-from batch_share.leadsquared.lookups import PAGE as LEADS_IN_PAGE
-from batch_share.leadsquared.memory import Account
+from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, TO_DO, State

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.lookups import KeyUser, all_users, key_user, read_key_user, read_users
 from batch_share.leadsquared.outcome import Activities
+from batch_share.leadsquared.people import KeyUser, all_users, key_user, read_key_user, read_users
 from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,

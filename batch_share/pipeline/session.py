@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from batch_share.common import wait_for_event
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
-from batch_share.leadsquared.apis import Apis
+from batch_share.leadsquared.account import Account, AccountMemory, Apis, BulkMemory, account_name, account_turn
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.protocol import Answer
-from batch_share.leadsquared.turn import account_turn
 from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.guards import FailureGuard
 from batch_share.pipeline.polls import Polls
@@ -28,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from batch_share.leadsquared.lookups import FoundUser
     from batch_share.leadsquared.outcome import Lost
     from batch_share.leadsquared.pacing import Hold
+    from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage, State

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.memory import AccountMemory
+    from batch_share.leadsquared.account import AccountMemory
 
 MOST: Final = 25
 """As many as a bulk call posts activities; no page gives a maximum."""

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import AccountClosed
-from batch_share.leadsquared.memory import account_name
+from batch_share.leadsquared.account import account_name
 from batch_share.ledger.states import State
 from batch_share.logs import about, log, masked
 

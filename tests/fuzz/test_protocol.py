@@ -19,14 +19,6 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
-from batch_share.leadsquared.lookups import (
-    FoundLead,
-    FoundUser,
-    KeyUser,
-    read_key_user,
-    read_leads,
-    read_users,
-)
 from batch_share.leadsquared.outcome import (
     Activities,
     ActivityView,
@@ -39,6 +31,7 @@ from batch_share.leadsquared.outcome import (
     ShareStatus,
     Throttled,
 )
+from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser, read_key_user, read_leads, read_users
 from batch_share.leadsquared.protocol import (
     Answer,
     Judged,

@@ -30,7 +30,7 @@ from virtual_trial import in_virtual_time
 
 from batch_share.common import Rate
 from batch_share.errors import NotAnswered, OwnerNotVerified, SettingsError
-from batch_share.leadsquared.memory import Account
+from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import Stop
 from batch_share.sandbox import World

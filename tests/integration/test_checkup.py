@@ -13,7 +13,7 @@ import pytest
 
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied, BatchShareError
-from batch_share.leadsquared.turn import account_turn
+from batch_share.leadsquared.account import account_turn
 from batch_share.pipeline import session
 from batch_share.pipeline.authentication import check_keys
 from batch_share.pipeline.checkup import Passer, check_up, trouble_writing

@@ -92,7 +92,7 @@ async def test_stop_ends_a_run_that_waits_for_its_turn(tmp_path: Path) -> None:
     waits = asyncio.Event()
 
     async with trial(tmp_path) as it:
-        from batch_share.leadsquared.turn import account_turn
+        from batch_share.leadsquared.account import account_turn
         from batch_share.pipeline.session import _account_file
 
         bs = BatchShare(it.settings(), on_progress=lambda _: waits.set())

@@ -133,7 +133,7 @@ async def test_a_run_stops_before_it_exceeds_the_days_allowance_and_goes_on_the_
         assert it.sandbox.report()["total_calls"] == 30
         assert isinstance((await it.run(daily_limit=30)).error, DailyLimitReached)
         assert it.sandbox.report()["total_calls"] == 30
-        monkeypatch.setattr("batch_share.leadsquared.memory.AccountMemory._today", lambda _: "2099-01-01")
+        monkeypatch.setattr("batch_share.leadsquared.account.AccountMemory._today", lambda _: "2099-01-01")
         assert (await it.run(daily_limit=100)).summary.states == {State.SHARED: 20}
         assert it.sandbox.report()["duplicates"] == 0
 

@@ -19,7 +19,7 @@ from batch_share.cli.progress import status_line
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import Rate
 from batch_share.errors import AccountClosed
-from batch_share.leadsquared.memory import Account
+from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.session import remembered
 from batch_share.sandbox.wire import Reply, throttled

@@ -13,7 +13,7 @@ from trial import CREATE, DROPPED, SHARE, STATUS, Fault, Onlooker, Trial, sheet_
 
 from batch_share.common import Rate
 from batch_share.errors import LedgerLocked
-from batch_share.leadsquared import turn
+from batch_share.leadsquared import account
 from batch_share.ledger import reading
 from batch_share.ledger.states import State
 
@@ -27,7 +27,7 @@ STRICT = Rate(20, 0.4)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for the account asks often."""
-    monkeypatch.setattr(turn, "ASK_AGAIN", 0.01)
+    monkeypatch.setattr(account, "ASK_AGAIN", 0.01)
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ NO_IO = {
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/values.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
-    "leadsquared/lookups.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
+    "leadsquared/people.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "notify/message.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "pipeline/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
 }

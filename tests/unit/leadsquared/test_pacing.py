@@ -17,7 +17,7 @@ from aiolimiter import AsyncLimiter
 from virtual_time import run_virtually
 
 from batch_share.common import Rate
-from batch_share.leadsquared.memory import AccountMemory
+from batch_share.leadsquared.account import AccountMemory
 from batch_share.leadsquared.pacing import SPREAD, Hold, Pacer, PacerClosed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from batch_share.leadsquared.lookups import FoundLead
+from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.pipeline import compact, overview, plan
 from batch_share.pipeline.compact import Lines, Names, Numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.common import Rate
-from batch_share.leadsquared.memory import Account
+from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
 from batch_share.pipeline.cost import Cost, Pace
 from batch_share.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batch_share.common import Action
-from batch_share.leadsquared.lookups import FoundLead, FoundUser
+from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction
 from batch_share.pipeline.directory import Directory, answer_for, same_phone
 from batch_share.sheet.columns import Field

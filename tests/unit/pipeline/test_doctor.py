@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from batch_share.common import Rate
-from batch_share.leadsquared.lookups import KeyUser
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.people import KeyUser
 from batch_share.pipeline import doctor
 from batch_share.proxy import Proxy
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_share.common import Rate
-from batch_share.leadsquared.memory import Account
+from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.pipeline.directory import Directory

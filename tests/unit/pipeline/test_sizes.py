@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_share.leadsquared.memory import Account, AccountMemory
+from batch_share.leadsquared.account import Account, AccountMemory
 from batch_share.pipeline.sizes import MOST, Sizes
 
 if TYPE_CHECKING:

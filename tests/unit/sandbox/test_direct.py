@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from virtual_time import run_virtually
 
 from batch_share.common import Rate
-from batch_share.leadsquared.lookups import all_users
 from batch_share.leadsquared.outcome import Done, Lost, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer
+from batch_share.leadsquared.people import all_users
 from batch_share.leadsquared.protocol import Answer, post_activity, read_activity_id
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.direct import DirectClient

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import BatchShareError
-from batch_share.leadsquared import turn
-from batch_share.leadsquared.turn import account_turn
+from batch_share.leadsquared import account
+from batch_share.leadsquared.account import account_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 HOLDER = """
 import asyncio, pathlib, sys
-from batch_share.leadsquared.memory import AccountMemory
-from batch_share.leadsquared.turn import account_turn
+from batch_share.leadsquared.account import AccountMemory
+from batch_share.leadsquared.account import account_turn
 
 async def hold(file):
     async with account_turn(file, print):
@@ -36,7 +36,7 @@ asyncio.run(hold(pathlib.Path(sys.argv[1])))
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An account's file, in a folder that is not yet there, asked for often."""
-    monkeypatch.setattr(turn, "ASK_AGAIN", 0.01)
+    monkeypatch.setattr(account, "ASK_AGAIN", 0.01)
     return tmp_path / "state" / "name.account"
 
 

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
+from batch_share.leadsquared.account import Account, AccountMemory, BulkMemory, account_name
 from batch_share.leadsquared.guesses import LONGEST_CLOSED
-from batch_share.leadsquared.memory import Account, AccountMemory, BulkMemory, account_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +158,7 @@ def test_a_full_disk_forgets_nothing(file: Path, clock: Clock, monkeypatch: pyte
         for _ in range(60):
             memory.spend(None)
         memory.learn(Rate(20, 5.0))
-        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", full)
+        monkeypatch.setattr("batch_share.leadsquared.account.write_private", full)
         for _ in range(60):
             memory.spend(None)
     monkeypatch.undo()
@@ -227,7 +227,7 @@ def test_the_quicker_the_calls_the_more_seldom_they_are_written_down(
 ) -> None:
     written: list[int] = []
     with AccountMemory(file, clock) as memory:
-        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", lambda *_: written.append(1))
+        monkeypatch.setattr("batch_share.leadsquared.account.write_private", lambda *_: written.append(1))
         for _ in range(1600):
             memory.spend(None)
             clock.now += seconds
@@ -265,7 +265,7 @@ def test_a_call_that_is_given_back_writes_nothing(
     written: list[int] = []
     with AccountMemory(file, clock) as memory:
         memory.give_back(memory.spend(None))
-        monkeypatch.setattr("batch_share.leadsquared.memory.write_private", lambda *_: written.append(1))
+        monkeypatch.setattr("batch_share.leadsquared.account.write_private", lambda *_: written.append(1))
         for _ in range(60):
             memory.give_back(memory.spend(None))
         monkeypatch.undo()

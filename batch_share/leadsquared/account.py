@@ -1,34 +1,81 @@
-"""What is known of an account on this machine, remembered over restarts.
+"""What is known of an account on this machine, remembered over restarts; whose turn it is to call it; its APIs.
 
-The pacer's promise covers any `period`, also one in which a process was killed and another started. The memory is
-one small file for each account: its modification time is the time of the last send or answer (a touch costs
-microseconds and survives `kill -9`), its text says whether the last process closed it with nothing under way, which
-limit LeadSquared has told, until when it wants no call, and how many were made today. A value in it that no process
-would have written counts as not there.
+One process at a time calls an account from this machine: the limit is the account's, a pacer's calls its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 import hashlib
 import json
 import os
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock, Timeout
 
 from batch_share.common import Rate
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
-from batch_share.leadsquared.guesses import CLOCK_MARGIN, DAY_ZONE, LONGEST_CLOSED, LONGEST_PERIOD, is_believed
+from batch_share.leadsquared.guesses import (
+    CLOCK_MARGIN,
+    DAY_ZONE,
+    LONGEST_CLOSED,
+    LONGEST_PERIOD,
+    NOT_FOR_US,
+    is_believed,
+)
+from batch_share.leadsquared.outcome import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from pydantic import SecretStr
+
+    from batch_share.leadsquared.outcome import Failure
+
+MOST_LOST: Final = 3
+"""Calls in a row, each of them repeated, that may go unanswered before an API is taken to be silent."""
+
+_NOT_THERE: Final = frozenset({404, 405, 501})
+
+
+@dataclass(slots=True)
+class Apis:
+    """What became of calls, by path: which ones `worked`.
+
+    `gone` are those that are not asked again: why not. `heard`: any call was answered, be it with a refusal.
+    """
+
+    worked: set[str] = field(default_factory=set)
+    gone: dict[str, Failure] = field(default_factory=dict)
+    heard: bool = False
+    _lost: Counter[str] = field(default_factory=Counter)
+
+    def answered(self, path: str) -> None:
+        """A call was answered as it should be."""
+        self.heard = True
+        self.worked.add(path)
+        del self._lost[path]
+
+    def failed(self, path: str, failure: Failure) -> None:
+        """A call was refused, or went unanswered however often it was repeated.
+
+        What is refused may be what was asked for; an API that is missing, or not for these keys, is so from the
+        first call on.
+        """
+        self.heard = self.heard or not isinstance(failure, Lost)
+        self._lost[path] += isinstance(failure, Lost)
+        is_missing = isinstance(failure, Denied) or failure.status in _NOT_THERE or NOT_FOR_US.search(failure.words)
+        if self._lost[path] >= MOST_LOST or (is_missing and path not in self.worked):
+            self.gone[path] = failure
+
 
 # A call that was under way when its process was killed may arrive this many seconds after it was noted …
 _ON_ITS_WAY_SECONDS = 1.0
@@ -301,3 +348,45 @@ def account_name(base_url: str, access_key: SecretStr) -> str:
     """A file name for the account: the same for the same host and key, and no way back to the key."""
     digest = hashlib.blake2b(f"{base_url}\n{access_key.get_secret_value()}".encode(), digest_size=10).digest()
     return base64.b32encode(digest).decode().lower()
+
+
+ASK_AGAIN: Final = 0.5
+"""Seconds between two tries to get the turn."""
+
+
+@asynccontextmanager
+async def account_turn(file: Path, on_wait: Callable[[int | None], None]) -> AsyncIterator[None]:
+    """Hold the account whose memory is `file`; waits while another process does.
+
+    Before it waits it calls `on_wait` once, with the other's process Id if that is known. Raises BatchShareError if
+    the folder can't be written.
+    """
+    lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
+    if not _taken(lock, file):
+        on_wait(_holder(file))
+        while not _taken(lock, file):  # noqa: ASYNC110 - a lock tells nobody that it is free
+            await asyncio.sleep(ASK_AGAIN)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _taken(lock: FileLock, file: Path) -> bool:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise unwritable(file.parent, error) from None
+    return True
+
+
+def _holder(file: Path) -> int | None:
+    """The process Id that whoever holds the account has left in its memory."""
+    try:
+        process = Account.read(file).process
+    except OSError:
+        return None
+    return process if process not in {0, os.getpid()} else None

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_share.leadsquared import lookups
-from batch_share.leadsquared.lookups import FoundLead, FoundUser, KeyUser
+from batch_share.leadsquared import people
 from batch_share.leadsquared.outcome import Denied, Lost, Refused, Throttled
+from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser
 from batch_share.leadsquared.protocol import Answer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {"Include_CSV": "ProspectID,ProspectAutoId,EmailAddress,Phone"}
 PAGE = {"PageIndex": 1, "PageSize": 1000}
-READERS = [lookups.read_leads, lookups.read_users, lookups.read_key_user]
+READERS = [people.read_leads, people.read_users, people.read_key_user]
 
 
 def answer(value: object, status: int = 200) -> Answer:
@@ -27,14 +27,14 @@ def answer(value: object, status: int = 200) -> Answer:
 
 
 def test_leads_are_asked_for_by_ids_as_documented() -> None:
-    call = lookups.leads_by_ids(["a", "b"])
+    call = people.leads_by_ids(["a", "b"])
     assert (call.method, call.path, dict(call.query)) == ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds", {})
     body = {"SearchParameters": {"LeadIds": ["a", "b"]}, "Paging": PAGE, "Columns": COLUMNS}
     assert json.loads(call.body or b"") == body
 
 
 def test_leads_are_asked_for_by_a_field_as_documented() -> None:
-    call = lookups.leads_where("ProspectAutoId", ["7", "8"], "IN")
+    call = people.leads_where("ProspectAutoId", ["7", "8"], "IN")
     assert (call.method, call.path) == ("POST", "LeadManagement.svc/Leads.Get")
     criteria = {"LookupName": "ProspectAutoId", "LookupValue": "7,8", "SqlOperator": "IN"}
     assert json.loads(call.body or b"") == {"Parameter": criteria, "Paging": PAGE, "Columns": COLUMNS}
@@ -43,11 +43,11 @@ def test_leads_are_asked_for_by_a_field_as_documented() -> None:
 @pytest.mark.parametrize(
     ("call", "path", "query"),
     [
-        (lookups.leads_by_phone("+91"), "LeadManagement.svc/RetrieveLeadByPhoneNumber", {"phone": "+91"}),
-        (lookups.all_users(), "UserManagement.svc/Users.Get", {}),
-        (lookups.user_by_id("u"), "UserManagement.svc/User/Retrieve/ByUserId", {"userId": "u"}),
-        (lookups.user_by_email("e"), "UserManagement.svc/User/Retrieve/ByEmailAddress", {"emailAddress": "e"}),
-        (lookups.key_user(), "Authentication.svc/UserByAccessKey.Get", {}),
+        (people.leads_by_phone("+91"), "LeadManagement.svc/RetrieveLeadByPhoneNumber", {"phone": "+91"}),
+        (people.all_users(), "UserManagement.svc/Users.Get", {}),
+        (people.user_by_id("u"), "UserManagement.svc/User/Retrieve/ByUserId", {"userId": "u"}),
+        (people.user_by_email("e"), "UserManagement.svc/User/Retrieve/ByEmailAddress", {"emailAddress": "e"}),
+        (people.key_user(), "Authentication.svc/UserByAccessKey.Get", {}),
     ],
 )
 def test_what_is_only_read_is_a_get(call: Any, path: str, query: dict[str, str]) -> None:
@@ -59,18 +59,18 @@ FOUND = FoundLead("abc", "7", "A@x.com", "")
 
 
 def test_leads_are_read_in_one_spelling() -> None:
-    assert lookups.read_leads(answer([LEAD])) == [FOUND]
-    assert lookups.read_leads(answer({"RecordCount": 1, "Leads": [LEAD]})) == [FOUND]
-    assert lookups.read_leads(answer([])) == []
+    assert people.read_leads(answer([LEAD])) == [FOUND]
+    assert people.read_leads(answer({"RecordCount": 1, "Leads": [LEAD]})) == [FOUND]
+    assert people.read_leads(answer([])) == []
 
 
 def test_ids_and_numbers_are_read_in_whatever_spelling() -> None:
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     for spelt in (guid.upper(), f"{{{guid}}}", guid.replace("-", "")):
-        [lead] = cast("list[FoundLead]", lookups.read_leads(answer({"prospectid": spelt, "ProspectAutoID": "7.0"})))
-        [user] = cast("list[FoundUser]", lookups.read_users(answer({"Users": [{"UserID": spelt}]})))
+        [lead] = cast("list[FoundLead]", people.read_leads(answer({"prospectid": spelt, "ProspectAutoID": "7.0"})))
+        [user] = cast("list[FoundUser]", people.read_users(answer({"Users": [{"UserID": spelt}]})))
         assert (lead.id, lead.number, user.id) == (guid, "7", guid)
-    assert lookups.read_leads(answer([{"ProspectID": guid, "ProspectAutoId": "7,001"}])) == [
+    assert people.read_leads(answer([{"ProspectID": guid, "ProspectAutoId": "7,001"}])) == [
         FoundLead(guid, "", "", "")
     ]
 
@@ -86,19 +86,19 @@ def test_ids_and_numbers_are_read_in_whatever_spelling() -> None:
     ],
 )
 def test_a_list_is_found_however_it_is_wrapped(wrapped: object) -> None:
-    assert lookups.read_leads(answer(wrapped)) == [FOUND]
+    assert people.read_leads(answer(wrapped)) == [FOUND]
 
 
 def test_what_counts_leads_and_shows_none_is_not_understood() -> None:
-    assert isinstance(lookups.read_leads(answer({"RecordCount": 3, "Rows": []})), Lost)
-    assert lookups.read_leads(answer({"RecordCount": 0})) == []
+    assert isinstance(people.read_leads(answer({"RecordCount": 3, "Rows": []})), Lost)
+    assert people.read_leads(answer({"RecordCount": 0})) == []
 
 
 def test_users_are_read_with_their_status() -> None:
     user = {"ID": "ABC", "FirstName": "Asha", "LastName": None, "EmailAddress": "a@x.com"}
-    listed = lookups.read_users(answer([{**user, "StatusCode": 0}, {**user, "StatusCode": 1}]))
+    listed = people.read_users(answer([{**user, "StatusCode": 0}, {**user, "StatusCode": 1}]))
     assert listed == [FoundUser("abc", "a@x.com", "Asha", active) for active in (True, False)]
-    retrieved = lookups.read_users(answer([{"UserId": "ABC", "EmailAddress": "a@x.com"}]))
+    retrieved = people.read_users(answer([{"UserId": "ABC", "EmailAddress": "a@x.com"}]))
     assert retrieved == [FoundUser("abc", "a@x.com", "", active=True)]
 
 
@@ -106,13 +106,13 @@ def test_what_is_found_can_be_stored_and_shown_whatever_it_holds() -> None:
     cut = "Asha \ud83d"  # half an emoji, from a server that counts in UTF-16
     user = {"UserId": "A\x00C", "FirstName": cut, "LastName": "R\x1b[2J\n" + "x" * 600, "EmailAddress": cut}
     name = "Asha R [2J " + "x" * 489
-    assert lookups.read_users(answer([user])) == [FoundUser("a c", "Asha", name, active=True)]
+    assert people.read_users(answer([user])) == [FoundUser("a c", "Asha", name, active=True)]
     lead = {"ProspectID": "A\ud83d", "ProspectAutoId": "7\n8", "EmailAddress": cut, "Phone": "\u202e1"}
-    assert lookups.read_leads(answer([lead])) == [FoundLead("a", "", "Asha", "1")]
+    assert people.read_leads(answer([lead])) == [FoundLead("a", "", "Asha", "1")]
 
 
 def test_the_user_behind_the_keys_tells_the_time_zone() -> None:
-    found = lookups.read_key_user(answer({"Id": "u", "TimeZone": "Asia/Kolkata", "Role": "Administrator"}))
+    found = people.read_key_user(answer({"Id": "u", "TimeZone": "Asia/Kolkata", "Role": "Administrator"}))
     assert isinstance(found, KeyUser)
     assert (found.id, found.role, found.time_zone) == ("u", "Administrator", "Asia/Kolkata")
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from batch_share.common import Rate
+from batch_share.leadsquared.client import Redactor
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer, judge, read_activity_id, read_status
-from batch_share.leadsquared.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
