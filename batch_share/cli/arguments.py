@@ -196,7 +196,7 @@ def sheet_options(
     """How the sheet is read. Raises SettingsError."""
     from batch_share.pipeline.plan import SheetOptions
     from batch_share.settings import load_settings
-    from batch_share.sheet.mapping import read_mapping
+    from batch_share.sheet.columns import read_mapping
     from batch_share.sheet.reader import ReadOptions
     from batch_share.sheet.selection import Selection
 

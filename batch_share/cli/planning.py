@@ -21,7 +21,7 @@ from batch_share.pipeline.guards import spell_guards
 from batch_share.pipeline.overview import top
 from batch_share.results.sheet import check_format, write_table
 from batch_share.results.summary import ExitCode
-from batch_share.sheet.mapping import write_mapping
+from batch_share.sheet.columns import write_mapping
 
 if TYPE_CHECKING:
     from collections import Counter

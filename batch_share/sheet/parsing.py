@@ -19,8 +19,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from batch_share.errors import SheetError
-from batch_share.sheet.kinds import BARE_XLS, HEAD, OLE_MAGIC, ZIP_MAGIC, no_workbook
-from batch_share.sheet.limits import check_package
+from batch_share.sheet.limits import BARE_XLS, HEAD, OLE_MAGIC, ZIP_MAGIC, check_package, no_workbook
 from batch_share.sheet.open_document import open_document_worksheets
 from batch_share.sheet.table import DAMAGED
 from batch_share.sheet.xls import xls_worksheets

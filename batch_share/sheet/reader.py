@@ -1,7 +1,8 @@
 """A sheet as text cells with the sheet's own row numbers, whatever kind of file it is.
 
-Nothing is guessed from a cell's look: `00123`, `1e5`, `NA` and `+91…` arrive as written. A row's number is the one
-that a spreadsheet shows beside it: blank rows count, and a cell with line breaks in it is still one row.
+A sheet may begin with a title, a date and an empty line before its table does. Nothing is guessed from a cell's
+look: `00123`, `1e5`, `NA` and `+91…` arrive as written. A row's number is the one that a spreadsheet shows beside it:
+blank rows count, and a cell with line breaks in it is still one row.
 """
 
 from __future__ import annotations
@@ -16,18 +17,34 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
-from batch_share.sheet.columns import Columns, doubt_of, letters, match_columns, unread_people
-from batch_share.sheet.encoding import check_encoding
-from batch_share.sheet.header import familiarity, likeliest_header
-from batch_share.sheet.kinds import OLE_MAGIC, ZIP_MAGIC, archive
-from batch_share.sheet.limits import check_file
-from batch_share.sheet.text import PEEK, text_tables
+from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, squeeze, unread_people
+from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
+from batch_share.sheet.text import PEEK, check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.sheet.table import RawRow, Table
+
+
+def likeliest_header(rows: Iterable[RawRow], mapping: Mapping[str, str]) -> RawRow | None:
+    """The first of the rows with the most headers that are known; None if all are blank.
+
+    Where fewer than two are known, the first row that is not blank: its headers are what the error then shows.
+    """
+    filled = [row for row in rows if not row.is_blank]
+    if not filled:
+        return None
+    known = {squeeze(header) for header in mapping}
+    best = max(filled, key=lambda row: (familiarity(row, known), -row.number))
+    return best if familiarity(best, known) > 1 else filled[0]
+
+
+def familiarity(row: RawRow, known: set[str]) -> int:
+    """How many of a row's cells are headers that are known, or of the mapping."""
+    return sum(squeeze(cell) in known or is_known(cell) for cell in row.cells if cell.strip())
+
 
 WORKBOOK_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 LEDGER_MAGIC: Final = b"SQLi"

@@ -1,20 +1,25 @@
 """CSV and its kin: comma, semicolon, tab or bar; in UTF-8, UTF-16, Windows-1252 or what is named.
 
 Read with the csv module, row by row: it alone tells a row with too few cells from one whose last cells are blank,
-and a sheet of a million rows needs no more memory than one of ten.
+and a sheet of a million rows needs no more memory than one of ten. The encoding is named by whoever knows, or told
+by the file's bytes in an order that never varies: a mark at its beginning; UTF-16 without one; UTF-8. What is mostly
+UTF-8 is UTF-8 that was damaged, and all else is Windows-1252. Nothing is guessed from what words look like: short
+sheets would be taken for something else than long ones. What the encoding does not have is marked where it stands,
+for whoever reads the rows to tell its place.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TextIO
 
-from batch_share.errors import SheetError
-from batch_share.sheet.columns import letters
-from batch_share.sheet.encoding import MARKED, MARKING, UTF_8, WINDOWS_1252, find_encoding, sample
+from batch_share.errors import SettingsError, SheetError, check_not_empty
+from batch_share.sheet.columns import letters, suggest
 from batch_share.sheet.table import RawRow, Table
 
 if TYPE_CHECKING:
@@ -22,7 +27,141 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.settings import SheetLimits
-    from batch_share.sheet.encoding import Encoding
+
+MARKING: Final = "batch_share.marking"
+"""The error handler that turns each byte which can't be decoded into a lone surrogate: no text has one."""
+
+MARKED: Final = re.compile("[\udc00-\udcff]")
+
+_STEP: Final = 1 << 20
+_SAMPLE: Final = 1 << 18
+_UNDEFINED: Final = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
+"""The bytes that Windows-1252 has no letter for."""
+
+# Letters of the alphabets that people write, as UTF-8 has them. In Windows-1252 the same bytes are a capital that
+# few words end with, and then a symbol; what many words do end with (ß, É, Ö and a quotation mark) is not in it.
+_LIKELY: Final = re.compile("[\u0080-\u017f\u0380-\u047f\u05c0-\u067f\u0800-\ufffc\U00010000-\U0010ffff]")
+
+# Half of the bytes of Latin letters in UTF-16; fewer where other alphabets stand beside numbers and addresses.
+_LEAST_ZEROS: Final = 0.2
+
+_WORD: Final = re.compile(r'[^\s,;|"]*[^\x00-\x7f][^\s,;|"]*')
+_WORDS: Final = 3
+_LINES: Final = 1000
+"""Of a sample: in a sheet where it is always the same word, no more are looked through."""
+
+_LONGEST_WORD: Final = 30
+
+_KNOWN: Final = (
+    "utf-8", "utf-16", "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254",
+    "windows-1255", "windows-1256", "windows-1257", "windows-1258", "iso-8859-1", "iso-8859-2", "iso-8859-5",
+    "iso-8859-7", "iso-8859-9", "iso-8859-15", "cp437", "cp850", "cp852", "cp866", "mac-roman", "koi8-r",
+    "shift_jis", "euc-jp", "gb18030", "big5", "euc-kr",
+)  # fmt: skip
+"""What is proposed for a name that is none; any other that Python has a codec for is taken too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The `codec` to decode with, what people call it, and whether somebody has named it."""
+
+    codec: str
+    name: str
+    is_named: bool = False
+
+
+UTF_8: Final = Encoding("utf-8", "UTF-8")
+WINDOWS_1252: Final = Encoding("cp1252", "Windows-1252")
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, UTF_8),
+    (codecs.BOM_UTF32_LE, Encoding("utf-32", "UTF-32")),  # before UTF-16's, which it begins with
+    (codecs.BOM_UTF32_BE, Encoding("utf-32", "UTF-32")),
+    (codecs.BOM_UTF16_LE, Encoding("utf-16", "UTF-16")),
+    (codecs.BOM_UTF16_BE, Encoding("utf-16", "UTF-16")),
+)
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - for the type checker: nothing is encoded with it
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(MARKING, _mark)
+
+
+def check_encoding(name: str) -> None:
+    """Raises SettingsError for what is no name of an encoding, or of one that text can't be read in."""
+    check_not_empty("encoding", name)
+    try:
+        b"a".decode(name, MARKING)
+    except (LookupError, ValueError):
+        close = suggest(name, _KNOWN) or " Write a name such as windows-1250, windows-1251 or shift_jis."
+        raise SettingsError("encoding", f"{name!r} is no encoding of text that is known here.{close}") from None
+
+
+def find_encoding(path: Path, named: str | None) -> Encoding:
+    """The encoding that was named, else the one that the bytes tell. Raises SheetError for what is no text."""
+    if named is not None:
+        return Encoding(codecs.lookup(named).name, named, is_named=True)
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    return _unmarked_utf_16(head) or (UTF_8 if _is_utf_8(path) else _utf_8_or_1252(path))
+
+
+def sample(path: Path, encoding: Encoding) -> list[str]:
+    """The first words that are not ASCII, as they are read."""
+    words: dict[str, None] = {}
+    with path.open(encoding=encoding.codec, errors=MARKING, newline="") as file:
+        for line in islice((line for line in file if not line.isascii()), _LINES):
+            found = [word for word in _WORD.findall(line.removeprefix("\ufeff")) if word.isprintable()]
+            words |= dict.fromkeys(
+                word if len(word) <= _LONGEST_WORD else f"{word[: _LONGEST_WORD - 1]}…" for word in found
+            )
+            if len(words) >= _WORDS:
+                break
+    return [*words][:_WORDS]
+
+
+def _unmarked_utf_16(head: bytes) -> Encoding | None:
+    """UTF-16 has a zero beside each ASCII letter, always on the same side."""
+    before, after = head[0::2].count(0), head[1::2].count(0)
+    fewer, more = sorted((before, after))
+    if not more or more < _LEAST_ZEROS * (len(head) // 2) or fewer > more / 10:
+        return None
+    return Encoding("utf-16-be" if before > after else "utf-16-le", "UTF-16")
+
+
+def _is_utf_8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while chunk := file.read(_STEP):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _utf_8_or_1252(path: Path) -> Encoding:
+    """Damaged UTF-8, if no more is wrong in it than there are letters; else Windows-1252. Raises SheetError."""
+    letters = wrong = zeros = undefined = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_STEP) + file.readline():  # to a line's end: no letter is cut
+            text = chunk.decode("utf-8", "replace")
+            letters += len(_LIKELY.findall(text))
+            wrong += text.count("\ufffd") - chunk.count("\ufffd".encode())  # some sheets hold the very mark
+            zeros, undefined = zeros + chunk.count(0), undefined + sum(map(chunk.count, _UNDEFINED))
+    if letters >= wrong:
+        return UTF_8
+    if zeros and undefined:
+        raise SheetError(path, "not a text file: save the sheet as “CSV UTF-8”, or as a workbook")
+    return WINDOWS_1252
+
 
 DELIMITERS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What may stand between two cells, the likeliest first."""

@@ -17,8 +17,7 @@ from batch_share.ledger.states import State
 from batch_share.pipeline import plan
 from batch_share.results.mending import OPTIONS, command_for
 from batch_share.settings import Settings
-from batch_share.sheet.columns import match_columns
-from batch_share.sheet.mapping import read_mapping
+from batch_share.sheet.columns import match_columns, read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import SAMPLES as MADE
 from batch_share.settings import Settings
-from batch_share.sheet.mapping import read_mapping
+from batch_share.sheet.columns import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 SAMPLES = Path(__file__).parents[3] / "samples"

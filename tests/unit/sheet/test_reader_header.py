@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_share.sheet.header import likeliest_header
+from batch_share.sheet.reader import likeliest_header
 from batch_share.sheet.table import RawRow
 
 HEAD = ["Lead Number", "User Email"]

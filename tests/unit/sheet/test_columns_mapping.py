@@ -8,7 +8,7 @@ import pytest
 from placing import named
 
 from batch_share.errors import SettingsError
-from batch_share.sheet.mapping import read_mapping, write_mapping
+from batch_share.sheet.columns import read_mapping, write_mapping
 
 if TYPE_CHECKING:
     from pathlib import Path
