@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from batch_share.errors import BatchShareError, SettingsError, is_blank
-from batch_share.ledger.opening import ledger_beside
+from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import Named
 from batch_share.pipeline import jobs
 from batch_share.pipeline.guards import check_revokes

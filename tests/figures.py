@@ -38,7 +38,7 @@ FLOORS: Final = (
     {"planning", "results", "notify"},
     {"sending"},
     {"sandbox"},
-    {"sheet", "ledger", "history", "leadsquared"},
+    {"sheet", "ledger", "leadsquared"},
     {"settings", "settings_file", "settings_shown"},
     {"keychain", "settings_sources", "proxy"},
     {"logs"},

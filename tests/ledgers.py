@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord, Status
 from batch_share.ledger.states import Stage, State
 

@@ -149,7 +149,7 @@ def plan(
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.planning import PlanFiles, show_plan
-    from batch_share.ledger.opening import ledger_beside
+    from batch_share.ledger.files import ledger_beside
     from batch_share.pipeline.intake import SheetJob
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)
@@ -217,7 +217,7 @@ def run(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
-    from batch_share.ledger.opening import ledger_beside
+    from batch_share.ledger.files import ledger_beside
     from batch_share.library import BatchShare
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.standing import unchanged

@@ -46,7 +46,7 @@ def _ledger_file(named: Path) -> Path:
 
 def _no_sheet(file: Path) -> Path:
     """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
-    from batch_share.ledger.opening import ledger_beside
+    from batch_share.ledger.files import ledger_beside
     from batch_share.sheet.reader import LEDGER_MAGIC, TEXT_SUFFIXES, WORKBOOK_SUFFIXES
 
     if file.suffix.lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from batch_share.history.records import KnownRun
+    from batch_share.ledger.known import KnownRun
     from batch_share.pipeline.purge import Sweep
 
 _WIDEST: Final = 120
@@ -29,7 +29,7 @@ _INDENT: Final = 2
 
 def ledger_of_run(named: str) -> Path:
     """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
-    from batch_share.history.opening import open_history
+    from batch_share.ledger.known import open_history
 
     with open_history(load().data_folder) as history:
         found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)

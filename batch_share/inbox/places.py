@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.opening import ledger_beside
+from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import names_for, write_private
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError
 from batch_share.inbox.fate import Outcome
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import resume, run_sheet
 from batch_share.pipeline.standing import nothing_due

@@ -1,7 +1,7 @@
 """The thin aiohttp adapter: sends a Call, returns the Answer or what became of it.
 
-aiohttp's exceptions carry the request's headers, so its keys: none leaves this module. Servers quote keys, too, on a
-debugging page for one: what is kept of an answer holds no piece of them.
+aiohttp's exceptions carry the request's headers, so its keys: none leaves this module. Servers quote keys, too, on
+a debugging page for one: what is kept of an answer holds no piece of them.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import bindparam, case, delete, false, func, insert, or_, select, true, tuple_
 
 from batch_share.common import Action
-from batch_share.ledger.conditions import (
+from batch_share.ledger.database import check_version
+from batch_share.ledger.queries import (
     CLEARED,
     GIVES_ACCESS,
     GONE_LAST,
@@ -18,15 +19,18 @@ from batch_share.ledger.conditions import (
     MEANT,
     MENDABLE,
     RETRY,
+    SHARE,
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
     TROUBLE,
     TROUBLE_IN_ORDER,
     WITH_SHARE,
+    row_of,
+    share_of,
+    shared_of,
+    state_in_sheet,
     to_go_on,
 )
-from batch_share.ledger.database import check_version
-from batch_share.ledger.decoding import SHARE, row_of, share_of, shared_of, state_in_sheet
 from batch_share.ledger.records import (
     ALREADY,
     BEING_TAKEN,

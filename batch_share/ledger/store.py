@@ -16,8 +16,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, upda
 from batch_share.common import Action, spell_length
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
-from batch_share.ledger.conditions import LOOK, RETRY
-from batch_share.ledger.decoding import INSTRUCTION, state_in_sheet
+from batch_share.ledger.queries import INSTRUCTION, LOOK, RETRY, state_in_sheet
 from batch_share.ledger.reading import (
     CANARY,
     PAGE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import LedgerError, SettingsError
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import NEVER_SENT, State
 from batch_share.pipeline.compact import Numbers
 

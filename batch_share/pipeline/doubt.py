@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_share.common import ascii_lower
 from batch_share.errors import LedgerError, SheetError
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Unchecked
 from batch_share.pipeline.before import holds_anything
 from batch_share.pipeline.intake import plan_job

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, __version__
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
-from batch_share.history.opening import check_whole, open_history
-from batch_share.history.refresh import look_at_all, note_runs, refresh
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import open_ledger, read_ledger
+from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from batch_share.history.records import LiveShare
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Claim, Row
     from batch_share.ledger.store import Ledger
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import BatchShareError, NotAnswered, SettingsError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.ledger.opening import ledger_beside
+from batch_share.ledger.files import ledger_beside
 from batch_share.ledger.records import Cause, NotChecked, Unchecked
 from batch_share.pipeline.before import before_of
 from batch_share.pipeline.calls import consult

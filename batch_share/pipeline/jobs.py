@@ -17,7 +17,7 @@ from batch_share.errors import (
     OfAnotherSheet,
     SettingsError,
 )
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output

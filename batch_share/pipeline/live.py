@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Action
 from batch_share.errors import HistoryError, SettingsError
-from batch_share.history.opening import check_whole, open_history
-from batch_share.history.refresh import add_ledgers, catch_up, note_runs, refresh
+from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages, utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from batch_share.history.index import History
-    from batch_share.history.records import KnownRun, LiveShare
+    from batch_share.ledger.known import History, KnownRun, LiveShare
     from batch_share.ledger.records import Claim, Instruction, NewRow, Wish
     from batch_share.pipeline.session import Session
     from batch_share.settings import Settings

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
-from batch_share.history.opening import open_history
-from batch_share.history.refresh import catch_up
-from batch_share.ledger.lock import LedgerLock
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import LedgerLock, read_ledger
+from batch_share.ledger.known import catch_up, open_history
 from batch_share.ledger.reading import utc_now
 from batch_share.outputs import digest_of
 
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
     from pathlib import Path
 
-    from batch_share.history.index import History
-    from batch_share.history.records import KnownLedger
+    from batch_share.ledger.known import History, KnownLedger
     from batch_share.ledger.reading import LedgerReader
     from batch_share.settings import Settings
 

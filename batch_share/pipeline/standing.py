@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output

@@ -16,7 +16,7 @@ from batch_share.ledger.states import BEFORE, INTENTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from batch_share.history.records import LiveShare
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.states import State
 
 STARTING: Final = "starting"

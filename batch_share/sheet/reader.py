@@ -1,8 +1,8 @@
 """A sheet as text cells with the sheet's own row numbers, whatever kind of file it is.
 
 A sheet may begin with a title, a date and an empty line before its table does. Nothing is guessed from a cell's
-look: `00123`, `1e5`, `NA` and `+91…` arrive as written. A row's number is the one that a spreadsheet shows beside it:
-blank rows count, and a cell with line breaks in it is still one row.
+look: `00123`, `1e5`, `NA` and `+91…` arrive as written. A row's number is the one that a spreadsheet shows beside
+it: blank rows count, and a cell with line breaks in it is still one row.
 """
 
 from __future__ import annotations

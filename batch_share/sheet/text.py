@@ -2,10 +2,10 @@
 
 Read with the csv module, row by row: it alone tells a row with too few cells from one whose last cells are blank,
 and a sheet of a million rows needs no more memory than one of ten. The encoding is named by whoever knows, or told
-by the file's bytes in an order that never varies: a mark at its beginning; UTF-16 without one; UTF-8. What is mostly
-UTF-8 is UTF-8 that was damaged, and all else is Windows-1252. Nothing is guessed from what words look like: short
-sheets would be taken for something else than long ones. What the encoding does not have is marked where it stands,
-for whoever reads the rows to tell its place.
+by the file's bytes in an order that never varies: a mark at its beginning; UTF-16 without one; UTF-8. What is
+mostly UTF-8 is UTF-8 that was damaged, and all else is Windows-1252. Nothing is guessed from what words look like:
+short sheets would be taken for something else than long ones. What the encoding does not have is marked where it
+stands, for whoever reads the rows to tell its place.
 """
 
 from __future__ import annotations

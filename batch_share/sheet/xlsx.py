@@ -3,9 +3,9 @@
 calamine reads them, the fastest. What it can't read and Excel can (odd dimensions, sheets of macros among others,
 parts in UTF-16 or of other names, errors that it does not know) openpyxl reads, in ten times as long.
 
-What they don't tell is what is hidden or merged, and which cells have no true value. In the XML nothing is resolved,
-followed or expanded: `limits.check_package` has refused every DTD. Cells are counted as the parser counts them, so
-that a fault stands in the very cell whose value it leaves blank.
+What they don't tell is what is hidden or merged, and which cells have no true value. In the XML nothing is
+resolved, followed or expanded: `limits.check_package` has refused every DTD. Cells are counted as the parser counts
+them, so that a fault stands in the very cell whose value it leaves blank.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import ROOT, SAMPLES, SandboxProcess, Shell
 
-from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.files import LedgerLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,8 +28,8 @@ from trial import (
 )
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
-from batch_share.history.opening import FILE
-from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.files import LedgerLock
+from batch_share.ledger.known import FILE
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare

@@ -25,12 +25,9 @@ from trial import (
 )
 
 from batch_share.errors import HistoryError, LedgerError, OfAnotherSheet
-from batch_share.history import refresh
-from batch_share.history.index import History
-from batch_share.history.opening import FILE, open_history
-from batch_share.ledger import reading, schema
-from batch_share.ledger.lock import LedgerLock
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger import known, reading, schema
+from batch_share.ledger.files import LedgerLock, open_ledger
+from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
@@ -395,7 +392,7 @@ async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_pa
 
 async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_PAGE", 2)
-    monkeypatch.setattr(refresh, "_CHUNK", 2)
+    monkeypatch.setattr(known, "_CHUNK", 2)
     monkeypatch.setattr(reading, "SHARES_PAGE", 2)
     monkeypatch.setattr(reading, "PAGE", 2)
     async with trial(tmp_path, rows=5) as it:

@@ -24,7 +24,7 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
 )
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State

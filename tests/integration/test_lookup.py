@@ -13,7 +13,7 @@ import pytest
 from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
-from batch_share.ledger.opening import read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline import lookup
 from batch_share.pipeline.calls import READ_TRIES

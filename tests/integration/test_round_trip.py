@@ -14,7 +14,7 @@ from placing import named
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.cli.planning import PlanFiles, show_plan
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.plan import SheetOptions, make_plan
 from batch_share.results.sheet import write_results

@@ -13,7 +13,7 @@ import pytest
 from trial import HEADER, Onlooker, Trial, sheet_rows, trial
 
 from batch_share.errors import LedgerLocked, SheetError
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import results_of, resume

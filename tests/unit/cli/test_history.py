@@ -18,9 +18,7 @@ from batch_share.cli.app import app
 from batch_share.cli.display import console
 from batch_share.cli.history import _local, _show_runs
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
-from batch_share.history.opening import open_history
-from batch_share.history.records import KnownRun
-from batch_share.history.refresh import add_ledgers
+from batch_share.ledger.known import KnownRun, add_ledgers, open_history
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from ledgers import HOST, new_row, working
 
 from batch_share.ledger import schema
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State

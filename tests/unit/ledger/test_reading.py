@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from batch_share.common import Action
 from batch_share.ledger import schema
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE
 from batch_share.ledger.records import ALREADY, GONE, TAKEN_BEFORE, Result, Skipped, Status, ToShare, Waiting
 from batch_share.ledger.states import Stage, State

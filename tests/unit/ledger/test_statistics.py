@@ -10,7 +10,7 @@ import pytest
 from ledgers import HOST, NOON, REFUSED, advance, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.ledger import statistics
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import kind_of

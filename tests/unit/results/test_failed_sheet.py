@@ -12,7 +12,7 @@ from ledgers import REFUSED, advance, new_row, sheet_record, unsendable, working
 from spreadsheets import LIVE, live_cells
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed

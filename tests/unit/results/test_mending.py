@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ledgers import HOST, NOON, sheet_record, unsendable
 
-from batch_share.ledger.opening import open_ledger
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline import plan
 from batch_share.results.mending import OPTIONS, command_for

@@ -14,7 +14,7 @@ import pytest
 from ledgers import HOST, NOON, advance, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.records import Result, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.results.report import report_path, write_report

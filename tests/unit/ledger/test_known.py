@@ -14,14 +14,13 @@ import pytest
 from ledgers import HOST, NOON
 
 from batch_share.errors import HistoryError
-from batch_share.history import schema
-from batch_share.history.opening import FILE, open_history
+from batch_share.ledger import known
+from batch_share.ledger.known import FILE, open_history
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_share.history.index import History
-    from batch_share.history.records import KnownLedger
+    from batch_share.ledger.known import History, KnownLedger
 
 HOUR = dt.timedelta(hours=1)
 
@@ -139,8 +138,8 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from unit.history.test_index import note, share
-from batch_share.history.opening import open_history
+from unit.ledger.test_known import note, share
+from batch_share.ledger.known import open_history
 name = sys.argv[2]
 for _ in range(15):
     with open_history(Path(sys.argv[1])) as history:
@@ -202,7 +201,7 @@ def test_one_that_cant_be_used_is_put_aside_and_a_new_one_begun(tmp_path: Path, 
 
 def test_one_of_a_later_version_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", schema.VERSION + 1)
+        patch.setattr(known, "VERSION", known.VERSION + 1)
         with open_history(tmp_path) as history:
             note(history, "a")
     with pytest.raises(HistoryError, match=r"later version of batch_share"), open_history(tmp_path):

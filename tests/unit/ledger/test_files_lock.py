@@ -13,14 +13,14 @@ import pytest
 
 import batch_share
 from batch_share.errors import LedgerError, LedgerLocked
-from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.files import LedgerLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOLDER = """
 import sys, pathlib
-from batch_share.ledger.lock import LedgerLock
+from batch_share.ledger.files import LedgerLock
 lock = LedgerLock(pathlib.Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)

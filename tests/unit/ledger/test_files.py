@@ -15,8 +15,7 @@ from sqlalchemy import text
 
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
-from batch_share.ledger.lock import LedgerLock
-from batch_share.ledger.opening import open_ledger, read_ledger
+from batch_share.ledger.files import LedgerLock, open_ledger, read_ledger
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.written import Output, Written
 
@@ -156,7 +155,7 @@ async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkey
         raise PermissionError(13, "Permission denied")
 
     file.write_text("something")
-    monkeypatch.setattr("batch_share.ledger.opening.is_database", refuse)
+    monkeypatch.setattr("batch_share.ledger.files.is_database", refuse)
     for error in await refusals(file):
         assert error.problem == "it can't be looked at (Permission denied)"
 

@@ -1,20 +1,22 @@
-"""Which rows are meant, as conditions of a query."""
+"""The words of queries: which rows are meant, as conditions; and what a query found, as records."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, or_, select
 
 from batch_share.common import Action
-from batch_share.ledger.records import REASSIGNED, SENT_BEFORE
+from batch_share.ledger.records import GONE_POSTED, REASSIGNED, SENT_BEFORE, Instruction, Row, Share, Shared
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, RowMapping
 
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
@@ -81,3 +83,64 @@ def to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
     chosen = attempts.c.step.in_((LOOK, RETRY))
     looked_up = select(attempts.c.row_id).where(attempts.c.run_id == looked_up_in, chosen)
     return MEANT & rows.c.id.in_(looked_up)
+
+
+INSTRUCTION: Final = tuple(Instruction.__slots__)
+"""The columns that hold what a row asks for."""
+
+SHARE: Final = ("id", "sheet_row", "lead_id", "user_id", "access", "request_id")
+"""The columns of `rows` that say what was shared with whom."""
+
+
+def row_of(found: RowMapping) -> Row:
+    """A row, found with all its columns."""
+    values = {name: found[name] for name in INSTRUCTION} | {"action": Action(found["action"])}
+    asked = Instruction(**values) if found["lead_id"] else None
+    stage = Stage(found["stage"]) if found["stage"] else None
+    return Row(
+        id=found["id"],
+        key=found["key"],
+        sheet_row=found["sheet_row"],
+        cells=found["cells"],
+        state=State(found["state"]),
+        instruction=asked,
+        position=found["position"],
+        stage=stage,
+        reason=found["reason"],
+        activity_id=found["activity_id"],
+        request_id=found["request_id"],
+        share_status=found["share_status"],
+        notice=found["notice"],
+        revoke_id=found["revoke_id"],
+    )
+
+
+def state_in_sheet(state: str, reason: str | None) -> State:
+    """The state of a row that the sheet in force has, be it again: one that was lost when it was posted goes on."""
+    return State.POSTED if reason == GONE_POSTED else State(state)
+
+
+def shared_of(found: RowMapping) -> Shared:
+    """A row that may be taken back, found with the call that shared its lead."""
+    accepted_at = found["answered_at"]
+    return Shared(
+        id=found["id"],
+        sheet_row=found["sheet_row"],
+        is_in_sheet=found["position"] is not None,
+        state=State(found["state"]),
+        user_id=found["user_id"],
+        ends_at=_end_of(found, accepted_at) if accepted_at else None,
+    )
+
+
+def _end_of(found: RowMapping, begun: datetime) -> datetime:
+    """When a share ends that was begun then."""
+    end: datetime = found["until"] or begun + timedelta(minutes=found["duration"] or 0)
+    return end
+
+
+def share_of(found: RowMapping) -> Share:
+    """A share, found with the call that made it."""
+    begun = found["answered_at"] or found["changed_at"]
+    values = {name: found[name] for name in SHARE if name != "id"}
+    return Share(row_id=found["id"], ends_at=_end_of(found, begun), run=found["run_id"], **values)

@@ -1,0 +1,655 @@
+"""The index of what ran on this machine: every ledger, every run, and the shares that are still live.
+
+Ledgers are the truth: the index only knows where they are and what is live, is brought up to date from them, and is
+begun anew where it is damaged or of another version. Times are UTC, without a zone.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock
+from sqlalchemy import (
+    JSON,
+    URL,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    delete,
+    event,
+    func,
+    inspect,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
+from batch_share.ledger.database import create_private
+from batch_share.ledger.files import LedgerLock, read_ledger
+from batch_share.ledger.reading import utc_now
+from batch_share.ledger.records import run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, Engine, Select
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import RunRecord, Share
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLedger:
+    """A ledger of this machine. `account` is None where it was added without its keys."""
+
+    id: int
+    path: Path
+    job: str
+    host: str
+    account: str | None
+    sheet_path: Path | None
+    mark: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run, with its totals by state. `ended_at` is None while it goes on; if `purged_at`, only this is left."""
+
+    id: str
+    ledger: Path
+    host: str
+    number: int
+    command: str
+    sheet: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    ended: str | None
+    counts: Mapping[str, int] | None
+    purged_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `runs --json` prints."""
+        return {
+            "run": self.id,
+            "started": _iso(self.started_at),
+            "ended": _iso(self.ended_at),
+            "how": self.ended,
+            "command": self.command,
+            "host": self.host,
+            "sheet": self.sheet,
+            "ledger": str(self.ledger),
+            "states": dict(self.counts or {}),
+            "purged": _iso(self.purged_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LiveShare:
+    """A share that has not ended: whose, until when, and where it is recorded.
+
+    `access` is 1 (read), 2 (write), or 0 where nobody knows whether it stands; `row_id` is the row's Id in the
+    ledger, `job` what the ledger is known by, `sheet` the name of its sheet.
+    """
+
+    lead_id: str
+    user_id: str
+    access: int
+    ends_at: datetime
+    ledger: Path
+    job: str
+    row_id: int
+    sheet: str
+    sheet_row: int
+    request_id: str | None
+    run_id: str
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else f"{at.isoformat(timespec='seconds')}Z"
+
+
+VERSION: Final = 1
+
+metadata = MetaData()
+
+about = Table("about", metadata, Column("version", Integer, primary_key=True))
+"""The version of these tables, in one row."""
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("job", String(40), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("account", String(40)),  # NULL: it was added by somebody whose keys are not known
+    Column("sheet_path", Text),
+    Column("mark", Text),  # what `live` was made of; NULL: it is to be made
+    UniqueConstraint("path", "job"),
+)
+"""Each ledger, where it was last. One that was begun anew in the place of another is another one."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("ledger_id", ForeignKey("ledgers.id"), nullable=False),
+    Column("number", Integer, nullable=False),  # in its ledger
+    Column("command", String(20), nullable=False),
+    Column("sheet", Text),
+    Column("started_at", DateTime, nullable=False),
+    Column("ended_at", DateTime),  # NULL: it goes on, or was cut off and nobody has looked since
+    Column("ended", Text),
+    Column("counts", JSON(none_as_null=True)),
+    Column("purged_at", DateTime),
+    Index("runs_by_start", "started_at"),
+    Index("runs_by_ledger", "ledger_id", "number"),
+)
+"""Each run of a ledger, with its totals."""
+
+live = Table(
+    "live",
+    metadata,
+    Column("ledger_id", ForeignKey("ledgers.id"), primary_key=True),
+    Column("row_id", Integer, primary_key=True),
+    Column("sheet_row", Integer, nullable=False),
+    Column("lead_id", String(36), nullable=False),
+    Column("user_id", String(36), nullable=False),
+    Column("access", Integer, nullable=False),
+    Column("ends_at", DateTime, nullable=False),
+    Column("request_id", String(100)),
+    Column("run_id", String(8), nullable=False),
+    Column("made", Integer, nullable=False),  # in which bringing up to date it was seen
+    Index("live_by_pair", "lead_id", "user_id"),
+    Index("live_by_end", "ends_at"),
+)
+"""The shares of each ledger that had not ended when it was last looked at. `access` is 0 where nobody knows whether
+it stands: it may have been made, or it is being taken back."""
+
+
+_RUN: Final = (
+    select(runs, ledgers.c.path, ledgers.c.host)
+    .join_from(runs, ledgers)
+    .order_by(runs.c.started_at.desc(), runs.c.number.desc())
+)
+_LIVE: Final = select(live, ledgers.c.path, ledgers.c.job, runs.c.sheet).select_from(
+    live.join(ledgers).outerjoin(runs, runs.c.id == live.c.run_id)
+)
+_SHARE: Final = tuple(name for name in LiveShare.__slots__ if name not in {"ledger", "sheet"})
+
+
+class History:
+    """The index, open. Make one with `open_history`. Every method raises HistoryError.
+
+    `begun_anew` is where the one before was put, if it could not be used.
+    """
+
+    def __init__(self, file: Path, engine: Engine, begun_anew: Path | None = None) -> None:
+        self.file = file
+        self.begun_anew = begun_anew
+        self._engine = engine
+
+    # ------------------------------------------------------------------------------------------ ledgers, runs
+
+    def note_ledger(self, path: Path, job: str, host: str, account: str | None, sheet: Path | None) -> KnownLedger:
+        """Take in a ledger, or where it is now. An account that is known stays, if none is given."""
+        values = {"path": str(path), "job": job, "host": host, "account": account}
+        values["sheet_path"] = str(sheet) if sheet else None
+        new = insert(ledgers).values(values)
+        changes = {
+            "host": host,
+            "account": func.coalesce(new.excluded.account, ledgers.c.account),
+            "sheet_path": func.coalesce(new.excluded.sheet_path, ledgers.c.sheet_path),
+        }
+        with self._writing() as connection:
+            connection.execute(new.on_conflict_do_update(index_elements=["path", "job"], set_=changes))
+            found = connection.execute(
+                select(ledgers).where(ledgers.c.path == str(path), ledgers.c.job == job)
+            ).mappings()
+            return _ledger(found.one())
+
+    def moved(self, old: Path, new: Path, job: str | None = None) -> None:
+        """A ledger is at another place, and with it its sheet if that was beside it.
+
+        Without `job`, all that were ever known to be there are.
+        """
+        there_before = (ledgers.c.path == str(old)) & (true() if job is None else ledgers.c.job == job)
+        with self._writing() as connection:
+            for row in connection.execute(select(ledgers).where(there_before)).mappings().all():
+                known = _ledger(row)
+                there = (ledgers.c.path == str(new)) & (ledgers.c.job == known.job)
+                if connection.execute(select(ledgers.c.id).where(there)).first():  # it was noted there already
+                    connection.execute(delete(live).where(live.c.ledger_id == known.id))
+                    continue
+                sheet = known.sheet_path
+                if sheet is not None and sheet.parent == old.parent:
+                    sheet = new.with_name(sheet.name)
+                values = {"path": str(new), "sheet_path": str(sheet) if sheet else None}
+                connection.execute(update(ledgers).where(ledgers.c.id == known.id).values(values))
+
+    def elsewhere(self, job: str, path: Path) -> list[Path]:
+        """Where else than at `path` a ledger was known to be."""
+        others = select(ledgers.c.path).where(ledgers.c.job == job, ledgers.c.path != str(path))
+        with self._reading() as connection:
+            return [Path(found) for found in connection.execute(others).scalars()]
+
+    def numbers(self, ledger: KnownLedger) -> dict[int, bool]:
+        """The runs of a ledger that are known, by number: whether they are known to have ended."""
+        with self._reading() as connection:
+            found = connection.execute(select(runs.c.number, runs.c.ended_at).where(runs.c.ledger_id == ledger.id))
+            return {number: ended_at is not None for number, ended_at in found}
+
+    def note_runs(self, ledger: KnownLedger, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Take in runs as they are in their ledger; counts that are None stay as they were."""
+        new = insert(runs)
+        changes = {
+            "ledger_id": new.excluded.ledger_id,
+            "sheet": func.coalesce(new.excluded.sheet, runs.c.sheet),
+            "ended_at": new.excluded.ended_at,
+            "ended": new.excluded.ended,
+            "counts": func.coalesce(new.excluded.counts, runs.c.counts),
+            "purged_at": None,
+        }
+        if entries:
+            with self._writing() as connection:
+                upsert = new.on_conflict_do_update(index_elements=["id"], set_=changes)
+                connection.execute(upsert, [{"ledger_id": ledger.id, **entry} for entry in entries])
+
+    def runs(self, limit: int | None = None) -> list[KnownRun]:
+        """The runs of this machine, newest first."""
+        return self._runs(_RUN.limit(limit))
+
+    def run(self, run_id: str) -> KnownRun | None:
+        """The run of this Id."""
+        found = self._runs(_RUN.where(runs.c.id == run_id))
+        return found[0] if found else None
+
+    def _runs(self, query: Select[Any]) -> list[KnownRun]:
+        with self._reading() as connection:
+            found = connection.execute(query).mappings().all()
+        names = [name for name in KnownRun.__slots__ if name != "ledger"]
+        return [KnownRun(ledger=Path(row["path"]), **{name: row[name] for name in names}) for row in found]
+
+    def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
+        """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
+        here = select(runs.c.id).where(runs.c.ledger_id == ledgers.c.id, runs.c.purged_at.is_(None))
+        if unended:
+            here = here.where(runs.c.ended_at.is_(None))
+        with self._reading() as connection:
+            found = connection.execute(select(ledgers).where(here.exists()).order_by(ledgers.c.id)).mappings()
+            return [_ledger(row) for row in found]
+
+    def last_end(self, ledger: KnownLedger) -> datetime | None:
+        """When the last run of a ledger ended; None if one may go on."""
+        with self._reading() as connection:
+            found = connection.execute(select(runs.c.ended_at).where(runs.c.ledger_id == ledger.id)).scalars()
+            ends = [*found]
+        return None if None in ends or not ends else max(end for end in ends if end)
+
+    def give_up(self, ledger: KnownLedger, words: str) -> None:
+        """Its runs without an end won't be told of any more: nobody can look."""
+        unended = update(runs).where(runs.c.ledger_id == ledger.id, runs.c.ended_at.is_(None))
+        with self._writing() as connection:
+            connection.execute(unended.values(ended_at=runs.c.started_at, ended=words))
+
+    def purged(self, ledger: KnownLedger, at: datetime) -> None:
+        """Note that nothing of a ledger is left but the counts of its runs."""
+        with self._writing() as connection:
+            connection.execute(delete(live).where(live.c.ledger_id == ledger.id))
+            connection.execute(update(runs).where(runs.c.ledger_id == ledger.id).values(purged_at=at))
+            connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=None))
+
+    # ------------------------------------------------------------------------------------------ live shares
+
+    def next_making(self, ledger: KnownLedger) -> int:
+        """The number by which the live shares of a ledger are known that are about to be noted."""
+        with self._reading() as connection:
+            found = connection.scalar(select(func.max(live.c.made)).where(live.c.ledger_id == ledger.id))
+            return (found or 0) + 1
+
+    def note_live(self, ledger: KnownLedger, made: int, shares: Iterable[Mapping[str, Any]]) -> None:
+        """Take in live shares of a ledger, those that are there already too."""
+        values = [{"ledger_id": ledger.id, "made": made, **share} for share in shares]
+        if values:
+            with self._writing() as connection:
+                connection.execute(insert(live).prefix_with("OR REPLACE"), values)
+
+    def live_noted(self, ledger: KnownLedger, made: int, mark: str, now: datetime) -> None:
+        """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended."""
+        gone = (live.c.ledger_id == ledger.id) & (live.c.made != made)
+        with self._writing() as connection:
+            connection.execute(delete(live).where(or_(gone, live.c.ends_at <= now)))
+            connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=mark))
+
+    def any_live(self, account: str, now: datetime, *, not_in: str) -> bool:
+        """Whether the account has live shares that were not made by the job `not_in`."""
+        which = (ledgers.c.account == account, ledgers.c.job != not_in, live.c.ends_at > now)
+        with self._reading() as connection:
+            found = connection.execute(select(live.c.row_id).join_from(live, ledgers).where(*which).limit(1))
+            return found.first() is not None
+
+    def live_among(
+        self, account: str, leads: Iterable[str], after: datetime, *, not_in: str = ""
+    ) -> list[LiveShare]:
+        """The shares of these leads that end after a time, without those of the job `not_in`."""
+        return self._live_among(ledgers.c.account == account, leads, after, not_in)
+
+    def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
+        """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common."""
+        return self._live_among(ledgers.c.host == host, leads, after, "")
+
+    def _live_among(
+        self, ours: ColumnElement[bool], leads: Iterable[str], after: datetime, not_in: str
+    ) -> list[LiveShare]:
+        # The ledger unindexed: by it, a database would go through all its shares for every few leads.
+        theirs = select(ledgers.c.id).where(ours, ledgers.c.job != not_in)
+        which = live.c.lead_id.in_([*leads]) & (live.c.ends_at > after)
+        return self._shares(_LIVE.where(which, (live.c.ledger_id + 0).in_(theirs)))
+
+    def _shares(self, query: Select[Any]) -> list[LiveShare]:
+        with self._reading() as connection:
+            found = connection.execute(query).mappings().all()
+        paths = {text: Path(text) for text in {row["path"] for row in found}}
+        return [_share(row, paths[row["path"]]) for row in found]
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        return self._working(self._engine.execution_options(reads=True))
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        return self._working(self._engine)
+
+    @contextmanager
+    def _working(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise HistoryError(self.file, f"it can't be read or written ({problem})") from None
+
+
+def _share(row: Mapping[Any, Any], ledger: Path) -> LiveShare:
+    values = {name: row[name] for name in _SHARE}
+    return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.name, **values)
+
+
+def _ledger(row: Mapping[Any, Any]) -> KnownLedger:
+    names = [name for name in KnownLedger.__slots__ if name not in {"path", "sheet_path"}]
+    sheet = row["sheet_path"]
+    values = {name: row[name] for name in names}
+    return KnownLedger(path=Path(row["path"]), sheet_path=Path(sheet) if sheet else None, **values)
+
+
+FILE: Final = "history.db"
+_ASIDE: Final = ".damaged-"
+# Not FULL: after a power cut the last lines may be missing, and come back with the next run of their ledger.
+_PRAGMAS: Final = ("busy_timeout=20000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON")
+_TOO_NEW: Final = "it was written by a later version of batch_share: update this one"
+
+
+class _Unusable(Exception):
+    """The file is there and is no index of this version."""
+
+
+@contextmanager
+def open_history(folder: Path) -> Iterator[History]:
+    """Open the index in `folder`, also beside other processes. Raises HistoryError.
+
+    One that is damaged, or of an earlier version, is put aside and a new one begun: `History.begun_anew` says so.
+    """
+    file = folder / FILE
+    put_aside = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(folder / ".history.lock", mode=0o600, timeout=20):
+            try:
+                engine = _open(file)
+            except _Unusable:
+                put_aside = _put_aside(file)
+                engine = _open(file)
+    except LedgerError as error:
+        raise HistoryError(file, error.problem) from None
+    except _Unusable as error:
+        raise HistoryError(file, str(error)) from None
+    except OSError as error:  # a timeout of the lock too
+        raise HistoryError(file, f"it can't be used ({error.strerror or 'another process holds it'})") from None
+    try:
+        yield History(file, engine, begun_anew=put_aside)
+    finally:
+        engine.dispose()
+
+
+def _open(file: Path) -> Engine:
+    create_private(file)
+    engine = _engine(file)
+    try:
+        with engine.begin() as connection:
+            _prepare(connection, file)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if "not a database" in problem or "malformed" in problem:
+            raise _Unusable(problem) from None
+        raise HistoryError(file, f"it can't be used ({problem})") from None
+    except (_Unusable, HistoryError):
+        engine.dispose()
+        raise
+    return engine
+
+
+@lru_cache(maxsize=8)  # a run opens it several times: its statements are compiled once
+def _engine(file: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(file)))
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the transactions are begun below
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # At once as a writer: one that only then becomes one is refused where another was quicker.
+        reads = connection.get_execution_options().get("reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _prepare(connection: Connection, file: Path) -> None:
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        metadata.create_all(connection)
+        connection.execute(insert(about).values(version=VERSION))
+        return
+    if not tables >= set(metadata.tables):
+        raise _Unusable("it is no index of batch_share")
+    found = connection.scalar(select(about.c.version))
+    if found is not None and found > VERSION:
+        raise HistoryError(file, _TOO_NEW)
+    if found != VERSION:
+        raise _Unusable("it is of an earlier version")
+
+
+def check_whole(history: History) -> None:
+    """Raises HistoryError if it was begun anew, and nobody has seen to what the one before knew."""
+    before = sorted(history.file.parent.glob(f"{history.file.name}{_ASIDE}*"))
+    if before:
+        raise HistoryError(
+            history.file,
+            "it was begun anew, so what earlier ledgers shared may be missing: take them in with `batch-share runs "
+            f"--add LEDGER`, then delete the old one, {before[0]}, and try again",
+        )
+
+
+def _put_aside(file: Path) -> Path:
+    """Keep a file that can't be used under another name: it may hold what somebody wants."""
+    number = 1
+    while (aside := file.with_name(f"{file.name}{_ASIDE}{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    return file.replace(aside)
+
+
+CUT_OFF: Final = "cut off"
+GONE: Final = "nobody knows: its ledger is gone, or can't be read"
+_CHUNK: Final = 2000
+
+
+async def note_runs(
+    history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool
+) -> KnownLedger | None:
+    """Take in every run of an open ledger; with `goes_on` the last has not ended. None if it holds none."""
+    facts, sheet = await ledger.facts(), await ledger.sheet()
+    recorded, counts = await ledger.runs(), await ledger.counts()
+    if not recorded:
+        return None
+    path, file = Path(sheet.path) if sheet else None, ledger.file.resolve()
+    for other in history.elsewhere(facts["job"], file):
+        if not other.is_file():
+            history.moved(other, file, facts["job"])
+    known = history.note_ledger(file, facts["job"], facts["host"], account, path)
+    ended = history.numbers(known)
+    last = recorded[-1]
+    entries = []
+    for each in recorded:
+        if ended.get(each.id) and each is not last:
+            continue
+        entry = await _ended(ledger, each, goes_on=goes_on and each is last)
+        entry |= {"counts": {str(state): n for state, n in counts.items()} if each is last else None}
+        entry |= {"id": run_id(facts["job"], each), "number": each.id, "command": each.command}
+        entries.append(entry | {"started_at": each.started_at, "sheet": sheet.name if sheet else None})
+    history.note_runs(known, entries)
+    return known
+
+
+async def _ended(ledger: LedgerReader, run: RunRecord, *, goes_on: bool) -> dict[str, Any]:
+    """When and how a run ended, also if it could not say so itself."""
+    if goes_on:
+        return {"ended_at": None, "ended": None}
+    if run.ended_at is not None:
+        return {"ended_at": run.ended_at, "ended": run.ended}
+    return {"ended_at": await ledger.last_call(run.id) or run.started_at, "ended": CUT_OFF}
+
+
+async def refresh(history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool = False) -> None:
+    """Take in the runs of an open ledger, and its live shares if they are others than last time.
+
+    Raises HistoryError, LedgerError.
+    """
+    known = await note_runs(history, ledger, account, goes_on=goes_on)
+    if known is not None and (mark := await ledger.share_mark()) != known.mark:
+        await _note_live(history, ledger, known, mark, utc_now())
+
+
+async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger, mark: str, now: datetime) -> None:
+    """In parts, so that others need not wait: what was live stays until all was seen."""
+    ids = {run.id: run_id(known.job, run) for run in await ledger.runs()}
+    made, chunk = history.next_making(known), list[dict[str, Any]]()
+    async for share in ledger.shares():
+        if share.ends_at > now:
+            chunk.append(_values(share, ids))
+        if len(chunk) == _CHUNK:
+            history.note_live(known, made, chunk)
+            chunk = []
+    history.note_live(known, made, chunk)
+    history.live_noted(known, made, mark, now)
+
+
+def _values(share: Share, run_ids: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "row_id": share.row_id,
+        "sheet_row": share.sheet_row,
+        "lead_id": share.lead_id,
+        "user_id": share.user_id,
+        "access": share.access,
+        "ends_at": share.ends_at,
+        "request_id": share.request_id,
+        "run_id": run_ids.get(share.run or 0, ""),
+    }
+
+
+async def catch_up(history: History, besides: Path | None = None) -> None:
+    """Find out about every run of which no end is known, but those of the ledger `besides`. Raises HistoryError."""
+    for known in history.ledgers(unended=True):
+        if not _is_same(known.path, besides):
+            await _catch_up(history, known)
+
+
+def _is_same(known: Path, other: Path | None) -> bool:
+    return other is not None and known == other.resolve()
+
+
+async def _catch_up(history: History, known: KnownLedger) -> None:
+    if not known.path.is_file():
+        history.give_up(known, GONE)
+        return
+    try:
+        in_use = is_in_use(known.path)
+        async with read_ledger(known.path) as ledger:
+            if (await ledger.facts())["job"] != known.job:
+                history.give_up(known, GONE)
+                return
+            await refresh(history, ledger, known.account, goes_on=in_use)
+    except HistoryError:
+        raise
+    except LedgerLocked:  # of an older version, and its run goes on
+        return
+    except BatchShareError:
+        history.give_up(known, GONE)
+
+
+async def look_at_all(history: History, host: str, besides: Path) -> list[Path]:
+    """Bring everything that is known of a host's ledgers up to date; those that can't be looked at.
+
+    Raises HistoryError.
+    """
+    unseen = []
+    for known in history.ledgers():
+        if known.host == host and not _is_same(known.path, besides):
+            try:
+                async with read_ledger(known.path) as ledger:
+                    await refresh(history, ledger, known.account, goes_on=is_in_use(known.path))
+            except HistoryError:
+                raise
+            except BatchShareError:
+                unseen.append(known.path)
+    return unseen
+
+
+def is_in_use(ledger: Path) -> bool:
+    """Whether a process works on the ledger. Raises LedgerError."""
+    lock = LedgerLock(ledger)
+    try:
+        lock.acquire()
+    except LedgerLocked:
+        return True
+    lock.release()
+    return False
+
+
+async def add_ledgers(history: History, files: Sequence[Path], accounts: Mapping[str, str]) -> None:
+    """Take in ledgers that the index does not know; `accounts` by host. Raises LedgerError, HistoryError."""
+    for file in files:
+        async with read_ledger(file) as ledger:
+            account = accounts.get((await ledger.facts())["host"])
+            await refresh(history, ledger, account, goes_on=is_in_use(file))
