@@ -35,7 +35,7 @@ FLOORS: Final = (
     {"cli"},
     {"library", "__init__"},
     {"inbox", "pipeline", "jobs"},
-    {"planning", "results", "notify"},
+    {"planning", "results"},
     {"sending"},
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},

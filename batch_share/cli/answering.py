@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_share.errors import AccessDenied, BatchShareError, LedgerError, SettingsError, SheetError
-from batch_share.notify.message import CUT, why_of
+from batch_share.results.notify import CUT, why_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,11 +27,10 @@ from batch_share.common import plural
 from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
-from batch_share.notify.message import CUT
 from batch_share.pipeline.guards import check_revokes, spell_guards
-from batch_share.results.meaning import meaning_of
-from batch_share.results.reason import reason_of
+from batch_share.results.notify import CUT
 from batch_share.results.summary import ExitCode
+from batch_share.results.wording import meaning_of, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -32,14 +32,14 @@ class Notifier:
 
     def check(self) -> None:
         """Raises SettingsError, before anything is done, for a file that nothing should be added to."""
-        from batch_share.notify.telling import check_target
+        from batch_share.results.notify import check_target
 
         if self.target is not None:
             check_target(self.target)
 
     def ended(self, ending: Ending) -> None:
         """It came to its end, or an error or a person stopped it on the way."""
-        from batch_share.notify.message import DONE, INTERRUPTED, why_stopped
+        from batch_share.results.notify import DONE, INTERRUPTED, why_stopped
 
         ended = INTERRUPTED if ending.interrupted else DONE
         if ending.error is not None:
@@ -48,14 +48,14 @@ class Notifier:
 
     def failed(self, error: BatchShareError) -> None:
         """It could not be begun."""
-        from batch_share.notify.message import why_stopped
+        from batch_share.results.notify import why_stopped
 
         usage = isinstance(error, SheetError | SettingsError)
         self._tell(why_stopped(error), ExitCode.USAGE if usage else ExitCode.NOT_DONE, None)
 
     def cut(self) -> None:
         """A person cut it in the middle of a call."""
-        from batch_share.notify.message import CUT
+        from batch_share.results.notify import CUT
 
         self._tell(CUT, ExitCode.INTERRUPTED, None)
 
@@ -70,8 +70,7 @@ class Notifier:
             typer.echo(f"batch-share: {problem}", err=True)
 
     async def _told(self, target: SecretStr, ended: str, code: ExitCode, summary: Summary | None) -> str | None:
-        from batch_share.notify.message import Notice
-        from batch_share.notify.telling import tell
+        from batch_share.results.notify import Notice, tell
 
         known = summary or await self._known()
         at = datetime.now(UTC).replace(tzinfo=None)

@@ -38,9 +38,9 @@ from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_bef
 from batch_share.pipeline.run import send_rows
 from batch_share.pipeline.session import ending_early, open_session
 from batch_share.pipeline.watcher import Preview
+from batch_share.results.answers import fingerprint, results_path, write_results
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
-from batch_share.results.sheet import fingerprint, results_path, write_results
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 from batch_share.results.writing import beside, written_last
 

@@ -2,9 +2,11 @@
 
 Not in it: rows of which nobody knows (`reconcile` settles them), rows whose activity stands at LeadSquared (they
 would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows that can only
-be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value.
+be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value. What a
+person began to mend is never written over, nor removed.
 
-What a person began to mend is never written over, nor removed.
+The command that runs it has those options of the last run of its own sheet without which the same rows would mean
+something else.
 """
 
 from __future__ import annotations
@@ -12,28 +14,114 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.errors import BatchShareError
+from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
 from batch_share.ledger.written import Output
 from batch_share.outputs import digest_of, is_in_the_way
-from batch_share.results.mending import ADDED, header_of
-from batch_share.results.next_step import in_the_sheet
-from batch_share.results.reason import reason_of
-from batch_share.results.sheet import write_csv
-from batch_share.results.workbook import Looks, fill, writing
+from batch_share.results.tables import Looks, fill, write_csv, writing
+from batch_share.results.wording import in_the_sheet, reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
+from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Container, Mapping, Sequence
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
+
+ADDED: Final = ("Reason", "Sheet Row")
+"""The columns that a sheet of failed rows has behind the sheet's own."""
+
+OPTIONS: Final = ("event", "access", "duration", "note", "timezone", "allow_duplicates")
+"""The settings that change what a row means. Worksheet and header row are not needed: the file has one of each."""
+
+_OF_DATES: Final = frozenset({Field.START, Field.UNTIL})
+
+
+async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
+    """The whole command, for a shell, that runs the `failed_sheet` of a ledger as its own sheet was run."""
+    sheet = await ledger.sheet()
+    settings = await ledger.settings_of_sheet()
+    maps = _maps(sheet) if sheet else []
+    words = ["batch-share", "run", failed_sheet, *maps, *_options(sheet, settings)]
+    return shlex.join(words)
+
+
+def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name in OPTIONS:
+        value = settings.get(name)
+        if not value or (name == "timezone" and not _has_dates(sheet)):
+            continue
+        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words
+
+
+def _has_dates(sheet: SheetRecord | None) -> bool:
+    return sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
+
+
+def _maps(sheet: SheetRecord) -> list[str]:
+    """What has to be said of its columns, as options."""
+    header, mapping = header_of(sheet), sheet.mapping or {}
+    needed = _needed(header, {name: mapping[name] for name in header if name in mapping}) if mapping else {}
+    return [word for name, field in needed.items() for word in ("--map", f"{_on_one_line(name)}={field}")]
+
+
+def _needed(header: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """By header, what has to be said so that its columns hold what is `wanted`: no more than headers leave open."""
+    needed = {name: wanted.get(name, IGNORE) for name in header if name in wanted or field_named(name)}
+    for name in [*needed]:
+        fewer = {other: field for other, field in needed.items() if other != name}
+        if _read(header, fewer) == wanted:
+            needed = fewer
+    return needed
+
+
+def _read(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """By header, what each column is taken to hold; nothing where that is an open question."""
+    try:
+        found = match_columns(Path(), header, mapping)
+    except SheetError:
+        return {}
+    return {header[at]: str(name) for name, at in (*found.fields.items(), *found.custom.items())}
+
+
+def _on_one_line(name: str) -> str:
+    """A header, which is known by its letters and digits, as a command can hold it."""
+    return " ".join("".join(each if each.isprintable() else " " for each in name).split())
+
+
+def header_of(sheet: SheetRecord) -> list[str]:
+    """The headers of its sheet of failed rows: its own columns and ours, whose names are no other's."""
+    header = _own_columns(sheet)
+    for name in ADDED:
+        header = [*header, _unused(name, header)]
+    return header
+
+
+def _own_columns(sheet: SheetRecord) -> list[str]:
+    """The sheet's own columns, without those that an earlier sheet of failed rows brought."""
+    own = list(sheet.columns)
+    came_from_us = Path(sheet.name).stem.partition(".failed")[1] and tuple(own[-2:]) == ADDED
+    return own[: -len(ADDED)] if came_from_us else own
+
+
+def _unused(name: str, header: Sequence[str]) -> str:
+    """`name`, or with the first number that makes it one that is not there: no header may be there twice."""
+    there, number, chosen = {each.casefold() for each in header}, 1, name
+    while chosen.casefold() in there:
+        number += 1
+        chosen = f"{name} {number}"
+    return chosen
+
 
 _ALWAYS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 """The time that is noted in the workbook: the same rows give the same file."""

@@ -1,10 +1,12 @@
 """The report of a ledger for people: one HTML file that needs nothing else, neither a network nor a script.
 
-Whatever comes from the sheet or from LeadSquared is text in it, never markup: the template escapes everything.
+Whatever comes from the sheet or from LeadSquared is text in it, never markup: the template escapes everything. Its
+charts are numbers here, which the template draws as SVG.
 """
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +17,9 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import TROUBLED, State
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named
-from batch_share.results import advice, charts
-from batch_share.results.failed_sheet import failed_sheet_of
-from batch_share.results.meaning import NO_USER, how_it_ended
-from batch_share.results.mending import command_for
-from batch_share.results.next_step import Advice
-from batch_share.results.reason import reason_of
+from batch_share.results import wording
+from batch_share.results.failed_sheet import command_for, failed_sheet_of
+from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
@@ -31,6 +30,96 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, RunRecord, SheetRecord
     from batch_share.ledger.statistics import CallsOfRun, ReasonKind, Statistics, UserResults
     from batch_share.results.writing import Placed
+
+WIDTH: Final = 100.0
+"""Of every chart, whatever room it is given: it is stretched."""
+
+HEIGHT: Final = 40.0
+"""Of a chart over time."""
+
+COLOUR: Final = {
+    State.SHARED: "good",
+    State.ACCEPTED: "way",
+    State.FAILED: "bad",
+    State.UNKNOWN: "doubt",
+    State.INVALID: "wrong",
+    State.SKIPPED: "quiet",
+    State.SHARING: "todo",
+    State.POSTED: "todo",
+    State.POSTING: "todo",
+    State.PENDING: "todo",
+}
+"""The class of each state's colour; of all others `other`."""
+
+ORDER: Final = tuple(COLOUR)
+
+
+def colour_of(state: State) -> str:
+    """The class of a state's colour."""
+    return COLOUR.get(state, "other")
+
+
+def in_order(states: Mapping[State, int]) -> list[tuple[State, int]]:
+    """The states that there are, as bars show them from left to right."""
+    first = [state for state in ORDER if states.get(state)]
+    return [(state, states[state]) for state in [*first, *(s for s in states if s not in ORDER and states[s])]]
+
+
+def legend(states: Mapping[State, int]) -> list[tuple[str, str]]:
+    """Each colour that there is, with the states that it stands for."""
+    names: dict[str, list[str]] = {}
+    for state, _ in in_order(states):
+        names.setdefault(colour_of(state), []).append(str(state))
+    return [(colour, ", ".join(each)) for colour, each in names.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a bar."""
+
+    x: float
+    width: float
+    colour: str
+
+
+def bar(states: Mapping[State, int], most: int) -> list[Piece]:
+    """A bar of rows by state, where `most` rows would be as long as a bar gets."""
+    pieces, x = [], 0.0
+    for state, count in in_order(states):
+        width = WIDTH * count / max(most, 1)
+        pieces.append(Piece(round(x, 3), round(width, 3), colour_of(state)))
+        x += width
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A chart over time: the outline of what is below the curve, the height of the limit, the top of the scale."""
+
+    outline: str
+    limit_y: float | None
+    top: float
+
+
+def steps(values: Sequence[float], limit: float | None) -> Steps:
+    """The chart of `values`, each over as much time, with a line at `limit` if there is one."""
+    top = nice_top(max([*values, limit or 0.0]))
+    across, up = WIDTH / max(len(values), 1), HEIGHT / top
+    points = [f"M0 {HEIGHT:g}"]
+    for number, value in enumerate(values):
+        y = round(HEIGHT - value * up, 3)
+        points.append(f"L{round(number * across, 3):g} {y:g}L{round((number + 1) * across, 3):g} {y:g}")
+    points.append(f"L{WIDTH:g} {HEIGHT:g}Z")
+    return Steps("".join(points), None if limit is None else round(HEIGHT - limit * up, 3), top)
+
+
+def nice_top(highest: float) -> float:
+    """The end of a scale that holds `highest` with a little room: a round number."""
+    if highest <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(highest * 1.1))
+    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= highest * 1.1)
+
 
 ROWS_TOLD: Final = 100
 """Rows to look at that are listed, when nobody says how many."""
@@ -77,7 +166,7 @@ class UserBar:
     rows: int
     shared: int
     told: str
-    pieces: Sequence[charts.Piece]
+    pieces: Sequence[Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +176,7 @@ class ReasonBar:
     state: str
     reason: str
     rows: int
-    pieces: Sequence[charts.Piece]
+    pieces: Sequence[Piece]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +188,7 @@ class CallsChart:
     limit: str
     began: str
     ended: str
-    shape: charts.Steps
+    shape: Steps
 
 
 def report_path(sheet: Path) -> Path:
@@ -151,16 +240,16 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "host": (await ledger.facts()).get("host", ""),
         "sheet": sheet,
         "ledger": ledger.file.absolute(),
-        "headline": advice.headline(numbers.states),
-        "others": advice.others(numbers.states),
+        "headline": wording.headline(numbers.states),
+        "others": wording.others(numbers.states),
         "unchecked": [str(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": advice.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
-        "at_rest": advice.at_rest(numbers.states),
-        "states": [(str(each), count, charts.colour_of(each)) for each, count in charts.in_order(numbers.states)],
-        "legend": charts.legend(numbers.states),
+        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
+        "at_rest": wording.at_rest(numbers.states),
+        "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
+        "legend": legend(numbers.states),
         "total": sum(numbers.states.values()),
-        "whole": charts.bar(numbers.states, sum(numbers.states.values())),
+        "whole": bar(numbers.states, sum(numbers.states.values())),
         "users": _user_bars(numbers.users),
         "more_users": numbers.all_users - len(numbers.users),
         "reasons": _reason_bars(numbers.reasons),
@@ -190,14 +279,14 @@ def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
 def _user_bar(user: UserResults, most: int) -> UserBar:
     name = user.name or user.email or user.user_id or NO_USER
     email = user.email if user.name else ""
-    told = ", ".join(f"{count:,} {state}" for state, count in charts.in_order(user.states))
-    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, charts.bar(user.states, most))
+    told = ", ".join(f"{count:,} {state}" for state, count in in_order(user.states))
+    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, bar(user.states, most))
 
 
 def _reason_bars(kinds: Sequence[ReasonKind]) -> list[ReasonBar]:
     most = max((kind.rows for kind in kinds), default=0)
     return [
-        ReasonBar(str(kind.state), _short(kind.reason), kind.rows, charts.bar({kind.state: kind.rows}, most))
+        ReasonBar(str(kind.state), _short(kind.reason), kind.rows, bar({kind.state: kind.rows}, most))
         for kind in kinds
     ]
 
@@ -216,7 +305,7 @@ def _calls_chart(calls: CallsOfRun, runs: Sequence[RunRecord], rates: Mapping[in
         limit=f"allowed: {limit.per_second:g}/s ({limit})" if limit else "",
         began=_moment(calls.began),
         ended=f"{_length(lasted)} later",
-        shape=charts.steps(calls.per_second, limit.per_second if limit else None),
+        shape=steps(calls.per_second, limit.per_second if limit else None),
     )
 
 
@@ -250,7 +339,7 @@ def _line(row: Row, sheet: SheetRecord | None, advice: Advice, words: str = "") 
         lead=_named(row, sheet, _LEAD_COLUMNS) or (row.instruction.lead_number if row.instruction else ""),
         user=_named(row, sheet, _USER_COLUMNS) or (row.instruction.user_id if row.instruction else ""),
         state=str(row.state),
-        colour=charts.colour_of(row.state),
+        colour=colour_of(row.state),
         reason=_short(reason_of(row)),
         advice=advice.next_step(row, words),
     )

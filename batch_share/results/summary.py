@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import TROUBLED, State
-from batch_share.results.failed_sheet import failed_sheet_of
-from batch_share.results.mending import command_for
-from batch_share.results.next_step import IN_THE_SHEET
+from batch_share.results.failed_sheet import command_for, failed_sheet_of
+from batch_share.results.wording import IN_THE_SHEET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

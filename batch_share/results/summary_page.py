@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.states import TROUBLED, State
-from batch_share.results.advice import AT_REST
-from batch_share.results.meaning import NO_USER, how_it_ended, meaning_of
-from batch_share.results.mending import command_for
-from batch_share.results.next_step import IN_THE_SHEET
+from batch_share.results.failed_sheet import command_for
+from batch_share.results.wording import AT_REST, IN_THE_SHEET, NO_USER, how_it_ended, meaning_of
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import RunRecord
-    from batch_share.results.workbook import Book
+    from batch_share.results.tables import Book
 
 RUNS_SHOWN: Final = 20
 REASONS_SHOWN: Final = 20

@@ -36,8 +36,8 @@ from batch_share.errors import SettingsError
 from batch_share.ledger.records import NOT_ASKED
 from batch_share.ledger.states import State
 from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
-from batch_share.results.reason import reason_of
 from batch_share.results.summary import ExitCode
+from batch_share.results.wording import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from batch_share.cli.planning import PlanFiles, show_plan
 from batch_share.ledger.files import open_ledger
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.plan import SheetOptions, make_plan
-from batch_share.results.sheet import write_results
+from batch_share.results.answers import write_results
 from batch_share.settings import Settings
 from batch_share.sheet.reader import read_sheet
 from batch_share.sheet.text import guarded

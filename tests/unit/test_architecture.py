@@ -32,7 +32,6 @@ ALLOWED = {
     "results": {*_FLOOR, *_GROUND},
     "jobs": {"planning", "results", "sending", *_FLOOR, *_GROUND},
     "pipeline": {"results", "sending", "planning", *_FLOOR, *_GROUND},
-    "notify": {"results", "ledger", *_GROUND},
     "inbox": {"pipeline", "results", *_FLOOR, *_GROUND},
     "library": {"jobs", "planning", "sending", "results", "pipeline", "ledger", *_GROUND},
     "cli": {
@@ -49,7 +48,6 @@ ALLOWED = {
         "settings_shown",
         "pipeline",
         "inbox",
-        "notify",
     },
     "__main__": {"cli"},
     "__init__": {
@@ -78,7 +76,6 @@ NO_IO = {
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/values.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "leadsquared/people.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
-    "notify/message.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "pipeline/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
 }
 
@@ -122,7 +119,7 @@ def test_only_workbooks_are_read_with_pandas() -> None:
 
 def test_only_the_client_the_webhook_and_the_sandbox_speak_http() -> None:
     users = {file for file in FILES if any(module.split(".")[0] == "aiohttp" for module in imports(file))}
-    assert {file.parent.name for file in users} == {"leadsquared", "notify", "sandbox"}
+    assert {file.parent.name for file in users} == {"leadsquared", "results", "sandbox"}
     outside = [file for file in users if file.parent.name != "sandbox"]
     assert {file.name for file in outside} == {"client.py", "webhook.py"}
 

@@ -13,11 +13,10 @@ from spreadsheets import LIVE, live_cells
 
 from batch_share.ledger.records import Lookup, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
-from batch_share.results.failures_page import COLUMNS, NONE, ON_PAPER
-from batch_share.results.meaning import OPEN
-from batch_share.results.sheet import write_results
+from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, write_results
 from batch_share.results.summary_page import RUNS_SHOWN
-from batch_share.results.workbook import Looks, fill, writing
+from batch_share.results.tables import Looks, fill, writing
+from batch_share.results.wording import OPEN
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
         await advance(ledger, 3, State.SHARED)
         await write_results(ledger, target, target.with_name("leads.failed.xlsx"))
     header, *found = page(target, "Failures")
-    assert header == (*COLUMNS, "Lead", "Note")
+    assert header == (*FAILURES_COLUMNS, "Lead", "Note")
     assert [row[:4] for row in found] == [
         ("1", "failed", "refused", "No such lead"),
         ("2", "failed", "no share", "No share"),
@@ -252,7 +251,7 @@ async def test_on_paper_failures_have_as_many_columns_of_the_sheet_as_can_be_rea
     assert (first, last[-1]) == ("A1", "2")
     own = 11 + 9 + 3 * 42
     assert own + 11 <= ON_PAPER < own + 2 * 11
-    assert shown == len(COLUMNS) + 1
+    assert shown == len(FAILURES_COLUMNS) + 1
 
 
 async def test_read_as_a_sheet_a_results_workbook_has_all_its_rows(target: Path) -> None:

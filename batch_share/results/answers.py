@@ -1,12 +1,12 @@
 """The answered sheet: every original column in the input's order, then what became of the row.
 
 No cell of it is ever a live formula. CSV has no types, so there a text that a spreadsheet would take for a formula
-gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text.
+gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text, and a
+worksheet "Failures" has only the rows that a person has to look at, with what to do about each.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +14,11 @@ from batch_share.common import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named, digest_of
-from batch_share.results.failures_page import add_failures
-from batch_share.results.reason import reason_of
 from batch_share.results.summary_page import add_summary
-from batch_share.results.workbook import Looks, fill, writing
+from batch_share.results.tables import Looks, fill, write_csv, writing
+from batch_share.results.wording import Advice, reason_of
 from batch_share.results.writing import write_output
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
-from batch_share.sheet.text import guarded
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -30,7 +28,42 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row
     from batch_share.ledger.states import State
+    from batch_share.results.tables import Book
     from batch_share.results.writing import Placed
+
+FAILURES_COLUMNS: Final = ("Sheet Row", "Result", "Reason", "LeadSquared Said", "What To Do Next")
+NONE: Final = "No row failed, is unknown or invalid: there is nothing to look at."
+ON_PAPER: Final = 165
+"""Characters that a line on paper has at most: so many can be read, and the person has the sheet for the rest."""
+
+_WIDEST: Final = 40
+
+
+async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str], failed_sheet: Path | None) -> None:
+    """Write the worksheet; `failed_sheet` is where failed rows can be mended. Raises LedgerError."""
+    page = book.page(ANSWERED[1])
+    advice = Advice(ledger.file.name, failed_sheet.name if failed_sheet else None)
+    looks = Looks(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
+    if not await ledger.troubled_rows(1):
+        page.set_column(0, 0, len(NONE))
+        page.write_string(0, 0, NONE, book.text)
+        return
+    await fill(book, page, [*FAILURES_COLUMNS, *columns], _rows(ledger, advice, len(columns)), looks)
+
+
+async def _rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+    async for row, words in ledger.all_troubled():
+        yield row.state, [*_told(row, words, advice), *_cells(row, width)]
+
+
+def _told(row: Row, words: str, advice: Advice) -> list[str]:
+    where = str(row.sheet_row) if row.position is not None else ""
+    return [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
+
+
+def _cells(row: Row, width: int) -> list[str]:
+    return [*row.cells[:width], *[""] * (width - len(row.cells))]
+
 
 COLUMNS: Final = ("Result", "Reason", "Activity Id", "Request Id", "Share Status", "Sheet Row")
 
@@ -107,16 +140,3 @@ def _answer(row: Row) -> list[str]:
         "" if row.share_status is None else str(row.share_status),
         str(row.sheet_row) if row.position is not None else "",
     ]
-
-
-# ------------------------------------------------------------------------------------------------------ CSV
-
-
-async def write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
-    """Write a table as CSV that no spreadsheet program finds a formula in."""
-    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
-        # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
-        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-        writer.writerow([guarded(cell) for cell in header])
-        async for _, cells in answers:
-            writer.writerow([guarded(cell) for cell in cells])

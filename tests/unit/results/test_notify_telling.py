@@ -17,10 +17,9 @@ from pydantic import SecretStr
 
 from batch_share.errors import SettingsError
 from batch_share.ledger.states import State
-from batch_share.notify.message import Notice
-from batch_share.notify.telling import check_target, tell
-from batch_share.notify.webhook import post
+from batch_share.results.notify import Notice, check_target, tell
 from batch_share.results.summary import Summary
+from batch_share.results.webhook import post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

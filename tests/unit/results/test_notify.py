@@ -22,7 +22,7 @@ from batch_share.errors import (
 )
 from batch_share.ledger.records import NotChecked, Row, Unchecked
 from batch_share.ledger.states import State
-from batch_share.notify.message import OTHERWISE, Notice, for_chat, why_stopped
+from batch_share.results.notify import OTHERWISE, Notice, for_chat, why_stopped
 from batch_share.results.summary import Summary
 
 SECRETIVE = Path("/home/asha")

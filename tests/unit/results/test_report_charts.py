@@ -7,7 +7,7 @@ import re
 import pytest
 
 from batch_share.ledger.states import State
-from batch_share.results.charts import HEIGHT, WIDTH, bar, colour_of, in_order, legend, nice_top, steps
+from batch_share.results.report import HEIGHT, WIDTH, bar, colour_of, in_order, legend, nice_top, steps
 
 
 def test_a_bar_has_a_piece_for_each_state_side_by_side() -> None:

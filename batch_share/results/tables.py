@@ -1,7 +1,11 @@
-"""Workbooks as results have them: every text stays text, rows go to disk as they come, and all prints well."""
+"""Tables as results have them: CSV that no spreadsheet program finds a formula in, and workbooks.
+
+In a workbook every text stays text, rows go to disk as they come, and all prints well.
+"""
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
+from batch_share.sheet.text import guarded
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -43,6 +48,16 @@ _OPTIONS: Final = {
 }
 _AS_TEXT: Final = {"num_format": "@", "quote_prefix": True, "valign": "top"}
 """quote_prefix: the text stays text even after somebody edits the cell."""
+
+
+async def write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+    """Write a table as CSV that no spreadsheet program finds a formula in."""
+    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
+        # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+        writer.writerow([guarded(cell) for cell in header])
+        async for _, cells in answers:
+            writer.writerow([guarded(cell) for cell in cells])
 
 
 class Book:

@@ -22,8 +22,8 @@ from batch_share.common import Action
 from batch_share.errors import BatchShareError
 from batch_share.ledger.records import NOT_ASKED, Result, Status
 from batch_share.ledger.states import Stage, State
-from batch_share.results.reason import reason_of
-from batch_share.results.sheet import COLUMNS, results_path, write_results
+from batch_share.results.answers import COLUMNS, results_path, write_results
+from batch_share.results.wording import reason_of
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.ledger.states import State
-from batch_share.results.advice import AT_REST, at_rest, headline, next_steps, others
+from batch_share.results.wording import AT_REST, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(

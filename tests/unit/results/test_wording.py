@@ -8,7 +8,7 @@ import pytest
 
 from batch_share.ledger.records import SENT_BEFORE, Row
 from batch_share.ledger.states import Stage, State
-from batch_share.results.next_step import SHIFTED, Advice
+from batch_share.results.wording import SHIFTED, Advice
 from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
 
 ADVICE = Advice("my leads.db", "my leads.failed.csv")
