@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.overview import Overview
     from batch_share.pipeline.plan import SheetOptions
-    from batch_share.pipeline.watcher import Preview
     from batch_share.results.summary import Summary
+    from batch_share.sending.onlookers import Preview
     from batch_share.settings import Settings, load_settings
 
 __all__ = [
@@ -84,7 +84,7 @@ _ELSEWHERE: Final = {
     "load_settings": "settings",
     "Ending": "pipeline.jobs",
     "Overview": "pipeline.overview",
-    "Preview": "pipeline.watcher",
+    "Preview": "sending.onlookers",
     "SheetOptions": "pipeline.plan",
     "State": "ledger.states",
     "Summary": "results.summary",

@@ -21,10 +21,10 @@ from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import Named
 from batch_share.pipeline import jobs
-from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.retry import Wanted
+from batch_share.sending.guards import check_revokes
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.pipeline.jobs import Ending
     from batch_share.pipeline.overview import Overview
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Doubt, Preview, Watcher
     from batch_share.results.summary import Summary
+    from batch_share.sending.onlookers import Doubt, Preview, Watcher
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]

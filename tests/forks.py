@@ -59,7 +59,7 @@ def _serve() -> None:
     import batch_share.cli.work
     import batch_share.pipeline.jobs
     import batch_share.sheet.workbook
-    from batch_share.pipeline import polls
+    from batch_share.sending import polls
 
     vars(polls)["FIRST_PATIENCE"] = 0.0  # the sandbox of these tests processes at once
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trial import BULK, CREATE, REVOKE, SHARE
 
 from batch_share.ledger.states import State
-from batch_share.pipeline.marker import markers_in
+from batch_share.sending.steps import markers_in
 
 if TYPE_CHECKING:
     from trial import Trial

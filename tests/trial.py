@@ -16,11 +16,11 @@ from batch_share.common import Rate
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
 from batch_share.pipeline.retry import Wanted
-from batch_share.pipeline.session import Stop
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.sheets import active_users
 from batch_share.sandbox.wire import Reply
+from batch_share.sending.session import Stop
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.sandbox.wire import Call
+    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.session import Connection
 
     Step = Callable[[Call], Awaitable[Reply]]
     Wrapper = Callable[[Step, Call], Awaitable[Reply]]

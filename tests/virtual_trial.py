@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from trial import Trial, sheet_rows
 
 from batch_share.ledger import reading
-from batch_share.pipeline import session
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.direct import DirectClient
+from batch_share.sending import session
 
 if TYPE_CHECKING:
     from pathlib import Path

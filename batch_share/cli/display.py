@@ -27,10 +27,10 @@ from batch_share.common import plural
 from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
 from batch_share.ledger.records import ALREADY, Cause
 from batch_share.ledger.states import State
-from batch_share.pipeline.guards import check_revokes, spell_guards
 from batch_share.results.notify import CUT
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import meaning_of, reason_of
+from batch_share.sending.guards import check_revokes, spell_guards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from batch_share.cli.answering import Asked
     from batch_share.errors import BatchShareError
     from batch_share.ledger.records import Changes, Row, Skipped, Waiting
-    from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.results.summary import Summary
+    from batch_share.sending.cost import Cost
+    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.session import Connection
 
 UNBROKEN: Final = 100_000
 """Characters of a line where no terminal shows it."""

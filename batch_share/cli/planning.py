@@ -17,10 +17,10 @@ from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.outputs import Named, check_apart
 from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.guards import spell_guards
 from batch_share.pipeline.overview import top
 from batch_share.results.answers import check_format, write_table
 from batch_share.results.summary import ExitCode
+from batch_share.sending.guards import spell_guards
 from batch_share.sheet.columns import write_mapping
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from rich.text import Text
 from batch_share.cli.display import STYLES, lasting
 from batch_share.common import plural
 from batch_share.ledger.states import INTENTS, State
-from batch_share.pipeline.tally import STARTING
-from batch_share.pipeline.telling import LONG_WAIT
+from batch_share.sending.log_events import LONG_WAIT
+from batch_share.sending.progress import STARTING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.tally import Awaited, Outage, Tally
+    from batch_share.sending.progress import Awaited, Outage, Tally
+    from batch_share.sending.session import Connection
 
 REFRESH_SECONDS: Final = 0.25
 LOOK_SECONDS: Final = 1.0

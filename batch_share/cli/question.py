@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import plural, spell_minutes
-from batch_share.pipeline.guards import spell_revokes
+from batch_share.sending.guards import spell_revokes
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch_share.ledger.records import ToShare
-    from batch_share.pipeline.watcher import Preview
+    from batch_share.sending.onlookers import Preview
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""

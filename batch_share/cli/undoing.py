@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.sending.onlookers import Watcher
 
 
 def retry(

@@ -19,10 +19,10 @@ from batch_share.inbox.fate import Outcome
 from batch_share.inbox.places import Places
 from batch_share.inbox.watch import Watch
 from batch_share.inbox.work import work_on
-from batch_share.pipeline.guards import check_revokes
 from batch_share.pipeline.live import note_move
 from batch_share.pipeline.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
+from batch_share.sending.guards import check_revokes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from batch_share.inbox.places import Case
     from batch_share.pipeline.plan import SheetOptions
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Doubt, Preview
+    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from batch_share.cli.notifying import Notifier
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.watcher import Doubt, Preview
     from batch_share.results.summary import Summary
+    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 
@@ -108,7 +108,7 @@ def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Di
 def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[None]:
     """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
     from batch_share.logs import Lines, attached, open_log
-    from batch_share.pipeline.telling import stopped_by
+    from batch_share.sending.log_events import stopped_by
 
     def show(line: str) -> None:
         display.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from batch_share.inbox.places import Case
     from batch_share.pipeline.plan import SheetOptions
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.sending.onlookers import Watcher
     from batch_share.settings import Settings
 
 

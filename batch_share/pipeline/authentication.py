@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from batch_share.errors import BatchShareError
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.pipeline.calls import consult
-from batch_share.pipeline.session import open_connection
+from batch_share.sending.calls import consult
+from batch_share.sending.session import open_connection
 
 if TYPE_CHECKING:
-    from batch_share.pipeline.watcher import Waiter
+    from batch_share.sending.onlookers import Waiter
     from batch_share.settings import Settings
 
 ADMINISTRATOR = "administrator"

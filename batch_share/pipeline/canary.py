@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
 from batch_share.ledger.states import SENT, TO_DO, Stage, State
-from batch_share.pipeline.follow_up import all_followed_up
-from batch_share.pipeline.owner import Form, find_key_user, is_verified, note_proof, verify_owner
-from batch_share.pipeline.session import ending_early
-from batch_share.pipeline.steps import asked, in_time, post, posted, share
+from batch_share.sending.follow_up import all_followed_up
+from batch_share.sending.owner import Form, find_key_user, is_verified, note_proof, verify_owner
+from batch_share.sending.session import ending_early
+from batch_share.sending.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
 
 
 async def send_canary(session: Session, most: int) -> None:

@@ -20,9 +20,9 @@ from batch_share.leadsquared.outcome import Lost, Refused, Throttled
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.pipeline import doctor
-from batch_share.pipeline.calls import heed
-from batch_share.pipeline.session import open_connection, remembered
 from batch_share.proxy import proxy_for
+from batch_share.sending.calls import heed
+from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, ShareStatus
     from batch_share.leadsquared.protocol import Call
     from batch_share.pipeline.doctor import Finding
-    from batch_share.pipeline.session import Connection
     from batch_share.proxy import Proxy
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 T = TypeVar("T")

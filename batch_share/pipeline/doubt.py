@@ -10,14 +10,14 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Unchecked
 from batch_share.pipeline.before import holds_anything
 from batch_share.pipeline.intake import plan_job
-from batch_share.pipeline.watcher import Doubt
+from batch_share.sending.onlookers import Doubt
 from batch_share.sheet.columns import doubt_of, unread_people
 
 if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.plan import Plan
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.sending.onlookers import Watcher
     from batch_share.settings import Settings
 
 

@@ -20,15 +20,15 @@ from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_h
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
-from batch_share.pipeline import telling
-from batch_share.pipeline.follow_up import following_up
-from batch_share.pipeline.guards import FailureGuard, call_by_address
 from batch_share.pipeline.live import remarking, shares_meant
-from batch_share.pipeline.polls import Polls
 from batch_share.pipeline.revoke import Undone, revoke_rows
-from batch_share.pipeline.session import Session, name_of_account
-from batch_share.pipeline.tally import Tally
-from batch_share.pipeline.watcher import TakenBack
+from batch_share.sending import log_events
+from batch_share.sending.follow_up import following_up
+from batch_share.sending.guards import FailureGuard, call_by_address
+from batch_share.sending.onlookers import TakenBack
+from batch_share.sending.polls import Polls
+from batch_share.sending.progress import Tally
+from batch_share.sending.session import Session, name_of_account
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
@@ -244,7 +244,7 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, End
     for row_id, result in results.items():
         session.moved(State.PENDING, result)
         if result.state is State.FAILED:
-            telling.failed(rows[row_id], Stage.EARLIER)
+            log_events.failed(rows[row_id], Stage.EARLIER)
 
 
 def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:

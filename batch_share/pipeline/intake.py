@@ -14,24 +14,24 @@ from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.ledger.files import ledger_beside
 from batch_share.ledger.records import Cause, NotChecked, Unchecked
 from batch_share.pipeline.before import before_of
-from batch_share.pipeline.calls import consult
 from batch_share.pipeline.compact import Names
 from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.guards import check_canary
 from batch_share.pipeline.live import live_for
 from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
 from batch_share.pipeline.overview import Overview, Unasked, overview
 from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
-from batch_share.pipeline.session import open_connection, remembered
-from batch_share.pipeline.watcher import Doubt
+from batch_share.sending.calls import consult
+from batch_share.sending.guards import check_canary
+from batch_share.sending.onlookers import Doubt
+from batch_share.sending.session import open_connection, remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.session import Connection, Session
-    from batch_share.pipeline.watcher import Watcher
+    from batch_share.sending.onlookers import Watcher
+    from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
 
 

@@ -22,27 +22,27 @@ from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
-from batch_share.pipeline import telling
 from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
 from batch_share.pipeline.doubt import check_said, settle_doubt, unread_told
 from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
-from batch_share.pipeline.follow_up import all_followed_up, following_up
-from batch_share.pipeline.guards import call_by_address, check_canary, check_sizes
 from batch_share.pipeline.intake import SheetJob, plan_job, take_in
 from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
 from batch_share.pipeline.plan import named_zone
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
 from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_before
-from batch_share.pipeline.run import send_rows
-from batch_share.pipeline.session import ending_early, open_session
-from batch_share.pipeline.watcher import Preview
 from batch_share.results.answers import fingerprint, results_path, write_results
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 from batch_share.results.writing import beside, written_last
+from batch_share.sending import log_events
+from batch_share.sending.follow_up import all_followed_up, following_up
+from batch_share.sending.guards import call_by_address, check_canary, check_sizes
+from batch_share.sending.onlookers import Preview
+from batch_share.sending.sender import send_rows
+from batch_share.sending.session import ending_early, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from batch_share.outputs import Named
     from batch_share.pipeline.earlier import Due
     from batch_share.pipeline.retry import Wanted
-    from batch_share.pipeline.session import Session
-    from batch_share.pipeline.watcher import Watcher
     from batch_share.results.writing import Placed
+    from batch_share.sending.onlookers import Watcher
+    from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
 UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
@@ -152,7 +152,7 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
                 return await _end(session)
             chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
             preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
-            telling.planned(preview.states, preview.to_do, cut_off)
+            log_events.planned(preview.states, preview.to_do, cut_off)
             try:
                 due = await find_due(session, {*chosen.states, *chosen.begun})
                 preview = replace(preview, cut_off=cut_off, told=[*chosen.told(), *told_of(due)])
@@ -187,7 +187,7 @@ async def revoke(
             begun = session.tally.states[State.TO_REVOKE]
             fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
             preview = await _preview(session, to_do={State.TO_REVOKE: begun + fresh}, events=0, deed="take back")
-            telling.planned(preview.states, preview.to_do, cut_off)
+            log_events.planned(preview.states, preview.to_do, cut_off)
             told = from_whom(chosen, standing, await ledger.known_users())
             told = chain(told, told_before(chosen, ended, session.tally.states, waits=settings.follow_up))
             if not watcher.agree(replace(preview, told=[*told])):
@@ -243,7 +243,7 @@ async def _work(session: Session, watcher: Watcher, cut_off: int, taken: Taken) 
     await skip_shared(session)
     to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
     preview = await _preview(session, to_do=to_do, events=events)
-    telling.planned(preview.states, to_do, cut_off)
+    log_events.planned(preview.states, to_do, cut_off)
     session.tally.waiting = preview.waiting.rows
     try:
         due = await find_due(session)
@@ -383,7 +383,7 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(telling.of_job(ledger, command, settings))
+        stack.enter_context(log_events.of_job(ledger, command, settings))
         opening = open_session(settings, ledger, watcher, only_looked_up=only_looked_up)
         session = await stack.enter_async_context(opening)
         if command in UNGUARDED:
@@ -394,7 +394,7 @@ async def _session(
         ended = "cut off"
         await note_begin(session)
         try:
-            with telling.from_start_to_end(session):
+            with log_events.from_start_to_end(session):
                 with ending_early(session.stop):
                     session.memory.check_open()
                 yield session
@@ -429,7 +429,7 @@ async def _end(session: Session) -> Ending:
         written = await _write_beside(session)
         ledger.check_place()
     except BatchShareError as problem:
-        telling.stopped_by(problem)
+        log_events.stopped_by(problem)
         error = error or problem
     summary = await summarize(ledger, written)
     if isinstance(error, AccountClosed):

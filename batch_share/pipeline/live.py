@@ -18,7 +18,7 @@ from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_ru
 from batch_share.ledger.reading import pages, utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.pipeline.session import name_of_account
+from batch_share.sending.session import name_of_account
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.known import History, KnownRun, LiveShare
     from batch_share.ledger.records import Claim, Instruction, NewRow, Wish
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
     Asked = Instruction | Wish

@@ -29,9 +29,9 @@ from batch_share.leadsquared.people import (
     users_where,
 )
 from batch_share.ledger.records import Lookup
-from batch_share.pipeline.calls import consult
 from batch_share.pipeline.directory import Directory, answer_for, answers_for_leads, is_meant
-from batch_share.pipeline.session import in_parallel
+from batch_share.sending.calls import consult
+from batch_share.sending.session import in_parallel
 from batch_share.sheet.columns import USERS, Field
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.people import FoundLead
     from batch_share.leadsquared.protocol import Call
-    from batch_share.pipeline.session import Connection
+    from batch_share.sending.session import Connection
     from batch_share.sheet.rows import Ref
 
 T = TypeVar("T")

@@ -16,19 +16,19 @@ from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiti
 from batch_share.ledger.states import NEVER_SENT, TO_DO, State
 from batch_share.pipeline.before import Before
 from batch_share.pipeline.compact import Numbers
-from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.guards import excesses, spell_guards
 from batch_share.pipeline.live import Live
 from batch_share.pipeline.lookup import IN_PAGE
+from batch_share.sending.cost import Pace
+from batch_share.sending.guards import excesses, spell_guards
 from batch_share.sheet.columns import LEADS, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from batch_share.ledger.records import NewRow
-    from batch_share.pipeline.cost import Cost
     from batch_share.pipeline.plan import Plan
+    from batch_share.sending.cost import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.rows import Problem, Ref, ShareRow
     from batch_share.sheet.table import RawRow

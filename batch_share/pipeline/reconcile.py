@@ -21,12 +21,12 @@ from batch_share.leadsquared.protocol import activities_of_lead, activities_of_t
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.calls import consult
-from batch_share.pipeline.marker import markers_in
-from batch_share.pipeline.owner import Whose, whose_is
-from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.tally import Awaited
-from batch_share.pipeline.verdict import REPEATED
+from batch_share.sending.calls import consult
+from batch_share.sending.owner import Whose, whose_is
+from batch_share.sending.progress import Awaited
+from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.steps import markers_in
+from batch_share.sending.verdict import REPEATED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import ActivityView
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Unsettled
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
 
 MOST_REPEATS: Final = 2
 """Times that a run sends a step of a row again; then the row is left to the next run."""

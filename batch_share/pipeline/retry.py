@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import check_not_empty
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.steps import OVER, asked
+from batch_share.sending.steps import OVER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

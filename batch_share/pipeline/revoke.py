@@ -17,11 +17,11 @@ from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import read_request_id, revoke_share
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.calls import Dispatch, write
-from batch_share.pipeline.follow_up import all_followed_up
-from batch_share.pipeline.run import Feed
-from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.steps import asked
+from batch_share.sending.calls import Dispatch, write
+from batch_share.sending.follow_up import all_followed_up
+from batch_share.sending.sender import Feed
+from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.steps import asked
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, Shared
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
 
 _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
 

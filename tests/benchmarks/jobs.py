@@ -97,8 +97,8 @@ def unlimited(url: str) -> Settings:
     from pydantic import SecretStr
 
     from batch_share.common import Rate
-    from batch_share.pipeline import polls
     from batch_share.sandbox import SandboxOptions
+    from batch_share.sending import polls
     from batch_share.settings import Settings
 
     polls.FIRST_PATIENCE = 0.0  # type: ignore[misc] # waiting for what is done at once would be no work to measure

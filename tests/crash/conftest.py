@@ -5,7 +5,7 @@ from __future__ import annotations
 import forks as forking
 import pytest
 
-from batch_share.pipeline import polls
+from batch_share.sending import polls
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from batch_share.pipeline import polls
-from batch_share.pipeline.session import Stop
+from batch_share.sending import polls
+from batch_share.sending.session import Stop
 
 
 @pytest.fixture(autouse=True)

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Session
     from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sending.session import Session
 
 
 def another(first: Trial, name: str = "another") -> Trial:

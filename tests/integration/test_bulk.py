@@ -32,10 +32,10 @@ from batch_share.common import Rate
 from batch_share.errors import NotAnswered, OwnerNotVerified, SettingsError
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
-from batch_share.pipeline.session import Stop
 from batch_share.sandbox import World
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.sheets import active_users
+from batch_share.sending.session import Stop
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -14,12 +14,12 @@ import pytest
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied, BatchShareError
 from batch_share.leadsquared.account import account_turn
-from batch_share.pipeline import session
 from batch_share.pipeline.authentication import check_keys
 from batch_share.pipeline.checkup import Passer, check_up, trouble_writing
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox
 from batch_share.sandbox.wire import Reply, throttled
+from batch_share.sending import session
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.watcher import Doubt
+    from batch_share.sending.onlookers import Doubt
 
 NUMBER, EVENT, DAYS = "ProspectAutoId", "Activity Event", "Days"
 

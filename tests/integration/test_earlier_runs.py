@@ -37,8 +37,8 @@ from batch_share.pipeline.jobs import report_of, results_of, run_sheet
 from batch_share.pipeline.live import known_runs, note_move
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
-from batch_share.pipeline.session import name_of_account
 from batch_share.sandbox.sheets import active_users
+from batch_share.sending.session import name_of_account
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial
 
-    from batch_share.pipeline.session import Connection
     from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sending.session import Connection
 
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
 SOON, LATER = START + timedelta(days=1), START + timedelta(days=9)

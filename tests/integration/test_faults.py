@@ -38,14 +38,14 @@ from batch_share.leadsquared.outcome import Lost, NotSent
 from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
-from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.revoke import PASSES
-from batch_share.pipeline.verdict import FOUND_OUT, TAKEN_BACK_AGAIN
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.direct import DirectClient
 from batch_share.sandbox.endpoints import HANDLERS
 from batch_share.sandbox.faults import KINDS, Particulars, strike
+from batch_share.sending.calls import READ_TRIES
+from batch_share.sending.verdict import FOUND_OUT, TAKEN_BACK_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

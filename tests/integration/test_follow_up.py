@@ -11,15 +11,15 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.ledger.states import State
-from batch_share.pipeline.polls import LONGEST_INTERVAL
 from batch_share.results.summary import ExitCode
+from batch_share.sending.polls import LONGEST_INTERVAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.tally import Awaited
+    from batch_share.sending.progress import Awaited
+    from batch_share.sending.session import Connection
 
 
 def asked(it: Trial) -> int:

@@ -33,9 +33,9 @@ from batch_share.errors import (
     TooManyRows,
 )
 from batch_share.ledger.states import State
-from batch_share.pipeline import polls
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
+from batch_share.sending import polls
 
 if TYPE_CHECKING:
     from pathlib import Path

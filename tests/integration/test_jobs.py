@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.watcher import Preview
     from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sending.onlookers import Preview
 
 
 @dataclass(slots=True)

@@ -93,7 +93,7 @@ async def test_stop_ends_a_run_that_waits_for_its_turn(tmp_path: Path) -> None:
 
     async with trial(tmp_path) as it:
         from batch_share.leadsquared.account import account_turn
-        from batch_share.pipeline.session import _account_file
+        from batch_share.sending.session import _account_file
 
         bs = BatchShare(it.settings(), on_progress=lambda _: waits.set())
         async with account_turn(_account_file(it.settings()), lambda _: None):

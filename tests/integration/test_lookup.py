@@ -16,13 +16,13 @@ from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
 from batch_share.pipeline import lookup
-from batch_share.pipeline.calls import READ_TRIES
 from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import run_sheet
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
+from batch_share.sending.calls import READ_TRIES
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from virtual_trial import in_virtual_time
 
 from batch_share.errors import Unreachable
 from batch_share.ledger.states import State
-from batch_share.pipeline import calls
 from batch_share.sandbox.wire import Reply
+from batch_share.sending import calls
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,12 +37,12 @@ from batch_share.errors import (
 )
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
-from batch_share.pipeline import calls
 from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import results_of, run_sheet
 from batch_share.pipeline.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
+from batch_share.sending import calls
 from batch_share.sheet.selection import Selection
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.pipeline.session import Connection
     from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sending.session import Connection
 
 
 async def test_every_row_is_shared_once_with_its_own_user_and_access(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ async def test_an_unreachable_host_stops_the_run_with_nothing_sent(
     async def no_time_at_all(_stop: object, _seconds: float) -> None:
         return
 
-    monkeypatch.setattr("batch_share.pipeline.session.Stop.sleep", no_time_at_all)
+    monkeypatch.setattr("batch_share.sending.session.Stop.sleep", no_time_at_all)
     async with trial(tmp_path) as it:
         ending = await it.run(host="http://127.0.0.1:9")
         assert isinstance(ending.error, Unreachable)
@@ -208,7 +208,7 @@ async def test_an_ignored_owner_is_seen_on_the_first_activity_and_nothing_is_sha
 
 
 async def test_an_owner_that_is_not_shown_must_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_share.pipeline.owner.LOOKS", (0.0, 0.0))
+    monkeypatch.setattr("batch_share.sending.owner.LOOKS", (0.0, 0.0))
     async with trial(tmp_path, hide_owner=True) as it:
         doubted = await it.run()
         assert isinstance(doubted.error, OwnerNotVerified)
@@ -348,7 +348,7 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
 async def test_a_request_that_takes_its_time_is_followed_up_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_share.pipeline.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
+    monkeypatch.setattr("batch_share.sending.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
     async with trial(tmp_path, processing=60.0) as it:
         ending = await it.run()
         assert ending.summary.states == {State.ACCEPTED: 12}

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from trial import Step, Wrapper
 
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.session import Connection
-    from batch_share.pipeline.tally import Awaited
     from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sending.progress import Awaited
+    from batch_share.sending.session import Connection
 
 LOST = [
     (answer(502, "<html>Bad gateway</html>", "text/html"), False),

@@ -21,8 +21,8 @@ from batch_share.common import Rate
 from batch_share.errors import AccountClosed
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
-from batch_share.pipeline.session import remembered
 from batch_share.sandbox.wire import Reply, throttled
+from batch_share.sending.session import remembered
 
 if TYPE_CHECKING:
     from pathlib import Path

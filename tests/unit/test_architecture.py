@@ -32,7 +32,7 @@ ALLOWED = {
     "results": {*_FLOOR, *_GROUND},
     "jobs": {"planning", "results", "sending", *_FLOOR, *_GROUND},
     "pipeline": {"results", "sending", "planning", *_FLOOR, *_GROUND},
-    "inbox": {"pipeline", "results", *_FLOOR, *_GROUND},
+    "inbox": {"pipeline", "sending", "planning", "results", *_FLOOR, *_GROUND},
     "library": {"jobs", "planning", "sending", "results", "pipeline", "ledger", *_GROUND},
     "cli": {
         "library",
@@ -68,9 +68,9 @@ ALLOWED = {
 NO_IO = {
     "leadsquared/protocol.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "ledger/states.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
-    "pipeline/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
+    "sending/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/doctor.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
-    "pipeline/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
+    "sending/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},

@@ -16,10 +16,10 @@ def test_the_structure_gets_no_worse() -> None:
     assert told.upward == []
     assert told.sentences <= 26
     assert len(told.tiny) <= 95, told.tiny
-    assert round(told.functions_per_100_lines, 1) <= 9.1
+    assert round(told.functions_per_100_lines, 1) <= 9.3
 
 
 def test_one_row_enters_no_more_files_than_it_did(tmp_path: Path) -> None:
     way = follow_one_row(tmp_path)
-    assert "pipeline/run.py" in way.files, "else nothing was followed"
-    assert len(way.files) <= 74, sorted(way.files)
+    assert "sending/sender.py" in way.files, "else nothing was followed"
+    assert len(way.files) <= 62, sorted(way.files)

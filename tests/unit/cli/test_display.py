@@ -17,10 +17,10 @@ from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, ToShare, Waiting
 from batch_share.ledger.states import State
-from batch_share.pipeline.cost import Pace
 from batch_share.pipeline.jobs import Ending
-from batch_share.pipeline.watcher import Doubt, Preview, TakenBack
 from batch_share.results.summary import Summary
+from batch_share.sending.cost import Pace
+from batch_share.sending.onlookers import Doubt, Preview, TakenBack
 from batch_share.settings import Settings
 
 

@@ -17,9 +17,9 @@ from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, statu
 from batch_share.common import Rate
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
-from batch_share.pipeline.session import Connection, Stop
-from batch_share.pipeline.sizes import Sizes
-from batch_share.pipeline.tally import Awaited, Outage, Tally
+from batch_share.sending.cost import Sizes
+from batch_share.sending.progress import Awaited, Outage, Tally
+from batch_share.sending.session import Connection, Stop
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from batch_share.ledger.records import Result
-    from batch_share.pipeline.watcher import Preview, TakenBack
+    from batch_share.sending.onlookers import Preview, TakenBack
     from batch_share.settings import Settings
 
 ENOUGH: Final = 50

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.leadsquared.account import Account, AccountMemory
-from batch_share.pipeline.sizes import MOST, Sizes
+from batch_share.sending.cost import MOST_SHARES, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def memory(file: Path) -> Iterator[AccountMemory]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "learnt", "most"), [(None, 0, MOST), (None, 4, 4), (10, 0, 10), (10, 4, 10), (2, 4, 2)]
+    ("setting", "learnt", "most"), [(None, 0, MOST_SHARES), (None, 4, 4), (10, 0, 10), (10, 4, 10), (2, 4, 2)]
 )
 def test_the_setting_counts_then_what_was_learnt(
     memory: AccountMemory, setting: int | None, learnt: int, most: int

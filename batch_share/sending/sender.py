@@ -1,6 +1,7 @@
-"""The run in bulk: activities posted many to a call, shares made many to a call, and nothing else different.
+"""The way of rows: every row that is still to be sent, through intent → activity → intent → share → accepted.
 
-Each row has its intent, its marker and its own ending, as if it went by itself. What a call for many does not say
+Alone, or in bulk: activities posted many to a call, shares made many to a call, and nothing else different. Each
+row has its intent, its marker and its own ending, as if it went by itself. What a call for many does not say
 plainly of a row is looked up; a row that was sent before goes by itself from then on. Bulk calls have a pace of
 their own inside the account's, so in the slots that they leave idle rows are posted one by one.
 """
@@ -8,25 +9,125 @@ their own inside the account's, so in the slots that they leave idle rows are po
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
-from batch_share.ledger.states import State
-from batch_share.pipeline.bulk_posts import BulkPoster, BulkRefused, repeat_bulk
-from batch_share.pipeline.mailboxes import find_mailboxes
-from batch_share.pipeline.owner import SINGLE, STANDING, Form, Way, verify_owners
-from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.steps import asked, give_up, in_time, post, posted, share
-from batch_share.pipeline.trays import Trays
+from batch_share.leadsquared.people import all_users, read_users, user_by_id
+from batch_share.ledger.states import Stage, State
+from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
+from batch_share.sending.owner import SINGLE, STANDING, Form, Way, is_verified, verify_owners
+from batch_share.sending.queue import Trays
+from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
+from batch_share.sending.verdict import goes_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.people import FoundUser
     from batch_share.ledger.records import Result, Row
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
+
+
+async def find_mailboxes(session: Session) -> dict[str, str]:
+    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
+
+    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
+    Raises as `calls.read`.
+    """
+    wanted = await session.ledger.users_to_do(session.looked_up_in)
+    users = await _users(session, wanted) if wanted else []
+    shared_by = Counter(ascii_lower(user.email) for user in users)
+    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
+    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
+
+
+async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
+    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
+    listed = await consult(session, all_users(), read_users)
+    users = listed if isinstance(listed, list) else []
+    for user_id in sorted(wanted - {user.id for user in users}):
+        found = await consult(session, user_by_id(user_id), read_users)
+        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
+    return users
+
+
+MOST_REFUSED: Final = 3
+"""Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
+
+
+class BulkRefused(Exception):
+    """Bulk calls are refused whatever row they hold; its text is LeadSquared's."""
+
+
+class BulkPoster:
+    """Posts the activities of many rows in a call. `mailboxes`: e-mail addresses by user Id."""
+
+    def __init__(self, session: Session, mailboxes: dict[str, str]) -> None:
+        self._session = session
+        self.mailboxes = mailboxes
+        self._refused = 0
+
+    def can_post(self, row: Row) -> bool:
+        """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
+        wanted = asked(row)
+        is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
+        return is_proved and wanted.user_id in self.mailboxes and not goes_alone(row)
+
+    async def post(
+        self, rows: Sequence[Row], *, is_last_way: bool = False
+    ) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
+        """Post them once. Raises as `calls.write`.
+
+        Refused as a whole, they may be sent in another way, unless this is their last.
+        """
+        made = [activity_for_bulk(self._session, row, self.mailboxes[asked(row).user_id]) for row in rows]
+        activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
+        read = partial(bulk.read_items, activities=activities)
+        call = bulk.post_activities(activities)
+        dispatch = Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
+        return await write_once(self._session, dispatch)
+
+    async def post_first(self, session: Session, row: Row) -> str | None:
+        """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
+        outcome, result = await self.post_one(session, row)
+        if isinstance(outcome, Refused):
+            self._count_refusal(outcome)
+        return result.answer_id
+
+    async def post_one(
+        self, session: Session, row: Row, *, is_last_way: bool = False
+    ) -> tuple[Outcome | tuple[Outcome, ...], Result]:
+        """Post one row in a bulk call of its own, until it is done or refused. Raises as `calls.write`."""
+        unsent = 0
+        while True:
+            async with session.bulk_pacer.slot():
+                outcome, [result] = await self.post([row], is_last_way=is_last_way)
+            if result.state is not State.PENDING or isinstance(outcome, Refused):
+                return outcome, result
+            unsent += isinstance(outcome, NotSent)
+            await repeat_bulk(session, outcome, unsent)
+
+    def _count_refusal(self, outcome: Refused) -> None:
+        self._refused += 1
+        if self._refused >= MOST_REFUSED:
+            raise BulkRefused(outcome.words)
+
+
+async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
+    """Do what must come before rows of a bulk call are sent again, if it was undone in whole or in part."""
+    parts = outcome if isinstance(outcome, tuple) else (outcome,)
+    undone = next((each for each in parts if isinstance(each, UNDONE)), None)
+    if undone is not None:
+        await before_repeating(session, undone, unsent, bulk=True)
+
 
 NO_WAY: Final = (
     "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted by "
@@ -186,3 +287,50 @@ class BulkRun:
 
     async def _share_parts(self, parts: Sequence[Sequence[Row]]) -> bool:
         return all([await self._share_together(part) for part in parts])
+
+
+async def send_rows(session: Session) -> None:
+    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
+
+    What ended it early is `session.stop.error`. Before an activity type is used by many rows, one activity of it is
+    posted and its owner read back.
+    """
+    if session.settings.bulk:
+        await send_in_bulk(session)
+        return
+    with ending_early(session.stop):
+        await verify_owners(session, STANDING, SINGLE)
+    session.tally.phase = "sharing"
+    feed = Feed(session.ledger.to_do(session.looked_up_in))
+    await in_parallel(session, lambda: _work(session, feed))
+
+
+class Feed:
+    """The rows to do, handed out one by one to whichever worker asks first."""
+
+    def __init__(self, rows: AsyncIterator[Row]) -> None:
+        self._rows = rows
+        self._turn = asyncio.Lock()
+
+    async def next(self) -> Row | None:
+        """The next row, None when there is none left."""
+        async with self._turn:
+            return await anext(self._rows, None)
+
+
+async def _work(session: Session, feed: Feed) -> None:
+    while not session.stop.asked and (row := await feed.next()) is not None:
+        await _send_row(session, row)
+
+
+async def _send_row(session: Session, row: Row) -> None:
+    if not await in_time(session, row):
+        return
+    if row.state is not State.POSTED:
+        activity_id = await post(session, row)
+        if activity_id is None:
+            return
+        row = posted(row, activity_id)
+        if not await in_time(session, row):
+            return
+    await share(session, [row])

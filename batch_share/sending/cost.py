@@ -1,4 +1,7 @@
-"""What a run costs: the calls that are left to be made, at least, and how long they take. No I/O."""
+"""What a run costs: the calls that are left to be made, at least, and how long they take. No I/O.
+
+How many shares go in a call no page says, so an account's refusals teach it, and it is remembered.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,43 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
 from batch_share.ledger.states import State
-from batch_share.pipeline.sizes import MOST as MOST_SHARES
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.account import Account
+    from batch_share.leadsquared.account import Account, AccountMemory
     from batch_share.settings import Settings
+
+MOST_SHARES: Final = 25
+"""As many as a bulk call posts activities; no page gives a maximum."""
+
+
+class Sizes:
+    """What is tried, `most` shares in a call: the setting, else what an earlier run has learnt of the account."""
+
+    def __init__(self, setting: int | None, memory: AccountMemory) -> None:
+        self._memory = memory
+        self._accepted = 1
+        self.most = setting or memory.account.share_batch or MOST_SHARES
+
+    def accepted(self, size: int) -> None:
+        """A call of this size was accepted."""
+        self._accepted = max(self._accepted, size)
+        if size > (self._memory.account.share_batch or size):
+            self._memory.learn_share_batch(size)
+
+    def refused(self, size: int, parts: int) -> None:
+        """A call of this size was refused, though every row of it was accepted in calls of at most `parts`.
+
+        So no row is to blame, but their number; unless that was taken before.
+        """
+        most = max(self._accepted, parts)
+        if size > self._accepted and most < self.most:
+            self.most = most
+            self._memory.learn_share_batch(most)
+
 
 _TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
 """The states of rows whose share is still to be made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.ledger.states import Stage
-from batch_share.pipeline.marker import in_note, marker_of, markers_in
+from batch_share.sending.steps import in_note, marker_of, markers_in
 from batch_share.sheet.values import parse_custom, parse_note
 
 BARE = marker_of("key", Stage.ACTIVITY)

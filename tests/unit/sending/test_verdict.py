@@ -10,7 +10,7 @@ from ledgers import instruction
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.pipeline.verdict import (
+from batch_share.sending.verdict import (
     REPEATED,
     carry,
     goes_alone,

@@ -11,9 +11,9 @@ from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, NotAnswer
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
-from batch_share.pipeline import telling
-from batch_share.pipeline.tally import Outage
-from batch_share.pipeline.verdict import carry, judge
+from batch_share.sending import log_events
+from batch_share.sending.progress import Outage
+from batch_share.sending.verdict import carry, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result, Row
-    from batch_share.pipeline.session import Connection, Session
+    from batch_share.sending.session import Connection, Session
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ async def write_once(
     judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
     await session.ledger.settle(attempts, rows, results)
-    telling.outcomes(rows, step, results)
+    log_events.outcomes(rows, step, results)
     for result in results:
         session.moved(INTENT_OF[step], result)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
@@ -212,7 +212,7 @@ async def before_repeating(
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
         heed(session, outcome, bulk=bulk)
-        telling.refused(session, outcome, bulk=bulk)
+        log_events.refused(session, outcome, bulk=bulk)
         _watch_refusals(session, outcome)
         return
     if outcome.hopeless or unsent >= CONNECT_TRIES:

@@ -12,15 +12,15 @@ from batch_share.leadsquared.protocol import read_status, share_status
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
 from batch_share.logs import log
-from batch_share.pipeline.calls import read
-from batch_share.pipeline.session import ending_early, in_parallel
-from batch_share.pipeline.verdict import judge_answer
+from batch_share.sending.calls import read
+from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.verdict import judge_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from batch_share.pipeline.polls import Poll
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.polls import Poll
+    from batch_share.sending.session import Session
 
 MOST_NOT_THERE: Final = 3
 """Requests of this run that were answered 404 more than once, after which there is no status API."""

@@ -26,17 +26,16 @@ from batch_share.leadsquared.protocol import (
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result, Unchecked
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.calls import consult
-from batch_share.pipeline.marker import markers_in
-from batch_share.pipeline.steps import asked, in_time, post
-from batch_share.pipeline.verdict import goes_alone
+from batch_share.sending.calls import consult
+from batch_share.sending.steps import asked, in_time, markers_in, post
+from batch_share.sending.verdict import goes_alone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from batch_share.leadsquared.outcome import Owner
     from batch_share.ledger.records import Instruction, Row
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
 
 FOR_ALL: Final = ""
 """For whom owners are proved, if it is for every user."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Result, Row
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.session import Connection, Session
+    from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
 
 LONG_WAIT: Final = 60.0

@@ -14,12 +14,11 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.protocol import Answer
-from batch_share.pipeline.cost import Pace
-from batch_share.pipeline.guards import FailureGuard
-from batch_share.pipeline.polls import Polls
-from batch_share.pipeline.sizes import Sizes
-from batch_share.pipeline.tally import Tally
 from batch_share.proxy import proxy_for
+from batch_share.sending.cost import Pace, Sizes
+from batch_share.sending.guards import FailureGuard
+from batch_share.sending.polls import Polls
+from batch_share.sending.progress import Tally
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage, State
     from batch_share.ledger.store import Ledger
-    from batch_share.pipeline.owner import Form
-    from batch_share.pipeline.watcher import Waiter, Watcher
+    from batch_share.sending.onlookers import Waiter, Watcher
+    from batch_share.sending.owner import Form
     from batch_share.settings import Settings
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from batch_share.ledger.records import Changes, SheetRecord, Skipped
-    from batch_share.pipeline.cost import Cost, Pace
-    from batch_share.pipeline.session import Connection
+    from batch_share.sending.cost import Cost, Pace
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 

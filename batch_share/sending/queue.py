@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import wait_for_event
 from batch_share.ledger.states import State
-from batch_share.pipeline.verdict import goes_alone
+from batch_share.sending.verdict import goes_alone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

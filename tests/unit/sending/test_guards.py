@@ -7,7 +7,7 @@ import pytest
 from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline.guards import (
+from batch_share.sending.guards import (
     TOO_LATE,
     FailureGuard,
     call_by_address,

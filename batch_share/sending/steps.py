@@ -1,8 +1,15 @@
-"""The two steps of a row, as calls: post its activity, share its lead in that activity's context."""
+"""The two steps of a row, as calls: post its activity, share its lead in that activity's context.
+
+Posting is not idempotent, so a row whose call may or may not have arrived is looked up before anything is sent for
+it again, by its marker: it is the same for every attempt of a row, and no other row of any ledger has it.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -13,11 +20,10 @@ from batch_share.leadsquared.protocol import post_activity, read_activity_id, re
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
-from batch_share.pipeline import telling
-from batch_share.pipeline.calls import Dispatch, write
-from batch_share.pipeline.guards import TOO_LATE
-from batch_share.pipeline.marker import in_note, marker_of
-from batch_share.pipeline.verdict import in_doubt, is_repeated
+from batch_share.sending import log_events
+from batch_share.sending.calls import Dispatch, write
+from batch_share.sending.guards import TOO_LATE
+from batch_share.sending.verdict import in_doubt, is_repeated
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -26,7 +32,29 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.models import BulkActivity
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Instruction, Row
-    from batch_share.pipeline.session import Session
+    from batch_share.sending.session import Session
+
+_MARKER: Final = re.compile(r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}$)", re.MULTILINE)
+
+
+def marker_of(key: str, step: Stage) -> str:
+    """The marker of a row's step; `key` is the row's, which its ledger's job is part of."""
+    digest = hashlib.blake2b(f"{key}\n{step}".encode(), digest_size=10).digest()
+    # Letters and digits in one case: an account may fold it, and its filters look for markup.
+    return f"bs-{base64.b32encode(digest).decode().lower()}"
+
+
+def in_note(marker: str) -> str:
+    """A marker as it stands at the start of a note, where nothing cuts it off; a custom field holds it bare."""
+    return f"[{marker}]"
+
+
+def markers_in(said: str) -> frozenset[str]:
+    """The markers, as they were written, in texts of lower case, one to a line.
+
+    Only at the start of a note or as the whole of a field: somebody's note may quote another row's.
+    """
+    return frozenset(_MARKER.findall(said))
 
 
 OVER: Final = "it was to end at "
@@ -128,7 +156,7 @@ async def give_up(session: Session, row: Row, reason: str, outcome: str = "faile
     if is_repeated(row):
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)
-    telling.outcomes([row], stage, [ending])
+    log_events.outcomes([row], stage, [ending])
     session.moved(row.state, ending)
     session.guard.check()
 
