@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Progress
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.overview import Overview
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.overview import Overview
+    from batch_share.planning.plan import SheetOptions
     from batch_share.results.summary import Summary
     from batch_share.sending.onlookers import Preview
     from batch_share.settings import Settings, load_settings
@@ -83,9 +83,9 @@ _ELSEWHERE: Final = {
     "Settings": "settings",
     "load_settings": "settings",
     "Ending": "pipeline.jobs",
-    "Overview": "pipeline.overview",
+    "Overview": "planning.overview",
     "Preview": "sending.onlookers",
-    "SheetOptions": "pipeline.plan",
+    "SheetOptions": "planning.plan",
     "State": "ledger.states",
     "Summary": "results.summary",
 }

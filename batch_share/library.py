@@ -21,9 +21,9 @@ from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import Named
 from batch_share.pipeline import jobs
-from batch_share.pipeline.intake import SheetJob, show_sheet
-from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.retry import Wanted
+from batch_share.planning.intake import SheetJob, show_sheet
+from batch_share.planning.plan import SheetOptions
 from batch_share.sending.guards import check_revokes
 from batch_share.settings import load_settings
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.states import State
     from batch_share.pipeline.jobs import Ending
-    from batch_share.pipeline.overview import Overview
+    from batch_share.planning.overview import Overview
     from batch_share.results.summary import Summary
     from batch_share.sending.onlookers import Doubt, Preview, Watcher
     from batch_share.sending.session import Connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_share.ledger.records import Instruction
-from batch_share.pipeline.directory import Directory
+from batch_share.planning.directory import Directory
 from batch_share.sheet.columns import Field
 
 if TYPE_CHECKING:

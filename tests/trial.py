@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import SecretStr
 
 from batch_share.common import Rate
-from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
 from batch_share.pipeline.retry import Wanted
+from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.sheets import active_users

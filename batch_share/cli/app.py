@@ -150,7 +150,7 @@ def plan(
     """
     from batch_share.cli.planning import PlanFiles, show_plan
     from batch_share.ledger.files import ledger_beside
-    from batch_share.pipeline.intake import SheetJob
+    from batch_share.planning.intake import SheetJob
 
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)
     settings = load_given(locals())
@@ -219,8 +219,8 @@ def run(
     from batch_share.cli.work import at_rest, finish
     from batch_share.ledger.files import ledger_beside
     from batch_share.library import BatchShare
-    from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.standing import unchanged
+    from batch_share.planning.intake import SheetJob
 
     settings = load_given(locals())
     options = sheet_options(worksheet, header_row, map_, mapping, limit, rows, only, encoding)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.outputs import Named
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.plan import SheetOptions
     from batch_share.results.writing import Placed
     from batch_share.settings import Settings
 
@@ -194,7 +194,7 @@ def sheet_options(
     encoding: str | None,
 ) -> SheetOptions:
     """How the sheet is read. Raises SettingsError."""
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.plan import SheetOptions
     from batch_share.settings import load_settings
     from batch_share.sheet.columns import read_mapping
     from batch_share.sheet.reader import ReadOptions

@@ -60,7 +60,7 @@ def runs(
     import asyncio
 
     from batch_share.cli.display import console
-    from batch_share.pipeline.live import known_runs
+    from batch_share.planning.already_shared import known_runs
 
     settings = load()
     found, remarks = asyncio.run(known_runs(settings, limit, add or []))

@@ -16,8 +16,8 @@ from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.outputs import Named, check_apart
-from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.overview import top
+from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.overview import top
 from batch_share.results.answers import check_format, write_table
 from batch_share.results.summary import ExitCode
 from batch_share.sending.guards import spell_guards
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from batch_share.ledger.records import Waiting
-    from batch_share.pipeline.intake import SheetJob
-    from batch_share.pipeline.overview import Overview
+    from batch_share.planning.intake import SheetJob
+    from batch_share.planning.overview import Overview
     from batch_share.settings import Settings
 
 SHOWN = 20

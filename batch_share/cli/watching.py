@@ -19,8 +19,8 @@ from batch_share.inbox.fate import Outcome
 from batch_share.inbox.places import Places
 from batch_share.inbox.watch import Watch
 from batch_share.inbox.work import work_on
-from batch_share.pipeline.live import note_move
-from batch_share.pipeline.plan import check_options
+from batch_share.planning.already_shared import note_move
+from batch_share.planning.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
 from batch_share.sending.guards import check_revokes
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.inbox.places import Case
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.plan import SheetOptions
     from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from batch_share.errors import BatchShareError
 from batch_share.inbox.fate import Outcome
 from batch_share.ledger.files import read_ledger
-from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import resume, run_sheet
 from batch_share.pipeline.standing import nothing_due
+from batch_share.planning.intake import SheetJob
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.inbox.places import Case
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.plan import SheetOptions
     from batch_share.sending.onlookers import Watcher
     from batch_share.settings import Settings
 

@@ -20,8 +20,8 @@ from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_h
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
-from batch_share.pipeline.live import remarking, shares_meant
 from batch_share.pipeline.revoke import Undone, revoke_rows
+from batch_share.planning.already_shared import remarking, shares_meant
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.guards import FailureGuard, call_by_address

@@ -22,16 +22,15 @@ from batch_share.ledger.reading import ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
-from batch_share.pipeline.approval import check_approval
 from batch_share.pipeline.canary import drop_canary, send_canary
-from batch_share.pipeline.doubt import check_said, settle_doubt, unread_told
 from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
-from batch_share.pipeline.intake import SheetJob, plan_job, take_in
-from batch_share.pipeline.live import note_begin, note_end, skip_reassigned, skip_shared
-from batch_share.pipeline.plan import named_zone
 from batch_share.pipeline.reconcile import Reconciler
 from batch_share.pipeline.retry import Retry
 from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_before
+from batch_share.planning.already_shared import note_begin, note_end, skip_reassigned, skip_shared
+from batch_share.planning.approval import check_approval, check_said, settle_doubt, unread_told
+from batch_share.planning.intake import SheetJob, plan_job, take_in
+from batch_share.planning.plan import named_zone
 from batch_share.results.answers import fingerprint, results_path, write_results
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report

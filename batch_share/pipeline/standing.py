@@ -8,7 +8,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
-from batch_share.pipeline.intake import plan_job
+from batch_share.planning.intake import plan_job
 from batch_share.results.summary import summarize
 from batch_share.results.writing import written_last
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.pipeline.intake import SheetJob
+    from batch_share.planning.intake import SheetJob
     from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 

@@ -29,8 +29,8 @@ def whole_run(url: str, sheet: str) -> Numbers:
     """A run of `sheet`, in this folder, from reading it to the written results."""
     from trial import Onlooker
 
-    from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import run_sheet
+    from batch_share.planning.intake import SheetJob
 
     with _timed() as numbers:
         ending = asyncio.run(run_sheet(SheetJob(Path(sheet), _ledger()), unlimited(url), Onlooker()))
@@ -41,8 +41,8 @@ def taking_in(url: str, sheet: str) -> Numbers:
     """Read `sheet`, look all its leads up, take it into a ledger, send nothing, write the results."""
     from trial import Onlooker
 
-    from batch_share.pipeline.intake import SheetJob
     from batch_share.pipeline.jobs import results_of, run_sheet
+    from batch_share.planning.intake import SheetJob
 
     class Unwilling(Onlooker):
         def agree(self, preview: object) -> bool:
@@ -56,8 +56,8 @@ def taking_in(url: str, sheet: str) -> Numbers:
 
 def plan(sheet: str) -> Numbers:
     """What `batch-share plan` does of `sheet`, without asking anybody."""
-    from batch_share.pipeline.intake import show_sheet
-    from batch_share.pipeline.plan import SheetOptions
+    from batch_share.planning.intake import show_sheet
+    from batch_share.planning.plan import SheetOptions
     from batch_share.settings import Settings
 
     with _timed() as numbers:

@@ -35,10 +35,10 @@ from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.pipeline import earlier, jobs
 from batch_share.pipeline.earlier import NOBODY_ELSE
-from batch_share.pipeline.intake import SheetJob, show_sheet
-from batch_share.pipeline.live import known_runs
-from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.standing import nothing_due, unchanged
+from batch_share.planning.already_shared import known_runs
+from batch_share.planning.intake import SheetJob, show_sheet
+from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox.sheets import active_users
 

@@ -14,10 +14,10 @@ from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.inbox.fate import place_of
 from batch_share.inbox.places import FAILED, Case
 from batch_share.inbox.work import work_on
-from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.intake import SheetJob, plan_job
 from batch_share.pipeline.jobs import run_sheet
-from batch_share.pipeline.plan import SheetOptions
+from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.intake import SheetJob, plan_job
+from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
 from batch_share.sheet.reader import ReadOptions
 

@@ -31,12 +31,12 @@ from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.pipeline import live
-from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import report_of, results_of, run_sheet
-from batch_share.pipeline.live import known_runs, note_move
-from batch_share.pipeline.plan import SheetOptions
 from batch_share.pipeline.purge import delete, find_old
+from batch_share.planning import already_shared
+from batch_share.planning.already_shared import known_runs, note_move
+from batch_share.planning.intake import SheetJob, show_sheet
+from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
 from batch_share.sending.session import name_of_account
 
@@ -79,7 +79,7 @@ def write_numbers(it: Trial, count: int) -> None:
 def later(monkeypatch: pytest.MonkeyPatch, **passed: float) -> None:
     """Look at the index at another time."""
     now = utc_now() + dt.timedelta(**passed)
-    monkeypatch.setattr(live, "utc_now", lambda: now)
+    monkeypatch.setattr(already_shared, "utc_now", lambda: now)
 
 
 async def test_what_is_shared_already_is_skipped_with_where_and_until_when(tmp_path: Path) -> None:
@@ -391,7 +391,7 @@ async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_pa
 
 
 async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_PAGE", 2)
+    monkeypatch.setattr(already_shared, "_PAGE", 2)
     monkeypatch.setattr(known, "_CHUNK", 2)
     monkeypatch.setattr(reading, "SHARES_PAGE", 2)
     monkeypatch.setattr(reading, "PAGE", 2)

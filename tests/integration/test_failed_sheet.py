@@ -12,8 +12,8 @@ from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, t
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.states import State
 from batch_share.pipeline import jobs
-from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import results_of, run_sheet, status_of
+from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:

@@ -29,10 +29,10 @@ from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
-from batch_share.pipeline.approval import approval_of, save_approval
-from batch_share.pipeline.intake import SheetJob, plan_job, show_sheet
 from batch_share.pipeline.jobs import report_of, results_of, run_sheet, status_of
-from batch_share.pipeline.plan import SheetOptions
+from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.intake import SheetJob, plan_job, show_sheet
+from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.selection import Selection
 

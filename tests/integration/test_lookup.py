@@ -15,10 +15,10 @@ from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
-from batch_share.pipeline import lookup
-from batch_share.pipeline.intake import SheetJob, show_sheet
 from batch_share.pipeline.jobs import run_sheet
-from batch_share.pipeline.plan import SheetOptions
+from batch_share.planning import lookup
+from batch_share.planning.intake import SheetJob, show_sheet
+from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.pipeline.overview import Overview
+    from batch_share.planning.overview import Overview
     from batch_share.sandbox.wire import Call, Reply
 
 BY_IDS, CRITERIA = "LeadManagement.svc/Leads/Retrieve/ByIds", "LeadManagement.svc/Leads.Get"

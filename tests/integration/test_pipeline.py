@@ -37,9 +37,9 @@ from batch_share.errors import (
 )
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
-from batch_share.pipeline.intake import SheetJob
 from batch_share.pipeline.jobs import results_of, run_sheet
-from batch_share.pipeline.plan import SheetOptions
+from batch_share.planning.intake import SheetJob
+from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sending import calls

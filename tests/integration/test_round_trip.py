@@ -15,8 +15,8 @@ from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.cli.planning import PlanFiles, show_plan
 from batch_share.ledger.files import open_ledger
-from batch_share.pipeline.intake import SheetJob
-from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.planning.intake import SheetJob
+from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.results.answers import write_results
 from batch_share.settings import Settings
 from batch_share.sheet.reader import read_sheet

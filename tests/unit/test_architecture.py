@@ -71,12 +71,12 @@ NO_IO = {
     "sending/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "pipeline/doctor.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "sending/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
-    "pipeline/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
+    "planning/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/values.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "leadsquared/people.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
-    "pipeline/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
+    "planning/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -14,7 +14,7 @@ from ledgers import HOST, NOON, sheet_record, unsendable
 
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
-from batch_share.pipeline import plan
+from batch_share.planning import plan
 from batch_share.results.failed_sheet import OPTIONS, command_for
 from batch_share.settings import Settings
 from batch_share.sheet.columns import match_columns, read_mapping

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_share.pipeline.overview import Unasked
-from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.planning.overview import Unasked
+from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import SAMPLES as MADE
 from batch_share.settings import Settings

@@ -13,8 +13,8 @@ from directories import Everybody
 from batch_share.common import Rate
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
-from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.plan import SheetOptions, check_options, make_plan
+from batch_share.planning.directory import Directory
+from batch_share.planning.plan import SheetOptions, check_options, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.records import NewRow
-    from batch_share.pipeline.plan import Plan
+    from batch_share.planning.plan import Plan
 
     Write = Callable[..., Path]
 
@@ -293,7 +293,7 @@ def test_a_sheet_that_goes_away_while_it_is_planned_is_told(write: Write, monkey
         path.unlink()
         return sheet
 
-    monkeypatch.setattr("batch_share.pipeline.plan.read_sheet", read_then_lose)
+    monkeypatch.setattr("batch_share.planning.plan.read_sheet", read_then_lose)
     with pytest.raises(SheetError, match=r"leads\.csv: can't be read \(No such file or directory\)"):
         make_plan(write(cells()), SheetOptions(), settings())
 

@@ -1,22 +1,28 @@
-"""Whether the people of a sheet are those who are to get its leads: what only a person can say, before any call."""
+"""What a person says before any call: a plan that was approved, and nothing else is run; that its people are right."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from batch_share.common import ascii_lower
-from batch_share.errors import LedgerError, SheetError
+from batch_share.errors import LedgerError, PlanChanged, SettingsError, SheetError
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.records import Unchecked
-from batch_share.pipeline.before import holds_anything
-from batch_share.pipeline.intake import plan_job
+from batch_share.ledger.records import CHOICE_FROM, Unchecked
+from batch_share.planning.intake import plan_job
+from batch_share.planning.overview import holds_anything
 from batch_share.sending.onlookers import Doubt
 from batch_share.sheet.columns import doubt_of, unread_people
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.pipeline.intake import SheetJob
-    from batch_share.pipeline.plan import Plan
+    from batch_share.outputs import Named
+    from batch_share.planning.intake import SheetJob
+    from batch_share.planning.plan import Plan
     from batch_share.sending.onlookers import Watcher
     from batch_share.settings import Settings
 
@@ -63,3 +69,61 @@ async def _said(job: SheetJob) -> dict[str, str]:
         return {}
     async with read_ledger(job.ledger) as ledger:
         return await ledger.said_columns()
+
+
+_BINDING: Final = (
+    "host",
+    "event",
+    "access",
+    "duration",
+    "note",
+    "allow_duplicates",
+    "renew",
+    "force",
+    "timezone",
+    "trust_owner",
+)
+"""The settings that change what a run does, and not only how fast."""
+
+
+class Approval(BaseModel):
+    """What was approved: the sheet as it was read, and the settings that give it meaning. It holds no key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = 1
+    sheet: str
+    digest: str
+    settings: dict[str, str | bool | int | None]
+
+
+def approval_of(plan: Plan, settings: Settings) -> Approval:
+    """What approving this plan means."""
+    public = settings.public()
+    return Approval(
+        sheet=plan.record.name, digest=plan.record.digest, settings={name: public[name] for name in _BINDING}
+    )
+
+
+def save_approval(target: Named, approval: Approval) -> None:
+    """Write it as JSON. Raises SettingsError."""
+    with target.written() as temporary:
+        temporary.write_text(json.dumps(approval.model_dump(), indent=2) + "\n", encoding="utf-8")
+
+
+def check_approval(file: Path, plan: Plan, settings: Settings) -> None:
+    """Raises PlanChanged if this is not what was approved, SettingsError if the file can't be read."""
+    try:
+        approved = Approval.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise SettingsError("plan", f"{file} can't be read ({error.strerror})") from None
+    except ValidationError:
+        raise SettingsError("plan", f"{file} is not a plan that `batch-share plan --save` wrote") from None
+    now = approval_of(plan, settings)
+    changed = [name for name in _BINDING if approved.settings.get(name) != now.settings[name]]
+    if changed:
+        raise PlanChanged(file, f"the setting {changed[0]}")
+    if approved.digest[:CHOICE_FROM] != now.digest[:CHOICE_FROM]:
+        raise PlanChanged(file, f"the sheet {plan.record.name}, or how it is read,")
+    if approved.digest != now.digest:
+        raise PlanChanged(file, "the choice of rows")

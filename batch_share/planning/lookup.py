@@ -29,7 +29,7 @@ from batch_share.leadsquared.people import (
     users_where,
 )
 from batch_share.ledger.records import Lookup
-from batch_share.pipeline.directory import Directory, answer_for, answers_for_leads, is_meant
+from batch_share.planning.directory import Directory, answer_for, answers_for_leads, is_meant
 from batch_share.sending.calls import consult
 from batch_share.sending.session import in_parallel
 from batch_share.sheet.columns import USERS, Field

@@ -9,7 +9,7 @@ import pytest
 from batch_share.common import Action
 from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction
-from batch_share.pipeline.directory import Directory, answer_for, same_phone
+from batch_share.planning.directory import Directory, answer_for, same_phone
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.table import RawRow

@@ -12,9 +12,9 @@ from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
-from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.overview import Overview, Unasked, overview, top
-from batch_share.pipeline.plan import SheetOptions, make_plan
+from batch_share.planning.directory import Directory
+from batch_share.planning.overview import Overview, Unasked, overview, top
+from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
 

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.errors import PlanChanged, SettingsError
-from batch_share.pipeline.approval import approval_of, check_approval, save_approval
-from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
+from batch_share.planning.approval import approval_of, check_approval, save_approval
+from batch_share.planning.plan import Plan, SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.selection import Selection
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.records import Instruction, Lookup
-from batch_share.pipeline import compact, overview, plan
-from batch_share.pipeline.compact import Lines, Names, Numbers
-from batch_share.pipeline.directory import Directory
+from batch_share.planning import directory, overview, plan
+from batch_share.planning.directory import Directory, Lines, Names, Numbers
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Ref
 
@@ -32,7 +31,7 @@ def guid(number: int) -> str:
 
 def test_each_key_has_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where many of them share a shelf."""
-    monkeypatch.setattr(compact, "_where", lambda key: (compact._digest(key), 0))
+    monkeypatch.setattr(directory, "_where", lambda key: (directory._digest(key), 0))
     numbers = Numbers()
     for number in range(2000):
         numbers.put(str(number), number)
@@ -50,8 +49,8 @@ def test_a_number_is_replaced_by_put_and_kept_by_setdefault() -> None:
 def test_a_digest_is_not_found_across_two_entries() -> None:
     digest = bytes(range(16))
     across = b"x" * 20 + digest[:1], digest[1:] + b"y" * 6
-    assert compact._find(b"".join(across), digest) == -1
-    assert compact._find(b"".join(across) + digest + b"1" * 5, digest) == 42
+    assert directory._find(b"".join(across), digest) == -1
+    assert directory._find(b"".join(across) + digest + b"1" * 5, digest) == 42
 
 
 # ----------------------------------------------------------------------------------------- lines and names

@@ -13,13 +13,11 @@ from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.ledger.files import ledger_beside
 from batch_share.ledger.records import Cause, NotChecked, Unchecked
-from batch_share.pipeline.before import before_of
-from batch_share.pipeline.compact import Names
-from batch_share.pipeline.directory import Directory
-from batch_share.pipeline.live import live_for
-from batch_share.pipeline.lookup import LOOKING_UP, Enquiry
-from batch_share.pipeline.overview import Overview, Unasked, overview
-from batch_share.pipeline.plan import Plan, SheetOptions, make_plan
+from batch_share.planning.already_shared import live_for
+from batch_share.planning.directory import Directory, Names
+from batch_share.planning.lookup import LOOKING_UP, Enquiry
+from batch_share.planning.overview import Overview, Unasked, before_of, overview
+from batch_share.planning.plan import Plan, SheetOptions, make_plan
 from batch_share.sending.calls import consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt

@@ -19,7 +19,7 @@ from batch_share.common import Action, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
-from batch_share.pipeline.compact import Numbers
+from batch_share.planning.directory import Numbers
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from batch_share.pipeline.directory import Directory
+    from batch_share.planning.directory import Directory
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
     from batch_share.sheet.rows import Ref
