@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))') --dist worksteal
 
 # What `make coverage` holds to all of its lines and branches.
-COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/pipeline/*
+COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/sending/*,batch_share/planning/*,batch_share/jobs/*
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage crash faults soak fuzz mutants bench figures lint format samples reference lock clean

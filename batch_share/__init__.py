@@ -32,9 +32,9 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
+    from batch_share.jobs.run import Ending
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Progress
-    from batch_share.pipeline.jobs import Ending
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.summary import Summary
@@ -82,7 +82,7 @@ _ELSEWHERE: Final = {
     "Progress": "library",
     "Settings": "settings",
     "load_settings": "settings",
-    "Ending": "pipeline.jobs",
+    "Ending": "jobs.run",
     "Overview": "planning.overview",
     "Preview": "sending.onlookers",
     "SheetOptions": "planning.plan",

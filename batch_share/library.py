@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from batch_share.errors import BatchShareError, SettingsError, is_blank
+from batch_share.jobs import run
+from batch_share.jobs.retry import Wanted
 from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import Named
-from batch_share.pipeline import jobs
-from batch_share.pipeline.retry import Wanted
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.sending.guards import check_revokes
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from batch_share.jobs.run import Ending
     from batch_share.ledger.states import State
-    from batch_share.pipeline.jobs import Ending
     from batch_share.planning.overview import Overview
     from batch_share.results.summary import Summary
     from batch_share.sending.onlookers import Doubt, Preview, Watcher
@@ -139,15 +139,15 @@ class BatchShare:
             options or SheetOptions(),
             _file("approved", approved) if approved is not None else None,
         )
-        return await self._do(lambda watcher: jobs.run_sheet(job, self.settings, watcher))
+        return await self._do(lambda watcher: run.run_sheet(job, self.settings, watcher))
 
     async def resume(self, ledger: Name) -> Ending:
         """Go on with a ledger where its run stopped, without the sheet."""
-        return await self._do(lambda watcher: jobs.resume(_file("ledger", ledger), self.settings, watcher))
+        return await self._do(lambda watcher: run.resume(_file("ledger", ledger), self.settings, watcher))
 
     async def reconcile(self, ledger: Name) -> Ending:
         """Settle the unknown rows of a ledger, and send nothing else."""
-        return await self._do(lambda watcher: jobs.reconcile(_file("ledger", ledger), self.settings, watcher))
+        return await self._do(lambda watcher: run.reconcile(_file("ledger", ledger), self.settings, watcher))
 
     async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
@@ -155,23 +155,21 @@ class BatchShare:
         Rows whose reason lies in themselves, such as a lead that is not there, only with `everything`.
         """
         wanted = Wanted(reason, everything)
-        return await self._do(lambda watcher: jobs.retry(_file("ledger", ledger), self.settings, watcher, wanted))
+        return await self._do(lambda watcher: run.retry(_file("ledger", ledger), self.settings, watcher, wanted))
 
     async def revoke(self, ledger: Name, *, rows: str | None = None, user: str | None = None) -> Ending:
         """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._do(
-            lambda watcher: jobs.revoke(_file("ledger", ledger), self.settings, watcher, rows=rows, user=user)
+            lambda watcher: run.revoke(_file("ledger", ledger), self.settings, watcher, rows=rows, user=user)
         )
 
     async def follow_up(self, ledger: Name) -> Ending:
         """Ask what became of every accepted share of a ledger."""
-        return await self._do(
-            lambda watcher: jobs.follow_up_ledger(_file("ledger", ledger), self.settings, watcher)
-        )
+        return await self._do(lambda watcher: run.follow_up_ledger(_file("ledger", ledger), self.settings, watcher))
 
     async def status(self, ledger: Name) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await jobs.status_of(_file("ledger", ledger))
+        return await run.status_of(_file("ledger", ledger))
 
     async def results(self, ledger: Name, target: Name | None = None) -> Path:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
@@ -181,7 +179,7 @@ class BatchShare:
         named = None
         if target is not None:
             named = Named("target", _file("target", target), self.settings.data_folder)
-        return (await jobs.results_of(_file("ledger", ledger), named)).path
+        return (await run.results_of(_file("ledger", ledger), named)).path
 
     async def _do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
         job = _Job(self._watcher)

@@ -94,7 +94,7 @@ def _serve() -> None:
     import batch_share.cli.display
     import batch_share.cli.planning
     import batch_share.cli.work
-    import batch_share.pipeline.jobs
+    import batch_share.jobs.run
     import batch_share.results.tables
     import batch_share.sheet.workbook
 

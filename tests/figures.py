@@ -34,7 +34,7 @@ FLOORS: Final = (
     {"__main__"},
     {"cli"},
     {"library", "__init__"},
-    {"inbox", "pipeline", "jobs"},
+    {"jobs"},
     {"planning", "results"},
     {"sending"},
     {"sandbox"},

@@ -57,7 +57,7 @@ def _serve() -> None:
     import batch_share.cli.app
     import batch_share.cli.display
     import batch_share.cli.work
-    import batch_share.pipeline.jobs
+    import batch_share.jobs.run
     import batch_share.sheet.workbook
     from batch_share.sending import polls
 

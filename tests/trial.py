@@ -1,4 +1,4 @@
-"""A sheet, a sandbox in this process, and the jobs of the pipeline run between them, in a hurry."""
+"""A sheet, a sandbox in this process, and the jobs run between them, in a hurry."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import SecretStr
 
 from batch_share.common import Rate
-from batch_share.pipeline.jobs import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
-from batch_share.pipeline.retry import Wanted
+from batch_share.jobs.retry import Wanted
+from batch_share.jobs.run import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.clock import LoopClock

@@ -74,7 +74,7 @@ from batch_share.errors import BatchShareError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sending.onlookers import Watcher
 
 app = CommandLine(
@@ -217,9 +217,9 @@ def run(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
+    from batch_share.jobs.run import unchanged
     from batch_share.ledger.files import ledger_beside
     from batch_share.library import BatchShare
-    from batch_share.pipeline.standing import unchanged
     from batch_share.planning.intake import SheetJob
 
     settings = load_given(locals())
@@ -275,8 +275,8 @@ def resume(
     from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.work import at_rest, finish
+    from batch_share.jobs.run import nothing_due
     from batch_share.library import BatchShare
-    from batch_share.pipeline.standing import nothing_due
 
     settings = load_given(locals())
     display = Display(yes=yes, json=json, one_line=settings.one_line)
@@ -392,7 +392,7 @@ def results(
     """
     import asyncio
 
-    from batch_share.pipeline.jobs import results_of
+    from batch_share.jobs.run import results_of
 
     tell_place(asyncio.run(results_of(ledger, named_output(output))))
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from batch_share.cli.answering import Asked
     from batch_share.errors import BatchShareError
+    from batch_share.jobs.run import Ending
     from batch_share.ledger.records import Changes, Row, Skipped, Waiting
-    from batch_share.pipeline.jobs import Ending
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Preview

@@ -9,7 +9,7 @@ import typer
 from batch_share.cli.arguments import Json
 
 if TYPE_CHECKING:
-    from batch_share.pipeline.doctor import Finding
+    from batch_share.jobs.findings import Finding
 
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
@@ -24,8 +24,8 @@ def doctor(json: Json = False) -> None:
     """
     import asyncio
 
-    from batch_share.pipeline.checkup import check_up
-    from batch_share.pipeline.doctor import Level
+    from batch_share.jobs.check_up import check_up
+    from batch_share.jobs.findings import Level
 
     findings = asyncio.run(check_up())
     if json:

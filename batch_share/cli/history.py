@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from batch_share.jobs.purge import Sweep
     from batch_share.ledger.known import KnownRun
-    from batch_share.pipeline.purge import Sweep
 
 _WIDEST: Final = 120
 """Characters of how a run ended."""
@@ -165,7 +165,7 @@ def purge(
 
     from batch_share.cli.display import console
     from batch_share.common import parse_duration
-    from batch_share.pipeline.purge import delete, find_old
+    from batch_share.jobs.purge import delete, find_old
 
     try:
         minutes = parse_duration(older_than)

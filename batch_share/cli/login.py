@@ -29,7 +29,7 @@ def login(
     from batch_share.cli.arguments import load
     from batch_share.cli.display import Display
     from batch_share.cli.work import TerminalWatcher
-    from batch_share.pipeline.authentication import check_keys
+    from batch_share.jobs.check_up import check_keys
 
     host, access_key, secret_key = _from_stdin() if stdin else _from_terminal()
     settings = load(host=host, access_key=access_key, secret_key=secret_key)

@@ -14,11 +14,7 @@ from batch_share.cli.display import ASK_ABOVE, Display, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
 from batch_share.common import parse_seconds, wait_for_event
 from batch_share.errors import BatchShareError, SettingsError
-from batch_share.inbox.arrivals import Arrivals
-from batch_share.inbox.fate import Outcome
-from batch_share.inbox.places import Places
-from batch_share.inbox.watch import Watch
-from batch_share.inbox.work import work_on
+from batch_share.jobs.watch import Arrivals, Outcome, Places, Watch, work_on
 from batch_share.planning.already_shared import note_move
 from batch_share.planning.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from batch_share.inbox.places import Case
+    from batch_share.jobs.watch import Case
     from batch_share.planning.plan import SheetOptions
     from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection

@@ -1,4 +1,4 @@
-"""What a person says before any call: a plan that was approved, and nothing else is run; that its people are right."""
+"""What a person says before any call: a plan approved, to which a run is held, and doubts about people settled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every step of the pipeline works with: the ledger, the account, the way to stop, and the tally so far."""
+"""What every step of a row works with: the ledger, the account, the way to stop, and the progress so far."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def whole_run(url: str, sheet: str) -> Numbers:
     """A run of `sheet`, in this folder, from reading it to the written results."""
     from trial import Onlooker
 
-    from batch_share.pipeline.jobs import run_sheet
+    from batch_share.jobs.run import run_sheet
     from batch_share.planning.intake import SheetJob
 
     with _timed() as numbers:
@@ -41,7 +41,7 @@ def taking_in(url: str, sheet: str) -> Numbers:
     """Read `sheet`, look all its leads up, take it into a ledger, send nothing, write the results."""
     from trial import Onlooker
 
-    from batch_share.pipeline.jobs import results_of, run_sheet
+    from batch_share.jobs.run import results_of, run_sheet
     from batch_share.planning.intake import SheetJob
 
     class Unwilling(Onlooker):

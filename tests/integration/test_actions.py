@@ -28,14 +28,14 @@ from trial import (
 )
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
+from batch_share.jobs import run, take_back
+from batch_share.jobs.run import nothing_due, unchanged
+from batch_share.jobs.take_back import NOBODY_ELSE
 from batch_share.ledger.files import LedgerLock
 from batch_share.ledger.known import FILE
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
-from batch_share.pipeline import earlier, jobs
-from batch_share.pipeline.earlier import NOBODY_ELSE
-from batch_share.pipeline.standing import nothing_due, unchanged
 from batch_share.planning.already_shared import known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sandbox.wire import Call, Reply
     from batch_share.sending.session import Session
 
@@ -653,7 +653,7 @@ async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "reassign"))
         with monkeypatch.context() as patch:
-            patch.setattr(jobs, "send_rows", stop)
+            patch.setattr(run, "send_rows", stop)
             await scene.second.run()
         assert live(it) == set()
         await scene.second.resume()
@@ -718,7 +718,7 @@ async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.Monke
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(earlier, "_answer", cut_off)
+        patch.setattr(take_back, "_answer", cut_off)
         with pytest.raises(asyncio.CancelledError):
             await scene.second.run()
 

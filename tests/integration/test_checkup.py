@@ -13,9 +13,8 @@ import pytest
 
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied, BatchShareError
+from batch_share.jobs.check_up import Passer, check_keys, check_up, trouble_writing
 from batch_share.leadsquared.account import account_turn
-from batch_share.pipeline.authentication import check_keys
-from batch_share.pipeline.checkup import Passer, check_up, trouble_writing
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox
 from batch_share.sandbox.wire import Reply, throttled
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from batch_share.pipeline.doctor import Finding
+    from batch_share.jobs.findings import Finding
     from batch_share.sandbox.wire import Call
 
     Step = Callable[[Call], Awaitable[Reply]]

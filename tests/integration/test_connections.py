@@ -15,9 +15,9 @@ from trial import Trial, trial
 from tunnels import ConnectProxy, connect_proxy, front
 
 from batch_share.errors import Unreachable
+from batch_share.jobs.check_up import ask
+from batch_share.jobs.findings import of_keys
 from batch_share.ledger.states import State
-from batch_share.pipeline.checkup import ask
-from batch_share.pipeline.doctor import of_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

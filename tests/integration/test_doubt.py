@@ -11,10 +11,8 @@ from placing import named
 from trial import SHARE, Onlooker, Refuses, Trial, trial
 
 from batch_share import BatchShare, LedgerError, SheetError, State
-from batch_share.inbox.fate import place_of
-from batch_share.inbox.places import FAILED, Case
-from batch_share.inbox.work import work_on
-from batch_share.pipeline.jobs import run_sheet
+from batch_share.jobs.run import run_sheet
+from batch_share.jobs.watch import FAILED, Case, place_of, work_on
 from batch_share.planning.approval import approval_of, save_approval
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import SheetOptions
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sending.onlookers import Doubt
 
 NUMBER, EVENT, DAYS = "ProspectAutoId", "Activity Event", "Days"

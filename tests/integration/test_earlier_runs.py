@@ -25,14 +25,14 @@ from trial import (
 )
 
 from batch_share.errors import HistoryError, LedgerError, OfAnotherSheet
+from batch_share.jobs.purge import delete, find_old
+from batch_share.jobs.run import report_of, results_of, run_sheet
 from batch_share.ledger import known, reading, schema
 from batch_share.ledger.files import LedgerLock, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
-from batch_share.pipeline.jobs import report_of, results_of, run_sheet
-from batch_share.pipeline.purge import delete, find_old
 from batch_share.planning import already_shared
 from batch_share.planning.already_shared import known_runs, note_move
 from batch_share.planning.intake import SheetJob, show_sheet

@@ -33,12 +33,12 @@ from trial import (
 )
 
 from batch_share.errors import AccessDenied
+from batch_share.jobs.revoke import PASSES
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import Lost, NotSent
 from batch_share.leadsquared.protocol import Answer
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
-from batch_share.pipeline.revoke import PASSES
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.direct import DirectClient
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sandbox.wire import Call, Reply
 
 BY_IDS, USERS = "LeadManagement.svc/Leads/Retrieve/ByIds", "UserManagement.svc/Users.Get"

@@ -24,12 +24,12 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
 )
+from batch_share.jobs.run import report_of, results_of, run_sheet, status_of
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
-from batch_share.pipeline.jobs import report_of, results_of, run_sheet, status_of
 from batch_share.planning.approval import approval_of, save_approval
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sandbox.wire import Call, Reply
     from batch_share.sending.onlookers import Preview
 

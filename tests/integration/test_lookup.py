@@ -13,9 +13,9 @@ import pytest
 from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
+from batch_share.jobs.run import run_sheet
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
-from batch_share.pipeline.jobs import run_sheet
 from batch_share.planning import lookup
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions

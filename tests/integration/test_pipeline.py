@@ -35,9 +35,9 @@ from batch_share.errors import (
     StillThrottled,
     Unreachable,
 )
+from batch_share.jobs.run import results_of, run_sheet
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
-from batch_share.pipeline.jobs import results_of, run_sheet
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode

@@ -33,9 +33,9 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.errors import SettingsError
+from batch_share.jobs.reconcile import MOST_PAGES, MOST_REPEATS
 from batch_share.ledger.records import NOT_ASKED
 from batch_share.ledger.states import State
-from batch_share.pipeline.reconcile import MOST_PAGES, MOST_REPEATS
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import reason_of
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sandbox.wire import Call, Reply
     from batch_share.sending.progress import Awaited
     from batch_share.sending.session import Connection

@@ -29,8 +29,8 @@ from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.display import Display
+from batch_share.jobs.run import results_of, status_of
 from batch_share.logs import FILE_NAME, Lines, LogFile, attached
-from batch_share.pipeline.jobs import results_of, status_of
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.wire import Reply, envelope
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.pipeline.jobs import Ending
+    from batch_share.jobs.run import Ending
     from batch_share.sandbox.wire import Call
 
 BY_IDS, OF_LEAD = "LeadManagement.svc/Leads/Retrieve/ByIds", "ProspectActivity.svc/Retrieve"

@@ -13,10 +13,9 @@ import pytest
 from trial import HEADER, Onlooker, Trial, sheet_rows, trial
 
 from batch_share.errors import LedgerLocked, SheetError
+from batch_share.jobs.run import nothing_due, results_of, resume, unchanged
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
-from batch_share.pipeline.jobs import results_of, resume
-from batch_share.pipeline.standing import nothing_due, unchanged
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode

@@ -20,8 +20,8 @@ from batch_share.errors import (
     TooManyFailures,
     Unreachable,
 )
+from batch_share.jobs.run import Ending
 from batch_share.ledger.states import State
-from batch_share.pipeline.jobs import Ending
 from batch_share.results.summary import Summary
 
 REFUSED = AccessDenied(401, "Invalid.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import SAMPLES
 
-from batch_share.inbox.arrivals import PATIENCE, Arrivals, is_sheet
+from batch_share.jobs.watch import PATIENCE, Arrivals, is_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import BatchShareError
-from batch_share.inbox.places import DONE, FAILED, WHY, Places
+from batch_share.jobs.watch import DONE, FAILED, WHY, Places
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from batch_share.errors import (
     SheetError,
     Unreachable,
 )
-from batch_share.inbox.fate import Outcome, is_for_all, place_of
+from batch_share.jobs.watch import Outcome, is_for_all, place_of
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode, Summary, most_urgent
 

@@ -1,4 +1,7 @@
-"""The facts of a check-up: two calls that change nothing, each tried once, and a look at this machine."""
+"""The facts of a check-up: calls that change nothing, each tried once, and a look at this machine.
+
+One of them says whose the keys are, and whether they can share leads. What the facts mean says `findings`.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,42 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError
+from batch_share.jobs import findings
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.outcome import Lost, Refused, Throttled
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
-from batch_share.pipeline import doctor
 from batch_share.proxy import proxy_for
-from batch_share.sending.calls import heed
+from batch_share.sending.calls import consult, heed
 from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batch_share.jobs.findings import Finding
     from batch_share.leadsquared.outcome import Failure, ShareStatus
     from batch_share.leadsquared.protocol import Call
-    from batch_share.pipeline.doctor import Finding
     from batch_share.proxy import Proxy
+    from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings
+
+ADMINISTRATOR = "administrator"
+
+
+async def check_keys(settings: Settings, waiter: Waiter) -> None:
+    """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
+    async with open_connection(settings, waiter) as connection:
+        user = await consult(connection, key_user(), read_key_user)
+    if not isinstance(user, KeyUser):
+        raise BatchShareError(
+            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
+            "host is right, --no-check keeps them all the same."
+        )
+    if user.role and user.role.strip().casefold() != ADMINISTRATOR:
+        raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")
+
 
 T = TypeVar("T")
 
@@ -85,7 +105,7 @@ async def check_up() -> list[Finding]:
         found = _of_account("", asked, str(error), {})
     else:
         asked = await ask(settings)
-        found = [*_of_account(host, asked, "", origins()), doctor.of_proxy(asked.proxy, asked.no_proxy)]
+        found = [*_of_account(host, asked, "", origins()), findings.of_proxy(asked.proxy, asked.no_proxy)]
     return [*found, *_of_use(settings), *_of_machine()]
 
 
@@ -153,12 +173,12 @@ async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T 
 
 def _of_account(host: str, asked: Asked, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
-        doctor.of_settings(known, trouble),
-        doctor.of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
-        doctor.of_role(asked.user),
-        doctor.of_region(asked.user, host),
-        doctor.of_sharing(asked.sharing),
-        doctor.of_clock(asked.skew),
+        findings.of_settings(known, trouble),
+        findings.of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
+        findings.of_role(asked.user),
+        findings.of_region(asked.user, host),
+        findings.of_sharing(asked.sharing),
+        findings.of_clock(asked.skew),
     ]
 
 
@@ -167,19 +187,19 @@ def _of_use(settings: Settings) -> list[Finding]:
     made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
     folder = settings.state_folder
     return [
-        doctor.of_rate(settings.rate, account.learned),
-        doctor.of_day(made, settings.daily_limit),
-        doctor.of_folder("state folder", str(folder), trouble_writing(folder)),
+        findings.of_rate(settings.rate, account.learned),
+        findings.of_day(made, settings.daily_limit),
+        findings.of_folder("state folder", str(folder), trouble_writing(folder)),
     ]
 
 
 def _of_machine() -> list[Finding]:
     here = Path.cwd()
     return [
-        doctor.of_folder("folder", str(here), trouble_writing(here)),
-        doctor.of_space(shutil.disk_usage(here).free),
+        findings.of_folder("folder", str(here), trouble_writing(here)),
+        findings.of_space(shutil.disk_usage(here).free),
         _of_env_file(here / ".env"),
-        doctor.of_versions(_versions()),
+        findings.of_versions(_versions()),
     ]
 
 
@@ -196,9 +216,9 @@ def trouble_writing(folder: Path) -> str:
 def _of_env_file(file: Path) -> Finding:
     """Windows tells of no other users in a mode."""
     if os.name != "posix" or not file.is_file():
-        return doctor.of_env_file(None)
+        return findings.of_env_file(None)
     found = file.stat()
-    return doctor.of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
+    return findings.of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
 
 
 def _versions() -> dict[str, str]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, __version__
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
+from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
-from batch_share.pipeline.revoke import Undone, revoke_rows
 from batch_share.planning.already_shared import remarking, shares_meant
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import AccessDenied, Unreachable
-from batch_share.inbox.arrivals import Arrivals
-from batch_share.inbox.fate import Outcome
-from batch_share.inbox.places import Case, Places
-from batch_share.inbox.watch import AGAIN, Watch
+from batch_share.jobs.watch import AGAIN, Arrivals, Case, Outcome, Places, Watch
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 

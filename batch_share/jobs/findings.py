@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from batch_share.errors import sentence
+from batch_share.jobs.check_up import ADMINISTRATOR
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Denied, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
-from batch_share.pipeline.authentication import ADMINISTRATOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,16 +17,16 @@ from batch_share.errors import (
     OfAnotherSheet,
     SettingsError,
 )
+from batch_share.jobs.canary import drop_canary, send_canary
+from batch_share.jobs.reconcile import Reconciler
+from batch_share.jobs.retry import Retry
+from batch_share.jobs.revoke import Undone, from_whom, revoke_rows, told_before
+from batch_share.jobs.take_back import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.ledger.files import open_ledger, read_ledger
-from batch_share.ledger.reading import ZONE, utc_now
+from batch_share.ledger.reading import UNANSWERED, ZONE, utc_now
 from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
-from batch_share.pipeline.canary import drop_canary, send_canary
-from batch_share.pipeline.earlier import check_canary_of, find_due, take_back_earlier, taken_back, told_of
-from batch_share.pipeline.reconcile import Reconciler
-from batch_share.pipeline.retry import Retry
-from batch_share.pipeline.revoke import Undone, from_whom, revoke_rows, told_before
 from batch_share.planning.already_shared import note_begin, note_end, skip_reassigned, skip_shared
 from batch_share.planning.approval import check_approval, check_said, settle_doubt, unread_told
 from batch_share.planning.intake import SheetJob, plan_job, take_in
@@ -47,16 +47,56 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+    from batch_share.jobs.retry import Wanted
+    from batch_share.jobs.take_back import Due
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.outputs import Named
-    from batch_share.pipeline.earlier import Due
-    from batch_share.pipeline.retry import Wanted
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
+
+_OPEN = (*INTENTS, State.UNKNOWN, State.ACCEPTED, State.ENDING)
+
+
+async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
+    """The totals of the job's ledger if its sheet and options are as they were and nothing is to be done now.
+
+    Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
+    """
+    if not job.ledger.is_file():
+        return None
+    planned = plan_job(job.sheet, job.options, settings).record
+    async with read_ledger(job.ledger) as ledger:
+        in_force = await ledger.sheet()
+        if in_force is None or in_force.digest != planned.digest:
+            return None
+        return await _at_rest(ledger)
+
+
+async def nothing_due(ledger_file: Path) -> Summary | None:
+    """The totals of a ledger if nothing is to be done in it now. Raises LedgerError."""
+    async with read_ledger(ledger_file) as ledger:
+        return None if await ledger.sheet() is None else await _at_rest(ledger)
+
+
+async def _at_rest(ledger: LedgerReader) -> Summary | None:
+    """None also where the last run came to no end, its results being part of it, or one goes on just now.
+
+    Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
+    """
+    facts = await ledger.facts()
+    if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
+        return None
+    if any(not claim.is_skipped for claim in await ledger.claims()):
+        return None
+    counts = await ledger.counts()
+    if any(counts.get(state) for state in _OPEN):
+        return None
+    return await summarize(ledger, await written_last(ledger, Output.RESULTS))
+
 
 UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
 """Commands that must see every row to its end, however many fail."""

@@ -1,1 +1,0 @@
-"""From a sheet to shared leads: take the sheet in, post and share row by row, follow up; all through the ledger."""
