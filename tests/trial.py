@@ -17,8 +17,8 @@ from batch_share.jobs.retry import Wanted
 from batch_share.jobs.run import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
-from batch_share.sandbox.clock import LoopClock
 from batch_share.sandbox.sheets import active_users
+from batch_share.sandbox.window import LoopClock
 from batch_share.sandbox.wire import Reply
 from batch_share.sending.session import Stop
 from batch_share.settings import Settings

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from direct import DirectClient
 from trial import Trial, sheet_rows
 
 from batch_share.ledger import reading
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.clock import LoopClock
-from batch_share.sandbox.direct import DirectClient
+from batch_share.sandbox.window import LoopClock
 from batch_share.sending import session
 
 if TYPE_CHECKING:

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
-ADMINISTRATOR = "administrator"
-
 
 async def check_keys(settings: Settings, waiter: Waiter) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
@@ -51,7 +49,7 @@ async def check_keys(settings: Settings, waiter: Waiter) -> None:
             f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
             "host is right, --no-check keeps them all the same."
         )
-    if user.role and user.role.strip().casefold() != ADMINISTRATOR:
+    if user.role and user.role.strip().casefold() != findings.ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")
 
 

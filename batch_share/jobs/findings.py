@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from batch_share.errors import sentence
-from batch_share.jobs.check_up import ADMINISTRATOR
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Denied, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
@@ -36,6 +35,9 @@ _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNOREC
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
+
+ADMINISTRATOR: Final = "administrator"
+"""Whose keys alone can share leads."""
 
 
 class Level(StrEnum):

@@ -1,4 +1,8 @@
-"""An imitation LeadSquared, for trying, rehearsing and testing: real shapes, limits and refusals, no real lead."""
+"""An imitation LeadSquared, for trying, rehearsing and testing: real shapes, limits and refusals, no real lead.
+
+It stands beside the other rooms and imports none of them: an imitation that used our own
+code would agree with our own mistakes.
+"""
 
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox, build_app, serve_forever

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from batch_share.sandbox.chance import guid
 from batch_share.sandbox.shares import Shares
 from batch_share.sandbox.wire import refusal
-from batch_share.sandbox.world import World
+from batch_share.sandbox.world import World, guid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.sandbox.clock import Clock
     from batch_share.sandbox.options import SandboxOptions
+    from batch_share.sandbox.window import Clock
     from batch_share.sandbox.world import Lead, User
 
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from batch_share.sandbox import activity_calls, activity_reads, people_calls, share_calls
+from batch_share.sandbox import activities, people, shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
 SHARE = "EntityAccess.svc/Share"
 HANDLERS: dict[tuple[str, str], Handler] = {
-    ("POST", "ProspectActivity.svc/Create"): activity_calls.create,
-    ("POST", BULK): activity_calls.create_many,
-    ("POST", "ProspectActivity.svc/Retrieve"): activity_reads.of_lead,
-    ("GET", "ProspectActivity.svc/GetActivityDetails"): activity_reads.details,
-    ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activity_reads.by_event,
-    ("GET", "ProspectActivity.svc/ActivityTypes.Get"): activity_reads.types,
-    ("POST", SHARE): share_calls.share,
-    ("POST", "EntityAccess.svc/Revoke"): share_calls.revoke,
-    ("GET", "EntityAccess.svc/Status/Get"): share_calls.status,
-    ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people_calls.leads_by_ids,
-    ("POST", "LeadManagement.svc/Leads.Get"): people_calls.leads_by_criteria,
-    ("GET", "LeadManagement.svc/Leads.GetById"): people_calls.lead_by_id,
-    ("GET", "LeadManagement.svc/Leads.GetByEmailaddress"): people_calls.lead_by_email,
-    ("GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber"): people_calls.lead_by_phone,
-    ("GET", "UserManagement.svc/Users.Get"): people_calls.users,
-    ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people_calls.user_by_email,
-    ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people_calls.user_by_id,
-    ("POST", "UserManagement.svc/User/AdvancedSearch"): people_calls.users_by_criteria,
-    ("GET", "Authentication.svc/UserByAccessKey.Get"): people_calls.key_user,
+    ("POST", "ProspectActivity.svc/Create"): activities.create,
+    ("POST", BULK): activities.create_many,
+    ("POST", "ProspectActivity.svc/Retrieve"): activities.of_lead,
+    ("GET", "ProspectActivity.svc/GetActivityDetails"): activities.details,
+    ("POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"): activities.by_event,
+    ("GET", "ProspectActivity.svc/ActivityTypes.Get"): activities.types,
+    ("POST", SHARE): shares.share,
+    ("POST", "EntityAccess.svc/Revoke"): shares.revoke,
+    ("GET", "EntityAccess.svc/Status/Get"): shares.status,
+    ("POST", "LeadManagement.svc/Leads/Retrieve/ByIds"): people.leads_by_ids,
+    ("POST", "LeadManagement.svc/Leads.Get"): people.leads_by_criteria,
+    ("GET", "LeadManagement.svc/Leads.GetById"): people.lead_by_id,
+    ("GET", "LeadManagement.svc/Leads.GetByEmailaddress"): people.lead_by_email,
+    ("GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber"): people.lead_by_phone,
+    ("GET", "UserManagement.svc/Users.Get"): people.users,
+    ("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress"): people.user_by_email,
+    ("GET", "UserManagement.svc/User/Retrieve/ByUserId"): people.user_by_id,
+    ("POST", "UserManagement.svc/User/AdvancedSearch"): people.users_by_criteria,
+    ("GET", "Authentication.svc/UserByAccessKey.Get"): people.key_user,
 }
 STATUS = "EntityAccess.svc/Status/Get"
 _THE_WORK = {"ProspectActivity.svc/Create", SHARE, "EntityAccess.svc/Revoke", STATUS}

@@ -26,9 +26,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from batch_share.sandbox.chance import fraction
 from batch_share.sandbox.endpoints import NAMES, SHARE, paths_of
 from batch_share.sandbox.wire import Reply, envelope, no_such_api, throttled
+from batch_share.sandbox.world import fraction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -2,15 +2,32 @@
 
 Each person follows from the seed and its own position only, so a smaller world is the beginning of a larger one
 (but for the leads' owners) and a sheet made from `World(seed=1)` fits every sandbox with seed 1. Nobody is real:
-e-mail addresses are on example.com (RFC 2606).
+e-mail addresses are on example.com (RFC 2606). Every "random" value follows from the seed and from what it is for,
+never from a state.
 """
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
-from batch_share.sandbox.chance import guid
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "sandbox.batch-share.invalid")
+
+
+def guid(*parts: str | int) -> str:
+    """A GUID as LeadSquared writes them: lower case, with dashes. The same parts give the same GUID, always."""
+    return str(_uuid(parts))
+
+
+def fraction(*parts: str | int) -> float:
+    """A number in [0, 1) for these parts, evenly spread over all parts."""
+    return (_uuid(parts).int >> 80) / (1 << 48)
+
+
+def _uuid(parts: tuple[str | int, ...]) -> uuid.UUID:
+    return uuid.uuid5(_NAMESPACE, ":".join(map(str, parts)))
+
 
 FIRST_NUMBER = 869_000
 _FIRST_NAMES = (

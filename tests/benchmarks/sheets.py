@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from trial import HEADER
 
-from batch_share.sandbox.chance import guid
 from batch_share.sandbox.sheets import EVENT, active_users
-from batch_share.sandbox.world import FIRST_NUMBER, World
+from batch_share.sandbox.world import FIRST_NUMBER, World, guid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from direct import DirectClient
 from pydantic import SecretStr
 from trial import (
     CREATE,
@@ -41,7 +42,6 @@ from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.direct import DirectClient
 from batch_share.sandbox.endpoints import HANDLERS
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sending.calls import READ_TRIES

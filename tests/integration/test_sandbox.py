@@ -13,7 +13,7 @@ from trial import CREATE, KEY, SECRET, SHARE, STATUS, options
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.clock import ManualClock
+from batch_share.sandbox.window import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

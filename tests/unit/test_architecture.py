@@ -26,7 +26,7 @@ ALLOWED = {
     "leadsquared": _GROUND,
     "ledger": _GROUND,
     "sheet": _GROUND,
-    "sandbox": {"leadsquared", *_GROUND},
+    "sandbox": {"common"},
     "sending": {*_FLOOR, *_GROUND},
     "planning": {"sending", *_FLOOR, *_GROUND},
     "results": {*_FLOOR, *_GROUND},

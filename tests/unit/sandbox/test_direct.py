@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from direct import DirectClient
 from pydantic import SecretStr
 from virtual_time import run_virtually
 
@@ -16,7 +17,6 @@ from batch_share.leadsquared.pacing import Pacer
 from batch_share.leadsquared.people import all_users
 from batch_share.leadsquared.protocol import Answer, post_activity, read_activity_id
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.direct import DirectClient
 from batch_share.sandbox.faults import Particulars, strike
 
 if TYPE_CHECKING:

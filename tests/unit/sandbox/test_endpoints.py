@@ -6,8 +6,8 @@ import pytest
 from asking import ask
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.clock import ManualClock
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, paths_of
+from batch_share.sandbox.window import ManualClock
 
 THE_WORK = {
     "ProspectActivity.svc/Create",

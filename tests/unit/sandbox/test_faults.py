@@ -10,9 +10,9 @@ from asking import KEYS, ask, told
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.clock import ManualClock
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, STATUS
 from batch_share.sandbox.faults import KINDS, Chance, Faults, Particulars, parse_faults, strike
+from batch_share.sandbox.window import ManualClock
 from batch_share.sandbox.wire import Call, Reply
 
 if TYPE_CHECKING:

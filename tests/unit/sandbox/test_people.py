@@ -9,7 +9,7 @@ import pytest
 from asking import ask, told
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.clock import ManualClock
+from batch_share.sandbox.window import ManualClock
 
 LEADS, SEARCH = "LeadManagement.svc/Leads.Get", "UserManagement.svc/User/AdvancedSearch"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from batch_share.sandbox.clock import LoopClock
-from batch_share.sandbox.listener import Listener
+from batch_share.sandbox.server import Listener
+from batch_share.sandbox.window import LoopClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from asking import told
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.clock import ManualClock
+from batch_share.sandbox.window import ManualClock
 
 if TYPE_CHECKING:
     from batch_share.sandbox.account import Activity
