@@ -5,7 +5,6 @@ Nothing here knows of sheets, ledgers or LeadSquared, and nothing does I/O.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import string
 from contextlib import suppress
@@ -15,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import asyncio
     from datetime import datetime, tzinfo
 
 __version__: Final = "0.1.0"
@@ -147,6 +147,8 @@ class Action(StrEnum):
 
 async def wait_for_event(event: asyncio.Event, at_most: float | None = None) -> None:
     """Wait until `event` is set, or `at_most` seconds are over."""
+    import asyncio  # noqa: PLC0415 - what only prints help needs none of it
+
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
     with suppress(TimeoutError):
         async with asyncio.timeout(at_most):

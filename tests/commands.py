@@ -91,8 +91,8 @@ def commands() -> Commands:
 def _serve() -> None:
     """Fork a command for each line of standard input; print how it ended."""
     import batch_share.cli.app
-    import batch_share.cli.display
-    import batch_share.cli.planning
+    import batch_share.cli.plan
+    import batch_share.cli.screen
     import batch_share.cli.work
     import batch_share.jobs.run
     import batch_share.results.tables

@@ -39,7 +39,7 @@ FLOORS: Final = (
     {"sending"},
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},
-    {"settings", "settings_file", "settings_shown"},
+    {"settings"},
     {"keychain", "settings_sources", "proxy"},
     {"logs"},
     {"outputs", "common"},

@@ -55,7 +55,7 @@ def _serve() -> None:
     import kills
 
     import batch_share.cli.app
-    import batch_share.cli.display
+    import batch_share.cli.screen
     import batch_share.cli.work
     import batch_share.jobs.run
     import batch_share.sheet.workbook

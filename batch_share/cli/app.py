@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from batch_share import __version__
-from batch_share.cli.arguments import (
+from batch_share.cli.entry import CommandLine, standing_streams
+from batch_share.cli.ledgers import purge, report, runs
+from batch_share.cli.options import (
     Access,
     Bulk,
     BulkRate,
@@ -60,13 +62,7 @@ from batch_share.cli.arguments import (
     sheet_options,
     tell_place,
 )
-from batch_share.cli.config import config
-from batch_share.cli.doctor import doctor
-from batch_share.cli.empty import CommandLine
-from batch_share.cli.history import purge, runs
-from batch_share.cli.login import login, logout
-from batch_share.cli.report import report
-from batch_share.cli.streams import standing_streams
+from batch_share.cli.setup import config, doctor, login, logout
 from batch_share.cli.undoing import retry, revoke
 from batch_share.cli.watch import watch
 from batch_share.errors import BatchShareError
@@ -148,7 +144,7 @@ def plan(
 
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
-    from batch_share.cli.planning import PlanFiles, show_plan
+    from batch_share.cli.plan import PlanFiles, show_plan
     from batch_share.ledger.files import ledger_beside
     from batch_share.planning.intake import SheetJob
 
@@ -214,8 +210,8 @@ def run(
 
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import at_rest, finish
     from batch_share.jobs.run import unchanged
     from batch_share.ledger.files import ledger_beside
@@ -272,8 +268,8 @@ def resume(
 
     Example: batch-share resume leads.csv.ledger.db
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import at_rest, finish
     from batch_share.jobs.run import nothing_due
     from batch_share.library import BatchShare
@@ -317,8 +313,8 @@ def reconcile(
 
     Example: batch-share reconcile leads.csv.ledger.db
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
@@ -347,8 +343,8 @@ def follow_up(
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
@@ -371,7 +367,7 @@ def status(ledger: LedgerFile, json: Json = False) -> None:
     """
     import asyncio
 
-    from batch_share.cli.display import Display
+    from batch_share.cli.screen import Display
     from batch_share.library import BatchShare
 
     summary = asyncio.run(BatchShare().status(ledger))
@@ -465,7 +461,7 @@ def sandbox(
 
     Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
     """
-    from batch_share.cli.playground import serve_sandbox
+    from batch_share.cli.practice import serve_sandbox
 
     serve_sandbox(
         port=port,
@@ -509,7 +505,7 @@ def demo(
 
     Example: batch-share demo
     """
-    from batch_share.cli.playground import run_demo
+    from batch_share.cli.practice import run_demo
 
     raise typer.Exit(run_demo(sheets or [], folder, limit))
 

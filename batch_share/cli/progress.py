@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.cli.display import STYLES, lasting
+from batch_share.cli.screen import STYLES, lasting
 from batch_share.common import plural
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.log_events import LONG_WAIT

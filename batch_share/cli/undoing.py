@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from batch_share.cli.arguments import (
+from batch_share.cli.options import (
     Bulk,
     BulkRate,
     DailyLimit,
@@ -71,8 +71,8 @@ def retry(
 
     Example: batch-share retry leads.csv.ledger.db --reason timeout
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 
@@ -109,8 +109,8 @@ def revoke(
 
     Example: batch-share revoke leads.csv.ledger.db --rows 5-40
     """
-    from batch_share.cli.display import Display
     from batch_share.cli.notifying import Notifier
+    from batch_share.cli.screen import Display
     from batch_share.cli.work import finish
     from batch_share.library import BatchShare
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from batch_share.cli.arguments import (
+from batch_share.cli.options import (
     Access,
     Bulk,
     BulkRate,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from batch_share.cli.display import ASK_ABOVE, Display, near, one_line
+from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
 from batch_share.common import parse_seconds, wait_for_event
 from batch_share.errors import BatchShareError, SettingsError

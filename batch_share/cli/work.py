@@ -8,8 +8,8 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Protocol
 
-from batch_share.cli.answering import Asked
-from batch_share.cli.display import Display
+from batch_share.cli.entry import Asked
+from batch_share.cli.screen import Display
 from batch_share.errors import BatchShareError
 from batch_share.results.summary import ExitCode
 

@@ -15,7 +15,7 @@ import pytest
 from processes import FAST, ROOT, SAMPLES, SandboxProcess, sandbox_process, shell_for
 from readme_reference import README, with_reference
 
-from batch_share.cli.answering import Asked
+from batch_share.cli.entry import Asked
 from batch_share.errors import AccessDenied
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State

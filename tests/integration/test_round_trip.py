@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from placing import named
 from spreadsheets import LIVE, NUMBERS, live_cells
 
-from batch_share.cli.planning import PlanFiles, show_plan
+from batch_share.cli.plan import PlanFiles, show_plan
 from batch_share.ledger.files import open_ledger
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions, make_plan

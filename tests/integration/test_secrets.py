@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
-from batch_share.cli.display import Display
+from batch_share.cli.screen import Display
 from batch_share.jobs.run import results_of, status_of
 from batch_share.logs import FILE_NAME, Lines, LogFile, attached
 from batch_share.sandbox import Sandbox

@@ -14,8 +14,8 @@ from trial import CREATE, SHARE, Fault, Onlooker, Samples, envelope, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
-from batch_share.cli.display import Display, console
 from batch_share.cli.progress import status_line
+from batch_share.cli.screen import Display, console
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import Rate
 from batch_share.errors import AccountClosed

@@ -21,8 +21,6 @@ ALLOWED = {
     "proxy": {"errors"},
     "settings": {"settings_sources", "keychain", "errors", "proxy", "common"},
     "settings_sources": {"errors"},
-    "settings_file": {"settings", "errors", "outputs"},
-    "settings_shown": {"settings", "settings_file"},
     "leadsquared": _GROUND,
     "ledger": _GROUND,
     "sheet": _GROUND,
@@ -42,8 +40,6 @@ ALLOWED = {
         "keychain",
         *_FLOOR,
         *_GROUND,
-        "settings_file",
-        "settings_shown",
     },
     "__main__": {"cli"},
     "__init__": {

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from virtual_time import run_virtually
 
-from batch_share.cli.display import Display, console
 from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, status_line, view
+from batch_share.cli.screen import Display, console
 from batch_share.common import Rate
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State

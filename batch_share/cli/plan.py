@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.display import AGAIN, STYLES, Display, console, lasting, spell_cost
+from batch_share.cli.screen import AGAIN, STYLES, Display, console, lasting, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State

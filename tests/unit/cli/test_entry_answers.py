@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batch_share.cli.answering import Asked, answer, in_short
-from batch_share.cli.display import Display
+from batch_share.cli.entry import Asked, answer, in_short
+from batch_share.cli.screen import Display
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.rule import Rule
 
-from batch_share.cli.display import Display
+from batch_share.cli.screen import Display
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import Rate, parse_seconds, plural
 from batch_share.errors import SettingsError

@@ -1,15 +1,19 @@
-"""A settings file to begin with, made from the Settings: each with what it means and its default, commented out."""
+"""The settings as a person is shown them: a file to begin with, each commented out, and those in force.
+
+Of those in force each is told with where it comes from, and the keys are unseen.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from batch_share.errors import SettingsError
 from batch_share.outputs import temporary_for
-from batch_share.settings import Settings
+from batch_share.settings import Settings, origins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,3 +51,45 @@ def _setting(name: str, default: Any) -> str:
     value = (field.examples or [""])[0] if default is None else default
     lines = tomli_w.dumps({name: value}).splitlines()
     return "\n".join([f"# {field.description}{unset}", *(f"# {line}" for line in lines if line), ""])
+
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting: `value` as JSON knows it, of a key whether it is set; `origin` is where it comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+    @property
+    def text(self) -> str:
+        """The value on one line, as a settings file or the environment would hold it."""
+        if self.name in KEYS:
+            return "set" if self.value else "not set"
+        if self.value is None or self.value == "":
+            return "not set"
+        return str(self.value).lower() if isinstance(self.value, bool) else " ".join(str(self.value).split())
+
+
+def shown(settings: Settings) -> list[Shown]:
+    """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
+    found = origins()
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in _plain(settings).items()]
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """No key leaves its SecretStr: only whether it is there."""
+    keys = {name: bool(getattr(settings, name)) for name in KEYS}
+    values = settings.model_dump(mode="json", exclude=set(KEYS))
+    return _flat({"host": values.pop("host"), **keys, **values})
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        parts = {f"{name}.{part}": inner for part, inner in value.items()} if isinstance(value, dict) else None
+        flat |= {name: value} if parts is None else parts
+    return flat

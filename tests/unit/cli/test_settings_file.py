@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_share.cli.settings_shown import KEYS, template, write_template
 from batch_share.errors import SettingsError
 from batch_share.settings import Settings, load_settings
-from batch_share.settings_file import KEYS, template, write_template
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from ledgers import sheet_record
 
-from batch_share.cli.question import question_of, spell_intent
+from batch_share.cli.screen import question_of, spell_intent
 from batch_share.common import Rate
 from batch_share.ledger.records import ToShare
 from batch_share.ledger.states import State

@@ -15,8 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from batch_share.cli.app import app
-from batch_share.cli.display import console
-from batch_share.cli.history import _local, _show_runs
+from batch_share.cli.ledgers import _local, _show_runs
+from batch_share.cli.screen import console
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.known import KnownRun, add_ledgers, open_history
 from batch_share.ledger.states import State

@@ -11,7 +11,7 @@ from readme_reference import commands
 from typer.testing import CliRunner
 
 from batch_share.cli.app import app
-from batch_share.cli.empty import CommandLine
+from batch_share.cli.entry import CommandLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The commands about earlier runs: `runs` lists them, `purge` deletes what is left of old ones."""
+"""The commands about ledgers and earlier runs: `report`; `runs` lists them, `purge` deletes what is left of old ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
-from batch_share.cli.arguments import Json, load
+from batch_share.cli.options import Json, LedgerFile, load, named_output, tell_place
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.purge import Sweep
     from batch_share.ledger.known import KnownRun
+
+
+def report(
+    ledger: LedgerFile,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="An .html file. Default: beside the sheet.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=0, help="Rows to look at that are listed.")] = 100,
+) -> None:
+    """Write what became of LEDGER as one HTML file, for people.
+
+    It has charts, is good to read, send and print, and can be asked while a run works on the ledger.
+
+    Example: batch-share report leads.csv.ledger.db -o report.html
+    """
+    import asyncio
+
+    from batch_share.jobs.run import report_of
+
+    tell_place(asyncio.run(report_of(ledger, named_output(output), most)))
+
 
 _WIDEST: Final = 120
 """Characters of how a run ended."""
@@ -59,7 +80,7 @@ def runs(
     """
     import asyncio
 
-    from batch_share.cli.display import console
+    from batch_share.cli.screen import console
     from batch_share.planning.already_shared import known_runs
 
     settings = load()
@@ -75,7 +96,7 @@ def runs(
 def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     from rich.measure import Measurement
 
-    from batch_share.cli.display import UNBROKEN
+    from batch_share.cli.screen import UNBROKEN
 
     if not found:
         out.print("No run yet on this machine.")
@@ -163,7 +184,7 @@ def purge(
     """
     import asyncio
 
-    from batch_share.cli.display import console
+    from batch_share.cli.screen import console
     from batch_share.common import parse_duration
     from batch_share.jobs.purge import delete, find_old
 

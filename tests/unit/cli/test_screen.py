@@ -12,7 +12,7 @@ import pytest
 from ledgers import sheet_record
 from rich.console import Console
 
-from batch_share.cli.display import Display, console, one_line, waits
+from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.run import Ending

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share import keychain
+from batch_share.cli.settings_shown import Shown, shown
 from batch_share.settings import load_settings
-from batch_share.settings_shown import Shown, shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from batch_share.cli.app import app
-from batch_share.cli.arguments import load_given
+from batch_share.cli.options import load_given
 from batch_share.common import Rate
 from batch_share.settings import Settings
 

@@ -1,0 +1,171 @@
+"""The commands that set this machine up: `config …`, `doctor`, and `login` and `logout` for the system's keyring."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from batch_share.cli.entry import CommandLine
+from batch_share.cli.options import Json, load
+from batch_share.errors import BatchShareError, SettingsError
+
+if TYPE_CHECKING:
+    from batch_share.jobs.findings import Finding
+
+_WIDEST = 44
+
+config = CommandLine(no_args_is_help=True, rich_markup_mode=None)
+
+
+@config.callback()
+def _root() -> None:
+    """Make a settings file, or show what is set."""
+
+
+@config.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where it goes.")] = Path("batch-share.toml"),
+) -> None:
+    """Write a settings file with every setting commented out. No file is overwritten.
+
+    Example: batch-share config init
+    """
+    from batch_share.cli.settings_shown import write_template
+
+    write_template(file)
+    typer.echo(f"{file} is written: every setting is in it, commented out.")
+
+
+@config.command()
+def show(json: Json = False) -> None:
+    """Show every setting in force and where it comes from. No key is shown.
+
+    Example: batch-share config show
+    """
+    from batch_share.cli.settings_shown import shown
+
+    settings = shown(load())
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
+        return
+    name_width = max(len(each.name) for each in settings)
+    text_width = min(max(len(each.text) for each in settings), _WIDEST)  # one long note must not push all apart
+    for each in settings:
+        typer.echo(f"{each.name:<{name_width}}  {each.text:<{text_width}}  {each.origin}")
+
+
+_COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
+
+
+def doctor(json: Json = False) -> None:
+    """Check settings, keys, host, clock, limits and folders.
+
+    Each line says what is well, or what to do next. It makes two calls, which change nothing. Exit code 0 if there
+    is no problem, else 1.
+
+    Example: batch-share doctor
+    """
+    import asyncio
+
+    from batch_share.jobs.check_up import check_up
+    from batch_share.jobs.findings import Level
+
+    findings = asyncio.run(check_up())
+    if json:
+        typer.echo(_as_json(findings))
+    else:
+        for finding in findings:
+            _show(finding)
+    raise typer.Exit(any(finding.level == Level.PROBLEM for finding in findings))
+
+
+def _show(finding: Finding) -> None:
+    level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
+    typer.echo(f"{level} {finding.check:<13}  {finding.words}")
+    if finding.next:
+        typer.echo(f"{'':22}  → {finding.next}")
+
+
+def _as_json(findings: list[Finding]) -> str:
+    import json
+    from collections import Counter
+    from dataclasses import asdict
+
+    counts = Counter(str(finding.level) for finding in findings)
+    checks = [asdict(finding) for finding in findings]
+    return json.dumps(
+        {"problems": counts["problem"], "warnings": counts["warning"], "checks": checks}, ensure_ascii=False
+    )
+
+
+def login(
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read host, access key and secret key from there, one to a line.")
+    ] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Keep the keys without trying them.")] = False,
+) -> None:
+    """Keep host and keys in the system's keyring.
+
+    They are asked for and not shown, have to be an administrator's, and are tried first. Keys in the environment,
+    .env or the settings file win over those that are kept.
+
+    Example: batch-share login
+    """
+    import asyncio
+
+    from batch_share import keychain
+    from batch_share.cli.options import load
+    from batch_share.cli.screen import Display
+    from batch_share.cli.work import TerminalWatcher
+    from batch_share.jobs.check_up import check_keys
+
+    host, access_key, secret_key = _from_stdin() if stdin else _from_terminal()
+    settings = load(host=host, access_key=access_key, secret_key=secret_key)
+    account = settings.account()
+    try:
+        if not no_check:
+            asyncio.run(check_keys(settings, TerminalWatcher(Display())))
+    except BatchShareError as error:
+        raise BatchShareError(f"{error} The keys were not kept.") from None
+    keychain.keep(*account)
+    typer.echo(f"The keys for {account[0]} are kept in the system's keyring.")
+
+
+def logout(
+    host: Annotated[Optional[str], typer.Option(help="Whose keys. Default: those of the last login.")] = None,
+) -> None:
+    """Remove host and keys from the system's keyring. What is set elsewhere stays.
+
+    Example: batch-share logout
+    """
+    from batch_share import keychain
+    from batch_share.settings import parse_host
+
+    try:
+        named = parse_host(host) if host is not None else next(reversed(keychain.hosts()), None)
+    except ValueError as error:
+        raise SettingsError("host", str(error)) from None
+    if named is not None and keychain.forget(named):
+        typer.echo(f"The keys for {named} are removed from the system's keyring.")
+    else:
+        typer.echo("The system's keyring holds no keys" + (f" for {named}." if named else "."))
+
+
+def _from_stdin() -> tuple[str, str, str]:
+    """Raises SettingsError, without a word of what was read."""
+    lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
+    if len(lines) != 3:
+        raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
+    return lines[0], lines[1], lines[2]
+
+
+def _from_terminal() -> tuple[str, str, str]:
+    if not sys.stdin.isatty():
+        raise SettingsError("login", "there is no terminal to ask at: give the three lines to --stdin")
+    host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
+    return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))
