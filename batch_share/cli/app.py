@@ -419,7 +419,7 @@ def sandbox(
     ] = None,
     without: Annotated[
         Optional[str],
-        typer.Option(metavar="API,…", help="APIs that it does not have, such as ByIds,Users; helpers: hardly any."),
+        typer.Option(metavar="API,…", help="APIs that it does not have: ByIds,Users, …; helpers: hardly any."),
     ] = None,
     dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
     owners: Annotated[

@@ -1,4 +1,4 @@
-"""The commands about ledgers and earlier runs: `report`; `runs` lists them, `purge` deletes what is left of old ones."""
+"""The commands about ledgers: `report` writes one up, `runs` lists them, `purge` deletes what is left of old ones."""
 
 from __future__ import annotations
 

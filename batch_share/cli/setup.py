@@ -1,4 +1,4 @@
-"""The commands that set this machine up: `config …`, `doctor`, and `login` and `logout` for the system's keyring."""
+"""The commands that set a machine up: `config …`, `doctor`, and `login` and `logout` for the system's keyring."""
 
 from __future__ import annotations
 
