@@ -1,4 +1,4 @@
-"""The commands about ledgers: `report` writes one up, `runs` lists them, `purge` deletes what is left of old ones."""
+"""The commands about ledgers: `report` on one, `runs` lists them all, `purge` deletes what is left of old ones."""
 
 from __future__ import annotations
 
