@@ -24,7 +24,7 @@ from batch_share.ledger.files import ledger_beside
 from batch_share.outputs import Named
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
-from batch_share.sending.guards import check_revokes
+from batch_share.sending.onlookers import check_revokes
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ class LogFile(RotatingFileHandler):
             self._tell(f"The log {self.baseFilename} can't be written any more; the work goes on without it.")
 
 
-class Lines(logging.Handler):
+class LineHandler(logging.Handler):
     """Readable lines, each given to `show`."""
 
     def __init__(self, show: Callable[[str], object]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.ledger.records import Noted, Result, Row
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}, Stage.REVOKE: {REVOKE}}
 LEARNED = {Stage.ACTIVITY: "activity_id", Stage.SHARE: "request_id", Stage.REVOKE: "revoke_id"}
@@ -167,7 +167,7 @@ class Killer:
         self._hits = 0
         self.pid = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """Kill, and never answer."""
         if call.endpoint not in self._endpoints or not self.pid:
             return await step(call)

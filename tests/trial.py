@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
     from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection
 
-    Step = Callable[[Call], Awaitable[Reply]]
-    Wrapper = Callable[[Step, Call], Awaitable[Reply]]
+    Step = Callable[[SandboxCall], Awaitable[Reply]]
+    Wrapper = Callable[[Step, SandboxCall], Awaitable[Reply]]
 
 T = TypeVar("T")
 
@@ -288,7 +288,7 @@ class Fault:
     applied: bool = False
     seen: int = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint != self.endpoint:
             return await step(call)

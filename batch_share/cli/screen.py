@@ -32,7 +32,8 @@ from batch_share.ledger.states import State
 from batch_share.results.notify import CUT
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import meaning_of, reason_of
-from batch_share.sending.guards import check_revokes, spell_guards, spell_revokes
+from batch_share.sending.guards import spell_guards
+from batch_share.sending.onlookers import check_revokes, spell_revokes
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
 from batch_share.common import parse_seconds, wait_for_event
 from batch_share.errors import BatchShareError, SettingsError
-from batch_share.jobs.watch import Arrivals, Outcome, Places, Watch, work_on
+from batch_share.jobs.watch import Arrivals, Folders, SheetOutcome, Watch, work_on
 from batch_share.planning.already_shared import note_move
 from batch_share.planning.plan import check_options
 from batch_share.results.summary import ExitCode, most_urgent
-from batch_share.sending.guards import check_revokes
+from batch_share.sending.onlookers import check_revokes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,7 +117,7 @@ class Lines:
 
     told: dict[str, str] = field(default_factory=dict)
 
-    def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
+    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
         """How the work on a sheet ended."""
         line = f"{_said(case, outcome)}{'' if place or outcome.interrupted else '; looked at again'}"
         if self.told.get(case.folder.name) != line:
@@ -132,7 +132,7 @@ class Lines:
         typer.echo(f"batch-share: {words}", err=True)
 
 
-def _said(case: Case, outcome: Outcome) -> str:
+def _said(case: Case, outcome: SheetOutcome) -> str:
     if outcome.error is not None:
         words = str(outcome.error).removeprefix(f"{case.sheet.name}: ")
         return f"{case.sheet.name}: {words} (exit {outcome.exit_code:d}); in {near(case.folder.absolute())}"
@@ -145,7 +145,7 @@ def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: 
     """Watch until a signal comes, or look once. Raises BatchShareError."""
     settings.account()
     check_options(settings)
-    places = Places(folder)
+    places = Folders(folder)
     try:
         with places.held():
             return asyncio.run(_watch(places, options, settings, looks, yes=yes))
@@ -156,10 +156,12 @@ def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: 
         return ExitCode.INTERRUPTED
 
 
-async def _watch(places: Places, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+async def _watch(
+    places: Folders, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool
+) -> ExitCode:
     end = End()
 
-    async def work(case: Case) -> Outcome:
+    async def work(case: Case) -> SheetOutcome:
         watcher = SheetWatcher(end, yes=yes)
         outcome = await work_on(case, options, settings, watcher)
         if outcome.interrupted:
@@ -182,9 +184,9 @@ async def _watch(places: Places, options: SheetOptions, settings: Settings, look
     return most_urgent(each.exit_code for each in watch.endings)
 
 
-def _refused(rows: int) -> Outcome:
+def _refused(rows: int) -> SheetOutcome:
     words = (
         f"Nothing was sent: it has {rows:,} rows to send, and above {ASK_ABOVE} the watch needs --yes. "
         "`batch-share resume` on its ledger sends them."
     )
-    return Outcome(error=BatchShareError(words))
+    return SheetOutcome(error=BatchShareError(words))

@@ -107,7 +107,7 @@ def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Di
 @contextlib.contextmanager
 def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[None]:
     """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
-    from batch_share.logs import Lines, attached, open_log
+    from batch_share.logs import LineHandler, attached, open_log
     from batch_share.sending.log_events import stopped_by
 
     def show(line: str) -> None:
@@ -115,7 +115,7 @@ def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[
 
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     file = open_log(settings.log_folder, show)
-    with attached(file, Lines(show) if verbose else None, level=level):
+    with attached(file, LineHandler(show) if verbose else None, level=level):
         try:
             yield
         except BatchShareError as error:

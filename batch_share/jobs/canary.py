@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from batch_share.errors import CanaryFailed, SettingsError
 from batch_share.ledger.states import SENT, TO_DO, Stage, State
 from batch_share.sending.follow_up import all_followed_up
-from batch_share.sending.owner import Form, find_key_user, is_verified, note_proof, verify_owner
-from batch_share.sending.session import ending_early
+from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
+from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def send_canary(session: Session, most: int) -> None:
             return
         judged = await ledger.rows_by_id([row.id for row in rows])
         await ledger.note_canary(())
-        _judge(judged)
+        _decide(judged)
 
 
 async def drop_canary(session: Session) -> None:
@@ -85,7 +85,7 @@ async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
     """Post it, check its owner unless that was proved for its type, and share it."""
     if not await in_time(session, row):
         return
-    form = Form.STANDING if row.state is State.POSTED else Form.SINGLE
+    form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
     if form is Form.SINGLE:
         activity_id = await post(session, row)
         if activity_id is None:
@@ -104,7 +104,7 @@ async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str)
     note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
 
 
-def _judge(rows: Sequence[Row]) -> None:
+def _decide(rows: Sequence[Row]) -> None:
     """Raises CanaryFailed unless all are shared."""
     bad = next((row for row in rows if row.state is not State.SHARED), None)
     if bad is not None:

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, ShareStatus
     from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
-    from batch_share.sending.onlookers import Waiter
-    from batch_share.sending.session import Connection
+    from batch_share.sending.session import Connection, Waiter
     from batch_share.settings import Settings
 
 
@@ -76,7 +75,7 @@ class Passer:
 
 
 @dataclass(slots=True)
-class Asked:
+class Replies:
     """What LeadSquared said: `skew` is how many seconds this machine's clock is ahead, `why_not` why nothing.
 
     It was asked through the `proxy`; `no_proxy` is why the one that is set can't be used.
@@ -95,11 +94,11 @@ async def check_up() -> list[Finding]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        return [*_of_account("", Asked(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
+        return [*_of_account("", Replies(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
     try:
         host, *_ = settings.account()
     except SettingsError as error:
-        asked = Asked(why_not=f"{error.setting} is not set")
+        asked = Replies(why_not=f"{error.setting} is not set")
         found = _of_account("", asked, str(error), {})
     else:
         asked = await ask(settings)
@@ -107,9 +106,9 @@ async def check_up() -> list[Finding]:
     return [*found, *_of_use(settings), *_of_machine()]
 
 
-async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Asked:
+async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Replies:
     """Ask LeadSquared who the keys' user is, and then what it says of a request that never was."""
-    asked = Asked()
+    asked = Replies()
     try:
         asked.proxy = proxy_for(settings.account()[0], settings.proxy)
     except SettingsError as error:
@@ -123,7 +122,7 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
     return asked
 
 
-async def _ask(connection: Connection, asked: Asked, now: Callable[[], dt.datetime]) -> None:
+async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.datetime]) -> None:
     asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
     if isinstance(asked.user, KeyUser | Refused | Lost):
         asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
@@ -143,7 +142,7 @@ def _read_user(answer: Answer) -> KeyUser | Failure:
 
 
 def _noting_time(
-    asked: Asked, now: Callable[[], dt.datetime], parse: Callable[[Answer], T]
+    asked: Replies, now: Callable[[], dt.datetime], parse: Callable[[Answer], T]
 ) -> Callable[[Answer], T]:
     """`parse`, which also notes how far the clocks are apart: any answer tells the time, a refusal too."""
 
@@ -169,7 +168,7 @@ async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T 
     return parsed
 
 
-def _of_account(host: str, asked: Asked, trouble: str, known: dict[str, str]) -> list[Finding]:
+def _of_account(host: str, asked: Replies, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
         findings.of_settings(known, trouble),
         findings.of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),

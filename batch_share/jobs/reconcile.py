@@ -65,7 +65,7 @@ PARKED: Final = "it was not found in two looks, and --on-unknown park posts noth
 POSTED_BY: Final = "`batch-share reconcile` with --on-unknown settle looks again, and posts it if it is not there"
 
 
-class Place(NamedTuple):
+class Whereabouts(NamedTuple):
     """Where an activity is looked for: on a lead, among those of its type."""
 
     lead_id: str
@@ -204,7 +204,7 @@ class Reconciler:
         for each in await self._look(group):
             await (self._absent(each) if await self._would_show(each) else self._leave([each], UNSHOWN))
 
-    async def _of_lead(self, place: Place, wanted: Collection[str] = ()) -> Found:
+    async def _of_lead(self, place: Whereabouts, wanted: Collection[str] = ()) -> Found:
         page = partial(activities_of_lead, *place)
         return await _collect(self._session, place.event, page, MOST_PAGES, wanted)
 
@@ -228,7 +228,7 @@ class Reconciler:
         if known is None or known.instruction is None:
             return
         if looks == _LOOKS_AT_LEAD:
-            await self._of_lead(Place(known.instruction.lead_id, event))
+            await self._of_lead(Whereabouts(known.instruction.lead_id, event))
         else:
             await self._of_type(event, utc_now() - _RECENT, MOST_PAGES)
 
@@ -352,15 +352,15 @@ def _markers(lost: Iterable[Unsettled]) -> set[str]:
     return {each.marker or "" for each in lost}
 
 
-def _place(each: Unsettled) -> Place:
+def _place(each: Unsettled) -> Whereabouts:
     asked = each.row.instruction
     if asked is None:
         raise AssertionError("a row without instruction is never sent")
-    return Place(asked.lead_id, asked.event)
+    return Whereabouts(asked.lead_id, asked.event)
 
 
 def _by_place(lost: Iterable[Unsettled]) -> list[list[Unsettled]]:
-    groups: dict[Place, list[Unsettled]] = defaultdict(list)
+    groups: dict[Whereabouts, list[Unsettled]] = defaultdict(list)
     for each in lost:
         groups[_place(each)].append(each)
     return [*groups.values()]

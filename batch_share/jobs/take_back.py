@@ -47,7 +47,7 @@ NOBODY_ELSE: Final = "no share of the lead with another user is known to the led
 _HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """Where a share is recorded: a ledger, by its file and its job."""
 
     file: Path
@@ -124,11 +124,11 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     """
     session.tally.phase = "taking earlier shares back"
     await _claim(session, due)
-    wanted: dict[Place, set[int]] = defaultdict(set)
+    wanted: dict[Origin, set[int]] = defaultdict(set)
     for each in due:
         for share in each.shares:
-            wanted[Place(share.ledger, share.job)].add(share.row_id)
-    ends: dict[Place, Ended] = {}
+            wanted[Origin(share.ledger, share.job)].add(share.row_id)
+    ends: dict[Origin, Ended] = {}
     for place, row_ids in wanted.items():
         if not session.stop.asked:
             ends[place] = await _take_back(session, place, row_ids)
@@ -152,7 +152,7 @@ async def _claim(session: Session, due: Sequence[Due]) -> None:
         await session.ledger.answer_claims(page)
 
 
-async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended:
+async def _take_back(session: Session, place: Origin, row_ids: set[int]) -> Ended:
     """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
     if place.file == session.ledger.file.resolve():
         if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
@@ -172,7 +172,7 @@ async def _take_back(session: Session, place: Place, row_ids: set[int]) -> Ended
 
 
 @asynccontextmanager
-async def _opened(session: Session, place: Place) -> AsyncIterator[tuple[Ledger, Tally]]:
+async def _opened(session: Session, place: Origin) -> AsyncIterator[tuple[Ledger, Tally]]:
     """Another ledger, open for a run of its own that the index knows. Raises BatchShareError."""
     account = name_of_account(session.settings)
     if not place.file.is_file():
@@ -230,7 +230,7 @@ async def check_canary_of(session: Session, due: Sequence[Due]) -> None:
         raise CanaryFailed(len(rows), Counter(str(row.state) for row in rows), bad.sheet_row, bad.reason or "")
 
 
-async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, Ended]) -> None:
+async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Origin, Ended]) -> None:
     """Commit for each row what came of its claim; where the work was to end first, it stays as it is."""
     results: dict[int, Result] = {}
     for each in due:
@@ -247,31 +247,31 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Place, End
             log_events.failed(rows[row_id], Stage.EARLIER)
 
 
-def _not_ended(due: Due, ends: Mapping[Place, Ended]) -> Iterator[str]:
+def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[str]:
     """Why each share that is not known to have ended is not."""
     for share in due.shares:
-        found, row = ends.get(Place(share.ledger, share.job), {}), _found(share, ends)
+        found, row = ends.get(Origin(share.ledger, share.job), {}), _found(share, ends)
         if row is not None and (_has_ended(row) or share.ends_at <= utc_now()):
             continue
         why = found if isinstance(found, BatchShareError) else _why(row)
         yield f"{share.sheet} row {share.sheet_row}: {str(why).rstrip('.')}"
 
 
-def _is_back(share: LiveShare, ends: Mapping[Place, Ended]) -> bool:
+def _is_back(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
     """Whether LeadSquared has said that it took the share back."""
     row = _found(share, ends)
     return row is not None and row.state is State.REVOKED
 
 
-def _is_being_lost(share: LiveShare, ends: Mapping[Place, Ended]) -> bool:
+def _is_being_lost(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
     """Whether it was taken back, or will have been once LeadSquared gets to it."""
     row = _found(share, ends)
     return row is not None and row.state in {State.REVOKING, State.ENDING, State.REVOKED}
 
 
-def _found(share: LiveShare, ends: Mapping[Place, Ended]) -> Row | None:
+def _found(share: LiveShare, ends: Mapping[Origin, Ended]) -> Row | None:
     """The row that made the share, as it is now; None where its ledger could not be used."""
-    found = ends.get(Place(share.ledger, share.job), {})
+    found = ends.get(Origin(share.ledger, share.job), {})
     return None if isinstance(found, BatchShareError) else found.get(share.row_id)
 
 
@@ -281,10 +281,10 @@ def _has_ended(row: Row) -> bool:
     return row.state is State.REVOKED or (row.state is State.FAILED and not may_stand)
 
 
-def _is_busy(session: Session, due: Due, ends: Mapping[Place, Ended]) -> bool:
+def _is_busy(session: Session, due: Due, ends: Mapping[Origin, Ended]) -> bool:
     """Whether a ledger is in use by another process: that passes, so its rows stay to be done."""
     for share in due.shares:
-        if isinstance(ends.get(Place(share.ledger, share.job)), LedgerLocked):
+        if isinstance(ends.get(Origin(share.ledger, share.job)), LedgerLocked):
             session.tally.remark(f"{share.ledger} is in use, so rows that take back its shares wait: run again")
             return True
     return False

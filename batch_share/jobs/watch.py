@@ -61,7 +61,7 @@ class Case:
         return ledger_beside(self.sheet)
 
 
-class Places:
+class Folders:
     """The folders of an inbox. Raises BatchShareError where one can't be made or changed."""
 
     def __init__(self, inbox: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
@@ -247,7 +247,7 @@ _ON_ITS_WAY: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SheetOutcome:
     """How the work on a sheet ended, this time: the totals if it began, and what stopped it."""
 
     summary: Summary | None = None
@@ -264,7 +264,7 @@ class Outcome:
         return self.summary.exit_code if self.error is None else code_of_ending(self.error)
 
 
-def place_of(outcome: Outcome) -> str | None:
+def place_of(outcome: SheetOutcome) -> str | None:
     """Where the sheet goes; None while there is something to come: rows that wait, or are processed still."""
     if outcome.interrupted or isinstance(outcome.error, (*_PASSES, AccessDenied)):
         return None
@@ -275,24 +275,24 @@ def place_of(outcome: Outcome) -> str | None:
     return DONE if outcome.exit_code is ExitCode.DONE else FAILED
 
 
-def is_for_all(outcome: Outcome) -> bool:
+def is_for_all(outcome: SheetOutcome) -> bool:
     """Whether what stopped the work would stop it for every sheet, until a person mends it."""
     return isinstance(outcome.error, AccessDenied)
 
 
-async def work_on(case: Case, options: SheetOptions, settings: Settings, watcher: Watcher) -> Outcome:
-    """Do what is to be done now for a sheet. It raises nothing that is foreseeable: that is in the Outcome."""
+async def work_on(case: Case, options: SheetOptions, settings: Settings, watcher: Watcher) -> SheetOutcome:
+    """Do what is to be done now for a sheet. It raises nothing that is foreseeable: that is in the SheetOutcome."""
     try:
         if not await _is_taken_in(case.ledger):
             ending = await run_sheet(SheetJob(case.sheet, case.ledger, options), settings, watcher)
         elif (at_rest := await nothing_due(case.ledger)) is not None:
-            return Outcome(at_rest)
+            return SheetOutcome(at_rest)
         else:
             # Not run: with other options than those it was taken in with, the same rows would be other ones.
             ending = await resume(case.ledger, settings, watcher)
     except BatchShareError as error:
-        return Outcome(error=error)
-    return Outcome(ending.summary, ending.error, interrupted=ending.interrupted)
+        return SheetOutcome(error=error)
+    return SheetOutcome(ending.summary, ending.error, interrupted=ending.interrupted)
 
 
 async def _is_taken_in(ledger: Path) -> bool:
@@ -316,7 +316,7 @@ AGAIN: Final = 300.0
 class Teller(Protocol):
     """Whoever is told what happens."""
 
-    def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
+    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
         """A sheet was worked on, and is at `place` now; None: where it was, to be looked at again."""
 
     def trouble(self, words: str) -> None:
@@ -331,14 +331,14 @@ class Watch:
     """
 
     arrivals: Arrivals
-    places: Places
-    work: Callable[[Case], Awaitable[Outcome]]
+    places: Folders
+    work: Callable[[Case], Awaitable[SheetOutcome]]
     moved: Callable[[Case, Case], None]
     teller: Teller
     sleep: Callable[[float], Awaitable[None]]
     is_over: Callable[[], bool]
     again: float = AGAIN
-    endings: list[Outcome] = field(default_factory=list)
+    endings: list[SheetOutcome] = field(default_factory=list)
     _looked: dict[Path, float] = field(default_factory=dict)
     _troubled: str = ""
 

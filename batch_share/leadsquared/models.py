@@ -108,19 +108,19 @@ Whole = Annotated[int | None, BeforeValidator(_nothing_for_blank)]
 Truth = Annotated[bool | None, BeforeValidator(_nothing_for_blank)]
 
 
-class Answer(BaseModel):
+class AnswerBody(BaseModel):
     """An answer's JSON object."""
 
     model_config = ConfigDict(alias_generator=folded, extra="ignore", hide_input_in_errors=True)
 
 
-class Message(Answer):
+class Message(AnswerBody):
     """`Message` of a status: a text about a request."""
 
     response_text: Text = None
 
 
-class StatusAnswer(Answer):
+class StatusAnswer(AnswerBody):
     """https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/
 
     What stands inside its message is read as if it stood beside it, where nothing does.
@@ -146,7 +146,7 @@ class StatusAnswer(Answer):
         return {name: inside[name] for name in ("sharestatus", "errormessage") if name in inside} | said
 
 
-class BulkItem(Answer):
+class BulkItem(AnswerBody):
     """What became of one activity of a bulk call: one page shows `ProspectActivityId`, client code the others."""
 
     row_number: Whole = None

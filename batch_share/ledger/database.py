@@ -237,7 +237,7 @@ class Database:
         for wish, ending in zip(group, committed.result(), strict=True):
             if wish.done.cancelled():  # its caller is gone
                 continue
-            if isinstance(ending, Failed):
+            if isinstance(ending, NotDone):
                 wish.done.set_exception(ending.error)
             else:
                 wish.done.set_result(ending)
@@ -271,27 +271,27 @@ class Database:
         return self._gathering.change(connection, statement, values)
 
     def _commit(self, operations: Sequence[Operation]) -> list[Any]:
-        """Each operation's result, or Failed: all in one transaction, or each in its own if one of them fails."""
+        """Each operation's result, or NotDone: all in one transaction, or each in its own if one of them fails."""
         try:
             return self._transact(operations, together=True)
         except SQLAlchemyError as error:
             # Not one row's trouble but the database's: nothing of the group was done, and nothing more is tried.
             if len(operations) == 1 or not isinstance(error, IntegrityError):
-                return [Failed(explain(self._ledger, error))] * len(operations)
+                return [NotDone(explain(self._ledger, error))] * len(operations)
         except NotAsExpected:
             pass
         except Exception as error:
             if len(operations) == 1:
-                return [Failed(error)]
+                return [NotDone(error)]
         return [self._commit_one(operation) for operation in operations]
 
     def _commit_one(self, operation: Operation) -> Any:
         try:
             return self._transact([operation], together=False)[0]
         except SQLAlchemyError as error:
-            return Failed(explain(self._ledger, error))
+            return NotDone(explain(self._ledger, error))
         except Exception as error:
-            return Failed(error)
+            return NotDone(error)
 
     def _transact(self, operations: Sequence[Operation], *, together: bool) -> list[Any]:
         self._gathering = Gathering(together=together)
@@ -311,7 +311,7 @@ class _Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class NotDone:
     """How an operation ended that changed nothing."""
 
     error: Exception

@@ -35,7 +35,7 @@ _PAGE: Final = 500
 
 
 @dataclass(slots=True)
-class Live:
+class AlreadyShared:
     """Tells which rows need not be sent, since their lead is shared with their user already. Of none, by default.
 
     `job` is the ledger's own, which has its own way not to send anything twice. What ends before `after` is no
@@ -63,7 +63,7 @@ class Live:
             found.setdefault((share.lead_id, share.user_id), []).append(share)
         return [_reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
 
-    def judged(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
+    def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared."""
         if self.folder is None or self.forced:
             yield from rows
@@ -74,7 +74,7 @@ class Live:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
-                yield from self._judged(history, page)
+                yield from self._decided(history, page)
 
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be taken back, by all ledgers, this one with them."""
@@ -91,7 +91,7 @@ class Live:
             return history.any_live(self.account, self.after, not_in=self.job)
         return False
 
-    def _judged(self, history: History, page: list[NewRow]) -> list[NewRow]:
+    def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
         asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
         try:
             reasons = iter(self.reasons(history, asked))
@@ -132,14 +132,14 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction | Cla
             yield [each for each in by_lead.get(claim.lead_id, ()) if (each.user_id == claim.user_id) is own]
 
 
-def live_for(settings: Settings, job: str) -> Live:
+def live_for(settings: Settings, job: str) -> AlreadyShared:
     """For a plan: what other ledgers of the account have shared than that of `job`."""
     try:
         account = name_of_account(settings)
     except SettingsError:
-        return Live()
+        return AlreadyShared()
     host = settings.account()[0]
-    return Live(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
+    return AlreadyShared(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
 
 
 def _after(settings: Settings) -> dt.datetime:
@@ -173,38 +173,38 @@ async def skip_shared(session: Session) -> None:
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts())["job"]
-    live = Live(settings.data_folder, name_of_account(settings), "", job, _after(settings))
+    live = AlreadyShared(settings.data_folder, name_of_account(settings), "", job, _after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
         with remarking(session.tally.remark):
             for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
                 skipped = ledger.wishes(State.SKIPPED, action)
-                await _judge(session, skipped, partial(_reasons, judge, history, force=settings.force))
+                await _decide(session, skipped, partial(_reasons, judge, history, force=settings.force))
             if not settings.force and history.any_live(live.account, live.after, not_in=job):
                 pending = ledger.wishes(State.PENDING, Action.SHARE)
-                await _judge(session, pending, lambda page: live.reasons(history, page))
+                await _decide(session, pending, lambda page: live.reasons(history, page))
 
 
 async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
     settings = session.settings
     account = name_of_account(settings)
-    live = Live(settings.data_folder, account, after=_after(settings))
+    live = AlreadyShared(settings.data_folder, account, after=_after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None or settings.force:
             return
         with remarking(session.tally.remark):
             await refresh(history, session.ledger, account, goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
-            await _judge(session, pending, lambda page: live.reasons(history, page))
+            await _decide(session, pending, lambda page: live.reasons(history, page))
 
 
-def _reasons(live: Live, history: History, page: Sequence[Wish], *, force: bool) -> list[str | None]:
+def _reasons(live: AlreadyShared, history: History, page: Sequence[Wish], *, force: bool) -> list[str | None]:
     return [None] * len(page) if force else live.reasons(history, page)
 
 
-async def _judge(
+async def _decide(
     session: Session, wishes: AsyncIterator[Wish], reasons: Callable[[Sequence[Wish]], list[str | None]]
 ) -> None:
     """Commit the reasons that are other ones than they were."""

@@ -88,7 +88,7 @@ def _number(entries: bytes, at: int) -> int | None:
     return None if at < 0 else int.from_bytes(entries[at + _DIGEST : at + _ENTRY])
 
 
-class Lines:
+class PackedTexts:
     """Values such as JSON holds, each a line in one text."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Names:
     """
 
     def __init__(self, refs: Iterable[Ref]) -> None:
-        self._values: dict[Field, Lines] = defaultdict(Lines)
+        self._values: dict[Field, PackedTexts] = defaultdict(PackedTexts)
         self._users: dict[Ref, None] = {}
         seen, count = Numbers(), 0
         for ref in refs:
@@ -160,7 +160,7 @@ class Directory:
     """
 
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
-    _leads: Lines = field(default_factory=Lines)
+    _leads: PackedTexts = field(default_factory=PackedTexts)
     _users: dict[Ref, FoundUser] = field(default_factory=dict)
     _nobody: dict[Ref, str] = field(default_factory=dict)  # why nobody is meant, whatever an earlier answer was
     _names: dict[str, str] = field(default_factory=dict)

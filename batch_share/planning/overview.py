@@ -19,7 +19,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, TO_DO, State
-from batch_share.planning.already_shared import Live
+from batch_share.planning.already_shared import AlreadyShared
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.sending.cost import Pace
@@ -42,7 +42,7 @@ _STATES: Final = tuple(State)
 
 
 @dataclass(slots=True)
-class Before:
+class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
     `job` is the ledger's, `sheet` the name of the one in force; `refusal` says why a run would not go on with it,
@@ -64,7 +64,7 @@ class Before:
             self._known.put(key, _STATES.index(state))
             self._any_sent = self._any_sent or state not in NEVER_SENT
 
-    def judged(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
+    def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
         for row in rows:
             number = self._known.get(row.key)
@@ -80,17 +80,17 @@ class Before:
         return self.refusal
 
 
-async def before_of(ledger: Path, settings: Settings, directory: Directory) -> Before:
+async def before_of(ledger: Path, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
     if not holds_anything(ledger):
-        return Before()
+        return KnownRows()
     async with read_ledger(ledger) as opened:
         facts, host = await opened.facts(), _host(settings)
         if host is not None and facts["host"] != host and await opened.sheet() is not None:
-            return Before(refusal=f"the ledger {ledger.name} belongs to {facts['host']}, and the host is {host}")
+            return KnownRows(refusal=f"the ledger {ledger.name} belongs to {facts['host']}, and the host is {host}")
         async for answer in opened.lookups():
             directory.learn([answer])
-        before = Before(facts["job"])
+        before = KnownRows(facts["job"])
         await before.learn(opened)
         return before
 
@@ -170,8 +170,8 @@ class Overview:
     plan: Plan
     settings: Settings
     account: Account = field(default_factory=Account)
-    live: Live = field(default_factory=Live)
-    before: Before = field(default_factory=Before)
+    live: AlreadyShared = field(default_factory=AlreadyShared)
+    before: KnownRows = field(default_factory=KnownRows)
     directory: Directory = field(default_factory=Directory)
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
@@ -196,7 +196,7 @@ class Overview:
 
     def planned(self, directory: Directory) -> Iterator[NewRow]:
         """Every row with what will happen to it. May raise SheetError while it goes."""
-        return self.live.judged(self.before.judged(self.plan.rows(self.before.job, directory)))
+        return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory)))
 
     @property
     def to_send(self) -> int:
@@ -323,11 +323,11 @@ def overview(
     settings: Settings,
     directory: Directory,
     account: Account | None = None,
-    live: Live | None = None,
-    before: Before | None = None,
+    live: AlreadyShared | None = None,
+    before: KnownRows | None = None,
 ) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account(), live or Live(), before or Before(), directory)
+    seen = Overview(plan, settings, account or Account(), live or AlreadyShared(), before or KnownRows(), directory)
     conflicts = _Conflicts()
     claims: list[Instruction] = []
     for row in seen.planned(directory):

@@ -15,7 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named, digest_of
 from batch_share.results.summary_page import add_summary
-from batch_share.results.tables import Looks, fill, write_csv, writing
+from batch_share.results.tables import Layout, fill, write_csv, writing
 from batch_share.results.wording import Advice, reason_of
 from batch_share.results.writing import write_output
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
@@ -43,12 +43,12 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
     """Write the worksheet; `failed_sheet` is where failed rows can be mended. Raises LedgerError."""
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.file.name, failed_sheet.name if failed_sheet else None)
-    looks = Looks(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
+    layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
     if not await ledger.troubled_rows(1):
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)
         return
-    await fill(book, page, [*FAILURES_COLUMNS, *columns], _rows(ledger, advice, len(columns)), looks)
+    await fill(book, page, [*FAILURES_COLUMNS, *columns], _rows(ledger, advice, len(columns)), layout)
 
 
 async def _rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
@@ -92,8 +92,8 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
         async with writing(file) as book:
             await add_summary(book, ledger, failed_sheet)
             await add_failures(book, ledger, columns, failed_sheet)
-            looks = Looks(len(columns), range(len(columns), len(header)))
-            await fill(book, book.page(ANSWERED[-1]), header, answers, looks)
+            layout = Layout(len(columns), range(len(columns), len(header)))
+            await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
 
     check_format(target.target if isinstance(target, Named) else target)
     return await write_output(ledger, Output.RESULTS, target, write)
@@ -116,7 +116,7 @@ async def write_table(
             await write_csv(temporary, header, rows)
             return
         async with writing(temporary) as book:
-            await fill(book, book.page(ANSWERED[-1]), header, rows, Looks(coloured))
+            await fill(book, book.page(ANSWERED[-1]), header, rows, Layout(coloured))
 
 
 def check_format(target: Path) -> None:

@@ -23,7 +23,7 @@ from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
 from batch_share.ledger.written import Output
 from batch_share.outputs import digest_of, is_in_the_way
-from batch_share.results.tables import Looks, fill, write_csv, writing
+from batch_share.results.tables import Layout, fill, write_csv, writing
 from batch_share.results.wording import in_the_sheet, reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
 from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
@@ -242,7 +242,7 @@ async def _write(file: Path, sheet: SheetRecord, rows: _Mendable) -> None:
     async with writing(file, _ALWAYS) as book:
         ours = range(len(header) - len(ADDED), len(header))
         page = book.page(_title(sheet.worksheet))
-        await fill(book, page, header, rows.cells(), Looks(ours.start, ours))
+        await fill(book, page, header, rows.cells(), Layout(ours.start, ours))
 
 
 def _title(worksheet: str | None) -> str:

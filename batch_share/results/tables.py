@@ -71,13 +71,13 @@ class Book:
         self.aside = self.shape(bold=True, bg_color="#8497B0", font_color="white")
         self.fills = {state: self.shape(bg_color=colour, text_wrap=True) for state, colour in COLOURS.items()}
 
-    def shape(self, **looks: Any) -> Any:
+    def shape(self, **layout: Any) -> Any:
         """A shape of cells that hold text."""
-        return self._book.add_format(_AS_TEXT | looks)
+        return self._book.add_format(_AS_TEXT | layout)
 
-    def number_shape(self, **looks: Any) -> Any:
+    def number_shape(self, **layout: Any) -> Any:
         """A shape of cells that hold whole numbers."""
-        return self._book.add_format({"num_format": "#,##0", "valign": "top"} | looks)
+        return self._book.add_format({"num_format": "#,##0", "valign": "top"} | layout)
 
     def page(self, name: str) -> Any:
         """A new worksheet. On paper it is one page wide, as many as it takes, and each has its number."""
@@ -108,8 +108,8 @@ async def writing(file: Path, made_at: dt.datetime | None = None) -> AsyncIterat
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """How a table looks: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
+class Layout:
+    """How a table layout: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
 
     No column is wider than `widest` characters: a longer text takes several lines. On paper there are only as many
     columns, from the left, as have `on_paper` characters together; None: all.
@@ -122,7 +122,7 @@ class Looks:
 
 
 async def fill(
-    book: Book, page: Any, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], looks: Looks
+    book: Book, page: Any, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], layout: Layout
 ) -> int:
     """Write a table from the top of `page`: header, filters, widths. How many rows there were."""
     page.freeze_panes(1, 0)
@@ -131,34 +131,34 @@ async def fill(
     page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
     widths = [len(name) for name in header]
     for column, name in enumerate(header):
-        page.write_string(0, column, name, book.head if column in looks.ours or not looks.ours else book.aside)
+        page.write_string(0, column, name, book.head if column in layout.ours or not layout.ours else book.aside)
     number = 0
     async for state, cells in rows:
         number += 1
-        _write_row(book, page, number, (state, cells), looks)
+        _write_row(book, page, number, (state, cells), layout)
         for column, cell in enumerate(cells):
-            widths[column] = max(widths[column], min(len(cell), looks.widest))
+            widths[column] = max(widths[column], min(len(cell), layout.widest))
         # Its row is on disk, and only there: a million heights would fill the memory.
         page.row_info.pop(number - 1, None)
         page.row_sizes.pop(number - 1, None)
     widths = [width + 2 for width in widths]
     for column, width in enumerate(widths):
         page.set_column(column, column, width)
-    if looks.on_paper is not None:
-        most = looks.on_paper
+    if layout.on_paper is not None:
+        most = layout.on_paper
         fitting = sum(together <= most for together in accumulate(widths))
         page.print_area(0, 0, max(number, 1), max(fitting, 1) - 1)
     page.autofilter(0, 0, max(number, 1), len(header) - 1)
     return number
 
 
-def _write_row(book: Book, page: Any, number: int, row: tuple[State, list[str]], looks: Looks) -> None:
+def _write_row(book: Book, page: Any, number: int, row: tuple[State, list[str]], layout: Layout) -> None:
     state, cells = row
-    lines = -(-max(map(len, cells), default=1) // looks.widest)
+    lines = -(-max(map(len, cells), default=1) // layout.widest)
     if lines > 1:  # LibreOffice makes no room for wrapped text by itself
         page.set_row(number, _LINE_POINTS * min(lines, _MOST_LINES))
     for column, cell in enumerate(cells):
-        plain = book.wrapped if len(cell) > looks.widest else book.text
-        shape = book.fills.get(state, plain) if column == looks.coloured else plain
+        plain = book.wrapped if len(cell) > layout.widest else book.text
+        shape = book.fills.get(state, plain) if column == layout.coloured else plain
         if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
             raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")

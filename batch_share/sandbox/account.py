@@ -39,7 +39,7 @@ class Activity:
     posted_at: float
 
 
-class Account:
+class SandboxAccount:
     """The account and everything in it; nothing outlives the process."""
 
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:

@@ -15,8 +15,8 @@ from batch_share.sandbox.wire import Json, Refusal, failed, json_array, json_obj
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.sandbox.account import Account, Activity
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.account import Activity, SandboxAccount
+    from batch_share.sandbox.wire import SandboxCall
     from batch_share.sandbox.world import Lead, User
 
 MAX_BULK = 25
@@ -54,7 +54,7 @@ class Draft:
         )
 
 
-def create(account: Account, call: Call) -> Any:
+def create(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Create: one activity on a lead.
 
     https://apidocs.leadsquared.com/post-an-activity-to-lead/. The form with an e-mail address instead of the lead's
@@ -67,7 +67,7 @@ def create(account: Account, call: Call) -> Any:
     return succeeded(activity.id)
 
 
-def create_many(account: Account, call: Call) -> Any:
+def create_many(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Bulk/CustomActivity/Add/ByLeadId: up to 25 activities, each accepted or refused by itself.
 
     https://apidocs.leadsquared.com/post-bulk-activities-on-leads/; the form of a refused row is from client code.
@@ -81,7 +81,7 @@ def create_many(account: Account, call: Call) -> Any:
     return {"Response": rows}
 
 
-def _row(account: Account, number: int, draft: Draft) -> dict[str, Any]:
+def _row(account: SandboxAccount, number: int, draft: Draft) -> dict[str, Any]:
     row: dict[str, Any] = {"RowNumber": number, "ProspectActivityId": None, "ActivityCreated": False}
     try:
         return row | {"ProspectActivityId": _post(account, draft).id, "ActivityCreated": True}
@@ -89,14 +89,14 @@ def _row(account: Account, number: int, draft: Draft) -> dict[str, Any]:
         return row | {"ExceptionType": refused.kind, "ExceptionMessage": refused.words}
 
 
-def _post(account: Account, draft: Draft) -> Activity:
+def _post(account: SandboxAccount, draft: Draft) -> Activity:
     lead, event = _lead(account, draft), _event(account, draft)
     _check_texts(draft)
     date = read_date(draft.date) if draft.date else None
     return account.post(lead, event, draft.note, _owner(account, draft), draft.fields, date)
 
 
-def _lead(account: Account, draft: Draft) -> Lead:
+def _lead(account: SandboxAccount, draft: Draft) -> Lead:
     if not draft.lead_id:
         raise refusal("MXMandatoryAttributeMissingException", "'RelatedProspectId' is mandatory")
     lead = account.world.lead(draft.lead_id)
@@ -105,7 +105,7 @@ def _lead(account: Account, draft: Draft) -> Lead:
     return lead
 
 
-def _event(account: Account, draft: Draft) -> int:
+def _event(account: SandboxAccount, draft: Draft) -> int:
     if not draft.event:
         raise refusal("MXInvalidActivityException", "Event Code is invalid or empty")
     if draft.event not in map(str, account.options.activity_types):
@@ -123,7 +123,7 @@ def _check_texts(draft: Draft) -> None:
         raise refusal("MXInvalidInputException", f"A note has at most {MAX_NOTE} characters, a field {MAX_FIELD}")
 
 
-def _owner(account: Account, draft: Draft) -> User:
+def _owner(account: SandboxAccount, draft: Draft) -> User:
     """The owner that was named, if it can be one; the key's own user where none was, or where it is ignored."""
     if account.options.ignore_owner or not (draft.owner_email or draft.owner_id):
         return account.world.key_user
@@ -135,7 +135,7 @@ def _owner(account: Account, draft: Draft) -> User:
 
 
 MAX_PAGE = 1000
-_NAMES = {201: "Site visit", 202: "Call back"}
+_NAMES = {201: "Site visit", 202: "SandboxCall back"}
 _SORT_KEYS = {
     "ProspectActivityId": lambda activity: activity.id,
     "CreatedOn": lambda activity: activity.created_on,
@@ -143,7 +143,7 @@ _SORT_KEYS = {
 }
 
 
-def of_lead(account: Account, call: Call) -> Any:
+def of_lead(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Retrieve?leadId=: a lead's activities, latest first, 25 where no page size is given.
 
     https://apidocs.leadsquared.com/get-activities-of-a-lead/; `Offset` is the page, from 0, as seen live.
@@ -160,7 +160,7 @@ def of_lead(account: Account, call: Call) -> Any:
     return {"RecordCount": count, "ProspectActivities": [_entry(account, activity) for activity in page]}
 
 
-def details(account: Account, call: Call) -> Any:
+def details(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET GetActivityDetails?activityId=: one activity, field by field.
 
     https://apidocs.leadsquared.com/get-activity-details/
@@ -177,7 +177,7 @@ def details(account: Account, call: Call) -> Any:
     return {"ID": activity.id, "Name": name, "DisplayName": name, "Fields": fields}
 
 
-def by_event(account: Account, call: Call) -> Any:
+def by_event(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST CustomActivity/RetrieveByActivityEvent: the account's activities of a type, by when they were modified.
 
     https://apidocs.leadsquared.com/bulk-retrieve-activities-by-activity-event/; the bounds are whole seconds, what
@@ -196,7 +196,7 @@ def by_event(account: Account, call: Call) -> Any:
     return {"RecordCount": count} | ({"List": [_event_entry(account, item) for item in page]} if page else {})
 
 
-def types(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handler takes the call
+def types(account: SandboxAccount, call: SandboxCall) -> Any:  # noqa: ARG001 - every handler takes the call
     """GET ActivityTypes.Get: the codes that activities may have, and what people call them."""
     return [
         {"ActivityEvent": event, "ActivityEventName": _name(event), "Score": 0}
@@ -212,7 +212,7 @@ def _page_size(paging: Json, name: str, default: int) -> int:
     return size
 
 
-def _page(account: Account, found: list[Activity], page: int, size: int) -> tuple[int, list[Activity]]:
+def _page(account: SandboxAccount, found: list[Activity], page: int, size: int) -> tuple[int, list[Activity]]:
     """The RecordCount and the activities of a page, from 0, as the account lists them."""
     paging = account.options.paging
     if paging == "oldest-first":
@@ -222,7 +222,7 @@ def _page(account: Account, found: list[Activity], page: int, size: int) -> tupl
     return len(shown if paging == "page-count" else found), shown
 
 
-def _parameter(call: Call, name: str) -> str:
+def _parameter(call: SandboxCall, name: str) -> str:
     value = call.query.get(name, "")
     if not value:
         raise missing(name)
@@ -235,7 +235,7 @@ def _sorted(activities: list[Activity], sorting: Json) -> list[Activity]:
     return sorted(activities, key=key, reverse=sorting.integer("Direction") == 1) if key else activities
 
 
-def _fields(account: Account, activity: Activity) -> dict[str, str]:
+def _fields(account: SandboxAccount, activity: Activity) -> dict[str, str]:
     owner = {} if account.options.hide_owner else _shown_owner(account.options.owners, activity.owner)
     note = {} if account.options.hide_note else {"ActivityEvent_Note": activity.note}
     return note | {"Status": "Active"} | owner | dict(activity.fields)
@@ -248,7 +248,7 @@ def _shown_owner(form: str, owner: User) -> dict[str, str]:
     return {"Owner": {"id": owner.id, "email": owner.email, "name": owner.name}[form]}
 
 
-def _entry(account: Account, activity: Activity) -> dict[str, Any]:
+def _entry(account: SandboxAccount, activity: Activity) -> dict[str, Any]:
     return {
         "Id": activity.id,
         "EventCode": activity.event,
@@ -264,7 +264,7 @@ def _entry(account: Account, activity: Activity) -> dict[str, Any]:
     }
 
 
-def _event_entry(account: Account, activity: Activity) -> dict[str, Any]:
+def _event_entry(account: SandboxAccount, activity: Activity) -> dict[str, Any]:
     creator = account.world.key_user
     return {
         "ProspectActivityId": activity.id,

@@ -9,10 +9,10 @@ from batch_share.sandbox import activities, people, shares
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch_share.sandbox.account import Account
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.account import SandboxAccount
+    from batch_share.sandbox.wire import SandboxCall
 
-    Handler: TypeAlias = Callable[[Account, Call], Any]
+    Handler: TypeAlias = Callable[[SandboxAccount, SandboxCall], Any]
 
 BULK = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
 SHARE = "EntityAccess.svc/Share"

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from batch_share.common import Rate
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
 
-    Step: TypeAlias = Callable[[Call], Awaitable[Reply]]
+    Step: TypeAlias = Callable[[SandboxCall], Awaitable[Reply]]
     Say: TypeAlias = Callable[["Particulars", Reply], Reply]
 
 _ENTRY = re.compile(r"(?:(?P<endpoint>[^:=]*):)?(?P<kind>[^:=]*)=\s*(?P<percent>[0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
@@ -187,7 +187,7 @@ KINDS: dict[str, Kind] = {
 """Every fault by its name."""
 
 
-async def strike(kind: str, particulars: Particulars, step: Step, call: Call) -> Reply:
+async def strike(kind: str, particulars: Particulars, step: Step, call: SandboxCall) -> Reply:
     """Let a fault hit a call."""
     call.fault, fault = kind, KINDS[kind]
     if fault.applied:
@@ -204,7 +204,7 @@ class Chance:
     share: float
     endpoints: frozenset[str] | None
 
-    def hits(self, seed: int, call: Call) -> bool:
+    def hits(self, seed: int, call: SandboxCall) -> bool:
         """Whether it hits this call; for the same seed and the same number, always the same."""
         if self.endpoints is not None and call.endpoint not in self.endpoints:
             return False
@@ -220,7 +220,7 @@ class Faults:
         self._seed = seed
         self._particulars = particulars
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """Let the first fault that hits the call have it, or nothing."""
         hits = (chance.kind for chance in self._chances if chance.hits(self._seed, call))
         kind = next(hits, None)
@@ -233,7 +233,7 @@ class ShareCache:
     def __init__(self) -> None:
         self._kept: Reply | None = None
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """Let the first Share through, and whatever is no Share."""
         if call.endpoint != SHARE:
             return await step(call)

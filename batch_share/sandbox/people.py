@@ -14,8 +14,8 @@ from batch_share.sandbox.wire import Json, json_object, missing, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch_share.sandbox.account import Account
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.account import SandboxAccount
+    from batch_share.sandbox.wire import SandboxCall
     from batch_share.sandbox.world import Lead, User
 
 MAX_IDS = 10_000
@@ -30,20 +30,20 @@ _ORDERS: dict[str, Callable[[int, int], bool]] = {
 _TESTS: dict[str, Callable[[str, str], bool]] = {"eq": operator.eq, "lik": operator.contains}
 
 
-def lead_by_id(account: Account, call: Call) -> Any:
+def lead_by_id(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET Leads.GetById?id="""
     call.lead = call.query.get("id", "")[:100]
     lead = account.world.lead(call.lead)
     return [_lead(lead)] if lead else []
 
 
-def lead_by_email(account: Account, call: Call) -> Any:
+def lead_by_email(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET Leads.GetByEmailaddress?emailaddress=: https://apidocs.leadsquared.com/get-a-lead-by-email-id/"""
     email = call.query.get("emailaddress", "").strip().lower()
     return [_lead(lead) for lead in account.world.leads if lead.email == email]
 
 
-def lead_by_phone(account: Account, call: Call) -> Any:
+def lead_by_phone(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET RetrieveLeadByPhoneNumber?phone=, with or without the country code.
 
     https://apidocs.leadsquared.com/get-lead-by-phone/
@@ -52,7 +52,7 @@ def lead_by_phone(account: Account, call: Call) -> Any:
     return [_lead(lead) for lead in account.world.leads if digits in _phone_forms(lead)]
 
 
-def leads_by_ids(account: Account, call: Call) -> Any:
+def leads_by_ids(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Leads/Retrieve/ByIds: up to 10,000 GUIDs; those that are unknown are simply not there.
 
     https://apidocs.leadsquared.com/get-leads-in-bulk-by-ids/
@@ -69,7 +69,7 @@ def leads_by_ids(account: Account, call: Call) -> Any:
     return {"RecordCount": len(found), "Leads": _page(found, body)}
 
 
-def leads_by_criteria(account: Account, call: Call) -> Any:
+def leads_by_criteria(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Leads.Get: https://apidocs.leadsquared.com/search-by-lead-criteria/
 
     Its traps are as seen live: a LookupName in the wrong case finds nothing, a body without `Parameter` finds
@@ -86,12 +86,12 @@ def leads_by_criteria(account: Account, call: Call) -> Any:
     return _page(found, body)
 
 
-def users(account: Account, call: Call) -> Any:  # noqa: ARG001 - every handler takes the call
+def users(account: SandboxAccount, call: SandboxCall) -> Any:  # noqa: ARG001 - every handler takes the call
     """GET Users.Get, as many as the account lists: https://apidocs.leadsquared.com/get-users/"""
     return [{"ID": user.id} | _user(user) for user in account.world.users[: account.options.listed_users]]
 
 
-def users_by_criteria(account: Account, call: Call) -> Any:
+def users_by_criteria(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST User/AdvancedSearch, which finds inactive users too, and those that Users.Get does not list.
 
     https://apidocs.leadsquared.com/user-advanced-search/; what is not among the columns asked for is null. That
@@ -113,17 +113,17 @@ def users_by_criteria(account: Account, call: Call) -> Any:
     }
 
 
-def user_by_id(account: Account, call: Call) -> Any:
+def user_by_id(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET User/Retrieve/ByUserId?userId=: https://apidocs.leadsquared.com/get-user-by-id/"""
     return _found_user(account.world.user(call.query.get("userId", "")))
 
 
-def user_by_email(account: Account, call: Call) -> Any:
+def user_by_email(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET User/Retrieve/ByEmailAddress?emailAddress=, answered as by Id."""
     return _found_user(account.world.user_with_email(call.query.get("emailAddress", "")))
 
 
-def key_user(account: Account, call: Call) -> Any:
+def key_user(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET UserByAccessKey.Get: https://apidocs.leadsquared.com/user-authentication/"""
     user = account.world.key_user
     return {
@@ -138,7 +138,7 @@ def key_user(account: Account, call: Call) -> Any:
     }
 
 
-def _matching(account: Account, parameter: Json) -> list[Lead]:
+def _matching(account: SandboxAccount, parameter: Json) -> list[Lead]:
     name, value = parameter.needed("LookupName"), parameter.text("LookupValue") or ""
     sign = (parameter.text("SqlOperator") or "=").strip().upper()
     if sign in _ORDERS and name == "ProspectAutoId":

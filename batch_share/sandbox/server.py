@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from batch_share.sandbox.account import Account, show_date
+from batch_share.sandbox.account import SandboxAccount, show_date
 from batch_share.sandbox.dialects import in_dialect
 from batch_share.sandbox.endpoints import BULK, HANDLERS, paths_of
 from batch_share.sandbox.faults import Faults, Particulars, ShareCache
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.window import Limits, LoopClock
-from batch_share.sandbox.wire import Call, Refusal, Reply, envelope, no_such_api, refusal, throttled
+from batch_share.sandbox.wire import Refusal, Reply, SandboxCall, envelope, no_such_api, refusal, throttled
 from batch_share.sandbox.world import fraction
 
 if TYPE_CHECKING:
@@ -175,16 +175,16 @@ class Journal:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began: float | None = None
-        self.calls: list[Call] = []
+        self.calls: list[SandboxCall] = []
 
     def begin(self) -> None:
         """Count seconds from now on."""
         self._began = self._clock.time()
 
-    def open(self, method: str, endpoint: str, query: dict[str, str]) -> Call:
+    def open(self, method: str, endpoint: str, query: dict[str, str]) -> SandboxCall:
         """Write down a call that arrives now."""
         kept = {name: value for name, value in query.items() if name not in KEY_PARAMETERS}
-        call = Call(len(self.calls) + 1, self._elapsed(), method, endpoint, kept)
+        call = SandboxCall(len(self.calls) + 1, self._elapsed(), method, endpoint, kept)
         self.calls.append(call)
         return call
 
@@ -203,7 +203,7 @@ class Journal:
         return now - self._began
 
 
-def report(journal: Journal, limits: Limits, account: Account) -> dict[str, Any]:
+def report(journal: Journal, limits: Limits, account: SandboxAccount) -> dict[str, Any]:
     """What happened so far: calls, refusals, activities, live shares, requests."""
     pairs, shares = account.pairs(), _live_shares(account)
     return {
@@ -223,7 +223,7 @@ def report(journal: Journal, limits: Limits, account: Account) -> dict[str, Any]
     }
 
 
-def _live_shares(account: Account) -> list[dict[str, Any]]:
+def _live_shares(account: SandboxAccount) -> list[dict[str, Any]]:
     return [
         {
             "lead": str(grant.lead.number),
@@ -236,7 +236,7 @@ def _live_shares(account: Account) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(call: Call) -> dict[str, Any]:
+def _entry(call: SandboxCall) -> dict[str, Any]:
     names = ("n", "at", "endpoint", "lead", "user", "activity", "outcome", "status", "fault")
     return {name: getattr(call, name) for name in names}
 
@@ -248,8 +248,8 @@ if TYPE_CHECKING:
     from batch_share.sandbox.window import Clock
     from batch_share.sandbox.world import World
 
-    Step: TypeAlias = Callable[[Call], Awaitable[Reply]]
-    Wrapper: TypeAlias = Callable[[Step, Call], Awaitable[Reply]]
+    Step: TypeAlias = Callable[[SandboxCall], Awaitable[Reply]]
+    Wrapper: TypeAlias = Callable[[Step, SandboxCall], Awaitable[Reply]]
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 
@@ -267,7 +267,7 @@ class Sandbox:
     ) -> None:
         self.options = options or SandboxOptions()
         self.clock: Clock = clock or LoopClock()
-        self.account = Account(self.options, self.clock)
+        self.account = SandboxAccount(self.options, self.clock)
         self.journal = Journal(self.clock)
         self.limits = Limits(self.options)
         absent = frozenset().union(*map(paths_of, self.options.without))
@@ -323,13 +323,13 @@ class Sandbox:
 
     def arrive(
         self, method: str, endpoint: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> tuple[Call, Reply | None]:
+    ) -> tuple[SandboxCall, Reply | None]:
         """Count a call that arrives now; what keeps it out, if anything does."""
         call = self.journal.open(method, endpoint, dict(query))
         call.host = headers.get("Host", "")
         return call, self._refused(call, query, headers)
 
-    async def answer(self, call: Call, refused: Reply | None) -> Reply:
+    async def answer(self, call: SandboxCall, refused: Reply | None) -> Reply:
         """Let a call that arrived take effect, unless it was `refused`, and take its time."""
         half_trip = self._round_trip(call.n) / 2
         await self._travel(half_trip)
@@ -345,7 +345,7 @@ class Sandbox:
         if self._listener is not None:
             self._listener.leave(seconds)
 
-    def _refused(self, call: Call, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply | None:
+    def _refused(self, call: SandboxCall, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply | None:
         """What keeps a call out, decided as it arrives. Only calls with the right keys are the account's."""
         if not self._keys_fit(query, headers):
             call.outcome = "unauthenticated"
@@ -364,7 +364,7 @@ class Sandbox:
             (query.get("accessKey"), query.get("secretKey")),
         )
 
-    async def _handle(self, call: Call) -> Reply:
+    async def _handle(self, call: SandboxCall) -> Reply:
         """The innermost step: the call takes effect, or is refused."""
         handler = self._handlers.get((call.method, call.endpoint))
         if handler is None:

@@ -20,10 +20,10 @@ from batch_share.sandbox.world import fraction, guid
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from batch_share.sandbox.account import Account, Activity
+    from batch_share.sandbox.account import Activity, SandboxAccount
     from batch_share.sandbox.options import SandboxOptions
     from batch_share.sandbox.window import Clock
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
     from batch_share.sandbox.world import Lead, User
 
 DEFAULT_MINUTES = 90 * 24 * 60
@@ -144,7 +144,7 @@ _PROGRESS = {
 }
 
 
-def share(account: Account, call: Call) -> Any:
+def share(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Share: grant users access to leads, in the context of activities they own.
 
     https://apidocs.leadsquared.com/share-a-lead/. All elements are checked before any is accepted.
@@ -153,7 +153,7 @@ def share(account: Account, call: Call) -> Any:
     return succeeded(account.shares.accept("share", grants).id)
 
 
-def revoke(account: Account, call: Call) -> Any:
+def revoke(account: SandboxAccount, call: SandboxCall) -> Any:
     """POST Revoke: take access back, in the context of those activities only.
 
     https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. A grant goes whatever its access type; revoking
@@ -163,7 +163,7 @@ def revoke(account: Account, call: Call) -> Any:
     return succeeded(account.shares.accept("revoke", grants).id)
 
 
-def status(account: Account, call: Call) -> Any:
+def status(account: SandboxAccount, call: SandboxCall) -> Any:
     """GET Status/Get?id=: https://apidocs.leadsquared.com/get-status-of-a-share-revoke-request/"""
     request_id = call.query.get("id", "")
     if not request_id:
@@ -181,7 +181,7 @@ def status(account: Account, call: Call) -> Any:
     }
 
 
-def _elements(account: Account, call: Call) -> list[Json]:
+def _elements(account: SandboxAccount, call: SandboxCall) -> list[Json]:
     items, most = json_array(call.body), account.options.share_batch
     call.lead, call.user, call.activity = (
         ",".join((item.text(name) or "")[:100] for item in items)
@@ -192,7 +192,7 @@ def _elements(account: Account, call: Call) -> list[Json]:
     return items
 
 
-def _share_grant(account: Account, item: Json) -> Grant:
+def _share_grant(account: SandboxAccount, item: Json) -> Grant:
     item.needed("AccessType")
     minutes = item.integer("DurationInMinutes")
     if minutes is not None and not 1 <= minutes <= MAX_DURATION_MINUTES:
@@ -205,7 +205,7 @@ def _share_grant(account: Account, item: Json) -> Grant:
     return grant
 
 
-def _grant(account: Account, item: Json, access: int | None, minutes: int = DEFAULT_MINUTES) -> Grant:
+def _grant(account: SandboxAccount, item: Json, access: int | None, minutes: int = DEFAULT_MINUTES) -> Grant:
     for name, value in _CONSTANTS.items():
         item.needed(name)
         if item.integer(name) != value:
@@ -216,7 +216,7 @@ def _grant(account: Account, item: Json, access: int | None, minutes: int = DEFA
     return Grant(lead, _user(account, item), _activity(account, item, lead), access, minutes)
 
 
-def _lead(account: Account, item: Json) -> Lead:
+def _lead(account: SandboxAccount, item: Json) -> Lead:
     """EntityId is the lead's ProspectAutoId, not its GUID."""
     lead = account.world.lead_numbered(item.needed("EntityId"))
     if lead is None:
@@ -224,14 +224,14 @@ def _lead(account: Account, item: Json) -> Lead:
     return lead
 
 
-def _user(account: Account, item: Json) -> User:
+def _user(account: SandboxAccount, item: Json) -> User:
     user = account.world.user(item.needed("UserId"))
     if user is None:
         raise _invalid("User does not exist in the system")
     return user
 
 
-def _activity(account: Account, item: Json, lead: Lead) -> Activity:
+def _activity(account: SandboxAccount, item: Json, lead: Lead) -> Activity:
     activity = account.activity(item.needed("ContextEntityId"))
     if activity is None or activity.lead != lead:
         raise _invalid("Activity does not exist on the lead")

@@ -20,7 +20,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(slots=True)
-class Call:
+class SandboxCall:
     """A call as it arrived: `n` counts from 1, `at` is seconds since the sandbox began.
 
     `lead`, `user`, `activity` and `outcome` are filled in as far as the call got, `status` when it is answered;

@@ -13,7 +13,7 @@ from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.sending import log_events
 from batch_share.sending.progress import Outage
-from batch_share.sending.verdict import carry, judge
+from batch_share.sending.verdict import carry, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,8 +99,8 @@ async def write_once(
         outcome = tuple([await _own(session, step, part, [row]) for part, row in pairs])
     else:
         outcome = await _own(session, step, outcome, rows)
-    judged = judge(step, outcome, len(rows), bulk=dispatch.bulk)
-    results = [carry(row, result) for row, result in zip(rows, judged, strict=True)]
+    decided = decide(step, outcome, len(rows), bulk=dispatch.bulk)
+    results = [carry(row, result) for row, result in zip(rows, decided, strict=True)]
     await session.ledger.settle(attempts, rows, results)
     log_events.outcomes(rows, step, results)
     for result in results:

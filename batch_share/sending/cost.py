@@ -24,7 +24,7 @@ MOST_SHARES: Final = 25
 """As many as a bulk call posts activities; no page gives a maximum."""
 
 
-class Sizes:
+class ShareBatch:
     """What is tried, `most` shares in a call: the setting, else what an earlier run has learnt of the account."""
 
     def __init__(self, setting: int | None, memory: AccountMemory) -> None:

@@ -14,7 +14,7 @@ from batch_share.ledger.states import State
 from batch_share.logs import log
 from batch_share.sending.calls import read
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.verdict import judge_answer
+from batch_share.sending.verdict import decide_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -90,7 +90,7 @@ async def _ask(session: Session, poll: Poll) -> bool:
         if call.path not in session.apis.worked and len(session.not_there) >= MOST_NOT_THERE:
             raise NoSuchApi(session.client.base_url, call.path, answer.words)
         answer = Lost(answer.words, answer.status)
-    noted = await session.ledger.note_status(request_id, sent_at, judge_answer(answer, request_id))
+    noted = await session.ledger.note_status(request_id, sent_at, decide_answer(answer, request_id))
     state = noted.result.state
     if state is noted.before:
         return False

@@ -6,14 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from batch_share.common import plural
 from batch_share.errors import (
     SettingsError,
     TooManyFailures,
     TooManyForUser,
-    TooManyRevokes,
     TooManyRows,
-    first_of,
 )
 from batch_share.ledger.states import Stage, State
 
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from batch_share.ledger.records import Result
-    from batch_share.sending.onlookers import Preview, TakenBack
     from batch_share.settings import Settings
 
 ENOUGH: Final = 50
@@ -67,21 +63,6 @@ def excesses(
     called = {names.get(user, user): count for user, count in users.items() if count > most_each}
     if called:
         yield TooManyForUser(dict(sorted(called.items(), key=lambda each: (-each[1], each[0]))), most_each)
-
-
-def check_revokes(preview: Preview) -> None:
-    """Whether shares of earlier runs may be taken back where nobody can be asked. Raises TooManyRevokes."""
-    if not preview.may_take_back:
-        taken = preview.taken_back
-        words = spell_revokes(taken, "would be")
-        raise TooManyRevokes(words, taken.users, taken.sheets, preview.settings.max_revokes)
-
-
-def spell_revokes(taken: TakenBack, verb: str) -> str:
-    """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
-    losing = [f"{user} ({count:,})" if count > 1 else user for user, count in taken.users.items()]
-    shares = plural(sum(taken.users.values()), "share")
-    return f"{shares} of {first_of(taken.sheets)} {verb} taken back from {first_of(losing)}"
 
 
 def call_by_address(known: Mapping[str | None, tuple[str, str]]) -> dict[str, str]:

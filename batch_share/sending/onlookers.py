@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from batch_share.common import plural
+from batch_share.errors import TooManyRevokes, first_of
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import State
+from batch_share.sending.session import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,13 +110,6 @@ class Doubt:
     question: str
 
 
-class Waiter(Protocol):
-    """Whoever may have to wait for the account."""
-
-    def wait_turn(self, process: int | None) -> None:
-        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
-
-
 class Watcher(Waiter, Protocol):
     """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
 
@@ -125,3 +121,18 @@ class Watcher(Waiter, Protocol):
 
     def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made."""
+
+
+def check_revokes(preview: Preview) -> None:
+    """Whether shares of earlier runs may be taken back where nobody can be asked. Raises TooManyRevokes."""
+    if not preview.may_take_back:
+        taken = preview.taken_back
+        words = spell_revokes(taken, "would be")
+        raise TooManyRevokes(words, taken.users, taken.sheets, preview.settings.max_revokes)
+
+
+def spell_revokes(taken: TakenBack, verb: str) -> str:
+    """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
+    losing = [f"{user} ({count:,})" if count > 1 else user for user, count in taken.users.items()]
+    shares = plural(sum(taken.users.values()), "share")
+    return f"{shares} of {first_of(taken.sheets)} {verb} taken back from {first_of(losing)}"

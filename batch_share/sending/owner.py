@@ -27,6 +27,7 @@ from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result, Unchecked
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
+from batch_share.sending.session import Form
 from batch_share.sending.steps import asked, in_time, markers_in, post
 from batch_share.sending.verdict import goes_alone
 
@@ -47,14 +48,6 @@ LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each look: reads may lag behind writes."""
 
 
-class Form(StrEnum):
-    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
-
-    STANDING = "standing"
-    SINGLE = "single"
-    BULK = "bulk"
-
-
 async def stands(_session: Session, row: Row) -> str | None:
     """The activity that an earlier call posted."""
     return row.activity_id
@@ -70,7 +63,7 @@ class Way:
     not_for: Collection[str] = ()
 
 
-STANDING: Final = Way(Form.STANDING, State.POSTED, stands)
+STANDING: Final = Way(Form.EARLIER, State.POSTED, stands)
 SINGLE: Final = Way(Form.SINGLE, State.PENDING, post)
 
 
@@ -97,7 +90,7 @@ def is_verified(session: Session, event: int, form: Form, user_id: str = "") -> 
     proofs = (
         user
         for (type_, known), user in session.verified.items()
-        if type_ == event and (known is form or form is Form.STANDING)
+        if type_ == event and (known is form or form is Form.EARLIER)
     )
     return any(user in {FOR_ALL, user_id} for user in proofs)
 

@@ -25,7 +25,7 @@ Also those that may wait to go by themselves, while others that go together are 
 """
 
 
-class Trays:
+class Queue:
     """Hands rows out to those who post and to those who share. `in_bulk` tells which may be posted together.
 
     Whoever takes rows to post gives each back, by `posted`, `put_back` or `ended`. A share call waits for more rows

@@ -21,9 +21,9 @@ from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.people import all_users, read_users, user_by_id
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
-from batch_share.sending.owner import SINGLE, STANDING, Form, Way, is_verified, verify_owners
-from batch_share.sending.queue import Trays
-from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify_owners
+from batch_share.sending.queue import Queue
+from batch_share.sending.session import Form, ending_early, in_parallel
 from batch_share.sending.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
 from batch_share.sending.verdict import goes_alone
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from batch_share.sending.session import Session
 
 
-async def find_mailboxes(session: Session) -> dict[str, str]:
+async def find_owner_emails(session: Session) -> dict[str, str]:
     """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
 
     A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
@@ -68,18 +68,18 @@ class BulkRefused(Exception):
 
 
 class BulkPoster:
-    """Posts the activities of many rows in a call. `mailboxes`: e-mail addresses by user Id."""
+    """Posts the activities of many rows in a call. `owner_emails`: e-mail addresses by user Id."""
 
-    def __init__(self, session: Session, mailboxes: dict[str, str]) -> None:
+    def __init__(self, session: Session, owner_emails: dict[str, str]) -> None:
         self._session = session
-        self.mailboxes = mailboxes
+        self.owner_emails = owner_emails
         self._refused = 0
 
     def can_post(self, row: Row) -> bool:
         """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
         wanted = asked(row)
         is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
-        return is_proved and wanted.user_id in self.mailboxes and not goes_alone(row)
+        return is_proved and wanted.user_id in self.owner_emails and not goes_alone(row)
 
     async def post(
         self, rows: Sequence[Row], *, is_last_way: bool = False
@@ -88,7 +88,7 @@ class BulkPoster:
 
         Refused as a whole, they may be sent in another way, unless this is their last.
         """
-        made = [activity_for_bulk(self._session, row, self.mailboxes[asked(row).user_id]) for row in rows]
+        made = [activity_for_bulk(self._session, row, self.owner_emails[asked(row).user_id]) for row in rows]
         activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
         read = partial(bulk.read_items, activities=activities)
         call = bulk.post_activities(activities)
@@ -141,9 +141,9 @@ async def send_in_bulk(session: Session) -> None:
         # First by itself: that it is seen in reads lets rows be looked up of which a bulk call says nothing.
         await verify_owners(session, STANDING)
         ignored = await _owner_ignored(session)
-        poster = BulkPoster(session, await find_mailboxes(session))
+        poster = BulkPoster(session, await find_owner_emails(session))
         users = await session.ledger.users_to_do(session.looked_up_in)
-        way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.mailboxes.keys())
+        way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.owner_emails.keys())
         try:
             await verify_owners(session, way)
         except BulkRefused as refused:
@@ -195,8 +195,8 @@ class BulkRun:
         self._poster = poster
         self._singles = singles
         rows = session.ledger.to_do(session.looked_up_in)
-        self._trays = Trays(rows, poster.can_post, linger=session.pacer.rate.period)
-        session.stop.also(self._trays.close)
+        self._queue = Queue(rows, poster.can_post, linger=session.pacer.rate.period)
+        session.stop.also(self._queue.close)
 
     async def send(self) -> None:
         """Send them all."""
@@ -207,14 +207,14 @@ class BulkRun:
             posters = group.create_task(in_parallel(session, self._post_together, together))
             group.create_task(in_parallel(session, self._post_alone))
             group.create_task(in_parallel(session, self._share))
-            if await self._trays.all_posted():
+            if await self._queue.all_posted():
                 posters.cancel()  # they wait for slots that nobody needs any more
 
     async def _post_together(self) -> None:
         session, unsent = self._session, 0
         while not session.stop.asked:
             async with session.bulk_pacer.slot():
-                rows = await self._trays.to_post(bulk.MOST)
+                rows = await self._queue.to_post(bulk.MOST)
                 if not rows:
                     return
                 rows = [row for row in rows if await self._in_time(row)]
@@ -227,21 +227,21 @@ class BulkRun:
             await repeat_bulk(session, outcome, unsent)
 
     async def _post_alone(self) -> None:
-        while (row := await self._trays.to_post_alone(others=self._singles)) is not None:
+        while (row := await self._queue.to_post_alone(others=self._singles)) is not None:
             if not await self._in_time(row):
                 continue
             activity_id = await self._post_by_itself(row)
             if activity_id is None:
-                self._trays.ended()
+                self._queue.ended()
             else:
-                self._trays.posted(posted(row, activity_id))
+                self._queue.posted(posted(row, activity_id))
 
     async def _post_by_itself(self, row: Row) -> str | None:
         """In a call of its own, or if that would not get its owner in a bulk call of one."""
         session = self._session
         if self._singles:
             return await post(session, row, spare=self._poster.can_post(row))
-        if asked(row).user_id not in self._poster.mailboxes:
+        if asked(row).user_id not in self._poster.owner_emails:
             await give_up(session, row, NO_WAY)
             return None
         _, result = await self._poster.post_one(session, row, is_last_way=True)
@@ -250,19 +250,19 @@ class BulkRun:
     async def _in_time(self, row: Row) -> bool:
         if await in_time(self._session, row):
             return True
-        self._trays.ended()
+        self._queue.ended()
         return False
 
     def _sort(self, row: Row, result: Result) -> None:
         if result.state is State.POSTED and result.answer_id:
-            self._trays.posted(posted(row, result.answer_id))
+            self._queue.posted(posted(row, result.answer_id))
         elif result.state is State.PENDING:
-            self._trays.put_back(replace(row, stage=result.stage))
+            self._queue.put_back(replace(row, stage=result.stage))
         else:
-            self._trays.ended()
+            self._queue.ended()
 
     async def _share(self) -> None:
-        while rows := await self._trays.to_share(self._session.sizes.most):
+        while rows := await self._queue.to_share(self._session.share_batch.most):
             await self._share_together(rows)
 
     async def _share_together(self, rows: Sequence[Row]) -> bool:
@@ -271,18 +271,18 @@ class BulkRun:
         Whether all were accepted: then their number may have been to blame.
         """
         session = self._session
-        if len(rows) > (most := session.sizes.most):
+        if len(rows) > (most := session.share_batch.most):
             return await self._share_parts([rows[:most], rows[most:]])
         rows = [row for row in rows if await in_time(session, row)]
         outcome = await share(session, rows) if rows else None
         if isinstance(outcome, Done):
-            session.sizes.accepted(len(rows))
+            session.share_batch.accepted(len(rows))
         if not isinstance(outcome, Refused) or len(rows) == 1:
             return isinstance(outcome, Done)
         half = (len(rows) + 1) // 2
         all_accepted = await self._share_parts([rows[:half], rows[half:]])
         if all_accepted:
-            session.sizes.refused(len(rows), half)
+            session.share_batch.refused(len(rows), half)
         return all_accepted
 
     async def _share_parts(self, parts: Sequence[Sequence[Row]]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 
 from batch_share.common import wait_for_event
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
@@ -15,7 +16,7 @@ from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.protocol import Answer
 from batch_share.proxy import proxy_for
-from batch_share.sending.cost import Pace, Sizes
+from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard
 from batch_share.sending.polls import Polls
 from batch_share.sending.progress import Tally
@@ -32,9 +33,22 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage, State
     from batch_share.ledger.store import Ledger
-    from batch_share.sending.onlookers import Waiter, Watcher
-    from batch_share.sending.owner import Form
     from batch_share.settings import Settings
+
+
+class Waiter(Protocol):
+    """Whoever may have to wait for the account."""
+
+    def wait_turn(self, process: int | None) -> None:
+        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
+
+
+class Form(StrEnum):
+    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
+
+    EARLIER = "earlier"
+    SINGLE = "single"
+    BULK = "bulk"
 
 
 class Stop:
@@ -114,7 +128,7 @@ class Connection:
     tally: Tally
     memory: AccountMemory
     bulk_pacer: Pacer
-    sizes: Sizes
+    share_batch: ShareBatch
     apis: Apis
 
     def called(self) -> Counted:
@@ -141,7 +155,7 @@ class Connection:
         """What the work's cost is reckoned by."""
         if not self.settings.bulk:
             return Pace(self.pacer.rate, self.settings.follow_up)
-        return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.sizes.most)
+        return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.share_batch.most)
 
     @property
     def workers(self) -> int:
@@ -205,11 +219,11 @@ async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[C
             known = memory.account
             pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)
             bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))
-            stop, sizes = Stop(pacer), Sizes(settings.share_batch, memory)
+            stop, share_batch = Stop(pacer), ShareBatch(settings.share_batch, memory)
             stop.also(bulk.close)
             seconds = settings.answer_timeout
             async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
-                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, sizes, Apis())
+                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, share_batch, Apis())
 
 
 def remembered(settings: Settings) -> Account:
@@ -232,7 +246,7 @@ def name_of_account(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_session(
-    settings: Settings, ledger: Ledger, watcher: Watcher, *, only_looked_up: bool = False
+    settings: Settings, ledger: Ledger, waiter: Waiter, *, only_looked_up: bool = False
 ) -> AsyncIterator[Session]:
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
@@ -245,7 +259,7 @@ async def open_session(
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
             "another ledger with --ledger",
         )
-    async with open_connection(settings, watcher) as connection:
+    async with open_connection(settings, waiter) as connection:
         polls = Polls(settings.wait)
         guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
         yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard, only_looked_up=only_looked_up)

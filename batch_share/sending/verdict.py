@@ -46,7 +46,7 @@ TAKEN_BACK_AGAIN: Final = "`batch-share revoke` takes it back again, which can't
 """What becomes of a share of which nobody knows whether it was taken back."""
 
 
-def judge_step(step: Stage, outcome: Outcome) -> Result:
+def decide_step(step: Stage, outcome: Outcome) -> Result:
     """How the answer to a row's activity or share changes the row."""
     match outcome:
         case Done():
@@ -63,16 +63,16 @@ def judge_step(step: Stage, outcome: Outcome) -> Result:
             return Result(State.UNKNOWN, "lost", outcome.words, outcome.status, stage=step, reason=reason)
 
 
-def judge(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bulk: bool = False) -> list[Result]:
+def decide(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bulk: bool = False) -> list[Result]:
     """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call."""
     if isinstance(outcome, tuple):
-        return [judge_step(step, each) for each in outcome]
+        return [decide_step(step, each) for each in outcome]
     if isinstance(outcome, Refused) and (rows > 1 or bulk):
-        return [_judge_refused_call(step, outcome)] * rows
-    return [judge_step(step, outcome)] * rows
+        return [_decide_refused_call(step, outcome)] * rows
+    return [decide_step(step, outcome)] * rows
 
 
-def _judge_refused_call(step: Stage, outcome: Refused) -> Result:
+def _decide_refused_call(step: Stage, outcome: Refused) -> Result:
     """A call refused as a whole does not say which row is to blame, so none has failed yet.
 
     A share call is repeated in parts, in the same contexts. A bulk call whose body or API was refused did nothing:
@@ -83,7 +83,7 @@ def _judge_refused_call(step: Stage, outcome: Refused) -> Result:
         return Result(State.POSTED, "refused", outcome.words, outcome.status)
     if outcome.status in {400, 404}:
         return Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)
-    return judge_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
+    return decide_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
 
 
 def goes_alone(row: Row) -> bool:
@@ -132,8 +132,8 @@ def undone_in_doubt(result: Result) -> Result:
     return result
 
 
-def judge_status_of_many(result: Result) -> Result:
-    """What a `judge_status` means for each row of a request of many: a failure does not say which is to blame."""
+def decide_status_of_many(result: Result) -> Result:
+    """What a `decide_status` means for each row of a request of many: a failure does not say which is to blame."""
     if result.state is not State.FAILED:
         return result
     reason = f"the shares of its call could not be processed, so each is shared again by itself: {result.words}"
@@ -141,7 +141,7 @@ def judge_status_of_many(result: Result) -> Result:
     return replace(result, state=State.POSTED, stage=Stage.SHARE, reason=reason, learned={"share_status": None})
 
 
-def judge_status(answer: ShareStatus | Failure) -> Result:
+def decide_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     if not isinstance(answer, ShareStatus):
         advice = f". {LOOK}" if isinstance(answer, Refused) else ""
@@ -166,9 +166,9 @@ def judge_status(answer: ShareStatus | Failure) -> Result:
     return Result(State.ACCEPTED, "pending", answer.words, answer.status, reason=reason, learned=learned)
 
 
-def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
+def decide_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
     """How the status API's answer changes the row whose share the request takes back."""
-    shared = judge_status(answer)
+    shared = decide_status(answer)
     if shared.state is State.SHARED:
         reason = f"the share was taken back (request Id {request_id})"
         return replace(shared, state=State.REVOKED, reason=reason, learned={})
@@ -180,7 +180,7 @@ def judge_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
     return replace(shared, state=State.ENDING, reason=reason, learned={})
 
 
-def judge_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
+def decide_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
     """What the status API's answer means, whatever the request is of."""
-    result, revocation = judge_status(answer), judge_revocation(answer, request_id)
-    return Status(result, judge_status_of_many(result), revocation, undone_in_doubt(revocation))
+    result, revocation = decide_status(answer), decide_revocation(answer, request_id)
+    return Status(result, decide_status_of_many(result), revocation, undone_in_doubt(revocation))

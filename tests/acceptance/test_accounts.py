@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
 
 HELPERS = sorted(path.rpartition("/")[2] for path in NAMES["helpers"])
 """Every API that a run can do without."""
@@ -295,7 +295,7 @@ async def _with(it: Trial, fault: Fault) -> Any:
     """Run with a fault that is there from now on."""
     step = it.sandbox._step
 
-    async def hit(call: Call) -> Reply:
+    async def hit(call: SandboxCall) -> Reply:
         return await fault(step, call)
 
     it.sandbox._step = hit
@@ -305,7 +305,7 @@ async def _with(it: Trial, fault: Fault) -> Any:
 async def test_no_api_that_shows_no_note_proves_an_absence(tmp_path: Path) -> None:
     """The owner is read where notes are shown; what was lost is looked for where none are."""
 
-    async def without_notes(step: Step, call: Call) -> Reply:
+    async def without_notes(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint != OF_LEAD:
             return reply
@@ -323,7 +323,7 @@ async def test_no_api_that_shows_no_note_proves_an_absence(tmp_path: Path) -> No
 async def test_a_page_that_is_shorter_than_was_asked_for_is_not_the_last(
     tmp_path: Path, size: int, told: str | None
 ) -> None:
-    async def short(step: Step, call: Call) -> Reply:
+    async def short(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint != OF_LEAD:
             return await step(call)
         body = json.loads(call.body)
@@ -363,7 +363,7 @@ async def test_ids_that_were_trusted_are_no_more_once_nobody_says_so(tmp_path: P
 
 
 async def test_an_outage_of_all_look_ups_makes_no_row_invalid(tmp_path: Path) -> None:
-    async def away(step: Step, call: Call) -> Reply:
+    async def away(step: Step, call: SandboxCall) -> Reply:
         there = call.endpoint not in NAMES["Leads"] | NAMES["Users"]
         return await step(call) if there else Reply(503, b"")
 
@@ -374,7 +374,7 @@ async def test_an_outage_of_all_look_ups_makes_no_row_invalid(tmp_path: Path) ->
 
 
 async def test_leads_that_the_look_up_of_many_leaves_out_are_asked_for_alone(tmp_path: Path) -> None:
-    async def clamped(step: Step, call: Call) -> Reply:
+    async def clamped(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if not call.endpoint.endswith("ByIds"):
             return reply
@@ -386,7 +386,7 @@ async def test_leads_that_the_look_up_of_many_leaves_out_are_asked_for_alone(tmp
 
 
 async def test_an_address_that_changed_is_still_their_own(tmp_path: Path) -> None:
-    async def renamed(step: Step, call: Call) -> Reply:
+    async def renamed(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         return replace(reply, body=reply.body.replace(b"@sales.", b"@new.")) if changed else reply
 
@@ -400,7 +400,7 @@ async def test_an_address_that_changed_is_still_their_own(tmp_path: Path) -> Non
 
 
 async def test_an_address_that_several_have_is_nobodys(tmp_path: Path) -> None:
-    async def one_for_all(step: Step, call: Call) -> Reply:
+    async def one_for_all(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         return replace(reply, body=re.sub(rb"[a-z0-9.]+@sales", b"team@sales", reply.body))
 
@@ -412,7 +412,7 @@ async def test_an_address_that_several_have_is_nobodys(tmp_path: Path) -> None:
 
 
 async def test_requests_that_are_forgotten_stop_no_run(tmp_path: Path) -> None:
-    async def forgets(step: Step, call: Call) -> Reply:
+    async def forgets(step: Step, call: SandboxCall) -> Reply:
         return Reply(404, b"") if call.query.get("id") in old else await step(call)
 
     old: set[str] = set()

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.report import Part
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
-BENCHMARKS: Final[dict[str, Callable[[Sizes], Part]]] = {
+BENCHMARKS: Final[dict[str, Callable[[ShareBatch], Part]]] = {
     "a": pace.measure,
     "b": throughput.measure,
     "c": overhead.measure,

@@ -25,7 +25,7 @@ from benchmarks.sheets import write_csv
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 MOST_MB: Final = 400.0
 EVEN: Final = 1.2
@@ -34,7 +34,7 @@ GOALS_AT: Final = 100_000
 """The size that the goals speak of."""
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """Runs of all sizes, a resume of the largest, and the most rows that are taken in."""
     runs = []
     for rows, times in zip(sizes.growth, sizes.growth_runs, strict=True):
@@ -104,7 +104,7 @@ def _cost_lines(runs: Sequence[Run], sizes: Sequence[int]) -> list[Line]:
     ]
 
 
-def _memory_lines(runs: Sequence[Run], sizes: Sizes) -> list[Line]:
+def _memory_lines(runs: Sequence[Run], sizes: ShareBatch) -> list[Line]:
     mbs = {rows: median(runs, "peak_mb", job="whole_run", rows=rows) for rows in sizes.growth}
     beside = [f"{median(runs, 'mb_before', job='whole_run', rows=sizes.growth[0]):.0f} MB before"]
     beside += [f"{rows:,}: {mb:.0f} MB" for rows, mb in mbs.items()][:-1]
@@ -123,7 +123,9 @@ def _memory_lines(runs: Sequence[Run], sizes: Sizes) -> list[Line]:
     ]
 
 
-def _memory_line(what: str, mb: float, more: str, beside: str, sizes: Sizes, ratio: float | None = None) -> Line:
+def _memory_line(
+    what: str, mb: float, more: str, beside: str, sizes: ShareBatch, ratio: float | None = None
+) -> Line:
     met = mb <= MOST_MB if sizes.growth[-1] >= GOALS_AT else None
     return Line(what, f"{mb:.0f} MB{more}", beside, ratio, f"at most {MOST_MB:g} MB", met)
 

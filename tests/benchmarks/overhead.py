@@ -19,13 +19,13 @@ from benchmarks.report import Line, Part, Run, median, paired
 from benchmarks.sheets import write_csv
 
 if TYPE_CHECKING:
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 UNLIMITED: Final[dict[str, Any]] = {"rate": "100000/0.1s", "processing": 0.0}
 GOAL: Final = 0.5
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """Both in turn, as often as the sizes say."""
     rows = sizes.engine_rows
     runs = [run for _ in range(sizes.engine_runs) for run in (_bare(rows), _ours(rows))]
@@ -33,7 +33,7 @@ def measure(sizes: Sizes) -> Part:
     return Part("c", "engine, rows a second with no limit", _how(sizes), lines, runs, UNLIMITED | {"rows": rows})
 
 
-def _how(sizes: Sizes) -> str:
+def _how(sizes: ShareBatch) -> str:
     where = "the sandbox on another" if cores() else "shared with the sandbox: no other could be chosen"
     return (
         f"{sizes.engine_rows} rows, {WORKERS} workers, real sockets, one core, {where}; {sizes.engine_runs} runs "

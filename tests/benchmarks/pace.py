@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from processes import SandboxProcess
 
     from batch_share.common import Rate
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 Slot: TypeAlias = "Callable[[], AbstractAsyncContextManager[object]]"
 
@@ -90,7 +90,7 @@ class Setting:
     make: Callable[[], Slot]
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """Run all settings side by side, as often as the sizes say, each time with another seed."""
     settings = [
         Setting(name, trip, make)
@@ -107,14 +107,14 @@ def measure(sizes: Sizes) -> Part:
     return Part("a", f"pacing, {sizes.rate}, strict sliding window", _how(sizes), lines, runs, _options(sizes))
 
 
-def _options(sizes: Sizes) -> dict[str, Any]:
+def _options(sizes: ShareBatch) -> dict[str, Any]:
     return {
         "rate": str(sizes.rate), "calls": sizes.calls, "workers": sizes.rate.limit, "trips": sizes.trips,
         "jitter": JITTER,
     }  # fmt: skip
 
 
-def _how(sizes: Sizes) -> str:
+def _how(sizes: ShareBatch) -> str:
     shortened = f" Shortened: {LIMIT} with 50, 150 and 400 ms became {sizes.rate}, the round trips as much less."
     return (
         f"Real time, real sockets, a sandbox process for each setting, all in the same minute; {sizes.calls} calls "
@@ -125,7 +125,7 @@ def _how(sizes: Sizes) -> str:
     )
 
 
-def _side_by_side(settings: list[Setting], sizes: Sizes, seed: int) -> list[Run]:
+def _side_by_side(settings: list[Setting], sizes: ShareBatch, seed: int) -> list[Run]:
     with ExitStack() as stack:
         sandboxes = [
             stack.enter_context(
@@ -136,12 +136,14 @@ def _side_by_side(settings: list[Setting], sizes: Sizes, seed: int) -> list[Run]
         return asyncio.run(_try_all(settings, sandboxes, sizes, seed))
 
 
-async def _try_all(settings: list[Setting], sandboxes: list[SandboxProcess], sizes: Sizes, seed: int) -> list[Run]:
+async def _try_all(
+    settings: list[Setting], sandboxes: list[SandboxProcess], sizes: ShareBatch, seed: int
+) -> list[Run]:
     trials = [_try(setting, sandbox, sizes) for setting, sandbox in zip(settings, sandboxes, strict=True)]
     return [run | {"seed": seed} for run in await asyncio.gather(*trials)]
 
 
-async def _try(setting: Setting, sandbox: SandboxProcess, sizes: Sizes) -> Run:
+async def _try(setting: Setting, sandbox: SandboxProcess, sizes: ShareBatch) -> Run:
     """Make the calls, and ask the sandbox how they came."""
     trips: list[float] = []
     connector = aiohttp.TCPConnector(limit=0)
@@ -181,7 +183,7 @@ async def _worker(session: aiohttp.ClientSession, slot: Slot, left: Iterator[int
         assert status == 200
 
 
-def _line(limiter: str, trip: float, runs: list[Run], sizes: Sizes) -> Line:
+def _line(limiter: str, trip: float, runs: list[Run], sizes: ShareBatch) -> Line:
     what = f"{limiter}, {trip * 1000:g} ms"
     if not runs:
         return Line(what, "not installed: `make bench` does")

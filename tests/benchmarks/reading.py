@@ -15,13 +15,13 @@ from benchmarks.report import Line, Part, Run, median, paired, those
 from benchmarks.sheets import write_csv, write_excel
 
 if TYPE_CHECKING:
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 SHEETS: Final = {"leads.csv": write_csv, "leads.xlsx": write_excel}
 READERS: Final = {"leads.csv": "read_csv", "leads.xlsx": "read_excel (calamine)"}
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """Each sheet by both in turn, as often as the sizes say."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -12,7 +12,7 @@ LIMIT: Final = Rate(25, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class ShareBatch:
     """Counts of rows, calls and runs. `rate` and `trips` (seconds, medians) are those of (a) alone."""
 
     name: str
@@ -37,7 +37,7 @@ class Sizes:
 SIZES: Final = {
     sizes.name: sizes
     for sizes in (
-        Sizes(
+        ShareBatch(
             "long",
             rate=LIMIT,
             trips=(0.05, 0.15, 0.4),
@@ -56,7 +56,7 @@ SIZES: Final = {
             most_rows=1_000_000,
             resumes=3,
         ),
-        Sizes(
+        ShareBatch(
             "short",
             rate=Rate(25, 1.0),
             trips=(0.01, 0.03, 0.08),
@@ -75,7 +75,7 @@ SIZES: Final = {
             most_rows=20_000,
             resumes=1,
         ),
-        Sizes(
+        ShareBatch(
             "smoke",
             rate=Rate(10, 0.4),
             trips=(0.012,),

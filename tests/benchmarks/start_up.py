@@ -14,13 +14,13 @@ from benchmarks.children import environment
 from benchmarks.report import Line, Part, Run, median, paired
 
 if TYPE_CHECKING:
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 GOAL: Final = 3.0
 COMMANDS: Final = {"help": ["-m", "batch_share", "--help"], "click": ["-c", "import click"]}
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """Both in turn, after once for the disk's sake."""
     how = f"{sizes.starts} starts of each in turn, after one that is not counted; medians."
     if not is_there():

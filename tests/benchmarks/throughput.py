@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from batch_share.sandbox import SandboxOptions
     from batch_share.sandbox.wire import Reply
-    from benchmarks.sizes import Sizes
+    from benchmarks.sizes import ShareBatch
 
 CALLS_A_ROW: Final = 3
 """Post, share, and ask once: the least there is, one by one."""
@@ -82,7 +82,7 @@ MODES: Final = [Mode(ONE_BY_ONE), *map(_bulk, BULK_LIMITS)]
 BEST: Final = MODES[-1].name
 
 
-def measure(sizes: Sizes) -> Part:
+def measure(sizes: ShareBatch) -> Part:
     """The script and every mode of ours, with every seed."""
     runs = [the_script(sizes.job_rows, seed) for seed in sizes.job_seeds]
     for mode in MODES:
@@ -102,7 +102,7 @@ def _told(rows: int, seed: int, **changes: Any) -> SandboxOptions:
     return options(leads=rows, seed=seed, rate=LIMIT, **_setting(), **changes)
 
 
-def _how(sizes: Sizes) -> str:
+def _how(sizes: ShareBatch) -> str:
     return (
         f"Virtual minutes at the real {LIMIT}, strict sliding window, round trip 150 ms (lognormal, sigma 0.4), "
         "processing about 3 s; the whole of a run, look-ups and owner check included, to the last share confirmed; "

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Session
 
 
@@ -363,7 +363,7 @@ async def test_without_the_index_nothing_is_tried_again(tmp_path: Path) -> None:
 
 
 async def test_an_index_that_is_lost_while_shares_are_taken_back_stops_no_run(tmp_path: Path) -> None:
-    async def lose(step: Step, call: Call) -> Reply:
+    async def lose(step: Step, call: SandboxCall) -> Reply:
         (tmp_path / "data").rename(tmp_path / "lost")
         (tmp_path / "data").write_text("in the way")
         return await step(call)
@@ -382,7 +382,7 @@ async def test_an_index_that_is_lost_while_shares_are_taken_back_stops_no_run(tm
 async def test_what_another_ledger_took_back_counts_though_the_index_can_not_note_it(
     tmp_path: Path, action: str, user: int, ends: State
 ) -> None:
-    async def spoil(step: Step, call: Call) -> Reply:
+    async def spoil(step: Step, call: SandboxCall) -> Reply:
         with closing(sqlite3.connect(tmp_path / "data" / FILE)) as index:
             index.executescript("DROP TABLE live; CREATE TABLE live (x)")
         return await step(call)
@@ -574,7 +574,7 @@ async def test_what_is_left_to_be_taken_back_is_to_be_agreed_to_anew(tmp_path: P
 
 
 async def test_a_run_that_was_cut_off_takes_nothing_more_back_unasked(tmp_path: Path) -> None:
-    async def cut_off(step: Step, call: Call) -> Reply:
+    async def cut_off(step: Step, call: SandboxCall) -> Reply:
         task.cancel()
         return DROPPED
 
@@ -732,7 +732,7 @@ def three_actions(scene: Scene) -> None:
 async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: Call) -> Reply:
+    async def stop(step: Step, call: SandboxCall) -> Reply:
         ask_to_stop(onlooker)
         return await step(call)
 
@@ -755,7 +755,7 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
 async def test_stopped_between_two_ledgers_the_other_is_left_alone(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: Call) -> Reply:
+    async def stop(step: Step, call: SandboxCall) -> Reply:
         ask_to_stop(onlooker)
         return await step(call)
 
@@ -792,7 +792,7 @@ async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 async def test_cut_off_while_it_is_taken_back_the_share_counts_as_standing(tmp_path: Path, lost: str) -> None:
-    async def cut_off(step: Step, call: Call) -> Reply:
+    async def cut_off(step: Step, call: SandboxCall) -> Reply:
         if lost == "after":
             await step(call)
         task.cancel()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trial import Step, Wrapper
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 ROWS = 60
 USERS = "UserManagement.svc/Users.Get"
@@ -77,7 +77,7 @@ class Strike:
     number: int = 1
     seen: int = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint == self.endpoint and len(json.loads(call.body)) > 1:
             self.seen += 1
@@ -92,7 +92,7 @@ class Refuses:
 
     lead: str
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint == SHARE and self.lead in [item["EntityId"] for item in json.loads(call.body)]:
             call.outcome = "refused"
@@ -109,7 +109,7 @@ class RefusesItem:
     kind: str = "MXInvalidInputException"
     times: int = 1000
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         items = json.loads(call.body) if call.endpoint == BULK else []
         leads = [item["RelatedProspectId"] for item in items]
@@ -137,7 +137,7 @@ class Hold:
     seen: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint == BULK:
             self.seen += 1
@@ -207,7 +207,7 @@ async def test_each_form_is_proved_before_many_rows_go_out(tmp_path: Path) -> No
 
 
 async def test_an_owner_that_a_bulk_call_does_not_give_stops_the_run_at_one_activity(tmp_path: Path) -> None:
-    async def ignoring(step: Step, call: Call) -> Reply:
+    async def ignoring(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == BULK:
             call.body = call.body.replace(b"ActivityOwnerEmail", b"SomethingElse")
         return await step(call)
@@ -219,7 +219,7 @@ async def test_an_owner_that_a_bulk_call_does_not_give_stops_the_run_at_one_acti
         assert sizes(it, SHARE) == []
 
 
-async def no_owner_for_singles(step: Step, call: Call) -> Reply:
+async def no_owner_for_singles(step: Step, call: SandboxCall) -> Reply:
     """An account whose Create ignores the owner, which no page promises; bulk calls are documented to take one."""
     if call.endpoint == CREATE:
         call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
@@ -280,7 +280,7 @@ async def test_where_bulk_calls_alone_give_an_owner_no_canary_is_posted(tmp_path
 
 
 async def test_a_row_that_can_get_its_owner_in_no_way_fails_and_nothing_is_sent_for_it(tmp_path: Path) -> None:
-    async def one_without_address(step: Step, call: Call) -> Reply:
+    async def one_without_address(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint != USERS:
             return reply
@@ -313,7 +313,7 @@ async def test_a_single_activity_that_gets_its_owner_ends_the_remembering(tmp_pa
 async def test_a_row_that_is_refused_in_every_way_fails(tmp_path: Path) -> None:
     refused: list[str] = []
 
-    async def refuses_ones(step: Step, call: Call) -> Reply:
+    async def refuses_ones(step: Step, call: SandboxCall) -> Reply:
         items = json.loads(call.body) if call.endpoint == BULK else []
         if len(items) == 1 and len(it.sent(BULK)) > 2:
             refused.append(items[0]["RelatedProspectId"])
@@ -340,7 +340,7 @@ async def test_a_second_run_has_nothing_to_send(tmp_path: Path) -> None:
 async def test_a_run_that_was_stopped_goes_on_in_bulk_or_one_by_one(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stopping(step: Step, call: Call) -> Reply:
+    async def stopping(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == BULK and len(it.sent(BULK)) == 3:
             ask_to_stop(onlooker)
         return await step(call)
@@ -369,7 +369,7 @@ async def test_two_activity_types_are_proved_each_and_go_together(tmp_path: Path
 
 
 async def test_a_user_whose_address_is_not_theirs_alone_gets_no_activity_in_bulk(tmp_path: Path) -> None:
-    async def two_with_one_address(step: Step, call: Call) -> Reply:
+    async def two_with_one_address(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint != USERS:
             return reply
@@ -398,7 +398,7 @@ async def test_users_whom_the_list_leaves_out_are_asked_for(tmp_path: Path) -> N
 def test_without_any_address_rows_go_one_by_one_and_are_shared_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nobody(step: Step, call: Call) -> Reply:
+    async def nobody(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint != USERS:
             return reply

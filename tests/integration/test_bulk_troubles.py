@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trial import Step, Trial, Wrapper
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 PACE: dict[str, Any] = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 3.0}
 PACE |= {"bulk_rate": Rate(5, 5.0)}
@@ -58,7 +58,7 @@ def ended(it: Trial, shared: int = 0, **changes: Any) -> Ending:
     return run_virtually(within_a_day())
 
 
-def items_of(call: Call) -> list[dict[str, Any]]:
+def items_of(call: SandboxCall) -> list[dict[str, Any]]:
     """What a bulk call asks for; nothing of any other call."""
     return json.loads(call.body) if call.endpoint == BULK else []
 
@@ -67,7 +67,7 @@ def items_of(call: Call) -> list[dict[str, Any]]:
 
 
 def test_items_that_are_one_too_many_for_ever_end_the_run_as_calls_would(start: Callable[..., Trial]) -> None:
-    async def one_too_many(step: Step, call: Call) -> Reply:
+    async def one_too_many(step: Step, call: SandboxCall) -> Reply:
         refused = {"ActivityCreated": False, "ExceptionType": LIMIT, "ExceptionMessage": "Too many calls"}
         items = [refused | {"RowNumber": at} for at, _ in enumerate(items_of(call), 1)]
         return answer(200, json.dumps({"Response": items})) if items else await step(call)
@@ -85,7 +85,7 @@ def unsaid(reply: Reply) -> Reply:
 
 
 def test_an_account_whose_bulk_answers_never_say_anything_stops_the_run(start: Callable[..., Trial]) -> None:
-    async def says_nothing(step: Step, call: Call) -> Reply:
+    async def says_nothing(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         return unsaid(reply) if call.endpoint == BULK else reply
 
@@ -99,9 +99,9 @@ def test_an_account_whose_bulk_answers_never_say_anything_stops_the_run(start: C
 def test_a_refusal_that_holds_items_nevertheless_is_no_refusal(
     start: Callable[..., Trial], status: int, kind: str
 ) -> None:
-    seen: list[Call] = []
+    seen: list[SandboxCall] = []
 
-    async def both(step: Step, call: Call) -> Reply:
+    async def both(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if len(items_of(call)) < 2 or seen:
             return reply
@@ -117,7 +117,7 @@ def test_a_refusal_that_holds_items_nevertheless_is_no_refusal(
 def test_a_bulk_call_of_one_row_that_was_refused_may_have_been_done(start: Callable[..., Trial], rows: int) -> None:
     """As a single activity whose call was refused: that is never sent again without a look either."""
 
-    async def refused_but_done(step: Step, call: Call) -> Reply:
+    async def refused_but_done(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if len(items_of(call)) == 1:
             return envelope(500, "The automation of this activity failed")
@@ -130,7 +130,7 @@ def test_a_bulk_call_of_one_row_that_was_refused_may_have_been_done(start: Calla
 def test_a_row_whose_bulk_call_was_lost_goes_by_itself_also_where_nothing_is_proved(
     start: Callable[..., Trial],
 ) -> None:
-    async def not_done(step: Step, call: Call) -> Reply:
+    async def not_done(step: Step, call: SandboxCall) -> Reply:
         return answer(502, "") if call.endpoint == BULK else await step(call)
 
     it = start(not_done, rows=4)
@@ -145,7 +145,7 @@ def test_where_bulk_calls_are_refused_what_stands_is_checked_all_the_same(start:
     """An activity of a second type that an earlier run posted, and could not check."""
     stop = Onlooker()
 
-    async def owned_by_nobody(step: Step, call: Call) -> Reply:
+    async def owned_by_nobody(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE and len(it.sent(CREATE)) == 1:
             call.body = call.body.replace(b'"Owner"', b'"mx_Custom_1"')
         reply = await step(call)

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.jobs.findings import Finding
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
 
-    Step = Callable[[Call], Awaitable[Reply]]
-    Wrapper = Callable[[Step, Call], Awaitable[Reply]]
+    Step = Callable[[SandboxCall], Awaitable[Reply]]
+    Wrapper = Callable[[Step, SandboxCall], Awaitable[Reply]]
 
 ACCOUNT = ("settings", "keys", "administrator", "region", "sharing", "clock")
 
@@ -103,7 +103,7 @@ def test_a_call_that_reached_nobody_is_none_of_todays(monkeypatch: pytest.Monkey
 def in_the_role(role: str) -> Wrapper:
     """The keys' user has it."""
 
-    async def tell(step: Step, call: Call) -> Reply:
+    async def tell(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if not call.endpoint.endswith("UserByAccessKey.Get"):
             return reply
@@ -121,7 +121,7 @@ def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def quote(step: Step, call: Call) -> Reply:
+    async def quote(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         told = {"Id": "x\x1b[2J", "Role": "of\nsandbox-secret", "LSQCommonServiceURLs": {"api": "sandbox-secret"}}
         return replace(reply, body=json.dumps(json.loads(reply.body) | told).encode())
@@ -136,7 +136,7 @@ def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
 def test_a_clock_that_is_wrong_is_told(
     monkeypatch: pytest.MonkeyPatch, minutes: int, level: str, said: str
 ) -> None:
-    async def at_another_time(step: Step, call: Call) -> Reply:
+    async def at_another_time(step: Step, call: SandboxCall) -> Reply:
         date = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes), usegmt=True)
         return replace(await step(call), headers={"Date": date})
 
@@ -146,7 +146,7 @@ def test_a_clock_that_is_wrong_is_told(
 
 
 def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_no_time(step: Step, call: Call) -> Reply:
+    async def at_no_time(step: Step, call: SandboxCall) -> Reply:
         return replace(await step(call), headers={"Date": "yesterday"})
 
     found, calls = checked(monkeypatch, at_no_time)
@@ -162,7 +162,7 @@ def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_limit_that_is_told_is_kept_and_set_beside_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def one_too_many(_step: Step, _call: Call) -> Reply:
+    async def one_too_many(_step: Step, _call: SandboxCall) -> Reply:
         return throttled(Rate(10, 5.0), 429)
 
     found, calls = checked(monkeypatch, one_too_many)
@@ -240,7 +240,7 @@ def test_wrong_keys_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_are_not_kept_where_nobody_says_whose_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nobody(_step: Step, _call: Call) -> Reply:
+    async def nobody(_step: Step, _call: SandboxCall) -> Reply:
         return Reply(200, b"{}")
 
     with pytest.raises(BatchShareError, match=r"UserByAccessKey\.Get.*--no-check"):

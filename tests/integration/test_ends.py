@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial
 
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Connection
 
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
@@ -34,7 +34,7 @@ def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: i
     """A trial of one worker with a row for each end, in which one call of `endpoint` takes two days."""
     seen = 0
 
-    async def takes_days(step: Step, call: Call) -> Reply:
+    async def takes_days(step: Step, call: SandboxCall) -> Reply:
         nonlocal seen
         seen += call.endpoint == endpoint
         if call.endpoint == endpoint and seen == number:

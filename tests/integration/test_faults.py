@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from trial import Step, Wrapper
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 BY_IDS, USERS = "LeadManagement.svc/Leads/Retrieve/ByIds", "UserManagement.svc/Users.Get"
 QUICK = Particulars(FAST, retry_after=0.02, away=0.05, drip=0.05)
@@ -112,7 +112,7 @@ class Peek:
     folder: Path
     found: list[Any] = field(default_factory=list)
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint == OF_LEAD:
             with closing(sqlite3.connect(self.folder / "leads.csv.ledger.db")) as ledger:
@@ -506,7 +506,7 @@ class Always:
 
     kind: str
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         return await strike(self.kind, Particulars(FAST, retry_after=0.02, away=0.02, drip=0.01), step, call)
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 REFUSED = envelope(400, "no such field")
 
@@ -50,7 +50,7 @@ REFUSED = envelope(400, "no such field")
 def stopping(onlooker: Onlooker) -> Wrapper:
     """Ctrl-C while a call is under way."""
 
-    async def stop(step: Step, call: Call) -> Reply:
+    async def stop(step: Step, call: SandboxCall) -> Reply:
         ask_to_stop(onlooker)
         return await step(call)
 
@@ -205,7 +205,7 @@ async def test_an_activity_that_stood_before_proves_nothing_of_those_that_a_cana
     """A run was stopped at its first share; then the account begins to ignore the owner of an activity."""
     onlooker, ignores = Onlooker(), False
 
-    async def ignoring(step: Step, call: Call) -> Reply:
+    async def ignoring(step: Step, call: SandboxCall) -> Reply:
         if ignores and call.endpoint == CREATE:
             call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
         return await step(call)
@@ -292,7 +292,7 @@ async def test_a_percentage_is_of_what_was_sent_however_late_its_status_comes(
 async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:
     """Six activities are made, their answers lost, and a look shows the key's own user as their owner."""
 
-    async def forgets_owners(step: Step, call: Call) -> Reply:
+    async def forgets_owners(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint not in {OF_LEAD, OF_TYPE} or fault.seen < 7:
             return reply
@@ -318,7 +318,7 @@ async def test_a_wrong_owner_says_more_than_that_a_row_failed(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("most", "kind"), [(1, TooManyFailures), (2, type(None))])
 async def test_a_wrong_owner_that_stops_no_bulk_run_is_a_failure(tmp_path: Path, most: int, kind: type) -> None:
-    async def ignoring(step: Step, call: Call) -> Reply:
+    async def ignoring(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE:
             call.body = json.dumps(json.loads(call.body) | {"Fields": []}).encode()
         return await step(call)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.onlookers import Preview
 
 
@@ -270,7 +270,7 @@ async def test_a_run_that_ends_before_it_took_its_sheet_in_leaves_no_results(tmp
 
 @pytest.mark.parametrize("bulk", [False, True])
 async def test_a_run_whose_ledger_vanishes_sends_no_more_and_tells_what_it_did(tmp_path: Path, bulk: bool) -> None:
-    async def vanish(step: Step, call: Call) -> Reply:
+    async def vanish(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == SHARE:
             it.ledger.unlink(missing_ok=True)
         return await step(call)
@@ -287,7 +287,7 @@ async def test_a_run_whose_ledger_vanishes_sends_no_more_and_tells_what_it_did(t
 
 
 async def test_a_ledger_that_vanishes_at_the_very_end_is_told(tmp_path: Path) -> None:
-    async def vanish(step: Step, call: Call) -> Reply:
+    async def vanish(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == STATUS:
             it.ledger.unlink(missing_ok=True)
         return await step(call)

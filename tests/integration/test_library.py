@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share import Preview
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 
 async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_a_callback_that_raises_ends_the_run_in_good_order(tmp_path: Path)
 
 
 async def test_stop_lets_calls_end_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    async def stopping(step: Step, call: Call) -> Reply:
+    async def stopping(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE and len(it.sent(CREATE)) == 3:
             bs.stop()
         return await step(call)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
     from trial import Step
 
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
 
 
 def said(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ class Troubles:
     def __init__(self) -> None:
         self.posts = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint != CREATE:
             return await step(call)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trial import Step, Wrapper
 
     from batch_share.planning.overview import Overview
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 BY_IDS, CRITERIA = "LeadManagement.svc/Leads/Retrieve/ByIds", "LeadManagement.svc/Leads.Get"
 USERS, ONE_USER = "UserManagement.svc/Users.Get", "UserManagement.svc/User/Retrieve/ByEmailAddress"
@@ -237,7 +237,7 @@ class StopAt:
     throttled: bool = False
     seen: int = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         self.seen += call.endpoint == self.endpoint
         if call.endpoint != self.endpoint or self.seen != self.number:

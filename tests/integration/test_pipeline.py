@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Connection
 
 
@@ -433,7 +433,7 @@ def test_a_test_that_fails_while_a_run_is_under_way_ends(tmp_path: Path) -> None
     posts = iter(range(1, 100))
     is_under_way = asyncio.Event()
 
-    async def tells(step: Step, call: Call) -> Reply:
+    async def tells(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE and next(posts) == 4:
             is_under_way.set()
         return await step(call)

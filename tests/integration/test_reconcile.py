@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trial import Step, Wrapper
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.progress import Awaited
     from batch_share.sending.session import Connection
 
@@ -173,7 +173,7 @@ def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(
 
 
 async def test_a_stop_while_leads_are_looked_at_leaves_the_others_to_the_next_run(tmp_path: Path) -> None:
-    async def stops(step: Step, call: Call) -> Reply:
+    async def stops(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == OF_LEAD and len(it.sent(OF_LEAD)) == 2:  # the first is the owner's check
             ask_to_stop(onlooker)
         return await step(call)
@@ -213,7 +213,7 @@ async def test_one_look_settles_all_rows_of_a_lead(tmp_path: Path) -> None:
 async def test_an_activity_that_is_there_twice_is_told(tmp_path: Path) -> None:
     creates = count(1)
 
-    async def twice(step: Step, call: Call) -> Reply:
+    async def twice(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE and next(creates) == 4:
             await step(call)
             await step(call)
@@ -322,7 +322,7 @@ class Pages:
     calls: int = 0
     shown: int = 0
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         self.calls += call.endpoint == self.endpoint
         if call.endpoint != self.endpoint or self.calls < self.first:
@@ -357,10 +357,10 @@ async def test_a_type_with_too_many_activities_is_looked_for_lead_by_lead(tmp_pa
 
 
 async def test_a_row_that_is_lost_again_and_again_is_left_to_the_next_run(tmp_path: Path) -> None:
-    async def never(step: Step, call: Call) -> Reply:
+    async def never(step: Step, call: SandboxCall) -> Reply:
         return DROPPED if call.endpoint == CREATE and call.lead == bad else await step(call)
 
-    async def note_lead(step: Step, call: Call) -> Reply:
+    async def note_lead(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE:
             call.lead = json.loads(call.body)["RelatedProspectId"]
         return await step(call)
@@ -376,7 +376,7 @@ async def test_an_adopted_activity_of_somebody_else_is_never_shared(tmp_path: Pa
     async with trial(tmp_path, Fault(CREATE, [4], DROPPED, applied=True)) as it:
         activity = it.sandbox.account.world.key_user
 
-        async def forget_owner(step: Step, call: Call) -> Reply:
+        async def forget_owner(step: Step, call: SandboxCall) -> Reply:
             reply = await step(call)
             if call.endpoint == OF_LEAD and call.lead == lost:
                 return answer(200, reply.body.decode().replace(user, activity.id))
@@ -405,7 +405,7 @@ async def test_nothing_is_posted_again_where_reads_show_no_marker(tmp_path: Path
 
 
 async def test_a_marker_in_a_field_that_the_account_drops_proves_nothing_either(tmp_path: Path) -> None:
-    async def drop(step: Step, call: Call) -> Reply:
+    async def drop(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         return (
             answer(200, reply.body.decode().replace("bs-", "xx-")) if call.endpoint in {OF_LEAD, OF_TYPE} else reply
@@ -455,7 +455,7 @@ async def test_a_note_that_quotes_another_rows_marker_does_not_take_its_place(tm
 
 
 async def test_an_activity_of_another_lead_is_never_adopted(tmp_path: Path) -> None:
-    async def elsewhere(step: Step, call: Call) -> Reply:
+    async def elsewhere(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
         if call.endpoint != OF_TYPE:
             return reply

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 BUSY = envelope(500, "The tenant is being upgraded")
 GONE = envelope(500, "Lead does not exist in the system")
@@ -101,7 +101,7 @@ async def test_a_stopped_retry_goes_on_with_the_rows_that_it_chose_and_no_others
     """What it put back has failed no more, so that the same command would not find it among the failed rows."""
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: Call) -> Reply:
+    async def stop(step: Step, call: SandboxCall) -> Reply:
         ask_to_stop(onlooker)
         return await step(call)
 

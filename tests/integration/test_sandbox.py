@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 HEADERS = {"x-LSQ-AccessKey": KEY, "x-LSQ-SecretKey": SECRET}
 NO_KEYS: dict[str, str] = {}
@@ -242,7 +242,7 @@ async def test_a_malformed_body_is_a_400_with_an_envelope(endpoint: str, body: b
 async def test_an_answer_may_name_no_type_or_begin_with_a_mark(
     dialect: str, types: list[str], mark: bytes, drip: float
 ) -> None:
-    async def slowly(step: Step, call: Call) -> Reply:
+    async def slowly(step: Step, call: SandboxCall) -> Reply:
         return replace(await step(call), drip=drip)
 
     async with (
@@ -279,7 +279,7 @@ async def test_the_report_tells_what_it_saw() -> None:
 async def test_connections_that_nobody_uses_are_closed_when_nobody_is_to_get_one() -> None:
     """One that stayed open would swallow the next call on it, as if the host were silent."""
 
-    async def leaves(step: Step, call: Call) -> Reply:
+    async def leaves(step: Step, call: SandboxCall) -> Reply:
         return replace(await step(call), away=60.0) if call.method == "POST" else await step(call)
 
     async with Sandbox(options(), wrappers=[leaves]) as sandbox, aiohttp.ClientSession() as session:

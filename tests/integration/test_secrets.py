@@ -30,7 +30,7 @@ from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, opt
 
 from batch_share.cli.screen import Display
 from batch_share.jobs.run import results_of, status_of
-from batch_share.logs import FILE_NAME, Lines, LogFile, attached
+from batch_share.logs import FILE_NAME, LineHandler, LogFile, attached
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sandbox.wire import Reply, envelope
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from trial import Step
 
     from batch_share.jobs.run import Ending
-    from batch_share.sandbox.wire import Call
+    from batch_share.sandbox.wire import SandboxCall
 
 BY_IDS, OF_LEAD = "LeadManagement.svc/Leads/Retrieve/ByIds", "ProspectActivity.svc/Retrieve"
 STEPS = (BY_IDS, CREATE, OF_LEAD, SHARE, STATUS)
@@ -101,7 +101,7 @@ def talkative(folder: Path) -> Iterator[io.StringIO]:
     depth, vars(constants)["DEBUG_STACK_DEPTH"] = constants.DEBUG_STACK_DEPTH, 1  # where each step was begun: slow
     own = LogFile(folder / "log", said.write)
     try:
-        with attached(own, Lines(said.write), level=logging.DEBUG):
+        with attached(own, LineHandler(said.write), level=logging.DEBUG):
             yield said
     finally:
         vars(constants)["DEBUG_STACK_DEPTH"] = depth
@@ -115,11 +115,11 @@ class Struck:
     """Lets `reply` take the place of the first answer at each of `STEPS`, and looks at every file at every call."""
 
     folder: Path
-    reply: Callable[[Step, Call], Any]
+    reply: Callable[[Step, SandboxCall], Any]
     hit: set[str] = field(default_factory=set)
     found: dict[str, set[bytes]] = field(default_factory=dict)
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         self.found |= leaks_in(self.folder)
         if call.endpoint not in STEPS or call.endpoint in self.hit:
@@ -150,7 +150,9 @@ def told(ending: Ending) -> list[str]:
     return [repr(ending), told_by(ending.error) if ending.error else ""]
 
 
-async def hunt(folder: Path, reply: Callable[[Step, Call], Any], capsys: Any, *, seconds: float = 30.0) -> Struck:
+async def hunt(
+    folder: Path, reply: Callable[[Step, SandboxCall], Any], capsys: Any, *, seconds: float = 30.0
+) -> Struck:
     """Run everything with the known keys and look for them in whatever was written or shown."""
     struck = Struck(folder, reply)
     keys = {"access_key": ACCESS, "secret_key": SECRET}
@@ -182,7 +184,7 @@ async def test_no_fault_at_any_step_leaves_a_piece_of_a_key_anywhere(
 ) -> None:
     """Each answer also quotes the keys in a header, and each redirect in its target."""
 
-    async def reply(step: Step, call: Call) -> Reply:
+    async def reply(step: Step, call: SandboxCall) -> Reply:
         own = KINDS[kind].of
         return await (step(call) if own and call.endpoint not in own else strike(kind, QUICK, step, call))
 
@@ -198,7 +200,7 @@ async def test_an_answer_that_quotes_the_keys_leaves_no_piece_anywhere(
     """In every shape, written in another way at each step; in two turns each way of writing has its step."""
     ways = dict(zip(STEPS, [*WRITES][turn * len(STEPS) :], strict=False))
 
-    async def reply(step: Step, call: Call) -> Reply:
+    async def reply(step: Step, call: SandboxCall) -> Reply:
         write = WRITES[ways[call.endpoint]]
         return SHAPES[shape](f"received {write(ACCESS)} and {write(SECRET)}")
 
@@ -222,7 +224,7 @@ async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_
     """The second item of the first bulk call for many, and every share call for many."""
     echo, struck = f"{WRITES[way](ACCESS)} and {WRITES[way](SECRET)}", set()
 
-    async def quoting(step: Step, call: Call) -> Reply:
+    async def quoting(step: Step, call: SandboxCall) -> Reply:
         assert leaks_in(tmp_path) == {}
         items = json.loads(call.body) if call.endpoint in {BULK, SHARE} else []
         if len(items) < 2 or (call.endpoint == BULK and BULK in struck):
@@ -255,7 +257,7 @@ async def test_a_redirect_to_another_host_carries_nothing_there(tmp_path: Path, 
     keys = {"access_key": ACCESS, "secret_key": SECRET}
     async with Sandbox(options(**keys)) as other:
 
-        async def reply(step: Step, call: Call) -> Reply:
+        async def reply(step: Step, call: SandboxCall) -> Reply:
             return Reply(status, b"", {"Location": f"{other.url}/v2/{call.endpoint}"})
 
         async with trial(tmp_path, Struck(tmp_path, reply), rows=4, leads=4, users=7, **keys) as it:
@@ -275,7 +277,7 @@ class Lookout:
     folder: Path
     lines: set[bytes] = field(default_factory=set)
 
-    async def __call__(self, step: Step, call: Call) -> Reply:
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         self.lines |= processes(self.folder)
         return await step(call)

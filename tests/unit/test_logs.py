@@ -11,7 +11,18 @@ import pytest
 import structlog
 
 from batch_share import logs
-from batch_share.logs import FILE_NAME, LOGGER, Lines, LogFile, about, attached, bind_run, log, masked, open_log
+from batch_share.logs import (
+    FILE_NAME,
+    LOGGER,
+    LineHandler,
+    LogFile,
+    about,
+    attached,
+    bind_run,
+    log,
+    masked,
+    open_log,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,14 +94,14 @@ def test_a_file_that_can_no_longer_be_written_is_told_once(tmp_path: Path) -> No
 
 def test_a_person_gets_readable_lines() -> None:
     shown: list[str] = []
-    with attached(Lines(shown.append), level=logging.INFO), about(command="run"):
+    with attached(LineHandler(shown.append), level=logging.INFO), about(command="run"):
         log.info("row failed", row=7, step="share")
     assert shown[0][8:] == "Z info    row failed row=7 step=share"
 
 
 def test_the_logging_and_structlog_of_a_program_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     before = LOGGER.level
-    with attached(Lines(nobody), level=logging.CRITICAL):
+    with attached(LineHandler(nobody), level=logging.CRITICAL):
         pass
     assert LOGGER.level == before
     assert not structlog.is_configured()

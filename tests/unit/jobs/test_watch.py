@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import AccessDenied, Unreachable
-from batch_share.jobs.watch import AGAIN, Arrivals, Case, Outcome, Places, Watch
+from batch_share.jobs.watch import AGAIN, Arrivals, Case, Folders, SheetOutcome, Watch
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def ended(state: State = State.SHARED) -> Outcome:
-    return Outcome(Summary({state: 1}, Path("ledger")))
+def ended(state: State = State.SHARED) -> SheetOutcome:
+    return SheetOutcome(Summary({state: 1}, Path("ledger")))
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Scene:
     """An inbox and all that its watch works with; after `naps` sleeps it is over."""
 
     inbox: Path
-    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    outcomes: dict[str, list[SheetOutcome]] = field(default_factory=dict)
     naps: int = 3
     time: float = 0.0
     worked: list[tuple[float, str]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Scene:
     between: Callable[[int], None] | None = None
     moves: list[tuple[Path, Path]] = field(default_factory=list)
 
-    async def work(self, case: Case) -> Outcome:
+    async def work(self, case: Case) -> SheetOutcome:
         self.worked.append((self.time, case.sheet.name))
         left = self.outcomes.get(case.sheet.name, [])
         return left.pop(0) if left else ended()
@@ -51,7 +51,7 @@ class Scene:
         assert after.sheet.is_file()
         self.moves.append((before.ledger, after.ledger))
 
-    def sheet(self, case: Case, outcome: Outcome, place: str | None) -> None:
+    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
         self.told.append((case.sheet.name, place))
 
     def trouble(self, words: str) -> None:
@@ -59,7 +59,7 @@ class Scene:
 
     def watch(self) -> Watch:
         arrivals = Arrivals(self.inbox, lambda: self.time)
-        places = Places(self.inbox)
+        places = Folders(self.inbox)
         return Watch(arrivals, places, self.work, self.moved, self, self.sleep, lambda: self.naps <= 0)
 
 
@@ -115,7 +115,7 @@ async def test_what_is_still_processed_stays_and_is_looked_at_again_later(scene:
 
 async def test_what_an_earlier_watch_began_is_gone_on_with_first(scene: Scene) -> None:
     drop(scene, "b.csv")
-    Places(scene.inbox).take(scene.inbox / "b.csv")
+    Folders(scene.inbox).take(scene.inbox / "b.csv")
     drop(scene, "a.csv")
     await scene.watch().once()
     assert [name for _, name in scene.worked] == ["b.csv", "a.csv"]
@@ -123,19 +123,19 @@ async def test_what_an_earlier_watch_began_is_gone_on_with_first(scene: Scene) -
 
 async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes["a.csv"] = [Outcome(error=Unreachable("host", 3, "no"))]
+    scene.outcomes["a.csv"] = [SheetOutcome(error=Unreachable("host", 3, "no"))]
     await scene.watch().once()
     assert dict(scene.told) == {"a.csv": None, "b.csv": "done"}
-    assert [case.sheet.name for case in Places(scene.inbox).begun()] == ["a.csv"]
+    assert [case.sheet.name for case in Folders(scene.inbox).begun()] == ["a.csv"]
 
 
 async def test_refused_keys_end_the_watch_and_lose_nothing(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes |= {name: [Outcome(error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
+    scene.outcomes |= {name: [SheetOutcome(error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
     with pytest.raises(AccessDenied):
         await scene.watch().forever(10.0)
     assert len(scene.worked) == 1
-    assert len(Places(scene.inbox).begun()) + len(list(scene.inbox.glob("*.csv"))) == 2
+    assert len(Folders(scene.inbox).begun()) + len(list(scene.inbox.glob("*.csv"))) == 2
 
 
 async def test_a_folder_that_is_gone_for_a_while_is_told_once(scene: Scene) -> None:
@@ -160,7 +160,7 @@ async def test_when_it_is_over_no_further_sheet_is_begun(scene: Scene) -> None:
     watch = scene.watch()
     work = watch.work
 
-    async def last(case: Case) -> Outcome:
+    async def last(case: Case) -> SheetOutcome:
         scene.naps = 0
         return await work(case)
 

@@ -16,15 +16,15 @@ from batch_share.errors import (
     SheetError,
     Unreachable,
 )
-from batch_share.jobs.watch import Outcome, is_for_all, place_of
+from batch_share.jobs.watch import SheetOutcome, is_for_all, place_of
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode, Summary, most_urgent
 
 LEDGER = Path("leads.csv.ledger.db")
 
 
-def ended(**states: int) -> Outcome:
-    return Outcome(Summary({State(name): count for name, count in states.items()}, LEDGER))
+def ended(**states: int) -> SheetOutcome:
+    return SheetOutcome(Summary({State(name): count for name, count in states.items()}, LEDGER))
 
 
 @pytest.mark.parametrize(
@@ -38,46 +38,49 @@ def ended(**states: int) -> Outcome:
         (ended(shared=3, accepted=1), None),
         (ended(failed=3, accepted=1), None),
         (ended(shared=3, pending=1), None),
-        (Outcome(error=SheetError(Path("a.csv"), "bad")), "failed"),
-        (Outcome(error=OwnerNotVerified("a", "b", "c")), "failed"),
-        (Outcome(error=BatchShareError("Nothing was sent.")), "failed"),
-        (Outcome(error=Unreachable("host", 3, "no")), None),
-        (Outcome(error=DailyLimitReached(1, 1)), None),
-        (Outcome(error=LedgerLocked(LEDGER, "in use")), None),
-        (Outcome(error=AccessDenied(401, "no")), None),
-        (Outcome(ended(pending=2).summary, interrupted=True), None),
+        (SheetOutcome(error=SheetError(Path("a.csv"), "bad")), "failed"),
+        (SheetOutcome(error=OwnerNotVerified("a", "b", "c")), "failed"),
+        (SheetOutcome(error=BatchShareError("Nothing was sent.")), "failed"),
+        (SheetOutcome(error=Unreachable("host", 3, "no")), None),
+        (SheetOutcome(error=DailyLimitReached(1, 1)), None),
+        (SheetOutcome(error=LedgerLocked(LEDGER, "in use")), None),
+        (SheetOutcome(error=AccessDenied(401, "no")), None),
+        (SheetOutcome(ended(pending=2).summary, interrupted=True), None),
     ],
 )
-def test_where_it_goes(outcome: Outcome, place: str | None) -> None:
+def test_where_it_goes(outcome: SheetOutcome, place: str | None) -> None:
     assert place_of(outcome) == place
 
 
 def test_refused_keys_are_everybodys_trouble() -> None:
-    assert is_for_all(Outcome(error=AccessDenied(401, "no")))
-    assert not is_for_all(Outcome(error=Unreachable("host", 3, "no")))
+    assert is_for_all(SheetOutcome(error=AccessDenied(401, "no")))
+    assert not is_for_all(SheetOutcome(error=Unreachable("host", 3, "no")))
     assert not is_for_all(ended(failed=1))
 
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [
-        (Outcome(error=SheetError(Path("a.csv"), "bad")), ExitCode.USAGE),
-        (Outcome(error=SettingsError("timezone", "bad")), ExitCode.USAGE),
-        (Outcome(error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
-        (Outcome(error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
-        (Outcome(ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
-        (Outcome(ended().summary, SheetError(Path("a.csv"), "it breaks off")), ExitCode.USAGE),
-        (Outcome(ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
+        (SheetOutcome(error=SheetError(Path("a.csv"), "bad")), ExitCode.USAGE),
+        (SheetOutcome(error=SettingsError("timezone", "bad")), ExitCode.USAGE),
+        (SheetOutcome(error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
+        (SheetOutcome(error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
+        (SheetOutcome(ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
+        (SheetOutcome(ended().summary, SheetError(Path("a.csv"), "it breaks off")), ExitCode.USAGE),
+        (SheetOutcome(ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
         (ended(shared=1, failed=1), ExitCode.SOME_FAILED),
     ],
 )
-def test_the_code_is_that_of_a_run_of_the_sheet(outcome: Outcome, code: ExitCode) -> None:
+def test_the_code_is_that_of_a_run_of_the_sheet(outcome: SheetOutcome, code: ExitCode) -> None:
     """What stops a run after it began leaves totals: then something may have been sent, whatever is wrong."""
     assert outcome.exit_code is code
 
 
 def test_of_several_sheets_the_most_urgent_code_is_told() -> None:
-    error, refused = Outcome(error=Unreachable("host", 3, "no")), Outcome(error=SheetError(Path("a.csv"), "bad"))
+    error, refused = (
+        SheetOutcome(error=Unreachable("host", 3, "no")),
+        SheetOutcome(error=SheetError(Path("a.csv"), "bad")),
+    )
     urgent = [error, ended(unknown=1), refused, ended(failed=1), ended(accepted=1), ended(shared=1)]
     assert most_urgent([]) is ExitCode.DONE
     for first, outcome in enumerate(urgent):

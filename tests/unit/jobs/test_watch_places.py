@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import BatchShareError
-from batch_share.jobs.watch import DONE, FAILED, WHY, Places
+from batch_share.jobs.watch import DONE, FAILED, WHY, Folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,17 +17,17 @@ NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
-    return Places(tmp_path, lambda: NOON)
+def places(tmp_path: Path) -> Folders:
+    return Folders(tmp_path, lambda: NOON)
 
 
-def drop(places: Places, text: str, name: str = "leads.csv") -> Path:
+def drop(places: Folders, text: str, name: str = "leads.csv") -> Path:
     file = places.inbox / name
     file.write_text(text)
     return file
 
 
-def test_a_sheet_goes_with_all_that_was_made_of_it(places: Places) -> None:
+def test_a_sheet_goes_with_all_that_was_made_of_it(places: Folders) -> None:
     case = places.take(drop(places, "1"))
     assert case.sheet == places.inbox / "working" / "20260102-120000_leads.csv" / "leads.csv"
     case.ledger.write_text("ledger")
@@ -38,7 +38,7 @@ def test_a_sheet_goes_with_all_that_was_made_of_it(places: Places) -> None:
     assert places.begun() == []
 
 
-def test_of_the_same_name_in_the_same_second_none_is_lost(places: Places) -> None:
+def test_of_the_same_name_in_the_same_second_none_is_lost(places: Folders) -> None:
     for text in "123":
         places.finish(places.take(drop(places, text)), DONE)
     both = [places.take(drop(places, text)) for text in "45"]
@@ -50,7 +50,7 @@ def test_of_the_same_name_in_the_same_second_none_is_lost(places: Places) -> Non
 
 
 @pytest.mark.parametrize("name", ["a_b.csv", "two words.xlsx", "_.csv", "a-1_x.ods", "é.csv"])
-def test_what_was_begun_is_found_again_whatever_it_is_called(places: Places, name: str) -> None:
+def test_what_was_begun_is_found_again_whatever_it_is_called(places: Folders, name: str) -> None:
     case = places.take(drop(places, "1", name))
     assert places.begun() == [case]
     case.ledger.write_text("ledger")
@@ -58,7 +58,7 @@ def test_what_was_begun_is_found_again_whatever_it_is_called(places: Places, nam
     assert places.begun() == [case]
 
 
-def test_a_folder_whose_move_was_cut_off_is_no_sheet(places: Places) -> None:
+def test_a_folder_whose_move_was_cut_off_is_no_sheet(places: Folders) -> None:
     places.begun()
     (places.inbox / "working" / "20260102-120000_leads.csv").mkdir()
     (places.inbox / "working" / "of a person").mkdir()
@@ -67,32 +67,32 @@ def test_a_folder_whose_move_was_cut_off_is_no_sheet(places: Places) -> None:
     assert [each.name for each in (places.inbox / "working").iterdir()] == ["of a person"]
 
 
-def test_why_it_failed_is_kept_for_its_owner_alone(places: Places) -> None:
+def test_why_it_failed_is_kept_for_its_owner_alone(places: Folders) -> None:
     failed = places.finish(places.take(drop(places, "1")), FAILED, "no column for the lead")
     why = failed.folder / WHY
     assert why.read_text() == "no column for the lead\n"
     assert why.stat().st_mode & 0o777 == 0o600
 
 
-def test_one_watches_at_a_time(places: Places) -> None:
-    with places.held(), pytest.raises(BatchShareError, match="is watched already"), Places(places.inbox).held():
+def test_one_watches_at_a_time(places: Folders) -> None:
+    with places.held(), pytest.raises(BatchShareError, match="is watched already"), Folders(places.inbox).held():
         raise AssertionError
-    with Places(places.inbox).held():
+    with Folders(places.inbox).held():
         pass
 
 
 def test_an_inbox_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(BatchShareError, match="is no folder"):
-        Places(tmp_path / "gone")
+        Folders(tmp_path / "gone")
 
 
-def test_a_sheet_that_is_gone_leaves_no_folder(places: Places) -> None:
+def test_a_sheet_that_is_gone_leaves_no_folder(places: Folders) -> None:
     with pytest.raises(BatchShareError, match="can't be made or moved"):
         places.take(places.inbox / "gone.csv")
     assert list((places.inbox / "working").iterdir()) == []
 
 
-def test_why_it_failed_does_not_take_the_place_of_a_sheet_of_that_name(places: Places) -> None:
+def test_why_it_failed_does_not_take_the_place_of_a_sheet_of_that_name(places: Folders) -> None:
     failed = places.finish(places.take(drop(places, "1", WHY)), FAILED, "no column for the lead")
     assert (failed.sheet.name, failed.sheet.read_text()) == (WHY, "1")
     assert (failed.folder / "why-2.txt").read_text() == "no column for the lead\n"

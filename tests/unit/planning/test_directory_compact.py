@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.planning import directory, overview, plan
-from batch_share.planning.directory import Directory, Lines, Names, Numbers
+from batch_share.planning.directory import Directory, Names, Numbers, PackedTexts
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Ref
 
@@ -58,7 +58,7 @@ def test_a_digest_is_not_found_across_two_entries() -> None:
 
 def test_a_line_comes_back_as_it_was() -> None:
     values = ["a\nb", "", ["Ä", '"', "\udc80"], 7]
-    lines = Lines()
+    lines = PackedTexts()
     places = [lines.add(value) for value in values]
     assert [lines.at(place) for place in places] == list(lines) == values
 

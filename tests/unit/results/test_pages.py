@@ -15,7 +15,7 @@ from batch_share.ledger.records import Lookup, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, write_results
 from batch_share.results.summary_page import RUNS_SHOWN
-from batch_share.results.tables import Looks, fill, writing
+from batch_share.results.tables import Layout, fill, writing
 from batch_share.results.wording import OPEN
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
@@ -273,7 +273,7 @@ async def test_the_heights_of_rows_are_not_kept_in_memory(target: Path) -> None:
 
     async with writing(target) as book:
         sheet = book.page("Long")
-        assert await fill(book, sheet, ["Result", "Reason"], rows(), Looks(0)) == 200
+        assert await fill(book, sheet, ["Result", "Reason"], rows(), Layout(0)) == 200
         assert max(len(sheet.row_info), len(sheet.row_sizes)) <= 1
     heights = openpyxl.load_workbook(target)["Long"].row_dimensions
     assert {heights[number].height for number in range(2, 202)} == {60}

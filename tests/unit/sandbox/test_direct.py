@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from batch_share.leadsquared.protocol import Call as Request
-    from batch_share.sandbox.wire import Call, Reply
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 RATE = Rate(25, 5.0)
 CUT_OFF = "sent, but the connection was lost before the answer"
@@ -41,7 +41,7 @@ def activity(sandbox: Sandbox, at: int = 0) -> Request:
     return post_activity(lead_id=world.leads[at].id, event=201, note="n", owner_id=world.users[1].id)
 
 
-def always(kind: str) -> Callable[[Callable[[Call], Awaitable[Reply]], Call], Awaitable[Reply]]:
+def always(kind: str) -> Callable[[Callable[[SandboxCall], Awaitable[Reply]], SandboxCall], Awaitable[Reply]]:
     """A wrapper that lets `kind` hit every call."""
     told = Particulars(RATE, away=3.0, drip=2.0)
     return lambda step, call: strike(kind, told, step, call)
@@ -106,7 +106,7 @@ def test_a_slow_answer_is_waited_for_and_an_endless_one_given_up() -> None:
     assert isinstance(heard, Answer)
     assert took == pytest.approx(2.0)
 
-    async def endless(step: Any, call: Call) -> Reply:
+    async def endless(step: Any, call: SandboxCall) -> Reply:
         return await strike("slow", Particulars(RATE, drip=1000.0), step, call)
 
     assert sent(a_sandbox(endless), answer_seconds=1.0) == (Lost("sent, but no answer came in time"), 16.0)

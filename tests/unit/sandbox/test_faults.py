@@ -13,7 +13,7 @@ from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, STATUS
 from batch_share.sandbox.faults import KINDS, Chance, Faults, Particulars, parse_faults, strike
 from batch_share.sandbox.window import ManualClock
-from batch_share.sandbox.wire import Call, Reply
+from batch_share.sandbox.wire import Reply, SandboxCall
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +23,12 @@ TOLD = Particulars(Rate(20, 5), elsewhere="https://other.example/", retry_after=
 RIGHT = Reply(200, b'{"Right":true}')
 
 
-def call(n: int = 1, endpoint: str = CREATE, query: Mapping[str, str] | None = None) -> Call:
+def call(n: int = 1, endpoint: str = CREATE, query: Mapping[str, str] | None = None) -> SandboxCall:
     """The n-th call."""
-    return Call(n, 0.0, "POST", endpoint, query or {})
+    return SandboxCall(n, 0.0, "POST", endpoint, query or {})
 
 
-async def right(call: Call) -> Reply:
+async def right(call: SandboxCall) -> Reply:
     """A step that takes effect."""
     call.outcome = "done"
     return RIGHT
@@ -168,7 +168,7 @@ async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
     ],
 )
 async def test_a_denial_names_the_id_of_what_was_made(kind: str, status: int, told: object) -> None:
-    async def made(_call: Call) -> Reply:
+    async def made(_call: SandboxCall) -> Reply:
         return Reply.json({"Status": "Success", "Message": {"Id": "a1"}})
 
     reply = await strike(kind, TOLD, made, call())
@@ -178,7 +178,7 @@ async def test_a_denial_names_the_id_of_what_was_made(kind: str, status: int, to
 @pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id"])
 @pytest.mark.parametrize("value", [{"Status": "Failed", "Message": {"Message": "no"}}, {"Message": None}, [], {}])
 async def test_what_has_no_id_is_told_as_it_is(kind: str, value: object) -> None:
-    async def refused(_call: Call) -> Reply:
+    async def refused(_call: SandboxCall) -> Reply:
         return Reply.json(value)
 
     assert await strike(kind, TOLD, refused, call()) == Reply.json(value)
@@ -199,7 +199,7 @@ BULK_RIGHT = [{"RowNumber": n, "ProspectActivityId": f"a{n}", "ActivityCreated":
     ],
 )
 async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind: str, told: object) -> None:
-    async def posted(_call: Call) -> Reply:
+    async def posted(_call: SandboxCall) -> Reply:
         return Reply.json({"Response": BULK_RIGHT})
 
     reply = await strike(kind, TOLD, posted, call())

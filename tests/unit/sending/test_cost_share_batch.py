@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.leadsquared.account import Account, AccountMemory
-from batch_share.sending.cost import MOST_SHARES, Sizes
+from batch_share.sending.cost import MOST_SHARES, ShareBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def test_the_setting_counts_then_what_was_learnt(
 ) -> None:
     if learnt:
         memory.learn_share_batch(learnt)
-    assert Sizes(setting, memory).most == most
+    assert ShareBatch(setting, memory).most == most
 
 
 @pytest.mark.parametrize(("accepted", "known"), [((3, 25), 0), ((4,), 4), ((3, 7, 5), 7), ((1,), 4)])
@@ -44,7 +44,7 @@ def test_more_than_was_learnt_is_learnt_when_it_is_accepted(
 ) -> None:
     if known:
         memory.learn_share_batch(4)
-    sizes = Sizes(25, memory)
+    sizes = ShareBatch(25, memory)
     for size in accepted:
         sizes.accepted(size)
     assert (sizes.most, Account.read(file).share_batch) == (25, known)
@@ -64,7 +64,7 @@ def test_more_than_was_learnt_is_learnt_when_it_is_accepted(
 def test_a_size_is_to_blame_when_its_rows_were_accepted_in_smaller_calls_and_it_never_was(
     memory: AccountMemory, file: Path, accepted: tuple[int, ...], refused: tuple[int, int], most: int
 ) -> None:
-    sizes = Sizes(None, memory)
+    sizes = ShareBatch(None, memory)
     for size in accepted:
         sizes.accepted(size)
     sizes.refused(*refused)
@@ -72,7 +72,7 @@ def test_a_size_is_to_blame_when_its_rows_were_accepted_in_smaller_calls_and_it_
 
 
 def test_a_larger_part_that_was_refused_later_teaches_nothing_more(memory: AccountMemory) -> None:
-    sizes = Sizes(None, memory)
+    sizes = ShareBatch(None, memory)
     sizes.refused(13, 7)
     sizes.refused(25, 13)
     assert sizes.most == 7

@@ -12,7 +12,7 @@ from virtual_time import run_virtually
 
 from batch_share.ledger.records import Row
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.queue import MOST_WAITING, Trays
+from batch_share.sending.queue import MOST_WAITING, Queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -49,9 +49,9 @@ def is_odd(each: Row) -> bool:
     return each.id % 2 == 1 and each.stage is None
 
 
-def trays(rows: Iterable[Row], in_bulk: Callable[[Row], bool] = is_odd) -> Trays:
-    """Trays over these rows."""
-    return Trays(aiter(Rows(rows)), in_bulk, LINGER)
+def trays(rows: Iterable[Row], in_bulk: Callable[[Row], bool] = is_odd) -> Queue:
+    """Queue over these rows."""
+    return Queue(aiter(Rows(rows)), in_bulk, LINGER)
 
 
 def ids(rows: Iterable[Row]) -> list[int]:
@@ -231,7 +231,7 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
 def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: Stage | None) -> None:
     async def job() -> None:
         rows = Rows([*(row(at, State.POSTED, stage) for at in range(1000)), row(1001), row(1002)])
-        them = Trays(aiter(rows), is_odd, LINGER)
+        them = Queue(aiter(rows), is_odd, LINGER)
         together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone())
         assert rows.read == MOST_WAITING
         shared = 0
@@ -249,7 +249,7 @@ def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: S
 def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_are_looked_for() -> None:
     async def job() -> list[int]:
         rows = Rows([*(row(at) for at in range(0, 2000, 2)), row(2001)])
-        them = Trays(aiter(rows), is_odd, LINGER)
+        them = Queue(aiter(rows), is_odd, LINGER)
         poster = await soon(them.to_post(25))
         assert not poster.done()
         for _ in range(1000):
@@ -281,7 +281,7 @@ def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_
             for number in range(100):
                 yield row(number)
 
-        them = Trays(slowly(), is_odd, LINGER)
+        them = Queue(slowly(), is_odd, LINGER)
         waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone()) for _ in range(3)]
         waiting += [await soon(them.to_post(25)), await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()

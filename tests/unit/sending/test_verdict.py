@@ -13,11 +13,11 @@ from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.sending.verdict import (
     REPEATED,
     carry,
+    decide,
+    decide_status,
+    decide_status_of_many,
+    decide_step,
     goes_alone,
-    judge,
-    judge_status,
-    judge_status_of_many,
-    judge_step,
 )
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ ANY: list[Outcome] = [
     ],
 )
 def test_what_was_done_brings_the_row_on_with_its_id(step: Stage, state: State, learned: dict[str, str]) -> None:
-    result = judge_step(step, Done("the id"))
+    result = decide_step(step, Done("the id"))
     assert (result.state, result.learned, result.answer_id) == (state, learned, "the id")
     assert (result.outcome, result.http_status, result.stage, result.reason) == ("done", 200, None, None)
 
 
 @STEPS
 def test_a_refusal_fails_the_row_with_the_apis_own_words(step: Stage) -> None:
-    result = judge_step(step, Refused("No such lead", "MXEntityNotFoundException", 500))
+    result = decide_step(step, Refused("No such lead", "MXEntityNotFoundException", 500))
     assert (result.state, result.stage, result.words, result.http_status) == (
         State.FAILED,
         step,
@@ -72,7 +72,7 @@ def test_a_refusal_fails_the_row_with_the_apis_own_words(step: Stage) -> None:
 def test_what_was_definitely_not_done_puts_the_row_back_where_it_was(
     step: Stage, before: State, outcome: Throttled | Denied | NotSent, name: str, status: int | None
 ) -> None:
-    result = judge_step(step, outcome)
+    result = decide_step(step, outcome)
     assert (result.state, result.outcome, result.words, result.http_status) == (before, name, "words", status)
     assert (result.stage, result.reason, result.learned) == (None, None, {})
 
@@ -81,8 +81,8 @@ def test_what_was_definitely_not_done_puts_the_row_back_where_it_was(
     ("step", "what"), [(Stage.ACTIVITY, "the activity was posted"), (Stage.SHARE, "the share was accepted")]
 )
 def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
-    assert judge_step(step, Lost("HTTP 502.", 502)).reason == judge_step(step, Lost("HTTP 502", 502)).reason
-    result = judge_step(step, Lost("HTTP 502", 502))
+    assert decide_step(step, Lost("HTTP 502.", 502)).reason == decide_step(step, Lost("HTTP 502", 502)).reason
+    result = decide_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
     assert result.reason == (
         f"nobody knows whether {what}: HTTP 502. The next run or `batch-share reconcile` finds out before it sends "
@@ -93,17 +93,17 @@ def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
 @STEPS
 @pytest.mark.parametrize("outcome", ANY)
 def test_every_verdict_on_a_step_is_a_legal_transition_from_its_intent(step: Stage, outcome: Done) -> None:
-    assert judge_step(step, outcome).state in TRANSITIONS[INTENT_OF[step]]
+    assert decide_step(step, outcome).state in TRANSITIONS[INTENT_OF[step]]
 
 
 def test_processed_is_shared() -> None:
-    result = judge_status(ShareStatus("processed", 6, "Request processed successfully."))
+    result = decide_status(ShareStatus("processed", 6, "Request processed successfully."))
     assert (result.state, result.reason, result.learned) == (State.SHARED, None, {"share_status": 6})
     assert (result.outcome, result.words) == ("processed", "Request processed successfully.")
 
 
 def test_an_error_message_is_failed_in_processing() -> None:
-    result = judge_status(ShareStatus("failed", 4, "User is inactive"))
+    result = decide_status(ShareStatus("failed", 4, "User is inactive"))
     assert (result.state, result.stage, result.learned) == (State.FAILED, Stage.PROCESSING, {"share_status": 4})
     assert result.reason == "LeadSquared accepted the share but could not process it: User is inactive"
 
@@ -117,7 +117,7 @@ def test_an_error_message_is_failed_in_processing() -> None:
     ],
 )
 def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: ShareStatus, told: str) -> None:
-    result = judge_status(status)
+    result = decide_status(status)
     assert (result.state, result.outcome) == (State.ACCEPTED, "pending")
     assert (result.words, result.learned) == (status.words, {"share_status": status.number})
     assert result.reason == f"accepted, not yet processed {told}"
@@ -125,7 +125,7 @@ def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: Share
 
 @pytest.mark.parametrize("failure", ANY[1:])
 def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: Lost) -> None:
-    result = judge_status(failure)
+    result = decide_status(failure)
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
     advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
     assert result.reason == f"accepted; its status could not be read: {failure.words}{advice}"
@@ -141,7 +141,7 @@ def row(state: State, stage: Stage | None = None) -> Row:
 
 @STEPS
 def test_each_row_of_a_call_has_its_own_outcome_where_there_are_as_many(step: Stage) -> None:
-    assert judge(step, tuple(ANY), len(ANY), bulk=True) == [judge_step(step, each) for each in ANY]
+    assert decide(step, tuple(ANY), len(ANY), bulk=True) == [decide_step(step, each) for each in ANY]
 
 
 @STEPS
@@ -149,33 +149,33 @@ def test_each_row_of_a_call_has_its_own_outcome_where_there_are_as_many(step: St
 @pytest.mark.parametrize("rows", [1, 25])
 @pytest.mark.parametrize("bulk", [False, True])
 def test_what_became_of_a_call_became_of_all_its_rows(step: Stage, outcome: Lost, rows: int, *, bulk: bool) -> None:
-    assert judge(step, outcome, rows, bulk=bulk) == [judge_step(step, outcome)] * rows
+    assert decide(step, outcome, rows, bulk=bulk) == [decide_step(step, outcome)] * rows
 
 
 @STEPS
 def test_a_call_of_one_row_that_was_refused_fails_it(step: Stage) -> None:
     refused = Refused("No", "MXSome", 500)
-    assert judge(step, refused, 1) == [judge_step(step, refused)]
-    assert judge(step, refused, 1)[0].state is State.FAILED
+    assert decide(step, refused, 1) == [decide_step(step, refused)]
+    assert decide(step, refused, 1)[0].state is State.FAILED
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 500])
 def test_a_refused_share_of_many_is_repeated_in_parts(status: int) -> None:
     wanted = Result(State.POSTED, "refused", "No", status)
-    assert judge(Stage.SHARE, Refused("No", "MXSome", status), 3) == [wanted] * 3
+    assert decide(Stage.SHARE, Refused("No", "MXSome", status), 3) == [wanted] * 3
 
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_bulk_call_whose_body_or_api_was_refused_did_nothing(status: int, rows: int) -> None:
     wanted = Result(State.PENDING, "refused", "No", status, stage=Stage.ACTIVITY)
-    assert judge(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True) == [wanted] * rows
+    assert decide(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True) == [wanted] * rows
 
 
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("status", [200, 500, None])
 def test_a_bulk_call_that_was_refused_otherwise_may_have_done_a_part(status: int | None, rows: int) -> None:
-    results = judge(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True)
+    results = decide(Stage.ACTIVITY, Refused("No", "MXSome", status), rows, bulk=True)
     assert {(each.state, each.stage, each.http_status) for each in results} == {
         (State.UNKNOWN, Stage.ACTIVITY, status)
     }
@@ -192,11 +192,11 @@ def test_a_row_goes_by_itself_when_it_was_sent_before(state: State, stage: Stage
 @pytest.mark.parametrize(
     ("before", "result", "stage"),
     [
-        (None, judge_step(Stage.ACTIVITY, Throttled("words")), None),
-        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Throttled("words")), Stage.ACTIVITY),
+        (None, decide_step(Stage.ACTIVITY, Throttled("words")), None),
+        (Stage.ACTIVITY, decide_step(Stage.ACTIVITY, Throttled("words")), Stage.ACTIVITY),
         (None, Result(State.PENDING, "refused", stage=Stage.ACTIVITY), Stage.ACTIVITY),
-        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Done("id")), None),
-        (Stage.ACTIVITY, judge_step(Stage.ACTIVITY, Lost("words")), Stage.ACTIVITY),
+        (Stage.ACTIVITY, decide_step(Stage.ACTIVITY, Done("id")), None),
+        (Stage.ACTIVITY, decide_step(Stage.ACTIVITY, Lost("words")), Stage.ACTIVITY),
     ],
 )
 def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
@@ -225,7 +225,7 @@ def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
 def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
     outcome: Refused, state: State, reason: str | None
 ) -> None:
-    carried = carry(row(State.POSTED, Stage.SHARE), judge_step(Stage.SHARE, outcome))
+    carried = carry(row(State.POSTED, Stage.SHARE), decide_step(Stage.SHARE, outcome))
     assert (carried.state, carried.reason) == (state, reason)
     assert carried.stage is (None if state is State.ACCEPTED else Stage.SHARE)
 
@@ -234,11 +234,11 @@ def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
     "status", [ShareStatus("processed", 6, ""), ShareStatus("pending", 3, "Queued"), Lost("timeout"), Refused("No")]
 )
 def test_a_status_that_is_no_failure_means_the_same_for_many(status: Lost) -> None:
-    assert judge_status_of_many(judge_status(status)) == judge_status(status)
+    assert decide_status_of_many(decide_status(status)) == decide_status(status)
 
 
 def test_a_failure_of_many_sends_each_back_to_be_shared_by_itself() -> None:
-    result = judge_status_of_many(judge_status(ShareStatus("failed", 4, "User is inactive")))
+    result = decide_status_of_many(decide_status(ShareStatus("failed", 4, "User is inactive")))
     assert (result.state, result.stage, result.learned) == (State.POSTED, Stage.SHARE, {"share_status": None})
     assert (result.outcome, result.words) == ("failed", "User is inactive")
     assert result.reason == (
