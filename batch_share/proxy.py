@@ -83,6 +83,8 @@ def proxy_for(host: str, setting: SecretStr | None) -> Proxy | None:
                 "proxy",
                 "keys go through a proxy only inside TLS, and the host is plain http: take the proxy away (`none`) "
                 "for a host on this machine",
+                problem="Keys go through a proxy only inside TLS, and the host is plain http.",
+                hint="Take the proxy away for a host on this machine.",
             )
         return Proxy(setting, "the setting proxy")
     found = getproxies_environment()

@@ -56,7 +56,9 @@ def ledger_of_run(named: str) -> Path:
         found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
     if found is None:
         known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
-        raise LedgerError(named, f"there is {known}. `batch-share runs` lists the runs")
+        raise LedgerError(
+            named, f"there is {known}. `batch-share runs` lists the runs", problem=f"There is {known}."
+        )
     if found.purged_at is not None:
         raise LedgerError(
             found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
@@ -201,7 +203,11 @@ def purge(
         sweep = asyncio.run(delete(settings, sweep, force=force))
         _show_deleted(out, sweep)
     else:
-        raise BatchShareError("Nothing was deleted: it was not confirmed. --yes answers.")
+        raise BatchShareError(
+            "Nothing was deleted: it was not confirmed. --yes answers.",
+            problem="Nothing was deleted: it was not confirmed.",
+            hint="Confirm it, if it is to be deleted.",
+        )
     if json:
         print(json_module.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
 

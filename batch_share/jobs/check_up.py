@@ -46,7 +46,9 @@ async def check_keys(settings: Settings, waiter: Waiter) -> None:
     if not isinstance(user, KeyUser):
         raise BatchShareError(
             f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
-            "host is right, --no-check keeps them all the same."
+            "host is right, --no-check keeps them all the same.",
+            problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
+            hint="Check the host; if it is right, the keys can be kept unchecked.",
         )
     if user.role and user.role.strip().casefold() != findings.ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")

@@ -64,7 +64,8 @@ class Undone:
         user_ids = await _user_ids(ledger, user) if user is not None else None
         if chosen and not (await ledger.numbers(chosen.ranges, user_ids))[0]:
             whose = "the user's" if user is not None else "the ledger's"
-            raise SettingsError("rows", chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose))
+            of_none = chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose)
+            raise SettingsError("rows", f"{chosen} {of_none}", problem=f"The choice of rows {of_none}.")
         return cls(chosen.ranges, user_ids)
 
     def has(self, row: Shared) -> bool:

@@ -252,7 +252,12 @@ async def _sheet_of(ledger: LedgerReader) -> SheetRecord:
     """The sheet in force. Raises LedgerError if none was ever taken in: then there is nothing to do or to tell."""
     sheet = await ledger.sheet()
     if sheet is None:
-        raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
+        raise LedgerError(
+            ledger.file,
+            "it holds no sheet yet: run one with `batch-share run SHEET`",
+            problem="The ledger holds no sheet yet.",
+            hint="Run a sheet first.",
+        )
     return sheet
 
 

@@ -340,7 +340,9 @@ def unwritable(folder: Path, error: OSError) -> BatchShareError:
     """The error of a state folder that can't be written."""
     return BatchShareError(
         f"The state folder {folder} can't be written ({error.strerror}); "
-        "set BATCH_SHARE_STATE_FOLDER to one that can."
+        "set BATCH_SHARE_STATE_FOLDER to one that can.",
+        problem=f"The state folder can't be written ({error.strerror}).",
+        hint="Make it writable, or set another one.",
     )
 
 

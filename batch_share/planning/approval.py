@@ -42,7 +42,12 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     columns = " and ".join(map(repr, meant))
     name = f"{sheet.path.name}, worksheet {sheet.worksheet}" if sheet.worksheet else sheet.path.name
     if not watcher.is_sure(Doubt([f"{name}: {words}."], f"Share each lead with the person in {columns}?")):
-        raise SheetError(sheet.path, f"{words}: if each is to be shared with that person, say so with {options}")
+        raise SheetError(
+            sheet.path,
+            f"{words}: if each is to be shared with that person, say so with {options}",
+            problem=f"{words}.",
+            hint=f"If each lead is to be shared with the person in {columns}, say so.",
+        )
     if plan_job(job.sheet, job.options, settings).record.digest != plan.record.digest:
         raise SheetError(sheet.path, "it was changed while you were asked about it: run it again")
     return meant
@@ -116,9 +121,18 @@ def check_approval(file: Path, plan: Plan, settings: Settings) -> None:
     try:
         approved = Approval.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise SettingsError("plan", f"{file} can't be read ({error.strerror})") from None
+        raise SettingsError(
+            "plan",
+            f"{file} can't be read ({error.strerror})",
+            problem=f"The saved plan can't be read ({error.strerror}).",
+        ) from None
     except ValidationError:
-        raise SettingsError("plan", f"{file} is not a plan that `batch-share plan --save` wrote") from None
+        raise SettingsError(
+            "plan",
+            f"{file} is not a plan that `batch-share plan --save` wrote",
+            problem="The saved plan is none that batch_share wrote.",
+            hint="Plan again, and save that.",
+        ) from None
     now = approval_of(plan, settings)
     changed = [name for name in _BINDING if approved.settings.get(name) != now.settings[name]]
     if changed:

@@ -157,7 +157,10 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
         return ZoneInfo(answer.time_zone if isinstance(answer, KeyUser) else "")
     except (KeyError, ValueError, OSError):
         raise SettingsError(
-            "timezone", "the account's own could not be found out: give --timezone, such as Asia/Kolkata"
+            "timezone",
+            "the account's own could not be found out: give --timezone, such as Asia/Kolkata",
+            problem="The account's time zone could not be found out, and the sheet has dates.",
+            hint="Name the time zone, such as Asia/Kolkata.",
         ) from None
 
 

@@ -101,7 +101,8 @@ class Plan:
         if not numbers:
             sheet = f"worksheet {self.sheet.worksheet!r}" if self.sheet.worksheet else "sheet"
             raise SheetError(self.sheet.path, f"the {sheet} is empty: no row stands below its headers")
-        raise SheetError(self.sheet.path, self.selection.none_of(len(numbers), numbers[0], numbers[-1]))
+        of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
+        raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
@@ -250,14 +251,19 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     if Field.ACTION in found:  # it may have no row that needs them
         return
     if Field.DURATION not in defaults and not any(each in found for each in LASTING):
-        raise SheetError(path, _nowhere("Duration, Days or Until", "--duration 7d"))
+        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
     if Field.EVENT not in defaults and Field.EVENT not in found:
-        raise SheetError(path, _nowhere("Activity Event", "--event 201"))
+        raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
 
 
-def _nowhere(columns: str, example: str) -> str:
+def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError:
     flag = example.split(" ", maxsplit=1)[0]
-    return f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}"
+    return SheetError(
+        path,
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}",
+        problem=f"The sheet has no column for {columns}.",
+        hint=f"Add the column, or {instead}.",
+    )
 
 
 class _Seen:

@@ -183,7 +183,10 @@ def _removed(place: Path, ours: Container[str]) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BatchShareError(f"{place} is no longer true, and can't be removed ({error.strerror}).") from None
+        raise BatchShareError(
+            f"{place} is no longer true, and can't be removed ({error.strerror}).",
+            problem=f"{place.name} is no longer true, and can't be removed ({error.strerror}).",
+        ) from None
     return f"No row is left to mend: {place.name} was removed"
 
 

@@ -140,7 +140,12 @@ def _why_none(
         return SheetError(path, "it has no such header row")
     for table in seen:
         if any(row.faults or not row.is_blank for row in table.rows()):  # which raises what was not told yet
-            return SheetError(path, f"its first {PEEK} rows are blank: name that of the headers with --header-row")
+            return SheetError(
+                path,
+                f"its first {PEEK} rows are blank: name that of the headers with --header-row",
+                problem=f"The sheet's first {PEEK} rows are blank.",
+                hint="Say in which row the headers are.",
+            )
     return SheetError(path, "the sheet is empty")
 
 
@@ -150,7 +155,12 @@ def check_there(path: Path) -> None:
         raise SheetError(Path(spelled(path.name)), "its name, or that of its folder, is not UTF-8: rename it")
     if path.is_dir():
         watched = f"`batch-share watch {shlex.quote(str(path))}` runs each sheet that is dropped into it"
-        raise SheetError(path, f"a folder, not a sheet: {watched}")
+        raise SheetError(
+            path,
+            f"a folder, not a sheet: {watched}",
+            problem="This is a folder, not a sheet.",
+            hint="Choose a sheet in it.",
+        )
     if not path.is_file():
         raise SheetError(path, "there is no such file")
 
@@ -162,11 +172,19 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         suffix = path.suffix.lower()
         if magic == LEDGER_MAGIC:
             raise SheetError(
-                path, f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it"
+                path,
+                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it",
+                problem="This is a ledger, not a sheet.",
+                hint="Go on with the run that it is of, or choose a sheet.",
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             if options.encoding is not None:
-                raise SheetError(path, "a workbook says itself how it is encoded: leave --encoding out")
+                raise SheetError(
+                    path,
+                    "a workbook says itself how it is encoded: leave --encoding out",
+                    problem="An encoding was named, and a workbook says itself how it is encoded.",
+                    hint="Name none.",
+                )
             yield from workbook_tables(path, options.worksheet, options.limits)
             return
         if packed := archive(magic):

@@ -41,9 +41,9 @@ class Selection:
         return " ".join([*parts, *(f"--only {name}={value}" for name, value in self.only)])
 
     def none_of(self, rows: int, first: int, last: int, whose: str = "its") -> str:
-        """What a person is told if it chooses none of so many rows, whose numbers these are the ends of."""
+        """The end of a sentence: that it chooses none of so many rows, whose numbers these are the ends of."""
         where = f", which are numbered {first} to {last}" if self.ranges and rows else ""
-        return f"{self} chooses none of {whose} {rows:,} row{'' if rows == 1 else 's'}{where}"
+        return f"chooses none of {whose} {rows:,} row{'' if rows == 1 else 's'}{where}"
 
     def chooser(self, path: Path, columns: Sequence[str]) -> Callable[[RawRow], bool]:
         """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
@@ -86,5 +86,8 @@ def _condition(text: str) -> tuple[str, str]:
 def _place(path: Path, columns: Sequence[str], name: str) -> int:
     places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
     if not places:
-        raise SheetError(path, f"--only names a column {name!r} that is not there.{suggest(name, columns)}")
+        told = f"names a column {name!r} that is not there.{suggest(name, columns)}"
+        raise SheetError(
+            path, f"--only {told}", problem=f"The choice of rows {told}", hint="Name a column of the sheet."
+        )
     return places[0]

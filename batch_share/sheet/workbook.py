@@ -64,7 +64,12 @@ def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str 
         return named[:1]
     visible = [(index, name) for index, (name, is_visible) in enumerate(worksheets) if is_visible]
     if not visible:
-        raise SheetError(path, "the workbook has no visible worksheet: name one with --worksheet")
+        raise SheetError(
+            path,
+            "the workbook has no visible worksheet: name one with --worksheet",
+            problem="The workbook has no visible worksheet.",
+            hint="Choose a worksheet.",
+        )
     return visible if tuple(name for _, name in visible) != ANSWERED else visible[-1:]
 
 

@@ -64,7 +64,7 @@ async def refused(it: Trial, mapping: Mapping[str, str] | None = None) -> str:
         await run(it, Onlooker(), mapping)
     assert it.sandbox.report()["total_calls"] == 0
     assert not it.ledger.exists()
-    return caught.value.problem
+    return caught.value.wrong
 
 
 async def test_leads_go_to_who_is_named_as_new_and_not_to_their_present_owners(tmp_path: Path) -> None:
