@@ -27,7 +27,7 @@ from batch_share.sheet.selection import Selection
 from batch_share.sheet.values import parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batch_share.planning.directory import Directory
@@ -125,9 +125,14 @@ class Plan:
             if each.is_chosen and isinstance(each.asked, ShareRow) and directory.is_unanswered(each.asked):
                 yield row.key, directory.unchecked(each.asked)
 
-    def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
-        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
-        seen = _Seen()
+    def rows(
+        self, job: str, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
+    ) -> Iterator[NewRow]:
+        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes.
+
+        `problems`, if given, learns what is wrong with a row before it comes, by its number.
+        """
+        seen = _Seen(problems)
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
@@ -143,11 +148,13 @@ class Plan:
         asked = self._resolved(each, directory)
         key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
+            seen.note(asked)
             reason = "; ".join(str(problem) for problem in asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
         if seen.contradictions is not None and (told := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
+            seen.note([Problem(raw.number, "", "", told)])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
         if first != raw.number and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {first}"
@@ -155,8 +162,11 @@ class Plan:
         why = directory.unchecked(each.asked) if isinstance(each.asked, ShareRow) else None
         if why is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
-            told = f"its Ids could not be checked ({why.rstrip('.')}): --trust-ids takes them as they are"
-            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
+            told = f"its Ids could not be checked ({why.rstrip('.')})"
+            hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
+            seen.note([Problem(raw.number, "", "", told, hint)])
+            reason = f"Row {raw.number}: {told}: --trust-ids takes them as they are"
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, reason)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
     def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:
@@ -269,10 +279,16 @@ def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError
 class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, problems: dict[int | None, Sequence[Problem]] | None = None) -> None:
+        self._problems = problems
         self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
+
+    def note(self, problems: Sequence[Problem]) -> None:
+        """What is wrong with a row, for whoever wants to know."""
+        if self._problems is not None:
+            self._problems[problems[0].row] = problems
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""

@@ -68,18 +68,23 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a row can't be sent: in the sheet's `row`, under `column`, this `value` has this wrong with it."""
+    """What is wrong with a sheet: where, in words, and what to do, if the words don't say.
 
-    row: int
+    `row` is its number in the sheet, None where it is about the whole; `column` its header, "" where it is about
+    the whole row; `value` what the cell says, "" if nothing.
+    """
+
+    row: int | None
     column: str
     value: str
-    wrong: str
+    text: str
+    hint: str = ""
 
     def __str__(self) -> str:
         if not self.column:
-            return f"Row {self.row}: {self.wrong}"
+            return f"Row {self.row}: {self.text}"
         shown = f" {_short(self.value)!r}:" if self.value else ":"
-        return f"Row {self.row}, {self.column}{shown} {self.wrong}"
+        return f"Row {self.row}, {self.column}{shown} {self.text}"
 
 
 def parse_user(text: str) -> Ref:

@@ -58,7 +58,9 @@ def parse_action(text: str) -> Action:
     try:
         return Action(ascii_lower(text))
     except ValueError:
-        raise ValueError(f"none of {', '.join(Action)}; a column of something else: --map Action=ignore") from None
+        raise ValueError(
+            f"none of {', '.join(Action)}; if the column holds something else, map it to ignore"
+        ) from None
 
 
 def parse_guid(text: str) -> str:
