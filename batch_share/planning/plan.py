@@ -202,8 +202,19 @@ def make_plan(
 
     Raises SheetError, SettingsError.
     """
-    sheet = read_sheet(path, options.read)
-    defaults = _defaults(settings)
+    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now)
+
+
+def plan_of(
+    sheet: Sheet,
+    options: SheetOptions,
+    settings: Settings,
+    *,
+    zone: ZoneInfo | None = None,
+    now: dt.datetime | None = None,
+) -> Plan:
+    """The same of a sheet that is open. Raises SheetError, SettingsError."""
+    path, defaults = sheet.path, defaults_of(settings)
     _check_given(path, sheet, defaults)
     if settings.marker_field in sheet.found.custom:
         raise SettingsError(
@@ -240,12 +251,12 @@ def named_zone(settings: Settings) -> ZoneInfo | None:
 
 def check_options(settings: Settings) -> None:
     """Raises SettingsError for an option that no sheet could be run with."""
-    _defaults(settings)
+    defaults_of(settings)
     named_zone(settings)
 
 
-def _defaults(settings: Settings) -> dict[Field, str]:
-    """What blank cells take from the options, each checked once for the whole run."""
+def defaults_of(settings: Settings) -> dict[Field, str]:
+    """What blank cells take from the options, each checked once for the whole run. Raises SettingsError."""
     given = {each: str(getattr(settings, each.name.lower())).strip() for each in _OPTIONS}
     for each, text in given.items():
         try:

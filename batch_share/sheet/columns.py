@@ -254,6 +254,12 @@ def field_named(text: str) -> Field | str | None:
     return _ALL.get(squeeze(text)) or custom_field(text)
 
 
+def is_of_header(header: str, field: Field) -> bool:
+    """Whether the header alone says that its column holds this."""
+    name = squeeze(header)
+    return field in (_ALL.get(name), _USERS.get(name))
+
+
 def is_known(header: str) -> bool:
     """Whether it is one of the headers that sheets like these have, be its column read or not."""
     return squeeze(header) in _KNOWN or custom_field(header) is not None
