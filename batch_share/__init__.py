@@ -12,12 +12,14 @@ from batch_share.errors import (
     BatchShareError,
     CanaryFailed,
     DailyLimitReached,
+    HistoryError,
     IllegalTransition,
     LedgerError,
     LedgerLocked,
     LedgerTooNew,
     NoSuchApi,
     NotAnswered,
+    NotConfirmed,
     OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
@@ -32,35 +34,65 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
+    from batch_share.jobs.findings import Finding, Level
+    from batch_share.jobs.purge import Sweep
     from batch_share.jobs.run import Ending
+    from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Progress
+    from batch_share.planning.already_shared import KnownRuns
+    from batch_share.planning.approval import Approval
+    from batch_share.planning.look import Look, LookColumn
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
-    from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import Preview
+    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.rows import LedgerRow, Page
+    from batch_share.results.summary import ExitCode, Summary
+    from batch_share.results.writing import Placed
+    from batch_share.sending.onlookers import Doubt, Preview, Watcher
     from batch_share.settings import Settings, load_settings
+    from batch_share.sheet.reader import ReadOptions
+    from batch_share.sheet.rows import Problem
+    from batch_share.sheet.selection import Selection
 
 __all__ = [
     "AccessDenied",
     "AccountClosed",
+    "Approval",
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",
     "DailyLimitReached",
+    "Doubt",
     "Ending",
+    "ExitCode",
+    "FailedSheet",
+    "Finding",
+    "HistoryError",
     "IllegalTransition",
+    "KnownRun",
+    "KnownRuns",
     "LedgerError",
     "LedgerLocked",
+    "LedgerRow",
     "LedgerTooNew",
+    "Level",
+    "Look",
+    "LookColumn",
     "NoSuchApi",
     "NotAnswered",
+    "NotConfirmed",
     "OfAnotherSheet",
     "Overview",
     "OwnerNotVerified",
+    "Page",
+    "Placed",
     "PlanChanged",
     "Preview",
+    "Problem",
     "Progress",
+    "ReadOptions",
+    "Selection",
     "Settings",
     "SettingsError",
     "SheetError",
@@ -68,16 +100,36 @@ __all__ = [
     "State",
     "StillThrottled",
     "Summary",
+    "Sweep",
     "TooManyFailures",
     "TooManyForUser",
     "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
+    "Watcher",
     "__version__",
     "load_settings",
 ]
 
 _ELSEWHERE: Final = {
+    "Approval": "planning.approval",
+    "FailedSheet": "results.failed_sheet",
+    "Finding": "jobs.findings",
+    "KnownRun": "ledger.known",
+    "KnownRuns": "planning.already_shared",
+    "LedgerRow": "results.rows",
+    "Level": "jobs.findings",
+    "Look": "planning.look",
+    "LookColumn": "planning.look",
+    "Page": "results.rows",
+    "Placed": "results.writing",
+    "Problem": "sheet.rows",
+    "ReadOptions": "sheet.reader",
+    "Selection": "sheet.selection",
+    "Sweep": "jobs.purge",
+    "ExitCode": "results.summary",
+    "Doubt": "sending.onlookers",
+    "Watcher": "sending.onlookers",
     "BatchShare": "library",
     "Progress": "library",
     "Settings": "settings",

@@ -91,10 +91,13 @@ class Replies:
     no_proxy: str = ""
 
 
-async def check_up() -> list[Finding]:
-    """Every finding, in the order in which they are best mended. Raises nothing foreseeable."""
+async def check_up(given: Settings | None = None) -> list[Finding]:
+    """Every finding, in the order in which they are best mended, of the settings in force unless some are given.
+
+    Raises nothing foreseeable.
+    """
     try:
-        settings = load_settings()
+        settings = given or load_settings()
     except SettingsError as error:
         return [*_of_account("", Replies(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
     try:
@@ -104,7 +107,8 @@ async def check_up() -> list[Finding]:
         found = _of_account("", asked, str(error), {})
     else:
         asked = await ask(settings)
-        found = [*_of_account(host, asked, "", origins()), findings.of_proxy(asked.proxy, asked.no_proxy)]
+        places = origins() if given is None else dict.fromkeys(("host", "access_key", "secret_key"), "the program")
+        found = [*_of_account(host, asked, "", places), findings.of_proxy(asked.proxy, asked.no_proxy)]
     return [*found, *_of_use(settings), *_of_machine()]
 
 

@@ -28,11 +28,18 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end, skip_reassigned, skip_shared
-from batch_share.planning.approval import check_approval, check_said, settle_doubt, unread_told
+from batch_share.planning.approval import check_approval
+from batch_share.planning.doubts import check_said, settle_doubt, unread_told
 from batch_share.planning.intake import SheetJob, plan_job, take_in
 from batch_share.planning.plan import named_zone
 from batch_share.results.answers import fingerprint, results_path, write_results
-from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
+from batch_share.results.failed_sheet import (
+    FailedSheet,
+    failed_path,
+    failed_sheet_of,
+    write_failed,
+    write_failed_to,
+)
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 from batch_share.results.writing import beside, written_last
@@ -542,6 +549,14 @@ async def results_of(ledger_file: Path, target: Named | None) -> Placed:
         there = beside(ledger.file, await _sheet_of(ledger))
         chosen = _sparing(target, there) or results_path(there)
         return await write_results(ledger, chosen, await failed_sheet_of(ledger))
+
+
+async def failed_sheet_of_ledger(ledger_file: Path, target: Named | None) -> FailedSheet:
+    """Write a ledger's rows to mend to `target`, by default beside its sheet. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        there = beside(ledger.file, await _sheet_of(ledger))
+        named = _sparing(target, there)
+        return await (write_failed_to(ledger, named) if named else write_failed(ledger, failed_path(there)))
 
 
 async def report_of(ledger_file: Path, target: Named | None, most: int = ROWS_TOLD) -> Placed:

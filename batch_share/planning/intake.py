@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
+    from batch_share.planning.approval import Approval
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetJob:
-    """A sheet to be run into a `ledger`; with `approved`, only if it is what that saved plan says."""
+    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
 
     sheet: Path
     ledger: Path
     options: SheetOptions = field(default_factory=SheetOptions)
-    approved: Path | None = None
+    approved: Approval | Path | None = None
 
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:

@@ -22,6 +22,7 @@ from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, TO_DO, State
 from batch_share.planning.already_shared import AlreadyShared
+from batch_share.planning.approval import Approval
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.sending.cost import Pace
@@ -284,6 +285,22 @@ class Overview:
         return [*filter(None, [refusal])] + [
             error.excess for error in excesses(self.due, self.settings, {}, self.earlier)
         ]
+
+    @property
+    def obstacles(self) -> list[Problem]:
+        """The same, each with what to do."""
+        refusal = self.before.refuses(self.plan.record.name)
+        hint = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
+        return [
+            Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint) for _ in filter(None, [refusal])
+        ] + [
+            Problem(None, "", "", error.problem, error.hint)
+            for error in excesses(self.due, self.settings, {}, self.earlier)
+        ]
+
+    def approval(self) -> Approval:
+        """What approving this plan means: a run that is given it sends this or nothing."""
+        return Approval.of(self.plan, self.settings)
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""

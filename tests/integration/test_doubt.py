@@ -13,7 +13,7 @@ from trial import SHARE, Onlooker, Refuses, Trial, trial
 from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.jobs.run import run_sheet
 from batch_share.jobs.watch import FAILED, Case, place_of, work_on
-from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
@@ -186,7 +186,7 @@ async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
         write(it, ("Owner", emails(it)))
         planned, approved = job(it), it.folder / "plan.json"
         plan = plan_job(planned.sheet, planned.options, it.settings())
-        save_approval(named(approved), approval_of(plan, it.settings()))
+        Approval.of(plan, it.settings()).save(named(approved))
         with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
             await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
         assert not it.sent(SHARE)

@@ -47,6 +47,7 @@ ALLOWED = {
         "common",
         "library",
         "ledger",
+        "sheet",
         "planning",
         "sending",
         "jobs",
