@@ -110,9 +110,13 @@ def cell_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        if abs(value) >= _EXACT_NUMBER:
-            return f"{value:.14E}"
-        return str(int(value)) if value == int(value) else repr(value)
+        return _number_text(value)
     if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
     return str(value)
+
+
+def _number_text(value: float) -> str:
+    if abs(value) >= _EXACT_NUMBER:
+        return f"{value:.14E}"
+    return str(int(value)) if value == int(value) else repr(value)
