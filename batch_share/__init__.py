@@ -1,5 +1,21 @@
 """Share LeadSquared leads with sales users from a sheet: never twice, never lost.
 
+The way of a row, from its sheet to a shared lead, each step in the module that does it::
+
+    sheet.reader        its cells as text, with the row number that a spreadsheet shows
+    sheet.rows          what they ask for, made canonical; or every reason why it can't be sent: invalid
+    planning.lookup     the lead and the user that it names are asked for; planning.directory says who is meant
+    planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
+    jobs.run            shown and agreed to; then calls are made, each paced, noted first, settled when answered
+    sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
+    sending.owner       the first of a kind is read back: is the activity really the user's?
+    sending.sender      sharing: intent again, then the lead is shared in its context: accepted, a request Id
+    sending.follow_up   the status API, asked until it says what became of the request: shared, or failed
+    results.answers     the sheet again, each row with its result
+
+What an answer means says leadsquared.protocol, what that makes of a row sending.verdict. A row whose call may have
+arrived and was not answered is unknown: jobs.reconcile looks its activity up before anything is sent again.
+
 Importing this costs next to nothing: whatever is heavy is imported where it is needed.
 """
 
@@ -52,8 +68,7 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Doubt, Preview, Watcher
     from batch_share.settings import Settings, load_settings
     from batch_share.sheet.reader import ReadOptions
-    from batch_share.sheet.rows import Problem
-    from batch_share.sheet.selection import Selection
+    from batch_share.sheet.rows import Problem, Selection
 
 __all__ = [
     "AccessDenied",
@@ -125,7 +140,7 @@ _ELSEWHERE: Final = {
     "Placed": "results.writing",
     "Problem": "sheet.rows",
     "ReadOptions": "sheet.reader",
-    "Selection": "sheet.selection",
+    "Selection": "sheet.rows",
     "Sweep": "jobs.purge",
     "ExitCode": "results.summary",
     "Doubt": "sending.onlookers",

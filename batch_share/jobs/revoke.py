@@ -22,7 +22,7 @@ from batch_share.sending.follow_up import all_followed_up
 from batch_share.sending.sender import Feed
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     import datetime as dt

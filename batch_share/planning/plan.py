@@ -22,8 +22,7 @@ from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow
 from batch_share.sheet.values import parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:

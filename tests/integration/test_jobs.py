@@ -34,7 +34,7 @@ from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

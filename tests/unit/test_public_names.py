@@ -12,11 +12,14 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "AccessDenied", "AccountClosed", "BatchShare", "BatchShareError", "CanaryFailed", "DailyLimitReached",
-        "Ending", "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew", "NoSuchApi", "NotAnswered",
-        "OfAnotherSheet", "Overview", "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings",
-        "SettingsError", "SheetError", "SheetOptions", "State", "StillThrottled", "Summary", "TooManyFailures",
-        "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "__version__", "load_settings",
+        "AccessDenied", "AccountClosed", "Approval", "BatchShare", "BatchShareError", "CanaryFailed",
+        "DailyLimitReached", "Doubt", "Ending", "ExitCode", "FailedSheet", "Finding", "HistoryError",
+        "IllegalTransition", "KnownRun", "KnownRuns", "LedgerError", "LedgerLocked", "LedgerRow", "LedgerTooNew",
+        "Level", "Look", "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "OfAnotherSheet", "Overview",
+        "OwnerNotVerified", "Page", "Placed", "PlanChanged", "Preview", "Problem", "Progress", "ReadOptions",
+        "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions", "State", "StillThrottled",
+        "Summary", "Sweep", "TooManyFailures", "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable",
+        "Watcher", "__version__", "load_settings",
     ]  # fmt: skip
 
 

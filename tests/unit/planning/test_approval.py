@@ -14,7 +14,7 @@ from batch_share.errors import PlanChanged, SettingsError
 from batch_share.planning.approval import Approval, check_approval
 from batch_share.planning.plan import Plan, SheetOptions, make_plan
 from batch_share.settings import Settings
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path

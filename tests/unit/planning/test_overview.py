@@ -16,7 +16,7 @@ from batch_share.planning.directory import Directory
 from batch_share.planning.overview import KnownRows, Overview, Unasked, overview, top
 from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,7 @@ from batch_share.planning.directory import Directory
 from batch_share.planning.plan import SheetOptions, check_options, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import DEFAULT_NOTE, Selection, ShareRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
