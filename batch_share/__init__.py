@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.purge import Sweep
     from batch_share.jobs.run import Ending
     from batch_share.ledger.known import KnownRun
+    from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Progress
     from batch_share.planning.already_shared import KnownRuns
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from batch_share.results.rows import LedgerRow, Page
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
+    from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Preview, Watcher
     from batch_share.settings import Settings, load_settings
     from batch_share.sheet.reader import ReadOptions
@@ -77,6 +79,8 @@ __all__ = [
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",
+    "Changes",
+    "Cost",
     "DailyLimitReached",
     "Doubt",
     "Ending",
@@ -112,15 +116,18 @@ __all__ = [
     "SettingsError",
     "SheetError",
     "SheetOptions",
+    "Skipped",
     "State",
     "StillThrottled",
     "Summary",
     "Sweep",
+    "ToShare",
     "TooManyFailures",
     "TooManyForUser",
     "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
+    "Waiting",
     "Watcher",
     "__version__",
     "load_settings",
@@ -128,6 +135,12 @@ __all__ = [
 
 _ELSEWHERE: Final = {
     "Approval": "planning.approval",
+    "BatchShare": "library",
+    "Changes": "ledger.records",
+    "Cost": "sending.cost",
+    "Doubt": "sending.onlookers",
+    "Ending": "jobs.run",
+    "ExitCode": "results.summary",
     "FailedSheet": "results.failed_sheet",
     "Finding": "jobs.findings",
     "KnownRun": "ledger.known",
@@ -136,25 +149,24 @@ _ELSEWHERE: Final = {
     "Level": "jobs.findings",
     "Look": "planning.look",
     "LookColumn": "planning.look",
+    "Overview": "planning.overview",
     "Page": "results.rows",
     "Placed": "results.writing",
+    "Preview": "sending.onlookers",
     "Problem": "sheet.rows",
+    "Progress": "library",
     "ReadOptions": "sheet.reader",
     "Selection": "sheet.rows",
-    "Sweep": "jobs.purge",
-    "ExitCode": "results.summary",
-    "Doubt": "sending.onlookers",
-    "Watcher": "sending.onlookers",
-    "BatchShare": "library",
-    "Progress": "library",
     "Settings": "settings",
-    "load_settings": "settings",
-    "Ending": "jobs.run",
-    "Overview": "planning.overview",
-    "Preview": "sending.onlookers",
     "SheetOptions": "planning.plan",
+    "Skipped": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",
+    "Sweep": "jobs.purge",
+    "ToShare": "ledger.records",
+    "Waiting": "ledger.records",
+    "Watcher": "sending.onlookers",
+    "load_settings": "settings",
 }
 """Where the names are that are too heavy to be imported with the package."""
 

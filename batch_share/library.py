@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from batch_share.common import parse_duration
 from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.jobs import run
-from batch_share.jobs.check_up import check_up
+from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import Wanted
 from batch_share.ledger.files import ledger_beside, read_ledger
@@ -148,13 +148,7 @@ class BatchShare:
         The ledger is beside the sheet unless named. With `approved`, an approval or the file it was saved in, it
         runs that or nothing (PlanChanged).
         """
-        path = _file("sheet", sheet)
-        job = SheetJob(
-            path,
-            _file("ledger", ledger) if ledger is not None else ledger_beside(path),
-            options or SheetOptions(),
-            approved if approved is None or isinstance(approved, Approval) else _file("approved", approved),
-        )
+        job = self._job(sheet, options, ledger, approved)
         return await self._do(lambda watcher: run.run_sheet(job, self.settings, watcher))
 
     async def resume(self, ledger: Name) -> Ending:
@@ -265,6 +259,39 @@ class BatchShare:
     async def delete(self, sweep: Sweep) -> Sweep:
         """Delete what `purge` found, each ledger only if nothing has changed since. Raises HistoryError."""
         return await delete(self.settings, sweep)
+
+    async def unchanged(
+        self,
+        sheet: Name,
+        options: SheetOptions | None = None,
+        *,
+        ledger: Name | None = None,
+        approved: Approval | Name | None = None,
+    ) -> Summary | None:
+        """The totals of the sheet's ledger if a run would do nothing now: neither has changed. None if it would.
+
+        Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
+        """
+        return await run.unchanged(self._job(sheet, options, ledger, approved), self.settings)
+
+    async def nothing_due(self, ledger: Name) -> Summary | None:
+        """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
+        return await run.nothing_due(_file("ledger", ledger))
+
+    async def check_keys(self) -> None:
+        """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
+        await self._do(lambda watcher: check_keys(self.settings, watcher))
+
+    def _job(
+        self, sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
+    ) -> SheetJob:
+        path = _file("sheet", sheet)
+        return SheetJob(
+            path,
+            _file("ledger", ledger) if ledger is not None else ledger_beside(path),
+            options or SheetOptions(),
+            approved if approved is None or isinstance(approved, Approval) else _file("approved", approved),
+        )
 
     def _named(self, target: Name | None) -> Named | None:
         return None if target is None else Named("target", _file("target", target), self.settings.data_folder)

@@ -12,6 +12,7 @@ import pytest
 from trial import CREATE, SHARE, Fault, envelope, sheet_rows, trial
 
 from batch_share import (
+    AccessDenied,
     Approval,
     BatchShare,
     BatchShareError,
@@ -284,6 +285,28 @@ async def test_a_check_up_is_of_the_settings_that_were_given(tmp_path: Path) -> 
         assert it.sandbox.report()["total_calls"] == 2
         wrong = {each.check: each.level for each in await BatchShare(it.settings(access_key="other")).doctor()}
         assert wrong["keys"] is Level.PROBLEM
+
+
+async def test_whether_anything_is_to_be_done_can_be_asked_first(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it, BatchShare(it.settings()) as bs:
+        sheet = tmp_path / "leads.csv"
+        assert await bs.unchanged(sheet) is None
+        await bs.run(sheet)
+        for summary in (await bs.unchanged(sheet), await bs.nothing_due(it.ledger)):
+            assert summary is not None
+            assert summary.states == {State.SHARED: 2}
+        it.write(sheet_rows(3))
+        assert await bs.unchanged(sheet) is None
+        it.change("UPDATE rows SET state = 'posted' WHERE position = 0")
+        assert await bs.nothing_due(it.ledger) is None
+
+
+async def test_keys_are_checked_before_anything_rests_on_them(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await BatchShare(it.settings()).check_keys()
+        with pytest.raises(AccessDenied) as refused:
+            await BatchShare(it.settings(access_key="other")).check_keys()
+        assert refused.value.hint.startswith("Check the keys")
 
 
 async def test_what_would_be_purged_is_shown_first_and_deleted_when_it_is_told_to(tmp_path: Path) -> None:
