@@ -32,30 +32,35 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
+    from batch_share.leadsquared.account import Holder
     from batch_share.ledger.states import State
-    from batch_share.library import BatchShare, Progress
+    from batch_share.library import BatchShare, Job
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import Preview
+    from batch_share.sending.onlookers import AskingAgain, Outage, Preview, Progress
     from batch_share.settings import Settings, load_settings
 
 __all__ = [
     "AccessDenied",
     "AccountClosed",
+    "AskingAgain",
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",
     "DailyLimitReached",
     "Ending",
+    "Holder",
     "IllegalTransition",
+    "Job",
     "LedgerError",
     "LedgerLocked",
     "LedgerTooNew",
     "NoSuchApi",
     "NotAnswered",
     "OfAnotherSheet",
+    "Outage",
     "Overview",
     "OwnerNotVerified",
     "PlanChanged",
@@ -79,10 +84,14 @@ __all__ = [
 
 _ELSEWHERE: Final = {
     "BatchShare": "library",
-    "Progress": "library",
+    "AskingAgain": "sending.onlookers",
+    "Holder": "leadsquared.account",
+    "Job": "library",
+    "Outage": "sending.onlookers",
+    "Progress": "sending.onlookers",
     "Settings": "settings",
     "load_settings": "settings",
-    "Ending": "jobs.run",
+    "Ending": "jobs.job",
     "Overview": "planning.overview",
     "Preview": "sending.onlookers",
     "SheetOptions": "planning.plan",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial import CREATE, trial
+from turns import account_turn
 
 from batch_share import BatchShare, BatchShareError, Progress, SettingsError, State
 from batch_share.results.summary import ExitCode
@@ -92,7 +93,6 @@ async def test_stop_ends_a_run_that_waits_for_its_turn(tmp_path: Path) -> None:
     waits = asyncio.Event()
 
     async with trial(tmp_path) as it:
-        from batch_share.leadsquared.account import account_turn
         from batch_share.sending.session import _account_file
 
         bs = BatchShare(it.settings(), on_progress=lambda _: waits.set())

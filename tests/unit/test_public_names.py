@@ -12,11 +12,12 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "AccessDenied", "AccountClosed", "BatchShare", "BatchShareError", "CanaryFailed", "DailyLimitReached",
-        "Ending", "IllegalTransition", "LedgerError", "LedgerLocked", "LedgerTooNew", "NoSuchApi", "NotAnswered",
-        "OfAnotherSheet", "Overview", "OwnerNotVerified", "PlanChanged", "Preview", "Progress", "Settings",
-        "SettingsError", "SheetError", "SheetOptions", "State", "StillThrottled", "Summary", "TooManyFailures",
-        "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "__version__", "load_settings",
+        "AccessDenied", "AccountClosed", "AskingAgain", "BatchShare", "BatchShareError", "CanaryFailed",
+        "DailyLimitReached", "Ending", "Holder", "IllegalTransition", "Job", "LedgerError", "LedgerLocked",
+        "LedgerTooNew", "NoSuchApi", "NotAnswered", "OfAnotherSheet", "Outage", "Overview", "OwnerNotVerified",
+        "PlanChanged", "Preview", "Progress", "Settings", "SettingsError", "SheetError", "SheetOptions", "State",
+        "StillThrottled", "Summary", "TooManyFailures", "TooManyForUser", "TooManyRevokes", "TooManyRows",
+        "Unreachable", "__version__", "load_settings",
     ]  # fmt: skip
 
 
