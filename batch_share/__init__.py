@@ -33,13 +33,12 @@ from batch_share.errors import (
 
 if TYPE_CHECKING:
     from batch_share.jobs.job import Ending
-    from batch_share.leadsquared.account import Holder
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Job
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import AskingAgain, Outage, Preview, Progress
+    from batch_share.sending.onlookers import AskingAgain, Holder, Outage, Preview, Progress
     from batch_share.settings import Settings, load_settings
 
 __all__ = [
@@ -85,7 +84,7 @@ __all__ = [
 _ELSEWHERE: Final = {
     "BatchShare": "library",
     "AskingAgain": "sending.onlookers",
-    "Holder": "leadsquared.account",
+    "Holder": "sending.onlookers",
     "Job": "library",
     "Outage": "sending.onlookers",
     "Progress": "sending.onlookers",

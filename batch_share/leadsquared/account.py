@@ -366,23 +366,17 @@ ASK_AGAIN: Final = 0.5
 """Seconds between two tries to get the turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who uses an account, so that others wait: a `process` of this machine; None: this one, or not known."""
-
-    process: int | None = None
-
-
 class AccountTurn:
     """The turn to call the account whose memory is `file`: taken, given back, and taken again.
 
-    Before it waits for another it calls `on_wait`, with the other's process Id if that is known and not ours.
+    Before it is awaited it calls `on_wait` with its `holder`, the other's process Id if that is known and not ours.
     """
 
     def __init__(self, file: Path, on_wait: Callable[[int | None], None]) -> None:
         self._file, self._on_wait = file, on_wait
         self._lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
-        self.waits_for: Holder | None = None
+        self.is_awaited = False
+        self.holder: int | None = None
 
     @property
     def is_held(self) -> bool:
@@ -393,13 +387,13 @@ class AccountTurn:
         """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
         if self._taken():
             return
-        self.waits_for = Holder(self._holder())
+        self.is_awaited, self.holder = True, self._holder()
         try:
-            self._on_wait(self.waits_for.process)
+            self._on_wait(self.holder)
             while not self._taken():  # noqa: ASYNC110 - a lock tells nobody that it is free
                 await asyncio.sleep(ASK_AGAIN)
         finally:
-            self.waits_for = None
+            self.is_awaited = False
 
     def give_back(self) -> None:
         """Let another have it. Once is enough, and twice does no harm."""

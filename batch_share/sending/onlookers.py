@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, tzinfo
 
-    from batch_share.leadsquared.account import Holder
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Changes, SheetRecord, Skipped
     from batch_share.sending.cost import Cost, Pace
@@ -284,6 +283,13 @@ def spell_revokes(taken: TakenBack, verb: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------- for programs
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or it is not known."""
+
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from batch_share.ledger.states import State
 from batch_share.proxy import proxy_for
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
-from batch_share.sending.onlookers import AskingAgain, Progress, Tally
+from batch_share.sending.onlookers import AskingAgain, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
@@ -272,7 +272,8 @@ class Course:
 
     def progress(self, job: str = "") -> Progress:
         """How far it is now, as the one with this Id."""
-        tally, holder = self.tally, self.turn.waits_for if self.turn is not None else None
+        tally, turn = self.tally, self.turn
+        holder = Holder(turn.holder) if turn is not None and turn.is_awaited else None
         told = Progress(
             WAITING_TURN if holder is not None else tally.phase,
             {state: count for state, count in tally.states.items() if count},
