@@ -287,7 +287,7 @@ def spell_revokes(taken: TakenBack, verb: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or it is not known."""
+    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or not known."""
 
     process: int | None = None
 
