@@ -88,9 +88,9 @@ class Choice:
 
 
 class Kind:
-    """A kind of job on a ledger, which notes it as `command`. Its parts are asked for in this order.
+    """A kind of job on a `ledger`, which notes it as `command`. Its parts are asked for in this order.
 
-    A ledger that is not there is only made for a `host`.
+    Only for a `host` is a ledger made that is not there.
     `guarded`: failures may stop it; else it must see every row to its end, however many fail. `posts`: it may post
     activities and share. `only_looked_up`: it sends no other rows than those that it looks up or puts back.
     """
@@ -117,7 +117,7 @@ class Kind:
         """Bring the ledger up to what is to be done."""
 
     async def choose(self, session: Session, cut_off: int) -> Choice:  # noqa: ARG002 - most of the others need it
-        """What it would do now: asked again after a while. An earlier run left `cut_off` calls behind."""
+        """What it would do now; asked anew after each wait for an answer. An earlier run left `cut_off` calls."""
         return Choice()
 
     async def begin(self, session: Session) -> None:
@@ -181,6 +181,7 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
 async def preview_of(
     session: Session, cut_off: int, *, to_do: dict[State, int], events: int, deed: str = "send"
 ) -> Preview:
+    """What every preview says; the counts begin anew with it, and the log is told."""
     ledger = session.ledger
     states = await ledger.counts()
     session.tally.begin(states)
