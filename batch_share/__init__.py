@@ -51,12 +51,12 @@ from batch_share.errors import (
 
 if TYPE_CHECKING:
     from batch_share.jobs.findings import Finding, Level
+    from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
-    from batch_share.jobs.run import Ending
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
     from batch_share.ledger.states import State
-    from batch_share.library import BatchShare, Progress
+    from batch_share.library import BatchShare, Job
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.approval import Approval
     from batch_share.planning.look import Look, LookColumn
@@ -67,15 +67,17 @@ if TYPE_CHECKING:
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Preview, Watcher
+    from batch_share.sending.onlookers import AskingAgain, Doubt, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
     from batch_share.sheet.reader import ReadOptions
     from batch_share.sheet.rows import Problem, Selection
+
 
 __all__ = [
     "AccessDenied",
     "AccountClosed",
     "Approval",
+    "AskingAgain",
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",
@@ -88,7 +90,9 @@ __all__ = [
     "FailedSheet",
     "Finding",
     "HistoryError",
+    "Holder",
     "IllegalTransition",
+    "Job",
     "KnownRun",
     "KnownRuns",
     "LedgerError",
@@ -102,6 +106,7 @@ __all__ = [
     "NotAnswered",
     "NotConfirmed",
     "OfAnotherSheet",
+    "Outage",
     "Overview",
     "OwnerNotVerified",
     "Page",
@@ -135,26 +140,30 @@ __all__ = [
 
 _ELSEWHERE: Final = {
     "Approval": "planning.approval",
+    "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
     "Cost": "sending.cost",
     "Doubt": "sending.onlookers",
-    "Ending": "jobs.run",
+    "Ending": "jobs.job",
     "ExitCode": "results.summary",
     "FailedSheet": "results.failed_sheet",
     "Finding": "jobs.findings",
+    "Holder": "sending.onlookers",
+    "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",
     "LedgerRow": "results.rows",
     "Level": "jobs.findings",
     "Look": "planning.look",
     "LookColumn": "planning.look",
+    "Outage": "sending.onlookers",
     "Overview": "planning.overview",
     "Page": "results.rows",
     "Placed": "results.writing",
     "Preview": "sending.onlookers",
     "Problem": "sheet.rows",
-    "Progress": "library",
+    "Progress": "sending.onlookers",
     "ReadOptions": "sheet.reader",
     "Selection": "sheet.rows",
     "Settings": "settings",

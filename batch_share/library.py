@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+import secrets
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, SettingsError, is_blank
-from batch_share.jobs import run
+from batch_share.errors import SettingsError, is_blank
+from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
+from batch_share.jobs.job import do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.retry import Wanted
+from batch_share.jobs.retry import RetryFailed, Wanted
+from batch_share.jobs.revoke import Revoke
+from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
 from batch_share.ledger.files import ledger_beside, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import known_runs, ledger_of_run
@@ -33,18 +37,28 @@ from batch_share.planning.plan import SheetOptions
 from batch_share.results.report import ROWS_TOLD
 from batch_share.results.rows import page_of
 from batch_share.sending.onlookers import check_revokes
+from batch_share.sending.session import Course
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Coroutine,
+        Generator,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from types import TracebackType
-    from typing import Any
+    from typing import Unpack
 
     from batch_share.jobs.findings import Finding
+    from batch_share.jobs.job import Ending, Kind
     from batch_share.jobs.purge import Sweep
-    from batch_share.jobs.run import Ending
     from batch_share.ledger.states import State
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
@@ -53,49 +67,139 @@ if TYPE_CHECKING:
     from batch_share.results.rows import Page
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Preview, Watcher
+    from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
 
 T = TypeVar("T")
+JobKind = Literal["run", "resume", "retry", "revoke", "follow_up"]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is: its `phase`, the rows by state, the calls so far and per second, and refusals."""
+class JobOptions(TypedDict, total=False):
+    """What a job can be told besides its file; `BatchShare.start` says which kind takes what."""
 
-    phase: str
-    states: Mapping[State, int] = field(default_factory=dict)
-    calls: int = 0
-    calls_per_second: float = 0.0
-    refusals: int = 0
+    ledger: Name | None
+    approved: Approval | Name | None
+    only_unknown: bool
+    reason: str | None
+    everything: bool
+    rows: str | None
+    user: str | None
+
+
+class Job(Generic[T]):
+    """A job that goes on: looked at, waited for, stopped, cut. `BatchShare.start` makes it.
+
+    `await job` gives its Ending, as often as it is awaited. It raises BatchShareError for what stopped the job
+    before its first call, CancelledError if it was cut, and whatever a callback raised or nobody foresaw. Whoever
+    awaits it may be cancelled: the job goes on.
+
+    `async for progress in job` gives its Progress: at once, then now and then (`BatchShare(every=)`, in seconds),
+    and once more when it has ended. Each reader reads for itself, and a slow one gets what is newest by then.
+
+    `id` is the job's alone, `kind` is as it was started, `ledger` the file of its ledger, there or not yet.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        ledger: Path,
+        work: Callable[[Course], Coroutine[Any, Any, T]],
+        on_progress: Callable[[Progress], None] | None,
+        every: float,
+    ) -> None:
+        self.id, self.kind, self.ledger = secrets.token_hex(16), kind, ledger
+        self._course, self._every = Course(), every
+        self._last: Progress | None = None
+        self._work = asyncio.create_task(self._do(work))
+        self._whole = self._work if on_progress is None else asyncio.create_task(self._tell(on_progress))
+
+    @property
+    def preview(self) -> Preview | None:
+        """What it is about to do, as it was last shown to whoever agrees; None before, or if nobody is asked."""
+        return self._course.preview
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is now; how far it came, once it has ended."""
+        return self._last or self._course.progress(self.id)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, so that awaiting it takes no time."""
+        return self._whole.done()
+
+    def stop(self) -> None:
+        """End it in good order: no new calls, and those made are finished and noted. Not from other threads."""
+        self._course.stop.ask()
+
+    def cut(self) -> None:
+        """End it where it is: what became of a call under way nobody knows then, and the next run settles that."""
+        self._work.cancel()
+
+    async def over(self) -> None:
+        """Wait until it has ended, however that is; raises nothing of it."""
+        await asyncio.wait((self._whole,))
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return asyncio.shield(self._whole).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Progress]:
+        while not self._work.done():
+            yield self.progress
+            await asyncio.wait((self._work,), timeout=self._every)
+        yield self.progress
+
+    async def _do(self, work: Callable[[Course], Coroutine[Any, Any, T]]) -> T:
+        try:
+            return await work(self._course)
+        finally:
+            self._last = self._course.progress(self.id)
+
+    async def _tell(self, on_progress: Callable[[Progress], None]) -> T:
+        """The work's end, once the callback has heard of it; what that raises ends the work, and is raised then."""
+        try:
+            async for progress in self:
+                on_progress(progress)
+        except Exception:
+            self.stop()
+            await asyncio.wait((self._work,))
+            raise
+        return await self._work
 
 
 class BatchShare:
     """All jobs with the same settings, those in force (`load_settings()`) if none are given.
 
     `agree` is shown what a run is about to do and says whether to; without it every run is agreed to, but for one
-    that takes back more shares of earlier runs than the setting `max_revokes` allows (TooManyRevokes).
-    `on_progress` is called when calls begin to be made, then every `every` seconds, and when they end; if it
-    raises, the job ends in good order and raises that. A `watcher` takes the place of both. Every method raises
+    that takes back more shares of earlier runs than the setting `max_revokes` allows (TooManyRevokes). It may be
+    async, and take its time: other jobs have the account meanwhile, and it is asked again if by then there is more
+    to do, or something else, than it agreed to.
+    `on_progress` is called when a job begins, then every `every` seconds, and when it has ended; if it raises, the
+    job ends in good order and raises that. A `watcher` takes the place of both.
+
+    `start` begins a job and returns; `run` and the others are that, and wait for its Ending. They raise
     BatchShareError for what stops it before its first call; what stops it later is in the Ending, with the totals.
-    An argument that is None was not given; one that is empty is an error.
+    Several jobs may go on at once; of one account, one at a time makes calls. Leaving `async with BatchShare()`
+    stops those that go on, and waits for them. An argument that is None was not given; one that is empty is an
+    error.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         *,
-        agree: Callable[[Preview], bool] | None = None,
+        agree: Callable[[Preview], bool | Awaitable[bool]] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         every: float = 1.0,
         watcher: Watcher | None = None,
     ) -> None:
         self._settings = settings
-        self._watcher = watcher or _Callbacks(agree, on_progress, every)
-        self._jobs: set[_Job] = set()
+        self._watcher = watcher or _Asks(agree)
+        self._on_progress, self._every = None if watcher else on_progress, every
+        self._jobs: list[Job[Any]] = []
 
     @cached_property
     def settings(self) -> Settings:
@@ -109,9 +213,19 @@ class BatchShare:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        try:
+            await self._all_over()
+        except asyncio.CancelledError:
+            for job in self._jobs:
+                job.cut()
+            await self._all_over()
+            raise
+
+    async def _all_over(self) -> None:
+        await asyncio.gather(*(job.over() for job in self._jobs))
 
     def stop(self) -> None:
-        """End what is under way: no new calls, and those made are finished and noted. Not from other threads."""
+        """Stop all jobs that go on, as `Job.stop` does."""
         for job in self._jobs:
             job.stop()
 
@@ -132,8 +246,27 @@ class BatchShare:
         show = partial(show_sheet, path, options or SheetOptions(), self.settings)
         if not online:
             return (await show(None, named))[0]
-        seen, _ = await self._do(lambda watcher: show(watcher, named))
-        return seen
+        job = self._begin("plan", named or ledger_beside(path), lambda course: show(self._watcher, named, course))
+        return (await self._ending(job))[0]
+
+    async def start(
+        self, kind: JobKind, file: Name, options: SheetOptions | None = None, **told: Unpack[JobOptions]
+    ) -> Job[Ending]:
+        """Begin a job, and return it while it goes on. `file` is a ledger, or for a run the sheet.
+
+        | kind | what it does | what it can be told |
+        |---|---|---|
+        | `run` | as the method `run` | `options`, `ledger`, `approved` |
+        | `resume` | as `resume` | `only_unknown` |
+        | `retry` | as `retry` | `reason`, `everything` |
+        | `revoke` | as `revoke` | `rows`, `user` |
+        | `follow_up` | as `follow_up` | |
+
+        Raises SettingsError if none are in force, or for an argument that is empty; ValueError for a kind that is
+        none of these, TypeError for what the kind is not told. All else is raised by `await job`.
+        """
+        made, settings = _made(kind, file, options, told), self.settings
+        return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
 
     async def run(
         self,
@@ -148,49 +281,45 @@ class BatchShare:
         The ledger is beside the sheet unless named. With `approved`, an approval or the file it was saved in, it
         runs that or nothing (PlanChanged).
         """
-        job = self._job(sheet, options, ledger, approved)
-        return await self._do(lambda watcher: run.run_sheet(job, self.settings, watcher))
+        job = await self.start("run", sheet, options, ledger=ledger, approved=approved)
+        return await self._ending(job)
 
-    async def resume(self, ledger: Name) -> Ending:
-        """Go on with a ledger where its run stopped, without the sheet."""
-        return await self._do(lambda watcher: run.resume(_file("ledger", ledger), self.settings, watcher))
+    async def resume(self, ledger: Name, *, only_unknown: bool = False) -> Ending:
+        """Go on with a ledger where its run stopped, without the sheet.
 
-    async def reconcile(self, ledger: Name) -> Ending:
-        """Settle the unknown rows of a ledger, and send nothing else."""
-        return await self._do(lambda watcher: run.reconcile(_file("ledger", ledger), self.settings, watcher))
+        With `only_unknown` its unknown rows are settled, and nothing else is sent.
+        """
+        return await self._ending(await self.start("resume", ledger, only_unknown=only_unknown))
 
     async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
 
         Rows whose reason lies in themselves, such as a lead that is not there, only with `everything`.
         """
-        wanted = Wanted(reason, everything)
-        return await self._do(lambda watcher: run.retry(_file("ledger", ledger), self.settings, watcher, wanted))
+        return await self._ending(await self.start("retry", ledger, reason=reason, everything=everything))
 
     async def revoke(self, ledger: Name, *, rows: str | None = None, user: str | None = None) -> Ending:
         """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
-        return await self._do(
-            lambda watcher: run.revoke(_file("ledger", ledger), self.settings, watcher, rows=rows, user=user)
-        )
+        return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
 
     async def follow_up(self, ledger: Name) -> Ending:
         """Ask what became of every accepted share of a ledger."""
-        return await self._do(lambda watcher: run.follow_up_ledger(_file("ledger", ledger), self.settings, watcher))
+        return await self._ending(await self.start("follow_up", ledger))
 
     async def status(self, ledger: Name) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await run.status_of(_file("ledger", ledger))
+        return await outputs.status_of(_file("ledger", ledger))
 
     async def results(self, ledger: Name, target: Name | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await run.results_of(_file("ledger", ledger), self._named(target))
+        return await outputs.results_of(_file("ledger", ledger), self._named(target))
 
     async def report(self, ledger: Name, target: Name | None = None, *, most: int = ROWS_TOLD) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
-        return await run.report_of(_file("ledger", ledger), self._named(target), most)
+        return await outputs.report_of(_file("ledger", ledger), self._named(target), most)
 
     async def failed_sheet(self, ledger: Name, target: Name | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be mended, as the sheet had them, to be run by themselves.
@@ -198,7 +327,7 @@ class BatchShare:
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
         """
-        return await run.failed_sheet_of_ledger(_file("ledger", ledger), self._named(target))
+        return await outputs.failed_sheet_of_ledger(_file("ledger", ledger), self._named(target))
 
     async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
         """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
@@ -272,37 +401,68 @@ class BatchShare:
 
         Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
         """
-        return await run.unchanged(self._job(sheet, options, ledger, approved), self.settings)
+        return await outputs.unchanged(_sheet_job(sheet, options, ledger, approved), self.settings)
 
     async def nothing_due(self, ledger: Name) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
-        return await run.nothing_due(_file("ledger", ledger))
+        return await outputs.nothing_due(_file("ledger", ledger))
 
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
-        await self._do(lambda watcher: check_keys(self.settings, watcher))
-
-    def _job(
-        self, sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
-    ) -> SheetJob:
-        path = _file("sheet", sheet)
-        return SheetJob(
-            path,
-            _file("ledger", ledger) if ledger is not None else ledger_beside(path),
-            options or SheetOptions(),
-            approved if approved is None or isinstance(approved, Approval) else _file("approved", approved),
-        )
+        await check_keys(self.settings, self._watcher)
 
     def _named(self, target: Name | None) -> Named | None:
         return None if target is None else Named("target", _file("target", target), self.settings.data_folder)
 
-    async def _do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
-        job = _Job(self._watcher)
-        self._jobs.add(job)
+    def _begin(self, kind: str, ledger: Path, work: Callable[[Course], Coroutine[Any, Any, T]]) -> Job[T]:
+        job = Job(kind, ledger, work, self._on_progress, self._every)
+        self._jobs = [*(each for each in self._jobs if not each.is_done), job]
+        return job
+
+    async def _ending(self, job: Job[T]) -> T:
+        """The end of a job that is nobody else's: whoever cancels this cuts the job, and it is over then."""
         try:
-            return await job.do(work)
+            return await job
         finally:
-            self._jobs.discard(job)
+            if not job.is_done:
+                job.cut()
+                await job.over()
+
+
+_TAKES: Final[Mapping[str, frozenset[str]]] = {
+    "run": frozenset({"ledger", "approved"}),
+    "resume": frozenset({"only_unknown"}),
+    "retry": frozenset({"reason", "everything"}),
+    "revoke": frozenset({"rows", "user"}),
+    "follow_up": frozenset(),
+}
+"""What each kind of job can be told."""
+
+
+def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions) -> Kind:
+    """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
+    if kind not in _TAKES:
+        raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
+    strange = sorted({*told} - _TAKES[kind]) or (["options"] if options is not None and kind != "run" else [])
+    if strange:  # never passed over: what was meant for a few rows would be done to all
+        raise TypeError(f"{kind} is not told {', '.join(strange)}")
+    if kind == "run":
+        return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved")))
+    path = _file("ledger", file)
+    if kind == "resume":
+        return Reconcile(path) if told.get("only_unknown") else Resume(path)
+    if kind == "retry":
+        return RetryFailed(path, Wanted(told.get("reason"), told.get("everything", False)))
+    return Revoke(path, told.get("rows"), told.get("user")) if kind == "revoke" else FollowUp(path)
+
+
+def _sheet_job(
+    sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
+) -> SheetJob:
+    path = _file("sheet", sheet)
+    its_ledger = _file("ledger", ledger) if ledger is not None else ledger_beside(path)
+    plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
+    return SheetJob(path, its_ledger, options or SheetOptions(), plan)
 
 
 def _file(argument: str, name: Name) -> Path:
@@ -312,71 +472,13 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-class _Job:
-    """One job under way: passes on what its watcher says, and the wish to stop."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-        self._task: asyncio.Task[Any] | None = None
-        self._connection: Connection | None = None
-        self._is_waiting = self._stopped = self._cut = False
-
-    async def do(self, work: Callable[[Watcher], Coroutine[Any, Any, T]]) -> T:
-        """Do it. Raises BatchShareError also if it was stopped before its turn came."""
-        self._task = asyncio.current_task()
-        try:
-            return await work(self)
-        except asyncio.CancelledError:
-            if not self._cut or self._task is None or self._task.uncancel():
-                raise
-            raise BatchShareError("Nothing was sent: it was stopped while another run used the account.") from None
-
-    def stop(self) -> None:
-        """End it as soon as its calls have an end: at once while it waits for its turn."""
-        self._stopped = True
-        if self._connection is not None:
-            self._connection.stop.ask()
-        elif self._is_waiting and self._task is not None and not self._cut:
-            self._cut = True
-            self._task.cancel()
-
-    def agree(self, preview: Preview) -> bool:
-        """As the watcher says."""
-        return self._watcher.agree(preview)
-
-    def is_sure(self, doubt: Doubt) -> bool:
-        """As the watcher says."""
-        return self._watcher.is_sure(doubt)
-
-    def wait_turn(self, process: int | None) -> None:
-        """Tell the watcher; from now on a stop cuts."""
-        self._is_waiting = True
-        self._watcher.wait_turn(process)
-        if self._stopped:
-            self.stop()
-
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Let the watcher watch, and the work be stopped."""
-        return self._watch(session)
-
-    @asynccontextmanager
-    async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        self._connection = session
-        if self._stopped:
-            session.stop.ask()
-        async with self._watcher.watch(session):
-            yield
-
-
 @dataclass(frozen=True, slots=True)
-class _Callbacks:
+class _Asks:
     """The Watcher of a program: no questions but those that it wants to be asked."""
 
-    agrees: Callable[[Preview], bool] | None
-    on_progress: Callable[[Progress], None] | None
-    every: float
+    agrees: Callable[[Preview], bool | Awaitable[bool]] | None
 
-    def agree(self, preview: Preview) -> bool:
+    def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self.agrees is not None:
             return self.agrees(preview)
         check_revokes(preview)
@@ -385,40 +487,8 @@ class _Callbacks:
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
         return False
 
-    def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - as every Watcher
-        if self.on_progress is not None:
-            self.on_progress(Progress("waiting for another run of the account to end"))
+    def wait_turn(self, process: int | None) -> None:
+        """Its progress tells."""
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        return self._watch(session)
-
-    @asynccontextmanager
-    async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        if self.on_progress is None:
-            yield
-            return
-        telling = asyncio.create_task(_tell(session, self.on_progress, self.every))
-        try:
-            yield
-        finally:
-            telling.cancel()
-            with suppress(asyncio.CancelledError):
-                await telling
-        self.on_progress(_progress(session))
-
-
-async def _tell(session: Connection, on_progress: Callable[[Progress], None], every: float) -> None:
-    """Tell how far it is, now and then; what the callback raises ends the work, and is raised after it."""
-    try:
-        while True:
-            on_progress(_progress(session))
-            await asyncio.sleep(every)
-    except Exception:
-        session.stop.ask()
-        raise
-
-
-def _progress(session: Connection) -> Progress:
-    tally = session.tally
-    states = {state: count for state, count in tally.states.items() if count}
-    return Progress(tally.phase, states, tally.calls, tally.calls_per_second(), tally.refusals)
+    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - as every Watcher
+        return nullcontext()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import SecretStr
 
 from batch_share.common import Rate
-from batch_share.jobs.retry import Wanted
-from batch_share.jobs.run import Ending, follow_up_ledger, reconcile, resume, retry, revoke, run_sheet
+from batch_share.jobs.job import Ending, Kind, do
+from batch_share.jobs.retry import RetryFailed, Wanted
+from batch_share.jobs.revoke import Revoke
+from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
@@ -186,28 +188,31 @@ class Trial:
         values["host"] = values.get("host") or self.sandbox.url
         return Settings(**values)
 
+    async def do(self, job: Kind, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
+        """Do any job, with these settings other than the trial's."""
+        return await do(job, self.settings(**changes), onlooker or Onlooker())
+
     async def run(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Run the sheet."""
-        job = SheetJob(self.folder / "leads.csv", self.ledger)
-        return await run_sheet(job, self.settings(**changes), onlooker or Onlooker())
+        return await self.do(RunSheet(SheetJob(self.folder / "leads.csv", self.ledger)), onlooker, **changes)
 
     async def resume(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Go on without the sheet."""
-        return await resume(self.ledger, self.settings(**changes), onlooker or Onlooker())
+        return await self.do(Resume(self.ledger), onlooker, **changes)
 
     async def reconcile(self, **changes: Any) -> Ending:
         """Settle the unknown rows alone."""
-        return await reconcile(self.ledger, self.settings(**changes), Onlooker())
+        return await self.do(Reconcile(self.ledger), **changes)
 
     async def retry(self, wanted: Wanted | None = None, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Try failed rows again."""
-        return await retry(self.ledger, self.settings(**changes), onlooker or Onlooker(), wanted or Wanted())
+        return await self.do(RetryFailed(self.ledger, wanted or Wanted()), onlooker, **changes)
 
     async def revoke(
         self, onlooker: Onlooker | None = None, rows: str | None = None, user: str | None = None, **changes: Any
     ) -> Ending:
         """Take shares back."""
-        return await revoke(self.ledger, self.settings(**changes), onlooker or Onlooker(), rows=rows, user=user)
+        return await self.do(Revoke(self.ledger, rows, user), onlooker, **changes)
 
     def put_forward(self, seconds: float) -> None:
         """Let the sandbox's clock go ahead."""
@@ -220,7 +225,7 @@ class Trial:
 
     async def follow_up(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Follow up alone."""
-        return await follow_up_ledger(self.ledger, self.settings(**changes), onlooker or Onlooker())
+        return await self.do(FollowUp(self.ledger), onlooker, **changes)
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
         """The ledger's rows, in the sheet's order, seen from outside."""

@@ -70,7 +70,7 @@ from batch_share.errors import BatchShareError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sending.onlookers import Watcher
 
 app = CommandLine(
@@ -213,7 +213,7 @@ def run(
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.screen import Display
     from batch_share.cli.work import at_rest, finish
-    from batch_share.jobs.run import unchanged
+    from batch_share.jobs.outputs import unchanged
     from batch_share.ledger.files import ledger_beside
     from batch_share.library import BatchShare
     from batch_share.planning.intake import SheetJob
@@ -271,7 +271,7 @@ def resume(
     from batch_share.cli.notifying import Notifier
     from batch_share.cli.screen import Display
     from batch_share.cli.work import at_rest, finish
-    from batch_share.jobs.run import nothing_due
+    from batch_share.jobs.outputs import nothing_due
     from batch_share.library import BatchShare
 
     settings = load_given(locals())
@@ -322,7 +322,7 @@ def reconcile(
     display = Display(json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
-        return BatchShare(settings, watcher=watcher).reconcile(ledger)
+        return BatchShare(settings, watcher=watcher).resume(ledger, only_unknown=True)
 
     raise typer.Exit(
         finish(job, display, settings, Notifier(settings.notify, "reconcile", ledger, ledger), verbose=verbose)
@@ -388,7 +388,7 @@ def results(
     """
     import asyncio
 
-    from batch_share.jobs.run import results_of
+    from batch_share.jobs.outputs import results_of
 
     tell_place(asyncio.run(results_of(ledger, named_output(output))))
 

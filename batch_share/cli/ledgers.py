@@ -37,7 +37,7 @@ def report(
     """
     import asyncio
 
-    from batch_share.jobs.run import report_of
+    from batch_share.jobs.outputs import report_of
 
     tell_place(asyncio.run(report_of(ledger, named_output(output), most)))
 

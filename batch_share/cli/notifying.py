@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.results.summary import Summary
 
 
@@ -78,7 +78,7 @@ class Notifier:
 
     async def _known(self) -> Summary | None:
         """The totals of the ledger, if it has any."""
-        from batch_share.jobs.run import status_of
+        from batch_share.jobs.outputs import status_of
 
         try:
             return await status_of(self.ledger)

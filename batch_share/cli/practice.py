@@ -29,7 +29,7 @@ from batch_share.sheet.reader import check_there
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
 
 
 def sandbox_options(*, window: str, reject_as: str, **given: Any) -> SandboxOptions:

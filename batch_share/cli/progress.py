@@ -21,7 +21,7 @@ from batch_share.cli.screen import STYLES, lasting
 from batch_share.common import plural
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.log_events import LONG_WAIT
-from batch_share.sending.progress import STARTING
+from batch_share.sending.onlookers import STARTING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch_share.sending.progress import Awaited, Outage, Tally
+    from batch_share.sending.onlookers import Awaited, Outage, Tally
     from batch_share.sending.session import Connection
 
 REFRESH_SECONDS: Final = 0.25
@@ -44,9 +44,6 @@ SAME_LINE_SECONDS: Final = 300.0
 
 LONG: Final = 60.0
 """Seconds of calls that are worth telling beside requests of which nobody knows how long they take."""
-
-IDLE_SECONDS: Final = 5.0
-"""Without a call, at least, until that is told as waiting."""
 
 BAR_WIDTH: Final = 40
 
@@ -177,10 +174,8 @@ def _done(session: Connection) -> float:
 
 def _left(session: Connection) -> str:
     """How long the calls take that are left; nothing where they are not all that it takes."""
-    tally, awaited, rate = session.tally, session.tally.awaited, session.pacer.rate
-    states = {**tally.states, State.PENDING: tally.states[State.PENDING] - tally.waiting}
-    seconds = session.pace.at(rate).cost(states).calls / rate.per_second
-    if not seconds or session.stop.asked or tally.outage is not None or session.pacer.hold or _is_idle(session):
+    tally, awaited, seconds = session.tally, session.tally.awaited, session.seconds_left
+    if not seconds:
         return ""
     if awaited is not None:
         return f"at least {lasting(seconds)} left" if awaited.again is None and seconds >= LONG else ""
@@ -200,14 +195,8 @@ def _said(session: Connection) -> str:
         return f"{waiting} until {_at(hold.until - _now(), '%H:%M:%S')}: {why}"
     if (awaited := session.tally.awaited) is not None:
         return _spell_awaited(awaited)
-    is_unanswered = _is_idle(session) and any(session.tally.states[state] for state in INTENTS)
+    is_unanswered = session.is_idle and any(session.tally.states[state] for state in INTENTS)
     return "waiting for LeadSquared to answer" if is_unanswered else ""
-
-
-def _is_idle(session: Connection) -> bool:
-    """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
-    recent = session.tally.recent
-    return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * session.pacer.rate.period)
 
 
 def _long_wait(session: Connection) -> float:

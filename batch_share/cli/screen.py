@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.ledger.records import Changes, Row, Skipped, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost

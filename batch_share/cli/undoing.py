@@ -33,7 +33,7 @@ from batch_share.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sending.onlookers import Watcher
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from batch_share.cli.notifying import Notifier
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.results.summary import Summary
     from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection

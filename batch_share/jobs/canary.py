@@ -41,13 +41,6 @@ async def send_canary(session: Session, most: int) -> None:
         _decide(judged)
 
 
-async def drop_canary(session: Session) -> None:
-    """A run without one: whatever an earlier run had chosen is not waited for any more."""
-    with ending_early(session.stop):
-        if await session.ledger.canary():
-            await session.ledger.note_canary(())
-
-
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
     """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
     chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure, ShareStatus
     from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
-    from batch_share.sending.session import Connection, Waiter
+    from batch_share.sending.onlookers import Waiter
+    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 

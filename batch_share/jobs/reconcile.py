@@ -22,8 +22,8 @@ from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
+from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
-from batch_share.sending.progress import Awaited
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import markers_in
 from batch_share.sending.verdict import REPEATED
@@ -87,6 +87,7 @@ class Reconciler:
         self._first_looks: dict[int, float] = {}
         self._resting: dict[int, float] = {}  # by a row of each group that waits: when its second look is
         self._repeats: Counter[tuple[int, Stage]] = Counter()
+        self._settled = 0
         self._probed: set[tuple[str, int, bool]] = set()
         self._probing = asyncio.Lock()
 
@@ -101,14 +102,14 @@ class Reconciler:
 
         Nothing is waited for while some can.
         """
-        before = self._session.tally.looked_up.total()
+        before = self._settled
         self._probed.clear()
         with ending_early(self._session.stop):
             await self._share_again()
             await self._look_first(await self._lost_activities())
-            if self._session.tally.looked_up.total() == before:
+            if self._settled == before:
                 await self._decide(await self._lost_activities())
-        return self._session.tally.looked_up.total() > before and not self._session.stop.asked
+        return self._settled > before and not self._session.stop.asked
 
     @property
     def _parks(self) -> bool:
@@ -294,6 +295,7 @@ class Reconciler:
         session = self._session
         await session.ledger.resolve(each.row, looked_at or utc_now(), result)
         if result.state is not State.UNKNOWN:
+            self._settled += 1
             session.moved(State.UNKNOWN, result)
             session.tally.looked_up[result.outcome] += 1
             session.guard.check()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import check_not_empty
+from batch_share.jobs.job import Choice, preview_of
+from batch_share.jobs.run import Reconcile, due_in
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
+from batch_share.planning.already_shared import skip_shared
 from batch_share.sending.steps import OVER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from batch_share.ledger.records import Failed, Row
+    from batch_share.sending.session import Session
 
 SHOWN: Final = 5
 
@@ -84,6 +89,35 @@ class Retry:
         if self.left:
             yield "Not tried again, for the reason lies in the row: mend it and run the sheet again, or give --all."
             yield from _told(self.left, "  ")
+
+
+class RetryFailed(Reconcile):
+    """Send failed rows again, each from the step that failed, and no others but those that a retry began."""
+
+    command = "retry"
+    guarded = True
+
+    def __init__(self, ledger: Path, wanted: Wanted) -> None:
+        super().__init__(ledger)
+        self.wanted = wanted
+
+    async def choose(self, session: Session, cut_off: int) -> Choice:
+        """Those that are wanted, and that another try may help."""
+        ledger = session.ledger
+        self.chosen = chosen = Retry.of(await ledger.failed_rows(), self.wanted, await ledger.put_back())
+        rows = frozenset({*chosen.states, *chosen.begun})
+        preview = await preview_of(
+            session, cut_off, to_do=chosen.to_do, events=len(chosen.events), deed="try again"
+        )
+        due, told, taken = await due_in(session, rows)
+        preview = replace(preview, cut_off=cut_off, told=[*chosen.told(), *told], taken_back=taken)
+        return Choice(preview, rows, due)
+
+    async def begin(self, session: Session) -> None:
+        """Put them back, but for those that other ledgers have shared by now."""
+        await session.ledger.try_again(self.chosen.states, self.chosen.begun)
+        await skip_shared(session)
+        session.tally.begin(await session.ledger.counts())
 
 
 def goes_back_to(row: Failed) -> State:

@@ -7,11 +7,13 @@ nothing is taken away but what this ledger gave.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from batch_share.common import ascii_lower
 from batch_share.errors import SettingsError, check_not_empty
+from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.leadsquared.models import RevokeItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import read_request_id, revoke_share
@@ -27,11 +29,15 @@ from batch_share.sheet.rows import Selection
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from typing import Literal
 
+    from batch_share.jobs.take_back import Due
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, Shared
+    from batch_share.ledger.store import Ledger
     from batch_share.sending.session import Session
+    from batch_share.settings import Settings
 
 _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
 
@@ -82,6 +88,41 @@ class Undone:
         meant = [row for row in rows if self.has(row)]
         standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
         return standing, len(meant) - len(standing)
+
+
+class Revoke(Kind):
+    """Take back what the rows of a ledger shared: all, those with these numbers, those of this user.
+
+    Shares that have ended are left alone.
+    """
+
+    command = "revoke"
+    guarded = posts = False
+
+    def __init__(self, ledger: Path, rows: str | None = None, user: str | None = None) -> None:
+        super().__init__(ledger)
+        self.rows, self.user = rows, user
+
+    async def check(self, ledger: Ledger, settings: Settings) -> None:
+        """Which rows are meant. Raises SettingsError, also if there are none such."""
+        await super().check(ledger, settings)
+        self.undone = await Undone.find(ledger, self.rows, self.user)
+
+    async def choose(self, session: Session, cut_off: int) -> Choice:
+        """Those whose share stands, or may, and has not ended by itself."""
+        standing = await session.ledger.shared_rows()
+        chosen, ended = self.undone.of(standing, utc_now())
+        begun = (await session.ledger.counts()).get(State.TO_REVOKE, 0)
+        fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
+        to_do = {State.TO_REVOKE: begun + fresh}
+        preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="take back")
+        told = from_whom(chosen, standing, await session.ledger.known_users())
+        told = chain(told, told_before(chosen, ended, preview.states, waits=session.settings.follow_up))
+        return Choice(replace(preview, told=[*told]), frozenset(row.id for row in chosen))
+
+    async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
+        """Take them back."""
+        await revoke_rows(session, self.undone)
 
 
 async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
@@ -137,7 +178,7 @@ def told_before(
         yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
     if ended:
         yield f"{ended:,} have ended by themselves: left alone"
-    unsent = states[State.PENDING] + states[State.POSTED] - repeated
+    unsent = states.get(State.PENDING, 0) + states.get(State.POSTED, 0) - repeated
     if unsent:
         yield f"{unsent:,} were never shared, and a run would still do it"
 

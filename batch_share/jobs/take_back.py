@@ -24,14 +24,13 @@ from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.planning.already_shared import remarking, shares_meant
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
-from batch_share.sending.guards import FailureGuard, call_by_address
-from batch_share.sending.onlookers import TakenBack
+from batch_share.sending.guards import FailureGuard, Health, call_by_address
+from batch_share.sending.onlookers import TakenBack, Tally
 from batch_share.sending.polls import Polls
-from batch_share.sending.progress import Tally
 from batch_share.sending.session import Session, name_of_account
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.known import LiveShare
@@ -73,15 +72,12 @@ class Due:
         return ", ".join(dict.fromkeys([*filter(None, self.claim.begun.split(", ")), *named]))
 
 
-async def find_due(session: Session, among: Collection[int] | None = None) -> list[Due]:
-    """Every row with a claim, and the shares that stand, or may stand, for it; only those `among` these rows.
+async def find_due(session: Session, claims: Sequence[Claim]) -> list[Due]:
+    """Every row with one of these claims, and the shares that stand, or may stand, for it.
 
     Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
     """
     ledger = session.ledger
-    claims = await ledger.claims(among)
-    if not claims:
-        return []
     account, host = name_of_account(session.settings), session.client.base_url
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
@@ -198,7 +194,7 @@ async def _opened(session: Session, place: Origin) -> AsyncIterator[tuple[Ledger
 
 async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: set[int]) -> dict[int, Row]:
     """Take back the shares of these rows of a ledger, each followed to its end; the rows as they are then."""
-    values = vars(session) | {"ledger": ledger, "tally": tally, "only_looked_up": False}
+    values = vars(session) | {"ledger": ledger, "tally": tally, "health": Health()}
     values |= {"polls": Polls(session.settings.wait), "guard": FailureGuard()}
     values["settings"] = session.settings.model_copy(update={"follow_up": True})
     values["given"] = {}  # rows are numbered in each ledger anew

@@ -26,7 +26,9 @@ from batch_share.errors import (
     StillThrottled,
     Unreachable,
 )
-from batch_share.jobs.run import nothing_due, resume, run_sheet
+from batch_share.jobs.job import do
+from batch_share.jobs.outputs import nothing_due
+from batch_share.jobs.run import Resume, RunSheet
 from batch_share.ledger.files import ledger_beside, read_ledger
 from batch_share.ledger.states import State
 from batch_share.outputs import names_for, write_private
@@ -297,12 +299,12 @@ async def work_on(case: Case, options: SheetOptions, settings: Settings, watcher
     """Do what is to be done now for a sheet. It raises nothing that is foreseeable: that is in the SheetOutcome."""
     try:
         if not await _is_taken_in(case.ledger):
-            ending = await run_sheet(SheetJob(case.sheet, case.ledger, options), settings, watcher)
+            ending = await do(RunSheet(SheetJob(case.sheet, case.ledger, options)), settings, watcher)
         elif (at_rest := await nothing_due(case.ledger)) is not None:
             return SheetOutcome(at_rest)
         else:
             # Not run: with other options than those it was taken in with, the same rows would be other ones.
-            ending = await resume(case.ledger, settings, watcher)
+            ending = await do(Resume(case.ledger), settings, watcher)
     except BatchShareError as error:
         return SheetOutcome(error=error)
     return SheetOutcome(ending.summary, ending.error, interrupted=ending.interrupted)

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +33,7 @@ from batch_share.leadsquared.outcome import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -163,9 +163,9 @@ def _parsed(rate: str) -> Rate | None:
 
 
 class AccountMemory:
-    """The file behind a pacer's `SendMemory`; a context manager, closed only when no call is under way.
+    """The file behind a pacer's `SendMemory`: opened with the account's turn, closed before that is given back.
 
-    Raises BatchShareError on entering when the folder can't be written.
+    A context manager. It may be opened again: whatever others did meanwhile is known then.
     """
 
     def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time) -> None:
@@ -173,6 +173,7 @@ class AccountMemory:
         self._wall_clock = wall_clock
         self._last = self._noted = 0.0
         self._age: float | None = None
+        self._is_open = False
         self._was_closed = True
         self._period_before = 0.0
         self._now = Account()
@@ -180,17 +181,28 @@ class AccountMemory:
         self._written_at = 0.0
 
     def __enter__(self) -> AccountMemory:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What ends by an exception, a second Ctrl-C say, may have cut off calls under way.
+        if kind is None:
+            self.close()
+
+    def open(self) -> None:
+        """Read what is known. Raises BatchShareError when the folder can't be written."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._recall()
             self._write()
         except OSError as error:
             raise unwritable(self._file.parent, error) from None
-        return self
+        self._is_open = True
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # What ends by an exception, a second Ctrl-C say, may have cut off calls under way.
-        if kind is None:
+    def close(self) -> None:
+        """Say that no call is under way any more. What is closed already belongs to whoever has opened it since."""
+        if self._is_open:
+            self._is_open = False
             self._now, self._ahead = replace(self._now, closed=True), 0
             with suppress(OSError):
                 self._write()
@@ -354,39 +366,53 @@ ASK_AGAIN: Final = 0.5
 """Seconds between two tries to get the turn."""
 
 
-@asynccontextmanager
-async def account_turn(file: Path, on_wait: Callable[[int | None], None]) -> AsyncIterator[None]:
-    """Hold the account whose memory is `file`; waits while another process does.
+class AccountTurn:
+    """The turn to call the account whose memory is `file`: taken, given back, and taken again.
 
-    Before it waits it calls `on_wait` once, with the other's process Id if that is known. Raises BatchShareError if
-    the folder can't be written.
+    Before it is awaited it calls `on_wait` with its `holder`, the other's process Id if that is known and not ours.
     """
-    lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
-    if not _taken(lock, file):
-        on_wait(_holder(file))
-        while not _taken(lock, file):  # noqa: ASYNC110 - a lock tells nobody that it is free
-            await asyncio.sleep(ASK_AGAIN)
-    try:
-        yield
-    finally:
-        lock.release()
 
+    def __init__(self, file: Path, on_wait: Callable[[int | None], None]) -> None:
+        self._file, self._on_wait = file, on_wait
+        self._lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
+        self.is_awaited = False
+        self.holder: int | None = None
 
-def _taken(lock: FileLock, file: Path) -> bool:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    except OSError as error:
-        raise unwritable(file.parent, error) from None
-    return True
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours now."""
+        return self._lock.is_locked
 
+    async def take(self) -> None:
+        """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
+        if self._taken():
+            return
+        self.is_awaited, self.holder = True, self._holder()
+        try:
+            self._on_wait(self.holder)
+            while not self._taken():  # noqa: ASYNC110 - a lock tells nobody that it is free
+                await asyncio.sleep(ASK_AGAIN)
+        finally:
+            self.is_awaited = False
 
-def _holder(file: Path) -> int | None:
-    """The process Id that whoever holds the account has left in its memory."""
-    try:
-        process = Account.read(file).process
-    except OSError:
-        return None
-    return process if process not in {0, os.getpid()} else None
+    def give_back(self) -> None:
+        """Let another have it. Once is enough, and twice does no harm."""
+        self._lock.release()
+
+    def _taken(self) -> bool:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise unwritable(self._file.parent, error) from None
+        return True
+
+    def _holder(self) -> int | None:
+        """The process Id that whoever holds the account has left in its memory."""
+        try:
+            process = Account.read(self._file).process
+        except OSError:
+            return None
+        return process if process not in {0, os.getpid()} else None

@@ -59,7 +59,7 @@ class Hold:
 
 
 class SendMemory(Protocol):
-    """Remembers over a restart when the account was last called; `owed` is asked once, before the first call."""
+    """Remembers over a restart when the account was last called; `owed` is asked before the first call after it."""
 
     def owed(self, period: float) -> float:
         """Seconds to wait before the first call, so that the period before this process counts too."""
@@ -150,6 +150,19 @@ class Pacer:
         self._opens_at = max(self._opening(), hold.until)
         if self.hold is None or self.hold.until < hold.until:
             self._hold = hold
+
+    def resume(self, rate: Rate) -> None:
+        """Go on after others had the account for a while: their calls count, as those of an earlier process do.
+
+        `rate` is the most that is known to be allowed by now.
+        """
+        if rate.per_second < self._limit.per_second:
+            self._limit = rate
+        if rate.per_second < self._rate.per_second:
+            self._set_rate(rate)
+        if self._opens_at is not None and self._memory is not None:
+            owed = self._memory.owed(self._rate.period + CLOCK_MARGIN)
+            self._opens_at = max(self._opens_at, _now() + owed)
 
     def close(self) -> None:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""

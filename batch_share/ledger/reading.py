@@ -125,6 +125,7 @@ class LedgerReader:
         self.file = file
         self._database = opened
         self._now = now
+        self._only_looked_up_in: int | None = None
 
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
@@ -205,7 +206,7 @@ class LedgerReader:
         Those that were left out of the sheet do not count, nor do those whose time has not come.
         """
         found = await self._all(
-            select(rows.c.state, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.state)
+            select(rows.c.state, func.count().label("n")).where(self._to_do()).group_by(rows.c.state)
         )
         return {State(row["state"]): row["n"] for row in found}
 
@@ -226,39 +227,33 @@ class LedgerReader:
         )
         return Waiting(found[0]["n"], found[0]["first"])
 
-    async def events_to_do(self, looked_up_in: int | None = None) -> list[int]:
+    async def events_to_do(self) -> list[int]:
         """The activity types of the rows that are still to be sent, in order of first use.
 
-        With `looked_up_in`, here and below, only of rows that this run has looked up or put back.
+        Here and below, these are fewer in a run that sends only what it has looked up or put back (`begin_run`).
         """
-        todo = (
-            select(rows.c.event)
-            .where(self._to_do(looked_up_in))
-            .group_by(rows.c.event)
-            .order_by(func.min(rows.c.position))
-        )
+        todo = select(rows.c.event).where(self._to_send()).group_by(rows.c.event)
+        todo = todo.order_by(func.min(rows.c.position))
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(
-        self, event: int, state: State, not_for: Collection[str] = (), looked_up_in: int | None = None
-    ) -> Row | None:
+    async def next_to_do(self, event: int, state: State, not_for: Collection[str] = ()) -> Row | None:
         """The first row of this activity type that is to be sent from `state`, passing over those for these users.
 
         Of two, one that was never sent before comes first.
         """
         which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), CLEARED)
-        first = select(rows).where(self._to_do(looked_up_in), *which)
+        first = select(rows).where(self._to_send(), *which)
         found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
         return row_of(found[0]) if found else None
 
-    async def users_to_do(self, looked_up_in: int | None = None) -> set[str]:
+    async def users_to_do(self) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
-        users = select(rows.c.user_id).where(self._to_do(looked_up_in), rows.c.state == State.PENDING).distinct()
+        users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
 
     async def to_do_by_user(self) -> dict[str, int]:
         """By user Id, how many rows are still to be sent."""
-        counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do(None)).group_by(rows.c.user_id)
+        counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do()).group_by(rows.c.user_id)
         return {row["user_id"]: row["n"] for row in await self._all(counted)}
 
     async def to_share(self) -> ToShare:
@@ -274,7 +269,7 @@ class LedgerReader:
                 func.max(rows.c.duration).label("longest"),
                 func.min(is_ahead).label("first_end"),
                 func.max(rows.c.until).label("last_end"),
-            ).where(self._to_do(None))
+            ).where(self._to_do())
         )
         return ToShare(**found[0])
 
@@ -294,11 +289,15 @@ class LedgerReader:
         these = select(rows).where(rows.c.id.in_([*ids]), MEANT, self._is_due()).order_by(rows.c.position)
         return [row_of(found) for found in await self._all(these)]
 
-    async def to_do(self, looked_up_in: int | None = None) -> AsyncIterator[Row]:
+    async def ids_to_do(self) -> frozenset[int]:
+        """The rows that are still to be sent, by Id."""
+        return frozenset(row["id"] for row in await self._all(select(rows.c.id).where(self._to_send())))
+
+    async def to_do(self) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
-        to_do = in_order & to_go_on(looked_up_in) & self._is_due() & GIVES_ACCESS & CLEARED
+        to_do = in_order & to_go_on(self._only_looked_up_in) & self._is_due() & GIVES_ACCESS & CLEARED
         async for row in self._in_order(to_do):
             yield row
 
@@ -620,8 +619,12 @@ class LedgerReader:
                 return
             last = found[-1][by]
 
-    def _to_do(self, looked_up_in: int | None) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & to_go_on(looked_up_in) & self._is_due() & GIVES_ACCESS
+    def _to_do(self) -> ColumnElement[bool]:
+        return rows.c.state.in_(TO_DO) & MEANT & self._is_due() & GIVES_ACCESS
+
+    def _to_send(self) -> ColumnElement[bool]:
+        """Of those, the ones that are for this run to send."""
+        return self._to_do() & to_go_on(self._only_looked_up_in)
 
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""

@@ -136,10 +136,13 @@ class Ledger(LedgerReader):
 
     # ------------------------------------------------------------------------------------------ the whole
 
-    async def begin_run(self, command: str, version: str, settings: Mapping[str, Any]) -> None:
+    async def begin_run(
+        self, command: str, version: str, settings: Mapping[str, Any], *, only_looked_up: bool = False
+    ) -> None:
         """Note that this process starts to work on the ledger. What an earlier one left under way becomes unknown.
 
-        `settings` are kept as they are: give them without keys.
+        `settings` are kept as they are: give them without keys. With `only_looked_up` the run sends no other rows
+        than those that it looks up or puts back.
         """
 
         def begin(connection: Connection) -> None:
@@ -157,6 +160,7 @@ class Ledger(LedgerReader):
                 self._abandon(connection, intent)
 
         await self._database.write(begin)
+        self._only_looked_up_in = self._run_id if only_looked_up else None
 
     async def note_host(self, host: str) -> None:
         """Commit whose ledger this is, as long as it holds nothing."""

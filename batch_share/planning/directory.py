@@ -131,9 +131,10 @@ class Names:
             elif seen.setdefault(key_of(ref), count) == count:
                 self._values[ref.field].add(ref.value)
                 count += 1
+        self._count = count + len(self._users)
 
-    def __bool__(self) -> bool:
-        return bool(self._values or self._users)
+    def __len__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Ref]:
         for kind, values in self._values.items():

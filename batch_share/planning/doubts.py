@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_share.common import ascii_lower
 from batch_share.errors import LedgerError, SheetError
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Unchecked
 from batch_share.planning.intake import plan_job
 from batch_share.planning.overview import holds_anything
 from batch_share.sending.onlookers import Doubt
-from batch_share.sheet.columns import doubt_of, unread_people
+from batch_share.sheet.columns import doubt_of
 
 if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
@@ -53,13 +52,6 @@ async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     if unsaid:
         about = "their Ids" if unsaid == [Unchecked.IDS] else "who is to get them"
         raise LedgerError(ledger.file, f"nobody has agreed to its rows ({about}): run the sheet itself again")
-
-
-async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
-    """What is to be known of columns that hold somebody and are not read, once users were looked up."""
-    known = await ledger.known_users()
-    users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-    return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
 async def _said(job: SheetJob) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from batch_share.common import ascii_lower
 from batch_share.errors import BatchShareError, NotAnswered, SettingsError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
@@ -21,11 +22,13 @@ from batch_share.planning.plan import Plan, SheetOptions, make_plan
 from batch_share.sending.calls import consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
-from batch_share.sending.session import open_connection, remembered
+from batch_share.sending.session import Course, open_connection, remembered
+from batch_share.sheet.columns import unread_people
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.approval import Approval
@@ -91,6 +94,13 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     return replace(changes, cause=cause)
 
 
+async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
+    """What is to be known of columns that hold somebody and are not read, once users were looked up."""
+    known = await ledger.known_users()
+    users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
+    return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
+
+
 async def _note_untold(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> NotChecked | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
@@ -112,7 +122,12 @@ def _doubt(unchecked: NotChecked) -> Doubt:
 
 
 async def show_sheet(
-    sheet: Path, options: SheetOptions, settings: Settings, watcher: Watcher | None, ledger: Path | None = None
+    sheet: Path,
+    options: SheetOptions,
+    settings: Settings,
+    watcher: Watcher | None,
+    ledger: Path | None = None,
+    course: Course | None = None,
 ) -> tuple[Overview, Directory]:
     """What a run of the sheet would do, by its `ledger` or the one beside it. Without `watcher` no call is made.
 
@@ -124,14 +139,16 @@ async def show_sheet(
     directory = Unasked() if watcher is None else Directory()
     before = await before_of(job.ledger, settings, directory)
     if watcher is not None:
-        plan = await _ask(job, plan, settings, watcher, directory)
+        plan = await _ask(job, plan, settings, watcher, directory, course or Course())
     live = live_for(settings, before.job)
     return overview(plan, settings, directory, remembered(settings), live, before), directory
 
 
-async def _ask(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher, directory: Directory) -> Plan:
+async def _ask(
+    job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, course: Course
+) -> Plan:
     """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
-    async with open_connection(settings, watcher) as connection:
+    async with open_connection(settings, watcher, course) as connection:
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection):
             if needs_zone(plan, settings):

@@ -35,11 +35,12 @@ from batch_share.sending.session import in_parallel
 from batch_share.sheet.columns import USERS, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.people import FoundLead
     from batch_share.leadsquared.protocol import Call
+    from batch_share.planning.directory import Names
     from batch_share.sending.session import Connection
     from batch_share.sheet.rows import Ref
 
@@ -96,9 +97,10 @@ class Enquiry:
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
     _refused_pages: bool = field(default=False, init=False)
 
-    async def ask(self, refs: Iterable[Ref]) -> None:
+    async def ask(self, refs: Names | Collection[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
         self.connection.tally.phase = LOOKING_UP
+        self.connection.tally.people = (0, len(refs)) if refs else None
         users: dict[Ref, None] = {}
         try:
             for stretch in self._chunks(refs, STRETCH):
@@ -231,6 +233,7 @@ class Enquiry:
                 return
             why = why or ("the answer shows no Id, or no number" if meant else "the answer was not about this one")
         self.directory.learn_unanswered(ref, why)
+        self._count(1)
         if self.notebook is not None:  # it is asked again next time, as after an answer in vain
             await self.notebook.note_lookups([Lookup(ref.field, ref.value, None, f"could not be looked up: {why}")])
 
@@ -242,8 +245,13 @@ class Enquiry:
         await self._learn([each for each in answers if each.found is not None])
         return [ref for ref, each in zip(refs, answers, strict=True) if each.found is None]
 
+    def _count(self, more: int) -> None:
+        if (people := self.connection.tally.people) is not None:
+            self.connection.tally.people = min(people[0] + more, people[1]), people[1]
+
     async def _learn(self, answers: Sequence[Lookup]) -> None:
         self.directory.learn(answers)
+        self._count(len(answers))
         if self.notebook is not None:
             await self.notebook.note_lookups(answers)
 

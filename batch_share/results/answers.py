@@ -11,22 +11,26 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import __version__
+from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named, digest_of
+from batch_share.results.failed_sheet import failed_path, write_failed
 from batch_share.results.summary_page import add_summary
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import Advice, reason_of
-from batch_share.results.writing import write_output
+from batch_share.results.writing import beside, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row
     from batch_share.ledger.states import State
+    from batch_share.ledger.store import Ledger
+    from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.tables import Book
     from batch_share.results.writing import Placed
 
@@ -101,6 +105,42 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
 def fingerprint(target: Path) -> str:
     """What a file of results is known by: another if anybody else wrote it, or another version of this program."""
     return json.dumps([__version__, digest_of(target)])
+
+
+async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | None:
+    """Write the results and the failed rows where they go; None where there is no sheet to answer.
+
+    Not if they stand there already: else that is most of the work of a run without any. Raises BatchShareError.
+    """
+    sheet = await ledger.sheet()
+    if sheet is None:
+        return None
+    there = beside(ledger.file, sheet)
+    before = await written_last(ledger, Output.RESULTS)
+    if before is not None and ledger.results == fingerprint(before):
+        await ledger.note_results(ledger.results)
+        return before
+    failed = await _failed_beside(ledger, remark, failed_path(there))
+    results = await write_results(ledger, results_path(there), failed.path if failed else None)
+    if results.remark:
+        remark(results.remark)
+    if failed is not None:
+        await ledger.note_results(fingerprint(results.path))
+    return results.path
+
+
+async def _failed_beside(ledger: Ledger, remark: Callable[[str], None], target: Path) -> FailedSheet | None:
+    """Write the failed rows; None where they can't be written, which must not hide the results either."""
+    try:
+        failed = await write_failed(ledger, target)
+    except LedgerError:
+        raise
+    except BatchShareError as problem:
+        remark(f"The rows to mend are in no file: {str(problem).rstrip('.')}")
+        return None
+    if failed.remark:
+        remark(failed.remark)
+    return failed
 
 
 async def write_table(

@@ -7,12 +7,12 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, NotAnswered, StillThrottled, Unreachable
+from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.sending import log_events
-from batch_share.sending.progress import Outage
+from batch_share.sending.onlookers import Outage
 from batch_share.sending.verdict import carry, decide
 
 if TYPE_CHECKING:
@@ -31,17 +31,11 @@ UNDONE: Final = (NotSent, Throttled, Denied)
 FAILURES: Final = (*UNDONE, Refused, Lost)
 """All outcomes of a read that are no answer to it."""
 
-MOST_LOST: Final = 10
-"""Calls that may go without a proper answer, one after the other, before the run stops."""
-
 MOST_GIVEN: Final = 5000
 """Ids that were given lately and are compared before they are in the ledger: more than can be under way at once."""
 
 CONNECT_TRIES: Final = 7
 """Tries to connect before the run gives up; with the waits between them, about a minute."""
-
-LONGEST_REFUSED: Final = 900.0
-"""Seconds in which every call may be refused as one too many, before the run stops."""
 
 READ_TRIES: Final = 3
 """Times that a call which changes nothing may go unanswered before that is its answer."""
@@ -107,8 +101,9 @@ async def write_once(
         session.moved(INTENT_OF[step], result)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
     if not all(isinstance(part, UNDONE) for part in parts):
-        session.tally.refused_since = None
-        _watch_silence(session, parts)
+        session.health.answered()
+        lost = [part.words for part in parts if isinstance(part, Lost)]
+        session.health.count_lost(lost[0] if len(lost) == len(parts) else None)
     session.guard.check()
     return outcome, results
 
@@ -138,17 +133,6 @@ async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[R
     if first.isdisjoint(ids) or await session.ledger.is_given(step, outcome.id, ids):
         return Lost(f"the answer gives an Id that was given for another row: {outcome.id}", 200)
     return outcome
-
-
-def _watch_silence(session: Session, parts: Sequence[Outcome]) -> None:
-    """One answer lost is bad luck, ten in a row are a server that is not well. Raises NotAnswered."""
-    lost = [part for part in parts if isinstance(part, Lost)]
-    if len(lost) < len(parts):
-        session.tally.lost_in_a_row = 0
-        return
-    session.tally.lost_in_a_row += 1
-    if session.tally.lost_in_a_row >= MOST_LOST:
-        raise NotAnswered(session.tally.lost_in_a_row, lost[0].words)
 
 
 async def consult(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
@@ -188,18 +172,10 @@ async def read(
             unsent += isinstance(parsed, NotSent)
             await before_repeating(session, parsed, unsent)
             continue
-        session.tally.refused_since = None
+        session.health.answered()
         lost += isinstance(parsed, Lost)
         if not isinstance(parsed, Lost) or lost >= tries:
             return parsed
-
-
-def _watch_refusals(session: Connection, outcome: Throttled) -> None:
-    """Too many calls is soon over; when it is not, somebody must know. Raises StillThrottled."""
-    now, tally = asyncio.get_running_loop().time(), session.tally
-    tally.refused_since = now if tally.refused_since is None else tally.refused_since
-    if now - tally.refused_since > max(LONGEST_REFUSED, 20 * session.pacer.rate.period):
-        raise StillThrottled(now - tally.refused_since, outcome.words)
 
 
 async def before_repeating(
@@ -213,7 +189,8 @@ async def before_repeating(
     if isinstance(outcome, Throttled):
         heed(session, outcome, bulk=bulk)
         log_events.refused(session, outcome, bulk=bulk)
-        _watch_refusals(session, outcome)
+        now, period = asyncio.get_running_loop().time(), session.pacer.rate.period
+        session.health.refused(now, period, outcome.words)
         return
     if outcome.hopeless or unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, 1 if outcome.hopeless else unsent, outcome.words)

@@ -97,6 +97,6 @@ async def _ask(session: Session, poll: Poll) -> bool:
     if state is State.FAILED:
         log.info("processing failed", rows=noted.rows)
     session.moved(noted.before, noted.result, noted.rows)
-    session.tally.returned += noted.rows if state is State.POSTED else 0
+    session.health.returned += noted.rows if state is State.POSTED else 0
     session.guard.check()
     return True

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import (
+    NotAnswered,
     SettingsError,
+    StillThrottled,
     TooManyFailures,
     TooManyForUser,
     TooManyRows,
@@ -153,6 +155,45 @@ class FailureGuard:
             return
         if self.failed * 100 >= self.percent * self.sent:
             raise TooManyFailures(self.failed, self.last, self.sent)
+
+
+MOST_LOST: Final = 10
+"""Calls that may go without a proper answer, one after the other, before the run stops: one is bad luck."""
+
+LONGEST_REFUSED: Final = 900.0
+"""Seconds in which every call may be refused as one too many, before the run stops."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What decides whether a run goes on, of how LeadSquared does; and whether it has more to do.
+
+    `returned` rows are to be shared again by themselves, since the request that they were part of failed.
+    """
+
+    refused_since: float | None = None
+    lost_in_a_row: int = 0
+    returned: int = 0
+
+    def answered(self) -> None:
+        """A call was not refused as one too many."""
+        self.refused_since = None
+
+    def count_lost(self, words: str | None) -> None:
+        """A call that is not repeated has ended: without an answer, as `words` say, or (None) with one.
+
+        Raises NotAnswered.
+        """
+        self.lost_in_a_row = self.lost_in_a_row + 1 if words is not None else 0
+        if words is not None and self.lost_in_a_row >= MOST_LOST:
+            raise NotAnswered(self.lost_in_a_row, words)
+
+    def refused(self, now: float, period: float, words: str) -> None:
+        """One too many is soon over; when it is not, somebody must know. Raises StillThrottled."""
+        if self.refused_since is None:
+            self.refused_since = now
+        if now - self.refused_since > max(LONGEST_REFUSED, 20 * period):
+            raise StillThrottled(now - self.refused_since, words)
 
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:

@@ -1,25 +1,159 @@
-"""Whoever looks on while a job is done: a terminal, a test, a program that uses the library."""
+"""What whoever looks on at a job sees of it and is asked: a terminal, a page, a test, a program.
+
+The counts are kept as the work goes, so that looking costs the ledger nothing. Nothing that decides reads them.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter, deque
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import TooManyRevokes, first_of
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
-from batch_share.ledger.states import State
-from batch_share.sending.session import Waiter
+from batch_share.ledger.states import BEFORE, INTENTS, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
-    from datetime import tzinfo
+    from datetime import datetime, tzinfo
 
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Changes, SheetRecord, Skipped
     from batch_share.sending.cost import Cost, Pace
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings
+
+STARTING: Final = "starting"
+"""The phase in which nothing has happened yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What is waited for, while nothing else goes on: how long it takes nobody knows.
+
+    `requests` are still being processed; 0: what is waited for is another look at what nobody knows. It is asked
+    `again` then, or just now if that is None, and for the last time at `until`.
+    """
+
+    again: float | None
+    until: float
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """LeadSquared can't be reached: `words` say why. Of `most` tries that a call has, `tries` were in vain."""
+
+    words: str
+    tries: int
+    most: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a progress display shows, and a job's ending tells; it decides nothing.
+
+    `sent` counts posts, shares and revocations of rows, but not those that certainly did nothing and are to be sent
+    again. `waiting` rows are pending because their time has not come.
+    `above` is told of each call, too, of an outage and of what is waited for.
+    `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
+    `people` says of how many leads and users it was asked who they are, of how many in all.
+    """
+
+    phase: str = STARTING
+    states: Counter[State] = field(default_factory=Counter)
+    calls: int = 0
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
+    refusals: int = 0
+    looked_up: Counter[str] = field(default_factory=Counter)
+    people: tuple[int, int] | None = None
+    sent: int = 0
+    waiting: int = 0
+    taken_back: set[LiveShare] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
+    outage: Outage | None = None
+    ask_awaited: Callable[[], Awaited | None] | None = None
+    above: Tally | None = None
+
+    def begin(self, states: Mapping[State, int]) -> None:
+        """Count from these."""
+        self.phase = STARTING
+        self.states.clear()
+        self.states.update(states)
+
+    def remark(self, words: str) -> None:
+        """Something that a person should be told at the end, once."""
+        if words not in self.remarks:
+            self.remarks.append(words)
+
+    def called(self) -> float:
+        """One more call leaves, just now: when that is, by the loop's clock."""
+        at = asyncio.get_running_loop().time()
+        for tally in self._and_above():
+            tally.calls += 1
+            tally.recent.append(at)
+        return at
+
+    def never_left(self, at: float) -> None:
+        """The call that was to leave then did not."""
+        for tally in self._and_above():
+            tally.calls -= 1
+            with suppress(ValueError):  # so long ago that it is no recent one
+                tally.recent.remove(at)
+
+    def out_of_reach(self, outage: Outage) -> None:
+        """A call found nobody once more. Of several that are tried again, the one nearest to giving up counts."""
+        for tally in self._and_above():
+            if tally.outage is None or tally.outage.tries <= outage.tries:
+                tally.outage = outage
+
+    def reached(self) -> None:
+        """LeadSquared has answered."""
+        for tally in self._and_above():
+            tally.outage = None
+
+    @property
+    def awaited(self) -> Awaited | None:
+        """What is waited for now, None if something is done, too."""
+        return self.ask_awaited() if self.ask_awaited is not None else None
+
+    @contextmanager
+    def waits_for(self, ask_awaited: Callable[[], Awaited | None]) -> Iterator[None]:
+        """While the body runs, nothing goes on but what `ask_awaited` tells of, whenever it is asked."""
+        self._tell_awaited(ask_awaited)
+        try:
+            yield
+        finally:
+            self._tell_awaited(None)
+
+    def _tell_awaited(self, ask_awaited: Callable[[], Awaited | None] | None) -> None:
+        for tally in self._and_above():
+            tally.ask_awaited = ask_awaited
+
+    def _and_above(self) -> Iterator[Tally]:
+        tally: Tally | None = self
+        while tally is not None:
+            yield tally
+            tally = tally.above
+
+    def moved(self, old: State, new: State, rows: int = 1) -> None:
+        """`rows` rows went from one state to another."""
+        self.states[old] -= rows
+        self.states[new] += rows
+        begun = new in INTENTS
+        undone = old in INTENTS and BEFORE[INTENTS[old]] is new
+        for tally in self._and_above():
+            tally.sent += rows * (begun - undone)
+
+    def calls_per_second(self, seconds: float = 10.0) -> float:
+        """Calls per second over the last `seconds`, or since the first if that is less."""
+        now = asyncio.get_running_loop().time()
+        times = [at for at in self.recent if now - at <= seconds]
+        return len(times) / max(min(seconds, now - times[0]), 1.0) if times else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +244,21 @@ class Doubt:
     question: str
 
 
+class Waiter(Protocol):
+    """Whoever may have to wait for the account."""
+
+    def wait_turn(self, process: int | None) -> None:
+        """The account is in use on this machine, by this process if that is known: called before each wait."""
+
+
 class Watcher(Waiter, Protocol):
     """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
 
-    def agree(self, preview: Preview) -> bool:
-        """Show what will happen; False ends the job before anything is sent."""
+    def agree(self, preview: Preview) -> bool | Awaitable[bool]:
+        """Show what will happen; False ends the job before anything is sent.
+
+        An answer that is awaited may take its time: the account is left to other jobs meanwhile.
+        """
 
     def is_sure(self, doubt: Doubt) -> bool:
         """Ask about a doubt; False also where there is nobody to ask."""
@@ -136,3 +280,62 @@ def spell_revokes(taken: TakenBack, verb: str) -> str:
     losing = [f"{user} ({count:,})" if count > 1 else user for user, count in taken.users.items()]
     shares = plural(sum(taken.users.values()), "share")
     return f"{shares} of {first_of(taken.sheets)} {verb} taken back from {first_of(losing)}"
+
+
+# ------------------------------------------------------------------------------------------- for programs
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or not known."""
+
+    process: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskingAgain:
+    """What is waited for, while nothing else goes on; the times are UTC, with a zone.
+
+    `requests` are still being processed (0: it is looked for again what nobody knows). They are asked for `again`
+    then, just now if that is None, and at `until` for the last time.
+    """
+
+    again: datetime | None
+    until: datetime
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, at one moment.
+
+    | field | what it is |
+    |---|---|
+    | `phase` | what is being done, in words for people |
+    | `states` | rows by state, those that no row is in left away |
+    | `calls`, `calls_per_second`, `refusals` | calls so far, over the last ten seconds, refused as one too many |
+    | `job` | the `Job.id` that this is the progress of |
+    | `looked_up` | leads and users that were looked up, of how many; None before and if nobody is to be |
+    | `waiting_for` | who uses the account, while the job waits for it |
+    | `outage` | why LeadSquared can't be reached and which try it is, while that is so |
+    | `held_until` | until when no call goes, as LeadSquared asked; UTC, with a zone |
+    | `awaited` | what is waited for while nothing else goes on |
+    | `eta` | seconds until all calls are made; None where that is not all it takes, or nobody knows |
+    | `stopping` | it was asked to stop: calls under way are finished and noted |
+    | `daily` | calls of the account on this day, of how many at most (None: no limit is set); None before any |
+    """
+
+    phase: str
+    states: Mapping[State, int] = field(default_factory=dict)
+    calls: int = 0
+    calls_per_second: float = 0.0
+    refusals: int = 0
+    job: str = ""
+    looked_up: tuple[int, int] | None = None
+    waiting_for: Holder | None = None
+    outage: Outage | None = None
+    held_until: datetime | None = None
+    awaited: AskingAgain | None = None
+    eta: float | None = None
+    stopping: bool = False
+    daily: tuple[int, int | None] | None = None

@@ -72,7 +72,7 @@ async def verify_owners(session: Session, *ways: Way) -> None:
 
     Raises OwnerNotVerified, and as `calls.write`.
     """
-    events = await session.ledger.events_to_do(session.looked_up_in)
+    events = await session.ledger.events_to_do()
     wanted = [(event, way) for event in events for way in ways if not is_verified(session, event, way.form)]
     if not wanted:
         return
@@ -103,7 +103,7 @@ async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> N
     """
     proved = session.verified.get((event, way.form), "")
     passed_over = {*way.not_for, key_user_id, proved}
-    while row := await session.ledger.next_to_do(event, way.state, passed_over, session.looked_up_in):
+    while row := await session.ledger.next_to_do(event, way.state, passed_over):
         if way.form is Form.BULK and goes_alone(row):
             return  # so do all that come after it
         if not await in_time(session, row) or (activity_id := await way.make(session, row)) is None:

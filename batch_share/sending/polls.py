@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import wait_for_event
-from batch_share.sending.progress import Awaited
+from batch_share.sending.onlookers import Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

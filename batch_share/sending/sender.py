@@ -42,7 +42,7 @@ async def find_owner_emails(session: Session) -> dict[str, str]:
     A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
     Raises as `calls.read`.
     """
-    wanted = await session.ledger.users_to_do(session.looked_up_in)
+    wanted = await session.ledger.users_to_do()
     users = await _users(session, wanted) if wanted else []
     shared_by = Counter(ascii_lower(user.email) for user in users)
     found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
@@ -142,7 +142,7 @@ async def send_in_bulk(session: Session) -> None:
         await verify_owners(session, STANDING)
         ignored = await _owner_ignored(session)
         poster = BulkPoster(session, await find_owner_emails(session))
-        users = await session.ledger.users_to_do(session.looked_up_in)
+        users = await session.ledger.users_to_do()
         way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.owner_emails.keys())
         try:
             await verify_owners(session, way)
@@ -194,7 +194,7 @@ class BulkRun:
         self._session = session
         self._poster = poster
         self._singles = singles
-        rows = session.ledger.to_do(session.looked_up_in)
+        rows = session.ledger.to_do()
         self._queue = Queue(rows, poster.can_post, linger=session.pacer.rate.period)
         session.stop.also(self._queue.close)
 
@@ -301,7 +301,7 @@ async def send_rows(session: Session) -> None:
     with ending_early(session.stop):
         await verify_owners(session, STANDING, SINGLE)
     session.tally.phase = "sharing"
-    feed = Feed(session.ledger.to_do(session.looked_up_in))
+    feed = Feed(session.ledger.to_do())
     await in_parallel(session, lambda: _work(session, feed))
 
 

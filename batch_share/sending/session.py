@@ -4,43 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.common import wait_for_event
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
-from batch_share.leadsquared.account import Account, AccountMemory, Apis, BulkMemory, account_name, account_turn
+from batch_share.leadsquared.account import (
+    Account,
+    AccountMemory,
+    AccountTurn,
+    Apis,
+    BulkMemory,
+    account_name,
+)
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.protocol import Answer
+from batch_share.ledger.states import State
 from batch_share.proxy import proxy_for
 from batch_share.sending.cost import Pace, ShareBatch
-from batch_share.sending.guards import FailureGuard
+from batch_share.sending.guards import FailureGuard, Health
+from batch_share.sending.onlookers import AskingAgain, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
-from batch_share.sending.progress import Tally
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
+    from batch_share.common import Rate
     from batch_share.leadsquared.outcome import Lost
     from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
-    from batch_share.ledger.states import Stage, State
+    from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
+    from batch_share.sending.onlookers import Preview, Waiter
     from batch_share.settings import Settings
 
 
-class Waiter(Protocol):
-    """Whoever may have to wait for the account."""
+T = TypeVar("T")
 
-    def wait_turn(self, process: int | None) -> None:
-        """The account is in use on this machine, by this process if that is known: called once, before waiting."""
+WAITING_TURN: Final = "waiting for another run of the account to end"
+"""The phase in which another job uses the account."""
+
+IDLE_SECONDS: Final = 5.0
+"""Without a call, at least, until that is taken for waiting."""
 
 
 class Form(StrEnum):
@@ -57,8 +70,8 @@ class Stop:
     `error` is why, None when a person asked for it.
     """
 
-    def __init__(self, pacer: Pacer) -> None:
-        self._closers = [pacer.close]
+    def __init__(self) -> None:
+        self._closers: list[Callable[[], None]] = []
         self._event = asyncio.Event()
         self.error: BatchShareError | None = None
 
@@ -84,6 +97,17 @@ class Stop:
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until the work is to end."""
         await wait_for_event(self._event, seconds)
+
+    async def unless_asked(self, work: Awaitable[T]) -> T | None:
+        """What the work comes to; None if all is to end before that: then it is cancelled."""
+        doing, asked = asyncio.ensure_future(work), asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait((doing, asked), return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            doing.cancel()
+            asked.cancel()
+            await asyncio.wait((doing, asked))
 
 
 @contextmanager
@@ -119,9 +143,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Connection:
-    """One process's work on one account: the calls, their pace, the way to stop them."""
+    """One job's work on one account: the turn to call it, the calls, their pace, the way to stop them."""
 
     settings: Settings
+    turn: AccountTurn
     client: Client
     pacer: Pacer
     stop: Stop
@@ -130,6 +155,26 @@ class Connection:
     bulk_pacer: Pacer
     share_batch: ShareBatch
     apis: Apis
+    health: Health
+
+    async def answered(self, question: Awaitable[bool]) -> bool:
+        """The answer to a question; False, too, if the work is to end. Others have the account until it comes.
+
+        After a yes it is this job's turn again, and what was called meanwhile counts as what an earlier process
+        called. No call may be under way. Raises BatchShareError as `open_connection`.
+        """
+        self.memory.close()
+        self.turn.give_back()
+        if not await self.stop.unless_asked(question):
+            return False
+        await self.stop.unless_asked(self.turn.take())
+        if not self.turn.is_held:
+            return False
+        self.memory.open()
+        rate, bulk_rate = rates(self.settings, self.memory.account)
+        self.pacer.resume(rate)
+        self.bulk_pacer.resume(bulk_rate)
+        return True
 
     def called(self) -> Counted:
         """One more call is about to leave: count it. Raises DailyLimitReached if it may not."""
@@ -151,6 +196,21 @@ class Connection:
         return self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
+        recent = self.tally.recent
+        return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the calls take that are left, at least; 0 if there are none, or it waits for something else."""
+        if self.stop.asked or self.tally.outage is not None or self.pacer.hold or self.is_idle:
+            return 0.0
+        states, rate = self.tally.states, self.pacer.rate
+        due = {**states, State.PENDING: states[State.PENDING] - self.tally.waiting}
+        return self.pace.at(rate).cost(due).calls / rate.per_second
+
+    @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
         if not self.settings.bulk:
@@ -165,7 +225,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Session(Connection):
-    """One process's work on one account through one ledger; `only_looked_up`: for no other rows than those.
+    """One job's work on one account through one ledger.
 
     `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
     user for whom ("": for all); `shown`,
@@ -178,7 +238,6 @@ class Session(Connection):
     ledger: Ledger
     polls: Polls
     guard: FailureGuard = field(default_factory=FailureGuard)
-    only_looked_up: bool = False
     verified: dict[tuple[int, Form], str] = field(default_factory=dict)
     shown: set[tuple[str, int, bool]] = field(default_factory=set)
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
@@ -197,33 +256,105 @@ class Session(Connection):
         self.tally.moved(old, result.state, rows)
         self.guard.count(result, rows)
 
-    @property
-    def looked_up_in(self) -> int | None:
-        """The run that must have looked up what is to be sent; None: everything is."""
-        return self.ledger.run_id if self.only_looked_up else None
+
+@dataclass(slots=True)
+class Course:
+    """How a job goes, from before it has its turn until its end: what is shown of it, and the one way to end it.
+
+    `preview` is what it is about to do, once that is known.
+    """
+
+    stop: Stop = field(default_factory=Stop)
+    tally: Tally = field(default_factory=Tally)
+    preview: Preview | None = None
+    turn: AccountTurn | None = None
+    connection: Connection | None = None
+
+    def progress(self, job: str = "") -> Progress:
+        """How far it is now, as the one with this Id."""
+        tally, turn = self.tally, self.turn
+        holder = Holder(turn.holder) if turn is not None and turn.is_awaited else None
+        told = Progress(
+            WAITING_TURN if holder is not None else tally.phase,
+            {state: count for state, count in tally.states.items() if count},
+            tally.calls,
+            tally.calls_per_second(),
+            tally.refusals,
+            job,
+            looked_up=tally.people,
+            waiting_for=holder,
+            outage=tally.outage,
+            stopping=self.stop.asked,
+        )
+        if (connection := self.connection) is None:
+            return told
+        hold, awaited, account = connection.hold, tally.awaited, connection.memory.account
+        if awaited is not None:
+            again = _at(awaited.again) if awaited.again is not None else None
+            told = replace(told, awaited=AskingAgain(again, _at(awaited.until), awaited.requests))
+        elif not tally.states[State.UNKNOWN]:  # else there is more to do than can be known
+            told = replace(told, eta=connection.seconds_left or None)
+        daily = (account.calls, connection.settings.daily_limit) if account.day else None
+        return replace(told, held_until=_at(hold.until) if hold is not None else None, daily=daily)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _at(moment: float) -> datetime:
+    """The time of day at a moment of the loop's clock."""
+    return datetime.now(UTC) + timedelta(seconds=moment - _now())
+
+
+def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
+    """The most that an account is called, and that bulk calls are made to it, by what was told of it last."""
+    rate = settings.rate or known.learned or DEFAULT_RATE
+    return rate, settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE
 
 
 @asynccontextmanager
-async def open_connection(settings: Settings, waiter: Waiter) -> AsyncIterator[Connection]:
-    """Connect to the account, once no other process of this machine is.
+async def open_connection(
+    settings: Settings, waiter: Waiter, course: Course | None = None
+) -> AsyncIterator[Connection]:
+    """Connect to the account, once no other job of this machine is.
 
-    Raises SettingsError, BatchShareError if the state folder can't be written.
+    Raises SettingsError; BatchShareError if the state folder can't be written, or if all is to end before its turn.
     """
     host, access_key, secret_key = settings.account()
     proxy = proxy_for(host, settings.proxy)
-    file = _account_file(settings)
-    async with account_turn(file, waiter.wait_turn):
+    file, course = _account_file(settings), course or Course()
+
+    course.turn = turn = AccountTurn(file, waiter.wait_turn)
+    try:
+        await course.stop.unless_asked(turn.take())
+        if not turn.is_held:
+            raise BatchShareError("Nothing was sent: it was stopped while another run used the account.")
         with AccountMemory(file) as memory:
             if settings.calls_when_closed:
                 memory.open_again()
-            known = memory.account
-            pacer = Pacer(settings.rate or known.learned or DEFAULT_RATE, memory)
-            bulk = Pacer(settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE, BulkMemory(memory))
-            stop, share_batch = Stop(pacer), ShareBatch(settings.share_batch, memory)
-            stop.also(bulk.close)
-            seconds = settings.answer_timeout
+            rate, bulk_rate = rates(settings, memory.account)
+            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, BulkMemory(memory))
+            course.stop.also(pacer.close)
+            course.stop.also(bulk_pacer.close)
+            share_batch, seconds = ShareBatch(settings.share_batch, memory), settings.answer_timeout
             async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
-                yield Connection(settings, client, pacer, stop, Tally(), memory, bulk, share_batch, Apis())
+                course.connection = Connection(
+                    settings=settings,
+                    turn=turn,
+                    client=client,
+                    pacer=pacer,
+                    stop=course.stop,
+                    tally=course.tally,
+                    memory=memory,
+                    bulk_pacer=bulk_pacer,
+                    share_batch=share_batch,
+                    apis=Apis(),
+                    health=Health(),
+                )
+                yield course.connection
+    finally:
+        turn.give_back()
 
 
 def remembered(settings: Settings) -> Account:
@@ -246,7 +377,7 @@ def name_of_account(settings: Settings) -> str:
 
 @asynccontextmanager
 async def open_session(
-    settings: Settings, ledger: Ledger, waiter: Waiter, *, only_looked_up: bool = False
+    settings: Settings, ledger: Ledger, waiter: Waiter, course: Course | None = None
 ) -> AsyncIterator[Session]:
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
@@ -261,7 +392,7 @@ async def open_session(
             problem="The ledger belongs to another LeadSquared host than the one that is set.",
             hint="Set the host that it belongs to, or use another ledger.",
         )
-    async with open_connection(settings, waiter) as connection:
+    async with open_connection(settings, waiter, course) as connection:
         polls = Polls(settings.wait)
         guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
-        yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard, only_looked_up=only_looked_up)
+        yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard)

@@ -101,17 +101,30 @@ def test_the_object_of_json_is_as_it_says() -> None:
     assert answered["error"]["message"].startswith(stopped["error"]["message"].removesuffix("…"))
 
 
-def test_its_program_runs_as_it_stands(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    programs = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    (program,) = (each for each in programs if "BatchShare" in each)
+PROGRAMS = [
+    each for each in re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) if "BatchShare" in each
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (PROGRAMS[0], ["Progress(phase=", "5 rows: 5 shared\n", "minimal.results.csv 0 None\n"]),
+        (PROGRAMS[1], ["starting 0 None\n", "5 rows: 5 shared\n", "5 rows: 3 shared, 2 revoked\n"]),
+    ],
+    ids=["methods", "jobs"],
+)
+def test_its_programs_run_as_they_stand(
+    sandbox: SandboxProcess, tmp_path: Path, program: str, said: list[str]
+) -> None:
     shutil.copytree(SAMPLES, tmp_path / "samples")
     env = {**shell_for(sandbox, tmp_path).env, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "5 rows: 5 shared\n" in done.stdout
-    assert "minimal.results.csv 0 None\n" in done.stdout
-    assert "Progress(phase=" in done.stdout
+    places = [done.stdout.find(words) for words in said]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def _run(line: str, port: str) -> str:

@@ -29,11 +29,12 @@ def whole_run(url: str, sheet: str) -> Numbers:
     """A run of `sheet`, in this folder, from reading it to the written results."""
     from trial import Onlooker
 
-    from batch_share.jobs.run import run_sheet
+    from batch_share.jobs.job import do
+    from batch_share.jobs.run import RunSheet
     from batch_share.planning.intake import SheetJob
 
     with _timed() as numbers:
-        ending = asyncio.run(run_sheet(SheetJob(Path(sheet), _ledger()), unlimited(url), Onlooker()))
+        ending = asyncio.run(do(RunSheet(SheetJob(Path(sheet), _ledger())), unlimited(url), Onlooker()))
     return numbers | {"states": ending.summary.states, "error": ending.error and str(ending.error)}
 
 
@@ -41,7 +42,9 @@ def taking_in(url: str, sheet: str) -> Numbers:
     """Read `sheet`, look all its leads up, take it into a ledger, send nothing, write the results."""
     from trial import Onlooker
 
-    from batch_share.jobs.run import results_of, run_sheet
+    from batch_share.jobs.job import do
+    from batch_share.jobs.outputs import results_of
+    from batch_share.jobs.run import RunSheet
     from batch_share.planning.intake import SheetJob
 
     class Unwilling(Onlooker):
@@ -49,7 +52,7 @@ def taking_in(url: str, sheet: str) -> Numbers:
             return False
 
     with _timed() as numbers:
-        ending = asyncio.run(run_sheet(SheetJob(Path(sheet), _ledger()), unlimited(url), Unwilling()))
+        ending = asyncio.run(do(RunSheet(SheetJob(Path(sheet), _ledger())), unlimited(url), Unwilling()))
         asyncio.run(results_of(_ledger(), None))
     return numbers | {"states": ending.summary.states}
 

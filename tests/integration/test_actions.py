@@ -29,7 +29,7 @@ from trial import (
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
 from batch_share.jobs import run, take_back
-from batch_share.jobs.run import nothing_due, unchanged
+from batch_share.jobs.outputs import nothing_due, unchanged
 from batch_share.jobs.take_back import NOBODY_ELSE
 from batch_share.ledger.files import LedgerLock
 from batch_share.ledger.known import FILE
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Session
 

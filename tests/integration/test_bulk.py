@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 ROWS = 60

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial, Wrapper
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 PACE: dict[str, Any] = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 3.0}

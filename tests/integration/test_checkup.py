@@ -10,11 +10,11 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from turns import account_turn
 
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied, BatchShareError
 from batch_share.jobs.check_up import Passer, check_keys, check_up, trouble_writing
-from batch_share.leadsquared.account import account_turn
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.server import Sandbox
 from batch_share.sandbox.wire import Reply, throttled

@@ -11,7 +11,8 @@ from placing import named
 from trial import SHARE, Onlooker, Refuses, Trial, trial
 
 from batch_share import BatchShare, LedgerError, SheetError, State
-from batch_share.jobs.run import run_sheet
+from batch_share.jobs.job import do
+from batch_share.jobs.run import RunSheet
 from batch_share.jobs.watch import FAILED, Case, place_of, work_on
 from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sending.onlookers import Doubt
 
 NUMBER, EVENT, DAYS = "ProspectAutoId", "Activity Event", "Days"
@@ -55,7 +56,7 @@ def job(it: Trial, mapping: Mapping[str, str] | None = None) -> SheetJob:
 
 
 async def run(it: Trial, watcher: Onlooker, mapping: Mapping[str, str] | None = None) -> Ending:
-    return await run_sheet(job(it, mapping), it.settings(), watcher)
+    return await do(RunSheet(job(it, mapping)), it.settings(), watcher)
 
 
 async def refused(it: Trial, mapping: Mapping[str, str] | None = None) -> str:
@@ -188,7 +189,7 @@ async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
         plan = plan_job(planned.sheet, planned.options, it.settings())
         Approval.of(plan, it.settings()).save(named(approved))
         with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
-            await run_sheet(replace(planned, approved=approved), it.settings(), Onlooker())
+            await do(RunSheet(replace(planned, approved=approved)), it.settings(), Onlooker())
         assert not it.sent(SHARE)
 
 

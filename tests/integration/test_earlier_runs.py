@@ -25,8 +25,10 @@ from trial import (
 )
 
 from batch_share.errors import HistoryError, LedgerError, OfAnotherSheet
+from batch_share.jobs.job import do
+from batch_share.jobs.outputs import report_of, results_of
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.run import report_of, results_of, run_sheet
+from batch_share.jobs.run import RunSheet
 from batch_share.ledger import known, reading, schema
 from batch_share.ledger.files import LedgerLock, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
@@ -344,7 +346,7 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
         seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.ledger)
         assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
-            await run_sheet(SheetJob(other, it.ledger), it.settings(), Onlooker())
+            await do(RunSheet(SheetJob(other, it.ledger)), it.settings(), Onlooker())
 
 
 async def test_a_plan_whose_ledger_can_not_even_be_looked_for_says_so(tmp_path: Path) -> None:
@@ -697,7 +699,7 @@ async def test_results_that_are_run_as_a_sheet_are_kept(tmp_path: Path) -> None:
         again = Trial(tmp_path, it.sandbox)
         results = tmp_path / "leads.results.csv"
         job = SheetJob(results, tmp_path / "other.db")
-        await run_sheet(job, again.settings(force=True), Onlooker())
+        await do(RunSheet(job), again.settings(force=True), Onlooker())
         age(tmp_path)
         deleted, kept = await purge(it)
         assert "leads.csv.ledger.db" in deleted

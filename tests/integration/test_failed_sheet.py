@@ -10,10 +10,12 @@ from placing import named
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
 from batch_share.errors import BatchShareError, LedgerError
-from batch_share.jobs import run
-from batch_share.jobs.run import results_of, run_sheet, status_of
+from batch_share.jobs.job import do
+from batch_share.jobs.outputs import results_of, status_of
+from batch_share.jobs.run import RunSheet
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob
+from batch_share.results import answers
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.results.failed_sheet import FailedSheet
 
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
@@ -30,7 +32,7 @@ NOBODY = "ffffffff-0000-4000-8000-000000000000"
 async def run_failed(it: Trial, sheet: Path) -> Ending:
     """What `batch-share run leads.failed.csv` does."""
     job = SheetJob(sheet, sheet.with_name(f"{sheet.name}.ledger.db"))
-    return await run_sheet(job, it.settings(), Onlooker())
+    return await do(RunSheet(job), it.settings(), Onlooker())
 
 
 def rows_of(sheet: Path) -> list[dict[str, str]]:
@@ -150,7 +152,7 @@ async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(
     async with trial(tmp_path, rows=2) as it:
         it.write([sheet_rows(2)[0], [NOBODY, "", *sheet_rows(2)[1][2:]]])
         with monkeypatch.context() as patch:
-            patch.setattr(run, "write_failed", refuse)
+            patch.setattr(answers, "write_failed", refuse)
             ending = await it.run()
         assert ending.remarks == ["The rows to mend are in no file: No space left on device"]
         assert ending.summary.results == tmp_path / "leads.results.csv"

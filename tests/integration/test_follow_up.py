@@ -17,8 +17,8 @@ from batch_share.sending.polls import LONGEST_INTERVAL
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_share.jobs.run import Ending
-    from batch_share.sending.progress import Awaited
+    from batch_share.jobs.job import Ending
+    from batch_share.sending.onlookers import Awaited
     from batch_share.sending.session import Connection
 
 

@@ -24,7 +24,9 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
 )
-from batch_share.jobs.run import report_of, results_of, run_sheet, status_of
+from batch_share.jobs.job import do
+from batch_share.jobs.outputs import report_of, results_of, status_of
+from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.onlookers import Preview
 
@@ -74,7 +76,7 @@ async def run(
     it: Trial, options: SheetOptions, approved: Path | None = None, onlooker: Onlooker | None = None
 ) -> Ending:
     job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
-    return await run_sheet(job, it.settings(), onlooker or Onlooker())
+    return await do(RunSheet(job), it.settings(), onlooker or Onlooker())
 
 
 async def test_a_ledger_is_not_given_to_another_sheet(tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ async def test_a_ledger_is_not_given_to_another_sheet(tmp_path: Path) -> None:
         it.write(sheet_rows(12, it.sandbox.world)[9:])
         job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
         with pytest.raises(OfAnotherSheet) as caught:
-            await run_sheet(job, it.settings(), Onlooker())
+            await do(RunSheet(job), it.settings(), Onlooker())
         assert (caught.value.named, caught.value.sheet) == ("leads.csv", "other.csv")
         assert it.query("SELECT count(position), count(*) FROM rows") == [(9, 9)]
         assert it.query("SELECT count(*) FROM sheets") == [(1,)]
@@ -98,7 +100,7 @@ async def test_a_sheet_may_be_written_anew_and_go_on_under_another_name(tmp_path
         await it.run(onlooker)
         it.write(rows[11:])
         job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
-        ending = await run_sheet(job, it.settings(), onlooker)
+        ending = await do(RunSheet(job), it.settings(), onlooker)
         assert ending.summary.states == {State.SHARED: 14}
         assert [preview.changes for preview in onlooker.previews] == [Changes(3, 0, 0), Changes(2, 1, 0)]
 
@@ -384,7 +386,7 @@ async def test_two_sheets_of_one_stem_have_results_of_their_own(tmp_path: Path) 
         sheet.write_text("\n".join("\t".join(row) for row in [HEADER, *sheet_rows(4)[2:]]))
         job = SheetJob(sheet, tmp_path / "leads.tsv.ledger.db")
         for _ in range(2):
-            ending = await run_sheet(job, it.settings(), Onlooker())
+            ending = await do(RunSheet(job), it.settings(), Onlooker())
             assert ending.summary.results == tmp_path / "leads.results-2.csv"
         assert (await it.run()).summary.results == tmp_path / "leads.results.csv"
     assert (tmp_path / "leads.results.csv").read_bytes() == before

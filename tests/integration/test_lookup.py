@@ -13,7 +13,8 @@ import pytest
 from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, envelope, options, sheet_rows
 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
-from batch_share.jobs.run import run_sheet
+from batch_share.jobs.job import do
+from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import lookup
@@ -388,7 +389,7 @@ async def test_rows_that_are_left_out_count_for_their_user_too(tmp_path: Path) -
         first, second = sheet_rows(2, it.sandbox.world)
         it.write([first, [*second[:2], first[2], *second[3:4], "soon", "201"]])
         job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(1, None, [])))
-        await run_sheet(job, it.settings(), Onlooker())
+        await do(RunSheet(job), it.settings(), Onlooker())
         assert it.rows("state", "user_id") == [("shared", first[2]), ("skipped", first[2])]
 
 

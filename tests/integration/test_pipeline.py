@@ -35,14 +35,16 @@ from batch_share.errors import (
     StillThrottled,
     Unreachable,
 )
-from batch_share.jobs.run import results_of, run_sheet
+from batch_share.jobs.job import do
+from batch_share.jobs.outputs import results_of
+from batch_share.jobs.run import RunSheet
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
-from batch_share.sending import calls
+from batch_share.sending import calls, guards
 from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
@@ -260,7 +262,7 @@ async def test_an_ignored_owner_is_seen_though_nobody_tells_who_the_keys_user_is
 
 
 async def test_a_throttle_that_never_ends_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "LONGEST_REFUSED", 0.3)
+    monkeypatch.setattr(guards, "LONGEST_REFUSED", 0.3)
     throttle = envelope(429, "The calls of the day are spent")
     async with trial(tmp_path, Fault(CREATE, range(3, 999), throttle)) as it:
         ending = await it.run(workers=1, rate=Rate(50, 0.01), follow_up=False)
@@ -402,7 +404,7 @@ async def test_rows_that_were_left_out_are_not_promised(tmp_path: Path) -> None:
         await it.run(workers=1, follow_up=False)
         onlooker = Onlooker()
         job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(None, "9-10", [])))
-        ending = await run_sheet(job, it.settings(), onlooker)
+        ending = await do(RunSheet(job), it.settings(), onlooker)
         (preview,) = onlooker.previews
         assert (preview.to_send, preview.left_out) == (2, 1)
         assert preview.cost.calls == 2 * 3 + 2 + 1  # the owner checked, and one that was accepted before asked for

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 
     from trial import Step, Wrapper
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
-    from batch_share.sending.progress import Awaited
+    from batch_share.sending.onlookers import Awaited
     from batch_share.sending.session import Connection
 
 LOST = [

@@ -29,7 +29,7 @@ from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.screen import Display
-from batch_share.jobs.run import results_of, status_of
+from batch_share.jobs.outputs import results_of, status_of
 from batch_share.logs import FILE_NAME, LineHandler, LogFile, attached
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import KINDS, Particulars, strike
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import SandboxCall
 
 BY_IDS, OF_LEAD = "LeadManagement.svc/Leads/Retrieve/ByIds", "ProspectActivity.svc/Retrieve"

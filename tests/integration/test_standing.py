@@ -13,7 +13,8 @@ import pytest
 from trial import HEADER, Onlooker, Trial, sheet_rows, trial
 
 from batch_share.errors import LedgerLocked, SheetError
-from batch_share.jobs.run import nothing_due, results_of, resume, unchanged
+from batch_share.jobs.outputs import nothing_due, results_of, unchanged
+from batch_share.jobs.run import Resume
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob, show_sheet
@@ -153,7 +154,7 @@ async def test_a_ledger_that_was_moved_with_its_sheet_answers_beside_it(tmp_path
         for name in ("leads.csv", "leads.csv.ledger.db", "leads.results.csv"):
             shutil.move(tmp_path / name, moved / name)
         it.write(sheet_rows(5))  # another sheet of the same name comes into the old place
-        ending = await resume(moved / "leads.csv.ledger.db", it.settings(), Onlooker())
+        ending = await it.do(Resume(moved / "leads.csv.ledger.db"))
         assert ending.summary.results == moved / "leads.results.csv"
         assert (await results_of(moved / "leads.csv.ledger.db", None)).path == moved / "leads.results.csv"
         assert not (tmp_path / "leads.results.csv").exists()

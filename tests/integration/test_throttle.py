@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from trial import Trial
 
-    from batch_share.jobs.run import Ending
+    from batch_share.jobs.job import Ending
 
 DAY = 86_400.0
 DAILY = "API calls exceeded the limit of 10000 in 86400 second(s)"

@@ -20,7 +20,7 @@ from batch_share.errors import (
     TooManyFailures,
     Unreachable,
 )
-from batch_share.jobs.run import Ending
+from batch_share.jobs.job import Ending
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 

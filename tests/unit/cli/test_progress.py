@@ -18,7 +18,8 @@ from batch_share.common import Rate
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
 from batch_share.sending.cost import ShareBatch
-from batch_share.sending.progress import Awaited, Outage, Tally
+from batch_share.sending.guards import Health
+from batch_share.sending.onlookers import Awaited, Outage, Tally
 from batch_share.sending.session import Connection, Stop
 from batch_share.settings import Settings
 
@@ -35,7 +36,9 @@ def connected(phase: str = "sharing", *, bulk: bool = False, **states: int) -> C
     """Work in this phase with rows in these states, which has made no call."""
     pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=bulk, workers=None)
     bulk_pacer, sizes = Pacer(Rate(1, 5.0)), ShareBatch(10, cast("Any", None))
-    made = cast("Any", Connection)(settings, None, pacer, Stop(pacer), Tally(phase), None, bulk_pacer, sizes, None)
+    made = cast("Any", Connection)(
+        settings, None, None, pacer, Stop(), Tally(phase), None, bulk_pacer, sizes, None, Health()
+    )
     made.tally.states.update({State(name): count for name, count in states.items()})
     return cast("Connection", made)
 

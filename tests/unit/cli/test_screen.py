@@ -15,7 +15,7 @@ from rich.console import Console
 from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
-from batch_share.jobs.run import Ending
+from batch_share.jobs.job import Ending
 from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, ToShare, Waiting
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary

@@ -105,6 +105,35 @@ def test_a_killed_process_that_called_nobody_changes_nothing(file: Path, clock: 
         assert owed(file, clock) == 0.0
 
 
+def test_what_others_did_while_it_was_closed_is_known_when_it_is_opened_again(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.spend(None)
+        memory.note()
+        memory.close()
+        with AccountMemory(file, clock) as other:
+            clock.now += 60.0
+            for _ in range(30):
+                other.spend(None)
+            other.note()
+            other.learn(Rate(10, 5.0))
+            other.close_for(900.0)
+        clock.now += 1.0
+        memory.open()
+        assert memory.owed(PERIOD) == pytest.approx(4.0, abs=1e-5)
+        assert (memory.account.calls, memory.account.learned) == (31, Rate(10, 5.0))
+        with pytest.raises(AccountClosed):
+            memory.check_open()
+
+
+def test_what_was_closed_is_not_written_any_more(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        memory.close()
+        other = AccountMemory(file, clock).__enter__()
+        other.note()
+        text = file.read_bytes()
+    assert file.read_bytes() == text, "it is the other's now, whose call is under way"
+
+
 def test_an_end_by_an_exception_may_leave_calls_under_way(file: Path, clock: Clock) -> None:
     with suppress(KeyboardInterrupt), AccountMemory(file, clock) as memory:
         memory.note()

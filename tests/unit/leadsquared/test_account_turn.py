@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from turns import account_turn
 
 from batch_share.errors import BatchShareError
 from batch_share.leadsquared import account
-from batch_share.leadsquared.account import account_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 HOLDER = """
 import asyncio, pathlib, sys
-from batch_share.leadsquared.account import AccountMemory
-from batch_share.leadsquared.account import account_turn
+from batch_share.leadsquared.account import AccountMemory, AccountTurn
 
 async def hold(file):
-    async with account_turn(file, print):
-        with AccountMemory(file):
-            print("held", flush=True)
-            sys.stdin.read()
+    turn = AccountTurn(file, print)
+    await turn.take()
+    with AccountMemory(file):
+        print("held", flush=True)
+        sys.stdin.read()
 
 asyncio.run(hold(pathlib.Path(sys.argv[1])))
 """

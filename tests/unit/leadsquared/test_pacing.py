@@ -220,6 +220,44 @@ def test_a_process_killed_and_started_anew_breaks_no_window(seed: int, tmp_path:
     assert server.fullest(5.0) <= 25
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_jobs_that_leave_the_account_to_each_other_break_no_window(seed: int, tmp_path: Path) -> None:
+    """Three jobs, each with a pacer of its own for all its life, have the turn in any order."""
+
+    async def turns() -> None:
+        file, chance = tmp_path / "name.account", random.Random(seed)
+        memories = [AccountMemory(file, now) for _ in range(3)]
+        pacers = [Pacer(RATE, memory) for memory in memories]
+        for _ in range(12):
+            memory, pacer = chance.choice([*zip(memories, pacers, strict=True)])
+            memory.open()
+            pacer.resume(RATE)
+            await make_calls(pacer.slot, server, chance.choice([1, 10, 30, 60]))
+            memory.close()
+            await asyncio.sleep(chance.choice([0, 0, 0.5, 3, 30]))
+
+    server = Server(seed)
+    run_virtually(turns())
+    assert server.fullest(5.0) <= 25
+
+
+@pytest.mark.parametrize(
+    ("known", "kept"), [(Rate(10, 5.0), Rate(10, 5.0)), (Rate(60, 60.0), Rate(60, 60.0)), (Rate(50, 5.0), RATE)]
+)
+def test_what_others_were_told_in_a_pause_is_kept_if_it_is_less(known: Rate, kept: Rate) -> None:
+    async def main() -> None:
+        await make_calls(pacer.slot, server, 30)
+        server.arrivals.clear()
+        await asyncio.sleep(30.0)
+        pacer.resume(known)
+        await make_calls(pacer.slot, server, 100)
+
+    pacer, server = Pacer(RATE, Remembered(owed=2.0)), Server(0)
+    run_virtually(main())
+    assert (pacer.rate, pacer.limit) == (kept, kept)
+    assert server.fullest(kept.period) == kept.limit
+
+
 # ------------------------------------------------------------------------------------------------- no slot wasted
 
 

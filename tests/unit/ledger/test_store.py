@@ -290,15 +290,16 @@ async def test_an_unknown_row_comes_with_its_last_call(file: Path) -> None:
 async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
     async with working(file, new_row(1), new_row(2)) as ledger:
         row = await advance(ledger, 2, State.UNKNOWN)
+        await ledger.begin_run("reconcile", "1.0", {}, only_looked_up=True)
+        assert [each.sheet_row async for each in ledger.to_do()] == []
         await ledger.resolve(row, NOON, Result(State.PENDING, "absent"))
-        looked_up = ledger.run_id
-        assert [each.sheet_row async for each in ledger.to_do(looked_up)] == [3]
-        assert await ledger.events_to_do(looked_up) == [201]
-        found = await ledger.next_to_do(201, State.PENDING, looked_up_in=looked_up)
+        assert [each.sheet_row async for each in ledger.to_do()] == [3]
+        assert await ledger.ids_to_do() == {row.id}
+        assert await ledger.events_to_do() == [201]
+        found = await ledger.next_to_do(201, State.PENDING)
         assert found is not None
         assert found.sheet_row == 3
         await ledger.begin_run("run", "1.0", {})
-        assert [each.sheet_row async for each in ledger.to_do(ledger.run_id)] == []
         assert [each.sheet_row async for each in ledger.to_do()] == [2, 3]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from batch_share.common import Rate
-from batch_share.leadsquared.pacing import Pacer
 from batch_share.sending.session import Stop
 
 
 async def test_what_is_to_be_closed_when_the_work_has_already_ended_is_closed_at_once() -> None:
-    stop, closed = Stop(Pacer(Rate(1, 1.0))), list[str]()
+    stop, closed = Stop(), list[str]()
     stop.also(lambda: closed.append("before"))
     assert closed == []
     stop.ask()

@@ -8,7 +8,7 @@ import pytest
 from virtual_time import run_virtually
 
 from batch_share.ledger.states import State
-from batch_share.sending.progress import Awaited, Outage, Tally
+from batch_share.sending.onlookers import Awaited, Outage, Tally
 
 
 async def calls_at(*moments: float, now: float) -> Tally:

@@ -1,0 +1,288 @@
+"""The skeleton of all jobs: open the ledger, see what is to be done, have that agreed to, do it, and end.
+
+What is a job's own stands in its class, in the order in which `do` asks for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from inspect import isawaitable
+from typing import TYPE_CHECKING, ClassVar
+
+from batch_share.common import __version__
+from batch_share.errors import (
+    AccountClosed,
+    BatchShareError,
+    LedgerError,
+    NotConfirmed,
+    OfAnotherSheet,
+    SettingsError,
+)
+from batch_share.ledger.files import open_ledger
+from batch_share.ledger.states import INTENTS
+from batch_share.logs import bind_run
+from batch_share.planning.already_shared import note_begin, note_end
+from batch_share.planning.doubts import check_said
+from batch_share.results.answers import write_beside
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.sending import log_events
+from batch_share.sending.follow_up import following_up
+from batch_share.sending.onlookers import Preview
+from batch_share.sending.session import Course, ending_early, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.jobs.take_back import Due
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import SheetRecord
+    from batch_share.ledger.states import State
+    from batch_share.ledger.store import Ledger
+    from batch_share.sending.onlookers import Watcher
+    from batch_share.sending.session import Session
+    from batch_share.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended: the totals, the error that stopped it early, whether a person did.
+
+    `sent` counts the posts, shares and revocations that were. `taken_back` earlier shares were, for rows whose
+    action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
+    foreign (another's); `remarks` are what else a person should know.
+    """
+
+    summary: Summary
+    error: BatchShareError | None = None
+    interrupted: bool = False
+    sent: int = 0
+    taken_back: int = 0
+    looked_up: Mapping[str, int] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the ending means to a script."""
+        if self.error is not None:
+            return code_of_ending(self.error)
+        return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a job is about to do, for a person to agree to; without a `preview` nobody is asked.
+
+    It sends the rows with these Ids; for those that are `due` earlier shares are taken back first.
+    """
+
+    preview: Preview | None = None
+    rows: frozenset[int] = frozenset()
+    due: Sequence[Due] = ()
+
+    def is_within(self, agreed: Choice) -> bool:
+        """Whether it is no more than what was agreed to, and nothing else."""
+        mine, theirs = ({share for each in choice.due for share in each.shares} for choice in (self, agreed))
+        return self.rows <= agreed.rows and mine <= theirs
+
+
+class Kind:
+    """A kind of job on a `ledger`, which notes it as `command`. Its parts are asked for in this order.
+
+    Only for a `host` is a ledger made that is not there.
+    `guarded`: failures may stop it; else it must see every row to its end, however many fail. `posts`: it may post
+    activities and share. `only_looked_up`: it sends no other rows than those that it looks up or puts back.
+    """
+
+    command: ClassVar[str]
+    guarded: ClassVar[bool] = True
+    posts: ClassVar[bool] = True
+    only_looked_up: ClassVar[bool] = False
+
+    def __init__(self, ledger: Path) -> None:
+        self.ledger = ledger
+        self.host: str | None = None
+
+    async def prepare(self, settings: Settings, watcher: Watcher) -> None:
+        """Before the ledger is opened. Raises BatchShareError, as all of these may."""
+
+    async def check(self, ledger: Ledger, settings: Settings) -> None:
+        """Whether there is anything to do it on, and somebody agreed to that when it was taken in."""
+        await sheet_of(ledger)
+        if self.posts:
+            await check_said(ledger, settings)
+
+    async def take_in(self, session: Session, watcher: Watcher) -> None:
+        """Bring the ledger up to what is to be done."""
+
+    async def choose(self, session: Session, cut_off: int) -> Choice:  # noqa: ARG002 - most of the others need it
+        """What it would do now; asked anew after each wait for an answer. An earlier run left `cut_off` calls."""
+        return Choice()
+
+    async def begin(self, session: Session) -> None:
+        """Once it is agreed to, before any call."""
+
+    async def work(self, session: Session, due: Sequence[Due]) -> None:
+        """Do it, while accepted requests are followed up."""
+
+
+async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | None = None) -> Ending:
+    """Do a job, from opening its ledger to the results beside its sheet. What the ledger holds is never sent again.
+
+    Raises BatchShareError for what stops it before the first call; an error after that is in the Ending, with the
+    totals.
+    """
+    course = course or Course()
+    await job.prepare(settings, watcher)
+    async with open_ledger(job.ledger, host=job.host) as ledger:
+        await job.check(ledger, settings)
+        counts = await ledger.counts()
+        cut_off = sum(counts.get(state, 0) for state in INTENTS)  # under way when an earlier process was
+        async with _session(ledger, job, settings, watcher, course) as session:
+            if not session.stop.asked:
+                await job.take_in(session, watcher)
+            choice = await _agreed(job, session, watcher, course, cut_off)
+            if choice is not None:
+                sheet, field_ = await sheet_of(ledger), settings.marker_field
+                if job.posts and field_ and field_ in (sheet.mapping or {}).values():
+                    raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
+                await job.begin(session)
+                following = following_up(session) if settings.follow_up else nullcontext()
+                async with watcher.watch(session), following:
+                    await job.work(session, choice.due)
+            return await _end(session)
+
+
+async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:
+    """What is to be done, once somebody has agreed to it; None if the work is to end.
+
+    An answer that is awaited may come minutes later, and others had the account meanwhile. So what would be done is
+    looked at again: less of it is done, and for anything more somebody is asked again.
+    """
+    agreed: Choice | None = None
+    with ending_early(session.stop):
+        while not session.stop.asked:
+            choice = await job.choose(session, cut_off)
+            if choice.preview is None or (agreed is not None and choice.is_within(agreed)):
+                return choice
+            course.preview = choice.preview
+            answer = watcher.agree(choice.preview)
+            if isawaitable(answer):
+                session.tally.phase = "waiting for somebody to agree"
+                agreed, answer = choice, await session.answered(answer)
+            elif answer:
+                return choice
+            if not answer and not session.stop.asked:
+                session.stop.ask(NotConfirmed())
+    return None
+
+
+async def preview_of(
+    session: Session, cut_off: int, *, to_do: dict[State, int], events: int, deed: str = "send"
+) -> Preview:
+    """What every preview says; the counts begin anew with it, and the log is told."""
+    ledger = session.ledger
+    states = await ledger.counts()
+    session.tally.begin(states)
+    log_events.planned(states, to_do, cut_off)
+    return Preview(
+        sheet=await sheet_of(ledger),
+        host=session.client.base_url,
+        states=states,
+        changes=None,
+        cut_off=0,
+        settings=session.settings,
+        pace=session.pace,
+        to_do=to_do,
+        events=events,
+        skipped=await ledger.skipped(REASONS_SHOWN),
+        waiting=await ledger.waiting(),
+        deed=deed,
+    )
+
+
+async def sheet_of(ledger: LedgerReader) -> SheetRecord:
+    """The sheet in force. Raises LedgerError if none was ever taken in: then there is nothing to do or to tell."""
+    sheet = await ledger.sheet()
+    if sheet is None:
+        raise LedgerError(
+            ledger.file,
+            "it holds no sheet yet: run one with `batch-share run SHEET`",
+            problem="The ledger holds no sheet yet.",
+            hint="Run a sheet first.",
+        )
+    return sheet
+
+
+@asynccontextmanager
+async def _session(
+    ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
+) -> AsyncIterator[Session]:
+    """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(log_events.of_job(ledger, job.command, settings))
+        session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
+        if not job.guarded:
+            session.guard.off()
+        public = settings.public()
+        await ledger.begin_run(job.command, __version__, public, only_looked_up=job.only_looked_up)
+        bind_run(await ledger.last_run_id() or "")
+        session.tally.begin(await ledger.counts())
+        ended = "cut off"
+        await note_begin(session)
+        try:
+            with log_events.from_start_to_end(session):
+                with ending_early(session.stop):
+                    session.memory.check_open()
+                yield session
+            ended = _ended(session)
+        except OfAnotherSheet as error:
+            ended = str(error)
+            raise
+        except BatchShareError as error:
+            error.sent_before = session.tally.sent
+            raise
+        finally:
+            await ledger.end_run(ended)
+        await note_end(session)
+
+
+def _ended(session: Session) -> str:
+    """How the run ended, in words."""
+    stop, tally = session.stop, session.tally
+    ended = str(stop.error) if stop.error else "stopped" if stop.asked else "done"
+    if not tally.refusals:
+        return ended
+    of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if session.settings.bulk else ""
+    return f"{ended} ({tally.refusals} calls were refused; the limit is {session.pacer.limit}{of_bulk})"
+
+
+async def _end(session: Session) -> Ending:
+    """Write the results; that they can't be written must not hide what the ledger knows."""
+    ledger, error = session.ledger, session.stop.error
+    if isinstance(error, NotConfirmed):
+        return Ending(await summarize(ledger), error)
+    written = None
+    await ledger.end_run(_ended(session))  # the results tell of it
+    try:
+        written = await write_beside(ledger, session.tally.remark)
+        ledger.check_place()
+    except BatchShareError as problem:
+        log_events.stopped_by(problem)
+        error = error or problem
+    summary = await summarize(ledger, written)
+    if isinstance(error, AccountClosed):
+        summary = replace(summary, waiting_until=error.until)
+    interrupted = session.stop.asked and error is None
+    tally = session.tally
+    # The tally's own remarks: what the index of runs, which is written last, has to say is among them then.
+    return Ending(
+        summary,
+        error,
+        interrupted=interrupted,
+        sent=tally.sent,
+        taken_back=len(tally.taken_back),
+        looked_up=dict(tally.looked_up),
+        remarks=tally.remarks,
+    )

@@ -1,0 +1,107 @@
+"""What a ledger tells without any call: its totals, its results, its report; and whether there is nothing to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from batch_share.jobs.job import sheet_of
+from batch_share.ledger.files import read_ledger
+from batch_share.ledger.reading import UNANSWERED
+from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.written import Output
+from batch_share.planning.intake import plan_job
+from batch_share.results.answers import results_path, write_results
+from batch_share.results.failed_sheet import (
+    FailedSheet,
+    failed_path,
+    failed_sheet_of,
+    write_failed,
+    write_failed_to,
+)
+from batch_share.results.report import ROWS_TOLD, report_path, write_report
+from batch_share.results.summary import Summary, summarize
+from batch_share.results.writing import beside, written_last
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.outputs import Named
+    from batch_share.planning.intake import SheetJob
+    from batch_share.results.writing import Placed
+    from batch_share.settings import Settings
+
+_OPEN: Final = (*INTENTS, State.UNKNOWN, State.ACCEPTED, State.ENDING)
+
+
+async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
+    """The totals of the job's ledger if its sheet and options are as they were and nothing is to be done now.
+
+    Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
+    """
+    if not job.ledger.is_file():
+        return None
+    planned = plan_job(job.sheet, job.options, settings).record
+    async with read_ledger(job.ledger) as ledger:
+        in_force = await ledger.sheet()
+        if in_force is None or in_force.digest != planned.digest:
+            return None
+        return await _at_rest(ledger)
+
+
+async def nothing_due(ledger_file: Path) -> Summary | None:
+    """The totals of a ledger if nothing is to be done in it now. Raises LedgerError."""
+    async with read_ledger(ledger_file) as ledger:
+        return None if await ledger.sheet() is None else await _at_rest(ledger)
+
+
+async def _at_rest(ledger: LedgerReader) -> Summary | None:
+    """None also where the last run came to no end, its results being part of it, or one goes on just now.
+
+    Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
+    """
+    facts = await ledger.facts()
+    if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
+        return None
+    if any(not claim.is_skipped for claim in await ledger.claims()):
+        return None
+    counts = await ledger.counts()
+    if any(counts.get(state) for state in _OPEN):
+        return None
+    return await summarize(ledger, await written_last(ledger, Output.RESULTS))
+
+
+async def status_of(ledger_file: Path) -> Summary:
+    """The totals of a ledger, also while a run works on it. Raises LedgerError."""
+    async with read_ledger(ledger_file) as ledger:
+        await sheet_of(ledger)
+        return await summarize(ledger, await written_last(ledger, Output.RESULTS))
+
+
+async def results_of(ledger_file: Path, target: Named | None) -> Placed:
+    """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        there = beside(ledger.file, await sheet_of(ledger))
+        chosen = _sparing(target, there) or results_path(there)
+        return await write_results(ledger, chosen, await failed_sheet_of(ledger))
+
+
+async def failed_sheet_of_ledger(ledger_file: Path, target: Named | None) -> FailedSheet:
+    """Write a ledger's rows to mend to `target`, by default beside its sheet. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        there = beside(ledger.file, await sheet_of(ledger))
+        named = _sparing(target, there)
+        return await (write_failed_to(ledger, named) if named else write_failed(ledger, failed_path(there)))
+
+
+async def report_of(ledger_file: Path, target: Named | None, most: int = ROWS_TOLD) -> Placed:
+    """Write a ledger's report to `target`, by default beside its sheet; where it is. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        there = beside(ledger.file, await sheet_of(ledger))
+        return await write_report(ledger, _sparing(target, there) or report_path(there), most=most)
+
+
+def _sparing(target: Named | None, sheet: Path) -> Named | None:
+    """The target, which is never the sheet itself."""
+    return target and replace(target, spared=[sheet])
