@@ -114,7 +114,7 @@ class BatchShare:
         """
         path = _file("sheet", sheet)
         named = _file("ledger", ledger) if ledger is not None else None
-        show = partial(show_sheet, path, options or SheetOptions(), self.settings)
+        show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
         if not online:
             return (await show(None, named))[0]
         seen, _ = await self._do(lambda watcher: show(watcher, named))
@@ -136,18 +136,18 @@ class BatchShare:
         job = SheetJob(
             path,
             _file("ledger", ledger) if ledger is not None else ledger_beside(path),
-            options or SheetOptions(),
+            options or SheetOptions.of(self.settings),
             _file("approved", approved) if approved is not None else None,
         )
         return await self._do(lambda watcher: run.run_sheet(job, self.settings, watcher))
 
-    async def resume(self, ledger: Name) -> Ending:
-        """Go on with a ledger where its run stopped, without the sheet."""
-        return await self._do(lambda watcher: run.resume(_file("ledger", ledger), self.settings, watcher))
+    async def resume(self, ledger: Name, *, only_unknown: bool = False) -> Ending:
+        """Go on with a ledger where its run stopped, without the sheet.
 
-    async def reconcile(self, ledger: Name) -> Ending:
-        """Settle the unknown rows of a ledger, and send nothing else."""
-        return await self._do(lambda watcher: run.reconcile(_file("ledger", ledger), self.settings, watcher))
+        With `only_unknown`, the rows of which nobody knows are settled, and nothing else is sent.
+        """
+        job = run.reconcile if only_unknown else run.resume
+        return await self._do(lambda watcher: job(_file("ledger", ledger), self.settings, watcher))
 
     async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.

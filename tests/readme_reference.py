@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 
 from batch_share.cli.app import app
+from batch_share.cli.entry import told_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ def commands() -> dict[str, Any]:
 
 def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
     for name, each in group.commands.items():
+        if each.hidden:
+            continue
         if hasattr(each, "commands"):
             yield from _commands(each, f"{before}{name} ")
         else:
@@ -52,8 +55,7 @@ def _command(name: str, command: Any) -> str:
 
 def _option(param: Any) -> str:
     names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
-    default = "" if param.is_flag or param.default is None else f" Default: {param.default}."
-    return f"{names}: {param.help}{default}"
+    return f"{names}: {told_of(param)}"
 
 
 if __name__ == "__main__":

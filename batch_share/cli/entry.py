@@ -1,4 +1,4 @@
-"""How a command line begins and ends: its streams, values typed as nothing, the answer where there is no other."""
+"""How a command line begins and ends: its streams, its help, what is typed, the answer where there is no other."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from batch_share.cli.options import GROUPS, OUTPUT, Given, option_of, setting_kinds
 from batch_share.errors import AccessDenied, BatchShareError, LedgerError, SettingsError, SheetError, is_blank
 from batch_share.outputs import spelled
-from batch_share.results.notify import CUT, why_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @contextmanager
@@ -108,6 +109,8 @@ class Asked:
 
     def cut(self, code: int) -> dict[str, Any]:
         """What JSON has of a command that a person cut off: the ledger alone knows what was sent."""
+        from batch_share.results.notify import CUT
+
         return self._ended(KeyboardInterrupt.__name__, CUT, code, None)
 
     def _ended(self, kind: str, words: str, code: int, sent: int | None) -> dict[str, Any]:
@@ -134,6 +137,8 @@ def _why(error: BatchShareError) -> str:
     """Of what a person has to mend here, the error's own first sentence: the others say what to do next."""
     if isinstance(error, AccessDenied):
         return "keys refused"
+    from batch_share.results.notify import why_of
+
     words = str(error)
     if isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
@@ -150,17 +155,15 @@ def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> No
     code = code_of(error)
     if typed.get("json"):
         print(json.dumps(asked.stopped(error, code, error.sent_before)))  # noqa: T201 - what was asked for
-    elif "one_line" in typed and (typed["one_line"] or _is_one_line_set()):
+    elif "set" in typed and _is_one_line(typed):
         print(asked.line(error, code, error.sent_before))  # noqa: T201 - what was asked for
 
 
-def _is_one_line_set() -> bool:
-    from batch_share.settings import load_settings
-
+def _is_one_line(typed: Mapping[str, Any]) -> bool:
     try:
-        return load_settings().one_line
+        return Given(typed).settings().one_line
     except BatchShareError:  # that may be why
-        return False
+        return any(said.startswith(("--one-line", "one_line=true")) for said in typed["set"] or ())
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -178,22 +181,124 @@ class CommandLine(typer.Typer):
 
 
 class _Command(TyperCommand):
-    """A command that answers in the form it was asked for, also where an error ends it."""
+    """A command that returns its exit code. It answers in the form asked for, also where an error ends it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # a shell completes what is half typed
+            args = _with_settings(self, ctx, args)
         typed = _checked(self, ctx, args)
         with _answering(ctx, typed):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         with _answering(ctx, ctx.params):
-            return super().invoke(ctx)
+            code = super().invoke(ctx)
+        ctx.exit(int(code or 0))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """What it takes, by groups; and, where it takes settings, that it takes all of them."""
+        params: list[Any] = self.get_params(ctx)
+        has_groups = any(getattr(param, "rich_help_panel", None) for param in params)
+        rows: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", "Options", *GROUPS)}
+        for param in params:
+            if param.param_type_name == "argument":
+                rows["Arguments"].append((param.metavar, param.help))
+            elif not param.hidden:
+                rest = OUTPUT if has_groups and param.name == "help" else "Options"
+                rows[param.rich_help_panel or rest].append((param.get_help_record(ctx)[0], told_of(param)))
+        _write_sections(formatter, rows)
+        if _takes_settings(params):
+            with formatter.indentation():
+                formatter.write_paragraph()
+                formatter.write_text(_MORE_OPTIONS)
+
+
+def told_of(option: Any) -> str:
+    """What help says of an option: its text, and what it is if nothing is said."""
+    if option.required:
+        return f"{option.help} (needed)"
+    return option.help if option.is_flag or option.default is None else f"{option.help} Default: {option.default}."
 
 
 class _Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _checked(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Its commands by what they are for, then its options."""
+        commands = [
+            (name, self.commands[name]) for name in self.list_commands(ctx) if not self.commands[name].hidden
+        ]
+        width = formatter.width - 6 - max(len(name) for name, _ in commands)
+        rows: dict[str, list[tuple[str, str]]] = {}
+        command: Any
+        for name, command in commands:
+            rows.setdefault(command.rich_help_panel or "Commands", []).append(
+                (name, command.get_short_help_str(width))
+            )
+        options = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        _write_sections(formatter, rows)
+        _write_sections(formatter, {"Options": [*filter(None, options)]})
+
+
+_WIDEST_NAME: Final = 28
+
+_MORE_OPTIONS: Final = (
+    "Every setting is an option too, as in --max-rows 100 or --no-follow-up; `batch-share config show` lists them."
+)
+
+
+def _write_sections(formatter: Any, rows: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """What each is called and says, by their headings, all in the same two columns."""
+    widths = [len(name) for section in rows.values() for name, _ in section]
+    width = max(each for each in widths if each <= _WIDEST_NAME)
+    for heading, section in rows.items():
+        if section:
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in section])
+
+
+def _takes_settings(params: Sequence[Any]) -> bool:
+    return any(param.name == "set" for param in params)
+
+
+def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str]:
+    """The arguments with each option that is none of the command's own, but a setting's, as a `--set`.
+
+    `--max-rows 100` is `--set --max-rows=100`: so that an error can name it as it was typed. Raises UsageError for
+    an option that is neither.
+    """
+    params: list[Any] = command.get_params(ctx)
+    own = {name: param for param in params for name in (*param.opts, *param.secondary_opts)}
+    told: list[str] = []
+    left = [*args]
+    while left and left[0] != "--":
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if name in own or not word.startswith("--") or not _takes_settings(params):
+            told.append(word)
+            # What an option takes is its value, whatever it looks like.
+            if left and word in own and not (own[word].is_flag or own[word].count):
+                told.append(left.pop(0))
+            continue
+        setting = name.removeprefix("--").replace("-", "_")
+        kinds = setting_kinds()
+        if kinds.get(setting) or kinds.get(setting.removeprefix("no_")):
+            if equals:
+                ctx.fail(f"Option {name!r} does not take a value.")
+            told += [
+                "--set",
+                f"{option_of(setting.removeprefix('no_'))}={'true' if kinds.get(setting) else 'false'}",
+            ]
+        elif setting not in kinds:
+            close = get_close_matches(name, [*own, *map(option_of, kinds)], n=1)
+            ctx.fail(f"No such option: {spelled(name)}" + (f" (Did you mean {close[0]}?)" if close else ""))
+        elif not equals and not left:
+            ctx.fail(f"Option {name!r} requires an argument.")
+        else:
+            told += ["--set", f"{name}={value if equals else left.pop(0)}"]
+    return [*told, *left]
 
 
 @contextmanager

@@ -1,14 +1,14 @@
-"""The commands about ledgers: `report` on one, `runs` lists them all, `purge` deletes what is left of old ones."""
+"""The commands about ledgers: what became of one; `runs` lists them all, `purge` deletes what old ones left."""
 
 from __future__ import annotations
 
-import json as json_module
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
-from batch_share.cli.options import Json, LedgerFile, load, named_output, tell_place
+from batch_share.cli.options import Given, LedgerFile, load, named_output, takes, tell_place
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 
 if TYPE_CHECKING:
@@ -20,6 +20,39 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.purge import Sweep
     from batch_share.ledger.known import KnownRun
+
+
+@takes("json")
+def status(ledger: LedgerFile, given: Given) -> int:
+    """Show how many rows of LEDGER are in which state. It can be asked while a run works on it.
+
+    Example: batch-share status leads.csv.ledger.db --json
+    """
+    import asyncio
+
+    from batch_share.cli.screen import Display
+    from batch_share.library import BatchShare
+
+    summary = asyncio.run(BatchShare().status(ledger))
+    Display(json=given["json"]).totals(summary)
+    return summary.exit_code
+
+
+def results(
+    ledger: LedgerFile,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
+    ] = None,
+) -> None:
+    """Write the sheet of LEDGER with what became of each row.
+
+    Example: batch-share results leads.csv.ledger.db -o answered.xlsx
+    """
+    import asyncio
+
+    from batch_share.jobs.run import results_of
+
+    tell_place(asyncio.run(results_of(ledger, named_output(output))))
 
 
 def report(
@@ -64,13 +97,14 @@ def ledger_of_run(named: str) -> Path:
     return found.ledger
 
 
+@takes("json")
 def runs(
+    given: Given,
     limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 20,
     add: Annotated[
         Optional[list[Path]],
         typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
     ] = None,
-    json: Json = False,
 ) -> None:
     """List the runs on this machine, newest first.
 
@@ -87,8 +121,8 @@ def runs(
     found, remarks = asyncio.run(known_runs(settings, limit, add or []))
     for remark in remarks:
         typer.echo(f"{remark}.", err=True)
-    if json:
-        print(json_module.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
+    if given["json"]:
+        print(json.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
     else:
         _show_runs(console(), found)
 
@@ -166,13 +200,14 @@ def _counts(counts: Mapping[str, int] | None) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items())
 
 
+@takes("json")
 def purge(
+    given: Given,
     older_than: Annotated[str, typer.Option(metavar="90d", help="Runs that ended longer ago than this.")],
     force: Annotated[
         bool, typer.Option("--force", help="Also ledgers with rows to send, in doubt, or with live shares.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
-    json: Json = False,
 ) -> None:
     """Delete what old runs left that holds personal data.
 
@@ -192,7 +227,7 @@ def purge(
         minutes = parse_duration(older_than)
     except ValueError as error:
         raise SettingsError("older-than", str(error)) from None
-    settings, out = load(), console(stderr=json)
+    settings, out = load(), console(stderr=given["json"])
     sweep = asyncio.run(find_old(settings, minutes, force=force))
     _show_sweep(out, sweep)
     if not sweep.old:
@@ -202,8 +237,8 @@ def purge(
         _show_deleted(out, sweep)
     else:
         raise BatchShareError("Nothing was deleted: it was not confirmed. --yes answers.")
-    if json:
-        print(json_module.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
+    if given["json"]:
+        print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
 
 
 def _agreed(out: Console) -> bool:

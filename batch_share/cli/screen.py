@@ -524,7 +524,7 @@ def next_steps(summary: Summary) -> list[str]:
     if summary.waiting.rows:
         told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
     if states.get(State.UNKNOWN):
-        command = f"batch-share reconcile {ledger} --on-unknown settle"
+        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         told.append(f"To settle unknown rows, and send nothing else: {command}")
     if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
         rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"

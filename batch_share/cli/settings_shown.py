@@ -13,6 +13,7 @@ import tomli_w
 
 from batch_share.errors import SettingsError
 from batch_share.outputs import temporary_for
+from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, origins
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _setting(name: str, default: Any) -> str:
     unset = " Not set; for example:" if default is None else ""
     value = (field.examples or [""])[0] if default is None else default
     lines = tomli_w.dumps({name: value}).splitlines()
-    return "\n".join([f"# {field.description}{unset}", *(f"# {line}" for line in lines if line), ""])
+    return "\n".join([f"# {SETTING_TEXTS[name]}{unset}", *(f"# {line}" for line in lines if line), ""])
 
 
 DEFAULT = "default"

@@ -98,7 +98,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
 
-UNGUARDED: Final = frozenset({"follow-up", "reconcile", "revoke"})
+UNGUARDED: Final = frozenset({"follow-up", "resume --only-unknown", "revoke"})
 """Commands that must see every row to its end, however many fail."""
 
 
@@ -174,7 +174,7 @@ async def reconcile(ledger_file: Path, settings: Settings, watcher: Watcher) -> 
     async with open_ledger(ledger_file) as ledger:
         await _sheet_of(ledger)
         await check_said(ledger, settings)
-        async with _session(ledger, "reconcile", settings, watcher, only_looked_up=True) as session:
+        async with _session(ledger, "resume --only-unknown", settings, watcher, only_looked_up=True) as session:
             if session.stop.asked:
                 return await _end(session)
             return await _send(session, watcher)

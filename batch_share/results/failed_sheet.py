@@ -1,9 +1,9 @@
 """The sheet of failed rows: those that can be mended, as the sheet had them, to be run again by itself.
 
-Not in it: rows of which nobody knows (`reconcile` settles them), rows whose activity stands at LeadSquared (they
-would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows that can only
-be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value. What a
-person began to mend is never written over, nor removed.
+Not in it: rows of which nobody knows (`resume --only-unknown` settles them), rows whose activity stands at
+LeadSquared (they would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and
+rows that can only be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no
+value. What a person began to mend is never written over, nor removed.
 
 The command that runs it has those options of the last run of its own sheet without which the same rows would mean
 something else.
