@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from batch_share.cli.options import GROUPS, OUTPUT, Given, option_of, setting_kinds
+from batch_share.cli.options import GROUPS, OPTIONS, OUTPUT, Given, option_of, setting_kinds
 from batch_share.errors import AccessDenied, BatchShareError, LedgerError, SettingsError, SheetError, is_blank
 from batch_share.outputs import spelled
 
@@ -33,8 +33,9 @@ def standing_streams() -> Iterator[None]:
     """
     before = sys.stdin, sys.stdout, sys.stderr
     # In this order: each gets the lowest number that is free, which is its own.
-    sys.stdin = sys.stdin or open(_null(os.O_RDONLY), encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = _lenient(sys.stdout, _tell_lost)
+    sys.stdin = sys.stdin or open(os.open(os.devnull, os.O_RDONLY), encoding="utf-8", closefd=False)  # noqa: SIM115
+    lost = "batch-share: standard output can't be written ({}): what is printed there is lost, the work is not."
+    sys.stdout = _lenient(sys.stdout, lambda why: print(lost.format(why), file=sys.stderr))  # noqa: T201
     sys.stderr = _lenient(sys.stderr, lambda _: None)
     try:
         yield
@@ -44,18 +45,9 @@ def standing_streams() -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-def _null(flags: int) -> int:
-    return os.open(os.devnull, flags)
-
-
-def _tell_lost(why: str) -> None:
-    told = f"standard output can't be written ({why}): what is printed there is lost, the work is not."
-    print(f"batch-share: {told}", file=sys.stderr)  # noqa: T201
-
-
 def _lenient(stream: TextIO | None, tell: Callable[[str], None]) -> TextIO:
     if stream is None:
-        return open(_null(os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+        return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.reconfigure(errors="backslashreplace")
@@ -83,7 +75,7 @@ class _Output(io.FileIO):
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
-            null = _null(os.O_WRONLY)
+            null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
             self._tell(error.strerror or "no reason given")
@@ -129,23 +121,22 @@ class Asked:
 
 
 def in_short(error: BatchShareError, sent: int) -> str:
-    """How a command ended by an error, in few words: whether anything was sent, and why not more was."""
-    return f"{'stopped' if sent else 'nothing sent'}: {_why(error)}"
+    """How a command ended by an error, in few words: whether anything was sent, and why not more was.
 
-
-def _why(error: BatchShareError) -> str:
-    """Of what a person has to mend here, the error's own first sentence: the others say what to do next."""
-    if isinstance(error, AccessDenied):
-        return "keys refused"
+    Of what a person has to mend here it is the error's own first sentence: the others say what to do next.
+    """
     from batch_share.results.notify import why_of
 
     words = str(error)
-    if isinstance(error, SheetError | LedgerError):
+    if isinstance(error, AccessDenied):
+        words = "keys refused"
+    elif isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
         words = error.problem if row is None else f"row {row}: {error.problem}"
     elif not isinstance(error, SettingsError) and (why := why_of(error)) is not None:
         words = why
-    return " ".join(words.split()).partition(". ")[0].rstrip(".")
+    why = " ".join(words.split()).partition(". ")[0].rstrip(".")
+    return f"{'stopped' if sent else 'nothing sent'}: {why}"
 
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
@@ -155,15 +146,13 @@ def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> No
     code = code_of(error)
     if typed.get("json"):
         print(json.dumps(asked.stopped(error, code, error.sent_before)))  # noqa: T201 - what was asked for
-    elif "set" in typed and _is_one_line(typed):
-        print(asked.line(error, code, error.sent_before))  # noqa: T201 - what was asked for
-
-
-def _is_one_line(typed: Mapping[str, Any]) -> bool:
-    try:
-        return Given(typed).settings().one_line
-    except BatchShareError:  # that may be why
-        return any(said.startswith(("--one-line", "one_line=true")) for said in typed["set"] or ())
+    elif "set" in typed:
+        try:
+            is_one_line = Given({name: typed.get(name) for name in OPTIONS}).settings().one_line
+        except BatchShareError:  # that may be why
+            is_one_line = not {"--one-line=true", "one_line=true"}.isdisjoint(typed["set"] or ())
+        if is_one_line:
+            print(asked.line(error, code, error.sent_before))  # noqa: T201 - what was asked for
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -207,7 +196,7 @@ class _Command(TyperCommand):
                 rest = OUTPUT if has_groups and param.name == "help" else "Options"
                 rows[param.rich_help_panel or rest].append((param.get_help_record(ctx)[0], told_of(param)))
         _write_sections(formatter, rows)
-        if _takes_settings(params):
+        if any(param.name == "set" for param in params):
             with formatter.indentation():
                 formatter.write_paragraph()
                 formatter.write_text(_MORE_OPTIONS)
@@ -259,10 +248,6 @@ def _write_sections(formatter: Any, rows: Mapping[str, Sequence[tuple[str, str]]
                 formatter.write_dl([(name.ljust(width), text) for name, text in section])
 
 
-def _takes_settings(params: Sequence[Any]) -> bool:
-    return any(param.name == "set" for param in params)
-
-
 def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str]:
     """The arguments with each option that is none of the command's own, but a setting's, as a `--set`.
 
@@ -271,12 +256,14 @@ def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str
     """
     params: list[Any] = command.get_params(ctx)
     own = {name: param for param in params for name in (*param.opts, *param.secondary_opts)}
+    if "--set" not in own:
+        return [*args]
     told: list[str] = []
     left = [*args]
     while left and left[0] != "--":
         word = left.pop(0)
         name, equals, value = word.partition("=")
-        if name in own or not word.startswith("--") or not _takes_settings(params):
+        if name in own or not word.startswith("--"):
             told.append(word)
             # What an option takes is its value, whatever it looks like.
             if left and word in own and not (own[word].is_flag or own[word].count):

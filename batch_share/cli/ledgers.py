@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Optional
 
@@ -152,7 +153,7 @@ def _table(found: Sequence[KnownRun]) -> Table:
         table.add_column(name)
     for each in found:
         cells = (*_which(each), _how(each), _counts(each.counts))
-        table.add_row(*map(Text, cells), style=_style(each))
+        table.add_row(*map(Text, cells), style="dim" if each.purged_at else "")
     return table
 
 
@@ -164,13 +165,10 @@ def _show_block(out: Console, run: KnownRun) -> None:
     parts = [part for part in (_how(run), _counts(run.counts)) if part]
     on_one_line = ": ".join(parts)
     below = [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts
-    out.print(Text("  ".join(filter(None, _which(run))), style=_style(run)))
+    style = "dim" if run.purged_at else ""
+    out.print(Text("  ".join(filter(None, _which(run))), style=style))
     for line in below:
-        out.print(Padding(Text(line, style=_style(run)), (0, 0, 0, _INDENT), expand=False))
-
-
-def _style(run: KnownRun) -> str:
-    return "dim" if run.purged_at else ""
+        out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
 
 
 def _which(run: KnownRun) -> tuple[str, ...]:
@@ -184,16 +182,11 @@ def _local(at: datetime) -> str:
 
 
 def _how(run: KnownRun) -> str:
-    how = "running" if run.ended_at is None else _shortened(run.ended or "")
+    how = "running" if run.ended_at is None else run.ended or ""
+    if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
+        how = how.partition(". ")[0].rstrip(".")
+        how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
     return f"{how}; purged" if run.purged_at else how
-
-
-def _shortened(words: str) -> str:
-    """All of it, or the first sentence of what is long: what went wrong comes first, what to do then."""
-    if len(words) <= _WIDEST:
-        return words
-    first = words.partition(". ")[0].rstrip(".")
-    return first if len(first) <= _WIDEST else f"{first[:_WIDEST]}…"
 
 
 def _counts(counts: Mapping[str, int] | None) -> str:
@@ -220,7 +213,7 @@ def purge(
     import asyncio
 
     from batch_share.cli.screen import console
-    from batch_share.common import parse_duration
+    from batch_share.common import parse_duration, plural
     from batch_share.jobs.purge import delete, find_old
 
     try:
@@ -230,23 +223,18 @@ def purge(
     settings, out = load(), console(stderr=given["json"])
     sweep = asyncio.run(find_old(settings, minutes, force=force))
     _show_sweep(out, sweep)
+    question = "[bold]Delete these for good? (y/N) [/bold]"
     if not sweep.old:
         out.print("Nothing to delete.")
-    elif yes or _agreed(out):
+    elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
         sweep = asyncio.run(delete(settings, sweep, force=force))
-        _show_deleted(out, sweep)
+        for kept in sweep.kept_at_last:
+            out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+        out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")
     else:
         raise BatchShareError("Nothing was deleted: it was not confirmed. --yes answers.")
     if given["json"]:
         print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
-
-
-def _agreed(out: Console) -> bool:
-    import sys
-
-    if not sys.stdin.isatty():
-        return False
-    return out.input("[bold]Delete these for good? (y/N) [/bold]").strip().lower() in {"y", "yes"}
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:
@@ -262,11 +250,3 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
             out.print(f"  {file}", soft_wrap=True, markup=False)
     for file in (file for old in sweep.old for file in old.changed):
         out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
-
-
-def _show_deleted(out: Console, sweep: Sweep) -> None:
-    from batch_share.common import plural
-
-    for kept in sweep.kept_at_last:
-        out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
-    out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")

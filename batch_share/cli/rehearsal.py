@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.rule import Rule
 
-from batch_share.cli.screen import Display
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import Rate, parse_seconds, plural
 from batch_share.errors import SettingsError
@@ -92,17 +91,13 @@ def run_demo(sheets: Sequence[Path], folder: Path | None, limit: str) -> ExitCod
         rate = Rate.parse(limit)
     except ValueError as error:
         raise SettingsError("limit", str(error)) from None
-    return asyncio.run(_demo(sheets, _new_folder(folder), rate))
-
-
-def _new_folder(parent: Path | None) -> Path:
-    """A folder of this demo's own, so that no demo goes on where another stopped."""
-    try:
-        if parent is not None:
-            parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
+    try:  # a folder of this demo's own, so that no demo goes on where another stopped
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        own = Path(tempfile.mkdtemp(prefix="demo-", dir=folder))
     except OSError as error:
-        raise SettingsError("folder", f"{parent} can't be written ({error.strerror})") from None
+        raise SettingsError("folder", f"{folder} can't be written ({error.strerror})") from None
+    return asyncio.run(_demo(sheets, own, rate))
 
 
 async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
@@ -110,7 +105,11 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
     copies = _gather(sheets, folder)
     options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2 * rate.period, fail=0.02)
     async with Sandbox(options) as sandbox:
-        _introduce(console, sandbox)
+        console.print(
+            f"[bold]batch_share demo[/bold]: an imitation LeadSquared listens on {sandbox.url} and allows "
+            f"{sandbox.options.rate} (the real one: 25/5s). Each row becomes an activity, then a share; afterwards "
+            "the status API is asked what became of it. Some rows are wrong on purpose.",
+        )
         endings = []
         for sheet in copies:
             console.print(Rule(sheet.name, align="left"))
@@ -123,21 +122,19 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
 
 def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the sheets, so that ledgers and results stand beside them and not among yours."""
-    if sheets:
-        for sheet in sheets:
-            check_there(sheet)
-        return [_copied(sheet, folder) for sheet in sheets]
-    world = World()
-    made = [folder / "leads.csv", folder / "leads.xlsx"]
-    write_csv(world, made[0])
-    write_excel(world, made[1])
-    return made
-
-
-def _copied(sheet: Path, folder: Path) -> Path:
-    """A copy that takes no other's place: two sheets may be called the same."""
-    names = names_for(folder / sheet.name)
-    return Path(shutil.copy(sheet, next(name for name in names if not name.exists())))
+    if not sheets:
+        world = World()
+        made = [folder / "leads.csv", folder / "leads.xlsx"]
+        write_csv(world, made[0])
+        write_excel(world, made[1])
+        return made
+    for sheet in sheets:
+        check_there(sheet)
+    copies = []
+    for sheet in sheets:  # one takes no other's place: two sheets may be called the same
+        place = next(name for name in names_for(folder / sheet.name) if not name.exists())
+        copies.append(Path(shutil.copy(sheet, place)))
+    return copies
 
 
 async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
@@ -152,18 +149,10 @@ async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
         state_folder=folder / ".state",
         data_folder=folder / ".data",
     )
-    display = Display(yes=True)
-    ending = await BatchShare(settings, watcher=TerminalWatcher(display)).run(sheet)
+    display = TerminalWatcher(yes=True)
+    ending = await BatchShare(settings, watcher=display).run(sheet)
     display.end(ending)
     return ending
-
-
-def _introduce(console: Console, sandbox: Sandbox) -> None:
-    console.print(
-        f"[bold]batch_share demo[/bold]: an imitation LeadSquared listens on {sandbox.url} and allows "
-        f"{sandbox.options.rate} (the real one: 25/5s). Each row becomes an activity, then a share; afterwards the "
-        "status API is asked what became of it. Some rows are wrong on purpose.",
-    )
 
 
 def _conclude(console: Console, sandbox: Sandbox) -> None:

@@ -78,19 +78,9 @@ class Shown:
 def shown(settings: Settings) -> list[Shown]:
     """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
     found = origins()
-    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in _plain(settings).items()]
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    """No key leaves its SecretStr: only whether it is there."""
+    # No key leaves its SecretStr: only whether it is there.
     keys = {name: bool(getattr(settings, name)) for name in KEYS}
     values = settings.model_dump(mode="json", exclude=set(KEYS))
-    return _flat({"host": values.pop("host"), **keys, **values})
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        parts = {f"{name}.{part}": inner for part, inner in value.items()} if isinstance(value, dict) else None
-        flat |= {name: value} if parts is None else parts
-    return flat
+    limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
+    told = {"host": values.pop("host"), **keys, **values, **limits}
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in told.items()]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from batch_share.cli.entry import CommandLine
 from batch_share.cli.options import Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
-
-if TYPE_CHECKING:
-    from batch_share.jobs.findings import Finding
 
 _WIDEST = 44
 
@@ -78,29 +77,16 @@ def doctor(given: Given) -> int:
 
     findings = asyncio.run(check_up())
     if given["json"]:
-        typer.echo(_as_json(findings))
+        counts = Counter(str(finding.level) for finding in findings)
+        told = {"problems": counts["problem"], "warnings": counts["warning"], "checks": [*map(asdict, findings)]}
+        typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         for finding in findings:
-            _show(finding)
+            level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
+            typer.echo(f"{level} {finding.check:<13}  {finding.words}")
+            if finding.next:
+                typer.echo(f"{'':22}  → {finding.next}")
     return any(finding.level == Level.PROBLEM for finding in findings)
-
-
-def _show(finding: Finding) -> None:
-    level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
-    typer.echo(f"{level} {finding.check:<13}  {finding.words}")
-    if finding.next:
-        typer.echo(f"{'':22}  → {finding.next}")
-
-
-def _as_json(findings: list[Finding]) -> str:
-    from collections import Counter
-    from dataclasses import asdict
-
-    counts = Counter(str(finding.level) for finding in findings)
-    checks = [asdict(finding) for finding in findings]
-    return json.dumps(
-        {"problems": counts["problem"], "warnings": counts["warning"], "checks": checks}, ensure_ascii=False
-    )
 
 
 def login(
@@ -119,7 +105,6 @@ def login(
     import asyncio
 
     from batch_share import keychain
-    from batch_share.cli.screen import Display
     from batch_share.cli.work import TerminalWatcher
     from batch_share.jobs.check_up import check_keys
 
@@ -128,7 +113,7 @@ def login(
     account = settings.account()
     try:
         if not no_check:
-            asyncio.run(check_keys(settings, TerminalWatcher(Display())))
+            asyncio.run(check_keys(settings, TerminalWatcher()))
     except BatchShareError as error:
         raise BatchShareError(f"{error} The keys were not kept.") from None
     keychain.keep(*account)

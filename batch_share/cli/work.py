@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,7 +23,6 @@ from batch_share.sending.log_events import stopped_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import Any
 
@@ -32,78 +31,43 @@ if TYPE_CHECKING:
     from batch_share.cli.options import Given
     from batch_share.jobs.run import Ending
     from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection
 
 
-class Stoppable(Protocol):
-    """What a signal asks to end."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether it is to end."""
-
-    def ask(self) -> None:
-        """End it."""
-
-
-class TerminalWatcher:
+class TerminalWatcher(Display):
     """The Watcher of a terminal: Ctrl-C (SIGTERM, SIGHUP) drains, a second one cuts."""
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
-
-    def agree(self, preview: Preview) -> bool:
-        """See `Display.agree`."""
-        return self._display.agree(preview)
-
-    def is_sure(self, doubt: Doubt) -> bool:
-        """See `Display.is_sure`."""
-        return self._display.is_sure(doubt)
-
-    def wait_turn(self, process: int | None) -> None:
-        """See `Display.wait_turn`."""
-        self._display.wait_turn(process)
-
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Show progress and listen for signals."""
-        return self._watch(session)
-
     @contextlib.asynccontextmanager
-    async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        with draining(session.stop):
-            async with self._display.watch(session):
+    async def watch(self, session: Connection) -> AsyncIterator[None]:
+        """Show progress and listen for signals."""
+        with draining(lambda: session.stop.asked, session.stop.ask):
+            async with super().watch(session):
                 yield
 
 
 @contextlib.contextmanager
-def draining(stop: Stoppable) -> Iterator[None]:
-    """The first signal asks the work to end, the second cancels it where it is."""
+def draining(is_asked: Callable[[], bool], ask: Callable[[], None]) -> Iterator[None]:
+    """The first signal asks the work to end, the second cancels it where it is.
+
+    Signals are Ctrl-C, `kill`, and a terminal that is closed, unless nohup has that ignored.
+    """
     loop, work = asyncio.get_running_loop(), asyncio.current_task()
 
     def heard() -> None:
-        if stop.asked and work is not None:
+        if is_asked() and work is not None:
             work.cancel()
-        stop.ask()
+        ask()
 
-    def pass_on(_number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(heard)
-
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     # Not loop.add_signal_handler: Windows has none.
-    before = {each: signal.signal(each, pass_on) for each in _signals()}
+    before = {each: signal.signal(each, lambda *_: loop.call_soon_threadsafe(heard)) for each in signals}
     try:
         yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _signals() -> list[signal.Signals]:
-    """The signals that end work: Ctrl-C, `kill`, and a terminal that is closed, unless nohup has that ignored."""
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    return signals
 
 
 class Work:
@@ -119,7 +83,7 @@ class Work:
         self._asked = Asked(command, subject)
         self._subject = subject
         self._ledger = ledger or subject
-        self._display = Display(
+        self._display = TerminalWatcher(
             yes=given.get("yes", False), json=given["json"], one_line=self.settings.one_line, ask_above=ask_above
         )
         self._verbose = given["verbose"]
@@ -140,7 +104,7 @@ class Work:
             check_target(self.settings.notify)  # before anything is done
         try:
             with self._logged():
-                ending = asyncio.run(job(BatchShare(self.settings, watcher=TerminalWatcher(self._display))))
+                ending = asyncio.run(job(BatchShare(self.settings, watcher=self._display)))
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._display.cut(self._asked)
             self._tell(CUT, ExitCode.INTERRUPTED)

@@ -39,8 +39,13 @@ if TYPE_CHECKING:
 ADDED: Final = ("Reason", "Sheet Row")
 """The columns that a sheet of failed rows has behind the sheet's own."""
 
-OPTIONS: Final = ("event", "access", "duration", "note", "timezone", "allow_duplicates")
-"""The settings that change what a row means. Worksheet and header row are not needed: the file has one of each."""
+OPTIONS: Final = ("event", "access", "duration")
+SETTINGS: Final = ("note", "timezone", "allow_duplicates")
+"""What changes the meaning of a row: the first have options, the others are given by `--set`. No worksheet is
+needed: the file has one."""
+
+OURS: Final = {"header_row": "1", "encoding": "utf-8"}
+"""How the file is read, where a setting says otherwise of the sheet."""
 
 _OF_DATES: Final = frozenset({Field.START, Field.UNTIL})
 
@@ -56,11 +61,12 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
 
 def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
     words = []
-    for name in OPTIONS:
+    for name in (*OPTIONS, *SETTINGS, *OURS):
         value = settings.get(name)
         if not value or (name == "timezone" and not _has_dates(sheet)):
             continue
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        text = "true" if value is True else OURS.get(name, str(value))
+        words += [f"--{name}", text] if name in OPTIONS else ["--set", f"{name}={text}"]
     return words
 
 

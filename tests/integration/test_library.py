@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import CREATE, trial
 
-from batch_share import BatchShare, BatchShareError, Progress, SettingsError, State
+from batch_share import BatchShare, BatchShareError, Progress, SettingsError, SheetError, State
 from batch_share.results.summary import ExitCode
+from batch_share.sandbox import World
+from batch_share.sandbox.sheets import write_excel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,6 +36,26 @@ async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
         assert (await bs.status(it.ledger)).states == {State.SHARED: 12}
         assert await bs.results(it.ledger, tmp_path / "answered.csv") == tmp_path / "answered.csv"
         assert len(it.leads_sent()) == 12
+
+
+async def test_a_sheet_is_read_as_the_settings_say(tmp_path: Path) -> None:
+    """Also a workbook where they name an encoding, which is of the CSV files beside it."""
+    async with trial(tmp_path) as it:
+        sheet, mapping = tmp_path / "leads.csv", tmp_path / "mapping.toml"
+        header, *rows = sheet.read_text(encoding="utf-8").splitlines()
+        titled = ["Größe der Liste", "", header.replace("Lead Number", "Kunde"), *rows]
+        sheet.write_text("\n".join(titled), encoding="cp850")
+        mapping.write_text('[columns]\n"Kunde" = "Lead Number"\n', encoding="utf-8")
+        settings = it.settings(header_row=3, encoding="cp850", mapping=mapping)
+        seen = await BatchShare(settings).plan(sheet)
+        assert (seen.states, seen.plan.sheet.header_row) == ({State.PENDING: 12}, 3)
+        with pytest.raises(SheetError):
+            await BatchShare(settings.model_copy(update={"header_row": 4})).plan(sheet)
+        write_excel(World(), tmp_path / "leads.xlsx")
+        workbook = await BatchShare(it.settings(event="201", duration="7d", encoding="cp850")).plan(
+            tmp_path / "leads.xlsx"
+        )
+        assert workbook.states[State.PENDING]
 
 
 async def test_what_is_not_agreed_to_is_not_sent(tmp_path: Path) -> None:
