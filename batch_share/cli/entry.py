@@ -184,6 +184,11 @@ class _Command(TyperCommand):
             code = super().invoke(ctx)
         ctx.exit(int(code or 0))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The arguments as they are called: Typer's braces and brackets say nothing to a person."""
+        params: list[Any] = self.get_params(ctx)
+        return ["[OPTIONS]", *(param.metavar for param in params if param.param_type_name == "argument")]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """What it takes, by groups; and, where it takes settings, that it takes all of them."""
         params: list[Any] = self.get_params(ctx)
@@ -269,15 +274,12 @@ def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str
             if left and word in own and not (own[word].is_flag or own[word].count):
                 told.append(left.pop(0))
             continue
-        setting = name.removeprefix("--").replace("-", "_")
-        kinds = setting_kinds()
-        if kinds.get(setting) or kinds.get(setting.removeprefix("no_")):
+        setting, kinds = name.removeprefix("--").replace("-", "_"), setting_kinds()
+        switch = setting if setting in kinds else setting.removeprefix("no_")
+        if kinds.get(switch):
             if equals:
                 ctx.fail(f"Option {name!r} does not take a value.")
-            told += [
-                "--set",
-                f"{option_of(setting.removeprefix('no_'))}={'true' if kinds.get(setting) else 'false'}",
-            ]
+            told += ["--set", f"{option_of(switch)}={'true' if switch == setting else 'false'}"]
         elif setting not in kinds:
             close = get_close_matches(name, [*own, *map(option_of, kinds)], n=1)
             ctx.fail(f"No such option: {spelled(name)}" + (f" (Did you mean {close[0]}?)" if close else ""))

@@ -206,8 +206,7 @@ class Given(dict[str, Any]):
         try:
             return load_settings(**values)
         except SettingsError as error:
-            refused = SettingsError(typed.get(error.setting, error.setting), error.problem)
-        raise refused  # not in there: what it came from may quote a value
+            raise SettingsError(typed.get(error.setting, error.setting), error.problem) from None
 
 
 def option_of(name: str) -> str:
