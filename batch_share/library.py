@@ -310,18 +310,18 @@ class BatchShare:
         """The totals of a ledger, also while a run works on it."""
         return await outputs.status_of(_file("ledger", ledger))
 
-    async def results(self, ledger: Name, target: Name | None = None) -> Placed:
+    async def results(self, ledger: Name, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
         return await outputs.results_of(_file("ledger", ledger), self._named(target))
 
-    async def report(self, ledger: Name, target: Name | None = None, *, most: int = ROWS_TOLD) -> Placed:
+    async def report(self, ledger: Name, target: Name | Named | None = None, *, most: int = ROWS_TOLD) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
         return await outputs.report_of(_file("ledger", ledger), self._named(target), most)
 
-    async def failed_sheet(self, ledger: Name, target: Name | None = None) -> FailedSheet:
+    async def failed_sheet(self, ledger: Name, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be mended, as the sheet had them, to be run by themselves.
 
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
@@ -411,8 +411,10 @@ class BatchShare:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
         await check_keys(self.settings, self._watcher)
 
-    def _named(self, target: Name | None) -> Named | None:
-        return None if target is None else Named("target", _file("target", target), self.settings.data_folder)
+    def _named(self, target: Name | Named | None) -> Named | None:
+        if target is None or isinstance(target, Named):
+            return target
+        return Named("target", _file("target", target), self.settings.data_folder)
 
     def _begin(self, kind: str, ledger: Path, work: Callable[[Course], Coroutine[Any, Any, T]]) -> Job[T]:
         job = Job(kind, ledger, work, self._on_progress, self._every)

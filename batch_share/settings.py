@@ -220,7 +220,10 @@ class SheetLimits(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Durations of waits are in seconds; text such as `10m` is understood."""
+    """Everything that can be set; `setting_texts` says what each is for.
+
+    Durations of waits are in seconds; text such as `10m` is understood.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="BATCH_SHARE_",
@@ -233,109 +236,53 @@ class Settings(BaseSettings):
 
     # Before the host, which is judged by it.
     allow_host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
-        None,
-        description="A host besides LeadSquared's own that keys may go to. Not for a file beside sheets.",
-        examples=["https://leadsquared.example.com"],
+        None, examples=["https://leadsquared.example.com"]
     )
     host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
-        None,
-        description="Base URL of your region's API: https, or http on this machine.",
-        examples=["https://api-in21.leadsquared.com"],
+        None, examples=["https://api-in21.leadsquared.com"]
     )
-    access_key: Key | None = Field(None, description="The access key of an administrator.")
-    secret_key: Key | None = Field(None, description="The secret key of the same administrator.")
-    event: Text = Field("", description="Code of the activity type, for rows that name none.")
-    access: Text = Field("", description="read or write, for rows that say nothing; nothing means read.")
-    duration: Text = Field("", description="How long a share lasts: minutes, or 30m, 12h, 7d; for rows without.")
-    note: str = Field("", description="Note of the activity, for rows that have none.")
-    rate: RateSetting = Field(
-        DEFAULT_RATE, description="Calls a run may make; auto: the limit that LeadSquared told the last run."
-    )
-    bulk: bool = Field(False, description="Post and share many rows to a call.")
-    bulk_rate: RateSetting = Field(
-        DEFAULT_BULK_RATE, description="Bulk calls a run may make, by your plan: 1/5s, 5/5s, 10/5s, or auto."
-    )
-    share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(
-        None, description="In bulk, shares to a call. If not set: 25, or what the account has taken.", examples=[10]
-    )
-    workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="Rows under way at once. If not set: by the rate.", examples=[6]
-    )
-    wait: Seconds = Field(600.0, description="Seconds, or 10m: how long the follow-up waits for one request.")
-    follow_up: bool = Field(True, description="Ask afterwards what became of the shares.")
-    trust_owner: bool = Field(False, description="Go on if the first activity shows no owner.")
-    trust_ids: bool = Field(False, description="Take lead and user Ids as they are where they can't be checked.")
-    trust_marker: bool = Field(
-        False, description="Take what is not found for not there, even if no marker was ever seen."
-    )
-    on_unknown: Literal["settle", "park"] = Field(
-        "settle", description="Rows of which nobody knows: settle (look up, send again if not there) or park."
-    )
-    grace: Seconds = Field(60.0, description="Seconds, or 1m, by which reads may lag behind writes; 5 at least.")
-    answer_timeout: Timeout = Field(
-        60.0, description="Seconds, or 1m, after which a call that was sent counts as not answered."
-    )
-    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = Field(
-        "", description="A custom field for the marker, such as mx_Custom_5, if not in the note."
-    )
-    allow_duplicates: bool = Field(False, description="Send rows that repeat an earlier row.")
-    renew: Renewal = Field(
-        0, description="Share again what an earlier run shared and ends within this time, such as 3d."
-    )
-    force: bool = Field(False, description="Share again whatever an earlier run shared.")
-    one_line: bool = Field(False, description="Print one line with the totals, and nothing else but errors.")
-    timezone: str = Field(
-        "", description="For dates that name none, such as Asia/Kolkata. If not set: the account's own."
-    )
-    daily_limit: PositiveInt | None = Field(
-        None, description="Calls a day that your plan allows. If not set: any number.", examples=[100_000]
-    )
-    max_rows: PositiveInt | None = Field(
-        None, description="Send nothing if there are more rows to send. If not set: any number.", examples=[500]
-    )
-    max_per_user: PositiveInt | None = Field(
-        None, description="Send nothing if a user would get more leads. If not set: any number.", examples=[50]
-    )
-    max_revokes: Annotated[int, Field(ge=0)] = Field(
-        0, description="Earlier shares that rows with revoke or reassign may take back without a question."
-    )
-    canary: PositiveInt | None = Field(
-        None, description="Send so many rows first; go on only when all of them are shared.", examples=[5]
-    )
-    stop_after_failures: Annotated[int, Field(ge=0)] = Field(
-        10, description="Stop when so many rows failed in a row, at one step; 0: never."
-    )
-    stop_at: Percent | None = Field(
-        None,
-        description="Stop when so many percent of the rows sent failed, of 50 or more. If not set: never.",
-        examples=["5%"],
-    )
-    notify: Notify | None = Field(
-        None,
-        description="Who is told how a run ended: the URL of a webhook, which is a secret, or a file.",
-        examples=["told.jsonl"],
-    )
-    proxy: ProxyUrl = Field(
-        None,
-        description="The proxy that calls go through; none, or if not set: that of HTTPS_PROXY, if there is one.",
-        examples=["http://proxy.example.com:3128"],
-    )
-    sheet: Annotated[SheetLimits, NoDecode] = Field(
-        SheetLimits(), description="The largest sheet that is read: megabytes, seconds and counts."
-    )
-    state_folder: Path = Field(
-        Path(platformdirs.user_state_dir("batch-share", appauthor=False)),
-        description="Where it remembers when the account was last called, and its limit.",
-    )
-    data_folder: Path = Field(
-        Path(platformdirs.user_data_dir("batch-share", appauthor=False)), description="Where the index of runs is."
-    )
-    log_folder: Path = Field(
-        Path(platformdirs.user_log_dir("batch-share", appauthor=False)), description="Where the log is."
-    )
-    log_level: Literal["debug", "info"] = Field(
-        "info", description="What is logged: info, or debug, which adds every call."
-    )
+    access_key: Key | None = None
+    secret_key: Key | None = None
+    event: Text = ""
+    access: Text = ""
+    duration: Text = ""
+    note: str = ""
+    header_row: PositiveInt | None = Field(None, examples=[3])
+    encoding: str = ""
+    mapping: Path | None = Field(None, examples=["mapping.toml"])
+    timezone: str = ""
+    rate: RateSetting = DEFAULT_RATE
+    bulk: bool = False
+    bulk_rate: RateSetting = DEFAULT_BULK_RATE
+    share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(None, examples=[10])
+    workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, examples=[6])
+    wait: Seconds = 600.0
+    follow_up: bool = True
+    trust_owner: bool = False
+    trust_ids: bool = False
+    trust_marker: bool = False
+    on_unknown: Literal["settle", "park"] = "settle"
+    grace: Seconds = 60.0
+    answer_timeout: Timeout = 60.0
+    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
+    allow_duplicates: bool = False
+    renew: Renewal = 0
+    force: bool = False
+    one_line: bool = False
+    daily_limit: PositiveInt | None = Field(None, examples=[100_000])
+    max_rows: PositiveInt | None = Field(None, examples=[500])
+    max_per_user: PositiveInt | None = Field(None, examples=[50])
+    max_revokes: Annotated[int, Field(ge=0)] = 0
+    canary: PositiveInt | None = Field(None, examples=[5])
+    stop_after_failures: Annotated[int, Field(ge=0)] = 10
+    stop_at: Percent | None = Field(None, examples=["5%"])
+    notify: Notify | None = Field(None, examples=["told.jsonl"])
+    proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
+    sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
+    state_folder: Path = Field(Path(platformdirs.user_state_dir("batch-share", appauthor=False)))
+    data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))
+    log_folder: Path = Field(Path(platformdirs.user_log_dir("batch-share", appauthor=False)))
+    log_level: Literal["debug", "info"] = "info"
 
     _given: frozenset[str] = PrivateAttr(frozenset())
 
@@ -434,7 +381,12 @@ def load_settings(**flags: object) -> Settings:
 def _refusal(error: ValidationError) -> SettingsError:
     fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, fault["loc"])) or "settings"
-    return SettingsError(name, fault["msg"].removeprefix("Value error, "))
+    problem = (
+        fault["msg"].removeprefix("Value error, ").replace("Input should", "should").partition(", unable to")[0]
+    )
+    return SettingsError(
+        name, problem.replace("a valid integer", "a whole number").replace("a valid boolean", "true or false")
+    )
 
 
 def origins() -> dict[str, str]:

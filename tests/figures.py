@@ -42,7 +42,7 @@ FLOORS: Final = (
     {"settings"},
     {"keychain", "settings_sources", "proxy"},
     {"logs"},
-    {"outputs", "common"},
+    {"outputs", "common", "setting_texts"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""

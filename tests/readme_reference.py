@@ -1,25 +1,31 @@
-"""The README's list of commands and options, made from the commands: `make reference` writes it anew."""
+"""The README's lists of settings, commands and options, made from them: `make reference` writes them anew."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer.main
 
 from batch_share.cli.app import app
+from batch_share.cli.entry import told_of
+from batch_share.cli.options import GROUPS, OPTIONS
+from batch_share.setting_texts import SETTING_TEXTS
+from batch_share.settings import Settings, SheetLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = Path(__file__).parents[1] / "README.md"
-_PLACE = re.compile(r"(?<=<!-- reference: begin -->\n).*?(?=<!-- reference: end -->)", re.DOTALL)
 
 
-def reference() -> str:
-    """Markdown for every command, with its arguments and options."""
-    return "\n".join(_command(name, each) for name, each in commands().items())
+def with_reference(readme: str) -> str:
+    """The README's text with the lists of today."""
+    for name, written in {"settings": _settings(), "reference": _reference()}.items():
+        before, begin, rest = readme.partition(f"<!-- {name}: begin -->\n")
+        _, end, after = rest.partition(f"<!-- {name}: end -->")
+        readme = f"{before}{begin}{written}{end}{after}"
+    return readme
 
 
 def commands() -> dict[str, Any]:
@@ -31,29 +37,51 @@ def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
     for name, each in group.commands.items():
         if hasattr(each, "commands"):
             yield from _commands(each, f"{before}{name} ")
-        else:
+        elif not each.hidden:
             yield f"{before}{name}", each
 
 
-def with_reference(readme: str) -> str:
-    """The README's text with the reference of today."""
-    return _PLACE.sub(lambda _: reference(), readme)
+def _settings() -> str:
+    """A table of every setting, and of what it is if nobody sets it, but for folders of this machine."""
+    plain = Settings.model_construct().model_dump(mode="json")
+    rows = ["| setting | what it is for | if not set |", "|---|---|---|"]
+    for name, text in SETTING_TEXTS.items():
+        default = plain.get(name)
+        if name == "sheet":
+            limits = SheetLimits().model_dump()
+            rows += [f"| {', '.join(f'`sheet.{each}`' for each in limits)} | {text} | "]
+            rows[-1] += f"{', '.join(f'`{value}`' for value in limits.values())} |"
+            continue
+        is_told = default not in (None, "") and not name.endswith("_folder")
+        value = str(default).lower() if isinstance(default, bool) else default
+        rows.append(f"| `{name}` | {text} | {f'`{value}`' if is_told else ''} |")
+    return "\n".join([*rows, ""])
 
 
-def _command(name: str, command: Any) -> str:
-    arguments = [param for param in command.params if param.param_type_name == "argument"]
-    options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
-    usage = " ".join([f"batch-share {name}", *(param.metavar for param in arguments)])
-    text = " ".join(command.help.partition("\nExample:")[0].split())
-    lines = [f"#### `{usage}`", "", text, ""]
-    lines += [f"- {_option(param)}" for param in options]
-    return "\n".join([*lines, ""]) if options else "\n".join(lines)
+def _reference() -> str:
+    """Every command with the options that it takes, then what the options are that several take."""
+    shared: dict[str, Any] = {}
+    lines = []
+    for name, command in commands().items():
+        arguments = " ".join(param.metavar for param in command.params if param.param_type_name == "argument")
+        text = " ".join(command.help.partition("\nExample:")[0].split())
+        lines += [f"#### `{f'batch-share {name} {arguments}'.strip()}`", "", text, ""]
+        options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
+        of_table = [param for param in options if param.rich_help_panel]
+        if of_table:
+            lines += [f"Takes {', '.join(f'`{max(param.opts, key=len)}`' for param in of_table)}.", ""]
+            shared |= {param.name: param for param in of_table}
+        if own := [_option(param) for param in options if not param.rich_help_panel]:
+            lines += [*own, ""]
+    for group in GROUPS:
+        told = [_option(shared[name]) for name in OPTIONS if shared[name].rich_help_panel == group]
+        lines += [f"#### Options: {group.lower()}", "", *told, ""]
+    return "\n".join(lines)
 
 
 def _option(param: Any) -> str:
     names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
-    default = "" if param.is_flag or param.default is None else f" Default: {param.default}."
-    return f"{names}: {param.help}{default}"
+    return f"- {names}: {told_of(param)}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a command line begins and ends: its streams, values typed as nothing, the answer where there is no other."""
+"""How a command line begins and ends: its streams, its help, what is typed, the answer where there is no other."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from batch_share.cli.options import GROUPS, OPTIONS, OUTPUT, Given, option_of, setting_kinds
 from batch_share.errors import AccessDenied, BatchShareError, LedgerError, SettingsError, SheetError, is_blank
 from batch_share.outputs import spelled
-from batch_share.results.notify import CUT, why_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @contextmanager
@@ -32,8 +33,9 @@ def standing_streams() -> Iterator[None]:
     """
     before = sys.stdin, sys.stdout, sys.stderr
     # In this order: each gets the lowest number that is free, which is its own.
-    sys.stdin = sys.stdin or open(_null(os.O_RDONLY), encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = _lenient(sys.stdout, _tell_lost)
+    sys.stdin = sys.stdin or open(os.open(os.devnull, os.O_RDONLY), encoding="utf-8", closefd=False)  # noqa: SIM115
+    lost = "batch-share: standard output can't be written ({}): what is printed there is lost, the work is not."
+    sys.stdout = _lenient(sys.stdout, lambda why: print(lost.format(why), file=sys.stderr))  # noqa: T201
     sys.stderr = _lenient(sys.stderr, lambda _: None)
     try:
         yield
@@ -43,18 +45,9 @@ def standing_streams() -> Iterator[None]:
         sys.stdin, sys.stdout, sys.stderr = before
 
 
-def _null(flags: int) -> int:
-    return os.open(os.devnull, flags)
-
-
-def _tell_lost(why: str) -> None:
-    told = f"standard output can't be written ({why}): what is printed there is lost, the work is not."
-    print(f"batch-share: {told}", file=sys.stderr)  # noqa: T201
-
-
 def _lenient(stream: TextIO | None, tell: Callable[[str], None]) -> TextIO:
     if stream is None:
-        return open(_null(os.O_WRONLY), "w", encoding="utf-8", closefd=False)
+        return open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8", closefd=False)
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.reconfigure(errors="backslashreplace")
@@ -82,7 +75,7 @@ class _Output(io.FileIO):
         try:
             return super().write(data)  # type: ignore[arg-type]
         except OSError as error:
-            null = _null(os.O_WRONLY)
+            null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
             self._tell(error.strerror or "no reason given")
@@ -108,6 +101,8 @@ class Asked:
 
     def cut(self, code: int) -> dict[str, Any]:
         """What JSON has of a command that a person cut off: the ledger alone knows what was sent."""
+        from batch_share.results.notify import CUT
+
         return self._ended(KeyboardInterrupt.__name__, CUT, code, None)
 
     def _ended(self, kind: str, words: str, code: int, sent: int | None) -> dict[str, Any]:
@@ -126,21 +121,22 @@ class Asked:
 
 
 def in_short(error: BatchShareError, sent: int) -> str:
-    """How a command ended by an error, in few words: whether anything was sent, and why not more was."""
-    return f"{'stopped' if sent else 'nothing sent'}: {_why(error)}"
+    """How a command ended by an error, in few words: whether anything was sent, and why not more was.
 
+    Of what a person has to mend here it is the error's own first sentence: the others say what to do next.
+    """
+    from batch_share.results.notify import why_of
 
-def _why(error: BatchShareError) -> str:
-    """Of what a person has to mend here, the error's own first sentence: the others say what to do next."""
-    if isinstance(error, AccessDenied):
-        return "keys refused"
     words = str(error)
-    if isinstance(error, SheetError | LedgerError):
+    if isinstance(error, AccessDenied):
+        words = "keys refused"
+    elif isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
         words = error.wrong if row is None else f"row {row}: {error.wrong}"
     elif not isinstance(error, SettingsError) and (why := why_of(error)) is not None:
         words = why
-    return " ".join(words.split()).partition(". ")[0].rstrip(".")
+    why = " ".join(words.split()).partition(". ")[0].rstrip(".")
+    return f"{'stopped' if sent else 'nothing sent'}: {why}"
 
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
@@ -150,17 +146,13 @@ def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> No
     code = code_of(error)
     if typed.get("json"):
         print(json.dumps(asked.stopped(error, code, error.sent_before)))  # noqa: T201 - what was asked for
-    elif "one_line" in typed and (typed["one_line"] or _is_one_line_set()):
-        print(asked.line(error, code, error.sent_before))  # noqa: T201 - what was asked for
-
-
-def _is_one_line_set() -> bool:
-    from batch_share.settings import load_settings
-
-    try:
-        return load_settings().one_line
-    except BatchShareError:  # that may be why
-        return False
+    elif "set" in typed:
+        try:
+            is_one_line = Given({name: typed.get(name) for name in OPTIONS}).settings().one_line
+        except BatchShareError:  # that may be why
+            is_one_line = not {"--one-line=true", "one_line=true"}.isdisjoint(typed["set"] or ())
+        if is_one_line:
+            print(asked.line(error, code, error.sent_before))  # noqa: T201 - what was asked for
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -178,22 +170,124 @@ class CommandLine(typer.Typer):
 
 
 class _Command(TyperCommand):
-    """A command that answers in the form it was asked for, also where an error ends it."""
+    """A command that returns its exit code. It answers in the form asked for, also where an error ends it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # a shell completes what is half typed
+            args = _with_settings(self, ctx, args)
         typed = _checked(self, ctx, args)
         with _answering(ctx, typed):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         with _answering(ctx, ctx.params):
-            return super().invoke(ctx)
+            code = super().invoke(ctx)
+        ctx.exit(int(code or 0))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The arguments as they are called: Typer's braces and brackets say nothing to a person."""
+        params: list[Any] = self.get_params(ctx)
+        return ["[OPTIONS]", *(param.metavar for param in params if param.param_type_name == "argument")]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """What it takes, by groups; and, where it takes settings, that it takes all of them."""
+        params: list[Any] = self.get_params(ctx)
+        has_groups = any(getattr(param, "rich_help_panel", None) for param in params)
+        rows: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", "Options", *GROUPS)}
+        for param in params:
+            if param.param_type_name == "argument":
+                rows["Arguments"].append((param.metavar, param.help))
+            elif not param.hidden:
+                rest = OUTPUT if has_groups and param.name == "help" else "Options"
+                rows[param.rich_help_panel or rest].append((param.get_help_record(ctx)[0], told_of(param)))
+        _write_sections(formatter, rows)
+        if any(param.name == "set" for param in params):
+            with formatter.indentation():
+                formatter.write_paragraph()
+                formatter.write_text(_MORE_OPTIONS)
+
+
+def told_of(option: Any) -> str:
+    """What help says of an option: its text, and what it is if nothing is said."""
+    if option.required:
+        return f"{option.help} (needed)"
+    return option.help if option.is_flag or option.default is None else f"{option.help} Default: {option.default}."
 
 
 class _Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _checked(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Its commands by what they are for, then its options."""
+        commands = [
+            (name, self.commands[name]) for name in self.list_commands(ctx) if not self.commands[name].hidden
+        ]
+        width = formatter.width - 6 - max(len(name) for name, _ in commands)
+        rows: dict[str, list[tuple[str, str]]] = {}
+        command: Any
+        for name, command in commands:
+            rows.setdefault(command.rich_help_panel or "Commands", []).append(
+                (name, command.get_short_help_str(width))
+            )
+        options = [param.get_help_record(ctx) for param in self.get_params(ctx)]
+        _write_sections(formatter, rows)
+        _write_sections(formatter, {"Options": [*filter(None, options)]})
+
+
+_WIDEST_NAME: Final = 28
+
+_MORE_OPTIONS: Final = (
+    "Every setting is an option too, as in --max-rows 100 or --no-follow-up; `batch-share config show` lists them."
+)
+
+
+def _write_sections(formatter: Any, rows: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """What each is called and says, by their headings, all in the same two columns."""
+    widths = [len(name) for section in rows.values() for name, _ in section]
+    width = max(each for each in widths if each <= _WIDEST_NAME)
+    for heading, section in rows.items():
+        if section:
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in section])
+
+
+def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str]:
+    """The arguments with each option that is none of the command's own, but a setting's, as a `--set`.
+
+    `--max-rows 100` is `--set --max-rows=100`: so that an error can name it as it was typed. Raises UsageError for
+    an option that is neither.
+    """
+    params: list[Any] = command.get_params(ctx)
+    own = {name: param for param in params for name in (*param.opts, *param.secondary_opts)}
+    if "--set" not in own:
+        return [*args]
+    told: list[str] = []
+    left = [*args]
+    while left and left[0] != "--":
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if name in own or not word.startswith("--"):
+            told.append(word)
+            # What an option takes is its value, whatever it looks like.
+            if left and word in own and not (own[word].is_flag or own[word].count):
+                told.append(left.pop(0))
+            continue
+        setting, kinds = name.removeprefix("--").replace("-", "_"), setting_kinds()
+        switch = setting if setting in kinds else setting.removeprefix("no_")
+        if kinds.get(switch):
+            if equals:
+                ctx.fail(f"Option {name!r} does not take a value.")
+            told += ["--set", f"{option_of(switch)}={'true' if switch == setting else 'false'}"]
+        elif setting not in kinds:
+            close = get_close_matches(name, [*own, *map(option_of, kinds)], n=1)
+            ctx.fail(f"No such option: {spelled(name)}" + (f" (Did you mean {close[0]}?)" if close else ""))
+        elif not equals and not left:
+            ctx.fail(f"Option {name!r} requires an argument.")
+        else:
+            told += ["--set", f"{name}={value if equals else left.pop(0)}"]
+    return [*told, *left]
 
 
 @contextmanager

@@ -1,15 +1,16 @@
-"""The commands about ledgers: `report` on one, `runs` lists them all, `purge` deletes what is left of old ones."""
+"""The commands about ledgers: what became of one; `runs` lists them all, `purge` deletes what old ones left."""
 
 from __future__ import annotations
 
-import json as json_module
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
-from batch_share.cli.options import Json, LedgerFile, load, named_output, tell_place
-from batch_share.errors import BatchShareError, SettingsError
+from batch_share.cli.options import Given, LedgerFile, named_output, takes, tell_place
+from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,39 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.purge import Sweep
     from batch_share.ledger.known import KnownRun
+
+
+@takes("json")
+def status(ledger: LedgerFile, given: Given) -> int:
+    """Show how many rows of LEDGER are in which state. It can be asked while a run works on it.
+
+    Example: batch-share status leads.csv.ledger.db --json
+    """
+    import asyncio
+
+    from batch_share.cli.screen import Display
+    from batch_share.library import BatchShare
+
+    summary = asyncio.run(BatchShare().status(ledger))
+    Display(json=given["json"]).totals(summary)
+    return summary.exit_code
+
+
+def results(
+    ledger: LedgerFile,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
+    ] = None,
+) -> None:
+    """Write the sheet of LEDGER with what became of each row.
+
+    Example: batch-share results leads.csv.ledger.db -o answered.xlsx
+    """
+    import asyncio
+
+    from batch_share.library import BatchShare
+
+    tell_place(asyncio.run(BatchShare().results(ledger, named_output(output))))
 
 
 def report(
@@ -37,9 +71,9 @@ def report(
     """
     import asyncio
 
-    from batch_share.jobs.outputs import report_of
+    from batch_share.library import BatchShare
 
-    tell_place(asyncio.run(report_of(ledger, named_output(output), most)))
+    tell_place(asyncio.run(BatchShare().report(ledger, named_output(output), most=most)))
 
 
 _WIDEST: Final = 120
@@ -50,18 +84,19 @@ _INDENT: Final = 2
 
 def ledger_of_run(named: str) -> Path:
     """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
-    from batch_share.planning import already_shared
+    from batch_share.library import BatchShare
 
-    return already_shared.ledger_of_run(load(), named)
+    return BatchShare().ledger_of(named)
 
 
+@takes("json")
 def runs(
+    given: Given,
     limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 20,
     add: Annotated[
         Optional[list[Path]],
         typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
     ] = None,
-    json: Json = False,
 ) -> None:
     """List the runs on this machine, newest first.
 
@@ -72,15 +107,14 @@ def runs(
     import asyncio
 
     from batch_share.cli.screen import console
-    from batch_share.planning.already_shared import known_runs
+    from batch_share.library import BatchShare
 
-    settings = load()
-    known = asyncio.run(known_runs(settings, limit, add or []))
+    known = asyncio.run(BatchShare().runs(limit, add=add or []))
     found = known.runs
     for remark in known.remarks:
         typer.echo(f"{remark}.", err=True)
-    if json:
-        print(json_module.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
+    if given["json"]:
+        print(json.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
     else:
         _show_runs(console(), found)
 
@@ -110,7 +144,7 @@ def _table(found: Sequence[KnownRun]) -> Table:
         table.add_column(name)
     for each in found:
         cells = (*_which(each), _how(each), _counts(each.counts))
-        table.add_row(*map(Text, cells), style=_style(each))
+        table.add_row(*map(Text, cells), style="dim" if each.purged_at else "")
     return table
 
 
@@ -122,13 +156,10 @@ def _show_block(out: Console, run: KnownRun) -> None:
     parts = [part for part in (_how(run), _counts(run.counts)) if part]
     on_one_line = ": ".join(parts)
     below = [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts
-    out.print(Text("  ".join(filter(None, _which(run))), style=_style(run)))
+    style = "dim" if run.purged_at else ""
+    out.print(Text("  ".join(filter(None, _which(run))), style=style))
     for line in below:
-        out.print(Padding(Text(line, style=_style(run)), (0, 0, 0, _INDENT), expand=False))
-
-
-def _style(run: KnownRun) -> str:
-    return "dim" if run.purged_at else ""
+        out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
 
 
 def _which(run: KnownRun) -> tuple[str, ...]:
@@ -142,29 +173,25 @@ def _local(at: datetime) -> str:
 
 
 def _how(run: KnownRun) -> str:
-    how = "running" if run.ended_at is None else _shortened(run.ended or "")
+    how = "running" if run.ended_at is None else run.ended or ""
+    if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
+        how = how.partition(". ")[0].rstrip(".")
+        how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
     return f"{how}; purged" if run.purged_at else how
-
-
-def _shortened(words: str) -> str:
-    """All of it, or the first sentence of what is long: what went wrong comes first, what to do then."""
-    if len(words) <= _WIDEST:
-        return words
-    first = words.partition(". ")[0].rstrip(".")
-    return first if len(first) <= _WIDEST else f"{first[:_WIDEST]}…"
 
 
 def _counts(counts: Mapping[str, int] | None) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items())
 
 
+@takes("json")
 def purge(
+    given: Given,
     older_than: Annotated[str, typer.Option(metavar="90d", help="Runs that ended longer ago than this.")],
     force: Annotated[
         bool, typer.Option("--force", help="Also ledgers with rows to send, in doubt, or with live shares.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
-    json: Json = False,
 ) -> None:
     """Delete what old runs left that holds personal data.
 
@@ -177,37 +204,28 @@ def purge(
     import asyncio
 
     from batch_share.cli.screen import console
-    from batch_share.common import parse_duration
-    from batch_share.jobs.purge import delete, find_old
+    from batch_share.common import plural
+    from batch_share.library import BatchShare
 
-    try:
-        minutes = parse_duration(older_than)
-    except ValueError as error:
-        raise SettingsError("older-than", str(error)) from None
-    settings, out = load(), console(stderr=json)
-    sweep = asyncio.run(find_old(settings, minutes, force=force))
+    library, out = BatchShare(), console(stderr=given["json"])
+    sweep = asyncio.run(library.purge(older_than, force=force))
     _show_sweep(out, sweep)
+    question = "[bold]Delete these for good? (y/N) [/bold]"
     if not sweep.old:
         out.print("Nothing to delete.")
-    elif yes or _agreed(out):
-        sweep = asyncio.run(delete(settings, sweep))
-        _show_deleted(out, sweep)
+    elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
+        sweep = asyncio.run(library.delete(sweep))
+        for kept in sweep.kept_at_last:
+            out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+        out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")
     else:
         raise BatchShareError(
             "Nothing was deleted: it was not confirmed. --yes answers.",
             problem="Nothing was deleted: it was not confirmed.",
             hint="Confirm it, if it is to be deleted.",
         )
-    if json:
-        print(json_module.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
-
-
-def _agreed(out: Console) -> bool:
-    import sys
-
-    if not sys.stdin.isatty():
-        return False
-    return out.input("[bold]Delete these for good? (y/N) [/bold]").strip().lower() in {"y", "yes"}
+    if given["json"]:
+        print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:
@@ -223,11 +241,3 @@ def _show_sweep(out: Console, sweep: Sweep) -> None:
             out.print(f"  {file}", soft_wrap=True, markup=False)
     for file in (file for old in sweep.old for file in old.changed):
         out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
-
-
-def _show_deleted(out: Console, sweep: Sweep) -> None:
-    from batch_share.common import plural
-
-    for kept in sweep.kept_at_last:
-        out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
-    out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")

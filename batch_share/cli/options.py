@@ -1,19 +1,26 @@
-"""The arguments and options that commands share, what they become, and what the shell completes of them."""
+"""The arguments and options that commands share, what they become, and what the shell completes of them.
+
+A command names those that it takes, `@takes("event", "rate")`. Settings that are not among them are given by
+`--set`, and each is an option of its own name too, which `entry` turns into a `--set`.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, cast, get_args
 
 import typer
 
-from batch_share.errors import SheetError
+from batch_share.errors import SettingsError, SheetError
+from batch_share.setting_texts import SETTING_TEXTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from batch_share.outputs import Named
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.writing import Placed
@@ -114,136 +121,173 @@ LedgerFile = Annotated[
         autocompletion=complete_ledger,
     ),
 ]
-Worksheet = Annotated[
-    Optional[str], typer.Option(help="Worksheet of the workbook. Default: the first visible one that fits.")
-]
-HeaderRow = Annotated[Optional[int], typer.Option(min=1, help="Row of the headers. Default: it is found.")]
-Encoding = Annotated[
-    Optional[str],
-    typer.Option(metavar="NAME", help="How a CSV file is encoded, as in windows-1250. Default: its bytes tell."),
-]
-Map = Annotated[
-    Optional[list[str]],
-    typer.Option("--map", metavar="HEADER=FIELD", help='What a column holds, as in "Owner mail=User Email".'),
-]
-MappingFile = Annotated[
-    Optional[Path], typer.Option("--mapping", help="A file with such mappings; plan --save-map writes one.")
-]
-TimeZone = Annotated[
-    Optional[str], typer.Option(help="Time zone of dates that name none. Default: the account's own.")
-]
-Limit = Annotated[Optional[int], typer.Option(min=1, help="Only the first N rows.")]
-Rows = Annotated[Optional[str], typer.Option(metavar="5-40", help="Only rows with these numbers.")]
-Only = Annotated[
-    Optional[list[str]],
-    typer.Option(metavar="HEADER=VALUE", help="Only rows where a column says this, as in Region=North."),
-]
-LedgerOption = Annotated[
-    Optional[Path], typer.Option(help="Where the ledger is. Default: SHEET.ledger.db beside it.")
-]
-Event = Annotated[Optional[str], typer.Option(help="Code of the activity type, for rows that name none.")]
-Access = Annotated[Optional[str], typer.Option(help="read or write, for rows that say nothing. Default: read.")]
-Duration = Annotated[Optional[str], typer.Option(help="How long: minutes, or 30m, 12h, 7d; for rows without.")]
-Note = Annotated[Optional[str], typer.Option(help="Note of the activity, for rows that have none.")]
-Rate = Annotated[
-    Optional[str], typer.Option(help="Calls it may make: 20/5s, or auto: what the last run learnt. Default: 25/5s.")
-]
-Bulk = Annotated[bool, typer.Option("--bulk", help="Post and share many rows to a call: several times as fast.")]
-BulkRate = Annotated[
-    Optional[str],
-    typer.Option(help="Bulk calls it may make, by your plan: 1/5s, 5/5s, 10/5s, auto. Default: 1/5s."),
-]
-ShareBatch = Annotated[
-    Optional[int],
-    typer.Option(min=1, max=25, help="With --bulk, shares to a call. Default: 25, or what the account has taken."),
-]
-Workers = Annotated[
-    Optional[int], typer.Option(min=1, max=64, help="Rows under way at once. Default: by the rate.")
-]
-Wait = Annotated[
-    Optional[str], typer.Option(help="How long a request may take before its follow-up ends. Default: 10m.")
-]
-NoFollowUp = Annotated[bool, typer.Option("--no-follow-up", help="Don't ask afterwards what became of the shares.")]
-TrustOwner = Annotated[bool, typer.Option("--trust-owner", help="Go on if the first activity shows no owner.")]
-TrustIds = Annotated[
-    bool, typer.Option("--trust-ids", help="Take lead and user Ids as they are where they can't be checked.")
-]
-TrustMarker = Annotated[
-    bool,
-    typer.Option("--trust-marker", help="Take what is not found for not there, if no marker was ever seen."),
-]
-OnUnknown = Annotated[
-    Optional[str],
-    typer.Option(help="Rows of which nobody knows: settle (look up, send again if it never arrived) or park."),
-]
-Duplicates = Annotated[bool, typer.Option("--allow-duplicates", help="Send rows that repeat an earlier row.")]
-Renew = Annotated[
-    Optional[str],
-    typer.Option(metavar="3d", help="Share again what an earlier run shared and ends within this time."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Share again whatever an earlier run shared.")]
-DailyLimit = Annotated[Optional[int], typer.Option(min=1, help="Calls that the account may make a day.")]
-NotifyOption = Annotated[
-    Optional[str],
-    typer.Option(
-        "--notify",
-        metavar="URL|FILE",
-        help="Who is told how it ended: a webhook (its URL is a secret: better in the environment) or a file.",
+WHAT, WHICH, HOW, SAFETY, OUTPUT = "What to send", "Which rows", "How", "Safety", "Output"
+GROUPS: Final = (WHAT, WHICH, HOW, SAFETY, OUTPUT)
+"""What options are for, in the order that `--help` has."""
+
+
+def _value(group: str, metavar: str, text: str, kind: Any = str, *names: str, **more: Any) -> Any:
+    return Annotated[
+        Optional[kind], typer.Option(*names, metavar=metavar, help=text, rich_help_panel=group, **more)
+    ]
+
+
+def _switch(group: str, text: str, *names: str) -> Any:
+    return Annotated[bool, typer.Option(*names, help=text, rich_help_panel=group)]
+
+
+OPTIONS: Final = {
+    "event": _value(WHAT, "CODE", SETTING_TEXTS["event"]),
+    "access": _value(WHAT, "read|write", SETTING_TEXTS["access"]),
+    "duration": _value(WHAT, "7d", SETTING_TEXTS["duration"]),
+    "worksheet": _value(WHICH, "NAME", "Worksheet of the workbook. Default: the first visible one that fits."),
+    "map": _value(
+        WHICH,
+        "HEADER=FIELD",
+        'What a column holds, as in "Owner mail=User Email"; or a file that says so.',
+        list[str],
     ),
-]
-MaxRows = Annotated[Optional[int], typer.Option(min=1, help="Send nothing if there are more rows to send than N.")]
-MaxPerUser = Annotated[
-    Optional[int], typer.Option(min=1, help="Send nothing if a user would get more leads than N.")
-]
-MaxRevokes = Annotated[
-    Optional[int], typer.Option(min=0, help="Take back up to N earlier shares unasked, for rows that say so.")
-]
-Canary = Annotated[
-    Optional[int], typer.Option(min=1, help="Send N rows first; go on only when all of them are shared.")
-]
-StopAfterFailures = Annotated[
-    Optional[int],
-    typer.Option(min=0, help="Stop when N rows failed in a row, at one step; 0: never. Default: 10."),
-]
-StopAt = Annotated[
-    Optional[str], typer.Option(help="Stop when so many of the rows sent failed, such as 5%; of 50 or more.")
-]
-Online = Annotated[bool, typer.Option("--online", help="Look leads and users up; nothing is changed.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before sending.")]
-OneLine = Annotated[
-    bool, typer.Option("--one-line", help="Print one line with the totals, and nothing else but errors.")
-]
-IfChanged = Annotated[
-    bool,
-    typer.Option("--if-changed", help="End at once if the sheet is as it was and nothing is to be done now."),
-]
-Due = Annotated[bool, typer.Option("--due", help="End at once if nothing is to be done now.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show what is logged: rates, refusals, rows that fail.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")]
+    "rows": _value(WHICH, "5-40", "Only rows with these numbers."),
+    "limit": _value(WHICH, "N", "Only the first N rows.", int, min=1),
+    "only": _value(WHICH, "HEADER=VALUE", "Only rows where a column says this, as in Region=North.", list[str]),
+    "user": _value(WHICH, "USER", "Only shares with this user: an Id or e-mail address."),
+    "reason": _value(WHICH, "TEXT", "Only rows whose reason holds this text."),
+    "all": _switch(WHICH, "Also rows that can hardly go better: a lead that is not there.", "--all"),
+    "only_unknown": _switch(
+        WHICH, "Settle the rows of which nobody knows, and send nothing else.", "--only-unknown"
+    ),
+    "ledger": _value(HOW, "FILE", "Where the ledger is. Default: SHEET.ledger.db beside it.", Path),
+    "plan": _value(HOW, "FILE", "A plan that plan --save wrote: run this or nothing.", Path),
+    "online": _switch(HOW, "Look leads and users up; nothing is changed.", "--online"),
+    "once": _switch(HOW, "Work on what is there, and end: for cron.", "--once"),
+    "every": _value(HOW, "10s", "How often it looks. Default: 10s."),
+    "settle": _value(HOW, "5s", "How long a file must not have changed to be taken for whole. Default: 5s."),
+    "rate": _value(HOW, "25/5s", SETTING_TEXTS["rate"]),
+    "bulk": _switch(HOW, SETTING_TEXTS["bulk"], "--bulk"),
+    "wait": _value(HOW, "10m", SETTING_TEXTS["wait"]),
+    "renew": _value(HOW, "3d", SETTING_TEXTS["renew"]),
+    "force": _switch(HOW, SETTING_TEXTS["force"], "--force"),
+    "if_changed": _switch(
+        HOW, "End at once if the sheet is as it was and nothing is to be done now.", "--if-changed"
+    ),
+    "due": _switch(HOW, "End at once if nothing is to be done now.", "--due"),
+    "set": _value(HOW, "NAME=VALUE", "Any other setting, as in max_rows=100; as often as wanted.", list[str]),
+    "canary": _value(SAFETY, "N", SETTING_TEXTS["canary"]),
+    "yes": _switch(SAFETY, "Don't ask before sending. Unattended, more than 50 rows need it.", "--yes", "-y"),
+    "output": _value(OUTPUT, "FILE", "A .csv or .xlsx file for the plan of every row.", Path, "--output", "-o"),
+    "save": _value(OUTPUT, "FILE", "A file for what was planned: run --plan accepts no other.", Path),
+    "save_map": _value(OUTPUT, "FILE", "A file for the mapping used, for --map.", Path),
+    "json": _switch(OUTPUT, "Print one JSON object at the end.", "--json"),
+    "verbose": _switch(OUTPUT, "Show what is logged: rates, refusals, rows that fail.", "--verbose", "-v"),
+}
+"""The options that commands share, in the order that `--help` has. One that is a setting has the setting's text."""
 
 
-def sheet_options(
-    worksheet: str | None,
-    header_row: int | None,
-    maps: list[str] | None,
-    mapping: Path | None,
-    limit: int | None,
-    rows: str | None,
-    only: list[str] | None,
-    encoding: str | None,
-) -> SheetOptions:
+class Given(dict[str, Any]):
+    """What was typed for the options of a command, by name: None, or False of a switch, where nothing was."""
+
+    def settings(self) -> Settings:
+        """The settings in force, with what was typed. Raises SettingsError, which names one as it was typed."""
+        from batch_share.settings import Settings, load_settings
+
+        values: dict[str, Any] = {}
+        typed: dict[str, str] = {}
+        for said in self.get("set") or ():
+            typed_name, equals, value = said.partition("=")
+            if not equals:  # not quoted: it may be anything
+                raise SettingsError("--set", "write NAME=VALUE, as in --set max_rows=100")
+            name, as_typed = _setting_named(typed_name)
+            typed[name] = as_typed
+            table, dot, part = name.partition(".")
+            values[table] = {**values.get(table, {}), part: value} if dot else value
+        for name in self.keys() & Settings.model_fields.keys():
+            if self[name] is not None and self[name] is not False:
+                typed[name], values[name] = option_of(name), self[name]
+        try:
+            return load_settings(**values)
+        except SettingsError as error:
+            raise SettingsError(typed.get(error.setting, error.setting), error.problem) from None
+
+
+def option_of(name: str) -> str:
+    """The option that is called as a setting: `--max-rows`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def setting_kinds() -> dict[str, bool]:
+    """Every setting, those of a table as `sheet.rows`, and whether it is yes or no."""
+    from batch_share.settings import Settings, SheetLimits
+
+    kinds = {name: field.annotation is bool for name, field in Settings.model_fields.items() if name != "sheet"}
+    return kinds | {f"sheet.{name}": False for name in SheetLimits.model_fields}
+
+
+_KEYRING: Final = "`batch-share login` keeps it in the system's keyring; else set {} in the environment or in .env"
+_ELSEWHERE: Final = {
+    "access_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
+    "secret_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
+    "host": f"the host belongs with its keys: {_KEYRING}, or host in batch-share.toml",
+    "allow_host": "where keys may go only their owner says: set {} in the environment, or allow_host in your own "
+    "settings file",
+    "notify": "it may be a secret: set {} in the environment or in .env, or notify in batch-share.toml; a file may "
+    "be named by --notify FILE",
+}
+"""Settings that `--set` does not take, and where they belong."""
+
+
+def _setting_named(typed: str) -> tuple[str, str]:
+    """The name of a setting that `--set` names, or an option (`--max-rows`), and the two as they were typed."""
+    is_option = typed.startswith("--")
+    name = typed.removeprefix("--").strip().replace("-", "_").lower()
+    as_typed = typed if is_option else f"--set {typed}"
+    if name in _ELSEWHERE and not (is_option and name == "notify"):
+        raise SettingsError(as_typed, _ELSEWHERE[name].format(f"BATCH_SHARE_{name.upper()}"))
+    if name not in (known := setting_kinds()):
+        close = get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        raise SettingsError(as_typed, f"there is no such setting: {meant}`batch-share config show` lists them all")
+    return name, as_typed
+
+
+Command = Callable[..., int | None]
+
+
+def takes(*names: str) -> Callable[[Command], Command]:
+    """Let a command take these options of the table; it gets what was typed for them as its argument `given`."""
+
+    def with_options(command: Command) -> Command:
+        options = {name: kind for name, kind in OPTIONS.items() if name in names}
+
+        def taking(**typed: Any) -> int | None:
+            return command(given=Given({name: typed.pop(name) for name in options}), **typed)
+
+        own = [each for each in signature(command, eval_str=True).parameters.values() if each.name != "given"]
+        ours = [
+            Parameter(
+                name, Parameter.KEYWORD_ONLY, annotation=kind, default=False if get_args(kind)[0] is bool else None
+            )
+            for name, kind in options.items()
+        ]
+        made: Any = wraps(command)(taking)  # for the type checker: a function has no signature that can be set
+        made.__signature__ = Signature([*own, *ours])
+        made.__annotations__ = {each.name: each.annotation for each in (*own, *ours)}
+        return cast("Command", made)
+
+    return with_options
+
+
+def sheet_options(given: Given, settings: Settings) -> SheetOptions:
     """How the sheet is read. Raises SettingsError."""
     from batch_share.planning.plan import SheetOptions
-    from batch_share.settings import load_settings
-    from batch_share.sheet.columns import read_mapping
-    from batch_share.sheet.reader import ReadOptions
-    from batch_share.sheet.rows import Selection
 
-    columns = read_mapping(mapping, maps or [])
-    reading = ReadOptions(worksheet, header_row, columns, load_settings().sheet, encoding)
-    return SheetOptions(reading, Selection.parse(limit, rows, only or []))
+    return SheetOptions.of(
+        settings,
+        worksheet=given["worksheet"],
+        maps=given["map"],
+        limit=given.get("limit"),
+        rows=given.get("rows"),
+        only=given.get("only"),
+    )
 
 
 def named_output(output: Path | None) -> Named | None:
@@ -260,20 +304,8 @@ def tell_place(placed: Placed) -> None:
     typer.echo(placed.path)
 
 
-def load(**flags: object) -> Settings:
+def load(**given: object) -> Settings:
+    """As `load_settings`, whose module is heavy to import."""
     from batch_share.settings import load_settings
 
-    return load_settings(**flags)
-
-
-def load_given(arguments: Mapping[str, object]) -> Settings:
-    """The settings, with a command's own `arguments`: each is called as its setting, if it is one.
-
-    A switch that was not given leaves its setting as it is. Raises SettingsError.
-    """
-    from batch_share.settings import Settings
-
-    given = {name: value for name, value in arguments.items() if value is not False}
-    # The settings' own `sheet` is of the limits that a sheet is read within.
-    flags = {name: given[name] for name in given if name in Settings.model_fields and name != "sheet"}
-    return load(**flags, follow_up=False if "no_follow_up" in given else None)
+    return load_settings(**given)

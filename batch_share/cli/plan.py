@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.screen import AGAIN, STYLES, Display, console, lasting, spell_cost
+from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_cost
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
@@ -25,13 +25,11 @@ from batch_share.sheet.columns import write_mapping
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncIterator, Mapping
-    from datetime import tzinfo
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from rich.console import Console
 
-    from batch_share.ledger.records import Waiting
     from batch_share.planning.intake import SheetJob
     from batch_share.planning.overview import Overview
     from batch_share.settings import Settings
@@ -91,7 +89,7 @@ class PlanFiles:
 
 def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bool, json: bool) -> ExitCode:
     """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
-    library = BatchShare(settings, watcher=TerminalWatcher(Display(json=json)))
+    library = BatchShare(settings, watcher=TerminalWatcher(json=json))
     seen = asyncio.run(library.plan(job.sheet, job.options, ledger=job.ledger, online=online))
     if files.output is not None:
         asyncio.run(_write(files.output, seen))
@@ -138,7 +136,8 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(f"Guards: {guards}.", soft_wrap=True)
     for why in seen.would_stop:
         out.print(f"[red]Would stop:[/red] {escape(why)}.", soft_wrap=True)
-    out.print(f"Columns read: {escape(_read_columns(record.mapping or {}))}", soft_wrap=True)
+    read = (header if header == name else f"{header} → {name}" for header, name in (record.mapping or {}).items())
+    out.print(f"Columns read: {escape(', '.join(read))}", soft_wrap=True)
     if seen.ignored:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
     for odd in seen.oddities():
@@ -166,44 +165,34 @@ def _print_sending(out: Console, seen: Overview) -> None:
         out.print("Nothing left to send.")
 
 
-def _read_columns(mapping: Mapping[str, str]) -> str:
-    return ", ".join(header if header == name else f"{header} → {name}" for header, name in mapping.items())
-
-
 def _what(seen: Overview, *, online: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     send = "to be sent" if online else "to be sent, if the leads and users are found"
     back = seen.claiming
+    before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
     told = (
         (State.PENDING, seen.to_send, send),
-        (State.REVOKED, back, f"take{_s(back)} back first what was shared before: {_earlier(seen)}"),
+        (
+            State.REVOKED,
+            back,
+            f"take{'s' if back == 1 else ''} back first what was shared before: {_earlier(seen)}",
+        ),
         (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
         (State.SKIPPED, len(seen.repeats), "the same as an earlier row, so not sent: see below"),
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
-        *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in _settled(seen)),
+        *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
     )
     for state, count, meaning in told:
         if count:
             table.add_row(f"{count:,}", meaning, style=STYLES.get(state, ""))
     if seen.waiting.rows:
-        table.add_row(
-            f"{seen.waiting.rows:,}",
-            _wait(seen.waiting, seen.plan.zone),
-            style="cyan",
-        )
+        first = spell_time(seen.waiting.first, seen.plan.zone) if seen.waiting.first else "nobody knows when"
+        wait = "waits for its" if seen.waiting.rows == 1 else "wait for their"
+        waiting = f"of them {wait} time, the first until {first}"
+        table.add_row(f"{seen.waiting.rows:,}", waiting, style="cyan")
     if seen.left_out:
         table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
     return table
-
-
-def _s(count: int) -> str:
-    """The end of a verb: one row takes, two take."""
-    return "s" if count == 1 else ""
-
-
-def _settled(seen: Overview) -> list[tuple[State, int]]:
-    """The rows that were sent before, but for those that are still to be shared: they are sent."""
-    return [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
 
 
 def _earlier(seen: Overview) -> str:
@@ -213,12 +202,6 @@ def _earlier(seen: Overview) -> str:
     if seen.unasked == seen.claiming:
         return "which shares, only --online knows"
     return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online knows"
-
-
-def _wait(waiting: Waiting, zone: tzinfo | None) -> str:
-    first = spell_time(waiting.first, zone) if waiting.first else "nobody knows when"
-    wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    return f"of them {wait} time, the first until {first}"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -241,12 +224,12 @@ def _who(seen: Overview) -> Table:
         table.add_row(escape(user), f"{count:,}")
     rest = len(seen.users) - len(top(seen.users))
     if rest:
-        table.add_row(f"… and {plural(rest, 'more user')}", f"{seen.users.total() - _sum(seen):,}", style="dim")
+        table.add_row(
+            f"… and {plural(rest, 'more user')}",
+            f"{seen.users.total() - sum(count for _, count in top(seen.users)):,}",
+            style="dim",
+        )
     return table
-
-
-def _sum(seen: Overview) -> int:
-    return sum(count for _, count in top(seen.users))
 
 
 def _spread(counts: Counter[str]) -> str:
@@ -254,18 +237,11 @@ def _spread(counts: Counter[str]) -> str:
     return ", ".join(shown) + (f" and {plural(len(counts) - 5, 'other')}" if len(counts) > 5 else "")
 
 
-def _other_way(seen: Overview) -> str:
-    """How long the run takes in bulk if it is one by one, and the other way round; nothing if that is the same."""
-    other = lasting(seen.other_cost.seconds)
-    if other == lasting(seen.cost.seconds):
-        return ""
-    if seen.settings.bulk:
-        return f" (one by one about {other})"
-    return f" (with --bulk, at {seen.other_cost.bulk_rate}, about {other})"
-
-
 def _cost(seen: Overview) -> str:
-    cost = spell_cost(seen.cost) + _other_way(seen)
+    cost, other = spell_cost(seen.cost), lasting(seen.other_cost.seconds)
+    if other != lasting(seen.cost.seconds):  # what it takes in bulk, if it is one by one, and the other way round
+        how = "one by one" if seen.settings.bulk else f"with --bulk, at {seen.other_cost.bulk_rate},"
+        cost += f" ({how} about {other})"
     if seen.share_of_day is None:
         return f"{cost}."
     made = f" ({seen.calls_today:,} were made today)" if seen.calls_today else ""

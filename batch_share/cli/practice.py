@@ -1,164 +1,97 @@
-"""The sandbox and the demo: trying everything without an account."""
+"""The commands for practice: `sandbox` and `demo`. What they do is in `rehearsal`, which is heavy to import."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Optional
 
-from pydantic import SecretStr
-from rich.console import Console
-from rich.rule import Rule
-
-from batch_share.cli.screen import Display
-from batch_share.cli.work import TerminalWatcher
-from batch_share.common import Rate, parse_seconds, plural
-from batch_share.errors import SettingsError
-from batch_share.ledger.states import State
-from batch_share.library import BatchShare
-from batch_share.outputs import names_for
-from batch_share.results.summary import ExitCode
-from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
-from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
-from batch_share.settings import Settings
-from batch_share.sheet.reader import check_there
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from batch_share.jobs.job import Ending
+import typer
 
 
-def sandbox_options(*, window: str, reject_as: str, **given: Any) -> SandboxOptions:
-    """Options from the command line's words. Raises SettingsError."""
-    if window not in {"sliding", "fixed"}:
-        raise SettingsError("window", "write sliding or fixed")
-    if reject_as not in {"429", "403", "200"}:
-        raise SettingsError("reject-as", "write 429, 403 or 200")
-    try:
-        times = {name: parse_seconds(given[name]) for name in ("latency", "processing", "read_lag")}
-        rates = {name: Rate.parse(given[name]) for name in ("rate", "bulk_rate")}
-        read = {**rates, "reject_as": int(reject_as)}
-        return SandboxOptions(**{**given, **times, **read, "fixed_window": window == "fixed"})
-    except ValueError as error:
-        raise SettingsError("sandbox", str(error)) from None
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
+    limit: Annotated[str, typer.Option(help="Calls it allows.")] = "25/5s",
+    bulk_limit: Annotated[str, typer.Option(help="Bulk calls it allows, which count as calls too.")] = "1/5s",
+    share_batch: Annotated[int, typer.Option(min=1, help="Shares that it takes in one call.")] = 25,
+    window: Annotated[str, typer.Option(help="How it counts them: sliding or fixed.")] = "sliding",
+    latency: Annotated[str, typer.Option(help="How long a call takes.")] = "150ms",
+    processing: Annotated[str, typer.Option(help="How long a share takes to be processed.")] = "3s",
+    reject_as: Annotated[str, typer.Option(help="How it says “too many calls”: 429, 403 or 200.")] = "429",
+    fail: Annotated[float, typer.Option(min=0, max=1, help="Share of the requests whose processing fails.")] = 0.0,
+    ignore_owner: Annotated[
+        bool, typer.Option("--ignore-owner", help="Ignore the owner field of activities.")
+    ] = False,
+    hide_owner: Annotated[bool, typer.Option("--hide-owner", help="Show nobody's owner of an activity.")] = False,
+    hide_note: Annotated[bool, typer.Option("--hide-note", help="Show nobody the note of an activity.")] = False,
+    read_lag: Annotated[str, typer.Option(help="How long a new activity is not shown by reads.")] = "0s",
+    refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
+    refuse: Annotated[
+        Optional[list[str]], typer.Option(metavar="API", help="Refuse an API whole, such as Users.Get.")
+    ] = None,
+    without: Annotated[
+        Optional[str],
+        typer.Option(metavar="API,…", help="APIs that it does not have: ByIds,Users, …; helpers: hardly any."),
+    ] = None,
+    dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
+    owners: Annotated[
+        str, typer.Option(help="What it shows as an activity's owner: id, email, name, or both name and Ids.")
+    ] = "id",
+    paging: Annotated[
+        str, typer.Option(help="How it lists activities: usual, ignored, oldest-first or page-count.")
+    ] = "usual",
+    one_request_id: Annotated[
+        bool,
+        typer.Option("--one-request-id", help="Let a cache answer all Shares but the first, with that one's Id."),
+    ] = False,
+    listed_users: Annotated[
+        Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
+    ] = None,
+    faults: Annotated[
+        Optional[str], typer.Option(help="What goes wrong how often, such as applied-reset=2%,Create:503=1%.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
+) -> None:
+    """Start an imitation LeadSquared here, to rehearse on. Ctrl-C ends it.
+
+    --faults takes, with commas between them, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
+    Share, Status, Retrieve, Revoke, Bulk, Leads, Users, or the last part of another's path. Not done, and the
+    answer says so: error-envelope, failed, throttle-200, 400, 401, 403, 404, 429, 429-retry-after, 500-mx. Not
+    done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
+    refused; with applied- before it, it is done. Done, and oddly answered: wrong-type, slow. Of Status alone:
+    pending, unknown-number, id-gone. Of Bulk alone: shuffled, unnumbered, item-missing, item-doubled,
+    misnumbered, unsaid, applied-500-mx. Done, and denied: applied-404, and with the Id of what was made, of Create,
+    Share and Revoke alone, failed-with-id and error-with-id.
+
+    --without takes such endpoints, and helpers: all but Create, Share, Status and Revoke.
+
+    --dialect is plain, or for names in another case lower, upper, swapped (ID and Id); for values texts (no
+    numbers), nulls (for what is left out); for lists wrapped (none is bare), single (no list of one); for the
+    whole answer bom (a byte order mark first), typeless (no Content-Type).
+
+    --paging ignored lists the first page whichever is asked for; page-count counts the page, not all there are.
+
+    Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
+    """
+    given = locals()
+    from batch_share.cli.rehearsal import serve_sandbox
+
+    serve_sandbox(**given)
 
 
-def serve_sandbox(*, port: int, **given: Any) -> None:
-    """Serve a sandbox until a signal ends it, telling how to use it. Raises SettingsError."""
-    options = sandbox_options(port=port, **given)
-    try:
-        asyncio.run(serve_forever(options, _announce))
-    except OSError as error:
-        problem = f"{port} can't be listened on ({os.strerror(error.errno or 0)}): choose another, or 0 for any"
-        raise SettingsError("port", problem) from None
+def demo(
+    sheets: Annotated[
+        Optional[list[Path]],
+        typer.Argument(metavar="[SHEET]...", help="Sheets to run; made up, if none are given."),
+    ] = None,
+    folder: Annotated[
+        Optional[Path], typer.Option(help="Where the files go. Default: a new temporary folder.")
+    ] = None,
+    limit: Annotated[str, typer.Option(help="Calls that the sandbox allows; the real API: 25/5s.")] = "25/1s",
+) -> int:
+    """Run sheets against a sandbox of its own, to see a real run. It goes from plan to results.
 
+    Example: batch-share demo
+    """
+    from batch_share.cli.rehearsal import run_demo
 
-def _announce(sandbox: Sandbox) -> None:
-    options = sandbox.options
-    Console(highlight=False).print(
-        f"The sandbox listens on {sandbox.url} and allows {options.rate}. Ctrl-C ends it.\n\n"
-        f"  export BATCH_SHARE_HOST={sandbox.url}\n"
-        f"  export BATCH_SHARE_ACCESS_KEY={options.access_key}\n"
-        f"  export BATCH_SHARE_SECRET_KEY={options.secret_key}\n\n"
-        f"What it saw: {sandbox.url}/sandbox/report",
-        soft_wrap=True,
-    )
-
-
-def run_demo(sheets: Sequence[Path], folder: Path | None, limit: str) -> ExitCode:
-    """Run `sheets`, or made-up ones, against a sandbox of the demo's own. Raises BatchShareError."""
-    try:
-        rate = Rate.parse(limit)
-    except ValueError as error:
-        raise SettingsError("limit", str(error)) from None
-    return asyncio.run(_demo(sheets, _new_folder(folder), rate))
-
-
-def _new_folder(parent: Path | None) -> Path:
-    """A folder of this demo's own, so that no demo goes on where another stopped."""
-    try:
-        if parent is not None:
-            parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
-    except OSError as error:
-        raise SettingsError(
-            "folder",
-            f"{parent} can't be written ({error.strerror})",
-            problem=f"The folder can't be written ({error.strerror}).",
-        ) from None
-
-
-async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:
-    console = Console(highlight=False)
-    copies = _gather(sheets, folder)
-    options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2 * rate.period, fail=0.02)
-    async with Sandbox(options) as sandbox:
-        _introduce(console, sandbox)
-        endings = []
-        for sheet in copies:
-            console.print(Rule(sheet.name, align="left"))
-            endings.append(await _run(sheet, sandbox, folder))
-        _conclude(console, sandbox)
-    unknown = any(ending.summary.states.get(State.UNKNOWN) for ending in endings)
-    stopped = any(ending.error is not None or ending.interrupted for ending in endings)
-    return ExitCode.NOT_DONE if unknown or stopped else ExitCode.DONE
-
-
-def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
-    """Copies of the sheets, so that ledgers and results stand beside them and not among yours."""
-    if sheets:
-        for sheet in sheets:
-            check_there(sheet)
-        return [_copied(sheet, folder) for sheet in sheets]
-    world = World()
-    made = [folder / "leads.csv", folder / "leads.xlsx"]
-    write_csv(world, made[0])
-    write_excel(world, made[1])
-    return made
-
-
-def _copied(sheet: Path, folder: Path) -> Path:
-    """A copy that takes no other's place: two sheets may be called the same."""
-    names = names_for(folder / sheet.name)
-    return Path(shutil.copy(sheet, next(name for name in names if not name.exists())))
-
-
-async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
-    """One sheet, exactly as `batch-share run` does it."""
-    settings = Settings(
-        host=sandbox.url,
-        access_key=SecretStr(sandbox.options.access_key),
-        secret_key=SecretStr(sandbox.options.secret_key),
-        rate=sandbox.options.rate,
-        event=str(EVENT),
-        duration="7d",
-        state_folder=folder / ".state",
-        data_folder=folder / ".data",
-    )
-    display = Display(yes=True)
-    ending = await BatchShare(settings, watcher=TerminalWatcher(display)).run(sheet)
-    display.end(ending)
-    return ending
-
-
-def _introduce(console: Console, sandbox: Sandbox) -> None:
-    console.print(
-        f"[bold]batch_share demo[/bold]: an imitation LeadSquared listens on {sandbox.url} and allows "
-        f"{sandbox.options.rate} (the real one: 25/5s). Each row becomes an activity, then a share; afterwards the "
-        "status API is asked what became of it. Some rows are wrong on purpose.",
-    )
-
-
-def _conclude(console: Console, sandbox: Sandbox) -> None:
-    report = sandbox.report()
-    console.print(Rule("what the imitation LeadSquared saw", align="left"))
-    console.print(
-        f"{plural(report['total_calls'], 'call')}, {plural(report['refusals'], 'refusal')}, at most "
-        f"{report['fullest_window']} in any {sandbox.options.rate.period:g} s. "
-        f"{plural(report['activities'], 'activity', 'activities')}, {report['duplicates']} of them twice; "
-        f"{plural(report['live_shares']['count'], 'live share')}.",
-    )
+    return run_demo(sheets or [], folder, limit)

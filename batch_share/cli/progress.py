@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch_share.sending.onlookers import Awaited, Outage, Tally
+    from batch_share.sending.onlookers import Awaited, Tally
     from batch_share.sending.session import Connection
 
 REFRESH_SECONDS: Final = 0.25
@@ -105,7 +105,8 @@ class Lines:
         now, news, outage = _now(), _news(self.session), self.session.tally.outage is not None
         distance = SAME_LINE_SECONDS if news == self.said else LINE_SECONDS
         is_due = outage is not self.told_outage or now - self.said_at >= distance
-        long_until = _long_wait(self.session)
+        hold = self.session.hold  # a wait that is worth telling at once
+        long_until = hold.until if hold is not None and hold.until - hold.since > LONG_WAIT else float("-inf")
         # Calls that were under way together are refused one after the other: one line is enough for them.
         if long_until <= self.told_until + LINE_SECONDS and (self.waits_only or not is_due):
             return None
@@ -188,7 +189,9 @@ def _said(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     if session.tally.outage is not None:
-        return _spell_outage(session.tally.outage)
+        why = session.tally.outage.words.removeprefix("no connection: ")
+        tries = f"{session.tally.outage.tries + 1} of {session.tally.outage.most}"
+        return f"LeadSquared can't be reached ({why}): trying again, {tries}"
     if (hold := session.hold) is not None:
         waiting = "waiting" if session.pacer.hold else "bulk calls wait"
         why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"
@@ -197,17 +200,6 @@ def _said(session: Connection) -> str:
         return _spell_awaited(awaited)
     is_unanswered = session.is_idle and any(session.tally.states[state] for state in INTENTS)
     return "waiting for LeadSquared to answer" if is_unanswered else ""
-
-
-def _long_wait(session: Connection) -> float:
-    """Until when it waits, if that is worth telling at once."""
-    hold = session.hold
-    return hold.until if hold is not None and hold.until - hold.since > LONG_WAIT else float("-inf")
-
-
-def _spell_outage(outage: Outage) -> str:
-    why = outage.words.removeprefix("no connection: ")
-    return f"LeadSquared can't be reached ({why}): trying again, {outage.tries + 1} of {outage.most}"
 
 
 def _spell_awaited(awaited: Awaited) -> str:

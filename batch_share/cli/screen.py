@@ -313,7 +313,8 @@ class Display:
                 self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self._tell(escape(line), STYLES[State.SKIPPED], 4)
-        if _any_shared_before(preview.skipped):
+        before = (ALREADY, SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE)
+        if any(each.reason.startswith(before) for each in preview.skipped):
             self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
             self._tell(
@@ -455,16 +456,12 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     counts = Counter(summary.states)
     counts[State.PENDING] -= summary.waiting.rows
     told = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
-    told += [waiting_part(summary.waiting)] if summary.waiting.rows else []
+    if summary.waiting.rows:
+        told.append(f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later")
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(told) or 'no row'} (exit {code:d}); "
         f"ledger {near(summary.ledger)}"
     )
-
-
-def waiting_part(waiting: Waiting) -> str:
-    """The rows that wait for their time, as one of many counts."""
-    return f"{waiting.rows:,} waiting until {waiting.first:%Y-%m-%d %H:%M} UTC or later"
 
 
 def near(file: Path) -> str:
@@ -525,7 +522,7 @@ def next_steps(summary: Summary) -> list[str]:
     if summary.waiting.rows:
         told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
     if states.get(State.UNKNOWN):
-        command = f"batch-share reconcile {ledger} --on-unknown settle"
+        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         told.append(f"To settle unknown rows, and send nothing else: {command}")
     if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
         rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
@@ -562,10 +559,6 @@ def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
     lines = [f"{_which(each)}: {each.reason}" for each in reasons]
     more = rows - sum(each.rows for each in reasons)
     return [*lines, _more(more)] if reasons and more else lines
-
-
-def _any_shared_before(reasons: Sequence[Skipped]) -> bool:
-    return any(each.reason.startswith((ALREADY, SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE)) for each in reasons)
 
 
 def _which(each: Skipped) -> str:

@@ -13,6 +13,7 @@ import tomli_w
 
 from batch_share.errors import SettingsError
 from batch_share.outputs import temporary_for
+from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, origins
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _setting(name: str, default: Any) -> str:
     unset = " Not set; for example:" if default is None else ""
     value = (field.examples or [""])[0] if default is None else default
     lines = tomli_w.dumps({name: value}).splitlines()
-    return "\n".join([f"# {field.description}{unset}", *(f"# {line}" for line in lines if line), ""])
+    return "\n".join([f"# {SETTING_TEXTS[name]}{unset}", *(f"# {line}" for line in lines if line), ""])
 
 
 DEFAULT = "default"
@@ -86,19 +87,9 @@ class Shown:
 def shown(settings: Settings) -> list[Shown]:
     """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
     found = origins()
-    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in _plain(settings).items()]
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    """No key leaves its SecretStr: only whether it is there."""
+    # No key leaves its SecretStr: only whether it is there.
     keys = {name: bool(getattr(settings, name)) for name in KEYS}
     values = settings.model_dump(mode="json", exclude=set(KEYS))
-    return _flat({"host": values.pop("host"), **keys, **values})
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        parts = {f"{name}.{part}": inner for part, inner in value.items()} if isinstance(value, dict) else None
-        flat |= {name: value} if parts is None else parts
-    return flat
+    limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
+    told = {"host": values.pop("host"), **keys, **values, **limits}
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in told.items()]

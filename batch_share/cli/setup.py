@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from batch_share.cli.entry import CommandLine
-from batch_share.cli.options import Json, load
+from batch_share.cli.options import Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
-
-if TYPE_CHECKING:
-    from batch_share.jobs.findings import Finding
 
 _WIDEST = 44
 
@@ -40,7 +40,8 @@ def init(
 
 
 @config.command()
-def show(json: Json = False) -> None:
+@takes("json")
+def show(given: Given) -> None:
     """Show every setting in force and where it comes from. No key is shown.
 
     Example: batch-share config show
@@ -48,10 +49,8 @@ def show(json: Json = False) -> None:
     from batch_share.cli.settings_shown import shown
 
     settings = shown(load())
-    if json:
-        from json import dumps
-
-        typer.echo(dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
+    if given["json"]:
+        typer.echo(json.dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
         return
     name_width = max(len(each.name) for each in settings)
     text_width = min(max(len(each.text) for each in settings), _WIDEST)  # one long note must not push all apart
@@ -62,7 +61,8 @@ def show(json: Json = False) -> None:
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
-def doctor(json: Json = False) -> None:
+@takes("json")
+def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
     Each line says what is well, or what to do next. It makes two calls, which change nothing. Exit code 0 if there
@@ -76,31 +76,17 @@ def doctor(json: Json = False) -> None:
     from batch_share.jobs.findings import Level
 
     findings = asyncio.run(check_up())
-    if json:
-        typer.echo(_as_json(findings))
+    if given["json"]:
+        counts = Counter(str(finding.level) for finding in findings)
+        told = {"problems": counts["problem"], "warnings": counts["warning"], "checks": [*map(asdict, findings)]}
+        typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         for finding in findings:
-            _show(finding)
-    raise typer.Exit(any(finding.level == Level.PROBLEM for finding in findings))
-
-
-def _show(finding: Finding) -> None:
-    level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
-    typer.echo(f"{level} {finding.check:<13}  {finding.words}")
-    if finding.next:
-        typer.echo(f"{'':22}  → {finding.next}")
-
-
-def _as_json(findings: list[Finding]) -> str:
-    import json
-    from collections import Counter
-    from dataclasses import asdict
-
-    counts = Counter(str(finding.level) for finding in findings)
-    checks = [asdict(finding) for finding in findings]
-    return json.dumps(
-        {"problems": counts["problem"], "warnings": counts["warning"], "checks": checks}, ensure_ascii=False
-    )
+            level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
+            typer.echo(f"{level} {finding.check:<13}  {finding.words}")
+            if finding.next:
+                typer.echo(f"{'':22}  → {finding.next}")
+    return any(finding.level == Level.PROBLEM for finding in findings)
 
 
 def login(
@@ -119,8 +105,6 @@ def login(
     import asyncio
 
     from batch_share import keychain
-    from batch_share.cli.options import load
-    from batch_share.cli.screen import Display
     from batch_share.cli.work import TerminalWatcher
     from batch_share.jobs.check_up import check_keys
 
@@ -129,7 +113,7 @@ def login(
     account = settings.account()
     try:
         if not no_check:
-            asyncio.run(check_keys(settings, TerminalWatcher(Display())))
+            asyncio.run(check_keys(settings, TerminalWatcher()))
     except BatchShareError as error:
         raise BatchShareError(f"{error} The keys were not kept.") from None
     keychain.keep(*account)

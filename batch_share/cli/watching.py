@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
+from batch_share.cli.screen import ASK_ABOVE, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
 from batch_share.common import parse_seconds, wait_for_event
 from batch_share.errors import BatchShareError, SettingsError
@@ -22,7 +23,6 @@ from batch_share.sending.onlookers import check_revokes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from batch_share.jobs.watch import Case
@@ -60,54 +60,30 @@ def _seconds(name: str, text: str) -> float:
         raise SettingsError(name, str(error)) from None
 
 
-class End:
-    """A wish to end the watch, by a signal: as the Stop of a run, but of all that is to come."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    @property
-    def asked(self) -> bool:
-        """Whether it is to end."""
-        return self._event.is_set()
-
-    def ask(self) -> None:
-        """End it when the sheet that is worked on has been drained."""
-        self._event.set()
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, but no longer than until it is to end."""
-        await wait_for_event(self._event, seconds)
-
-
 class SheetWatcher(TerminalWatcher):
-    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
+    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody. `end` ends all sheets."""
 
-    def __init__(self, end: End, *, yes: bool) -> None:
-        super().__init__(Display(yes=yes, one_line=True))
+    def __init__(self, end: asyncio.Event, *, yes: bool) -> None:
+        super().__init__(yes=yes, one_line=True)
         self._end = end
-        self._yes = yes
         self.refused = 0
 
     def agree(self, preview: Preview) -> bool:
         """Agree to 50 rows, or to all. Raises TooManyRevokes for more earlier shares than the settings allow."""
         check_revokes(preview)
-        self.refused = 0 if self._yes or preview.changes_made <= ASK_ABOVE else preview.changes_made
+        self.refused = 0 if self.yes or preview.changes_made <= ASK_ABOVE else preview.changes_made
         return not self.refused
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - as every Watcher
         """No: nobody is asked."""
         return False
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Listen for signals, also for one that came before."""
-        return self._watch_too(session)
-
     @contextlib.asynccontextmanager
-    async def _watch_too(self, session: Connection) -> AsyncIterator[None]:
-        if self._end.asked:
+    async def watch(self, session: Connection) -> AsyncIterator[None]:
+        """Listen for signals, also for one that came before."""
+        if self._end.is_set():
             session.stop.ask()
-        async with self._watch(session):
+        async with super().watch(session):
             yield
 
 
@@ -159,14 +135,20 @@ def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: 
 async def _watch(
     places: Folders, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool
 ) -> ExitCode:
-    end = End()
+    end = asyncio.Event()
 
     async def work(case: Case) -> SheetOutcome:
         watcher = SheetWatcher(end, yes=yes)
         outcome = await work_on(case, options, settings, watcher)
         if outcome.interrupted:
-            end.ask()
-        return _refused(watcher.refused) if watcher.refused else outcome
+            end.set()
+        if watcher.refused:
+            words = (
+                f"Nothing was sent: it has {watcher.refused:,} rows to send, and above {ASK_ABOVE} the watch needs "
+                "--yes. `batch-share resume` on its ledger sends them."
+            )
+            return SheetOutcome(error=BatchShareError(words))
+        return outcome
 
     lines = Lines()
 
@@ -175,18 +157,10 @@ async def _watch(
             note_move(settings, before.ledger, after.ledger, lines.trouble)
 
     arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)
-    watch = Watch(arrivals, places, work, moved, lines, end.sleep, lambda: end.asked)
-    with draining(end):
+    watch = Watch(arrivals, places, work, moved, lines, partial(wait_for_event, end), end.is_set)
+    with draining(end.is_set, end.set):
         if not looks.once:
             await watch.forever(looks.every)
             return ExitCode.DONE
         await watch.once()
     return most_urgent(each.exit_code for each in watch.endings)
-
-
-def _refused(rows: int) -> SheetOutcome:
-    words = (
-        f"Nothing was sent: it has {rows:,} rows to send, and above {ASK_ABOVE} the watch needs --yes. "
-        "`batch-share resume` on its ledger sends them."
-    )
-    return SheetOutcome(error=BatchShareError(words))

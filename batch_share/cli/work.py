@@ -1,4 +1,4 @@
-"""Running a job under a person's hands: signals, the display, the exit code."""
+"""Running a job under a person's hands: signals, the display, the log, telling others, the exit code."""
 
 from __future__ import annotations
 
@@ -6,81 +6,62 @@ import asyncio
 import contextlib
 import logging
 import signal
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
 
 from batch_share.cli.entry import Asked
-from batch_share.cli.screen import Display
+from batch_share.cli.screen import ASK_ABOVE, Display
 from batch_share.errors import BatchShareError
-from batch_share.results.summary import ExitCode
+from batch_share.library import BatchShare
+from batch_share.logs import LineHandler, attached, open_log
+from batch_share.results.notify import CUT, DONE, INTERRUPTED, Notice, check_target, tell, why_stopped
+from batch_share.results.summary import ExitCode, code_of
+from batch_share.sending.log_events import stopped_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
     from typing import Any
 
-    from batch_share.cli.notifying import Notifier
-    from batch_share.jobs.job import Ending
+    from pydantic import SecretStr
+
+    from batch_share import Ending
+    from batch_share.cli.options import Given
     from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import Doubt, Preview
     from batch_share.sending.session import Connection
-    from batch_share.settings import Settings
 
 
-class Stoppable(Protocol):
-    """What a signal asks to end."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether it is to end."""
-
-    def ask(self) -> None:
-        """End it."""
-
-
-class TerminalWatcher:
+class TerminalWatcher(Display):
     """The Watcher of a terminal: Ctrl-C (SIGTERM, SIGHUP) drains, a second one cuts."""
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
-
-    def agree(self, preview: Preview) -> bool:
-        """See `Display.agree`."""
-        return self._display.agree(preview)
-
-    def is_sure(self, doubt: Doubt) -> bool:
-        """See `Display.is_sure`."""
-        return self._display.is_sure(doubt)
-
-    def wait_turn(self, process: int | None) -> None:
-        """See `Display.wait_turn`."""
-        self._display.wait_turn(process)
-
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Show progress and listen for signals."""
-        return self._watch(session)
-
     @contextlib.asynccontextmanager
-    async def _watch(self, session: Connection) -> AsyncIterator[None]:
-        with draining(session.stop):
-            async with self._display.watch(session):
+    async def watch(self, session: Connection) -> AsyncIterator[None]:
+        """Show progress and listen for signals."""
+        with draining(lambda: session.stop.asked, session.stop.ask):
+            async with super().watch(session):
                 yield
 
 
 @contextlib.contextmanager
-def draining(stop: Stoppable) -> Iterator[None]:
-    """The first signal asks the work to end, the second cancels it where it is."""
+def draining(is_asked: Callable[[], bool], ask: Callable[[], None]) -> Iterator[None]:
+    """The first signal asks the work to end, the second cancels it where it is.
+
+    Signals are Ctrl-C, `kill`, and a terminal that is closed, unless nohup has that ignored.
+    """
     loop, work = asyncio.get_running_loop(), asyncio.current_task()
 
     def heard() -> None:
-        if stop.asked and work is not None:
+        if is_asked() and work is not None:
             work.cancel()
-        stop.ask()
+        ask()
 
-    def pass_on(_number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(heard)
-
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     # Not loop.add_signal_handler: Windows has none.
-    before = {each: signal.signal(each, pass_on) for each in _signals()}
+    before = {each: signal.signal(each, lambda *_: loop.call_soon_threadsafe(heard)) for each in signals}
     try:
         yield
     finally:
@@ -88,70 +69,88 @@ def draining(stop: Stoppable) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _signals() -> list[signal.Signals]:
-    """The signals that end work: Ctrl-C, `kill`, and a terminal that is closed, unless nohup has that ignored."""
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    return signals
+class Work:
+    """A command's work on its `subject`, a sheet or a ledger: as it was asked for, shown, logged, told to others.
 
-
-def at_rest(look: Callable[[], Coroutine[Any, Any, Summary | None]], display: Display) -> bool:
-    """Whether there is nothing to do now, which is told in one line. Raises BatchShareError."""
-    summary = asyncio.run(look())
-    if summary is not None:
-        display.at_rest(summary)
-    return summary is not None
-
-
-@contextlib.contextmanager
-def _logged(display: Display, settings: Settings, *, verbose: bool) -> Iterator[None]:
-    """Write the log, and show it if `verbose`. An error that ends the job before it has a session is in it too."""
-    from batch_share.logs import LineHandler, attached, open_log
-    from batch_share.sending.log_events import stopped_by
-
-    def show(line: str) -> None:
-        display.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    file = open_log(settings.log_folder, show)
-    with attached(file, LineHandler(show) if verbose else None, level=level):
-        try:
-            yield
-        except BatchShareError as error:
-            stopped_by(error)
-            raise
-
-
-def finish(
-    job: Callable[[TerminalWatcher], Coroutine[Any, Any, Ending]],
-    display: Display,
-    settings: Settings,
-    notifier: Notifier | None = None,
-    *,
-    verbose: bool = False,
-) -> ExitCode:
-    """Run a job to its end, log it, show how it ended, tell others, and return the exit code.
-
-    Raises BatchShareError.
+    Raises SettingsError.
     """
-    asked = None
-    if notifier is not None:
-        asked = Asked(notifier.command, notifier.subject)
-        notifier.check()
-    try:
-        with _logged(display, settings, verbose=verbose):
-            ending = asyncio.run(job(TerminalWatcher(display)))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        display.cut(asked)
-        if notifier is not None:
-            notifier.cut()
-        return ExitCode.INTERRUPTED
-    except BatchShareError as error:
-        if notifier is not None:
-            notifier.failed(error)
-        raise
-    display.end(ending, asked)
-    if notifier is not None:
-        notifier.ended(ending)
-    return ending.exit_code
+
+    def __init__(
+        self, command: str, subject: Path, given: Given, *, ledger: Path | None = None, ask_above: int = ASK_ABOVE
+    ) -> None:
+        self.settings = given.settings()
+        self._asked = Asked(command, subject)
+        self._subject = subject
+        self._ledger = ledger or subject
+        self._display = TerminalWatcher(
+            yes=given.get("yes", False), json=given["json"], one_line=self.settings.one_line, ask_above=ask_above
+        )
+        self._verbose = given["verbose"]
+        self.library = BatchShare(self.settings, watcher=self._display)
+
+    def is_at_rest(self, look: Coroutine[Any, Any, Summary | None]) -> bool:
+        """Whether there is nothing to do now, which is told in one line. Raises BatchShareError."""
+        summary = asyncio.run(look)
+        if summary is not None:
+            self._display.at_rest(summary)
+        return summary is not None
+
+    def do(self, job: Callable[[BatchShare], Coroutine[Any, Any, Ending]]) -> ExitCode:
+        """Do it to its end, log it, show how it ended, tell others, and return the exit code.
+
+        Raises BatchShareError.
+        """
+        if self.settings.notify is not None:
+            check_target(self.settings.notify)  # before anything is done
+        try:
+            with self._logged():
+                ending = asyncio.run(job(self.library))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._display.cut(self._asked)
+            self._tell(CUT, ExitCode.INTERRUPTED)
+            return ExitCode.INTERRUPTED
+        except BatchShareError as error:
+            self._tell(why_stopped(error), code_of(error))
+            raise
+        self._display.end(ending, self._asked)
+        ended = INTERRUPTED if ending.interrupted else DONE
+        if ending.error is not None:
+            ended = why_stopped(ending.error)
+        self._tell(ended, ending.exit_code, ending.summary)
+        return ending.exit_code
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        """Write the log, and show it if that is wanted. An error before there is a session is in it too."""
+
+        def show(line: str) -> None:
+            self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        level = logging.getLevelNamesMapping()[self.settings.log_level.upper()]
+        file = open_log(self.settings.log_folder, show)
+        with attached(file, LineHandler(show) if self._verbose else None, level=level):
+            try:
+                yield
+            except BatchShareError as error:
+                stopped_by(error)
+                raise
+
+    def _tell(self, ended: str, code: ExitCode, summary: Summary | None = None) -> None:
+        """Tell whoever the setting `notify` names how it ended; whatever comes of that is one line, and no more."""
+        if self.settings.notify is None:
+            return
+
+        async def told(target: SecretStr) -> str | None:
+            known = summary
+            if known is None:
+                with contextlib.suppress(BatchShareError):  # the ledger may have no totals
+                    known = await self.library.status(self._ledger)
+            at = datetime.now(UTC).replace(tzinfo=None)
+            return await tell(target, Notice(self._asked.command, self._subject, ended, code, at, known))
+
+        try:
+            problem = asyncio.run(told(self.settings.notify))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            problem = "Telling others how it ended was interrupted. The run itself is not changed by that."
+        if problem:
+            typer.echo(f"batch-share: {problem}", err=True)

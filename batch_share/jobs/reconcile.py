@@ -62,7 +62,9 @@ UNSHOWN: Final = (
 
 
 PARKED: Final = "it was not found in two looks, and --on-unknown park posts nothing again"
-POSTED_BY: Final = "`batch-share reconcile` with --on-unknown settle looks again, and posts it if it is not there"
+POSTED_BY: Final = (
+    "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is not there"
+)
 
 
 class Whereabouts(NamedTuple):

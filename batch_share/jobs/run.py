@@ -141,7 +141,7 @@ class RunSheet(Resume):
 class Reconcile(Kind):
     """Settle the unknown rows of a ledger and send those alone."""
 
-    command = "reconcile"
+    command = "resume --only-unknown"
     guarded = False
     only_looked_up = True
 

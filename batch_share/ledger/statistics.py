@@ -46,7 +46,7 @@ _VARYING: Final = (
     (re.compile(r"[^\s\"'“”‘’<>(),;:]+@[^\s\"'“”‘’<>(),;:]+"), "…"),
     (re.compile(r"“[^”]*”|‘[^’]*’|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)"), "“…”"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
-    (re.compile(r"\. The next run or `batch-share reconcile` .*", re.DOTALL), ""),
+    (re.compile(r"\. The next run or `batch-share re[^`]*` .*", re.DOTALL), ""),
     (re.compile(r"\bRow \d+, "), ""),
     (re.compile(r"\brow \d+\b"), "row …"),
     (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),

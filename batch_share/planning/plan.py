@@ -20,7 +20,7 @@ from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
-from batch_share.sheet.columns import LASTING, Field, letters
+from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow
 from batch_share.sheet.values import parse_access, parse_event, parse_note
@@ -50,6 +50,22 @@ class SheetOptions:
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        worksheet: str | None = None,
+        maps: Sequence[str] | None = None,
+        limit: int | None = None,
+        rows: str | None = None,
+        only: Sequence[str] | None = None,
+    ) -> SheetOptions:
+        """As the settings say, and what is said for this sheet alone. Raises SettingsError."""
+        columns = read_mapping(settings.mapping, maps or ())
+        read = ReadOptions(worksheet, settings.header_row, columns, settings.sheet, settings.encoding or None)
+        return cls(read, Selection.parse(limit, rows, only or ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The sheet of failed rows: those that can be mended, as the sheet had them, to be run again by itself.
 
-Not in it: rows of which nobody knows (`reconcile` settles them), rows whose activity stands at LeadSquared (they
-would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and rows that can only
-be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no value. What a
-person began to mend is never written over, nor removed.
+Not in it: rows of which nobody knows (`resume --only-unknown` settles them), rows whose activity stands at
+LeadSquared (they would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and
+rows that can only be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no
+value. What a person began to mend is never written over, nor removed.
 
 The command that runs it has those options of the last run of its own sheet without which the same rows would mean
 something else.
@@ -39,8 +39,13 @@ if TYPE_CHECKING:
 ADDED: Final = ("Reason", "Sheet Row")
 """The columns that a sheet of failed rows has behind the sheet's own."""
 
-OPTIONS: Final = ("event", "access", "duration", "note", "timezone", "allow_duplicates")
-"""The settings that change what a row means. Worksheet and header row are not needed: the file has one of each."""
+OPTIONS: Final = ("event", "access", "duration")
+SETTINGS: Final = ("note", "timezone", "allow_duplicates")
+"""What changes the meaning of a row: the first have options, the others are given by `--set`. No worksheet is
+needed: the file has one."""
+
+OURS: Final = {"header_row": "1", "encoding": "utf-8"}
+"""How the file is read, where a setting says otherwise of the sheet."""
 
 _OF_DATES: Final = frozenset({Field.START, Field.UNTIL})
 
@@ -56,11 +61,12 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
 
 def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
     words = []
-    for name in OPTIONS:
+    for name in (*OPTIONS, *SETTINGS, *OURS):
         value = settings.get(name)
         if not value or (name == "timezone" and not _has_dates(sheet)):
             continue
-        words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        text = "true" if value is True else OURS.get(name, str(value))
+        words += [f"--{name}", text] if name in OPTIONS else ["--set", f"{name}={text}"]
     return words
 
 

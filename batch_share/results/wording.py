@@ -89,7 +89,7 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str
     if sum(states.get(state, 0) for state in _TO_BE_SENT):
         steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
     if states.get(State.UNKNOWN):
-        steps.append(f"To settle the unknown rows: batch-share reconcile {ledger}")
+        steps.append(f"To settle the unknown rows: batch-share resume {ledger} --only-unknown")
     if states.get(State.FAILED) or states.get(State.INVALID):
         steps.append(_mending(states, mend))
     if states.get(State.TO_REVOKE) or states.get(State.REVOKING):
@@ -234,7 +234,8 @@ class Advice:
         if row.position is None:
             return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
         return (
-            f"To find out whether it arrived, and go on with it: {self._command('reconcile')} --on-unknown settle"
+            f"To find out whether it arrived, and go on with it: {self._command('resume')} --only-unknown "
+            "--set on_unknown=settle"
         )
 
     def _standing(self, row: Row, said: str, words: str) -> str:

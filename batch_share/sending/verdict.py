@@ -38,7 +38,8 @@ _ACCEPTED: Final = "accepted"
 """How the reason of a row begins whose request was accepted, and more is not known."""
 
 FOUND_OUT: Final = (
-    "The next run or `batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
+    "The next run or `batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown "
+    "park)"
 )
 """What becomes of a row of which nobody knows."""
 

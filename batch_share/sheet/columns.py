@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rapidfuzz import fuzz, process
@@ -26,7 +27,6 @@ from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.outputs import Named
     from batch_share.sheet.table import RawRow
@@ -547,15 +547,22 @@ def _fits(cell: str, field: Field) -> bool:
     return False
 
 
+_HOW_TO_MAP: Final = 'write "your column=field", as in "Owner mail=User Email"'
+
+
 def read_mapping(file: Path | None, options: Sequence[str]) -> dict[str, str]:
-    """By header, what its column holds; an option wins over the file. Raises SettingsError."""
-    mapping = _from_file(file) if file is not None else {}
+    """By header, what its column holds: as `file` says, and as the options, each a file's name or HEADER=FIELD.
+
+    What is given later wins. Raises SettingsError.
+    """
+    mapping = _from_file(file, "mapping") if file is not None else {}
     for option in options:
         header, equals, name = option.rpartition("=")
-        if not equals or not header.strip() or not name.strip():
-            raise SettingsError(
-                "map", f'{option!r} is no mapping: write "your column=field", "Owner mail=User Email"'
-            )
+        if not equals:
+            mapping |= _from_file(Path(option), "map")
+            continue
+        if not header.strip() or not name.strip():
+            raise SettingsError("map", f"{option!r} is no mapping: {_HOW_TO_MAP}")
         mapping[header.strip()] = name.strip()
     return mapping
 
@@ -568,23 +575,26 @@ def write_mapping(target: Named, mapping: Mapping[str, str]) -> None:
         temporary.write_text(tomli_w.dumps({"columns": dict(mapping)}), encoding="utf-8")
 
 
-def _from_file(file: Path) -> dict[str, str]:
+def _from_file(file: Path, setting: str) -> dict[str, str]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        # A slip in HEADER=FIELD looks like the name of a file, too.
+        raise SettingsError(setting, f"there is no file {str(file)!r}: name one, or {_HOW_TO_MAP}") from None
     except OSError as error:
         raise SettingsError(
-            "mapping",
+            setting,
             f"{file} can't be read ({error.strerror})",
             problem=f"The file of the mapping can't be read ({error.strerror}).",
         ) from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise SettingsError(
-            "mapping",
+            setting,
             f"{file} is not valid TOML ({error})",
             problem=f"The file of the mapping is not valid TOML ({error}).",
         ) from None
     columns = content.get("columns")
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
         told = 'has no table [columns] with lines as "Owner mail" = "User Email"'
-        raise SettingsError("mapping", f"{file} {told}", problem=f"The file of the mapping {told}.")
+        raise SettingsError(setting, f"{file} {told}", problem=f"The file of the mapping {told}.")
     return columns

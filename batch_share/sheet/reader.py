@@ -57,8 +57,8 @@ TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
 class ReadOptions:
     """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
 
-    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. Raises SettingsError for
-    one that is none.
+    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A workbook says its own.
+    Raises SettingsError for one that is none.
     """
 
     worksheet: str | None = None
@@ -188,13 +188,6 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
                 hint="Go on with the run that it is of, or choose a sheet.",
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
-            if options.encoding is not None:
-                raise SheetError(
-                    path,
-                    "a workbook says itself how it is encoded: leave --encoding out",
-                    problem="An encoding was named, and a workbook says itself how it is encoded.",
-                    hint="Name none.",
-                )
             yield from workbook_tables(path, options.worksheet, options.limits)
             return
         if packed := archive(magic):

@@ -54,7 +54,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     lines = [line for line in COMMANDS if not line.startswith(("make", "batch-share sandbox"))]
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
         "plan", "plan", "plan", "plan", "doctor", "run", "status", "run", "resume", "follow-up", "results",
-        "reconcile",
+        "resume",
         "retry", "revoke", "runs", "status", "purge",
         "report", "follow-up",
         "run", "resume", "watch",

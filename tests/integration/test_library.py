@@ -27,6 +27,8 @@ from batch_share import (
 )
 from batch_share.ledger.known import FILE as HISTORY
 from batch_share.outputs import Named
+from batch_share.sandbox import World
+from batch_share.sandbox.sheets import write_excel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -50,6 +52,26 @@ async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
         assert (await bs.status(it.ledger)).states == {State.SHARED: 12}
         assert (await bs.results(it.ledger, tmp_path / "answered.csv")).path == tmp_path / "answered.csv"
         assert len(it.leads_sent()) == 12
+
+
+async def test_a_sheet_is_read_as_the_settings_say(tmp_path: Path) -> None:
+    """Also a workbook where they name an encoding, which is of the CSV files beside it."""
+    async with trial(tmp_path) as it:
+        sheet, mapping = tmp_path / "leads.csv", tmp_path / "mapping.toml"
+        header, *rows = sheet.read_text(encoding="utf-8").splitlines()
+        titled = ["Größe der Liste", "", header.replace("Lead Number", "Kunde"), *rows]
+        sheet.write_text("\n".join(titled), encoding="cp850")
+        mapping.write_text('[columns]\n"Kunde" = "Lead Number"\n', encoding="utf-8")
+        settings = it.settings(header_row=3, encoding="cp850", mapping=mapping)
+        seen = await BatchShare(settings).plan(sheet)
+        assert (seen.states, seen.plan.sheet.header_row) == ({State.PENDING: 12}, 3)
+        with pytest.raises(SheetError):
+            await BatchShare(settings.model_copy(update={"header_row": 4})).plan(sheet)
+        write_excel(World(), tmp_path / "leads.xlsx")
+        workbook = await BatchShare(it.settings(event="201", duration="7d", encoding="cp850")).plan(
+            tmp_path / "leads.xlsx"
+        )
+        assert workbook.states[State.PENDING]
 
 
 async def test_what_is_not_agreed_to_is_not_sent(tmp_path: Path) -> None:
@@ -126,7 +148,8 @@ async def test_what_is_empty_is_refused_and_not_taken_for_all(tmp_path: Path, bl
         sheet = tmp_path / "leads.csv"
         await bs.run(sheet)
         before = it.sandbox.report()["total_calls"], await bs.status(it.ledger)
-        on_ledgers = (bs.resume, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
+        of_unknown = partial(bs.resume, only_unknown=True)
+        on_ledgers = (bs.resume, of_unknown, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
         views = (bs.rows, bs.report, bs.failed_sheet)
         jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = [
             ("sheet", partial(bs.plan, blank)),

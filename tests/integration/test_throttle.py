@@ -15,7 +15,7 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.cli.progress import status_line
-from batch_share.cli.screen import Display, console
+from batch_share.cli.screen import console
 from batch_share.cli.work import TerminalWatcher
 from batch_share.common import Rate
 from batch_share.errors import AccountClosed
@@ -178,8 +178,8 @@ def test_what_no_run_would_remember_keeps_no_run_waiting(
 def lines_of(it: Trial, *, one_line: bool, **changes: Any) -> list[str]:
     """The lines on standard error of a run, where no terminal is."""
     out = io.StringIO()
-    display = Display(yes=True, one_line=one_line, console=console(file=out))
-    ending = run_virtually(it.run(TerminalWatcher(display), **changes))  # type: ignore[arg-type]
+    watcher = TerminalWatcher(yes=True, one_line=one_line, console=console(file=out))
+    ending = run_virtually(it.run(watcher, **changes))  # type: ignore[arg-type]
     assert (ending.error, ending.summary.states) == (None, ALL)
     return [line for line in out.getvalue().splitlines() if "waiting until" in line]
 

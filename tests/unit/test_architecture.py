@@ -10,7 +10,7 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_GROUND = {"errors", "common", "outputs", "proxy", "settings", "logs"}
+_GROUND = {"errors", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
 _FLOOR = {"sheet", "ledger", "leadsquared"}
 ALLOWED = {
     "errors": set[str](),
@@ -19,6 +19,7 @@ ALLOWED = {
     "outputs": {"errors"},
     "keychain": {"errors"},
     "proxy": {"errors"},
+    "setting_texts": set[str](),
     "settings": {"settings_sources", "keychain", "errors", "proxy", "common"},
     "settings_sources": {"errors"},
     "leadsquared": _GROUND,

@@ -13,6 +13,7 @@ from readme_reference import commands
 from typer.testing import CliRunner
 
 from batch_share.cli.app import app
+from batch_share.cli.options import GROUPS
 from batch_share.errors import LedgerError, SheetError
 
 if TYPE_CHECKING:
@@ -23,9 +24,41 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_command_is_described_in_half_a_sentence(width: int) -> None:
     said = CliRunner().invoke(app, ["--help"], terminal_width=width).stdout
-    described = said.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in described] == [*dict.fromkeys(name.split()[0] for name in commands())]
+    told = said.partition("Every day:\n")[2].partition("Options:\n")[0].splitlines()
+    described = [line for line in told if line.startswith("  ")]
+    assert {line.split()[0] for line in described} == {name.split()[0] for name in commands()}
     assert [line for line in described if not line.endswith(".") or "..." in line or "…" in line] == []
+
+
+def test_commands_are_told_by_what_they_are_for() -> None:
+    said = CliRunner().invoke(app, ["--help"]).stdout
+    headings = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Every day:",
+        "When something went wrong:",
+        "Set up:",
+        "Practice:",
+        "Housekeeping:",
+        "Options:",
+    ]
+    assert "reconcile" not in said
+
+
+def test_who_types_what_a_command_was_called_is_told_its_name() -> None:
+    done = CliRunner().invoke(app, ["reconcile", "my leads.db", "--on-unknown", "settle"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    now = "batch-share resume 'my leads.db' --on-unknown settle --only-unknown"
+    assert done.stderr == f"batch-share: reconcile is now called: {now}\n"
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "resume", "retry", "revoke", "follow-up", "watch"])
+def test_help_has_few_options_in_groups(command: str) -> None:
+    said = CliRunner().invoke(app, [command, "--help"], terminal_width=80).stdout
+    options = [line for line in said.splitlines() if line.startswith("  -") and "--help" not in line]
+    assert len(options) <= 20
+    headings = [line[:-1] for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments", *(group for group in GROUPS if group in headings)]
+    assert "Every setting is an option too" in said.splitlines()[-2]
 
 
 def all_commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
@@ -33,7 +66,7 @@ def all_commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
     for name, each in group.commands.items():
         if hasattr(each, "commands"):
             yield from all_commands(each, *names, name)
-        else:
+        elif not each.hidden:
             yield " ".join([*names, name]), each
 
 
@@ -50,7 +83,7 @@ def test_the_example_of_every_command_is_one_that_it_takes(command: str) -> None
     EVERY[command].make_context(command, words[len(names) :])  # raises for what it does not take
 
 
-@pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results", "report"])
+@pytest.mark.parametrize("command", ["resume", "follow-up", "status", "results", "report"])
 def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
     sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
     sheet.write_text("Lead Number\n", encoding="utf-8")

@@ -61,15 +61,15 @@ def test_what_was_asked_for_is_known_by_its_arguments(path: str, typed: dict[str
 
 
 def test_only_who_asked_for_an_answer_gets_one(capsys: pytest.CaptureFixture[str]) -> None:
-    for typed in ({}, {"json": False}, {"one_line": False}):
+    for typed in ({}, {"json": False}, {"set": None}, {"set": ["one_line=false"]}):
         answer(REFUSED, RUN, typed)
     assert capsys.readouterr().out == ""
-    answer(REFUSED, RUN, {"one_line": True})
-    answer(REFUSED, Asked("purge", None), {"one_line": True})
+    answer(REFUSED, RUN, {"set": ["--one-line=true"]})
+    answer(REFUSED, Asked("retry", None), {"set": ["one_line=true", "max_rows=wrong"]})
     assert capsys.readouterr().out == (
-        "leads.csv: nothing sent: keys refused (exit 1)\npurge: nothing sent: keys refused (exit 1)\n"
+        "leads.csv: nothing sent: keys refused (exit 1)\nretry: nothing sent: keys refused (exit 1)\n"
     )
-    answer(REFUSED, RUN, {"json": True, "one_line": True})
+    answer(REFUSED, RUN, {"json": True, "set": ["one_line=true"]})
     told = json.loads(capsys.readouterr().out)
     assert told == {
         "command": "run",

@@ -33,7 +33,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commands_and_options_are_completed() -> None:
-    assert completed("batch-share res") == ["resume", "results"]
+    assert completed("batch-share res") == ["results", "resume"]
     assert "--event" in completed("batch-share run --ev")
 
 
@@ -45,7 +45,7 @@ def test_sheets_are_completed_where_a_sheet_is_wanted(command: str) -> None:
     assert completed(f"batch-share {command} no") == []
 
 
-@pytest.mark.parametrize("command", ["resume", "reconcile", "follow-up", "status", "results"])
+@pytest.mark.parametrize("command", ["resume", "follow-up", "status", "results"])
 def test_ledgers_are_completed_where_a_ledger_is_wanted(command: str) -> None:
     assert completed(f"batch-share {command} le") == ["leads.csv.ledger.db"]
     assert completed(f"batch-share {command} gone/") == []

@@ -260,8 +260,9 @@ def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.Captur
 def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     Display().totals(Summary({State.UNKNOWN: 1}, Path("/of mine/leads.db")))
     said = capsys.readouterr().out
-    assert "send nothing else: batch-share reconcile '/of mine/leads.db' --on-unknown settle\n" in said
-    assert "reconcile" not in " ".join(told(capsys, states={State.FAILED: 1}))
+    command = "batch-share resume '/of mine/leads.db' --only-unknown --set on_unknown=settle"
+    assert f"send nothing else: {command}\n" in said
+    assert "--only-unknown" not in " ".join(told(capsys, states={State.FAILED: 1}))
 
 
 @pytest.mark.parametrize(

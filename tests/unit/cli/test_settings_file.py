@@ -10,6 +10,7 @@ import pytest
 
 from batch_share.cli.settings_shown import KEYS, template, write_template
 from batch_share.errors import SettingsError
+from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -39,9 +40,8 @@ def test_every_setting_is_in_it_with_its_meaning_and_default(
     monkeypatch.setenv("BATCH_SHARE_CONFIG", "mine.toml")  # beside sheets, not all of it would count
     read, default = load_settings().model_dump(), Settings.model_construct().model_dump()
     assert {name for name in read if read[name] != default[name]} == UNSET - set(KEYS)
-    for name, field in Settings.model_fields.items():
-        assert field.description
-        assert name in KEYS or f"# {field.description}" in template()
+    for name in Settings.model_fields:
+        assert name in KEYS or f"# {SETTING_TEXTS[name]}" in template()
 
 
 def test_a_default_with_a_unit_says_which() -> None:

@@ -15,7 +15,7 @@ from ledgers import HOST, NOON, sheet_record, unsendable
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import plan
-from batch_share.results.failed_sheet import OPTIONS, command_for
+from batch_share.results.failed_sheet import OPTIONS, SETTINGS, command_for
 from batch_share.settings import Settings
 from batch_share.sheet.columns import match_columns, read_mapping
 
@@ -60,9 +60,15 @@ async def test_it_has_the_options_that_change_what_a_row_means_and_no_others(tmp
     dated = replace(sheet_record(columns), mapping=dict(zip(columns, columns, strict=True)))
     told = await command(tmp_path, dated, ("run", settings.public()))
     assert shlex.split(told)[2:] == [
-        "my leads.failed.csv", "--event", "201", "--access", "write", "--duration", "7d", "--note", "it's $HOME",
-        "--timezone", "Asia/Kolkata", "--allow-duplicates",
+        "my leads.failed.csv", "--event", "201", "--access", "write", "--duration", "7d",
+        "--set", "note=it's $HOME", "--set", "timezone=Asia/Kolkata", "--set", "allow_duplicates=true",
     ]  # fmt: skip
+
+
+async def test_how_the_sheet_was_read_is_not_how_the_file_is(tmp_path: Path) -> None:
+    settings = Settings(header_row=4, encoding="windows-1250").public()
+    told = await command(tmp_path, PLAIN, ("run", settings))
+    assert told.endswith(" --set header_row=1 --set encoding=utf-8")
 
 
 async def test_what_was_not_set_is_not_in_it(tmp_path: Path) -> None:
@@ -111,5 +117,5 @@ async def test_columns_are_mapped_where_their_headers_leave_it_open(
 
 
 def test_no_option_that_is_read_into_blank_cells_is_missing() -> None:
-    assert {each.name.lower() for each in plan._OPTIONS} <= {*OPTIONS}
-    assert {*OPTIONS} <= {*Settings.model_fields}
+    assert {each.name.lower() for each in plan._OPTIONS} <= {*OPTIONS, *SETTINGS}
+    assert {*OPTIONS, *SETTINGS} <= {*Settings.model_fields}

@@ -181,7 +181,7 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
     commands = [
         "in leads.failed.xlsx; then run",
         "retry out.db",
-        "reconcile out.db",
+        "resume out.db --only-unknown",
         "in leads.failed.xlsx; then run",
     ]
     assert [command in row[4] for row, command in zip(found, commands, strict=True)] == [True] * 4

@@ -103,7 +103,7 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
         "leads.db",
         "why it is invalid",
         "nobody knows",
-        "batch-share reconcile leads.db",
+        "batch-share resume leads.db --only-unknown",
     ):
         assert told in page.text
     assert "A run was going on when this was written" in page.text

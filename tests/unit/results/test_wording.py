@@ -118,9 +118,9 @@ def test_a_share_that_is_being_taken_back_needs_nothing(stage: Stage | None) -> 
     assert ADVICE.next_step(row(State.ENDING, activity_id="act", stage=stage)) == ""
 
 
-def test_an_unknown_row_is_settled_by_reconcile() -> None:
+def test_an_unknown_row_is_settled_alone() -> None:
     told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, reason="nobody knows"))
-    assert told.endswith("batch-share reconcile 'my leads.db' --on-unknown settle")
+    assert told.endswith("batch-share resume 'my leads.db' --only-unknown --set on_unknown=settle")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
     [
         (State.PENDING, "batch-share resume x.db"),
         (State.POSTING, "batch-share resume x.db"),
-        (State.UNKNOWN, "batch-share reconcile x.db"),
+        (State.UNKNOWN, "batch-share resume x.db --only-unknown"),
         (State.ACCEPTED, "batch-share follow-up x.db"),
         (State.FAILED, "See to the rows that failed: the results say why."),
         (State.INVALID, "run the sheet again"),

@@ -85,8 +85,8 @@ def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
     result = decide_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
     assert result.reason == (
-        f"nobody knows whether {what}: HTTP 502. The next run or `batch-share reconcile` finds out before it sends "
-        "again (never with --on-unknown park)"
+        f"nobody knows whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` finds "
+        "out before it sends again (never with --on-unknown park)"
     )
 
 

@@ -1,0 +1,130 @@
+"""The commands that read sheets, send, and take back. Each names its options; `work` and `library` do the rest.
+
+What is heavy to import is imported inside them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from batch_share.cli.options import Given, LedgerFile, Sheet, sheet_options, takes
+
+_SHEET = ("event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
+_PART = ("rows", "limit", "only", "renew", "force", "ledger")
+_SHOWN = ("json", "verbose")
+
+
+@takes(*_SHEET, *_PART, "online", "output", "save", "save_map", "json")
+def plan(sheet: Sheet, given: Given) -> int:
+    """Show what a run of SHEET would do, and send nothing. Without --online no call is made at all.
+
+    Example: batch-share plan leads.csv --event 201 --duration 7d
+    """
+    from batch_share.cli.plan import PlanFiles, show_plan
+    from batch_share.ledger.files import ledger_beside
+    from batch_share.planning.intake import SheetJob
+
+    settings = given.settings()
+    job = SheetJob(sheet, given["ledger"] or ledger_beside(sheet), sheet_options(given, settings))
+    files = PlanFiles.named(job, settings, output=given["output"], save=given["save"], save_map=given["save_map"])
+    return show_plan(job, settings, files, online=given["online"], json=given["json"])
+
+
+@takes(*_SHEET, *_PART, *_SHOWN, "plan", "if_changed", "canary", "yes")
+def run(sheet: Sheet, given: Given) -> int:
+    """Share every lead of SHEET with its user, and write the results.
+
+    It follows up, and the results go beside the sheet. The same command again goes on where it stopped and repeats
+    nothing.
+
+    Example: batch-share run leads.csv --event 201 --duration 7d
+    """
+    from batch_share.cli.work import Work
+    from batch_share.ledger.files import ledger_beside
+
+    ledger = given["ledger"] or ledger_beside(sheet)
+    work = Work("run", sheet, given, ledger=ledger)
+    options = sheet_options(given, work.settings)
+    if given["if_changed"] and work.is_at_rest(work.library.unchanged(sheet, options, ledger=ledger)):
+        return 0
+    return work.do(lambda library: library.run(sheet, options, ledger=ledger, approved=given["plan"]))
+
+
+@takes(*_SHOWN, "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
+def resume(ledger: LedgerFile, given: Given) -> int:
+    """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
+
+    Rows that wait for their time are sent once it has come. --only-unknown has the activities of unknown rows
+    found, or posted again where they never arrived, and shared; nothing else is sent.
+
+    Example: batch-share resume leads.csv.ledger.db
+    """
+    from batch_share.cli.work import Work
+
+    work = Work("resume", ledger, given)
+    if given["due"] and work.is_at_rest(work.library.nothing_due(ledger)):
+        return 0
+    return work.do(lambda library: library.resume(ledger, only_unknown=given["only_unknown"]))
+
+
+@takes(*_SHOWN, "reason", "all", "rate", "bulk", "set", "yes")
+def retry(ledger: LedgerFile, given: Given) -> int:
+    """Try the failed rows of LEDGER again.
+
+    Each goes on from the step that failed: a row whose activity stands is only shared. Where the reason lies in
+    the row itself, such as a lead that is not there, it is left alone, unless --all is given.
+
+    Example: batch-share retry leads.csv.ledger.db --reason timeout
+    """
+    from batch_share.cli.work import Work
+
+    work = Work("retry", ledger, given)
+    return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
+
+
+@takes(*_SHOWN, "rows", "user", "rate", "set", "yes")
+def revoke(ledger: LedgerFile, given: Given) -> int:
+    """Take back what LEDGER shared, and see that it is gone. It always asks first.
+
+    Shares that have ended by themselves are left alone. The same command again goes on where it stopped.
+
+    Example: batch-share revoke leads.csv.ledger.db --rows 5-40
+    """
+    from batch_share.cli.work import Work
+
+    work = Work("revoke", ledger, given, ask_above=0)
+    return work.do(lambda library: library.revoke(ledger, rows=given["rows"], user=given["user"]))
+
+
+@takes(*_SHOWN, "rate", "wait", "set")
+def follow_up(ledger: LedgerFile, given: Given) -> int:
+    """Ask what became of every accepted share of LEDGER. The results are written again.
+
+    Example: batch-share follow-up leads.csv.ledger.db --wait 30s
+    """
+    from batch_share.cli.work import Work
+
+    work = Work("follow-up", ledger, given)
+    return work.do(lambda library: library.follow_up(ledger))
+
+
+@takes(*_SHEET, "once", "every", "settle", "yes")
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that sheets are dropped into.")],
+    given: Given,
+) -> int:
+    """Run every sheet that is dropped into FOLDER, until Ctrl-C.
+
+    It takes a sheet once it is fully written, works on it in working/, and moves it with its ledger and results to
+    done/ or failed/.
+
+    Example: batch-share watch inbox --event 201 --duration 7d --yes
+    """
+    from batch_share.cli.watching import Looks, watch_inbox
+
+    settings = given.settings()
+    looks = Looks.parse(given["every"] or "10s", given["settle"] or "5s", once=given["once"])
+    return watch_inbox(folder, sheet_options(given, settings), settings, looks, yes=given["yes"])
