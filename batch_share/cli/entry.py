@@ -187,7 +187,10 @@ class _Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The arguments as they are called: Typer's braces and brackets say nothing to a person."""
         params: list[Any] = self.get_params(ctx)
-        return ["[OPTIONS]", *(param.metavar for param in params if param.param_type_name == "argument")]
+        return [
+            "[OPTIONS]",
+            *(param.metavar or param.name.upper() for param in params if param.param_type_name == "argument"),
+        ]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """What it takes, by groups; and, where it takes settings, that it takes all of them."""
