@@ -195,7 +195,9 @@ class Given(dict[str, Any]):
         for said in self.get("set") or ():
             typed_name, equals, value = said.partition("=")
             if not equals:  # not quoted: it may be anything
-                raise SettingsError("--set", "write NAME=VALUE, as in --set max_rows=100")
+                raise SettingsError(
+                    "--set", "write NAME=VALUE, as in --set max_rows=100", problem="A setting was given no value."
+                )
             name, as_typed = _setting_named(typed_name)
             typed[name] = as_typed
             table, dot, part = name.partition(".")
@@ -206,7 +208,7 @@ class Given(dict[str, Any]):
         try:
             return load_settings(**values)
         except SettingsError as error:
-            raise SettingsError(typed.get(error.setting, error.setting), error.problem) from None
+            raise SettingsError(typed.get(error.setting, error.setting), error.wrong) from None
 
 
 def option_of(name: str) -> str:
@@ -245,7 +247,12 @@ def _setting_named(typed: str) -> tuple[str, str]:
     if name not in (known := setting_kinds()):
         close = get_close_matches(name, known, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
-        raise SettingsError(as_typed, f"there is no such setting: {meant}`batch-share config show` lists them all")
+        raise SettingsError(
+            as_typed,
+            f"there is no such setting: {meant}`batch-share config show` lists them all",
+            problem=f"There is no setting {name}.",
+            hint=f"Did you mean {close[0]}?" if close else "",
+        )
     return name, as_typed
 
 
