@@ -1,5 +1,21 @@
 """Share LeadSquared leads with sales users from a sheet: never twice, never lost.
 
+The way of a row, from its sheet to a shared lead, each step in the module that does it::
+
+    sheet.reader        its cells as text, with the row number that a spreadsheet shows
+    sheet.rows          what they ask for, made canonical; or every reason why it can't be sent: invalid
+    planning.lookup     the lead and the user that it names are asked for; planning.directory says who is meant
+    planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
+    jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
+    sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
+    sending.owner       the first of a kind is read back: is the activity really the user's?
+    sending.sender      sharing: intent again, then the lead is shared in its context: accepted, a request Id
+    sending.follow_up   the status API, asked until it says what became of the request: shared, or failed
+    results.answers     the sheet again, each row with its result
+
+What an answer means says leadsquared.protocol, what that makes of a row sending.verdict. A row whose call may have
+arrived and was not answered is unknown: jobs.reconcile looks its activity up before anything is sent again.
+
 Importing this costs next to nothing: whatever is heavy is imported where it is needed.
 """
 
@@ -12,12 +28,14 @@ from batch_share.errors import (
     BatchShareError,
     CanaryFailed,
     DailyLimitReached,
+    HistoryError,
     IllegalTransition,
     LedgerError,
     LedgerLocked,
     LedgerTooNew,
     NoSuchApi,
     NotAnswered,
+    NotConfirmed,
     OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
@@ -32,70 +50,131 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
+    from batch_share.jobs.findings import Finding, Level
     from batch_share.jobs.job import Ending
+    from batch_share.jobs.purge import Sweep
+    from batch_share.ledger.known import KnownRun
+    from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Job
+    from batch_share.planning.already_shared import KnownRuns
+    from batch_share.planning.approval import Approval
+    from batch_share.planning.look import Look, LookColumn
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
-    from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import AskingAgain, Holder, Outage, Preview, Progress
+    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.rows import LedgerRow, Page
+    from batch_share.results.summary import ExitCode, Summary
+    from batch_share.results.writing import Placed
+    from batch_share.sending.cost import Cost
+    from batch_share.sending.onlookers import AskingAgain, Doubt, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
+    from batch_share.sheet.reader import ReadOptions
+    from batch_share.sheet.rows import Problem, Selection
 
 __all__ = [
     "AccessDenied",
     "AccountClosed",
+    "Approval",
     "AskingAgain",
     "BatchShare",
     "BatchShareError",
     "CanaryFailed",
+    "Changes",
+    "Cost",
     "DailyLimitReached",
+    "Doubt",
     "Ending",
+    "ExitCode",
+    "FailedSheet",
+    "Finding",
+    "HistoryError",
     "Holder",
     "IllegalTransition",
     "Job",
+    "KnownRun",
+    "KnownRuns",
     "LedgerError",
     "LedgerLocked",
+    "LedgerRow",
     "LedgerTooNew",
+    "Level",
+    "Look",
+    "LookColumn",
     "NoSuchApi",
     "NotAnswered",
+    "NotConfirmed",
     "OfAnotherSheet",
     "Outage",
     "Overview",
     "OwnerNotVerified",
+    "Page",
+    "Placed",
     "PlanChanged",
     "Preview",
+    "Problem",
     "Progress",
+    "ReadOptions",
+    "Selection",
     "Settings",
     "SettingsError",
     "SheetError",
     "SheetOptions",
+    "Skipped",
     "State",
     "StillThrottled",
     "Summary",
+    "Sweep",
+    "ToShare",
     "TooManyFailures",
     "TooManyForUser",
     "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
+    "Waiting",
+    "Watcher",
     "__version__",
     "load_settings",
 ]
 
 _ELSEWHERE: Final = {
-    "BatchShare": "library",
+    "Approval": "planning.approval",
     "AskingAgain": "sending.onlookers",
+    "BatchShare": "library",
+    "Changes": "ledger.records",
+    "Cost": "sending.cost",
+    "Doubt": "sending.onlookers",
+    "Ending": "jobs.job",
+    "ExitCode": "results.summary",
+    "FailedSheet": "results.failed_sheet",
+    "Finding": "jobs.findings",
     "Holder": "sending.onlookers",
     "Job": "library",
+    "KnownRun": "ledger.known",
+    "KnownRuns": "planning.already_shared",
+    "LedgerRow": "results.rows",
+    "Level": "jobs.findings",
+    "Look": "planning.look",
+    "LookColumn": "planning.look",
     "Outage": "sending.onlookers",
-    "Progress": "sending.onlookers",
-    "Settings": "settings",
-    "load_settings": "settings",
-    "Ending": "jobs.job",
     "Overview": "planning.overview",
+    "Page": "results.rows",
+    "Placed": "results.writing",
     "Preview": "sending.onlookers",
+    "Problem": "sheet.rows",
+    "Progress": "sending.onlookers",
+    "ReadOptions": "sheet.reader",
+    "Selection": "sheet.rows",
+    "Settings": "settings",
     "SheetOptions": "planning.plan",
+    "Skipped": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",
+    "Sweep": "jobs.purge",
+    "ToShare": "ledger.records",
+    "Waiting": "ledger.records",
+    "Watcher": "sending.onlookers",
+    "load_settings": "settings",
 }
 """Where the names are that are too heavy to be imported with the package."""
 

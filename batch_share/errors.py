@@ -56,24 +56,37 @@ def first_of(named: Sequence[str]) -> str:
 
 
 class BatchShareError(Exception):
-    """Base of everything batch_share raises for a foreseeable reason.
+    """Base of everything batch_share raises for a foreseeable reason. `str(error)` is for a terminal.
 
-    `sent_before` counts the posts, shares and revocations of rows that were sent before it ended a job.
+    `problem` says what is wrong and `hint` what to do, each without paths of files and without commands: for those
+    who have no terminal. `row` is the sheet's own number, None where it is about no single row. `sent_before`
+    counts the posts, shares and revocations of rows that were sent before it ended a job.
     """
 
     sent_before = 0
+    row: int | None = None
+    hint = "See to what is said here, and try again: nothing is sent twice."
+
+    def __init__(self, words: str, *, problem: str = "", hint: str = "") -> None:
+        super().__init__(words)
+        self.problem = problem or sentence(f"{words[:1].upper()}{words[1:]}")
+        self.hint = hint or self.hint
 
 
 class SettingsError(BatchShareError):
     """A setting is missing or makes no sense.
 
-    `setting` is its name as in the settings file, `problem` what is wrong, without the value: it may be a key.
+    `setting` is its name as in the settings file, `wrong` what is wrong, without the value: it may be a key.
     """
 
-    def __init__(self, setting: str, problem: str) -> None:
-        super().__init__(f"{setting}: {problem}")
+    hint = "Correct it, and try again."
+
+    def __init__(self, setting: str, wrong: str, *, problem: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"{setting}: {wrong}", problem=problem or sentence(f"The setting {setting}: {wrong}"), hint=hint
+        )
         self.setting = setting
-        self.problem = problem
+        self.wrong = wrong
 
 
 def check_not_empty(setting: str, value: object) -> None:
@@ -83,41 +96,57 @@ def check_not_empty(setting: str, value: object) -> None:
 
 
 class SheetError(BatchShareError):
-    """The sheet as a whole can't be read. `path` is the sheet, `problem` the reason, `row` the place if known."""
+    """The sheet as a whole can't be read. `path` is the sheet, `wrong` the reason, `row` the place if known."""
 
-    def __init__(self, path: Path, problem: str, *, row: int | None = None) -> None:
+    hint = "Correct the sheet, or choose another one."
+
+    def __init__(
+        self, path: Path, wrong: str, *, row: int | None = None, problem: str = "", hint: str = ""
+    ) -> None:
         where = f"{path.name}, row {row}" if row is not None else path.name
-        super().__init__(f"{where}: {problem}")
+        super().__init__(
+            f"{where}: {wrong}", problem=problem or sentence(f"The sheet can't be used: {wrong}"), hint=hint
+        )
         self.path = path
-        self.problem = problem
+        self.wrong = wrong
         self.row = row
 
 
 class LedgerError(BatchShareError):
-    """The ledger can't be opened, written or trusted. `ledger` is its file or URL, `problem` the reason."""
+    """The ledger can't be opened, written or trusted. `ledger` is its file or URL, `wrong` the reason."""
 
-    def __init__(self, ledger: Path | str, problem: str) -> None:
-        super().__init__(f"Ledger {ledger}: {problem}")
+    def __init__(self, ledger: object, wrong: str, *, problem: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"Ledger {ledger}: {wrong}",
+            problem=problem or sentence(f"The ledger can't be used: {wrong}"),
+            hint=hint,
+        )
         self.ledger = ledger
-        self.problem = problem
+        self.wrong = wrong
 
 
 class LedgerLocked(LedgerError):
     """Another process is using the ledger."""
 
+    hint = "Wait for the other one to end, or stop it."
+
 
 class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of batch_share."""
+
+    hint = "Update batch_share, and try again."
 
 
 class OfAnotherSheet(LedgerError):
     """Things were sent for the rows of the sheet `named`, and none of them is in `sheet`. No row was changed."""
 
-    def __init__(self, ledger: Path | str, named: str, sheet: str) -> None:
+    def __init__(self, ledger: object, named: str, sheet: str) -> None:
         super().__init__(
             ledger,
             f"it is of the sheet {named}, and holds no row that is in {sheet} and asks for the same: "
             f"give {sheet} a ledger of its own (without --ledger it has one)",
+            problem=f"The ledger is of the sheet {named}, and holds none of the rows of {sheet}.",
+            hint=f"Give {sheet} a ledger of its own.",
         )
         self.named = named
         self.sheet = sheet
@@ -126,19 +155,23 @@ class OfAnotherSheet(LedgerError):
 class IllegalTransition(LedgerError):
     """A row was told to enter `state` from a state that has no way there: two writers, or a bug."""
 
-    def __init__(self, ledger: Path | str, row_id: int, state: str) -> None:
+    def __init__(self, ledger: object, row_id: int, state: str) -> None:
         super().__init__(ledger, f"row {row_id} can't become {state} from where it is; nothing was changed")
         self.row_id = row_id
         self.state = state
 
 
 class HistoryError(BatchShareError):
-    """The index of what ran on this machine can't be used. `file` is where it is, `problem` the reason."""
+    """The index of what ran on this machine can't be used. `file` is where it is, `wrong` the reason."""
 
-    def __init__(self, file: Path, problem: str) -> None:
-        super().__init__(f"Index of runs {file}: {problem}")
+    def __init__(self, file: Path, wrong: str, *, problem: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"Index of runs {file}: {wrong}",
+            problem=problem or sentence(f"The index of runs can't be used: {wrong}"),
+            hint=hint,
+        )
         self.file = file
-        self.problem = problem
+        self.wrong = wrong
 
 
 class Unreachable(BatchShareError):
@@ -151,7 +184,10 @@ class Unreachable(BatchShareError):
         how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is mended")
         super().__init__(
             f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
-            f"the same command again when {when}."
+            f"the same command again when {when}.",
+            problem=f"LeadSquared could not be reached{how}: {sentence(words)} Nothing was sent for the rows that "
+            "are left.",
+            hint=f"Go on when {when}.",
         )
         self.host = host
         self.tries = tries
@@ -162,9 +198,14 @@ class NotAnswered(BatchShareError):
     """`calls` calls in a row were sent, and nobody knows whether they were done. `words` are of the last."""
 
     def __init__(self, calls: int, words: str) -> None:
-        super().__init__(
+        problem = (
             f"{calls} calls in a row were sent and not properly answered ({words}), so the run stopped before more "
-            "rows became unknown. Run the same command again when LeadSquared is well; it repeats nothing."
+            "rows became unknown."
+        )
+        super().__init__(
+            f"{problem} Run the same command again when LeadSquared is well; it repeats nothing.",
+            problem=problem,
+            hint="Go on when LeadSquared is well: nothing is repeated.",
         )
         self.calls = calls
         self.words = words
@@ -174,9 +215,14 @@ class DailyLimitReached(BatchShareError):
     """The calls that the account may make a day, `limit`, are spent: `made` by this machine."""
 
     def __init__(self, limit: int, made: int) -> None:
+        problem = (
+            f"{made:,} calls were made today and {limit:,} are allowed, so the run stopped before it made more."
+        )
         super().__init__(
-            f"{made:,} calls were made today and {limit:,} are allowed, so the run stopped before it made more. "
-            "What was sent is in the ledger; run the same command again tomorrow (the day ends at midnight UTC)."
+            f"{problem} What was sent is in the ledger; run the same command again tomorrow (the day ends at "
+            "midnight UTC).",
+            problem=problem,
+            hint="Go on tomorrow (the day ends at midnight UTC): nothing is repeated.",
         )
         self.limit = limit
         self.made = made
@@ -186,10 +232,14 @@ class StillThrottled(BatchShareError):
     """For `seconds` every call was refused as one too many: `words` are the API's own."""
 
     def __init__(self, seconds: float, words: str) -> None:
+        problem = (
+            f"For {seconds / 60:.0f} minutes LeadSquared refused every call as one too many: {sentence(words)}"
+        )
+        others = "Other programs may be using the account's calls, or those of the day are spent"
         super().__init__(
-            f"For {seconds / 60:.0f} minutes LeadSquared refused every call as one too many: {sentence(words)} "
-            "Other programs may be using the account's calls, or those of the day are spent; run the same command "
-            "again later, it repeats nothing."
+            f"{problem} {others}; run the same command again later, it repeats nothing.",
+            problem=problem,
+            hint=f"{others}. Go on later: nothing is repeated.",
         )
         self.seconds = seconds
         self.words = words
@@ -207,7 +257,9 @@ class AccountClosed(BatchShareError):
         super().__init__(
             f"LeadSquared wants no call of this account until {then}{told} What was sent is in the ledger; run the "
             "same command again then, it repeats nothing. With --rate 25/5s (or --force) it calls before that all "
-            "the same."
+            "the same.",
+            problem=f"LeadSquared wants no call of this account until {then}{told}",
+            hint="Go on then: nothing is repeated.",
         )
         self.until = until
         self.words = words
@@ -217,10 +269,9 @@ class AccessDenied(BatchShareError):
     """LeadSquared answered 401, or a 403 that is no throttle: `status` is the code, `words` the API's own."""
 
     def __init__(self, status: int, words: str) -> None:
-        super().__init__(
-            f"LeadSquared refused access (HTTP {status}): {sentence(words or 'no reason given')} "
-            "Check the keys, that they belong to an administrator, and that the host is your region's."
-        )
+        refused = f"LeadSquared refused access (HTTP {status}): {sentence(words or 'no reason given')}"
+        check = "Check the keys, that they belong to an administrator, and that the host is your region's."
+        super().__init__(f"{refused} {check}", problem=refused, hint=check)
         self.status = status
         self.words = words
 
@@ -229,9 +280,12 @@ class NoSuchApi(BatchShareError):
     """LeadSquared answered 404 to one of the calls that sharing is made of: `path` is not there. `words` say it."""
 
     def __init__(self, host: str, path: str, words: str) -> None:
+        why = f"{sentence(words or 'no reason given')} Nothing was done by that call"
         super().__init__(
-            f"{host} has no API {path}: {sentence(words or 'no reason given')} Nothing was done by that call, and "
-            "batch_share can't do without it. Check that the host is your region's, and run the same command again."
+            f"{host} has no API {path}: {why}, and batch_share can't do without it. Check that the host is your "
+            "region's, and run the same command again.",
+            problem=f"The host that is set has not one of the APIs that sharing is made of: {why}.",
+            hint="Check that the host is your region's, and try again.",
         )
         self.host = host
         self.path = path
@@ -239,12 +293,18 @@ class NoSuchApi(BatchShareError):
 
 
 class PlanChanged(BatchShareError):
-    """A run is not what was approved: nothing was sent. `plan` is the saved plan, `what` the thing that changed."""
+    """A run is not what was approved: nothing was sent. `what` is the thing that changed.
 
-    def __init__(self, plan: Path, what: str) -> None:
+    `plan` is the saved plan, None if the approval came from no file.
+    """
+
+    def __init__(self, plan: Path | None, what: str) -> None:
+        changed = f"{what[0].upper()}{what[1:]} changed since"
         super().__init__(
-            f"{what[0].upper()}{what[1:]} changed since {plan.name} was approved. Nothing was sent; plan again and "
-            "have it approved."
+            f"{changed} {plan.name if plan else 'the plan'} was approved. Nothing was sent; plan again and have it "
+            "approved.",
+            problem=f"{changed} the plan was approved. Nothing was sent.",
+            hint="Plan again and have it approved.",
         )
         self.plan = plan
         self.what = what
@@ -254,7 +314,9 @@ class NotConfirmed(BatchShareError):
     """A run was shown, and not agreed to: nothing was sent."""
 
     def __init__(self) -> None:
-        super().__init__("Nothing was sent: the run was not confirmed.")
+        super().__init__(
+            "Nothing was sent: the run was not confirmed.", hint="Confirm it, if it is what you want to be sent."
+        )
 
 
 class TooManyRows(BatchShareError):
@@ -268,7 +330,9 @@ class TooManyRows(BatchShareError):
         self.excess = f"{rows:,} rows would be sent{back} and --max-rows allows {most:,}"
         super().__init__(
             f"{self.excess}, so nothing was sent. Check the sheet; if it is right, raise --max-rows, or send a "
-            "part of it with --limit or --rows."
+            "part of it with --limit or --rows.",
+            problem=f"{rows:,} rows would be sent{back} and {most:,} are allowed, so nothing was sent.",
+            hint="Check the sheet; if it is right, allow more rows, or send a part of it.",
         )
         self.rows = rows
         self.most = most
@@ -285,7 +349,9 @@ class TooManyForUser(BatchShareError):
         allowed = f"the {most:,} that --max-per-user allows"
         self.excess = f"these users would get more leads than {allowed}: {named}"
         super().__init__(
-            f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user."
+            f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user.",
+            problem=f"These users would get more than {most:,} leads, which nobody may: {named}. Nothing was sent.",
+            hint="Check the sheet; if it is right, allow more leads for a user.",
         )
         self.users = users
         self.most = most
@@ -302,7 +368,9 @@ class TooManyRevokes(BatchShareError):
         allowed = f" (--max-revokes allows {most:,})" if most else ""
         super().__init__(
             f"{words}, and nobody was asked{allowed}: add --max-revokes {sum(users.values())}, or set max_revokes. "
-            "Nothing was sent or taken back."
+            "Nothing was sent or taken back.",
+            problem=f"{words}, and nobody was asked. Nothing was sent or taken back.",
+            hint=f"Agree to it, or allow {sum(users.values()):,} shares to be taken back.",
         )
         self.words = words
         self.users = users
@@ -317,7 +385,9 @@ class TooManyFailures(BatchShareError):
         how = "in a row" if sent is None else f"of the {sent:,} that were sent"
         super().__init__(
             f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
-            "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them."
+            "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them.",
+            problem=f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)}",
+            hint="Mend the cause, then go on with the rows that are left: they stay as they are.",
         )
         self.rows = rows
         self.reason = reason
@@ -332,8 +402,12 @@ class CanaryFailed(BatchShareError):
         super().__init__(
             f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
             "The rest was not sent. Mend the cause (`batch-share follow-up` asks again for accepted rows), then "
-            "`batch-share resume` goes on; with --canary, it tries other rows first."
+            "`batch-share resume` goes on; with --canary, it tries other rows first.",
+            problem=f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: "
+            f"{sentence(reason)} The rest was not sent.",
+            hint="Mend the cause, then go on; accepted rows are asked about by following up.",
         )
+        self.row = sheet_row
         self.rows = rows
         self.states = states
         self.sheet_row = sheet_row
@@ -348,26 +422,26 @@ class OwnerNotVerified(BatchShareError):
     """
 
     def __init__(self, activity_id: str, expected: str, found: str, *, is_anothers: bool = False) -> None:
-        super().__init__(_owner_sentence(activity_id, expected, found, is_anothers=is_anothers))
+        problem = (
+            f"LeadSquared {_shown(activity_id, found)}, so it is not certain that leads would be shared with the "
+            "right user."
+        )
+        look = f"Look at it in LeadSquared: if its owner is {expected}, run again"
+        typed, hint = f"{look} with --trust-owner.", f"{look} and trust the owner."
+        if is_anothers:
+            problem = (
+                f"Activity {activity_id} was posted for user {expected}, but LeadSquared says its owner is "
+                f"{found}. Nothing more was sent: every share would have gone to the wrong user."
+            )
+            typed = hint = "Check that the activity type has its Owner field enabled."
+        super().__init__(f"{problem} {typed}", problem=problem, hint=hint)
         self.activity_id = activity_id
         self.expected = expected
         self.found = found
         self.is_anothers = is_anothers
 
 
-def _owner_sentence(activity_id: str, expected: str, found: str, *, is_anothers: bool) -> str:
-    if not is_anothers:
-        shows = (
-            f"LeadSquared shows the owner of activity {activity_id} as {found!r}, which can't be compared"
-            if found
-            else f"LeadSquared does not show who owns activity {activity_id}"
-        )
-        return (
-            f"{shows}, so it is not certain that leads would be shared with the right user. Look at it in "
-            f"LeadSquared: if its owner is {expected}, run again with --trust-owner."
-        )
-    return (
-        f"Activity {activity_id} was posted for user {expected}, but LeadSquared says its owner is {found}. "
-        "Nothing more was sent: every share would have gone to the wrong user. Check that the activity type "
-        "has its Owner field enabled."
-    )
+def _shown(activity_id: str, found: str) -> str:
+    if found:
+        return f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
+    return f"does not show who owns activity {activity_id}"

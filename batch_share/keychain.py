@@ -34,7 +34,11 @@ class KeychainError(BatchShareError):
     """The system's keyring did not do what was asked. `reason` is why; nothing of a key is in it."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}. {INSTEAD}.")
+        super().__init__(
+            f"{reason}. {INSTEAD}.",
+            problem=f"{reason}.",
+            hint="Set the keys where no keyring is needed: in the environment, or in a file of your own.",
+        )
         self.reason = reason
 
 

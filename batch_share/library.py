@@ -18,30 +18,55 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
+from batch_share.common import parse_duration
 from batch_share.errors import SettingsError, is_blank
 from batch_share.jobs import outputs
+from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import do
+from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
-from batch_share.ledger.files import ledger_beside
+from batch_share.ledger.files import ledger_beside, read_ledger
 from batch_share.outputs import Named
+from batch_share.planning.already_shared import known_runs, ledger_of_run
+from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, show_sheet
+from batch_share.planning.look import look_at
 from batch_share.planning.plan import SheetOptions
+from batch_share.results.report import ROWS_TOLD
+from batch_share.results.rows import page_of
 from batch_share.sending.onlookers import check_revokes
 from batch_share.sending.session import Course
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Coroutine,
+        Generator,
+        Mapping,
+        Sequence,
+    )
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from types import TracebackType
     from typing import Unpack
 
+    from batch_share.jobs.findings import Finding
     from batch_share.jobs.job import Ending, Kind
+    from batch_share.jobs.purge import Sweep
+    from batch_share.ledger.states import State
+    from batch_share.planning.already_shared import KnownRuns
+    from batch_share.planning.look import Look
     from batch_share.planning.overview import Overview
+    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.rows import Page
     from batch_share.results.summary import Summary
+    from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
     from batch_share.sending.session import Connection
     from batch_share.settings import Settings
@@ -56,7 +81,7 @@ class JobOptions(TypedDict, total=False):
     """What a job can be told besides its file; `BatchShare.start` says which kind takes what."""
 
     ledger: Name | None
-    approved: Name | None
+    approved: Approval | Name | None
     only_unknown: bool
     reason: str | None
     everything: bool
@@ -249,11 +274,12 @@ class BatchShare:
         options: SheetOptions | None = None,
         *,
         ledger: Name | None = None,
-        approved: Name | None = None,
+        approved: Approval | Name | None = None,
     ) -> Ending:
         """Share every lead of the sheet with its user, follow up, write the results; again, it goes on.
 
-        The ledger is beside the sheet unless named. With `approved`, a saved plan, it runs that or nothing.
+        The ledger is beside the sheet unless named. With `approved`, an approval or the file it was saved in, it
+        runs that or nothing (PlanChanged).
         """
         job = await self.start("run", sheet, options, ledger=ledger, approved=approved)
         return await self._ending(job)
@@ -285,15 +311,110 @@ class BatchShare:
         """The totals of a ledger, also while a run works on it."""
         return await outputs.status_of(_file("ledger", ledger))
 
-    async def results(self, ledger: Name, target: Name | None = None) -> Path:
+    async def results(self, ledger: Name, target: Name | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        named = None
-        if target is not None:
-            named = Named("target", _file("target", target), self.settings.data_folder)
-        return (await outputs.results_of(_file("ledger", ledger), named)).path
+        return await outputs.results_of(_file("ledger", ledger), self._named(target))
+
+    async def report(self, ledger: Name, target: Name | None = None, *, most: int = ROWS_TOLD) -> Placed:
+        """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
+        return await outputs.report_of(_file("ledger", ledger), self._named(target), most)
+
+    async def failed_sheet(self, ledger: Name, target: Name | None = None) -> FailedSheet:
+        """Write the failed and invalid rows that can be mended, as the sheet had them, to be run by themselves.
+
+        A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
+        row.
+        """
+        return await outputs.failed_sheet_of_ledger(_file("ledger", ledger), self._named(target))
+
+    async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
+        """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
+
+        No call is made and no ledger is touched. Raises SheetError where there is no table that could be shown, and
+        SettingsError; what else is wrong is among the problems.
+        """
+        path = _file("sheet", sheet)
+        return await asyncio.to_thread(look_at, path, options or SheetOptions(), self.settings)
+
+    async def rows(
+        self,
+        ledger: Name,
+        *,
+        after: str | None = None,
+        most: int = 100,
+        states: Collection[State | str] | None = None,
+    ) -> Page:
+        """At most so many rows of a ledger, those in the sheet's order first, then those that it no longer has.
+
+        The `next` of a page is what the following one comes `after`. With `states`, only rows in one of these. Also
+        while a run works on it: each page is as of its own time. Raises LedgerError, SettingsError.
+        """
+        async with read_ledger(_file("ledger", ledger)) as opened:
+            return await page_of(opened, after, most, states)
+
+    async def runs(self, most: int = 20, *, add: Sequence[Name] = ()) -> KnownRuns:
+        """The newest runs on this machine, so many at most, newest first.
+
+        Ledgers that are to be `add`ed were made elsewhere, and are known from now on. Raises HistoryError,
+        LedgerError.
+        """
+        return await known_runs(self.settings, most, [_file("add", each) for each in add])
+
+    def ledger_of(self, named: str) -> Path:
+        """The ledger of the run with this Id, or of the `last` one here. Raises LedgerError, HistoryError."""
+        return ledger_of_run(self.settings, named)
+
+    async def doctor(self) -> Sequence[Finding]:
+        """Whether settings, keys, host, clock, limits and folders are well: findings, the first to mend first.
+
+        It makes two calls, which change nothing, and raises nothing foreseeable.
+        """
+        return await check_up(self._settings)
+
+    async def purge(self, older_than: str, *, force: bool = False) -> Sweep:
+        """What may be deleted of runs that ended more than this time ago (`90d`, `36h`), and what is kept, and why.
+
+        Nothing is deleted before `delete` is told to. With `force`, also what has rows that are not at their end or
+        shares that are live. Raises HistoryError, SettingsError.
+        """
+        try:
+            minutes = parse_duration(older_than)
+        except ValueError as error:
+            raise SettingsError("older-than", str(error)) from None
+        return await find_old(self.settings, minutes, force=force)
+
+    async def delete(self, sweep: Sweep) -> Sweep:
+        """Delete what `purge` found, each ledger only if nothing has changed since. Raises HistoryError."""
+        return await delete(self.settings, sweep)
+
+    async def unchanged(
+        self,
+        sheet: Name,
+        options: SheetOptions | None = None,
+        *,
+        ledger: Name | None = None,
+        approved: Approval | Name | None = None,
+    ) -> Summary | None:
+        """The totals of the sheet's ledger if a run would do nothing now: neither has changed. None if it would.
+
+        Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
+        """
+        return await outputs.unchanged(_sheet_job(sheet, options, ledger, approved), self.settings)
+
+    async def nothing_due(self, ledger: Name) -> Summary | None:
+        """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
+        return await outputs.nothing_due(_file("ledger", ledger))
+
+    async def check_keys(self) -> None:
+        """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
+        check = partial(check_keys, self.settings, self._watcher)
+        await self._ending(self._begin("check_keys", Path(), check))
+
+    def _named(self, target: Name | None) -> Named | None:
+        return None if target is None else Named("target", _file("target", target), self.settings.data_folder)
 
     def _begin(self, kind: str, ledger: Path, work: Callable[[Course], Coroutine[Any, Any, T]]) -> Job[T]:
         job = Job(kind, ledger, work, self._on_progress, self._every)
@@ -328,16 +449,25 @@ def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions)
     if strange:  # never passed over: what was meant for a few rows would be done to all
         raise TypeError(f"{kind} is not told {', '.join(strange)}")
     if kind == "run":
-        path, ledger, approved = _file("sheet", file), told.get("ledger"), told.get("approved")
-        its_ledger = _file("ledger", ledger) if ledger is not None else ledger_beside(path)
-        plan = _file("approved", approved) if approved is not None else None
-        return RunSheet(SheetJob(path, its_ledger, options or SheetOptions(), plan))
+        return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved")))
     path = _file("ledger", file)
     if kind == "resume":
         return Reconcile(path) if told.get("only_unknown") else Resume(path)
     if kind == "retry":
         return RetryFailed(path, Wanted(told.get("reason"), told.get("everything", False)))
     return Revoke(path, told.get("rows"), told.get("user")) if kind == "revoke" else FollowUp(path)
+
+
+def _sheet_job(
+    sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
+) -> SheetJob:
+    path = _file("sheet", sheet)
+    return SheetJob(
+        path,
+        _file("ledger", ledger) if ledger is not None else ledger_beside(path),
+        options or SheetOptions(),
+        approved if approved is None or isinstance(approved, Approval) else _file("approved", approved),
+    )
 
 
 def _file(argument: str, name: Name) -> Path:

@@ -91,7 +91,10 @@ def telling_of(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BatchShareError(f"{target} can't be written ({error.strerror}).") from None
+        raise BatchShareError(
+            f"{target} can't be written ({error.strerror}).",
+            problem=f"{target.name} can't be written ({error.strerror}).",
+        ) from None
 
 
 def write_private(file: Path, text: str) -> None:
@@ -126,7 +129,12 @@ class Named:
         except OSError as error:
             why = f"is there, and can't be looked at ({error.strerror})"
         if why is not None:
-            raise SettingsError(self.option, f"{self.target} {why}: name another file")
+            raise SettingsError(
+                self.option,
+                f"{self.target} {why}: name another file",
+                problem=f"{self.target.name} {why}.",
+                hint="Name another file.",
+            )
 
     def _why_kept(self, ours: Container[str]) -> str | None:
         if any(each.exists() and self.target.exists() and each.samefile(self.target) for each in self.spared):
@@ -148,7 +156,11 @@ class Named:
                 self._note(digest_of(temporary))  # first: whatever is cut off then, the file is known as ours
                 temporary.replace(self.target)
         except OSError as error:
-            raise SettingsError(self.option, f"{self.target} can't be written ({error.strerror})") from None
+            raise SettingsError(
+                self.option,
+                f"{self.target} can't be written ({error.strerror})",
+                problem=f"{self.target.name} can't be written ({error.strerror}).",
+            ) from None
 
     def _listed(self) -> Container[str]:
         with suppress(OSError):
@@ -168,4 +180,9 @@ def check_apart(ledger: Path, *named: Named | None) -> None:
     for each in filter(None, named):
         other = taken.setdefault(each.target.resolve(), f"--{each.option}")
         if other != f"--{each.option}":
-            raise SettingsError(each.option, f"{each.target} is where {other} goes: name another file")
+            raise SettingsError(
+                each.option,
+                f"{each.target} is where {other} goes: name another file",
+                problem=f"Two things would be written to {each.target.name}.",
+                hint="Name another file for one of them.",
+            )

@@ -67,10 +67,6 @@ def without_user(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _is_bypassed(target: SplitResult, found: dict[str, str]) -> bool:
-    return bool(proxy_bypass_environment(f"{target.hostname}:{target.port or 443}", found))
-
-
 def proxy_for(host: str, setting: SecretStr | None) -> Proxy | None:
     """The proxy for calls to the base URL `host`; None: they go there straight. Raises SettingsError.
 
@@ -83,10 +79,14 @@ def proxy_for(host: str, setting: SecretStr | None) -> Proxy | None:
                 "proxy",
                 "keys go through a proxy only inside TLS, and the host is plain http: take the proxy away (`none`) "
                 "for a host on this machine",
+                problem="Keys go through a proxy only inside TLS, and the host is plain http.",
+                hint="Take the proxy away for a host on this machine.",
             )
         return Proxy(setting, "the setting proxy")
     found = getproxies_environment()
-    if target.scheme != "https" or "https" not in found or _is_bypassed(target, found):
+    if target.scheme != "https" or "https" not in found:
+        return None
+    if proxy_bypass_environment(f"{target.hostname}:{target.port or 443}", found):
         return None
     try:
         url = parse_proxy(found["https"])

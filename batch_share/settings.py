@@ -395,7 +395,12 @@ class Settings(BaseSettings):
         """Host and keys. Raises SettingsError naming the first that is missing."""
         for name in ("host", "access_key", "secret_key"):
             if not getattr(self, name):
-                raise SettingsError(name, _not_set(name))
+                raise SettingsError(
+                    name,
+                    _not_set(name),
+                    problem=f"The setting {name} is not set.",
+                    hint="Set host, access key and secret key of the LeadSquared account.",
+                )
         assert self.host is not None  # noqa: S101 - for the type checker; the loop has looked
         assert self.access_key is not None  # noqa: S101
         assert self.secret_key is not None  # noqa: S101
@@ -417,7 +422,7 @@ def load_settings(**flags: object) -> Settings:
     except ValidationError as error:
         refused = _refusal(error)
     except SettingsError as error:
-        refused = SettingsError(error.setting, error.problem)
+        refused = SettingsError(error.setting, error.wrong, problem=error.problem, hint=error.hint)
     else:
         given = frozenset(name for name, value in flags.items() if value is not None)
         settings._given = given  # noqa: SLF001 - no source of settings has it

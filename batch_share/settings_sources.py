@@ -46,7 +46,9 @@ def file_sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSett
     named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
     here, users = Path(named or DEFAULT_FILE), user_file()
     if named and not here.is_file():
-        raise SettingsError("BATCH_SHARE_CONFIG", f"there is no file {here}")
+        raise SettingsError(
+            "BATCH_SHARE_CONFIG", f"there is no file {here}", problem="There is no such settings file."
+        )
     is_own = bool(named) or here.resolve() == users.resolve()
     return {
         ENV_FILE: _env_source(settings_cls),
@@ -67,7 +69,12 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_allow_host(place: str) -> None:
     """Raises SettingsError: nobody but the keys' owner says where else they may go."""
     instead = f"set BATCH_SHARE_ALLOW_HOST in the environment, or allow_host in {user_file()}"
-    raise SettingsError("allow_host", f"does not count {place}: {instead}")
+    raise SettingsError(
+        "allow_host",
+        f"does not count {place}: {instead}",
+        problem="The setting allow_host does not count in a file that lies beside sheets.",
+        hint="Set it in the environment, or in your own settings file.",
+    )
 
 
 def _env_source(settings_cls: type[BaseSettings]) -> EnvSettingsSource:
@@ -89,7 +96,11 @@ def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host
     _check_counts(str(file), known, fault, may_allow_host=may_allow_host)
     unknown = sorted(values.keys() - settings_cls.model_fields.keys())
     if unknown:
-        raise SettingsError(str(file), f"has no setting called {unknown[0]!r}")
+        raise SettingsError(
+            str(file),
+            f"has no setting called {unknown[0]!r}",
+            problem=f"The settings file names a setting that there is not: {unknown[0]!r}.",
+        )
     return source
 
 
@@ -98,13 +109,19 @@ def _parse_toml(file: Path, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # its message says where; it quotes no value, but names: is one a key?
         words = re.sub(r" ?\(?'.*'\)?", "", str(error), flags=re.DOTALL)
-        raise SettingsError(str(file), f"is not valid TOML ({words})") from None
+        raise SettingsError(
+            str(file), f"is not valid TOML ({words})", problem=f"The settings file is not valid TOML ({words})."
+        ) from None
 
 
 def _check_counts(file: str, names: AbstractSet[str], fault: str, *, may_allow_host: bool) -> None:
     """Whether a file may set what it sets. Raises SettingsError."""
     if names and fault:
-        raise SettingsError(file, f"it sets {first_of(sorted(names))}, but {fault}")
+        raise SettingsError(
+            file,
+            f"it sets {first_of(sorted(names))}, but {fault}",
+            problem=f"A settings file sets {first_of(sorted(names))}, and may not.",
+        )
     if "allow_host" in names and not may_allow_host:
         refuse_allow_host(f"in {file}, which lies beside sheets")
 
@@ -120,9 +137,15 @@ def _read(file: Path) -> tuple[str, str]:
         with file.open("rb") as opened:
             return opened.read().decode("utf-8-sig"), _fault(file, os.fstat(opened.fileno()))
     except UnicodeDecodeError:
-        raise SettingsError(str(file), "is not UTF-8 text") from None
+        raise SettingsError(
+            str(file), "is not UTF-8 text", problem="The settings file is not UTF-8 text."
+        ) from None
     except OSError as error:
-        raise SettingsError(str(file), f"can't be read ({error.strerror})") from None
+        raise SettingsError(
+            str(file),
+            f"can't be read ({error.strerror})",
+            problem=f"The settings file can't be read ({error.strerror}).",
+        ) from None
 
 
 def _is_there(file: Path) -> bool:

@@ -137,7 +137,7 @@ def _why(error: BatchShareError) -> str:
     words = str(error)
     if isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
-        words = error.problem if row is None else f"row {row}: {error.problem}"
+        words = error.wrong if row is None else f"row {row}: {error.wrong}"
     elif not isinstance(error, SettingsError) and (why := why_of(error)) is not None:
         words = why
     return " ".join(words.split()).partition(". ")[0].rstrip(".")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Optional
 import typer
 
 from batch_share.cli.options import Json, LedgerFile, load, named_output, tell_place
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,18 +50,9 @@ _INDENT: Final = 2
 
 def ledger_of_run(named: str) -> Path:
     """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
-    from batch_share.ledger.known import open_history
+    from batch_share.planning import already_shared
 
-    with open_history(load().data_folder) as history:
-        found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
-    if found is None:
-        known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
-        raise LedgerError(named, f"there is {known}. `batch-share runs` lists the runs")
-    if found.purged_at is not None:
-        raise LedgerError(
-            found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
-        )
-    return found.ledger
+    return already_shared.ledger_of_run(load(), named)
 
 
 def runs(
@@ -84,8 +75,9 @@ def runs(
     from batch_share.planning.already_shared import known_runs
 
     settings = load()
-    found, remarks = asyncio.run(known_runs(settings, limit, add or []))
-    for remark in remarks:
+    known = asyncio.run(known_runs(settings, limit, add or []))
+    found = known.runs
+    for remark in known.remarks:
         typer.echo(f"{remark}.", err=True)
     if json:
         print(json_module.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
@@ -198,10 +190,14 @@ def purge(
     if not sweep.old:
         out.print("Nothing to delete.")
     elif yes or _agreed(out):
-        sweep = asyncio.run(delete(settings, sweep, force=force))
+        sweep = asyncio.run(delete(settings, sweep))
         _show_deleted(out, sweep)
     else:
-        raise BatchShareError("Nothing was deleted: it was not confirmed. --yes answers.")
+        raise BatchShareError(
+            "Nothing was deleted: it was not confirmed. --yes answers.",
+            problem="Nothing was deleted: it was not confirmed.",
+            hint="Confirm it, if it is to be deleted.",
+        )
     if json:
         print(json_module.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
 

@@ -239,7 +239,7 @@ def sheet_options(
     from batch_share.settings import load_settings
     from batch_share.sheet.columns import read_mapping
     from batch_share.sheet.reader import ReadOptions
-    from batch_share.sheet.selection import Selection
+    from batch_share.sheet.rows import Selection
 
     columns = read_mapping(mapping, maps or [])
     reading = ReadOptions(worksheet, header_row, columns, load_settings().sheet, encoding)

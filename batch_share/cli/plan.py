@@ -16,10 +16,10 @@ from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.outputs import Named, check_apart
-from batch_share.planning.approval import approval_of, save_approval
 from batch_share.planning.overview import top
-from batch_share.results.answers import check_format, write_table
+from batch_share.results.answers import write_table
 from batch_share.results.summary import ExitCode
+from batch_share.results.tables import check_format
 from batch_share.sending.guards import spell_guards
 from batch_share.sheet.columns import write_mapping
 
@@ -96,7 +96,7 @@ def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bo
     if files.output is not None:
         asyncio.run(_write(files.output, seen))
     if files.save is not None:
-        save_approval(files.save, approval_of(seen.plan, settings))
+        seen.approval().save(files.save)
     if files.save_map is not None:
         write_mapping(files.save_map, _said(seen))
     if json:

@@ -85,7 +85,11 @@ def _new_folder(parent: Path | None) -> Path:
             parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
     except OSError as error:
-        raise SettingsError("folder", f"{parent} can't be written ({error.strerror})") from None
+        raise SettingsError(
+            "folder",
+            f"{parent} can't be written ({error.strerror})",
+            problem=f"The folder can't be written ({error.strerror}).",
+        ) from None
 
 
 async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> ExitCode:

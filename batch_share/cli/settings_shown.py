@@ -36,13 +36,22 @@ def template() -> str:
 def write_template(file: Path) -> None:
     """Write it where nothing is yet. Raises SettingsError."""
     if os.path.lexists(file):
-        raise SettingsError(str(file), "is there already, and was left as it is: name another file")
+        raise SettingsError(
+            str(file),
+            "is there already, and was left as it is: name another file",
+            problem="There is such a file already, and it was left as it is.",
+            hint="Name another file.",
+        )
     try:
         with temporary_for(file) as temporary:
             temporary.write_text(template(), encoding="utf-8")
             temporary.replace(file)
     except OSError as error:
-        raise SettingsError(str(file), f"can't be written ({error.strerror})") from None
+        raise SettingsError(
+            str(file),
+            f"can't be written ({error.strerror})",
+            problem=f"The settings file can't be written ({error.strerror}).",
+        ) from None
 
 
 def _setting(name: str, default: Any) -> str:

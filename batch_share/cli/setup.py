@@ -166,6 +166,10 @@ def _from_stdin() -> tuple[str, str, str]:
 
 def _from_terminal() -> tuple[str, str, str]:
     if not sys.stdin.isatty():
-        raise SettingsError("login", "there is no terminal to ask at: give the three lines to --stdin")
+        raise SettingsError(
+            "login",
+            "there is no terminal to ask at: give the three lines to --stdin",
+            problem="There is no terminal to ask at.",
+        )
     host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
     return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))

@@ -36,18 +36,20 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
     from batch_share.sending.onlookers import Waiter
-    from batch_share.sending.session import Connection
+    from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
 
 
-async def check_keys(settings: Settings, waiter: Waiter) -> None:
+async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
-    async with open_connection(settings, waiter) as connection:
+    async with open_connection(settings, waiter, course) as connection:
         user = await consult(connection, key_user(), read_key_user)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
             f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
-            "host is right, --no-check keeps them all the same."
+            "host is right, --no-check keeps them all the same.",
+            problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
+            hint="Check the host; if it is right, the keys can be kept unchecked.",
         )
     if user.role and user.role.strip().casefold() != findings.ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")
@@ -90,10 +92,13 @@ class Replies:
     no_proxy: str = ""
 
 
-async def check_up() -> list[Finding]:
-    """Every finding, in the order in which they are best mended. Raises nothing foreseeable."""
+async def check_up(given: Settings | None = None) -> list[Finding]:
+    """Every finding, in the order in which they are best mended, of the settings in force unless some are given.
+
+    Raises nothing foreseeable.
+    """
     try:
-        settings = load_settings()
+        settings = given or load_settings()
     except SettingsError as error:
         return [*_of_account("", Replies(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
     try:
@@ -103,7 +108,8 @@ async def check_up() -> list[Finding]:
         found = _of_account("", asked, str(error), {})
     else:
         asked = await ask(settings)
-        found = [*_of_account(host, asked, "", origins()), findings.of_proxy(asked.proxy, asked.no_proxy)]
+        places = origins() if given is None else dict.fromkeys(("host", "access_key", "secret_key"), "the program")
+        found = [*_of_account(host, asked, "", places), findings.of_proxy(asked.proxy, asked.no_proxy)]
     return [*found, *_of_use(settings), *_of_machine()]
 
 

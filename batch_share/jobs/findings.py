@@ -1,4 +1,4 @@
-"""What the findings of a check-up are: facts in, a Finding out. Nothing here does I/O; `checkup` gathers."""
+"""What the findings of a check-up are: facts in, a Finding out. Nothing here does I/O; `check_up` gathers."""
 
 from __future__ import annotations
 

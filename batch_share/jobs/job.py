@@ -23,7 +23,7 @@ from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import INTENTS
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
-from batch_share.planning.approval import check_said
+from batch_share.planning.doubts import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 from batch_share.sending import log_events
@@ -206,7 +206,12 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
     """The sheet in force. Raises LedgerError if none was ever taken in: then there is nothing to do or to tell."""
     sheet = await ledger.sheet()
     if sheet is None:
-        raise LedgerError(ledger.file, "it holds no sheet yet: run one with `batch-share run SHEET`")
+        raise LedgerError(
+            ledger.file,
+            "it holds no sheet yet: run one with `batch-share run SHEET`",
+            problem="The ledger holds no sheet yet.",
+            hint="Run a sheet first.",
+        )
     return sheet
 
 

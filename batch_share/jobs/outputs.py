@@ -12,7 +12,7 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
-from batch_share.results.failed_sheet import failed_sheet_of
+from batch_share.results.failed_sheet import failed_path, failed_sheet_of, write_failed, write_failed_to
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.summary import Summary, summarize
 from batch_share.results.writing import beside, written_last
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.outputs import Named
     from batch_share.planning.intake import SheetJob
+    from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.writing import Placed
     from batch_share.settings import Settings
 
@@ -79,6 +80,14 @@ async def results_of(ledger_file: Path, target: Named | None) -> Placed:
         there = beside(ledger.file, await sheet_of(ledger))
         chosen = _sparing(target, there) or results_path(there)
         return await write_results(ledger, chosen, await failed_sheet_of(ledger))
+
+
+async def failed_sheet_of_ledger(ledger_file: Path, target: Named | None) -> FailedSheet:
+    """Write a ledger's rows to mend to `target`, by default beside its sheet. Raises BatchShareError."""
+    async with read_ledger(ledger_file) as ledger:
+        there = beside(ledger.file, await sheet_of(ledger))
+        named = _sparing(target, there)
+        return await (write_failed_to(ledger, named) if named else write_failed(ledger, failed_path(there)))
 
 
 async def report_of(ledger_file: Path, target: Named | None, most: int = ROWS_TOLD) -> Placed:

@@ -58,12 +58,16 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What is to be deleted and what is kept; afterwards what was `deleted`, and what could not be at last."""
+    """What is to be deleted and what is kept; afterwards what was `deleted`, and what could not be at last.
+
+    With `force`, whatever is still needed may go.
+    """
 
     old: Sequence[Old]
     kept: Sequence[Kept]
     deleted: Sequence[Path] = ()
     kept_at_last: Sequence[Kept] = field(default=())
+    force: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The object that `purge --json` prints."""
@@ -88,7 +92,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
             else:
                 old.append(known)
         sheets = {known.sheet_path.resolve() for known in everything if known.sheet_path}
-        return Sweep([await _with_files(known, sheets) for known in old], kept)
+        return Sweep([await _with_files(known, sheets) for known in old], kept, force=force)
 
 
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
@@ -140,14 +144,14 @@ def _lock_of(ledger: Path) -> Path:
     return ledger.with_name(f".{ledger.name}.lock")
 
 
-async def delete(settings: Settings, sweep: Sweep, *, force: bool) -> Sweep:
+async def delete(settings: Settings, sweep: Sweep) -> Sweep:
     """Delete what was found, each ledger only if nothing has changed meanwhile. Raises HistoryError."""
     deleted: list[Path] = []
     kept: list[Kept] = []
     with open_history(settings.data_folder) as history:
         for old in sweep.old:
             try:
-                deleted += await _delete(history, old, force=force)
+                deleted += await _delete(history, old, force=sweep.force)
             except HistoryError:
                 raise
             except (BatchShareError, OSError) as error:

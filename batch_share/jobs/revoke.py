@@ -24,7 +24,7 @@ from batch_share.sending.follow_up import all_followed_up
 from batch_share.sending.sender import Feed
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -70,7 +70,8 @@ class Undone:
         user_ids = await _user_ids(ledger, user) if user is not None else None
         if chosen and not (await ledger.numbers(chosen.ranges, user_ids))[0]:
             whose = "the user's" if user is not None else "the ledger's"
-            raise SettingsError("rows", chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose))
+            of_none = chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose)
+            raise SettingsError("rows", f"{chosen} {of_none}", problem=f"The choice of rows {of_none}.")
         return cls(chosen.ranges, user_ids)
 
     def has(self, row: Shared) -> bool:

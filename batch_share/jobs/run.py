@@ -14,7 +14,8 @@ from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.take_back import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.ledger.reading import ZONE
 from batch_share.planning.already_shared import skip_reassigned, skip_shared
-from batch_share.planning.approval import check_approval, settle_doubt
+from batch_share.planning.approval import check_approval
+from batch_share.planning.doubts import settle_doubt
 from batch_share.planning.intake import plan_job, take_in, unread_told
 from batch_share.planning.plan import named_zone
 from batch_share.sending.follow_up import all_followed_up, following_up

@@ -68,7 +68,11 @@ class Folders:
 
     def __init__(self, inbox: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
         if not inbox.is_dir():
-            raise BatchShareError(f"{inbox} is no folder: name the one that sheets are dropped into.")
+            raise BatchShareError(
+                f"{inbox} is no folder: name the one that sheets are dropped into.",
+                problem="What is to be watched is no folder.",
+                hint="Name the folder that sheets are dropped into.",
+            )
         self.inbox = inbox
         self._now = now
         self._lock = FileLock(inbox / _LOCK, mode=0o600, thread_local=False)
@@ -87,10 +91,15 @@ class Folders:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise BatchShareError(
-                f"{self.inbox} is watched already by another batch_share process: one is enough."
+                f"{self.inbox} is watched already by another batch_share process: one is enough.",
+                problem="The folder is watched already by another batch_share process.",
+                hint="One is enough: leave the other one at work, or stop it.",
             ) from None
         except OSError as error:
-            raise BatchShareError(f"{self.inbox} can't be written ({error.strerror}).") from None
+            raise BatchShareError(
+                f"{self.inbox} can't be written ({error.strerror}).",
+                problem=f"The folder can't be written ({error.strerror}).",
+            ) from None
 
     def begun(self) -> list[Case]:
         """The sheets that are being worked on, or were when an earlier watch ended; the oldest first."""
@@ -151,7 +160,11 @@ class Folders:
 
 
 def _unmovable(file: Path, error: OSError) -> BatchShareError:
-    return BatchShareError(f"{file} can't be made or moved ({error.strerror}): the folder must be writable.")
+    return BatchShareError(
+        f"{file} can't be made or moved ({error.strerror}): the folder must be writable.",
+        problem=f"{file.name} can't be made or moved ({error.strerror}).",
+        hint="The folder must be writable.",
+    )
 
 
 SETTLE: Final = 5.0
@@ -399,9 +412,12 @@ class Watch:
         try:
             return step()
         except OSError as error:
-            raise _Unusable(f"{self.places.inbox} can't be read ({error.strerror}).") from None
+            raise _Unusable(
+                f"{self.places.inbox} can't be read ({error.strerror}).",
+                problem=f"The folder can't be read ({error.strerror}).",
+            ) from None
         except BatchShareError as error:
-            raise _Unusable(str(error)) from None
+            raise _Unusable(str(error), problem=error.problem, hint=error.hint) from None
 
 
 class _Unusable(BatchShareError):

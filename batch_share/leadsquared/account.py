@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
@@ -119,7 +119,9 @@ class Account:
             return cls()
         kinds = {name: type(default) for name, default in asdict(cls()).items()}
         known = {name: value for name, value in told.items() if type(value) is kinds.get(name)}
-        return cls(**{name: value for name, value in known.items() if _is_sane(name, value)})
+        return cls(
+            **{name: value for name, value in known.items() if name not in _BOUNDS or 0 <= value <= _BOUNDS[name]}
+        )
 
     @property
     def learned(self) -> Rate | None:
@@ -150,10 +152,6 @@ _BOUNDS: Final = {
     "closed_until": float("inf"),  # `closed_at` knows what the time is
 }
 """The greatest value of each number that is believed; the least is nothing."""
-
-
-def _is_sane(name: str, value: Any) -> bool:
-    return 0 <= value <= _BOUNDS[name] if name in _BOUNDS else True
 
 
 def _parsed(rate: str) -> Rate | None:
@@ -352,7 +350,9 @@ def unwritable(folder: Path, error: OSError) -> BatchShareError:
     """The error of a state folder that can't be written."""
     return BatchShareError(
         f"The state folder {folder} can't be written ({error.strerror}); "
-        "set BATCH_SHARE_STATE_FOLDER to one that can."
+        "set BATCH_SHARE_STATE_FOLDER to one that can.",
+        problem=f"The state folder can't be written ({error.strerror}).",
+        hint="Make it writable, or set another one.",
     )
 
 

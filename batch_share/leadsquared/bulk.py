@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from batch_share.leadsquared.models import BulkActivity, BulkItem, FieldValue
+from batch_share.leadsquared.models import BulkActivity, BulkItem, FieldValue, read_json, records
 from batch_share.leadsquared.outcome import Done, Lost, Refused
 from batch_share.leadsquared.protocol import Call, Judged, clean, judge, says_throttled, throttled, usable_id
-from batch_share.leadsquared.spelling import read_json, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -209,7 +209,9 @@ class Client:
         began = perf_counter()
         answer = await self._send(call)
         status = answer.status if isinstance(answer, Answer) else None
-        log.debug("called", endpoint=call.path, status=status, milliseconds=_since(began))
+        log.debug(
+            "called", endpoint=call.path, status=status, milliseconds=round(1000 * (perf_counter() - began), 1)
+        )
         return answer
 
     async def _send(self, call: Call) -> Answer | NotSent | Lost:
@@ -235,7 +237,10 @@ class Client:
             if not trip.departed:
                 return _not_sent(error, self._proxy)
             if trip.reused:
-                await self._count_lost_reused()
+                # Whatever is in between may end connections in silence: then none is used twice any more.
+                self._lost_reused += 1
+                if self._lost_reused == MOST_LOST_REUSED:
+                    self._session = await self._open(force_close=True)
             return Lost(_after(error))
 
     def _headers(self) -> dict[str, str]:
@@ -247,16 +252,6 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
-
-    async def _count_lost_reused(self) -> None:
-        """Whatever is in between may end connections in silence: then none is used twice any more."""
-        self._lost_reused += 1
-        if self._lost_reused == MOST_LOST_REUSED:
-            self._session = await self._open(force_close=True)
-
-
-def _since(began: float) -> float:
-    return round(1000 * (perf_counter() - began), 1)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

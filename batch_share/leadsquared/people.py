@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from batch_share.leadsquared import guesses
+from batch_share.leadsquared.models import id_of, records, text_of
 from batch_share.leadsquared.outcome import Lost
 from batch_share.leadsquared.protocol import Call, Judged, clean, judge
-from batch_share.leadsquared.spelling import id_of, records, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

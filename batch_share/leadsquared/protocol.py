@@ -34,11 +34,21 @@ from pydantic import TypeAdapter, ValidationError
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
+    NOT_JSON,
     ActivityBody,
     FieldValue,
     RevokeItem,
     ShareItem,
     StatusAnswer,
+    as_text,
+    count_of,
+    id_of,
+    is_empty_page,
+    is_guid,
+    named_values,
+    read_json,
+    records,
+    text_of,
 )
 from batch_share.leadsquared.outcome import (
     Activities,
@@ -52,18 +62,6 @@ from batch_share.leadsquared.outcome import (
     Refused,
     ShareStatus,
     Throttled,
-)
-from batch_share.leadsquared.spelling import (
-    NOT_JSON,
-    as_text,
-    count_of,
-    id_of,
-    is_empty_page,
-    is_guid,
-    named_values,
-    read_json,
-    records,
-    text_of,
 )
 
 if TYPE_CHECKING:

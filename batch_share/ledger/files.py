@@ -40,7 +40,9 @@ class LedgerLock:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise LedgerLocked(self._ledger, f"{IN_USE} {WAIT}") from None
+            raise LedgerLocked(
+                self._ledger, f"{IN_USE} {WAIT}", problem=f"The ledger can't be used: {IN_USE}"
+            ) from None
         except OSError as error:
             raise LedgerError(self._ledger, f"its folder can't be written ({error.strerror})") from None
 
@@ -70,7 +72,10 @@ async def open_ledger(
     try:
         lock.acquire()
     except LedgerLocked:
-        raise LedgerLocked(file, f"{await _holder(file)} {WAIT}") from None
+        holder, process = await _holder(file)
+        whose = f" (process {process})" if process else ""
+        problem = f"Another batch_share process{whose} is working on the ledger."
+        raise LedgerLocked(file, f"{holder} {WAIT}", problem=problem) from None
     try:
         _must_be_one(file)
         if host is not None:
@@ -103,19 +108,19 @@ async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
         await ledger.close()
 
 
-async def _holder(file: Path) -> str:
-    """Who works on a ledger, as far as it tells."""
+async def _holder(file: Path) -> tuple[str, str | None]:
+    """Who works on a ledger, as far as it tells, and the number of that process."""
     ledger = LedgerReader(file, Database(connect(file), file))
     try:
         process, runs = (await ledger.facts()).get(PROCESS), await ledger.runs()
         if process and runs and runs[-1].ended_at is None:
             since = f"{runs[-1].started_at:%Y-%m-%d %H:%M} UTC"
-            return f"`{runs[-1].command}` (process {process}) is working on it since {since}."
+            return f"`{runs[-1].command}` (process {process}) is working on it since {since}.", process
     except LedgerError:
         pass
     finally:
         await ledger.close()
-    return "Another batch_share process is working on it."
+    return "Another batch_share process is working on it.", None
 
 
 def _must_exist(file: Path) -> None:
@@ -124,7 +129,12 @@ def _must_exist(file: Path) -> None:
     except OSError as error:
         raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
     if not is_there:
-        raise LedgerError(file, "there is no such file. `batch-share run SHEET` makes a ledger")
+        raise LedgerError(
+            file,
+            "there is no such file. `batch-share run SHEET` makes a ledger",
+            problem="There is no such ledger.",
+            hint="Running a sheet makes one.",
+        )
 
 
 def _must_be_one(file: Path) -> None:

@@ -426,7 +426,7 @@ def open_history(folder: Path) -> Iterator[History]:
                 put_aside = _put_aside(file)
                 engine = _open(file)
     except LedgerError as error:
-        raise HistoryError(file, error.problem) from None
+        raise HistoryError(file, error.wrong, problem=error.problem, hint=error.hint) from None
     except _Unusable as error:
         raise HistoryError(file, str(error)) from None
     except OSError as error:  # a timeout of the lock too
@@ -497,6 +497,8 @@ def check_whole(history: History) -> None:
             history.file,
             "it was begun anew, so what earlier ledgers shared may be missing: take them in with `batch-share runs "
             f"--add LEDGER`, then delete the old one, {before[0]}, and try again",
+            problem="The index of runs was begun anew, so what earlier ledgers shared may be missing.",
+            hint="Have the earlier ledgers taken in, then have the old index deleted, and try again.",
         )
 
 

@@ -413,6 +413,23 @@ class LedgerReader:
         async for row in self._in_order(rows.c.position.is_(None), rows.c.id):
             yield row
 
+    async def page(
+        self, after: tuple[bool, int], most: int, states: Collection[State] | None = None
+    ) -> list[tuple[Row, datetime | None]]:
+        """Rows that come `after` a place, at most so many, each with when the share ends that was made for it.
+
+        They come in the sheet's order, then those that the sheet no longer has. A place is whether it is of those,
+        and the row's position, or its Id if it is: (False, -1) is the beginning. With `states`, only rows in these.
+        """
+        is_gone, last = after
+        which = true() if states is None else (rows.c.state + "").in_(states)
+        found: list[RowMapping] = []
+        ways = ((rows.c.position.is_not(None), rows.c.position), (rows.c.position.is_(None), rows.c.id))
+        for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
+            page = select(rows, attempts.c.answered_at).select_from(WITH_SHARE).where(there, which, by > begin)
+            found += await self._all(page.order_by(by).limit(most - len(found)))
+        return [(row_of(each), shared_of(each).ends_at) for each in found]
+
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
         troubled = select(rows).where(TROUBLE).order_by(*GONE_LAST).limit(most)

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action
-from batch_share.errors import HistoryError, SettingsError
+from batch_share.errors import HistoryError, LedgerError, SettingsError
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages, utc_now
 from batch_share.ledger.records import ALREADY
@@ -252,18 +252,38 @@ def note_move(settings: Settings, old: Path, new: Path, remark: Callable[[str], 
             history.moved(old.resolve(), new.resolve())
 
 
-async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> tuple[list[KnownRun], list[str]]:
-    """The newest runs of this machine, and what else is to be told; ledgers that are `added` come in first.
+class KnownRuns(NamedTuple):
+    """Runs of this machine, newest first. `remarks` say, in a sentence each, what a person should know of them."""
 
-    Raises HistoryError, LedgerError.
-    """
+    runs: Sequence[KnownRun]
+    remarks: Sequence[str]
+
+
+async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> KnownRuns:
+    """The newest runs of this machine; ledgers that are `added` come in first. Raises HistoryError, LedgerError."""
     remarks: list[str] = []
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
             remarks.append(_begun_anew(history.begun_anew))
         await add_ledgers(history, added, _accounts(settings))
         await catch_up(history)
-        return history.runs(limit), remarks
+        return KnownRuns(history.runs(limit), remarks)
+
+
+def ledger_of_run(settings: Settings, named: str) -> Path:
+    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
+    with open_history(settings.data_folder) as history:
+        found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
+    if found is None:
+        known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
+        raise LedgerError(
+            named, f"there is {known}. `batch-share runs` lists the runs", problem=f"There is {known}."
+        )
+    if found.purged_at is not None:
+        raise LedgerError(
+            found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
+        )
+    return found.ledger
 
 
 def _accounts(settings: Settings) -> dict[str, str]:

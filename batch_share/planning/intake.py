@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
+    from batch_share.planning.approval import Approval
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetJob:
-    """A sheet to be run into a `ledger`; with `approved`, only if it is what that saved plan says."""
+    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
 
     sheet: Path
     ledger: Path
     options: SheetOptions = field(default_factory=SheetOptions)
-    approved: Path | None = None
+    approved: Approval | Path | None = None
 
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
@@ -174,7 +175,10 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
         return ZoneInfo(answer.time_zone if isinstance(answer, KeyUser) else "")
     except (KeyError, ValueError, OSError):
         raise SettingsError(
-            "timezone", "the account's own could not be found out: give --timezone, such as Asia/Kolkata"
+            "timezone",
+            "the account's own could not be found out: give --timezone, such as Asia/Kolkata",
+            problem="The account's time zone could not be found out, and the sheet has dates.",
+            hint="Name the time zone, such as Asia/Kolkata.",
         ) from None
 
 

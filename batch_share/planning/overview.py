@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import spell_length
@@ -20,11 +22,13 @@ from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, TO_DO, State
 from batch_share.planning.already_shared import AlreadyShared
+from batch_share.planning.approval import Approval
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses, spell_guards
 from batch_share.sheet.columns import LEADS, Field
+from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
     from batch_share.planning.plan import Plan
     from batch_share.sending.cost import Cost
     from batch_share.settings import Settings
-    from batch_share.sheet.rows import Problem, Ref, ShareRow
+    from batch_share.sheet.rows import Ref, ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -156,11 +160,11 @@ def _is_named(asked: Instruction) -> bool:
 
 @dataclass(slots=True)
 class Overview:
-    """The counts of a plan. `invalid` and `conflicts` are sentences.
+    """The counts of a plan. `problems` says what is wrong in the sheet, cell by cell; `conflicts` are sentences.
 
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
     leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
-    what is live, `repeats` says which repeat another one. `directory` is who was looked up.
+    what is live, `repeated` says which repeat another one. `directory` is who was looked up.
     `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
     rows ask for that, `unasked` of them without an Id: nobody knows what they take back.
     `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
@@ -182,8 +186,8 @@ class Overview:
     claiming: int = 0
     unasked: int = 0
     earlier: int = 0
-    repeats: list[str] = field(default_factory=list)
-    invalid: list[str] = field(default_factory=list)
+    repeated: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
     events: set[int] = field(default_factory=set)
@@ -194,9 +198,22 @@ class Overview:
     to_look_up: Counter[Field] = field(default_factory=Counter)
     unknown_users: set[str] = field(default_factory=set)
 
-    def planned(self, directory: Directory) -> Iterator[NewRow]:
-        """Every row with what will happen to it. May raise SheetError while it goes."""
-        return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory)))
+    def planned(
+        self, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
+    ) -> Iterator[NewRow]:
+        """Every row with what will happen to it. May raise SheetError while it goes. `problems` as in Plan."""
+        return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory, problems)))
+
+    @property
+    def invalid(self) -> list[str]:
+        """What is wrong with each row that can't be sent, in one sentence."""
+        rows = groupby(self.problems, key=attrgetter("row"))
+        return ["; ".join(map(str, problems)) for _, problems in rows]
+
+    @property
+    def repeats(self) -> list[str]:
+        """Which rows repeat another one, in a sentence each."""
+        return [f"row {each.row}: {each.text}" for each in self.repeated]
 
     @property
     def to_send(self) -> int:
@@ -269,6 +286,22 @@ class Overview:
             error.excess for error in excesses(self.due, self.settings, {}, self.earlier)
         ]
 
+    @property
+    def obstacles(self) -> list[Problem]:
+        """The same, each with what to do."""
+        refusal = self.before.refuses(self.plan.record.name)
+        hint = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
+        return [
+            Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint) for _ in filter(None, [refusal])
+        ] + [
+            Problem(None, "", "", error.problem, error.hint)
+            for error in excesses(self.due, self.settings, {}, self.earlier)
+        ]
+
+    def approval(self) -> Approval:
+        """What approving this plan means: a run that is given it sends this or nothing."""
+        return Approval.of(self.plan, self.settings)
+
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
         odd = list(self.conflicts)
@@ -315,6 +348,7 @@ class Overview:
             "oddities": self.oddities(),
             "problems": self.invalid,
             "repeats": self.repeats,
+            "problem_cells": [asdict(each) for each in self.problems],
         }
 
 
@@ -330,7 +364,9 @@ def overview(
     seen = Overview(plan, settings, account or Account(), live or AlreadyShared(), before or KnownRows(), directory)
     conflicts = _Conflicts()
     claims: list[Instruction] = []
-    for row in seen.planned(directory):
+    problems: dict[int | None, Sequence[Problem]] = {}
+    for row in seen.planned(directory, problems):
+        wrong = problems.pop(row.sheet_row, ())
         seen.rows += 1
         if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
             seen.left_out += 1
@@ -340,9 +376,9 @@ def overview(
             if (row.reason or "").startswith(ALREADY):
                 seen.already += 1
             else:
-                seen.repeats.append(f"row {row.sheet_row}: {row.reason}")
+                seen.repeated.append(Problem(row.sheet_row, "", "", row.reason or ""))
         elif row.state is State.INVALID:
-            seen.invalid.append(row.reason or "")
+            seen.problems += wrong
         elif row.state in TO_DO and row.instruction is not None:
             _count_look_ups(seen, row.instruction)
             if row.instruction.action.takes_back and row.state is State.PENDING:

@@ -22,12 +22,11 @@ from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, ShareRow
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow
 from batch_share.sheet.values import parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from batch_share.planning.directory import Directory
@@ -101,7 +100,8 @@ class Plan:
         if not numbers:
             sheet = f"worksheet {self.sheet.worksheet!r}" if self.sheet.worksheet else "sheet"
             raise SheetError(self.sheet.path, f"the {sheet} is empty: no row stands below its headers")
-        raise SheetError(self.sheet.path, self.selection.none_of(len(numbers), numbers[0], numbers[-1]))
+        of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
+        raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
@@ -124,9 +124,14 @@ class Plan:
             if each.is_chosen and isinstance(each.asked, ShareRow) and directory.is_unanswered(each.asked):
                 yield row.key, directory.unchecked(each.asked)
 
-    def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
-        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
-        seen = _Seen()
+    def rows(
+        self, job: str, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
+    ) -> Iterator[NewRow]:
+        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes.
+
+        `problems`, if given, learns what is wrong with a row before it comes, by its number.
+        """
+        seen = _Seen(problems)
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
@@ -142,11 +147,13 @@ class Plan:
         asked = self._resolved(each, directory)
         key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
+            seen.note(asked)
             reason = "; ".join(str(problem) for problem in asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
         if seen.contradictions is not None and (told := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
+            seen.note([Problem(raw.number, "", "", told)])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
         if first != raw.number and not self.allow_duplicates:
             reason = f"the same lead, user, access and activity as row {first}"
@@ -154,8 +161,11 @@ class Plan:
         why = directory.unchecked(each.asked) if isinstance(each.asked, ShareRow) else None
         if why is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
-            told = f"its Ids could not be checked ({why.rstrip('.')}): --trust-ids takes them as they are"
-            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
+            told = f"its Ids could not be checked ({why.rstrip('.')})"
+            hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
+            seen.note([Problem(raw.number, "", "", told, hint)])
+            reason = f"Row {raw.number}: {told}: --trust-ids takes them as they are"
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, reason)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
     def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:
@@ -191,8 +201,19 @@ def make_plan(
 
     Raises SheetError, SettingsError.
     """
-    sheet = read_sheet(path, options.read)
-    defaults = _defaults(settings)
+    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now)
+
+
+def plan_of(
+    sheet: Sheet,
+    options: SheetOptions,
+    settings: Settings,
+    *,
+    zone: ZoneInfo | None = None,
+    now: dt.datetime | None = None,
+) -> Plan:
+    """The same of a sheet that is open. Raises SheetError, SettingsError."""
+    path, defaults = sheet.path, defaults_of(settings)
     _check_given(path, sheet, defaults)
     if settings.marker_field in sheet.found.custom:
         raise SettingsError(
@@ -229,12 +250,12 @@ def named_zone(settings: Settings) -> ZoneInfo | None:
 
 def check_options(settings: Settings) -> None:
     """Raises SettingsError for an option that no sheet could be run with."""
-    _defaults(settings)
+    defaults_of(settings)
     named_zone(settings)
 
 
-def _defaults(settings: Settings) -> dict[Field, str]:
-    """What blank cells take from the options, each checked once for the whole run."""
+def defaults_of(settings: Settings) -> dict[Field, str]:
+    """What blank cells take from the options, each checked once for the whole run. Raises SettingsError."""
     given = {each: str(getattr(settings, each.name.lower())).strip() for each in _OPTIONS}
     for each, text in given.items():
         try:
@@ -250,23 +271,34 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     if Field.ACTION in found:  # it may have no row that needs them
         return
     if Field.DURATION not in defaults and not any(each in found for each in LASTING):
-        raise SheetError(path, _nowhere("Duration, Days or Until", "--duration 7d"))
+        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
     if Field.EVENT not in defaults and Field.EVENT not in found:
-        raise SheetError(path, _nowhere("Activity Event", "--event 201"))
+        raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
 
 
-def _nowhere(columns: str, example: str) -> str:
+def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError:
     flag = example.split(" ", maxsplit=1)[0]
-    return f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}"
+    return SheetError(
+        path,
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}",
+        problem=f"The sheet has no column for {columns}.",
+        hint=f"Add the column, or {instead}.",
+    )
 
 
 class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, problems: dict[int | None, Sequence[Problem]] | None = None) -> None:
+        self._problems = problems
         self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
+
+    def note(self, problems: Sequence[Problem]) -> None:
+        """What is wrong with a row, for whoever wants to know."""
+        if self._problems is not None:
+            self._problems[problems[0].row] = problems
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""

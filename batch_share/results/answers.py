@@ -16,7 +16,7 @@ from batch_share.ledger.written import Output
 from batch_share.outputs import Named, digest_of
 from batch_share.results.failed_sheet import failed_path, write_failed
 from batch_share.results.summary_page import add_summary
-from batch_share.results.tables import Layout, fill, write_csv, writing
+from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import Advice, reason_of
 from batch_share.results.writing import beside, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
@@ -156,12 +156,6 @@ async def write_table(
             return
         async with writing(temporary) as book:
             await fill(book, book.page(ANSWERED[-1]), header, rows, Layout(coloured))
-
-
-def check_format(target: Path) -> None:
-    """Raises BatchShareError for a name that is neither of a CSV file nor of a workbook."""
-    if target.suffix.lower() not in {".csv", ".xlsx"}:
-        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
 
 
 async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[State, list[str]]]:

@@ -23,7 +23,7 @@ from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
 from batch_share.ledger.written import Output
 from batch_share.outputs import digest_of, is_in_the_way
-from batch_share.results.tables import Layout, fill, write_csv, writing
+from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import in_the_sheet, reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
 from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
-    from batch_share.ledger.store import Ledger
+    from batch_share.outputs import Named
 
 ADDED: Final = ("Reason", "Sheet Row")
 """The columns that a sheet of failed rows has behind the sheet's own."""
@@ -148,7 +148,22 @@ async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
     return await written_last(ledger, Output.FAILED)
 
 
-async def write_failed(ledger: Ledger, target: Path) -> FailedSheet:
+async def write_failed_to(ledger: LedgerReader, target: Named) -> FailedSheet:
+    """Write the failed rows to a file that was named, and leave the sheet of them beside the sheet as it is.
+
+    There is none if no row can be mended. Raises SettingsError for a file that is there and not ours, LedgerError,
+    BatchShareError for one that is neither .csv nor .xlsx.
+    """
+    check_format(target.target)
+    sheet = await ledger.sheet()
+    rows = _Mendable(ledger, sheet)
+    if sheet is None or not await rows.are_any():
+        return FailedSheet()
+    placed = await write_output(ledger, Output.FAILED, target, lambda file: _write(file, sheet, rows))
+    return FailedSheet(placed.path)
+
+
+async def write_failed(ledger: LedgerReader, target: Path) -> FailedSheet:
     """Write the failed rows to `target`, or to another name where somebody is at work on that; or remove the file.
 
     Raises BatchShareError when it can't be written, LedgerError.
@@ -183,7 +198,10 @@ def _removed(place: Path, ours: Container[str]) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BatchShareError(f"{place} is no longer true, and can't be removed ({error.strerror}).") from None
+        raise BatchShareError(
+            f"{place} is no longer true, and can't be removed ({error.strerror}).",
+            problem=f"{place.name} is no longer true, and can't be removed ({error.strerror}).",
+        ) from None
     return f"No row is left to mend: {place.name} was removed"
 
 
@@ -236,7 +254,7 @@ def _cells(row: Row, width: int) -> list[str]:
 
 async def _write(file: Path, sheet: SheetRecord, rows: _Mendable) -> None:
     header = rows.header
-    if file.suffix == ".csv":
+    if file.suffix.lower() == ".csv":
         await write_csv(file, header, rows.cells())
         return
     async with writing(file, _ALWAYS) as book:

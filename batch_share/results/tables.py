@@ -60,6 +60,12 @@ async def write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tu
             writer.writerow([guarded(cell) for cell in cells])
 
 
+def check_format(target: Path) -> None:
+    """Raises BatchShareError for a name that is neither of a CSV file nor of a workbook."""
+    if target.suffix.lower() not in {".csv", ".xlsx"}:
+        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
+
+
 class Book:
     """A workbook that is being written, and the shapes of its cells."""
 

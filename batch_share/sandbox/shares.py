@@ -80,7 +80,9 @@ class Shares:
     def accept(self, kind: Literal["share", "revoke"], grants: tuple[Grant, ...]) -> Request:
         """Queue a request. Requests for the same context are processed in the order in which they came."""
         n, now = len(self._requests), self._clock.time()
-        due = max([self._due(n, now), *(self._last_due.get(grant.context, now) for grant in grants)])
+        soonest = now + self._options.processing * (0.5 + fraction(self._options.seed, "processing", n))
+        due = max([soonest, *(self._last_due.get(grant.context, now) for grant in grants)])
+        is_bad = any(grant.lead.number in self._options.fail_leads for grant in grants)
         request = Request(
             id=guid(self._options.seed, "request", n).replace("-", ""),
             kind=kind,
@@ -88,7 +90,7 @@ class Shares:
             accepted=now,
             due=due,
             due_on=self._clock.now() + timedelta(seconds=due - now),
-            error=FAILURE if self._fails(n, grants) else None,
+            error=FAILURE if is_bad or fraction(self._options.seed, "fail", n) < self._options.fail else None,
         )
         self._requests[request.id] = request
         self._last_due.update((grant.context, due) for grant in grants)
@@ -109,13 +111,6 @@ class Shares:
         """How many requests are in each state."""
         now = self._clock.time()
         return Counter(request.state(now) for request in self._requests.values())
-
-    def _fails(self, n: int, grants: tuple[Grant, ...]) -> bool:
-        bad = any(grant.lead.number in self._options.fail_leads for grant in grants)
-        return bad or fraction(self._options.seed, "fail", n) < self._options.fail
-
-    def _due(self, n: int, now: float) -> float:
-        return now + self._options.processing * (0.5 + fraction(self._options.seed, "processing", n))
 
     def _settle(self) -> None:
         """Apply what has come due since anybody last looked: nobody can tell it from doing so in time."""

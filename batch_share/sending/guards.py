@@ -80,7 +80,12 @@ def call_by_address(known: Mapping[str | None, tuple[str, str]]) -> dict[str, st
 def check_canary(settings: Settings) -> None:
     """A canary is judged by what the follow-up hears. Raises SettingsError."""
     if settings.canary is not None and not settings.follow_up:
-        raise SettingsError("canary", "needs the follow-up: leave --no-follow-up away, or --canary")
+        raise SettingsError(
+            "canary",
+            "needs the follow-up: leave --no-follow-up away, or --canary",
+            problem="A canary needs the follow-up.",
+            hint="Follow up, or send without a canary.",
+        )
 
 
 @dataclass(slots=True)

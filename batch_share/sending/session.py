@@ -389,6 +389,8 @@ async def open_session(
             ledger.file,
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
             "another ledger with --ledger",
+            problem="The ledger belongs to another LeadSquared host than the one that is set.",
+            hint="Set the host that it belongs to, or use another ledger.",
         )
     async with open_connection(settings, waiter, course) as connection:
         polls = Polls(settings.wait)

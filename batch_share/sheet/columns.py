@@ -232,7 +232,7 @@ def match_columns(
     missing = [role for role in (LEADS, USERS) if fields.keys().isdisjoint(role)]
     doubtful = _who_has_it(path, columns, left) if missing == [USERS] else {}
     if missing and not doubtful:
-        raise SheetError(path, _missing(missing, columns, left))
+        raise _missing(path, missing, columns, left)
     return Columns(
         fields | doubtful,
         custom,
@@ -252,6 +252,12 @@ def field_named(text: str) -> Field | str | None:
     if text.strip().casefold() == IGNORE:
         return ""
     return _ALL.get(squeeze(text)) or custom_field(text)
+
+
+def is_of_header(header: str, field: Field) -> bool:
+    """Whether the header alone says that its column holds this."""
+    name = squeeze(header)
+    return field in (_ALL.get(name), _USERS.get(name))
 
 
 def is_known(header: str) -> bool:
@@ -389,8 +395,12 @@ def _single(path: Path, columns: Sequence[str], found: Mapping[Field, list[int]]
     for wanted, places in found.items():
         if len(places) > 1:
             several = " and ".join(repr(columns[index]) for index in places)
-            problem = f"two columns could be the {wanted}: {several}. Rename one, or say which with --map"
-            raise SheetError(path, problem)
+            raise SheetError(
+                path,
+                f"two columns could be the {wanted}: {several}. Rename one, or say which with --map",
+                problem=f"Two columns could be the {wanted}: {several}.",
+                hint="Rename one, or say which is meant.",
+            )
     return {field: places[0] for field, places in found.items()}
 
 
@@ -409,7 +419,7 @@ def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[
     if others or len(whose) > 1 or len({*usable.values()}) < len(usable):
         told = {known.who for index, known in states.items() if index in usable}
         people = [index for index, known in states.items() if index in usable or known.who not in told]
-        raise SheetError(path, _which_user(columns, people, others, left))
+        raise _which_user(path, columns, people, others, left)
     if len(usable) == 1:
         (index,) = usable
         return {(Field.USER if states[index].by is Field.USER else usable[index]): index}
@@ -425,17 +435,26 @@ def _may_be_user(header: str, cells: Sequence[str]) -> bool:
 
 
 def _which_user(
-    columns: Sequence[str], states: Sequence[int], others: Sequence[int], cells: Mapping[int, Sequence[str]]
-) -> str:
+    path: Path,
+    columns: Sequence[str],
+    states: Sequence[int],
+    others: Sequence[int],
+    cells: Mapping[int, Sequence[str]],
+) -> SheetError:
     """Which columns may say the user, why none is taken, and what to add for each."""
     has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
     options = [_map_option(columns[index], field) for index, field in fields.items() if field is not None]
-    told = f"which column says who is to get the lead? {has_it}{could}. Add what is meant: {', '.join(options)}"
+    told = f"column says who is to get the lead? {has_it}{could}."
     unusable = [index for index, field in fields.items() if field is None]
-    names = f". {_quoted(columns, unusable)}: {_NO_NAMES}" if unusable else ""
-    return told + names
+    unread = f" {_quoted(columns, unusable)}: {_NO_NAMES}." if unusable else ""
+    return SheetError(
+        path,
+        f"which {told} Add what is meant: {', '.join(options)}{f'.{unread[:-1]}' if unread else ''}",
+        problem=f"Which {told}{unread}",
+        hint="Say which column holds the user.",
+    )
 
 
 def _quoted(columns: Sequence[str], places: Iterable[int]) -> str:
@@ -457,10 +476,12 @@ def _of_somebody(left: Mapping[int, Sequence[str]], fields: Mapping[Field, int])
     }
 
 
-def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> str:
+def _missing(
+    path: Path, missing: Sequence[Sequence[Field]], columns: Sequence[str], left: Mapping[int, Sequence[str]]
+) -> SheetError:
     wanted = " and ".join({LEADS: "the lead", USERS: "the user"}[tuple(role)] for role in missing)
     names = "; ".join(", ".join(map(str, role)) for role in missing)
-    close = "".join(_close(role, columns, left) for role in missing)
+    close = [meant for role in missing if (meant := _close(role, columns, left)) is not None]
     there = ", ".join(repr(column) for column in columns)
     people = _INTENT | _STATE
     named = [
@@ -469,8 +490,15 @@ def _missing(missing: Sequence[Sequence[Field]], columns: Sequence[str], left: M
         if USERS in missing and squeeze(columns[index]) in people and _person(cells) is None
     ]
     unusable = f" {_quoted(columns, named)}: {_NO_NAMES}." if named and not close else ""
-    told = f"no column for {wanted} ({names}).{close}{unusable} Its headers are: {there}."
-    return f"{told} Rename one, or say which with --map"
+    lacking, rest = f"no column for {wanted} ({names}).", f"{unusable} Its headers are: {there}."
+    asked = [f" Did you mean {header!r} for {field}?" for header, field in close]
+    typed = [f"{ask} Then add {_map_option(*meant)}." for ask, meant in zip(asked, close, strict=True)]
+    return SheetError(
+        path,
+        f"{lacking}{''.join(typed)}{rest} Rename one, or say which with --map",
+        problem=f"The sheet has {lacking}{''.join(asked)}{rest}",
+        hint="Rename a column, or say which one it is.",
+    )
 
 
 def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
@@ -479,8 +507,10 @@ def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
     return [cell for cell in cells if cell]
 
 
-def _close(role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Sequence[str]]) -> str:
-    """The first column whose header looks like one of the role's and which holds such a thing, if any does."""
+def _close(
+    role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Sequence[str]]
+) -> tuple[str, Field] | None:
+    """The first header that looks like one of the role's, of a column that holds such a thing, and what it is."""
     names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
     for index, held in left.items():
         if squeeze(columns[index]).startswith(_WRITERS):
@@ -490,9 +520,8 @@ def _close(role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Seq
             alike = alike or _person(held)
         field = _held(role, alike, held) if alike is not None else None
         if field is not None:
-            option = _map_option(columns[index], field)
-            return f" Did you mean {columns[index]!r} for {field}? Then add {option}."
-    return ""
+            return columns[index], field
+    return None
 
 
 def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | None:
@@ -543,10 +572,19 @@ def _from_file(file: Path) -> dict[str, str]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SettingsError("mapping", f"{file} can't be read ({error.strerror})") from None
+        raise SettingsError(
+            "mapping",
+            f"{file} can't be read ({error.strerror})",
+            problem=f"The file of the mapping can't be read ({error.strerror}).",
+        ) from None
     except ValueError as error:  # not TOML, or not UTF-8
-        raise SettingsError("mapping", f"{file} is not valid TOML ({error})") from None
+        raise SettingsError(
+            "mapping",
+            f"{file} is not valid TOML ({error})",
+            problem=f"The file of the mapping is not valid TOML ({error}).",
+        ) from None
     columns = content.get("columns")
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-        raise SettingsError("mapping", f'{file} has no table [columns] with lines as "Owner mail" = "User Email"')
+        told = 'has no table [columns] with lines as "Owner mail" = "User Email"'
+        raise SettingsError("mapping", f"{file} {told}", problem=f"The file of the mapping {told}.")
     return columns

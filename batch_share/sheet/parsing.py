@@ -129,7 +129,7 @@ def _packed(row: RawRow) -> Answer:
 def _refusal(error: BaseException) -> Answer:
     """Why there is no answer. What is no matter of the file is raised again."""
     if isinstance(error, SheetError):
-        return {"refused": error.problem}
+        return {"refused": error.wrong}
     if can_not_read(error):
         return {"refused": DAMAGED}
     raise error

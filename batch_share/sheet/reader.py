@@ -77,7 +77,7 @@ class Sheet:
     """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
 
     `found` is where each field stands, `notes()` what a person should know of how the sheet was read, `of_people`
-    what of the columns that name the user, or may be meant to.
+    what of the columns that name the user, or may be meant to. `worksheets` are all that there are to choose from.
     """
 
     path: Path
@@ -88,6 +88,7 @@ class Sheet:
     rows: Callable[[], Iterator[RawRow]]
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
+    worksheets: Sequence[str] = ()
 
 
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
@@ -96,15 +97,25 @@ def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
     Of several worksheets the first visible one is taken whose headers say which lead and which user; one of whose
     columns only a person can say whether it is the user's, if no other is left.
     """
-    options = options or ReadOptions()
+    sheet, lacking = open_sheet(path, options or ReadOptions())
+    if lacking is not None:
+        raise lacking
+    return sheet
+
+
+def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | None]:
+    """The same where it can't be told which column holds what: with none of them read, and why. Raises SheetError.
+
+    Of several worksheets it is then the one that is most like what was looked for.
+    """
     check_there(path)
     check_file(path, options.limits)
     with closing(_tables(path, options)) as tables:
         return _fitting(path, tables, options)
 
 
-def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> Sheet:
-    failures: list[tuple[int, Table, SheetError]] = []
+def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
+    failures: list[tuple[int, Table, Sheet, SheetError]] = []
     doubtful: Sheet | None = None
     seen: list[Table] = []
     for table in tables:
@@ -116,31 +127,35 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> Sheet
         try:
             found = match_columns(path, columns, options.mapping, first_rows)
         except SheetError as error:
-            failures.append((familiarity(header, set()) + len(columns) // 2, table, error))
+            unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
+            failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
             continue
         sheet = _sheet(path, table, header, columns, found, options.limits)
         if not found.doubtful:
-            return sheet
+            return sheet, None
         doubtful = doubtful or sheet
     if doubtful is not None:
-        return doubtful
-    raise _why_none(path, options, seen, failures)
-
-
-def _why_none(
-    path: Path, options: ReadOptions, seen: Iterable[Table], failures: Sequence[tuple[int, Table, SheetError]]
-) -> SheetError:
-    """Why no table of a sheet can be read, of several the one that is most like what was looked for."""
+        return doubtful, None
     if failures:
-        _, table, lacking = max(failures, key=lambda failure: failure[0])
+        _, table, sheet, lacking = max(failures, key=lambda failure: failure[0])
         for _ in table.peek():
             pass  # a row that can't be read is the reason, whatever the others lack
-        return lacking
+        return sheet, lacking
+    raise _why_none(path, options, seen)
+
+
+def _why_none(path: Path, options: ReadOptions, seen: Iterable[Table]) -> SheetError:
+    """Why no table of a sheet has headers at all."""
     if options.header_row is not None:
         return SheetError(path, "it has no such header row")
     for table in seen:
         if any(row.faults or not row.is_blank for row in table.rows()):  # which raises what was not told yet
-            return SheetError(path, f"its first {PEEK} rows are blank: name that of the headers with --header-row")
+            return SheetError(
+                path,
+                f"its first {PEEK} rows are blank: name that of the headers with --header-row",
+                problem=f"The sheet's first {PEEK} rows are blank.",
+                hint="Say in which row the headers are.",
+            )
     return SheetError(path, "the sheet is empty")
 
 
@@ -150,7 +165,12 @@ def check_there(path: Path) -> None:
         raise SheetError(Path(spelled(path.name)), "its name, or that of its folder, is not UTF-8: rename it")
     if path.is_dir():
         watched = f"`batch-share watch {shlex.quote(str(path))}` runs each sheet that is dropped into it"
-        raise SheetError(path, f"a folder, not a sheet: {watched}")
+        raise SheetError(
+            path,
+            f"a folder, not a sheet: {watched}",
+            problem="This is a folder, not a sheet.",
+            hint="Choose a sheet in it.",
+        )
     if not path.is_file():
         raise SheetError(path, "there is no such file")
 
@@ -162,11 +182,19 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         suffix = path.suffix.lower()
         if magic == LEDGER_MAGIC:
             raise SheetError(
-                path, f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it"
+                path,
+                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it",
+                problem="This is a ledger, not a sheet.",
+                hint="Go on with the run that it is of, or choose a sheet.",
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             if options.encoding is not None:
-                raise SheetError(path, "a workbook says itself how it is encoded: leave --encoding out")
+                raise SheetError(
+                    path,
+                    "a workbook says itself how it is encoded: leave --encoding out",
+                    problem="An encoding was named, and a workbook says itself how it is encoded.",
+                    hint="Name none.",
+                )
             yield from workbook_tables(path, options.worksheet, options.limits)
             return
         if packed := archive(magic):
@@ -215,7 +243,8 @@ def _sheet(
         start = [f"headers in row {header.number}"] if header.number > 1 else []
         return [*table.notes, *start, *table.late_notes]
 
-    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, [*_of_people(columns, found)])
+    people = [*_of_people(columns, found)]
+    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
 
 
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A row's cells checked and made canonical, or every reason why the row can't be sent.
+"""Which rows of a sheet a run is for; and a row's cells made canonical, or every reason why it can't be sent.
 
 The rules do no I/O. Values a cell leaves blank come from the options of the whole run.
 """
@@ -6,12 +6,14 @@ The rules do no I/O. Values a cell leaves blank come from the options of the who
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import MAX_DURATION_MINUTES, Action, parse_duration
-from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field
+from batch_share.errors import SettingsError, SheetError
+from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
 from batch_share.sheet.table import ERROR_VALUE, is_error
 from batch_share.sheet.values import (
     check_seen,
@@ -31,9 +33,88 @@ from batch_share.sheet.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from batch_share.sheet.table import RawRow
+
+_RANGE: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The first `limit` rows of those whose number is within `ranges` and whose cells say what `only` says."""
+
+    limit: int | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    only: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, limit: int | None, rows: str | None, only: Sequence[str]) -> Selection:
+        """From the options' words: `5-40,50` (None: all); `Region=North`. Raises SettingsError."""
+        return cls(limit, _ranges(rows) if rows is not None else (), tuple(_condition(each) for each in only))
+
+    def __bool__(self) -> bool:
+        return self.limit is not None or bool(self.ranges) or bool(self.only)
+
+    def __str__(self) -> str:
+        parts = [f"--limit {self.limit}"] if self.limit is not None else []
+        rows = ",".join(str(first) if first == last else f"{first}-{last}" for first, last in self.ranges)
+        parts += [f"--rows {rows}"] if rows else []
+        return " ".join([*parts, *(f"--only {name}={value}" for name, value in self.only)])
+
+    def none_of(self, rows: int, first: int, last: int, whose: str = "its") -> str:
+        """The end of a sentence: that it chooses none of so many rows, whose numbers these are the ends of."""
+        where = f", which are numbered {first} to {last}" if self.ranges and rows else ""
+        return f"chooses none of {whose} {rows:,} row{'' if rows == 1 else 's'}{where}"
+
+    def chooser(self, path: Path, columns: Sequence[str]) -> Callable[[RawRow], bool]:
+        """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
+        wanted = [(_place(path, columns, name), value.lower()) for name, value in self.only]
+        taken = 0
+
+        def is_chosen(row: RawRow) -> bool:
+            nonlocal taken
+            if self.ranges and not any(first <= row.number <= last for first, last in self.ranges):
+                return False
+            if not all(_says(row, place, value) for place, value in wanted):
+                return False
+            taken += 1
+            return self.limit is None or taken <= self.limit
+
+        return is_chosen
+
+
+def _says(row: RawRow, place: int, value: str) -> bool:
+    return place < len(row.cells) and row.cells[place].strip().lower() == value
+
+
+def _ranges(text: str) -> tuple[tuple[int, int], ...]:
+    found = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise SettingsError("rows", f"{part.strip()!r} is no range of rows: write 5-40, or 5-40,50")
+        found.append((int(match[1]), int(match[2] or match[1])))
+    return tuple(found)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError("only", f"{text!r} is no condition: write a column, =, and what it says: Region=North")
+    return name.strip(), value.strip()
+
+
+def _place(path: Path, columns: Sequence[str], name: str) -> int:
+    places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
+    if not places:
+        told = f"names a column {name!r} that is not there.{suggest(name, columns)}"
+        raise SheetError(
+            path, f"--only {told}", problem=f"The choice of rows {told}", hint="Name a column of the sheet."
+        )
+    return places[0]
+
 
 DEFAULT_NOTE: Final = "Lead shared for a limited time"
 _LONGEST: Final = dt.timedelta(minutes=MAX_DURATION_MINUTES)
@@ -68,18 +149,23 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a row can't be sent: in the sheet's `row`, under `column`, this `value` has this wrong with it."""
+    """What is wrong with a sheet: where, in words, and what to do, if the words don't say.
 
-    row: int
+    `row` is its number in the sheet, None where it is about the whole; `column` its header, "" where it is about
+    the whole row; `value` what the cell says, "" if nothing.
+    """
+
+    row: int | None
     column: str
     value: str
-    wrong: str
+    text: str
+    hint: str = ""
 
     def __str__(self) -> str:
         if not self.column:
-            return f"Row {self.row}: {self.wrong}"
+            return f"Row {self.row}: {self.text}"
         shown = f" {_short(self.value)!r}:" if self.value else ":"
-        return f"Row {self.row}, {self.column}{shown} {self.wrong}"
+        return f"Row {self.row}, {self.column}{shown} {self.text}"
 
 
 def parse_user(text: str) -> Ref:

@@ -53,6 +53,7 @@ class Table:
     `rows` reads it to its end, `peek` only its first rows; both may raise SheetError while they go. `ragged`: rows
     come as long as they are written, so one that is too short is an error and no blank end. `notes` are what a
     person should know of how it was read, `late_notes` what of it matters less than where the headers are.
+    `worksheets` are the names of all that the file has, hidden ones too.
     """
 
     worksheet: str | None
@@ -61,6 +62,7 @@ class Table:
     peek: Callable[[], Iterator[RawRow]]
     notes: Sequence[str] = ()
     late_notes: Sequence[str] = ()
+    worksheets: Sequence[str] = ()
 
 
 @dataclass(slots=True)

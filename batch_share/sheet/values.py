@@ -43,14 +43,10 @@ _END_OF_DAY: Final = dt.time(23, 59)
 def check_seen(text: str) -> None:
     """Raises ValueError for a character that nobody sees, by name and place: two such texts look the same."""
     for at, char in enumerate(text):
-        if _is_unseen(char):
+        if char != " " and (char in _INVISIBLE or unicodedata.category(char) in _UNSEEN):
             name = unicodedata.name(char, "a control character").lower()
             place = f"after {text[max(0, at - 20) : at]!r}" if at else "at its beginning"
             raise ValueError(f"holds an unseen character (U+{ord(char):04X}, {name}) {place}: type it anew")
-
-
-def _is_unseen(char: str) -> bool:
-    return char != " " and (char in _INVISIBLE or unicodedata.category(char) in _UNSEEN)
 
 
 def parse_action(text: str) -> Action:
@@ -58,7 +54,9 @@ def parse_action(text: str) -> Action:
     try:
         return Action(ascii_lower(text))
     except ValueError:
-        raise ValueError(f"none of {', '.join(Action)}; a column of something else: --map Action=ignore") from None
+        raise ValueError(
+            f"none of {', '.join(Action)}; if the column holds something else, map it to ignore"
+        ) from None
 
 
 def parse_guid(text: str) -> str:

@@ -52,7 +52,7 @@ def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iter
     with _Parser(path, limits) as parser:
         worksheets = parser.worksheets()
         for index, name in _candidates(path, worksheets, wanted):
-            yield _table(parser, index, name, [f"worksheet {name!r}"] if len(worksheets) > 1 else [])
+            yield _table(parser, index, name, [each for each, _ in worksheets])
 
 
 def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str | None) -> list[tuple[int, str]]:
@@ -64,11 +64,16 @@ def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str 
         return named[:1]
     visible = [(index, name) for index, (name, is_visible) in enumerate(worksheets) if is_visible]
     if not visible:
-        raise SheetError(path, "the workbook has no visible worksheet: name one with --worksheet")
+        raise SheetError(
+            path,
+            "the workbook has no visible worksheet: name one with --worksheet",
+            problem="The workbook has no visible worksheet.",
+            hint="Choose a worksheet.",
+        )
     return visible if tuple(name for _, name in visible) != ANSWERED else visible[-1:]
 
 
-def _table(parser: _Parser, index: int, name: str, notes: list[str]) -> Table:
+def _table(parser: _Parser, index: int, name: str, worksheets: Sequence[str]) -> Table:
     rows = _Rows(parser.path, parser.limits)
     late_notes = parser.read(index, rows)
     return Table(
@@ -76,8 +81,9 @@ def _table(parser: _Parser, index: int, name: str, notes: list[str]) -> Table:
         ragged=False,
         rows=rows.read,
         peek=lambda: takewhile(lambda row: row.number <= PEEK, rows.read()),
-        notes=notes,
+        notes=[f"worksheet {name!r}"] if len(worksheets) > 1 else [],
         late_notes=late_notes,
+        worksheets=worksheets,
     )
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
+from batch_share.leadsquared.models import read_json
 from batch_share.leadsquared.outcome import (
     Activities,
     ActivityView,
@@ -41,7 +42,6 @@ from batch_share.leadsquared.protocol import (
     read_request_id,
     read_status,
 )
-from batch_share.leadsquared.spelling import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -73,7 +73,7 @@ def live(it: Trial) -> set[tuple[str, str]]:
     return {(each["lead"], each["user"]) for each in it.sandbox.report()["live_shares"]["shares"]}
 
 
-NO_ACTION = "none of share, revoke, reassign; a column of something else: --map Action=ignore"
+NO_ACTION = "none of share, revoke, reassign; if the column holds something else, map it to ignore"
 
 
 class Scene:

@@ -14,7 +14,7 @@ from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
 from batch_share.jobs.watch import FAILED, Case, place_of, work_on
-from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
@@ -65,7 +65,7 @@ async def refused(it: Trial, mapping: Mapping[str, str] | None = None) -> str:
         await run(it, Onlooker(), mapping)
     assert it.sandbox.report()["total_calls"] == 0
     assert not it.ledger.exists()
-    return caught.value.problem
+    return caught.value.wrong
 
 
 async def test_leads_go_to_who_is_named_as_new_and_not_to_their_present_owners(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
         write(it, ("Owner", emails(it)))
         planned, approved = job(it), it.folder / "plan.json"
         plan = plan_job(planned.sheet, planned.options, it.settings())
-        save_approval(named(approved), approval_of(plan, it.settings()))
+        Approval.of(plan, it.settings()).save(named(approved))
         with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
             await do(RunSheet(replace(planned, approved=approved)), it.settings(), Onlooker())
         assert not it.sent(SHARE)

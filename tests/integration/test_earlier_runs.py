@@ -538,7 +538,7 @@ async def purge(it: Trial, **changes: Any) -> tuple[list[str], list[str]]:
     """The names of the files deleted, and why ledgers were kept."""
     force = changes.get("force", False)
     sweep = await find_old(it.settings(), 90 * 1440, force=force)
-    sweep = await delete(it.settings(), sweep, force=force)
+    sweep = await delete(it.settings(), sweep)
     return sorted(file.name for file in sweep.deleted), [kept.why for kept in (*sweep.kept, *sweep.kept_at_last)]
 
 
@@ -591,7 +591,7 @@ async def test_purge_leaves_what_somebody_changed_and_tells_it(tmp_path: Path, w
             results.write_text("with remarks")
         sweep = await find_old(it.settings(), 1, force=False)
         results.write_text("with remarks")
-        sweep = await delete(it.settings(), sweep, force=False)
+        sweep = await delete(it.settings(), sweep)
         assert sorted(file.name for file in sweep.deleted) == [*GONE[:2]]
         told = [str(results)] if when == "before it is looked for" else []
         assert sweep.as_json()["changed"] == told
@@ -637,7 +637,7 @@ async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
         sweep = await find_old(it.settings(), 1, force=True)
         lock = LedgerLock(it.ledger)
         lock.acquire()
-        sweep = await delete(it.settings(), sweep, force=True)
+        sweep = await delete(it.settings(), sweep)
         assert sweep.deleted == []
         assert "another batch_share process" in sweep.kept_at_last[0].why
         lock.release()
@@ -663,7 +663,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         assert len(sweep.old) == 1
         with closing(sqlite3.connect(it.ledger)) as connection, connection:
             connection.execute("UPDATE rows SET state = 'accepted'")
-        sweep = await delete(it.settings(), sweep, force=False)
+        sweep = await delete(it.settings(), sweep)
         assert sweep.as_json() == {
             "deleted": [],
             "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
@@ -679,7 +679,7 @@ async def test_an_index_that_fails_while_it_is_purged_is_told(tmp_path: Path) ->
         sweep = await find_old(it.settings(), 1, force=False)
         forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
         with pytest.raises(HistoryError):
-            await delete(it.settings(), sweep, force=False)
+            await delete(it.settings(), sweep)
 
 
 async def test_a_ledger_without_a_sheet_has_nothing_beside_it(tmp_path: Path) -> None:

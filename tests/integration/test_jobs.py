@@ -32,11 +32,11 @@ from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Cause, Changes, ToShare
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
-from batch_share.planning.approval import approval_of, save_approval
+from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -177,7 +177,7 @@ async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         settings, file = it.settings(), tmp_path / "plan.json"
         plan = plan_job(tmp_path / "leads.csv", SheetOptions(), settings)
-        save_approval(named(file), approval_of(plan, settings))
+        Approval.of(plan, settings).save(named(file))
         it.write(sheet_rows(4))
         with pytest.raises(PlanChanged):
             await run(it, SheetOptions(), file)

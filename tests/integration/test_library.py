@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, trial
+from trial import CREATE, SHARE, Fault, envelope, sheet_rows, trial
 from turns import account_turn
 
-from batch_share import BatchShare, BatchShareError, Progress, SettingsError, State
-from batch_share.results.summary import ExitCode
+from batch_share import (
+    AccessDenied,
+    Approval,
+    BatchShare,
+    BatchShareError,
+    ExitCode,
+    Level,
+    PlanChanged,
+    Progress,
+    SettingsError,
+    SheetError,
+    State,
+)
+from batch_share.ledger.known import FILE as HISTORY
+from batch_share.outputs import Named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -33,7 +48,7 @@ async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
         for again in (bs.resume, bs.reconcile, bs.follow_up):
             assert (await again(it.ledger)).summary.states == {State.SHARED: 12}
         assert (await bs.status(it.ledger)).states == {State.SHARED: 12}
-        assert await bs.results(it.ledger, tmp_path / "answered.csv") == tmp_path / "answered.csv"
+        assert (await bs.results(it.ledger, tmp_path / "answered.csv")).path == tmp_path / "answered.csv"
         assert len(it.leads_sent()) == 12
 
 
@@ -112,13 +127,17 @@ async def test_what_is_empty_is_refused_and_not_taken_for_all(tmp_path: Path, bl
         await bs.run(sheet)
         before = it.sandbox.report()["total_calls"], await bs.status(it.ledger)
         on_ledgers = (bs.resume, bs.reconcile, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
+        views = (bs.rows, bs.report, bs.failed_sheet)
         jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = [
             ("sheet", partial(bs.plan, blank)),
             ("sheet", partial(bs.run, blank)),
             ("ledger", partial(bs.plan, sheet, ledger=blank)),
             ("ledger", partial(bs.plan, sheet, ledger=blank, online=True)),
             ("ledger", partial(bs.run, sheet, ledger=blank)),
-            *(("ledger", partial(job, blank)) for job in on_ledgers),
+            *(("ledger", partial(job, blank)) for job in (*on_ledgers, *views)),
+            ("sheet", partial(bs.look, blank)),
+            ("add", partial(bs.runs, add=[blank])),
+            ("target", partial(bs.report, it.ledger, blank)),
             ("approved", partial(bs.run, sheet, approved=blank)),
             ("target", partial(bs.results, it.ledger, blank)),
             ("rows", partial(bs.revoke, it.ledger, rows=blank)),
@@ -138,5 +157,171 @@ async def test_what_is_none_was_not_given(tmp_path: Path) -> None:
     async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
         await bs.run(tmp_path / "leads.csv", None, ledger=None, approved=None)
         assert (await bs.retry(it.ledger, reason=None)).summary.states == {State.SHARED: 12}
-        assert (await bs.results(it.ledger, None)).name == "leads.results.csv"
+        assert (await bs.results(it.ledger, None)).path.name == "leads.results.csv"
         assert (await bs.revoke(it.ledger, rows=None, user=None)).summary.states == {State.REVOKED: 12}
+
+
+# ------------------------------------------------------------------------------------- what there is to look at
+
+
+async def test_a_sheet_is_looked_at_without_a_call_or_a_ledger(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
+        it.write([*sheet_rows(12), [*sheet_rows(1)[0][:3], "all", "7d", "201"]])
+        look = await bs.look(tmp_path / "leads.csv")
+        assert (look.name, look.rows, look.header_row, look.worksheets) == ("leads.csv", 13, 1, ())
+        assert [(each.row, each.column, each.value) for each in look.problems] == [(14, "Access", "all")]
+        assert not it.ledger.exists()
+        assert it.sandbox.report()["total_calls"] == 0
+        with pytest.raises(SheetError, match="there is no such file"):
+            await bs.look(tmp_path / "gone.csv")
+
+
+async def test_a_run_is_held_to_an_approval_in_memory_or_in_a_file(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it, BatchShare(it.settings()) as bs:
+        sheet, file = tmp_path / "leads.csv", tmp_path / "plan.json"
+        approval = (await bs.plan(sheet, online=True)).approval()
+        approval.save(Named("save", file, tmp_path / "data"))
+        assert Approval.load(file) == approval
+        it.write(sheet_rows(4))
+        for approved in (approval, file):
+            with pytest.raises(
+                PlanChanged, match=r"^The sheet leads\.csv, or how it is read, changed since"
+            ) as refused:
+                await bs.run(sheet, approved=approved)
+            assert refused.value.problem.endswith("changed since the plan was approved. Nothing was sent.")
+        assert not it.ledger.exists()
+        it.write(sheet_rows(3))
+        assert (await bs.run(sheet, approved=approval)).summary.states == {State.SHARED: 3}
+
+
+async def test_rows_come_page_by_page_in_the_sheets_order_each_once(tmp_path: Path) -> None:
+    bad = Fault(SHARE, [2], envelope(500, "Lead does not exist"))
+    async with trial(tmp_path, bad) as it, BatchShare(it.settings(workers=1)) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        it.write([*sheet_rows(12)[1:], ["nobody", *sheet_rows(1)[0][1:]]])
+        await bs.run(tmp_path / "leads.csv")
+        pages = [await bs.rows(it.ledger, most=5)]
+        while pages[-1].next is not None:
+            pages.append(await bs.rows(it.ledger, most=5, after=pages[-1].next))
+        shown = [row for page in pages for row in page.rows]
+        assert [len(page.rows) for page in pages] == [5, 5, 3]
+        assert [row.row for row in shown] == [*range(2, 14), 2]
+        assert [row.is_in_sheet for row in shown] == [*[True] * 12, False]
+        last = shown[10]
+        assert (last.state, last.reason, last.cells) == (State.SHARED, "", sheet_rows(12)[11])
+        assert (last.lead_id, last.user_id, last.access) == (last.cells[0], last.cells[2], "write")
+        assert "@" in last.user or " " in last.user
+        assert last.activity_id
+        assert last.request_id
+        assert last.until is not None
+        found = await bs.rows(it.ledger, states=["failed", State.INVALID])
+        assert [row.state for row in found.rows] == [State.FAILED, State.INVALID]
+        assert "Lead does not exist" in found.rows[0].reason
+        assert found.rows[1].reason.startswith("Row 13, Lead Id 'nobody': ")
+        assert found.next is None
+
+
+async def test_rows_can_be_looked_at_while_a_run_works_on_them(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    async def looking(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == CREATE and not seen:
+            seen.append(len((await bs.rows(it.ledger, states=[State.PENDING, State.POSTING])).rows))
+        return await step(call)
+
+    async with trial(tmp_path, looking) as it, BatchShare(it.settings()) as bs:
+        await bs.run(tmp_path / "leads.csv")
+    assert seen == [12]
+
+
+@pytest.mark.parametrize(
+    ("setting", "given"), [("most", {"most": 0}), ("states", {"states": ["lost"]}), ("after", {"after": "there"})]
+)
+async def test_a_page_that_there_can_not_be_is_refused(tmp_path: Path, setting: str, given: dict[str, Any]) -> None:
+    async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        with pytest.raises(SettingsError) as refused:
+            await bs.rows(it.ledger, **given)
+        assert refused.value.setting == setting
+
+
+async def test_runs_report_and_rows_to_mend_are_there_for_programs(tmp_path: Path) -> None:
+    bad = Fault(CREATE, [1], envelope(500, "Lead does not exist"))
+    async with trial(tmp_path, bad) as it, BatchShare(it.settings(workers=1)) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        await bs.resume(it.ledger)
+        found = await bs.runs()
+        assert [run.command for run in found.runs] == ["resume", "run"]
+        assert [bs.ledger_of(each.id) for each in found.runs] == [it.ledger, it.ledger]
+        assert bs.ledger_of("last") == it.ledger
+        assert (await bs.report(it.ledger)).path == tmp_path / "leads.report.html"
+        assert (
+            (await bs.report(it.ledger, tmp_path / "told.html")).path.read_text(encoding="utf-8").startswith("<!")
+        )
+        beside = await bs.failed_sheet(it.ledger)
+        assert (beside.path, beside.remark) == (tmp_path / "leads.failed.csv", None)
+        elsewhere = await bs.failed_sheet(it.ledger, tmp_path / "mend.csv")
+        assert elsewhere.path is not None
+        assert beside.path is not None
+        assert elsewhere.path.read_bytes() == beside.path.read_bytes()
+        with pytest.raises(SettingsError, match="is the sheet itself"):
+            await bs.failed_sheet(it.ledger, tmp_path / "leads.csv")
+        with pytest.raises(BatchShareError, match=r"written as \.csv or \.xlsx"):
+            await bs.failed_sheet(it.ledger, tmp_path / "mend.txt")
+
+
+async def test_no_row_to_mend_is_no_file(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        assert (await bs.failed_sheet(it.ledger, tmp_path / "mend.csv")).path is None
+        assert (await bs.failed_sheet(it.ledger)).path is None
+        assert not (tmp_path / "mend.csv").exists()
+
+
+async def test_a_check_up_is_of_the_settings_that_were_given(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        well = {each.check: each.level for each in await BatchShare(it.settings()).doctor()}
+        assert well["keys"] is Level.OK
+        assert it.sandbox.report()["total_calls"] == 2
+        wrong = {each.check: each.level for each in await BatchShare(it.settings(access_key="other")).doctor()}
+        assert wrong["keys"] is Level.PROBLEM
+
+
+async def test_whether_anything_is_to_be_done_can_be_asked_first(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=2) as it, BatchShare(it.settings()) as bs:
+        sheet = tmp_path / "leads.csv"
+        assert await bs.unchanged(sheet) is None
+        await bs.run(sheet)
+        for summary in (await bs.unchanged(sheet), await bs.nothing_due(it.ledger)):
+            assert summary is not None
+            assert summary.states == {State.SHARED: 2}
+        it.write(sheet_rows(3))
+        assert await bs.unchanged(sheet) is None
+        it.change("UPDATE rows SET state = 'posted' WHERE position = 0")
+        assert await bs.nothing_due(it.ledger) is None
+
+
+async def test_keys_are_checked_before_anything_rests_on_them(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it:
+        await BatchShare(it.settings()).check_keys()
+        with pytest.raises(AccessDenied) as refused:
+            await BatchShare(it.settings(access_key="other")).check_keys()
+        assert refused.value.hint.startswith("Check the keys")
+
+
+async def test_what_would_be_purged_is_shown_first_and_deleted_when_it_is_told_to(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        with closing(sqlite3.connect(tmp_path / "data" / HISTORY)) as index, index:
+            index.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+        kept = await bs.purge("1d")
+        assert ([*kept.old], [each.ledger for each in kept.kept]) == ([], [it.ledger])
+        sweep = await bs.purge("1d", force=True)
+        assert it.ledger in sweep.old[0].files
+        assert it.ledger.exists()
+        done = await bs.delete(sweep)
+        assert it.ledger in done.deleted
+        assert not it.ledger.exists()
+        with pytest.raises(SettingsError) as refused:
+            await bs.purge("long ago")
+        assert refused.value.setting == "older-than"

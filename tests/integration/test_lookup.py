@@ -24,7 +24,7 @@ from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
 from batch_share.sending.calls import READ_TRIES
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

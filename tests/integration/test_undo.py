@@ -163,7 +163,7 @@ async def test_a_choice_of_no_row_is_a_slip(tmp_path: Path, rows: str, user: int
         wanted = None if user is None else it.rows("user_id")[user][0]
         with pytest.raises(SettingsError) as told:
             await it.revoke(rows=rows, user=wanted)
-        assert told.value.problem == words
+        assert told.value.wrong == words
         assert (it.live(), it.query("SELECT count(*) FROM runs")) == (12, [(1,)])
 
 

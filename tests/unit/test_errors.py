@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+import batch_share
 from batch_share import errors
 from batch_share.errors import (
     AccessDenied,
@@ -40,15 +43,24 @@ from batch_share.errors import (
 LEDGER: Final = Path("leads.ledger.db")
 UNTIL: Final = datetime(2026, 12, 31, 9, 0, 5, tzinfo=UTC)
 THEN: Final = f"{UNTIL.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+TYPED: Final = re.compile(r"`|(?<![\w-])--[a-z]|(?<!\w)[~.]*/\w")
+"""What only somebody at a terminal, on this machine, can make use of: commands, options, paths."""
+
+IN_WORDS: Final = {
+    "BatchShareError", "HistoryError", "KeychainError", "LedgerError", "LedgerLocked", "LedgerTooNew",
+    "SettingsError", "SheetError",
+}  # fmt: skip
+"""The errors whose words are given where they are raised."""
+
 EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
-    (SettingsError("rate", "is odd"), "rate: is odd", {"setting": "rate", "problem": "is odd"}),
+    (SettingsError("rate", "is odd"), "rate: is odd", {"setting": "rate", "wrong": "is odd"}),
     (
         SheetError(Path("a/leads.csv"), "is empty"),
         "leads.csv: is empty",
-        {"path": Path("a/leads.csv"), "problem": "is empty", "row": None},
+        {"path": Path("a/leads.csv"), "wrong": "is empty", "row": None},
     ),
     (SheetError(Path("leads.csv"), "is odd", row=7), "leads.csv, row 7: is odd", {"row": 7}),
-    (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "problem": "is odd"}),
+    (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "wrong": "is odd"}),
     (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
     (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
     (
@@ -67,7 +79,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (
         HistoryError(Path("history.db"), "is odd"),
         "Index of runs history.db: is odd",
-        {"file": Path("history.db"), "problem": "is odd"},
+        {"file": Path("history.db"), "wrong": "is odd"},
     ),
     (
         Unreachable("https://api.example", 7, "no connection"),
@@ -163,6 +175,32 @@ def test_an_error_says_one_sentence_and_carries_its_facts(
 ) -> None:
     assert str(error).startswith(text)
     assert {name: getattr(error, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize("error", [error for error, _, _ in EXAMPLES], ids=lambda value: type(value).__name__)
+def test_an_error_says_what_is_wrong_and_what_to_do_to_somebody_without_a_terminal(error: BatchShareError) -> None:
+    for said in (error.problem, error.hint):
+        assert said[0].isupper() or said[0].isdigit()
+        assert said[-1] in ".!?"
+        assert not TYPED.search(said), said
+    assert not any(name in error.problem + error.hint for name in ("leads.", "history.db", "plan.json"))
+    assert error.row == {SheetError: getattr(error, "row", None), CanaryFailed: 4}.get(type(error))
+
+
+def test_no_error_is_raised_with_a_command_or_an_option_that_only_a_terminal_can_use() -> None:
+    """What holds one says the same without it, as its `problem`."""
+    for file in sorted(Path(batch_share.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IN_WORDS:
+                said = {each.arg: " ".join(_constants(each.value)) for each in node.keywords}
+                typed = [words for each in node.args for words in _constants(each) if TYPED.search(words)]
+                place = f"{file.name}:{node.lineno}"
+                assert "problem" in said or not typed, f"{place}: {typed}"
+                assert not TYPED.search(said.get("problem", "") + said.get("hint", "")), place
+
+
+def _constants(node: ast.expr) -> list[str]:
+    return [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
 
 def test_every_error_is_in_the_tree_and_in_its_drawing() -> None:

@@ -204,8 +204,8 @@ def test_a_bad_value_is_refused_by_the_settings_name(
     monkeypatch.setenv(f"BATCH_SHARE_{name.upper()}", value)
     error = refused()
     assert error.setting == name
-    assert error.problem
-    assert "Value error" not in error.problem
+    assert error.wrong
+    assert "Value error" not in error.wrong
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_sandbox_and_a_plan_need_no_grace(host: str | None) -> None:
 
 
 def test_a_flag_is_refused_like_any_other() -> None:
-    assert refused(rate="fast").problem == "'fast' is no rate: write calls/period, such as 25/5s"
+    assert refused(rate="fast").wrong == "'fast' is no rate: write calls/period, such as 25/5s"
 
 
 def test_an_unknown_name_in_the_file_is_refused(folder: Path) -> None:
@@ -298,8 +298,8 @@ def test_an_unknown_name_in_the_file_is_refused(folder: Path) -> None:
 def test_a_file_that_is_no_toml_is_refused_with_its_place(folder: Path) -> None:
     in_toml(folder, "rate = '1/s'", f"access_key = {KEY}")
     error = refused()
-    assert "is not valid TOML" in error.problem
-    assert "line 2" in error.problem
+    assert "is not valid TOML" in error.wrong
+    assert "line 2" in error.wrong
     assert KEY not in str(error)
 
 
@@ -413,7 +413,7 @@ def test_a_key_of_a_wrong_type_is_refused_and_not_quoted(folder: Path, name: str
 def test_a_key_in_a_file_that_is_no_toml_is_not_quoted(folder: Path, lines: tuple[str, ...]) -> None:
     in_toml(folder, *lines)
     error = refused()
-    assert error.problem.startswith("is not valid TOML (")
+    assert error.wrong.startswith("is not valid TOML (")
     assert not pieces_in(everything_about(error), KEY)
 
 

@@ -111,8 +111,8 @@ def test_keys_go_to_no_other_host_wherever_it_is_set(
         SettingsError, match=r"^host: keys go to no host but leadsquared\.com's and this machine"
     ) as it:
         load_settings(**flags)
-    assert "BATCH_SHARE_ALLOW_HOST" in it.value.problem
-    assert host not in it.value.problem
+    assert "BATCH_SHARE_ALLOW_HOST" in it.value.wrong
+    assert host not in it.value.wrong
 
 
 def test_another_host_is_allowed_by_the_environment_and_nothing_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

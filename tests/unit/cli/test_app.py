@@ -56,11 +56,11 @@ def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_
     sheet.write_text("Lead Number\n", encoding="utf-8")
     told = CliRunner().invoke(app, [command, str(sheet)]).exception
     assert isinstance(told, SheetError)
-    assert told.problem == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
+    assert told.wrong == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
     ledger.touch()
     told = CliRunner().invoke(app, [command, str(sheet)]).exception
     assert isinstance(told, SheetError)
-    assert told.problem == f"a sheet, not a ledger: its own is {ledger}"
+    assert told.wrong == f"a sheet, not a ledger: its own is {ledger}"
 
 
 def test_a_ledger_may_be_called_like_a_sheet(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_ledger_may_be_called_like_a_sheet(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_told_by_whoever_opens_it(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["status", str(tmp_path / "gone.csv")]).exception
     assert isinstance(told, LedgerError)
-    assert "there is no such file" in told.problem
+    assert "there is no such file" in told.wrong
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
@@ -84,4 +84,4 @@ def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: st
         connection.execute("CREATE TABLE other (x)")
     told = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
     assert isinstance(told, SheetError)
-    assert told.problem == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"
+    assert told.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"

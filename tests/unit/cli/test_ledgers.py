@@ -175,7 +175,7 @@ def test_a_file_of_that_name_wins(ledger: Path, folder: Path) -> None:
     (folder / "last").write_text("no ledger")
     told = call("status", "last").exception
     assert isinstance(told, LedgerError)
-    assert "no ledger, or a damaged one" in told.problem
+    assert "no ledger, or a damaged one" in told.wrong
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_a_file_of_that_name_wins(ledger: Path, folder: Path) -> None:
 def test_a_run_that_is_not_there_is_told(named: str, words: str) -> None:
     told = call("status", named).exception
     assert isinstance(told, LedgerError)
-    assert words in told.problem
+    assert words in told.wrong
 
 
 def test_a_file_that_is_no_id_is_told_as_ever() -> None:
     told = call("status", "gone.db").exception
     assert isinstance(told, LedgerError)
-    assert "there is no such file" in told.problem
+    assert "there is no such file" in told.wrong
 
 
 def test_purge_asks_and_deletes_nothing_where_nobody_answers(ledger: Path) -> None:
@@ -212,7 +212,7 @@ def test_purge_deletes_when_told_to_and_tells_of_the_run_afterwards(ledger: Path
     assert "done; purged" in call("runs").stdout
     told = call("status", run_id).exception
     assert isinstance(told, LedgerError)
-    assert f"run {run_id} was purged on" in told.problem
+    assert f"run {run_id} was purged on" in told.wrong
     assert call("purge", "--older-than", "1d").stdout == "Nothing to delete.\n"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
-from batch_share.leadsquared.models import ShareItem
+from batch_share.leadsquared.models import ShareItem, read_json
 from batch_share.leadsquared.outcome import (
     Activities,
     Denied,
@@ -40,7 +40,6 @@ from batch_share.leadsquared.protocol import (
     share_leads,
     share_status,
 )
-from batch_share.leadsquared.spelling import read_json
 
 LEAD: Final = "0a1b2c3d-0000-4000-8000-00000000aaaa"
 USER: Final = "0a1b2c3d-0000-4000-8000-00000000bbbb"

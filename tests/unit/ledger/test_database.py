@@ -131,7 +131,7 @@ def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> No
     ],
 )
 def test_a_databases_error_is_told_in_words_for_a_person(file: Path, words: str, told: str) -> None:
-    assert explain(file, SQLAlchemyError(words)).problem.startswith(told)
+    assert explain(file, SQLAlchemyError(words)).wrong.startswith(told)
 
 
 # -------------------------------------------------------------------------------------------------- writing
@@ -176,7 +176,7 @@ async def test_a_full_disk_fails_every_write_of_its_group_and_none_is_half_done(
         results = await asyncio.gather(
             database.write(note(1)), database.write(fills_up), database.write(note(2)), return_exceptions=True
         )
-        assert all(isinstance(each, LedgerError) and "full" in each.problem for each in results), results
+        assert all(isinstance(each, LedgerError) and "full" in each.wrong for each in results), results
         assert noted(file) == []
 
 

@@ -115,14 +115,14 @@ async def test_a_missing_folder_is_told_and_not_made(tmp_path: Path) -> None:
 
 async def test_a_folder_is_no_ledger(file: Path) -> None:
     file.mkdir()
-    assert "unable to open database file" in (await refusals(file))[0].problem
+    assert "unable to open database file" in (await refusals(file))[0].wrong
 
 
 async def test_a_text_file_is_no_ledger_and_stays_as_it_is(file: Path) -> None:
     content = b"Lead Id,Lead Number\n" * 100
     file.write_bytes(content)
     for error in await refusals(file):
-        assert "no ledger, or a damaged one" in error.problem
+        assert "no ledger, or a damaged one" in error.wrong
     assert file.read_bytes() == content
 
 
@@ -138,7 +138,7 @@ async def test_a_text_file_is_no_ledger_and_stays_as_it_is(file: Path) -> None:
 async def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(file: Path, statements: list[str]) -> None:
     other_database(file, *statements)
     for error in await refusals(file):
-        assert "not a ledger of batch_share" in error.problem
+        assert "not a ledger of batch_share" in error.wrong
     assert seen_from_outside(file, "select count(*) from sqlite_master") == [(1,)]
 
 
@@ -146,7 +146,7 @@ async def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(file: P
 async def test_a_short_file_of_somebody_else_is_never_made_a_ledger(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     for error in await refusals(file):
-        assert error.problem == "this file is no ledger, or a damaged one: name another"
+        assert error.wrong == "this file is no ledger, or a damaged one: name another"
     assert file.read_bytes() == content
 
 
@@ -157,7 +157,7 @@ async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkey
     file.write_text("something")
     monkeypatch.setattr("batch_share.ledger.files.is_database", refuse)
     for error in await refusals(file):
-        assert error.problem == "it can't be looked at (Permission denied)"
+        assert error.wrong == "it can't be looked at (Permission denied)"
 
 
 async def test_a_name_that_can_be_kept_nowhere_is_told_and_nothing_is_made(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_an_older_ledger_without_a_way_up_is_refused(file: Path) -> None:
         pass
     other_database(file, "update about set value = '0' where name = 'schema_version'")
     for error in await refusals(file):
-        assert error.problem == "its schema version 0 is not one that can be upgraded"
+        assert error.wrong == "its schema version 0 is not one that can be upgraded"
 
 
 async def test_a_newer_ledger_is_refused_with_what_to_do_and_stays_as_it_is(file: Path) -> None:
@@ -297,8 +297,8 @@ async def test_a_newer_ledger_is_refused_with_what_to_do_and_stays_as_it_is(file
     other_database(file, "update about set value = '99' where name = 'schema_version'")
     for error in await refusals(file):
         assert isinstance(error, LedgerTooNew)
-        assert "schema 99" in error.problem
-        assert "Update batch_share" in error.problem
+        assert "schema 99" in error.wrong
+        assert "Update batch_share" in error.wrong
     assert seen_from_outside(file, VERSION) == [("99",)]
 
 

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.errors import PlanChanged, SettingsError
-from batch_share.planning.approval import approval_of, check_approval, save_approval
+from batch_share.planning.approval import Approval, check_approval
 from batch_share.planning.plan import Plan, SheetOptions, make_plan
 from batch_share.settings import Settings
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def sheet(tmp_path: Path) -> Path:
 def approved(sheet: Path) -> Path:
     """The saved plan of the sheet as it is."""
     file = sheet.with_name("plan.json")
-    save_approval(named(file), approval_of(planned(sheet), settings()))
+    Approval.of(planned(sheet), settings()).save(named(file))
     return file
 
 
@@ -106,7 +106,7 @@ def test_no_key_is_saved(approved: Path) -> None:
 
 def test_a_plan_that_cannot_be_saved_is_told(sheet: Path) -> None:
     with pytest.raises(SettingsError, match=r"save: .*plan\.json can't be written \(No such file or directory\)"):
-        save_approval(named(sheet.parent / "gone" / "plan.json", "save"), approval_of(planned(sheet), settings()))
+        Approval.of(planned(sheet), settings()).save(named(sheet.parent / "gone" / "plan.json", "save"))
 
 
 def test_a_plan_that_cannot_be_read_is_told(sheet: Path) -> None:

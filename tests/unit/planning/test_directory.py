@@ -44,7 +44,7 @@ def test_a_lead_is_found_by_whatever_the_row_says(ref: Ref) -> None:
 @pytest.mark.parametrize("ref", [BY_ID, BY_NUMBER, BY_EMAIL, BY_PHONE])
 def test_whoever_else_comes_back_is_not_taken(ref: Ref) -> None:
     (problem,) = problems_of(resolved(asks(ref), OTHER))
-    assert "no lead has this" in problem.wrong
+    assert "no lead has this" in problem.text
 
 
 def problems_of(found: Instruction | list[Problem]) -> list[Problem]:
@@ -69,7 +69,7 @@ def test_everything_that_is_said_of_a_lead_must_agree(second: Ref, agrees: bool)
     if not agrees:
         (problem,) = problems_of(found)
         assert (problem.column, problem.value) == (second.field, second.value)
-        assert problem.wrong.startswith("is not that of Lead Id 'lead-id', which has")
+        assert problem.text.startswith("is not that of Lead Id 'lead-id', which has")
 
 
 def test_what_leadsquared_does_not_know_contradicts_nothing() -> None:
@@ -80,11 +80,11 @@ def test_what_leadsquared_does_not_know_contradicts_nothing() -> None:
 def test_an_id_and_an_address_of_two_users_are_told() -> None:
     users = (Ref(Field.USER_ID, "user-id"), Ref(Field.USER_EMAIL, "x@example.com"))
     (problem,) = problems_of(resolved(asks(BY_ID, users=users), LEAD))
-    assert problem.wrong == "is not that of User Id 'user-id', which has 'u@example.com'"
+    assert problem.text == "is not that of User Id 'user-id', which has 'u@example.com'"
 
 
 def test_a_lead_without_a_number_can_not_be_shared() -> None:
-    assert "no lead has this" in problems_of(resolved(asks(BY_ID), FoundLead("lead-id", "", "", "")))[0].wrong
+    assert "no lead has this" in problems_of(resolved(asks(BY_ID), FoundLead("lead-id", "", "", "")))[0].text
 
 
 def test_the_lead_and_the_user_are_both_told_at_once() -> None:
@@ -157,9 +157,9 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
     assert isinstance(by_id, Instruction)
     assert (by_id.user_id, by_id.action) == ("gone-id", Action.REVOKE)
     (problem,) = problems_of(asked(refs[1], Action.REVOKE))
-    assert problem.wrong.endswith("what it has can be taken back by its User Id")
+    assert problem.text.endswith("what it has can be taken back by its User Id")
     (problem,) = problems_of(asked(refs[0], Action.REASSIGN))
-    assert problem.wrong == "Gone is no longer an active user of the account"
+    assert problem.text == "Gone is no longer an active user of the account"
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
-from batch_share.planning.overview import Overview, Unasked, overview, top
+from batch_share.planning.overview import KnownRows, Overview, Unasked, overview, top
 from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +215,38 @@ def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
     assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
     assert told["oddities"] == ["1 share lasts longer than 90 days: row 2"]
     assert told["problems"] == seen.invalid
+    (cell,) = told["problem_cells"]
+    assert {name: cell[name] for name in ("row", "column", "value")} == {
+        "row": 3,
+        "column": "User Email",
+        "value": "nobody",
+    }
+
+
+def test_each_problem_and_each_repeat_names_its_cell(see: See) -> None:
+    seen = see(row(1), row(2, user="nobody", access="all"), row(1), row(3, lasting="long"))
+    assert [(each.row, each.column, each.value) for each in seen.problems] == [
+        (3, "User Email", "nobody"),
+        (3, "Access", "all"),
+        (5, "Duration", "long"),
+    ]
+    assert seen.problems[0].text.startswith("not an e-mail address")
+    assert (len(seen.invalid), seen.invalid[0]) == (2, "; ".join(map(str, seen.problems[:2])))
+    assert [(each.row, each.column, each.text) for each in seen.repeated] == [
+        (4, "", "the same lead, user, access and activity as row 2")
+    ]
+
+
+def test_what_is_wrong_with_a_row_that_was_sent_before_is_no_problem_now(see: See) -> None:
+    """Its key is known: what became of it counts."""
+    rows, header = ([*row(1), "reassign"], [*row(1, user="b@x.example"), "share"]), [*HEADER, "Action"]
+    found = see(*rows, header=header)
+    assert [each.row for each in found.problems] == [2, 3]
+    before = KnownRows()
+    for planned in found.planned(Unasked()):
+        before._known.put(planned.key, [*State].index(State.SHARED))
+    seen = overview(found.plan, found.settings, Unasked(), before=before)
+    assert (seen.states, seen.problems) == ({State.SHARED: 2}, [])
 
 
 def test_the_ten_with_the_most_leads_come_first(see: See) -> None:

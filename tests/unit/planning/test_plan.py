@@ -17,8 +17,7 @@ from batch_share.planning.directory import Directory
 from batch_share.planning.plan import SheetOptions, check_options, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, ShareRow
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import DEFAULT_NOTE, Selection, ShareRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -104,7 +103,7 @@ def test_a_sheet_of_headers_alone_is_refused_whatever_is_chosen(write: Write, se
     plan = make_plan(write([], [" "]), SheetOptions(selection=selection), settings())
     with pytest.raises(SheetError) as caught:
         plan.check_rows()
-    assert caught.value.problem == "the sheet is empty: no row stands below its headers"
+    assert caught.value.wrong == "the sheet is empty: no row stands below its headers"
 
 
 def test_a_worksheet_of_headers_alone_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -321,8 +320,8 @@ def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, 
     row = [cell for name, cell in zip(HEADER, cells(), strict=True) if name != column]
     with pytest.raises(SheetError) as caught:
         make_plan(write(row, header=header), SheetOptions(), settings())
-    assert f"no column for {column}" in caught.value.problem
-    assert flag in caught.value.problem
+    assert f"no column for {column}" in caught.value.wrong
+    assert flag in caught.value.wrong
 
 
 SENSELESS = [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", "<b>")]

@@ -63,7 +63,7 @@ def fields(columns: list[str], mapping: dict[str, str] | None = None) -> dict[Fi
 def refusal(columns: list[str], mapping: dict[str, str] | None = None) -> str:
     with pytest.raises(SheetError) as caught:
         match_columns(FILE, columns, mapping)
-    return caught.value.problem
+    return caught.value.wrong
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def option(header: str, cells: list[str], *others: str) -> str:
     """The option that is told for a sheet of a column with these cells and others, "" if none is."""
     with pytest.raises(SheetError) as caught:
         match({header: cells} | {other: ["x"] * len(cells) for other in others})
-    return caught.value.problem.partition("Then add --map ")[2].partition(". Its headers")[0]
+    return caught.value.wrong.partition("Then add --map ")[2].partition(". Its headers")[0]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_mea
     owner = {"Owner Email": USERS_MAILS}
     with pytest.raises(SheetError) as caught:
         match(LEAD | (other | owner if is_first else owner | other))
-    problem = caught.value.problem
+    problem = caught.value.wrong
     assert problem.startswith("which column says who is to get the lead?")
     assert "'Owner Email'" in problem
     assert "most often say" in problem
@@ -334,8 +334,8 @@ def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_mea
 def test_of_one_person_s_columns_the_name_is_not_offered() -> None:
     with pytest.raises(SheetError) as caught:
         match(LEAD | {"OwnerId": IDS, "OwnerIdName": NAMES, "CreatedBy": IDS})
-    assert "'OwnerId' most often says who has the lead now, and 'CreatedBy' could be" in caught.value.problem
-    assert "OwnerIdName" not in caught.value.problem
+    assert "'OwnerId' most often says who has the lead now, and 'CreatedBy' could be" in caught.value.wrong
+    assert "OwnerIdName" not in caught.value.wrong
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_a_column_of_something_else_leaves_whoever_has_the_lead_now_to_be_asked_
 def test_a_name_does_not_say_which_user_it_is(header: str) -> None:
     with pytest.raises(SheetError) as caught:
         match(LEAD | {header: NAMES})
-    problem = caught.value.problem
+    problem = caught.value.wrong
     assert problem.startswith("no column for the user")
     assert f"{header!r}: not e-mail addresses or Ids in most of the first rows, and a name does not say" in problem
 

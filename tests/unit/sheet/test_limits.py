@@ -45,7 +45,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(SheetError) as caught:
         check_package(path, SheetLimits())
     assert "\n" not in str(caught.value)
-    return caught.value.problem
+    return caught.value.wrong
 
 
 def test_a_good_workbook_passes(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_what_is_no_workbook_is_told_for_what_it_is(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SheetError) as caught:
         read_sheet(tmp_path / name)
-    assert caught.value.problem == problem
+    assert caught.value.wrong == problem
 
 
 @pytest.mark.parametrize("name", ["leads.csv", "leads.txt", "leads.zip"])

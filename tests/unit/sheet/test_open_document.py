@@ -218,4 +218,4 @@ def test_a_count_that_is_none_is_refused_or_one(count: str, tmp_path: Path) -> N
     try:
         assert [each.number for each in read_sheet(path).rows()] == [2]
     except SheetError as error:
-        assert "damaged, or not a workbook" in error.problem  # noqa: PT017 - either ending is right
+        assert "damaged, or not a workbook" in error.wrong  # noqa: PT017 - either ending is right

@@ -62,7 +62,7 @@ def book(path: Path, rows: int = 1) -> Path:
 def refusal(path: Path, **limits: int) -> str:
     with pytest.raises(SheetError) as caught:
         read_sheet(path, ReadOptions(limits=SheetLimits(**limits)))
-    return caught.value.problem
+    return caught.value.wrong
 
 
 # ----------------------------------------------------------------------------------------------------- limits
@@ -127,7 +127,7 @@ def test_nobody_parses_any_more_once_a_sheet_is_read_or_refused(
         read_sheet(book(tmp_path / "leads.xlsx"), ReadOptions(worksheet="Two"))
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
     assert [*sheet.rows()]
-    assert caught.value.problem == "it has no worksheet 'Two', only 'One'"
+    assert caught.value.wrong == "it has no worksheet 'Two', only 'One'"
 
 
 def test_its_rows_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_a_worksheet_that_is_damaged_is_told_unless_another_can_be_read(two: Pat
     assert row.cells == ["7", "a@x.com", "Two"]
     with pytest.raises(SheetError) as caught:
         read_sheet(two, ReadOptions(worksheet="One"))
-    assert caught.value.problem == DAMAGED
+    assert caught.value.wrong == DAMAGED

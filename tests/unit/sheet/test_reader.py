@@ -149,7 +149,7 @@ def test_a_blank_last_cell_that_is_written_is_no_missing_one(csv_file: Callable[
 
 @pytest.mark.parametrize("content", [b"\n\n", b"\xef\xbb\xbf", b"  \n"])
 def test_a_sheet_without_a_header_is_refused(csv_file: Callable[[bytes], Path], content: bytes) -> None:
-    assert refusal(csv_file(content)).problem == "the sheet is empty"
+    assert refusal(csv_file(content)).wrong == "the sheet is empty"
 
 
 @pytest.mark.parametrize("name", ["leads.csv", "leads.xlsx"])
@@ -160,12 +160,12 @@ def test_a_sheet_that_begins_far_down_is_not_called_empty(tmp_path: Path, name: 
     else:
         workbook(tmp_path, [*blank, ["A"], [1]])
     told = "its first 50 rows are blank: name that of the headers with --header-row"
-    assert refusal(tmp_path / name).problem == told
+    assert refusal(tmp_path / name).wrong == told
     assert cells(read_sheet(tmp_path / name, ReadOptions(header_row=61))) == [["1"]]
 
 
 def test_an_empty_file_is_refused(csv_file: Callable[[bytes], Path]) -> None:
-    assert refusal(csv_file(b"")).problem == "the file is empty"
+    assert refusal(csv_file(b"")).wrong == "the file is empty"
 
 
 def test_a_header_without_rows_is_a_sheet_of_no_rows(csv_file: Callable[[bytes], Path]) -> None:
@@ -175,7 +175,7 @@ def test_a_header_without_rows_is_a_sheet_of_no_rows(csv_file: Callable[[bytes],
 def test_an_unclosed_quotation_mark_is_told_with_the_row_it_stands_in(csv_file: Callable[[bytes], Path]) -> None:
     error = refusal(csv_file(b'A,B\n1,2\n\n"3,4\n5,6\n'))
     assert error.row == 4
-    assert "quotation mark" in error.problem
+    assert "quotation mark" in error.wrong
 
 
 @pytest.mark.parametrize("rows_before", [0, 1, 300_000])
@@ -203,7 +203,7 @@ def test_utf_16_is_read_with_and_without_a_bom(csv_file: Callable[[bytes], Path]
     ],
 )
 def test_bytes_that_are_no_text_are_refused(csv_file: Callable[[bytes], Path], content: bytes, words: str) -> None:
-    assert words in refusal(csv_file(content)).problem
+    assert words in refusal(csv_file(content)).wrong
 
 
 def test_a_long_sheet_comes_row_by_row_and_may_be_read_again(csv_file: Callable[[bytes], Path]) -> None:
@@ -222,7 +222,7 @@ def test_a_cell_longer_than_a_spreadsheets_is_refused(
 ) -> None:
     error = refusal(csv_file(b"A,B\n1,2\n" + b"x" * length + b",2\n"))
     assert error.row in {2, 3}
-    assert words in error.problem
+    assert words in error.wrong
 
 
 @pytest.mark.parametrize("start", FORMULA_STARTS)
@@ -342,13 +342,13 @@ def test_the_first_worksheet_is_read_unless_one_is_named(tmp_path: Path) -> None
 
 
 def test_an_unknown_worksheet_is_told_with_those_that_there_are(tmp_path: Path) -> None:
-    assert refusal(workbook(tmp_path, [["A"]], [["B"]]), "Three").problem == (
+    assert refusal(workbook(tmp_path, [["A"]], [["B"]]), "Three").wrong == (
         "it has no worksheet 'Three', only 'One', 'Two'"
     )
 
 
 def test_an_empty_worksheet_is_refused(tmp_path: Path) -> None:
-    assert refusal(workbook(tmp_path, [])).problem == "the sheet is empty"
+    assert refusal(workbook(tmp_path, [])).wrong == "the sheet is empty"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_what_is_no_workbook_is_refused_in_one_line(tmp_path: Path, content: byt
     file = tmp_path / "leads.xlsx"
     file.write_bytes(content)
     error = refusal(file)
-    assert any(words in error.problem for words in ("text, not a workbook", "damaged", "empty"))
+    assert any(words in error.wrong for words in ("text, not a workbook", "damaged", "empty"))
     assert "\n" not in str(error)
 
 
@@ -371,7 +371,7 @@ def test_what_is_no_workbook_is_refused_in_one_line(tmp_path: Path, content: byt
 def test_other_kinds_of_files_are_refused_with_those_that_are_read(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"A,B\n1,2\n")
-    assert "(.csv, .ods, .tsv, .txt, .xls, .xlsm, .xlsx)" in refusal(file).problem
+    assert "(.csv, .ods, .tsv, .txt, .xls, .xlsm, .xlsx)" in refusal(file).wrong
 
 
 def test_the_suffix_may_be_upper_case(tmp_path: Path) -> None:
@@ -383,13 +383,13 @@ def test_the_suffix_may_be_upper_case(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "my folder.csv"
     folder.mkdir()
-    assert refusal(tmp_path / "leads.csv").problem == "there is no such file"
+    assert refusal(tmp_path / "leads.csv").wrong == "there is no such file"
     watch = f"batch-share watch '{folder}'"
-    assert refusal(folder).problem == f"a folder, not a sheet: `{watch}` runs each sheet that is dropped into it"
+    assert refusal(folder).wrong == f"a folder, not a sheet: `{watch}` runs each sheet that is dropped into it"
 
 
 def test_a_csv_file_has_no_worksheets(csv_file: Callable[[bytes], Path]) -> None:
-    assert refusal(csv_file(b"A\n1\n"), "One").problem == "a CSV file has no worksheet 'One'"
+    assert refusal(csv_file(b"A\n1\n"), "One").wrong == "a CSV file has no worksheet 'One'"
 
 
 # --------------------------------------------------------------------------------------------------- people

@@ -115,8 +115,8 @@ BAD: list[tuple[Field, str, str]] = [
 def test_a_bad_value_is_told_with_row_column_value_and_what_is_wrong(field: Field, value: str, wrong: str) -> None:
     (problem,) = problems({field: value})
     assert (problem.row, problem.column, problem.value) == (7, field.upper(), value)
-    assert wrong in problem.wrong
-    assert "Value error" not in problem.wrong
+    assert wrong in problem.text
+    assert "Value error" not in problem.text
 
 
 @pytest.mark.parametrize("field", [Field.USER_ID, Field.ACCESS, Field.DURATION, Field.NOTE, Field.EVENT])
@@ -218,7 +218,7 @@ def test_a_sales_user_may_be_an_address_or_an_id(text: str, ref: Ref) -> None:
 def test_a_name_that_names_nobody_is_told(field: Field, text: str, wrong: str) -> None:
     (problem,) = problems({field: text})
     assert (problem.column, problem.value) == (field.upper(), text)
-    assert wrong in problem.wrong
+    assert wrong in problem.text
 
 
 @pytest.mark.parametrize(("text", "minutes"), [("7", 10080), ("1.5", 2160), ("2 days", 2880), ("30d", 43200)])
@@ -258,7 +258,7 @@ def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str
 def test_an_end_that_is_none_is_told(text: str, wrong: str) -> None:
     (problem,) = problems({Field.DURATION: "", Field.UNTIL: text})
     assert (problem.column, problem.value) == ("UNTIL", text)
-    assert wrong in problem.wrong
+    assert wrong in problem.text
 
 
 def test_only_one_column_may_say_how_long() -> None:

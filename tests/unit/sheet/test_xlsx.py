@@ -182,7 +182,7 @@ def test_an_odd_workbook_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SheetError) as caught:
         read_sheet(book(tmp_path / "leads.xlsx", cut), ReadOptions("One"))
-    assert caught.value.problem == DAMAGED
+    assert caught.value.wrong == DAMAGED
 
 
 def test_macros_are_no_worksheet(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_an_error_is_one_whatever_the_parts_are_called(names: dict[str, str], tm
     try:
         assert told(package(tmp_path / "leads.xlsx", rows, **names)) == [f"Row 2, Access: {ERROR_VALUE}"]
     except SheetError as error:
-        assert "damaged, or not a workbook" in error.problem  # noqa: PT017 - either ending is right
+        assert "damaged, or not a workbook" in error.wrong  # noqa: PT017 - either ending is right
 
 
 def test_a_formula_whose_value_was_never_stored_is_told_without_addresses_too(tmp_path: Path) -> None:

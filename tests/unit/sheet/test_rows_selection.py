@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.sheet.selection import Selection
+from batch_share.sheet.rows import Selection
 from batch_share.sheet.table import RawRow
 
 COLUMNS = ["Lead Number", "Region"]
