@@ -257,7 +257,7 @@ class BatchShare:
         | kind | what it does | what it can be told |
         |---|---|---|
         | `run` | as the method `run` | `options`, `ledger`, `approved` |
-        | `resume` | as `resume`; with `only_unknown=True` as `reconcile` | `only_unknown` |
+        | `resume` | as `resume` | `only_unknown` |
         | `retry` | as `retry` | `reason`, `everything` |
         | `revoke` | as `revoke` | `rows`, `user` |
         | `follow_up` | as `follow_up` | |
@@ -284,13 +284,12 @@ class BatchShare:
         job = await self.start("run", sheet, options, ledger=ledger, approved=approved)
         return await self._ending(job)
 
-    async def resume(self, ledger: Name) -> Ending:
-        """Go on with a ledger where its run stopped, without the sheet."""
-        return await self._ending(await self.start("resume", ledger))
+    async def resume(self, ledger: Name, *, only_unknown: bool = False) -> Ending:
+        """Go on with a ledger where its run stopped, without the sheet.
 
-    async def reconcile(self, ledger: Name) -> Ending:
-        """Settle the unknown rows of a ledger, and send nothing else."""
-        return await self._ending(await self.start("resume", ledger, only_unknown=True))
+        With `only_unknown` its unknown rows are settled, and nothing else is sent.
+        """
+        return await self._ending(await self.start("resume", ledger, only_unknown=only_unknown))
 
     async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
@@ -462,12 +461,9 @@ def _sheet_job(
     sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
 ) -> SheetJob:
     path = _file("sheet", sheet)
-    return SheetJob(
-        path,
-        _file("ledger", ledger) if ledger is not None else ledger_beside(path),
-        options or SheetOptions(),
-        approved if approved is None or isinstance(approved, Approval) else _file("approved", approved),
-    )
+    its_ledger = _file("ledger", ledger) if ledger is not None else ledger_beside(path)
+    plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
+    return SheetJob(path, its_ledger, options or SheetOptions(), plan)
 
 
 def _file(argument: str, name: Name) -> Path:

@@ -322,7 +322,7 @@ def reconcile(
     display = Display(json=json)
 
     def job(watcher: Watcher) -> Coroutine[Any, Any, Ending]:
-        return BatchShare(settings, watcher=watcher).reconcile(ledger)
+        return BatchShare(settings, watcher=watcher).resume(ledger, only_unknown=True)
 
     raise typer.Exit(
         finish(job, display, settings, Notifier(settings.notify, "reconcile", ledger, ledger), verbose=verbose)

@@ -12,7 +12,13 @@ from batch_share.ledger.states import INTENTS, State
 from batch_share.ledger.written import Output
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
-from batch_share.results.failed_sheet import failed_path, failed_sheet_of, write_failed, write_failed_to
+from batch_share.results.failed_sheet import (
+    FailedSheet,
+    failed_path,
+    failed_sheet_of,
+    write_failed,
+    write_failed_to,
+)
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.summary import Summary, summarize
 from batch_share.results.writing import beside, written_last
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.outputs import Named
     from batch_share.planning.intake import SheetJob
-    from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.writing import Placed
     from batch_share.settings import Settings
 

@@ -45,7 +45,7 @@ async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
         assert (await bs.plan(tmp_path / "leads.csv", online=True)).states == {State.PENDING: 12}
         ending = await bs.run(str(tmp_path / "leads.csv"))
         assert (ending.exit_code, str(ending.summary)) == (ExitCode.DONE, "12 rows: 12 shared")
-        for again in (bs.resume, bs.reconcile, bs.follow_up):
+        for again in (bs.resume, partial(bs.resume, only_unknown=True), bs.follow_up):
             assert (await again(it.ledger)).summary.states == {State.SHARED: 12}
         assert (await bs.status(it.ledger)).states == {State.SHARED: 12}
         assert (await bs.results(it.ledger, tmp_path / "answered.csv")).path == tmp_path / "answered.csv"
@@ -126,7 +126,7 @@ async def test_what_is_empty_is_refused_and_not_taken_for_all(tmp_path: Path, bl
         sheet = tmp_path / "leads.csv"
         await bs.run(sheet)
         before = it.sandbox.report()["total_calls"], await bs.status(it.ledger)
-        on_ledgers = (bs.resume, bs.reconcile, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
+        on_ledgers = (bs.resume, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
         views = (bs.rows, bs.report, bs.failed_sheet)
         jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = [
             ("sheet", partial(bs.plan, blank)),
