@@ -6,7 +6,7 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
     sheet.rows          what they ask for, made canonical; or every reason why it can't be sent: invalid
     planning.lookup     the lead and the user that it names are asked for; planning.directory says who is meant
     planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
-    jobs.run            shown and agreed to; then calls are made, each paced, noted first, settled when answered
+    jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
     sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
     sending.owner       the first of a kind is read back: is the activity really the user's?
     sending.sender      sharing: intent again, then the lead is shared in its context: accepted, a request Id
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings, load_settings
     from batch_share.sheet.reader import ReadOptions
     from batch_share.sheet.rows import Problem, Selection
-
 
 __all__ = [
     "AccessDenied",

@@ -409,7 +409,8 @@ class BatchShare:
 
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
-        await check_keys(self.settings, self._watcher)
+        check = partial(check_keys, self.settings, self._watcher)
+        await self._ending(self._begin("check_keys", Path(), check))
 
     def _named(self, target: Name | Named | None) -> Named | None:
         if target is None or isinstance(target, Named):

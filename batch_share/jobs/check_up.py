@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
     from batch_share.sending.onlookers import Waiter
-    from batch_share.sending.session import Connection
+    from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
 
 
-async def check_keys(settings: Settings, waiter: Waiter) -> None:
+async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
-    async with open_connection(settings, waiter) as connection:
+    async with open_connection(settings, waiter, course) as connection:
         user = await consult(connection, key_user(), read_key_user)
     if not isinstance(user, KeyUser):
         raise BatchShareError(

@@ -86,11 +86,13 @@ class Resume(Kind):
         """
         reconciler, most = Reconciler(session), session.settings.canary
         await reconciler.begin()
+        if session.stop.asked:
+            return
         if most is None:
             with ending_early(session.stop):  # whatever an earlier run had chosen is not waited for any more
                 if await session.ledger.canary():
                     await session.ledger.note_canary(())
-        elif not session.stop.asked:
+        else:
             while await reconciler.settle():
                 pass
             await _take_back(session, due[:most])
@@ -198,13 +200,13 @@ async def _send_and_settle(session: Session, reconciler: Reconciler, due: Sequen
     """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
     if not session.stop.asked:
         await _take_back(session, due)
-    goes_on = not session.stop.asked
-    while goes_on:
+    while not session.stop.asked:
         await send_rows(session)
-        if session.stop.asked:
+        if session.stop.asked or await reconciler.settle():
+            continue
+        if session.settings.follow_up:
+            await all_followed_up(session)
+        # Rows whose request failed with those of others are to be shared by themselves.
+        returned, session.health.returned = session.health.returned, 0
+        if not returned:
             return
-        goes_on = await reconciler.settle()
-        if not goes_on and not session.stop.asked:
-            if session.settings.follow_up:  # until every request was asked for: one that failed gives its rows back
-                await all_followed_up(session)
-            goes_on, session.health.returned = session.health.returned > 0, 0
