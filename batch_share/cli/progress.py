@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from batch_share.sending.progress import Awaited, Outage, Tally
+    from batch_share.sending.progress import Awaited, Tally
     from batch_share.sending.session import Connection
 
 REFRESH_SECONDS: Final = 0.25
@@ -193,7 +193,8 @@ def _said(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     if session.tally.outage is not None:
-        return _spell_outage(session.tally.outage)
+        outage = session.tally.outage
+        return f"LeadSquared: {outage.words}; trying again, {outage.tries + 1} of {outage.most}"
     if (hold := session.hold) is not None:
         waiting = "waiting" if session.pacer.hold else "bulk calls wait"
         why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"
@@ -214,11 +215,6 @@ def _long_wait(session: Connection) -> float:
     """Until when it waits, if that is worth telling at once."""
     hold = session.hold
     return hold.until if hold is not None and hold.until - hold.since > LONG_WAIT else float("-inf")
-
-
-def _spell_outage(outage: Outage) -> str:
-    why = outage.words.removeprefix("no connection: ")
-    return f"LeadSquared can't be reached ({why}): trying again, {outage.tries + 1} of {outage.most}"
 
 
 def _spell_awaited(awaited: Awaited) -> str:

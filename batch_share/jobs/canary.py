@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
-from batch_share.ledger.states import SENT, TO_DO, Stage, State
+from batch_share.ledger.states import Stage, State
+from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.session import Form, ending_early
@@ -32,7 +33,7 @@ async def send_canary(session: Session, most: int) -> None:
         if not rows:
             return
         await ledger.note_canary(row.id for row in rows)
-        await _send(session, [row for row in rows if row.state in TO_DO])
+        await _send(session, [row for row in rows if row.state.is_to_do])
         await all_followed_up(session)
         if session.stop.asked:
             return
@@ -63,7 +64,8 @@ async def _chosen(ledger: Ledger, most: int) -> list[Row]:
 
 def _is_on_its_way(row: Row) -> bool:
     """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
-    return row.state in {*TO_DO, *SENT, State.FAILED, State.UNKNOWN} and row.stage is not Stage.REVOKE
+    is_going = row.state.is_to_do or row.state.is_shared or row.state in {State.FAILED, State.UNKNOWN}
+    return is_going and row.stage is not Stage.REVOKE
 
 
 def _shared(rows: Iterable[Row]) -> int:
@@ -109,4 +111,4 @@ def _decide(rows: Sequence[Row]) -> None:
     bad = next((row for row in rows if row.state is not State.SHARED), None)
     if bad is not None:
         counts = Counter(str(row.state) for row in rows)
-        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, bad.reason or f"it is {bad.state}")
+        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, spell_row(bad) or f"it is {bad.state}")

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
 
-_IN_DOUBT: Final = frozenset({State.UNKNOWN, State.POSTED})
-"""States, of those in which a share may stand, in which nobody knows whether it does."""
-
 USERS_TOLD: Final = 5
 ROWS_TOLD: Final = 10
 """Of how many users, and of how many rows, a person is told before their shares are taken back."""
@@ -131,7 +128,9 @@ def told_before(
         how = "waited for, then taken back" if waits else _NOT_WAITED
         yield f"{processing:,} still being processed: {how}"
     repeated = sum(row.state is State.POSTED for row in chosen)
-    doubtful = repeated + sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
+    doubtful = sum(
+        row.state is State.FAILED or (row.doubtful and row.state is not State.TO_REVOKE) for row in chosen
+    )
     if doubtful:
         yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
     if ended:
@@ -162,7 +161,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
 async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
     with ending_early(session.stop):
         fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
-        doubtful = {row.id for row in fresh if row.state in _IN_DOUBT}
+        doubtful = {row.id for row in fresh if row.doubtful}
         await session.ledger.undo([row.id for row in fresh], doubtful)
         for row in fresh:
             session.tally.moved(row.state, State.TO_REVOKE)

@@ -24,7 +24,7 @@ from batch_share.jobs.revoke import Undone, from_whom, revoke_rows, told_before
 from batch_share.jobs.take_back import check_canary_of, find_due, take_back_earlier, taken_back, told_of
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.reading import UNANSWERED, ZONE, utc_now
-from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.states import State, rows_in
 from batch_share.ledger.written import Output
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end, skip_reassigned, skip_shared
@@ -35,6 +35,7 @@ from batch_share.results.answers import fingerprint, results_path, write_results
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.results.wording import spell_result
 from batch_share.results.writing import beside, written_last
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import all_followed_up, following_up
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
-
-_OPEN = (*INTENTS, State.UNKNOWN, State.ACCEPTED, State.ENDING)
 
 
 async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
@@ -90,10 +89,9 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     facts = await ledger.facts()
     if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
         return None
-    if any(not claim.is_skipped for claim in await ledger.claims()):
+    if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    counts = await ledger.counts()
-    if any(counts.get(state) for state in _OPEN):
+    if rows_in(await ledger.counts(), lambda state: state.is_open):
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
@@ -189,7 +187,7 @@ async def retry(ledger_file: Path, settings: Settings, watcher: Watcher, wanted:
         async with _session(ledger, "retry", settings, watcher, only_looked_up=True) as session:
             if session.stop.asked:
                 return await _end(session)
-            chosen = Retry.of(await ledger.failed_rows(), wanted, await ledger.put_back())
+            chosen = await Retry.of(ledger.failed_rows(), wanted, await ledger.put_back())
             preview = await _preview(session, to_do=chosen.to_do, events=len(chosen.events), deed="try again")
             log_events.planned(preview.states, preview.to_do, cut_off)
             try:
@@ -258,8 +256,7 @@ async def _sheet_of(ledger: LedgerReader) -> SheetRecord:
 
 async def _under_way(ledger: Ledger) -> int:
     """Rows whose call was under way when an earlier process was cut off."""
-    counts = await ledger.counts()
-    return sum(counts.get(state, 0) for state in INTENTS)
+    return rows_in(await ledger.counts(), lambda state: state.is_intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +422,7 @@ async def _session(
         stack.enter_context(log_events.of_job(ledger, command, settings))
         opening = open_session(settings, ledger, watcher, only_looked_up=only_looked_up)
         session = await stack.enter_async_context(opening)
+        session.guard.spell = spell_result
         if command in UNGUARDED:
             session.guard.off()
         await ledger.begin_run(command, __version__, settings.public())

@@ -28,7 +28,7 @@ from batch_share.errors import (
 )
 from batch_share.jobs.run import nothing_due, resume, run_sheet
 from batch_share.ledger.files import ledger_beside, read_ledger
-from batch_share.ledger.states import State
+from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode, code_of, code_of_ending
@@ -241,10 +241,6 @@ class Arrivals:
 _PASSES: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
 """What is not the sheet's fault, and may be over when it is tried again."""
 
-_ON_ITS_WAY: Final = frozenset(
-    {State.ACCEPTED, State.POSTING, State.POSTED, State.SHARING, State.PENDING, State.REVOKING, State.ENDING}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class SheetOutcome:
@@ -270,7 +266,7 @@ def place_of(outcome: SheetOutcome) -> str | None:
         return None
     if outcome.error is not None or outcome.summary is None:
         return FAILED
-    if any(outcome.summary.states.get(state) for state in _ON_ITS_WAY):
+    if rows_in(outcome.summary.states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
         return None
     return DONE if outcome.exit_code is ExitCode.DONE else FAILED
 

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.causes import IN_THE_SHEET
 from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
 from batch_share.ledger.written import Output
 from batch_share.outputs import digest_of, is_in_the_way
 from batch_share.results.tables import Layout, fill, write_csv, writing
-from batch_share.results.wording import in_the_sheet, reason_of
+from batch_share.results.wording import reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
 from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
@@ -223,7 +224,7 @@ class _Mendable:
         width = len(self.header) - len(ADDED)
         there = len(self.sheet.columns) if self.sheet else 0
         async for row in self.ledger.mendable():
-            if len(row.cells) == there and not in_the_sheet(row):
+            if len(row.cells) == there and row.cause not in IN_THE_SHEET:
                 yield row.state, _cells(row, width)
 
 

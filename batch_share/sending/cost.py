@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
-from batch_share.ledger.states import State
+from batch_share.ledger.states import State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
@@ -47,15 +47,6 @@ class ShareBatch:
         if size > self._accepted and most < self.most:
             self.most = most
             self._memory.learn_share_batch(most)
-
-
-_TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
-"""The states of rows whose share is still to be made."""
-
-_TO_REVOKE: Final = (State.TO_REVOKE, State.REVOKING)
-_TO_FOLLOW: Final = (*_TO_SHARE, State.SHARING, State.ACCEPTED)
-_TO_SEE_END: Final = (*_TO_REVOKE, State.ENDING)
-"""The states of rows whose revocation is still to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +93,12 @@ class Pace:
         fresh = states.get(State.PENDING, 0)
         together = fresh * self._part_in_bulk()
         calls = together / MOST_ACTIVITIES + (fresh - together)
-        calls += sum(states.get(state, 0) for state in _TO_SHARE) / self.share_batch
+        to_share = rows_in(states, lambda state: state.is_on_its_way)
+        to_revoke = rows_in(states, lambda state: state.is_being_revoked)
+        calls += (to_share - states.get(State.SHARING, 0)) / self.share_batch + to_revoke
         if self.follow_up:
-            calls += sum(states.get(state, 0) for state in _TO_FOLLOW) / self.share_batch
-            calls += sum(states.get(state, 0) for state in _TO_SEE_END)
-        calls += sum(states.get(state, 0) for state in _TO_REVOKE)
+            calls += (to_share + states.get(State.ACCEPTED, 0)) / self.share_batch
+            calls += to_revoke + states.get(State.ENDING, 0)
         # Rounding errors must not make another call.
         calls = math.ceil(round(calls, 6)) + self._owner_check_calls(events)
         return Cost(calls, self.rate, self.follow_up, self.bulk_rate)

@@ -14,11 +14,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.people import all_users, read_users, user_by_id
+from batch_share.ledger.records import Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
 from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify_owners
@@ -129,12 +131,6 @@ async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], 
         await before_repeating(session, undone, unsent, bulk=True)
 
 
-NO_WAY: Final = (
-    "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted by "
-    "itself does not get its user as owner here: nothing was sent"
-)
-
-
 async def send_in_bulk(session: Session) -> None:
     """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
     with ending_early(session.stop):
@@ -242,7 +238,7 @@ class BulkRun:
         if self._singles:
             return await post(session, row, spare=self._poster.can_post(row))
         if asked(row).user_id not in self._poster.owner_emails:
-            await give_up(session, row, NO_WAY)
+            await give_up(session, row, Why(Cause.NO_ADDRESS))
             return None
         _, result = await self._poster.post_one(session, row, is_last_way=True)
         return result.answer_id
