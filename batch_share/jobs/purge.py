@@ -111,7 +111,8 @@ async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
         return f"rows are not at their end: {told}"
     live, last = 0, now
     async for share in ledger.shares():
-        live, last = live + (share.ends_at > now), max(last, share.ends_at)
+        end = share.ends_at or now
+        live, last = live + (end > now), max(last, end)
     return f"{live:,} of its shares are live, the last until {last:%Y-%m-%d %H:%M} UTC" if live else None
 
 

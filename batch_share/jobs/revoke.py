@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, Shared
+    from batch_share.ledger.records import Row, Share
     from batch_share.sending.session import Session
 
 _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
@@ -64,16 +64,16 @@ class Undone:
             raise SettingsError("rows", chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose))
         return cls(chosen.ranges, user_ids)
 
-    def has(self, row: Shared) -> bool:
+    def has(self, row: Share) -> bool:
         """Whether a row's share is among them. Rows that the sheet lost have no number any more."""
-        if self.row_ids is not None and row.id not in self.row_ids:
+        if self.row_ids is not None and row.row_id not in self.row_ids:
             return False
         if self.user_ids is not None and row.user_id not in self.user_ids:
             return False
         in_range = any(first <= row.sheet_row <= last for first, last in self.ranges)
         return not self.ranges or (row.is_in_sheet and in_range)
 
-    def of(self, rows: Iterable[Shared], now: dt.datetime) -> tuple[list[Shared], int]:
+    def of(self, rows: Iterable[Share], now: dt.datetime) -> tuple[list[Share], int]:
         """Of these rows the ones whose share is to be taken back, and how many others have ended by themselves."""
         meant = [row for row in rows if self.has(row)]
         standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
@@ -93,19 +93,19 @@ async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
 
 
 def from_whom(
-    chosen: Sequence[Shared], standing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]
+    chosen: Sequence[Share], standing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
 ) -> Iterator[str]:
     """Who loses how many shares, and of few the rows too: it can't be undone.
 
     Of those `standing` also the ones that an earlier revocation began with, which goes on.
     """
     yield from _losing(chosen, known)
-    ids = {row.id for row in chosen}
-    begun = [row for row in standing if row.state is State.TO_REVOKE and row.id not in ids]
+    ids = {row.row_id for row in chosen}
+    begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
     yield from (f"and, since it was begun before, {told}" for told in _losing(begun, known))
 
 
-def _losing(losing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
+def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
     if not losing:
         return
     counted = Counter(row.user_id for row in losing).most_common()
@@ -120,7 +120,7 @@ def _losing(losing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]
 
 
 def told_before(
-    chosen: Sequence[Shared], ended: int, states: Mapping[State, int], *, waits: bool = True
+    chosen: Sequence[Share], ended: int, states: Mapping[State, int], *, waits: bool = True
 ) -> Iterator[str]:
     """What a person should know before shares are taken back: after what is being processed, if it `waits`."""
     processing = sum(row.state is State.ACCEPTED for row in chosen)
@@ -158,11 +158,11 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
             return
 
 
-async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
+async def _begin(session: Session, chosen: Sequence[Share]) -> None:
     with ending_early(session.stop):
         fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
-        doubtful = {row.id for row in fresh if row.doubtful}
-        await session.ledger.undo([row.id for row in fresh], doubtful)
+        doubtful = {row.row_id for row in fresh if row.doubtful}
+        await session.ledger.undo([row.row_id for row in fresh], doubtful)
         for row in fresh:
             session.tally.moved(row.state, State.TO_REVOKE)
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 
 from batch_share.causes import IN_THE_SHEET, Cause
 from batch_share.common import Action
-from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, Shared, Why
+from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, Why
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
@@ -101,8 +101,17 @@ LEAN: Final = tuple(column for column in rows.c if column is not rows.c.cells)
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
 
-SHARE: Final = ("id", "sheet_row", "lead_id", "user_id", "access", "request_id")
-"""The columns of `rows` that say what was shared with whom."""
+_STANDS: Final = rows.c.state.in_([state for state in State if state.is_shared]) | (
+    (rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE)
+)
+SHARES: Final = select(
+    *(rows.c[name] for name in ("id", "sheet_row", "position", "state", "doubtful", "lead_id", "user_id")),
+    *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at")),
+    case((_STANDS, rows.c.access), else_=0).label("access"),
+    attempts.c.answered_at,
+    attempts.c.run_id,
+).select_from(WITH_SHARE)
+"""What rows shared, each with the call that did, if there was one."""
 
 
 def row_of(found: RowMapping) -> Row:
@@ -149,28 +158,19 @@ def state_in_sheet(state: str, cause: str | None) -> State:
     return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
-def shared_of(found: RowMapping) -> Shared:
-    """A row that may be taken back, found with the call that shared its lead."""
-    accepted_at = found["answered_at"]
-    return Shared(
-        id=found["id"],
+def share_of(found: RowMapping, begun: datetime | None) -> Share:
+    """What a row shared from then on; None: nobody knows since when."""
+    ends_at = (found["until"] or begun + timedelta(minutes=found["duration"] or 0)) if begun else None
+    return Share(
+        row_id=found["id"],
         sheet_row=found["sheet_row"],
         is_in_sheet=found["position"] is not None,
         state=State(found["state"]),
-        user_id=found["user_id"],
-        ends_at=_end_of(found, accepted_at) if accepted_at else None,
         doubtful=found["doubtful"],
+        lead_id=found["lead_id"],
+        user_id=found["user_id"],
+        access=found["access"],
+        ends_at=ends_at,
+        request_id=found["request_id"],
+        run=found["run_id"],
     )
-
-
-def _end_of(found: RowMapping, begun: datetime) -> datetime:
-    """When a share ends that was begun then."""
-    end: datetime = found["until"] or begun + timedelta(minutes=found["duration"] or 0)
-    return end
-
-
-def share_of(found: RowMapping) -> Share:
-    """A share, found with the call that made it."""
-    begun = found["answered_at"] or found["changed_at"]
-    values = {name: found[name] for name in SHARE if name != "id"}
-    return Share(row_id=found["id"], ends_at=_end_of(found, begun), run=found["run_id"], **values)

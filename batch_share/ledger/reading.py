@@ -24,16 +24,14 @@ from batch_share.ledger.queries import (
     NEVER_SENT,
     OF_CALL,
     RETRY,
-    SHARE,
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
+    SHARES,
     TO_DO,
     TROUBLE,
     TROUBLE_IN_ORDER,
-    WITH_SHARE,
     row_of,
     share_of,
-    shared_of,
     state_in_sheet,
     to_go_on,
     why_of,
@@ -47,7 +45,6 @@ from batch_share.ledger.records import (
     Row,
     RunRecord,
     Share,
-    Shared,
     SheetRecord,
     Skipped,
     ToShare,
@@ -365,16 +362,10 @@ class LedgerReader:
         these = select(rows).where(to_do, rows.c.id.in_(tried_again)).order_by(rows.c.position)
         return [row_of(found) for found in await self._all(these)]
 
-    async def shared_rows(self) -> list[Shared]:
-        """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
-        names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until", "doubtful")
-        found = await self._all(
-            select(*(rows.c[name] for name in names), attempts.c.answered_at)
-            .select_from(WITH_SHARE)
-            .where(SHARE_MAY_STAND)
-            .order_by(*GONE_LAST, rows.c.id)
-        )
-        return [shared_of(row) for row in found]
+    async def shared_rows(self) -> list[Share]:
+        """The shares that stand or may stand, those included of rows that the sheet no longer has, in order."""
+        found = await self._all(SHARES.where(SHARE_MAY_STAND).order_by(*GONE_LAST, rows.c.id))
+        return [share_of(row, row["answered_at"]) for row in found]
 
     async def numbers(
         self, ranges: Sequence[tuple[int, int]] = (), user_ids: Collection[str] | None = None
@@ -539,20 +530,11 @@ class LedgerReader:
 
     async def shares(self) -> AsyncIterator[Share]:
         """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
-        are_shared = rows.c.state.in_([state for state in State if state.is_shared])
-        stands = are_shared | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
-        access = case((stands, rows.c.access), else_=0).label("access")
-        columns = (rows.c[name] for name in (*SHARE, "duration", "until", "changed_at") if name != "access")
-        page = (
-            select(*columns, access, attempts.c.answered_at, attempts.c.run_id)
-            .select_from(WITH_SHARE)
-            .order_by(rows.c.id)
-            .limit(SHARES_PAGE)
-        )
+        page = SHARES.where(SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
-        while found := await self._all(page.where(SHARE_NOT_ENDED, rows.c.id > last)):
+        while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield share_of(row)
+                yield share_of(row, row["answered_at"] or row["changed_at"])
             last = found[-1]["id"]
 
     async def last_call(self, run: int) -> datetime | None:

@@ -163,22 +163,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """A row whose share stands, or may stand if it is `doubtful`: with whom, until when.
-
-    `ends_at` is UTC, without a zone; None: nobody knows.
-    """
-
-    id: int
-    sheet_row: int
-    is_in_sheet: bool
-    state: State
-    user_id: str
-    ends_at: datetime | None
-    doubtful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Skipped:
     """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
 
@@ -327,18 +311,21 @@ def run_id(job: str, run: RunRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share that LeadSquared accepted, as the ledger holds it. `run` is the number of the run that made it.
+    """What a row shared, or may have shared if it is `doubtful`. `run` is the number of the run that made it.
 
-    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for. `access` is 0
-    where nobody knows whether it stands: it may have been made, or it is being taken back.
+    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.
+    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being taken back.
     """
 
     row_id: int
     sheet_row: int
+    is_in_sheet: bool
+    state: State
+    doubtful: bool
     lead_id: str
     user_id: str
     access: int
-    ends_at: datetime
+    ends_at: datetime | None
     request_id: str | None
     run: int | None
 
