@@ -14,7 +14,7 @@ from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
@@ -52,8 +52,8 @@ async def drop_canary(session: Session) -> None:
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
     """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
     chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
-    shared_before = (await ledger.counts()).get(State.SHARED, 0) - _shared(chosen.values())
-    room = most - shared_before
+    shared_before = (await ledger.counts()).get(State.SHARED, 0)
+    room = most - shared_before + sum(row.state is State.SHARED for row in chosen.values())
     chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
     async for row in ledger.to_do():
         if len(chosen) >= room:
@@ -66,10 +66,6 @@ def _is_on_its_way(row: Row) -> bool:
     """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
     is_going = row.state.is_to_do or row.state.is_shared or row.state in {State.FAILED, State.UNKNOWN}
     return is_going and row.stage is not Stage.REVOKE
-
-
-def _shared(rows: Iterable[Row]) -> int:
-    return sum(row.state is State.SHARED for row in rows)
 
 
 async def _send(session: Session, rows: Sequence[Row]) -> None:

@@ -135,7 +135,7 @@ class Reconciler:
             if len(_by_place(group)) >= SWEEP_FROM:
                 await self._sweep(event, group)
         missed = [each for each in new if each.id not in self._first_looks]
-        await self._spread(_by_place(missed), self._look_once)
+        await self._spread(_by_place(missed), self._look)
 
     async def _sweep(self, event: int, lost: Sequence[Row]) -> None:
         """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
@@ -144,7 +144,7 @@ class Reconciler:
         """
         looked_at = utc_now()
         since, most = min(_sent_at(each) for each in lost), min(MOST_PAGES, len(_by_place(lost)))
-        found = await self._of_type(event, since, most, _markers(lost))
+        found = await self._of_type(event, since, most, {*map(_marker, lost)})
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if found.views:
             await self._adopt(lost, found, looked_at)
@@ -158,19 +158,16 @@ class Reconciler:
 
         return await _collect(self._session, event, page, most, wanted)
 
-    async def _look_once(self, group: Sequence[Row]) -> None:
-        await self._look(group)
-
     async def _look(self, group: Sequence[Row]) -> list[Row]:
         """Read all activities of a lead: they settle all its rows. Those that surely are not there now.
 
         On an account that can't show a lead's, all of the type since the row was sent.
         """
         place, looked_at = _place(group[0]), utc_now()
-        found = await self._of_lead(place, _markers(group))
+        found = await self._of_lead(place, {*map(_marker, group)})
         if _LOOKS_AT_LEAD in self._session.apis.gone:
             since = min(_sent_at(each) for each in group)
-            found = await self._of_type(place.event, since, MOST_PAGES, _markers(group))
+            found = await self._of_type(place.event, since, MOST_PAGES, {*map(_marker, group)})
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
             await self._leave(absent, Why(Cause.UNREAD, {"said": found.problem}))
@@ -286,7 +283,7 @@ class Reconciler:
             session.guard.check()
 
     async def _spread(
-        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], Awaitable[None]]
+        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], Awaitable[object]]
     ) -> None:
         left = iter(groups)
 
@@ -343,10 +340,6 @@ def _marker(each: Row) -> str:
 def _sent_at(each: Row) -> datetime:
     assert each.last_call is not None, "an unknown row was sent"  # noqa: S101
     return each.last_call.sent_at
-
-
-def _markers(lost: Iterable[Row]) -> set[str]:
-    return {_marker(each) for each in lost}
 
 
 def _place(each: Row) -> Whereabouts:

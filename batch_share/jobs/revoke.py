@@ -173,15 +173,12 @@ async def _take_back(session: Session, undone: Undone) -> None:
     async def work() -> None:
         while not session.stop.asked and (row := await feed.next()) is not None:
             if undone.row_ids is None or row.id in undone.row_ids:  # what somebody stopped is not gone on with
-                await _revoke(session, row)
+                call = revoke_share(_item(row))
+                outcome = await write(session, Dispatch([row], Stage.REVOKE, call, read_request_id, [None]))
+                if isinstance(outcome, Done) and session.settings.follow_up:
+                    session.polls.add(outcome.id)
 
     await in_parallel(session, work)
-
-
-async def _revoke(session: Session, row: Row) -> None:
-    outcome = await write(session, Dispatch([row], Stage.REVOKE, revoke_share(_item(row)), read_request_id, [None]))
-    if isinstance(outcome, Done) and session.settings.follow_up:
-        session.polls.add(outcome.id)
 
 
 def _item(row: Row) -> RevokeItem:

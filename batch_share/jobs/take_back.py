@@ -132,11 +132,14 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     for place, row_ids in wanted.items():
         if not session.stop.asked:
             ends[place] = await _take_back(session, place, row_ids)
-    session.tally.taken_back.update(share for each in due for share in each.shares if _is_back(share, ends))
+    now = {share: _found(share, ends) for each in due for share in each.shares}
+    session.tally.taken_back.update(share for share, row in now.items() if row and row.state is State.REVOKED)
     await _answer(session, due, ends)
     if session.stop.asked:
         moving = {share for each in due if asked(each.claim).action is Action.REASSIGN for share in each.shares}
-        if lost := sum(_is_being_lost(share, ends) for share in moving):
+        rows = filter(None, (now[share] for share in moving))
+        # Those that were taken back, and those that will have been once LeadSquared gets to it.
+        if lost := sum(row.state in {State.REVOKING, State.ENDING, State.REVOKED} for row in rows):
             session.tally.remark(
                 f"Shares of leads to be reassigned that are taken back, or being so: {lost:,}. Their new users get "
                 "these leads when this sheet is run again, and nobody has them until then"
@@ -267,18 +270,6 @@ def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[dict[str, Any
 
 def _row_of(share: LiveShare) -> str:
     return f"{share.sheet} row {share.sheet_row}"
-
-
-def _is_back(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
-    """Whether LeadSquared has said that it took the share back."""
-    row = _found(share, ends)
-    return row is not None and row.state is State.REVOKED
-
-
-def _is_being_lost(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
-    """Whether it was taken back, or will have been once LeadSquared gets to it."""
-    row = _found(share, ends)
-    return row is not None and row.state in {State.REVOKING, State.ENDING, State.REVOKED}
 
 
 def _found(share: LiveShare, ends: Mapping[Origin, Ended]) -> Row | None:

@@ -35,6 +35,7 @@ KINDS_KEPT: Final = 2000
 USER_KINDS: Final = ("User Id", "User Email", "Sales User")
 """The kinds of look-ups that are of users."""
 
+_BY_STATE: Final = select(rows.c.state, func.count()).group_by(rows.c.state)
 _BATCH: Final = 2000
 _PERIODS: Final = 2
 """Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
@@ -116,18 +117,13 @@ def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
     kinds = _reasons(connection)
     found = _users(connection)
     return Statistics(
-        states=_states(connection),
+        states={State(state): count for state, count in connection.execute(_BY_STATE)},
         users=found[:USERS_TOLD],
         all_users=len(found),
         reasons=kinds[:REASONS_TOLD],
         all_reasons=len(kinds),
         calls=_calls(connection, periods),
     )
-
-
-def _states(connection: Connection) -> dict[State, int]:
-    counted = connection.execute(select(rows.c.state, func.count()).group_by(rows.c.state))
-    return {State(state): count for state, count in counted}
 
 
 def _users(connection: Connection) -> list[UserResults]:

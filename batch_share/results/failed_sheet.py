@@ -57,16 +57,13 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
 
 def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
     words = []
+    has_dates = sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
     for name in OPTIONS:
         value = settings.get(name)
-        if not value or (name == "timezone" and not _has_dates(sheet)):
+        if not value or (name == "timezone" and not has_dates):
             continue
         words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return words
-
-
-def _has_dates(sheet: SheetRecord | None) -> bool:
-    return sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
 
 
 def _maps(sheet: SheetRecord) -> list[str]:
@@ -102,17 +99,12 @@ def _on_one_line(name: str) -> str:
 
 def header_of(sheet: SheetRecord) -> list[str]:
     """The headers of its sheet of failed rows: its own columns and ours, whose names are no other's."""
-    header = _own_columns(sheet)
+    header = list(sheet.columns)
+    if Path(sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == ADDED:
+        header = header[: -len(ADDED)]  # which an earlier sheet of failed rows brought
     for name in ADDED:
         header = [*header, _unused(name, header)]
     return header
-
-
-def _own_columns(sheet: SheetRecord) -> list[str]:
-    """The sheet's own columns, without those that an earlier sheet of failed rows brought."""
-    own = list(sheet.columns)
-    came_from_us = Path(sheet.name).stem.partition(".failed")[1] and tuple(own[-2:]) == ADDED
-    return own[: -len(ADDED)] if came_from_us else own
 
 
 def _unused(name: str, header: Sequence[str]) -> str:

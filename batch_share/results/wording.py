@@ -270,7 +270,9 @@ def _length(minutes: int | None, until: str | None) -> str:
 
 def reason_of(row: Row) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results."""
-    reason = "; ".join(filter(None, (spell_row(row) or _label(row), spell_notice(row.notice))))
+    start = row.instruction.start if row.instruction and row.state is State.PENDING else None
+    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
+    reason = "; ".join(filter(None, (spell_row(row) or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     told = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
@@ -284,11 +286,6 @@ def reason_of_skipped(skipped: Skipped) -> str:
         return f"already shared with their user by earlier runs{first or '; the results say until when'}"
     told = spell(State.SKIPPED, None, skipped.why)
     return "; ".join(filter(None, (told, spell_notice(skipped.notice))))
-
-
-def _label(row: Row) -> str | None:
-    start = row.instruction.start if row.instruction and row.state is State.PENDING else None
-    return f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
 
 
 def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str = "") -> list[str]:
@@ -419,40 +416,33 @@ class Advice:
 
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
-        steps = [self._revoking(row) or self._about(row, words)]
+        steps = [self._about(row, words)]
         if row.notice and row.notice.kind is NoticeKind.DOUBLE:
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
 
-    def _revoking(self, row: Row) -> str:
-        """What to do about a row whose share was to be taken back, nothing where it was not or is."""
-        if row.state is State.ENDING:
-            return ""
-        if row.state.is_being_revoked or row.stage is Stage.REVOKE:
-            return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
-        if row.stage is Stage.EARLIER and row.position is not None:
-            return f"See to what the reason names, then try again: {self._command('retry')}"
-        return ""
-
     def _about(self, row: Row, words: str) -> str:
         match row.state:
+            case State.ENDING:
+                return ""
+            case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
+                return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
+            case _ if row.stage is Stage.EARLIER and row.position is not None:
+                return f"See to what the reason names, then try again: {self._command('retry')}"
+            case State.UNKNOWN if row.position is None:
+                return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
             case State.UNKNOWN:
-                return self._settle(row)
+                command = f"{self._command('reconcile')} --on-unknown settle"
+                return f"To find out whether it arrived, and go on with it: {command}"
+            case State.FAILED if row.position is None and row.activity_id is None:
+                return "Nothing: the sheet no longer asks for it."
             case State.FAILED if row.position is None:
-                return _gone(row)
+                return "If it is still to be shared, put the row back into the sheet as it was, and run the sheet."
             case State.FAILED if row.activity_id is not None:
                 return self._standing(row, words)
             case State.FAILED | State.INVALID:
                 return _IN_THE_SHEET.get(row.cause or Cause.TOLD) or self._mend(row, words)
-            case _:
-                return ""
-
-    def _settle(self, row: Row) -> str:
-        if row.position is None:
-            return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
-        return (
-            f"To find out whether it arrived, and go on with it: {self._command('reconcile')} --on-unknown settle"
-        )
+        return ""
 
     def _standing(self, row: Row, words: str) -> str:
         """Its activity is there: whoever runs the row elsewhere posts a second one."""
@@ -479,9 +469,3 @@ class Advice:
 
     def _command(self, name: str) -> str:
         return f"batch-share {name} {shlex.quote(self.ledger)}"
-
-
-def _gone(row: Row) -> str:
-    if row.activity_id is None:
-        return "Nothing: the sheet no longer asks for it."
-    return "If it is still to be shared, put the row back into the sheet as it was, and run the sheet."

@@ -99,15 +99,11 @@ class Pace:
         if self.follow_up:
             calls += (to_share + states.get(State.ACCEPTED, 0)) / self.share_batch
             calls += to_revoke + states.get(State.ENDING, 0)
-        # Rounding errors must not make another call.
-        calls = math.ceil(round(calls, 6)) + self._owner_check_calls(events)
+        calls = math.ceil(round(calls, 6))  # rounding errors must not make another call
+        # To find out whose the keys are, and to read an activity of each type; in bulk, of each form too.
+        if events:
+            calls += events + 1 if self.bulk_rate is None else 2 * events + 3
         return Cost(calls, self.rate, self.follow_up, self.bulk_rate)
-
-    def _owner_check_calls(self, events: int) -> int:
-        """To find out whose the keys are, and to read an activity of each type; in bulk, of each form too."""
-        if not events:
-            return 0
-        return events + 1 if self.bulk_rate is None else 2 * events + 3
 
     def _part_in_bulk(self) -> float:
         """The part of the rows that bulk calls carry while no slot is idle."""

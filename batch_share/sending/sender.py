@@ -101,7 +101,9 @@ class BulkPoster:
         """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
         outcome, result = await self.post_one(session, row)
         if isinstance(outcome, Refused):
-            self._count_refusal(outcome)
+            self._refused += 1
+            if self._refused >= MOST_REFUSED:
+                raise BulkRefused(outcome.words)
         return result.answer_id
 
     async def post_one(
@@ -116,11 +118,6 @@ class BulkPoster:
                 return outcome, result
             unsent += isinstance(outcome, NotSent)
             await repeat_bulk(session, outcome, unsent)
-
-    def _count_refusal(self, outcome: Refused) -> None:
-        self._refused += 1
-        if self._refused >= MOST_REFUSED:
-            raise BulkRefused(outcome.words)
 
 
 async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
@@ -145,7 +142,10 @@ async def send_in_bulk(session: Session) -> None:
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
         if not is_proved(session, Form.BULK):
-            await _do_without(session, ignored)
+            # No row can go in bulk: activities that are posted by themselves must get their owner.
+            if ignored is not None:
+                raise ignored
+            await verify_owners(session, SINGLE)
         session.tally.phase = "sharing"
         await BulkRun(session, poster, singles=not session.memory.account.ignores_owner).send()
 
@@ -169,13 +169,6 @@ async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
         session.guard.check()
         return ignored
     return None
-
-
-async def _do_without(session: Session, ignored: OwnerNotVerified | None) -> None:
-    """No row can go in bulk: activities that are posted by themselves must get their owner. Raises as `verify`."""
-    if ignored is not None:
-        raise ignored
-    await verify_owners(session, SINGLE)
 
 
 def is_proved(session: Session, form: Form) -> bool:
