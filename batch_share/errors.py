@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def sentence(words: str) -> str:
     """Somebody else's words as the end of a sentence: with one full stop."""
-    return words if words.endswith((".", "!", "?")) else f"{words}."
+    return words if words[-1:] in {".", "!", "?"} else f"{words}."
 
 
 def is_blank(value: object) -> bool:

@@ -35,14 +35,15 @@ FLOORS: Final = (
     {"cli"},
     {"library", "__init__"},
     {"jobs"},
-    {"planning", "results"},
+    {"planning"},
+    {"results"},
     {"sending"},
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},
     {"settings"},
     {"keychain", "settings_sources", "proxy"},
     {"logs"},
-    {"outputs", "common", "setting_texts"},
+    {"outputs", "common", "setting_texts", "causes"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""

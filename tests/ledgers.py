@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.files import open_ledger
-from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord, Status
+from batch_share.ledger.queries import why_of
+from batch_share.ledger.records import Instruction, NewRow, Notice, NoticeKind, Result, SheetRecord, Status, Why
 from batch_share.ledger.states import Stage, State
+from batch_share.results.wording import spell, spell_notice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -18,14 +21,17 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
 
+because = Why.told
+"""A reason in words of its own, which nobody here reads."""
+
 HOST: Final = "https://leads.example"
 NOON: Final = datetime(2026, 1, 2, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone
 
 POSTED: Final = Result(State.POSTED, "done", http_status=200, answer_id="act", learned={"activity_id": "act"})
 ACCEPTED: Final = Result(State.ACCEPTED, "done", http_status=200, answer_id="req", learned={"request_id": "req"})
 SHARED: Final = Result(State.SHARED, "processed", "Done.", 200, learned={"share_status": 6})
-REFUSED: Final = Result(State.FAILED, "refused", "No such lead", 400, stage=Stage.ACTIVITY, reason="refused")
-LOST: Final = Result(State.UNKNOWN, "lost", "timeout", stage=Stage.ACTIVITY, reason="nobody knows")
+REFUSED: Final = Result(State.FAILED, "refused", "No such lead", 400, stage=Stage.ACTIVITY, why=because("refused"))
+LOST: Final = Result(State.UNKNOWN, "lost", "timeout", stage=Stage.ACTIVITY, why=because("nobody knows"))
 
 
 def sheet_record(columns: Sequence[str] = ("Lead", "Note"), digest: str = "digest") -> SheetRecord:
@@ -56,7 +62,7 @@ def new_row(number: int, cells: Sequence[str] | None = None, **changes: Any) -> 
 def unsendable(number: int, state: State) -> NewRow:
     """A row that is `invalid` or `skipped` as it comes."""
     asked = instruction(number) if state is State.SKIPPED else None
-    return NewRow(f"key{number}", number + 1, [str(number), ""], state, asked, f"why it is {state}")
+    return NewRow(f"key{number}", number + 1, [str(number), ""], state, asked, because(f"why it is {state}"))
 
 
 @asynccontextmanager
@@ -120,3 +126,24 @@ def seen_from_outside(file: Path, query: str) -> list[Any]:
     """What another process would read just now: what is committed, and no more."""
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(query).fetchall()
+
+
+def seen_in_words(file: Path, query: str) -> list[Any]:
+    """The same, where rows have a reason and a notice too, in words for people."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.create_function("reason_of", 5, _reason)
+        connection.create_function("notice_of", 2, _notice)
+        connection.execute(
+            "CREATE TEMP VIEW rows AS SELECT *, reason_of(state, stage, cause, details, sheet_row) AS reason, "
+            "notice_of(notice_kind, notice_details) AS notice FROM main.rows"
+        )
+        return connection.execute(query).fetchall()
+
+
+def _reason(state: str, stage: str | None, cause: str | None, details: str | None, sheet_row: int) -> str | None:
+    why = why_of(cause, json.loads(details or "{}"))
+    return spell(State(state), Stage(stage) if stage else None, why, sheet_row) or None
+
+
+def _notice(kind: str | None, details: str | None) -> str | None:
+    return spell_notice(Notice(NoticeKind(kind), json.loads(details or "{}"))) if kind else None

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ledgers import seen_in_words
 from pydantic import SecretStr
 
 from batch_share.common import Rate
@@ -232,9 +233,8 @@ class Trial:
         return self.query(f"SELECT {', '.join(columns)} FROM rows ORDER BY position")
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the ledger from outside."""
-        with closing(sqlite3.connect(self.ledger)) as connection:
-            return list(connection.execute(statement))
+        """Ask the ledger from outside; of its rows also the reason and the notice, in words for people."""
+        return seen_in_words(self.ledger, statement)
 
     def change(self, statement: str) -> None:
         """Change the ledger from outside, while nobody works on it."""

@@ -20,6 +20,7 @@ from batch_share.planning.overview import top
 from batch_share.results.answers import write_table
 from batch_share.results.summary import ExitCode
 from batch_share.results.tables import check_format
+from batch_share.results.wording import spell_row
 from batch_share.sending.guards import spell_guards
 from batch_share.sheet.columns import write_mapping
 
@@ -118,7 +119,7 @@ async def _write(output: Named, seen: Overview) -> None:
         width = len(seen.plan.sheet.columns)
         for row in seen.planned(seen.directory):
             cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
-            yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), row.reason or "", str(row.sheet_row)]
+            yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), spell_row(row), str(row.sheet_row)]
 
     header = [*seen.plan.sheet.columns, "Plan", "Reason", "Sheet Row"]
     await write_table(output, header, rows(), coloured=len(seen.plan.sheet.columns))

@@ -189,9 +189,8 @@ def _said(session: Connection) -> str:
     if session.stop.asked:
         return "finishing what is under way; press Ctrl-C again to cut it"
     if session.tally.outage is not None:
-        why = session.tally.outage.words.removeprefix("no connection: ")
-        tries = f"{session.tally.outage.tries + 1} of {session.tally.outage.most}"
-        return f"LeadSquared can't be reached ({why}): trying again, {tries}"
+        outage = session.tally.outage
+        return f"LeadSquared: {outage.words}; trying again, {outage.tries + 1} of {outage.most}"
     if (hold := session.hold) is not None:
         waiting = "waiting" if session.pacer.hold else "bulk calls wait"
         why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"

@@ -24,14 +24,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from batch_share.causes import Cause
 from batch_share.cli.entry import in_short
 from batch_share.common import plural, spell_minutes
-from batch_share.ledger.reading import SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE, utc_now
-from batch_share.ledger.records import ALREADY, Cause
+from batch_share.ledger.reading import utc_now
+from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
 from batch_share.results.notify import CUT
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import meaning_of, reason_of
+from batch_share.results.wording import meaning_of, reason_of, reason_of_skipped
 from batch_share.sending.guards import spell_guards
 from batch_share.sending.onlookers import check_revokes, spell_revokes
 from batch_share.sheet.columns import LEADS, USERS
@@ -153,9 +154,9 @@ STYLES: Final = {
 }
 
 CHANGED: Final = {
-    Cause.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
-    Cause.CHOICE: "Other rows are chosen than last time, the sheet is the same",
-    Cause.FOUND: "Somebody is found who was not found last time",
+    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
+    Occasion.CHOICE: "Other rows are chosen than last time, the sheet is the same",
+    Occasion.FOUND: "Somebody is found who was not found last time",
 }
 """Why rows may be other ones than at the last run."""
 
@@ -302,7 +303,7 @@ class Display:
         for note in preview.notes:
             self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
-            self._tell(f"{CHANGED[preview.changes.cause]}: {_as_before(preview.changes, total)}.")
+            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes, total)}.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -313,8 +314,7 @@ class Display:
                 self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self._tell(escape(line), STYLES[State.SKIPPED], 4)
-        before = (ALREADY, SHARED_BEFORE, TAKEN_AND_SHARED_BEFORE)
-        if any(each.reason.startswith(before) for each in preview.skipped):
+        if any(each.why.cause is Cause.ALREADY_SHARED for each in preview.skipped):
             self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
             self._tell(
@@ -556,7 +556,7 @@ def skipped(summary: Summary) -> list[Text]:
 
 def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
     """The reasons for which this many rows are skipped, the most frequent ones."""
-    lines = [f"{_which(each)}: {each.reason}" for each in reasons]
+    lines = [f"{_which(each)}: {reason_of_skipped(each)}" for each in reasons]
     more = rows - sum(each.rows for each in reasons)
     return [*lines, _more(more)] if reasons and more else lines
 
@@ -573,4 +573,5 @@ def _trouble(row: Row) -> str:
     reason = reason_of(row)
     if row.position is None:
         return f"Formerly row {row.sheet_row}: {reason}"
-    return reason if reason.startswith(f"Row {row.sheet_row}") else f"Row {row.sheet_row}: {reason}"
+    says_which = row.state is State.INVALID and row.cause is not Cause.TOLD
+    return reason if says_which else f"Row {row.sheet_row}: {reason}"

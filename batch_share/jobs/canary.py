@@ -6,14 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_share.errors import CanaryFailed, SettingsError
-from batch_share.ledger.states import SENT, TO_DO, Stage, State
+from batch_share.ledger.states import Stage, State
+from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
@@ -32,7 +33,7 @@ async def send_canary(session: Session, most: int) -> None:
         if not rows:
             return
         await ledger.note_canary(row.id for row in rows)
-        await _send(session, [row for row in rows if row.state in TO_DO])
+        await _send(session, [row for row in rows if row.state.is_to_do])
         await all_followed_up(session)
         if session.stop.asked:
             return
@@ -44,8 +45,8 @@ async def send_canary(session: Session, most: int) -> None:
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
     """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
     chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
-    shared_before = (await ledger.counts()).get(State.SHARED, 0) - _shared(chosen.values())
-    room = most - shared_before
+    shared_before = (await ledger.counts()).get(State.SHARED, 0)
+    room = most - shared_before + sum(row.state is State.SHARED for row in chosen.values())
     chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
     async for row in ledger.to_do():
         if len(chosen) >= room:
@@ -56,11 +57,8 @@ async def _chosen(ledger: Ledger, most: int) -> list[Row]:
 
 def _is_on_its_way(row: Row) -> bool:
     """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
-    return row.state in {*TO_DO, *SENT, State.FAILED, State.UNKNOWN} and row.stage is not Stage.REVOKE
-
-
-def _shared(rows: Iterable[Row]) -> int:
-    return sum(row.state is State.SHARED for row in rows)
+    is_going = row.state.is_to_do or row.state.is_shared or row.state in {State.FAILED, State.UNKNOWN}
+    return is_going and row.stage is not Stage.REVOKE
 
 
 async def _send(session: Session, rows: Sequence[Row]) -> None:
@@ -102,4 +100,4 @@ def _decide(rows: Sequence[Row]) -> None:
     bad = next((row for row in rows if row.state is not State.SHARED), None)
     if bad is not None:
         counts = Counter(str(row.state) for row in rows)
-        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, bad.reason or f"it is {bad.state}")
+        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, spell_row(bad) or f"it is {bad.state}")

@@ -20,12 +20,13 @@ from batch_share.errors import (
     SettingsError,
 )
 from batch_share.ledger.files import open_ledger
-from batch_share.ledger.states import INTENTS
+from batch_share.ledger.states import rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
 from batch_share.planning.doubts import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.results.wording import spell_result
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.onlookers import Preview
@@ -138,7 +139,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
     async with open_ledger(job.ledger, host=job.host) as ledger:
         await job.check(ledger, settings)
         counts = await ledger.counts()
-        cut_off = sum(counts.get(state, 0) for state in INTENTS)  # under way when an earlier process was
+        cut_off = rows_in(counts, lambda state: state.is_intent)  # under way when an earlier process was
         async with _session(ledger, job, settings, watcher, course) as session:
             if not session.stop.asked:
                 await job.take_in(session, watcher)
@@ -223,6 +224,7 @@ async def _session(
     async with AsyncExitStack() as stack:
         stack.enter_context(log_events.of_job(ledger, job.command, settings))
         session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
+        session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
         public = settings.public()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from batch_share.jobs.job import sheet_of
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
-from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.states import State, rows_in
 from batch_share.ledger.written import Output
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from batch_share.planning.intake import SheetJob
     from batch_share.results.writing import Placed
     from batch_share.settings import Settings
-
-_OPEN: Final = (*INTENTS, State.UNKNOWN, State.ACCEPTED, State.ENDING)
 
 
 async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
@@ -64,10 +62,9 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     facts = await ledger.facts()
     if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
         return None
-    if any(not claim.is_skipped for claim in await ledger.claims()):
+    if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    counts = await ledger.counts()
-    if any(counts.get(state) for state in _OPEN):
+    if rows_in(await ledger.counts(), lambda state: state.is_open):
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import LedgerLock, read_ledger
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.ledger.reading import LedgerReader
     from batch_share.settings import Settings
-
-_ENDED: Final = frozenset({"shared", "failed", "invalid", "skipped", "revoked"})
-"""States in which a row has come to its end: in any other, its ledger is still needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +108,15 @@ async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str
 
 
 async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
-    going_on = {str(state): n for state, n in (await ledger.counts()).items() if n and str(state) not in _ENDED}
+    counts = await ledger.counts()
+    going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
     if going_on:
-        told = ", ".join(f"{count:,} {state}" for state, count in going_on.items())
+        told = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
         return f"rows are not at their end: {told}"
     live, last = 0, now
     async for share in ledger.shares():
-        live, last = live + (share.ends_at > now), max(last, share.ends_at)
+        end = share.ends_at or now
+        live, last = live + (end > now), max(last, end)
     return f"{live:,} of its shares are live, the last until {last:%Y-%m-%d %H:%M} UTC" if live else None
 
 

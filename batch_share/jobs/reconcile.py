@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.errors import sentence
+from batch_share.causes import Cause
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Notice, NoticeKind, Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
 from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import markers_in
-from batch_share.sending.verdict import REPEATED
+from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from batch_share.leadsquared.outcome import ActivityView
     from batch_share.leadsquared.protocol import Call
-    from batch_share.ledger.records import Unsettled
+    from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
 MOST_REPEATS: Final = 2
@@ -53,18 +54,6 @@ _LOOKS_AT_TYPE: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityE
 
 _RECENT: Final = timedelta(days=1)
 """How far back one of ours is looked for among all of its type."""
-
-UNSHOWN: Final = (
-    "no activity of this type was ever seen with its marker, so that this one was not found proves nothing: look "
-    "at the lead in LeadSquared, or trust it with --trust-marker"
-)
-"""Why a row stays unknown where nothing shows that markers come back."""
-
-
-PARKED: Final = "it was not found in two looks, and --on-unknown park posts nothing again"
-POSTED_BY: Final = (
-    "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is not there"
-)
 
 
 class Whereabouts(NamedTuple):
@@ -123,40 +112,40 @@ class Reconciler:
         """A share can be repeated in the same context; with "park" a person decides."""
         for each in await self._session.ledger.unknown_rows(Stage.SHARE):
             if not self._parks and self._may_repeat(each, Stage.SHARE):
-                await self._resolve(each, Result(State.POSTED, "again", stage=Stage.SHARE, reason=REPEATED))
+                await self._resolve(each, AGAIN)
 
-    def _may_repeat(self, each: Unsettled, step: Stage) -> bool:
-        self._repeats[each.row.id, step] += 1
-        return self._repeats[each.row.id, step] <= MOST_REPEATS
+    def _may_repeat(self, each: Row, step: Stage) -> bool:
+        self._repeats[each.id, step] += 1
+        return self._repeats[each.id, step] <= MOST_REPEATS
 
     # ------------------------------------------------------------------------------------------ activities
 
-    async def _lost_activities(self) -> list[Unsettled]:
+    async def _lost_activities(self) -> list[Row]:
         """Those that can be looked up: activities of an old ledger have no marker."""
-        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if each.marker]
+        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if _marker(each)]
 
-    async def _look_first(self, lost: Sequence[Unsettled]) -> None:
-        new = [each for each in lost if each.row.id not in self._first_looks]
+    async def _look_first(self, lost: Sequence[Row]) -> None:
+        new = [each for each in lost if each.id not in self._first_looks]
         if not new:
             return
         self._session.tally.phase = "looking up what nobody knows"
-        by_type: dict[int, list[Unsettled]] = defaultdict(list)
+        by_type: dict[int, list[Row]] = defaultdict(list)
         for each in new:
             by_type[_place(each).event].append(each)
         for event, group in by_type.items():
             if len(_by_place(group)) >= SWEEP_FROM:
                 await self._sweep(event, group)
-        missed = [each for each in new if each.row.id not in self._first_looks]
-        await self._spread(_by_place(missed), self._look_once)
+        missed = [each for each in new if each.id not in self._first_looks]
+        await self._spread(_by_place(missed), self._look)
 
-    async def _sweep(self, event: int, lost: Sequence[Unsettled]) -> None:
+    async def _sweep(self, event: int, lost: Sequence[Row]) -> None:
         """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
 
         Given up, and nothing concluded, where that takes more calls than looking at each lead.
         """
         looked_at = utc_now()
-        since, most = min(each.sent_at for each in lost), min(MOST_PAGES, len(_by_place(lost)))
-        found = await self._of_type(event, since, most, _markers(lost))
+        since, most = min(_sent_at(each) for each in lost), min(MOST_PAGES, len(_by_place(lost)))
+        found = await self._of_type(event, since, most, {*map(_marker, lost)})
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if found.views:
             await self._adopt(lost, found, looked_at)
@@ -170,55 +159,52 @@ class Reconciler:
 
         return await _collect(self._session, event, page, most, wanted)
 
-    async def _look_once(self, group: Sequence[Unsettled]) -> None:
-        await self._look(group)
-
-    async def _look(self, group: Sequence[Unsettled]) -> list[Unsettled]:
+    async def _look(self, group: Sequence[Row]) -> list[Row]:
         """Read all activities of a lead: they settle all its rows. Those that surely are not there now.
 
         On an account that can't show a lead's, all of the type since the row was sent.
         """
         place, looked_at = _place(group[0]), utc_now()
-        found = await self._of_lead(place, _markers(group))
+        found = await self._of_lead(place, {*map(_marker, group)})
         if _LOOKS_AT_LEAD in self._session.apis.gone:
-            since = min(each.sent_at for each in group)
-            found = await self._of_type(place.event, since, MOST_PAGES, _markers(group))
+            since = min(_sent_at(each) for each in group)
+            found = await self._of_type(place.event, since, MOST_PAGES, {*map(_marker, group)})
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
-            await self._leave(absent, f"the lead's activities could not be read: {found.problem}")
+            await self._leave(absent, Why(Cause.UNREAD, {"said": found.problem}))
             return []
         return absent
 
-    async def _decide(self, lost: Sequence[Unsettled]) -> None:
+    async def _decide(self, lost: Sequence[Row]) -> None:
         """A second look at each, its grace over: what is still not there was never posted."""
-        groups = sorted(_by_place([each for each in lost if each.row.id in self._first_looks]), key=self._wait)
+        groups = sorted(_by_place([each for each in lost if each.id in self._first_looks]), key=self._wait)
         last = _now() + max(map(self._wait, groups), default=0.0)
         with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
             await self._spread(groups, self._decide_group)
 
-    async def _decide_group(self, group: Sequence[Unsettled]) -> None:
+    async def _decide_group(self, group: Sequence[Row]) -> None:
         while (wait := self._wait(group)) > 0:
             self._session.tally.phase = "waiting to look again at what nobody knows"
-            self._resting[group[0].row.id] = _now() + wait
+            self._resting[group[0].id] = _now() + wait
             await self._session.stop.sleep(wait)
-            del self._resting[group[0].row.id]
+            del self._resting[group[0].id]
             if self._session.stop.asked:
                 return
         for each in await self._look(group):
-            await (self._absent(each) if await self._would_show(each) else self._leave([each], UNSHOWN))
+            await (self._absent(each) if await self._would_show(each) else self._leave([each], Why(Cause.UNSHOWN)))
 
     async def _of_lead(self, place: Whereabouts, wanted: Collection[str] = ()) -> Found:
         page = partial(activities_of_lead, *place)
         return await _collect(self._session, place.event, page, MOST_PAGES, wanted)
 
-    async def _would_show(self, each: Unsettled) -> bool:
+    async def _would_show(self, each: Row) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
 
         No page says where a note comes back, so what is believed is the API that was asked, and no other; if it has
         shown none in this run, it is asked for an activity that stands.
         """
         looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
-        kind = looks, _place(each).event, (each.marker or "").startswith("[")
+        kind = looks, _place(each).event, _marker(each).startswith("[")
         async with self._probing:
             if not self._session.settings.trust_marker and kind not in self._session.shown | self._probed:
                 self._probed.add(kind)
@@ -235,67 +221,63 @@ class Reconciler:
         else:
             await self._of_type(event, utc_now() - _RECENT, MOST_PAGES)
 
-    def _wait(self, group: Sequence[Unsettled]) -> float:
+    def _wait(self, group: Sequence[Row]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
         grace, now = self._session.settings.grace, utc_now()
-        since_loss = max((each.unknown_since - now).total_seconds() + grace for each in group)
-        since_look = max(self._first_looks[each.row.id] for each in group) + grace / 2 - _now()
+        since_loss = max(((each.changed_at or now) - now).total_seconds() + grace for each in group)
+        since_look = max(self._first_looks[each.id] for each in group) + grace / 2 - _now()
         # A clock that was set back makes the loss look later than now.
         return max(min(since_loss, grace), since_look)
 
-    async def _absent(self, each: Unsettled) -> None:
+    async def _absent(self, each: Row) -> None:
         if self._parks:
-            await self._leave([each], PARKED, POSTED_BY)
+            await self._leave([each], Why(Cause.PARKED))
         elif not self._may_repeat(each, Stage.ACTIVITY):
-            await self._leave([each], "its activity was sent again and again, and was not found")
+            await self._leave([each], Why(Cause.SENT_AGAIN))
         else:
-            del self._first_looks[each.row.id]
+            del self._first_looks[each.id]
             await self._resolve(each, Result(State.PENDING, "absent", stage=Stage.ACTIVITY))
 
     # ------------------------------------------------------------------------------------------ endings
 
-    async def _adopt(self, lost: Iterable[Unsettled], found: Found, looked_at: datetime) -> list[Unsettled]:
+    async def _adopt(self, lost: Iterable[Row], found: Found, looked_at: datetime) -> list[Row]:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
         absent = []
         for each in lost:
-            named = found.views.get(each.marker or "", {}).values()
+            named = found.views.get(_marker(each), {}).values()
             views = [view for view in named if view.lead in {"", _place(each).lead_id}]
             if views or found.problem is None:
-                self._first_looks.setdefault(each.row.id, _now())
+                self._first_looks.setdefault(each.id, _now())
             if views:
                 await self._resolve(each, await self._adoption(each, views), looked_at)
             else:
                 absent.append(each)
         return absent
 
-    async def _adoption(self, each: Unsettled, views: Sequence[ActivityView]) -> Result:
+    async def _adoption(self, each: Row, views: Sequence[ActivityView]) -> Result:
         """What becomes of a row whose activity was found: once, or more often than it should be."""
         latest_first = reversed(views)  # as a page shows them
         first, *others = sorted([*latest_first], key=lambda view: view.created_on)
-        learned: dict[str, str | int | None] = {"activity_id": first.id}
+        learned = {"activity_id": first.id}
+        double = None
         if others:
-            learned["notice"] = (
-                f"its activity was found {len(views)} times: {first.id} is the one that counts, delete "
-                f"{', '.join(view.id for view in others)} in LeadSquared"
-            )
-        asked = each.row.instruction
+            double = Notice(NoticeKind.DOUBLE, {"counts": first.id, "others": [view.id for view in others]})
+        asked = each.instruction
         if asked is not None and first.owner is not None:
             whose = await whose_is(self._session, first.owner, asked.user_id)
             if whose is Whose.ANOTHERS:
-                reason = f"activity {first.id} was posted, but its owner is {first.owner}, not the user of this row"
-                return Result(
-                    State.FAILED, "foreign", stage=Stage.ACTIVITY, reason=f"{reason}: not shared", learned=learned
-                )
-        return Result(State.POSTED, "found", answer_id=first.id, learned=learned)
+                why = Why(Cause.ANOTHERS, {"activity": first.id, "owner": str(first.owner)})
+                failed = Result(State.FAILED, "foreign", stage=Stage.ACTIVITY, why=why)
+                return replace(failed, notice=double, learned=learned)
+        return Result(State.POSTED, "found", answer_id=first.id, notice=double, learned=learned)
 
-    async def _leave(self, group: Iterable[Unsettled], why: str, then: str = "The next run looks again") -> None:
-        reason = f"nobody knows whether the activity was posted: {sentence(why)} {then}"
+    async def _leave(self, group: Iterable[Row], why: Why) -> None:
         for each in group:
-            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, reason=reason))
+            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=why))
 
-    async def _resolve(self, each: Unsettled, result: Result, looked_at: datetime | None = None) -> None:
+    async def _resolve(self, each: Row, result: Result, looked_at: datetime | None = None) -> None:
         session = self._session
-        await session.ledger.resolve(each.row, looked_at or utc_now(), result)
+        await session.ledger.resolve(each, looked_at or utc_now(), result)
         if result.state is not State.UNKNOWN:
             self._settled += 1
             session.moved(State.UNKNOWN, result)
@@ -303,7 +285,7 @@ class Reconciler:
             session.guard.check()
 
     async def _spread(
-        self, groups: Sequence[Sequence[Unsettled]], work: Callable[[Sequence[Unsettled]], Awaitable[None]]
+        self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], Awaitable[object]]
     ) -> None:
         left = iter(groups)
 
@@ -352,19 +334,25 @@ async def _collect(
     return Found(views, "there are too many")
 
 
-def _markers(lost: Iterable[Unsettled]) -> set[str]:
-    return {each.marker or "" for each in lost}
+def _marker(each: Row) -> str:
+    """By what its activity is found; "" where it was sent without any."""
+    return (each.last_call.marker if each.last_call else None) or ""
 
 
-def _place(each: Unsettled) -> Whereabouts:
-    asked = each.row.instruction
+def _sent_at(each: Row) -> datetime:
+    assert each.last_call is not None, "an unknown row was sent"  # noqa: S101
+    return each.last_call.sent_at
+
+
+def _place(each: Row) -> Whereabouts:
+    asked = each.instruction
     if asked is None:
         raise AssertionError("a row without instruction is never sent")
     return Whereabouts(asked.lead_id, asked.event)
 
 
-def _by_place(lost: Iterable[Unsettled]) -> list[list[Unsettled]]:
-    groups: dict[Whereabouts, list[Unsettled]] = defaultdict(list)
+def _by_place(lost: Iterable[Row]) -> list[list[Row]]:
+    groups: dict[Whereabouts, list[Row]] = defaultdict(list)
     for each in lost:
         groups[_place(each)].append(each)
     return [*groups.values()]

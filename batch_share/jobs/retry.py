@@ -6,20 +6,24 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.errors import check_not_empty
 from batch_share.jobs.job import Choice, preview_of
 from batch_share.jobs.run import Reconcile, due_in
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import skip_shared
-from batch_share.sending.steps import OVER, asked
+from batch_share.results.wording import spell, spell_row
+from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
-    from batch_share.ledger.records import Failed, Row
+    from batch_share.ledger.records import Row, Why
     from batch_share.sending.session import Session
+
+    Reason = tuple[Stage | None, Why | None]
 
 SHOWN: Final = 5
 
@@ -37,9 +41,9 @@ class Wanted:
     def __post_init__(self) -> None:
         check_not_empty("reason", self.reason)
 
-    def has(self, row: Failed) -> bool:
-        """Whether a row is among those that were asked for, hopeless or not."""
-        return self.reason is None or self.reason.casefold() in row.reason.casefold()
+    def has(self, row: Row) -> bool:
+        """Whether a row is among those that were asked for, by what people are told of it, hopeless or not."""
+        return self.reason is None or self.reason.casefold() in spell_row(row).casefold()
 
 
 @dataclass(slots=True)
@@ -52,23 +56,24 @@ class Retry:
     states: dict[int, State] = field(default_factory=dict)
     begun: dict[int, State] = field(default_factory=dict)
     events: set[int] = field(default_factory=set)
-    reasons: Counter[str] = field(default_factory=Counter)
-    left: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+    left: Counter[Reason] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, rows: Iterable[Failed], wanted: Wanted, begun: Iterable[Row] = ()) -> Retry:
+    async def of(cls, rows: AsyncIterator[Row], wanted: Wanted, begun: Iterable[Row] = ()) -> Retry:
         """Of these failed rows, the ones that are wanted and that another try may help; all that were `begun`."""
         chosen = cls()
         for each in begun:
             chosen._add(each.id, each.state, asked(each).event, chosen.begun)
-        for row in rows:
+        async for row in rows:
             if not wanted.has(row):
                 continue
+            reason = row.stage, row.why
             if not wanted.everything and is_hopeless(row):
-                chosen.left[row.reason] += 1
+                chosen.left[reason] += 1
                 continue
-            chosen.reasons[row.reason] += 1
-            chosen._add(row.id, goes_back_to(row), row.event, chosen.states)
+            chosen.reasons[reason] += 1
+            chosen._add(row.id, goes_back_to(row), asked(row).event, chosen.states)
         return chosen
 
     def _add(self, row_id: int, state: State, event: int, to: dict[int, State]) -> None:
@@ -104,7 +109,7 @@ class RetryFailed(Reconcile):
     async def choose(self, session: Session, cut_off: int) -> Choice:
         """Those that are wanted, and that another try may help."""
         ledger = session.ledger
-        self.chosen = chosen = Retry.of(await ledger.failed_rows(), self.wanted, await ledger.put_back())
+        self.chosen = chosen = await Retry.of(ledger.failed_rows(), self.wanted, await ledger.put_back())
         rows = frozenset({*chosen.states, *chosen.begun})
         preview = await preview_of(
             session, cut_off, to_do=chosen.to_do, events=len(chosen.events), deed="try again"
@@ -120,19 +125,20 @@ class RetryFailed(Reconcile):
         session.tally.begin(await session.ledger.counts())
 
 
-def goes_back_to(row: Failed) -> State:
+def goes_back_to(row: Row) -> State:
     """A row whose activity stands, and is its user's, goes on with it."""
     return State.POSTED if row.activity_id and row.stage is not Stage.ACTIVITY else State.PENDING
 
 
-def is_hopeless(row: Failed) -> bool:
+def is_hopeless(row: Row) -> bool:
     """Whether the same call would meet the same end: a lead that is not there, an end that is over."""
     activity_is_anothers = row.stage is Stage.ACTIVITY and row.activity_id is not None
-    return activity_is_anothers or row.reason.startswith(OVER) or HOPELESS.search(row.words) is not None
+    said = row.last_call.words if row.last_call else ""
+    return activity_is_anothers or row.cause is Cause.TOO_LATE or HOPELESS.search(said) is not None
 
 
-def _told(reasons: Counter[str], indent: str) -> Iterator[str]:
-    for reason, rows in reasons.most_common(SHOWN):
-        yield f"{indent}{rows:,} × {reason}"
+def _told(reasons: Counter[Reason], indent: str) -> Iterator[str]:
+    for (stage, why), rows in reasons.most_common(SHOWN):
+        yield f"{indent}{rows:,} × {spell(State.FAILED, stage, why)}"
     if len(reasons) > SHOWN:
         yield f"{indent}and {len(reasons) - SHOWN} other reasons"

@@ -34,15 +34,12 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.take_back import Due
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, Shared
+    from batch_share.ledger.records import Row, Share
     from batch_share.ledger.store import Ledger
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
 _NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
-
-_IN_DOUBT: Final = frozenset({State.UNKNOWN, State.POSTED})
-"""States, of those in which a share may stand, in which nobody knows whether it does."""
 
 USERS_TOLD: Final = 5
 ROWS_TOLD: Final = 10
@@ -74,16 +71,16 @@ class Undone:
             raise SettingsError("rows", f"{chosen} {of_none}", problem=f"The choice of rows {of_none}.")
         return cls(chosen.ranges, user_ids)
 
-    def has(self, row: Shared) -> bool:
+    def has(self, row: Share) -> bool:
         """Whether a row's share is among them. Rows that the sheet lost have no number any more."""
-        if self.row_ids is not None and row.id not in self.row_ids:
+        if self.row_ids is not None and row.row_id not in self.row_ids:
             return False
         if self.user_ids is not None and row.user_id not in self.user_ids:
             return False
         in_range = any(first <= row.sheet_row <= last for first, last in self.ranges)
         return not self.ranges or (row.is_in_sheet and in_range)
 
-    def of(self, rows: Iterable[Shared], now: dt.datetime) -> tuple[list[Shared], int]:
+    def of(self, rows: Iterable[Share], now: dt.datetime) -> tuple[list[Share], int]:
         """Of these rows the ones whose share is to be taken back, and how many others have ended by themselves."""
         meant = [row for row in rows if self.has(row)]
         standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
@@ -118,7 +115,7 @@ class Revoke(Kind):
         preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="take back")
         told = from_whom(chosen, standing, await session.ledger.known_users())
         told = chain(told, told_before(chosen, ended, preview.states, waits=session.settings.follow_up))
-        return Choice(replace(preview, told=[*told]), frozenset(row.id for row in chosen))
+        return Choice(replace(preview, told=[*told]), frozenset(row.row_id for row in chosen))
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
         """Take them back."""
@@ -138,19 +135,19 @@ async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
 
 
 def from_whom(
-    chosen: Sequence[Shared], standing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]
+    chosen: Sequence[Share], standing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
 ) -> Iterator[str]:
     """Who loses how many shares, and of few the rows too: it can't be undone.
 
     Of those `standing` also the ones that an earlier revocation began with, which goes on.
     """
     yield from _losing(chosen, known)
-    ids = {row.id for row in chosen}
-    begun = [row for row in standing if row.state is State.TO_REVOKE and row.id not in ids]
+    ids = {row.row_id for row in chosen}
+    begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
     yield from (f"and, since it was begun before, {told}" for told in _losing(begun, known))
 
 
-def _losing(losing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
+def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
     if not losing:
         return
     counted = Counter(row.user_id for row in losing).most_common()
@@ -165,7 +162,7 @@ def _losing(losing: Sequence[Shared], known: Mapping[str | None, tuple[str, str]
 
 
 def told_before(
-    chosen: Sequence[Shared], ended: int, states: Mapping[State, int], *, waits: bool = True
+    chosen: Sequence[Share], ended: int, states: Mapping[State, int], *, waits: bool = True
 ) -> Iterator[str]:
     """What a person should know before shares are taken back: after what is being processed, if it `waits`."""
     processing = sum(row.state is State.ACCEPTED for row in chosen)
@@ -173,7 +170,9 @@ def told_before(
         how = "waited for, then taken back" if waits else _NOT_WAITED
         yield f"{processing:,} still being processed: {how}"
     repeated = sum(row.state is State.POSTED for row in chosen)
-    doubtful = repeated + sum(row.state in {State.UNKNOWN, State.FAILED} for row in chosen)
+    doubtful = sum(
+        row.state is State.FAILED or (row.doubtful and row.state is not State.TO_REVOKE) for row in chosen
+    )
     if doubtful:
         yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
     if ended:
@@ -201,11 +200,11 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
             return
 
 
-async def _begin(session: Session, chosen: Sequence[Shared]) -> None:
+async def _begin(session: Session, chosen: Sequence[Share]) -> None:
     with ending_early(session.stop):
         fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
-        doubtful = {row.id for row in fresh if row.state in _IN_DOUBT}
-        await session.ledger.undo([row.id for row in fresh], doubtful)
+        doubtful = {row.row_id for row in fresh if row.doubtful}
+        await session.ledger.undo([row.row_id for row in fresh], doubtful)
         for row in fresh:
             session.tally.moved(row.state, State.TO_REVOKE)
 
@@ -216,15 +215,12 @@ async def _take_back(session: Session, undone: Undone) -> None:
     async def work() -> None:
         while not session.stop.asked and (row := await feed.next()) is not None:
             if undone.row_ids is None or row.id in undone.row_ids:  # what somebody stopped is not gone on with
-                await _revoke(session, row)
+                call = revoke_share(_item(row))
+                outcome = await write(session, Dispatch([row], Stage.REVOKE, call, read_request_id, [None]))
+                if isinstance(outcome, Done) and session.settings.follow_up:
+                    session.polls.add(outcome.id)
 
     await in_parallel(session, work)
-
-
-async def _revoke(session: Session, row: Row) -> None:
-    outcome = await write(session, Dispatch([row], Stage.REVOKE, revoke_share(_item(row)), read_request_id, [None]))
-    if isinstance(outcome, Done) and session.settings.follow_up:
-        session.polls.add(outcome.id)
 
 
 def _item(row: Row) -> RevokeItem:

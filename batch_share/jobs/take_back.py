@@ -11,30 +11,33 @@ import shlex
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batch_share.causes import Cause
 from batch_share.common import Action, __version__
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import BEING_TAKEN, NOTHING_KNOWN, REASSIGNED, TAKEN_BEFORE, Result
-from batch_share.ledger.states import UNTIL_ENDED, Stage, State
+from batch_share.ledger.records import Notice, NoticeKind, Result, Why
+from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import remarking, shares_meant
+from batch_share.results.wording import HOW_TO_ADD, spell_row
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
 from batch_share.sending.onlookers import TakenBack, Tally
 from batch_share.sending.polls import Polls
 from batch_share.sending.session import Session, name_of_account
+from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.known import LiveShare
-    from batch_share.ledger.records import Claim, Row
+    from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
 
     Ended = Mapping[int, Row] | BatchShareError
@@ -42,8 +45,6 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 _STALE: Final = "The results of another ledger still show shares that were taken back"
-NOBODY_ELSE: Final = "no share of the lead with another user is known to the ledgers of this machine"
-_HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
 
 class Origin(NamedTuple):
@@ -55,24 +56,23 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a row claims, and the shares that this is about."""
+    """A row that asks for shares to be taken back, its user's or those of all others, and which these are."""
 
-    claim: Claim
+    claim: Row
     shares: Sequence[LiveShare]
 
     @property
     def is_vain(self) -> bool:
         """Whether there is nothing to take back, and this is the first to see that."""
-        return not self.shares and not self.claim.begun and not self.claim.is_skipped
+        return not self.shares and not self.claim.begun and self.claim.state is not State.SKIPPED
 
     @property
-    def where(self) -> str:
+    def where(self) -> list[str]:
         """The rows that made them; those too that an earlier try named, which did not get to its end."""
-        named = [f"{share.sheet} row {share.sheet_row}" for share in self.shares]
-        return ", ".join(dict.fromkeys([*filter(None, self.claim.begun.split(", ")), *named]))
+        return [*dict.fromkeys([*self.claim.begun, *map(_row_of, self.shares)])]
 
 
-async def find_due(session: Session, claims: Sequence[Claim]) -> list[Due]:
+async def find_due(session: Session, claims: Sequence[Row]) -> list[Due]:
     """Every row with one of these claims, and the shares that stand, or may stand, for it.
 
     Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
@@ -84,7 +84,7 @@ async def find_due(session: Session, claims: Sequence[Claim]) -> list[Due]:
         for unseen in await look_at_all(history, host, ledger.file):
             session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not taken back")
         await refresh(history, ledger, account, goes_on=True)
-        shares = shares_meant(history, host, claims)
+        shares = shares_meant(history, host, [asked(claim) for claim in claims])
         return [Due(claim, meant) for claim, meant in zip(claims, shares, strict=True)]
 
 
@@ -94,7 +94,7 @@ def told_of(due: Sequence[Due]) -> Iterator[str]:
         rows, them = ("row", "it") if nothing == 1 else ("rows", "them")
         yield (
             f"{nothing:,} {rows} with revoke or reassign as Action, and nothing to take back is known here for "
-            f"{them}: {_HOW_TO_ADD}"
+            f"{them}: {HOW_TO_ADD}"
         )
 
 
@@ -128,11 +128,14 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     for place, row_ids in wanted.items():
         if not session.stop.asked:
             ends[place] = await _take_back(session, place, row_ids)
-    session.tally.taken_back.update(share for each in due for share in each.shares if _is_back(share, ends))
+    now = {share: _found(share, ends) for each in due for share in each.shares}
+    session.tally.taken_back.update(share for share, row in now.items() if row and row.state is State.REVOKED)
     await _answer(session, due, ends)
     if session.stop.asked:
-        moving = {share for each in due if each.claim.action is Action.REASSIGN for share in each.shares}
-        if lost := sum(_is_being_lost(share, ends) for share in moving):
+        moving = {share for each in due if asked(each.claim).action is Action.REASSIGN for share in each.shares}
+        rows = filter(None, (now[share] for share in moving))
+        # Those that were taken back, and those that will have been once LeadSquared gets to it.
+        if lost := sum(row.state in {State.REVOKING, State.ENDING, State.REVOKED} for row in rows):
             session.tally.remark(
                 f"Shares of leads to be reassigned that are taken back, or being so: {lost:,}. Their new users get "
                 "these leads when this sheet is run again, and nobody has them until then"
@@ -141,10 +144,11 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
 
 async def _claim(session: Session, due: Sequence[Due]) -> None:
     """Commit what is about to be taken back: whoever goes on after a kill finds it gone, and must know why."""
-    await session.ledger.rejudge({each.claim.row_id: None for each in due if each.claim.is_skipped})
-    session.moved(State.SKIPPED, Result(State.PENDING, ""), sum(each.claim.is_skipped for each in due))
-    begun = {each.claim.row_id: f"{BEING_TAKEN}{each.where}" for each in due if each.shares}
-    for page in _pages({row_id: Result(State.PENDING, "", reason=reason) for row_id, reason in begun.items()}):
+    skipped = [each.claim for each in due if each.claim.state is State.SKIPPED]
+    await session.ledger.rejudge([(claim, None) for claim in skipped])
+    session.moved(State.SKIPPED, Result(State.PENDING, ""), len(skipped))
+    begun = {each.claim.id: Why(Cause.BEING_TAKEN, {"of": each.where}) for each in due if each.shares}
+    for page in _pages({row_id: Result(State.PENDING, "", why=why) for row_id, why in begun.items()}):
         await session.ledger.answer_claims(page)
 
 
@@ -220,10 +224,10 @@ async def _rows(ledger: Ledger, row_ids: Iterable[int]) -> list[Row]:
 
 async def check_canary_of(session: Session, due: Sequence[Due]) -> None:
     """Raises CanaryFailed unless everything was taken back for these rows, which go before all others."""
-    rows = await _rows(session.ledger, {each.claim.row_id for each in due})
+    rows = await _rows(session.ledger, {each.claim.id for each in due})
     bad = next((row for row in rows if row.stage is Stage.EARLIER), None)
     if bad is not None:
-        raise CanaryFailed(len(rows), Counter(str(row.state) for row in rows), bad.sheet_row, bad.reason or "")
+        raise CanaryFailed(len(rows), Counter(str(row.state) for row in rows), bad.sheet_row, spell_row(bad))
 
 
 async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Origin, Ended]) -> None:
@@ -233,48 +237,41 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Origin, En
         left = [*_not_ended(each, ends)]
         if left and (session.stop.asked or _is_busy(session, each, ends)):
             continue
-        results[each.claim.row_id] = _result(each, left)
+        results[each.claim.id] = _result(each, left)
     for page in _pages(results):
         await session.ledger.answer_claims(page)
-    rows = {each.claim.row_id: each.claim.sheet_row for each in due}
+    rows = {each.claim.id: each.claim.sheet_row for each in due}
     for row_id, result in results.items():
         session.moved(State.PENDING, result)
         if result.state is State.FAILED:
             log_events.failed(rows[row_id], Stage.EARLIER)
 
 
-def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[str]:
-    """Why each share that is not known to have ended is not."""
+def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[dict[str, Any]]:
+    """Each share that is not known to have ended, and how the row that made it stands."""
     for share in due.shares:
         found, row = ends.get(Origin(share.ledger, share.job), {}), _found(share, ends)
-        if row is not None and (_has_ended(row) or share.ends_at <= utc_now()):
-            continue
-        why = found if isinstance(found, BatchShareError) else _why(row)
-        yield f"{share.sheet} row {share.sheet_row}: {str(why).rstrip('.')}"
+        if row is not None:
+            never_stood = row.state is State.FAILED and row.stage is not Stage.REVOKE
+            if row.state is State.REVOKED or never_stood or share.ends_at <= utc_now():
+                continue
+        if isinstance(found, BatchShareError):
+            yield {"of": _row_of(share), "said": str(found).rstrip(".")}
+        elif row is None:
+            yield {"of": _row_of(share), "said": "it was not taken back"}
+        else:
+            why = {"cause": row.cause, "details": row.why.details if row.why else None}
+            yield {"of": _row_of(share), "state": row.state, "stage": row.stage, **why}
 
 
-def _is_back(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
-    """Whether LeadSquared has said that it took the share back."""
-    row = _found(share, ends)
-    return row is not None and row.state is State.REVOKED
-
-
-def _is_being_lost(share: LiveShare, ends: Mapping[Origin, Ended]) -> bool:
-    """Whether it was taken back, or will have been once LeadSquared gets to it."""
-    row = _found(share, ends)
-    return row is not None and row.state in {State.REVOKING, State.ENDING, State.REVOKED}
+def _row_of(share: LiveShare) -> str:
+    return f"{share.sheet} row {share.sheet_row}"
 
 
 def _found(share: LiveShare, ends: Mapping[Origin, Ended]) -> Row | None:
     """The row that made the share, as it is now; None where its ledger could not be used."""
     found = ends.get(Origin(share.ledger, share.job), {})
     return None if isinstance(found, BatchShareError) else found.get(share.row_id)
-
-
-def _has_ended(row: Row) -> bool:
-    """Whether its share was taken back, or never came to stand."""
-    may_stand = any(row.state is state and stage in {None, row.stage} for state, stage in UNTIL_ENDED)
-    return row.state is State.REVOKED or (row.state is State.FAILED and not may_stand)
 
 
 def _is_busy(session: Session, due: Due, ends: Mapping[Origin, Ended]) -> bool:
@@ -286,24 +283,18 @@ def _is_busy(session: Session, due: Due, ends: Mapping[Origin, Ended]) -> bool:
     return False
 
 
-def _why(row: Row | None) -> str:
-    if row is None:
-        return "it was not taken back"
-    return row.reason or f"it is {row.state}"
-
-
-def _result(due: Due, left: Sequence[str]) -> Result:
-    reassigns = due.claim.action is Action.REASSIGN
+def _result(due: Due, left: Sequence[Mapping[str, Any]]) -> Result:
+    reassigns = asked(due.claim).action is Action.REASSIGN
     if left:
-        then = ", and it was not shared with this one" if reassigns else ""
-        reason = f"not all that was shared before could be taken back{then}: {'; '.join(left)}"
-        return Result(State.FAILED, "failed", stage=Stage.EARLIER, reason=reason)
+        why = Why(Cause.NOT_TAKEN, {"reassigns": reassigns, "left": left})
+        return Result(State.FAILED, "failed", stage=Stage.EARLIER, why=why)
+    taken = {"of": due.where}
     if reassigns:
-        notice = f"{TAKEN_BEFORE}{due.where}" if due.where else f"{REASSIGNED}{NOBODY_ELSE}"
-        return Result(State.PENDING, "", learned={"notice": notice})
+        notice = Notice(NoticeKind.TAKEN_BEFORE, taken) if due.where else Notice(NoticeKind.NOBODY_ELSE)
+        return Result(State.PENDING, "", notice=notice)
     if due.where:
-        return Result(State.REVOKED, "", reason=f"taken back: {due.where}")
-    return Result(State.SKIPPED, "", reason=f"{NOTHING_KNOWN}; {_HOW_TO_ADD}")
+        return Result(State.REVOKED, "", why=Why(Cause.TAKEN_BACK, taken))
+    return Result(State.SKIPPED, "", why=Why(Cause.NOTHING_KNOWN))
 
 
 def _pages(results: Mapping[int, Result]) -> Iterator[dict[int, Result]]:

@@ -30,7 +30,7 @@ from batch_share.jobs.job import do
 from batch_share.jobs.outputs import nothing_due
 from batch_share.jobs.run import Resume, RunSheet
 from batch_share.ledger.files import ledger_beside, read_ledger
-from batch_share.ledger.states import State
+from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode, code_of, code_of_ending
@@ -256,10 +256,6 @@ class Arrivals:
 _PASSES: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
 """What is not the sheet's fault, and may be over when it is tried again."""
 
-_ON_ITS_WAY: Final = frozenset(
-    {State.ACCEPTED, State.POSTING, State.POSTED, State.SHARING, State.PENDING, State.REVOKING, State.ENDING}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class SheetOutcome:
@@ -285,7 +281,7 @@ def place_of(outcome: SheetOutcome) -> str | None:
         return None
     if outcome.error is not None or outcome.summary is None:
         return FAILED
-    if any(outcome.summary.states.get(state) for state in _ON_ITS_WAY):
+    if rows_in(outcome.summary.states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
         return None
     return DONE if outcome.exit_code is ExitCode.DONE else FAILED
 

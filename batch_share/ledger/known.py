@@ -568,7 +568,7 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger,
     ids = {run.id: run_id(known.job, run) for run in await ledger.runs()}
     made, chunk = history.next_making(known), list[dict[str, Any]]()
     async for share in ledger.shares():
-        if share.ends_at > now:
+        if share.ends_at is not None and share.ends_at > now:
             chunk.append(_values(share, ids))
         if len(chunk) == _CHUNK:
             history.note_live(known, made, chunk)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import case, func, or_, select
 
+from batch_share.causes import IN_THE_SHEET, Cause
 from batch_share.common import Action
-from batch_share.ledger.records import GONE_POSTED, REASSIGNED, SENT_BEFORE, Instruction, Row, Share, Shared
+from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, Why
 from batch_share.ledger.schema import attempts, rows
-from batch_share.ledger.states import MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, RowMapping
@@ -24,10 +26,12 @@ LOOK: Final = "look"
 RETRY: Final = "retry"
 """The step of an attempt that put a failed row back, to be tried again."""
 
-IS_DOUBLE: Final = (
-    rows.c.notice.is_not(None) & ~rows.c.notice.startswith(SENT_BEFORE) & ~rows.c.notice.startswith(REASSIGNED)
-)
-"""Rows whose activity was found twice: all other notices."""
+NEVER_SENT: Final = [state for state in State if not state.was_sent]
+TO_DO: Final = [state for state in State if state.is_to_do]
+TROUBLED: Final = [state for state in State if state.needs_person]
+
+IS_DOUBLE: Final = rows.c.notice_kind == NoticeKind.DOUBLE
+"""Rows whose activity was found twice."""
 
 TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), IS_DOUBLE)
 """Rows that a person has to look at."""
@@ -40,6 +44,9 @@ MENDABLE: Final = (
     & rows.c.activity_id.is_(None)
 )
 """Rows that failed or are invalid, and have no activity."""
+
+MENDABLE_IN_SHEET: Final = MENDABLE & rows.c.cause.in_(sorted(IN_THE_SHEET))
+"""Those of them that can be mended in the sheet itself alone."""
 
 GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
@@ -72,7 +79,7 @@ SHARE_NOT_ENDED: Final = _in(UNTIL_ENDED)
 GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
 """Rows that are to be shared."""
 
-CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice.is_not(None)
+CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice_kind.is_not(None)
 """Rows before which nothing is to be taken back, or was."""
 
 
@@ -85,62 +92,85 @@ def to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:
     return MEANT & rows.c.id.in_(looked_up)
 
 
+OF_CALL: Final = (attempts.c.sent_at, attempts.c.answered_at, attempts.c.words, attempts.c.marker)
+"""The columns that tell a call."""
+
+LEAN: Final = tuple(column for column in rows.c if column is not rows.c.cells)
+"""The columns of a row without its cells, for many that are kept."""
+
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
 
-SHARE: Final = ("id", "sheet_row", "lead_id", "user_id", "access", "request_id")
-"""The columns of `rows` that say what was shared with whom."""
+_STANDS: Final = rows.c.state.in_([state for state in State if state.is_shared]) | (
+    (rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE)
+)
+SHARES: Final = select(
+    *(rows.c[name] for name in ("id", "sheet_row", "position", "state", "doubtful", "lead_id", "user_id")),
+    *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at")),
+    case((_STANDS, rows.c.access), else_=0).label("access"),
+    attempts.c.answered_at,
+    attempts.c.run_id,
+).select_from(WITH_SHARE)
+"""What rows shared, each with the call that did, if there was one."""
 
 
 def row_of(found: RowMapping) -> Row:
-    """A row, found with all its columns."""
+    """A row, found with all its columns but those of its cells, if they are not wanted."""
     values = {name: found[name] for name in INSTRUCTION} | {"action": Action(found["action"])}
     asked = Instruction(**values) if found["lead_id"] else None
     stage = Stage(found["stage"]) if found["stage"] else None
+    kind = found["notice_kind"]
     return Row(
         id=found["id"],
         key=found["key"],
         sheet_row=found["sheet_row"],
-        cells=found["cells"],
+        cells=found.get("cells", ()),
         state=State(found["state"]),
         instruction=asked,
         position=found["position"],
         stage=stage,
-        reason=found["reason"],
+        why=why_of(found["cause"], found["details"]),
+        doubtful=found["doubtful"],
         activity_id=found["activity_id"],
         request_id=found["request_id"],
         share_status=found["share_status"],
-        notice=found["notice"],
+        notice=Notice(NoticeKind(kind), found["notice_details"] or {}) if kind else None,
         revoke_id=found["revoke_id"],
+        changed_at=found["changed_at"],
     )
 
 
-def state_in_sheet(state: str, reason: str | None) -> State:
+def why_of(cause: str | None, details: Mapping[str, Any] | None) -> Why | None:
+    """Why a row is where it is, as two columns hold it."""
+    return Why(Cause(cause), details or {}) if cause else None
+
+
+def with_last_call(found: RowMapping) -> Row:
+    """A row, found with the columns of a call that was made for it, if there was one."""
+    names = ("sent_at", "answered_at", "words", "marker")
+    sent_at, answered_at, words, marker = (found[name] for name in names)
+    call = LastCall(sent_at, answered_at, words or "", marker) if sent_at is not None else None
+    return replace(row_of(found), last_call=call)
+
+
+def state_in_sheet(state: str, cause: str | None) -> State:
     """The state of a row that the sheet in force has, be it again: one that was lost when it was posted goes on."""
-    return State.POSTED if reason == GONE_POSTED else State(state)
+    return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
-def shared_of(found: RowMapping) -> Shared:
-    """A row that may be taken back, found with the call that shared its lead."""
-    accepted_at = found["answered_at"]
-    return Shared(
-        id=found["id"],
+def share_of(found: RowMapping, begun: datetime | None) -> Share:
+    """What a row shared from then on; None: nobody knows since when."""
+    ends_at = (found["until"] or begun + timedelta(minutes=found["duration"] or 0)) if begun else None
+    return Share(
+        row_id=found["id"],
         sheet_row=found["sheet_row"],
         is_in_sheet=found["position"] is not None,
         state=State(found["state"]),
+        doubtful=found["doubtful"],
+        lead_id=found["lead_id"],
         user_id=found["user_id"],
-        ends_at=_end_of(found, accepted_at) if accepted_at else None,
+        access=found["access"],
+        ends_at=ends_at,
+        request_id=found["request_id"],
+        run=found["run_id"],
     )
-
-
-def _end_of(found: RowMapping, begun: datetime) -> datetime:
-    """When a share ends that was begun then."""
-    end: datetime = found["until"] or begun + timedelta(minutes=found["duration"] or 0)
-    return end
-
-
-def share_of(found: RowMapping) -> Share:
-    """A share, found with the call that made it."""
-    begun = found["answered_at"] or found["changed_at"]
-    values = {name: found[name] for name in SHARE if name != "id"}
-    return Share(row_id=found["id"], ends_at=_end_of(found, begun), run=found["run_id"], **values)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import bindparam, case, delete, false, func, insert, or_, select, true, tuple_
+from sqlalchemy import Text, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
 
+from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
@@ -16,46 +17,44 @@ from batch_share.ledger.queries import (
     GIVES_ACCESS,
     GONE_LAST,
     IS_DOUBLE,
+    LEAN,
     MEANT,
     MENDABLE,
+    MENDABLE_IN_SHEET,
+    NEVER_SENT,
+    OF_CALL,
     RETRY,
-    SHARE,
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
+    SHARES,
+    TO_DO,
     TROUBLE,
     TROUBLE_IN_ORDER,
-    WITH_SHARE,
     row_of,
     share_of,
-    shared_of,
     state_in_sheet,
     to_go_on,
+    why_of,
+    with_last_call,
 )
 from batch_share.ledger.records import (
-    ALREADY,
-    BEING_TAKEN,
-    NOTHING_KNOWN,
-    TAKEN_BEFORE,
-    Claim,
-    Failed,
     Lookup,
     NotChecked,
+    Notice,
+    NoticeKind,
     Row,
     RunRecord,
     Share,
-    Shared,
     SheetRecord,
     Skipped,
     ToShare,
     Unchecked,
-    Unsettled,
     Waiting,
-    Wish,
+    Why,
     run_id,
-    spell_notice,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
-from batch_share.ledger.states import NEVER_SENT, SENT, TO_DO, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
 from batch_share.ledger.written import WRITTEN, Written, as_fact, with_written, written_in
 
@@ -96,12 +95,6 @@ PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
 
 SHARES_PAGE: Final = 2000
-
-SHARED_BEFORE: Final = "already shared with their user by earlier runs; the results say until when"
-TAKEN_AND_SHARED_BEFORE: Final = (
-    "already shared with their user by earlier runs, and taken back from all others first; the results say more"
-)
-"""The same of rows before which something was taken back."""
 
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
@@ -212,11 +205,11 @@ class LedgerReader:
 
     async def keys(self) -> AsyncIterator[tuple[str, State]]:
         """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page."""
-        page = select(rows.c.id, rows.c.key, rows.c.state, rows.c.reason).order_by(rows.c.id).limit(SHARES_PAGE)
+        page = select(rows.c.id, rows.c.key, rows.c.state, rows.c.cause).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield row["key"], state_in_sheet(row["state"], row["reason"])
+                yield row["key"], state_in_sheet(row["state"], row["cause"])
             last = found[-1]["id"]
 
     async def waiting(self) -> Waiting:
@@ -301,49 +294,36 @@ class LedgerReader:
         async for row in self._in_order(to_do):
             yield row
 
-    async def claims(self, among: Collection[int] | None = None) -> list[Claim]:
+    async def claims(self, among: Collection[int] | None = None) -> list[Row]:
         """The rows for which shares that were made before are to be taken back now, in the sheet's order.
 
-        With `among`, those of the rows with these Ids, also where that has failed.
+        Skipped are those for which none was known when it was looked at last. With `among`, those of the rows with
+        these Ids, also where that has failed. All come without their cells.
         """
-        is_skipped = rows.c.reason.startswith(NOTHING_KNOWN) & (rows.c.state == State.SKIPPED)
+        in_vain = (rows.c.state == State.SKIPPED) & (rows.c.cause == Cause.NOTHING_KNOWN)
         is_pending = (rows.c.state == State.PENDING) & rows.c.stage.is_(None)
         has_failed = (rows.c.state == State.FAILED) & (rows.c.stage == Stage.EARLIER)
-        which = is_skipped | is_pending if among is None else is_pending | has_failed
-        names = ("id", "sheet_row", "lead_id", "user_id", "action", "state", "reason", "notice")
-        claiming = select(*(rows.c[name] for name in names)).where(rows.c.action != Action.SHARE, which, MEANT)
-        found = await self._all(claiming.where(self._is_due()).order_by(rows.c.position))
-        wanted = None if among is None else {*among}
-        return [
-            Claim(
-                row_id=row["id"],
-                sheet_row=row["sheet_row"],
-                lead_id=row["lead_id"],
-                user_id=row["user_id"],
-                action=Action(row["action"]),
-                begun=_after(BEING_TAKEN, row["reason"] or "") or _after(TAKEN_BEFORE, row["notice"] or ""),
-                is_skipped=row["state"] == State.SKIPPED,
-            )
-            for row in found
-            if wanted is None or row["id"] in wanted
-        ]
+        which = in_vain | is_pending if among is None else is_pending | has_failed
+        claiming = select(*LEAN).where(rows.c.action != Action.SHARE, which, MEANT, self._is_due())
+        found = await self._all(claiming.order_by(rows.c.position))
+        return [row_of(row) for row in found if among is None or row["id"] in among]
 
-    async def unknown_rows(self, stage: Stage) -> list[Unsettled]:
+    async def unknown_rows(self, stage: Stage) -> list[Row]:
         """The rows of the sheet in force that are unknown in this stage, each with its last call, in order."""
         each = attempts.alias()
         last = select(func.max(each.c.id)).where(each.c.row_id == rows.c.id, each.c.step == stage)
         found = await self._all(
-            select(rows, attempts.c.marker, attempts.c.sent_at)
+            select(rows, *OF_CALL)
             .select_from(rows)
             .join(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
             .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, MEANT)
             .order_by(rows.c.position)
         )
-        return [Unsettled(row_of(row), row["marker"], row["sent_at"], row["changed_at"]) for row in found]
+        return [with_last_call(row) for row in found]
 
     async def posted_with_marker(self, event: int, *, in_note: bool) -> Row | None:
         """A row whose activity of this type was posted with such a marker, and answered; the latest."""
-        marker = attempts.c.marker.like("[%") if in_note else attempts.c.marker.like("bs-%")
+        marker = attempts.c.marker.startswith("[" if in_note else "bs-")
         done = (attempts.c.step == Stage.ACTIVITY) & (attempts.c.outcome == "done") & marker
         found = await self._all(
             select(rows)
@@ -354,23 +334,25 @@ class LedgerReader:
         )
         return row_of(found[0]) if found else None
 
-    async def failed_rows(self) -> list[Failed]:
-        """The failed rows of the sheet in force that were sent, in its order, each with its last call's words."""
+    async def failed_rows(self) -> AsyncIterator[Row]:
+        """The failed rows of the sheet in force that were sent, each with its last call, read page by page.
+
+        In the sheet's order, and without their cells.
+        """
         last = select(func.max(attempts.c.id)).where(attempts.c.row_id == rows.c.id, attempts.c.step != RETRY)
-        columns = (rows.c[name] for name in ("id", "stage", "reason", "event", "activity_id"))
-        found = await self._all(
-            select(*columns, attempts.c.words)
+        page = (
+            select(*LEAN, *OF_CALL)
             .select_from(rows)
             .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
-            .where(rows.c.state == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT)
+            .where(rows.c.state + "" == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT)
             .order_by(rows.c.position)
+            .limit(PAGE)
         )
-        return [
-            Failed(
-                **{**row, "stage": Stage(row["stage"]), "words": row["words"] or "", "reason": row["reason"] or ""}
-            )
-            for row in found
-        ]
+        at = -1
+        while found := await self._all(page.where(rows.c.position > at)):
+            for row in found:
+                yield with_last_call(row)
+            at = found[-1]["position"]
 
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
@@ -379,16 +361,10 @@ class LedgerReader:
         these = select(rows).where(to_do, rows.c.id.in_(tried_again)).order_by(rows.c.position)
         return [row_of(found) for found in await self._all(these)]
 
-    async def shared_rows(self) -> list[Shared]:
-        """The rows whose share stands or may stand, those included that the sheet no longer has, in order."""
-        names = ("id", "sheet_row", "position", "state", "user_id", "duration", "until")
-        found = await self._all(
-            select(*(rows.c[name] for name in names), attempts.c.answered_at)
-            .select_from(WITH_SHARE)
-            .where(SHARE_MAY_STAND)
-            .order_by(*GONE_LAST, rows.c.id)
-        )
-        return [shared_of(row) for row in found]
+    async def shared_rows(self) -> list[Share]:
+        """The shares that stand or may stand, those included of rows that the sheet no longer has, in order."""
+        found = await self._all(SHARES.where(SHARE_MAY_STAND).order_by(*GONE_LAST, rows.c.id))
+        return [share_of(row, row["answered_at"]) for row in found]
 
     async def numbers(
         self, ranges: Sequence[tuple[int, int]] = (), user_ids: Collection[str] | None = None
@@ -426,9 +402,9 @@ class LedgerReader:
         found: list[RowMapping] = []
         ways = ((rows.c.position.is_not(None), rows.c.position), (rows.c.position.is_(None), rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
-            page = select(rows, attempts.c.answered_at).select_from(WITH_SHARE).where(there, which, by > begin)
+            page = SHARES.add_columns(*rows.c).where(there, which, by > begin)
             found += await self._all(page.order_by(by).limit(most - len(found)))
-        return [(row_of(each), shared_of(each).ends_at) for each in found]
+        return [(row_of(each), share_of(each, each["answered_at"]).ends_at) for each in found]
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
@@ -449,10 +425,9 @@ class LedgerReader:
         async for row in self._in_order(MENDABLE):
             yield row
 
-    async def mendable_saying(self, *phrases: str) -> int:
-        """How many of those rows have one of these phrases in their reason."""
-        says = or_(false(), *(rows.c.reason.contains(phrase, autoescape=True) for phrase in phrases))
-        counted = await self._all(select(func.count().label("n")).where(MENDABLE, says))
+    async def mendable_in_sheet(self) -> int:
+        """How many of those rows can be mended in the sheet itself alone."""
+        counted = await self._all(select(func.count().label("n")).where(MENDABLE_IN_SHEET))
         return int(counted[0]["n"])
 
     async def standing(self) -> int:
@@ -498,26 +473,25 @@ class LedgerReader:
         was taken back.
         """
         count, position = func.count(), func.min(rows.c.position)
-        is_already, takes_back = rows.c.reason.startswith(ALREADY), rows.c.notice.startswith(TAKEN_BEFORE)
-        kind = case((is_already & takes_back, TAKEN_BEFORE), (is_already, ALREADY), else_=rows.c.reason)
-        notice = func.min(case((is_already & takes_back, rows.c.notice)))
+        is_already = rows.c.cause == Cause.ALREADY_SHARED
+        takes_back = is_already & (rows.c.notice_kind == NoticeKind.TAKEN_BEFORE)
+        said, noticed = cast(rows.c.details, Text), cast(rows.c.notice_details, Text)
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
             select(
-                func.min(rows.c.reason).label("reason"),
-                notice.label("notice"),
+                rows.c.cause,
+                func.min(said).label("details"),
+                func.max(case((takes_back, 1), else_=0)).label("takes_back"),
+                func.min(case((takes_back, noticed))).label("notice"),
                 count.label("rows"),
                 is_there.label("sheet_row"),
             )
             .where(rows.c.state == State.SKIPPED)
-            .group_by(kind)
+            .group_by(rows.c.cause, case((is_already, None), else_=said), takes_back)
             .order_by(count.desc(), position.is_(None), position)
             .limit(most)
         )
-        return [
-            Skipped(_of_all(row["reason"] or "", row["notice"], row["rows"]), row["rows"], row["sheet_row"])
-            for row in found
-        ]
+        return [_skipped(row) for row in found]
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -572,19 +546,11 @@ class LedgerReader:
 
     async def shares(self) -> AsyncIterator[Share]:
         """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
-        stands = rows.c.state.in_(SENT) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
-        access = case((stands, rows.c.access), else_=0).label("access")
-        columns = (rows.c[name] for name in (*SHARE, "duration", "until", "changed_at") if name != "access")
-        page = (
-            select(*columns, access, attempts.c.answered_at, attempts.c.run_id)
-            .select_from(WITH_SHARE)
-            .order_by(rows.c.id)
-            .limit(SHARES_PAGE)
-        )
+        page = SHARES.where(SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
-        while found := await self._all(page.where(SHARE_NOT_ENDED, rows.c.id > last)):
+        while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield share_of(row)
+                yield share_of(row, row["answered_at"] or row["changed_at"])
             last = found[-1]["id"]
 
     async def last_call(self, run: int) -> datetime | None:
@@ -593,19 +559,19 @@ class LedgerReader:
         at: datetime | None = sent[0]["at"]
         return at
 
-    async def wishes(self, state: State, *actions: Action) -> AsyncIterator[Wish]:
+    async def wishes(self, state: State, *actions: Action) -> AsyncIterator[Row]:
         """The rows in `pending` that nothing was ever sent for, or those in `skipped` for an earlier run's share.
 
-        Only those that ask for one of these actions. They may be judged anew while they are read.
+        Only those that ask for one of these actions, and without their cells. They may be judged anew while they
+        are read.
         """
-        why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.reason.startswith(ALREADY)
-        columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.access, rows.c.reason
+        why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.cause == Cause.ALREADY_SHARED
         which = (rows.c.state == state, why, MEANT, rows.c.action.in_(actions), CLEARED)
-        page = select(*columns).where(*which).order_by(rows.c.id).limit(PAGE)
+        page = select(*LEAN).where(*which).order_by(rows.c.id).limit(PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield Wish(row["id"], row["lead_id"], row["user_id"], row["access"], row["reason"])
+                yield row_of(row)
             last = found[-1]["id"]
 
     async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
@@ -642,18 +608,14 @@ class LedgerReader:
         await self._database.close()
 
 
-def _after(beginning: str, words: str) -> str:
-    """What follows, nothing if they begin otherwise."""
-    return words.removeprefix(beginning) if words.startswith(beginning) else ""
-
-
-def _of_all(reason: str, notice: str | None, count: int) -> str:
-    """One reason for as many rows, with what was taken back before them."""
-    if not reason.startswith(ALREADY):
-        return reason
-    if count > 1:
-        return TAKEN_AND_SHARED_BEFORE if notice else SHARED_BEFORE
-    return f"{reason}; {spell_notice(notice)}" if notice else reason
+def _skipped(found: RowMapping) -> Skipped:
+    """One reason for as many rows; those that earlier runs have shared have no details in common."""
+    is_of_many = found["cause"] == Cause.ALREADY_SHARED and found["rows"] > 1
+    details = {} if is_of_many else json.loads(found["details"] or "{}")
+    before = {} if is_of_many else json.loads(found["notice"] or "{}")
+    notice = Notice(NoticeKind.TAKEN_BEFORE, before) if found["takes_back"] else None
+    why = why_of(found["cause"], details) or Why.told("")
+    return Skipped(why, found["rows"], found["sheet_row"], notice)
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:

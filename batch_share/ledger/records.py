@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.ledger.states import Stage, State
 
@@ -16,43 +18,50 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-ALREADY: Final = "already shared with that user until "
-"""How the reason of a row begins that an earlier run has shared, by another ledger."""
-
-NOTHING_KNOWN: Final = "no share of this lead with this user is known to the ledgers of this machine"
-"""How the reason of a row begins that asks for a share to be taken back of which nobody here knows."""
-
-BEING_TAKEN: Final = "being taken back first: "
-"""How the reason of a row begins, before the rows that made the shares, while they are being taken back."""
-
-REASSIGNED: Final = "reassigned: "
-"""How the notice of a row begins that says what was taken back before it; without one it may not be shared."""
-
-TAKEN_BEFORE: Final = f"{REASSIGNED}taken back before it: "
-"""The same, before the rows that made the shares."""
-
-TAKEN_FROM_OTHERS: Final = "what other users had of the lead was taken back first"
-"""What such a notice says to people."""
-
-SENT_BEFORE: Final = "sent as it was before: "
-"""How the notice of a row begins whose share was sent before the sheet asked for another length."""
-
-# A row is known by what it asks for, so one that asks for something else is another one.
-NOT_ASKED: Final = (
-    "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
-)
-GONE: Final = f"{NOT_ASKED}; nothing was sent for it"
-GONE_POSTED: Final = f"{NOT_ASKED}: its activity was posted, the lead was not shared"
-GONE_IN_DOUBT: Final = f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared"
-
 CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
 
 
-def spell_notice(notice: str) -> str:
-    """The notice of a row in words for people."""
-    before = notice.removeprefix(TAKEN_BEFORE)
-    return notice if before == notice else f"{TAKEN_FROM_OTHERS}: {before}"
+class NoticeKind(StrEnum):
+    """What a person must know of a row whatever becomes of it."""
+
+    DOUBLE = "double"
+    """Its activity was found twice: one of them is to be deleted."""
+
+    SENT_BEFORE = "sent_before"
+    """Its share was sent before the sheet asked for another length."""
+
+    TAKEN_BEFORE = "taken_before"
+    NOBODY_ELSE = "nobody_else"
+    """What others had of its lead was taken back first, or nobody had any: without one it may not be reassigned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a row is where it is: the `cause`, and the `details`, as JSON has them, that its sentence needs."""
+
+    cause: Cause
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def told(cls, words: str) -> Why:
+        """What an older ledger said in words of its own."""
+        return cls(Cause.TOLD, {TOLD: words})
+
+    def __hash__(self) -> int:
+        return hash((self.cause, json.dumps(self.details)))
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice by its `kind`, with the `details`, as JSON has them, that its sentence needs."""
+
+    kind: NoticeKind
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+TOLD: Final = "told"
+"""The detail that holds a whole sentence of an older ledger, which noted no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +98,36 @@ class NewRow:
     cells: Sequence[str]
     state: State
     instruction: Instruction | None = None
-    reason: str | None = None
+    why: Why | None = None
     chosen: bool = True
     user_id: str | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is in its state, if there is anything to say of it."""
+        return self.why.cause if self.why else None
+
+
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """A call that was made for a row (UTC, without a zone; `answered_at` None: no answer was recorded).
+
+    `words` are the API's own, `marker` is what its activity can be found by, None where it was sent without one.
+    """
+
+    sent_at: datetime
+    answered_at: datetime | None
+    words: str
+    marker: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as the ledger holds it. `notice` is what a person must know whatever becomes of the row."""
+    """A row as the ledger holds it. `notice` is what a person must know whatever becomes of the row.
+
+    `doubtful`: a call that may have been done stands behind its state, and nobody knows. `changed_at` is when it
+    entered that (UTC, without a zone), `last_call` the one that was asked for with it, if any.
+    """
 
     id: int
     key: str
@@ -106,45 +137,43 @@ class Row:
     instruction: Instruction | None
     position: int | None
     stage: Stage | None = None
-    reason: str | None = None
+    why: Why | None = None
+    doubtful: bool = False
     activity_id: str | None = None
     request_id: str | None = None
     share_status: int | None = None
-    notice: str | None = None
+    notice: Notice | None = None
     revoke_id: str | None = None
+    changed_at: datetime | None = None
+    last_call: LastCall | None = None
 
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is where it is, if there is anything to say of it."""
+        return self.why.cause if self.why else None
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A `failed` row that was sent: `words` are the API's own of its last call, `event` its activity type."""
-
-    id: int
-    stage: Stage
-    reason: str
-    words: str
-    event: int
-    activity_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """A row whose share stands or may stand: with whom, until when (UTC, without a zone; None: nobody knows)."""
-
-    id: int
-    sheet_row: int
-    is_in_sheet: bool
-    state: State
-    user_id: str
-    ends_at: datetime | None
+    @property
+    def begun(self) -> Sequence[str]:
+        """The rows that made the shares which an earlier try took back for it, or began to."""
+        if self.why and self.why.cause is Cause.BEING_TAKEN:
+            return tuple(self.why.details["of"])
+        if self.notice and self.notice.kind is NoticeKind.TAKEN_BEFORE:
+            return tuple(self.notice.details["of"])
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """How many rows are skipped for one `reason`. `sheet_row` is the first, None if the sheet lost one of them."""
+    """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
 
-    reason: str
+    Of rows that earlier runs have shared `why` has no details where they are many, nor has the `notice` of those
+    before which a share was taken back.
+    """
+
+    why: Why
     rows: int
     sheet_row: int | None
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,19 +207,6 @@ class ToShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
-    """An `unknown` row: its call left at `sent_at`, and nobody knows since `unknown_since` (UTC, without a zone).
-
-    `marker` is what its activity can be found by, None where it was sent without one.
-    """
-
-    row: Row
-    marker: str | None
-    sent_at: datetime
-    unknown_since: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class SheetRecord:
     """One version of a sheet. `digest` is of its bytes and of every option that changes what its rows mean.
 
@@ -213,13 +229,15 @@ class SheetRecord:
 class Lookup:
     """What LeadSquared answered for a lead or user that a row names by `kind` and `value`.
 
-    `found` is what there is, None where nothing can be used; then `problem` says why.
+    `found` is what there is, None where nothing can be used; then `problem` says why, and `cause` of which kind
+    that is.
     """
 
     kind: str
     value: str
     found: Mapping[str, Any] | None
     problem: str | None = None
+    cause: Cause | None = None
 
 
 class Unchecked(StrEnum):
@@ -245,7 +263,7 @@ class NotChecked:
         return f"whether the lead and user Ids of {rows} are right{because}"
 
 
-class Cause(StrEnum):
+class Occasion(StrEnum):
     """Why a sheet was taken in again."""
 
     SHEET = "its bytes or its options changed"
@@ -260,7 +278,7 @@ class Changes:
     new: int
     kept: int
     gone: int
-    cause: Cause = Cause.SHEET
+    occasion: Occasion = Occasion.SHEET
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,54 +311,31 @@ def run_id(job: str, run: RunRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share that LeadSquared accepted, as the ledger holds it. `run` is the number of the run that made it.
+    """What a row shared, or may have shared if it is `doubtful`. `run` is the number of the run that made it.
 
-    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for. `access` is 0
-    where nobody knows whether it stands: it may have been made, or it is being taken back.
+    `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.
+    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being taken back.
     """
 
     row_id: int
     sheet_row: int
+    is_in_sheet: bool
+    state: State
+    doubtful: bool
     lead_id: str
     user_id: str
     access: int
-    ends_at: datetime
+    ends_at: datetime | None
     request_id: str | None
     run: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A row that nothing was sent for, and whom it asks to share with whom. `reason`: why it is skipped."""
-
-    row_id: int
-    lead_id: str
-    user_id: str
-    access: int
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A row for which shares that were made before are to be taken back: its user's, or those of all others.
-
-    `begun` are the rows that made those of an earlier try. `is_skipped`: none was known when it was looked at last.
-    """
-
-    row_id: int
-    sheet_row: int
-    lead_id: str
-    user_id: str
-    action: Action
-    begun: str
-    is_skipped: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a call changes its row: the `state` it enters, and what is now known of it.
 
-    `outcome` names the Outcome, `words` are the API's own, `reason` is for the person who reads the results.
+    `outcome` names the Outcome, `words` are the API's own. `doubtful`: a call that may have been done stands behind
+    it. The row keeps the notice that it has where there is no new one.
     """
 
     state: State
@@ -349,7 +344,9 @@ class Result:
     http_status: int | None = None
     answer_id: str | None = None
     stage: Stage | None = None
-    reason: str | None = None
+    why: Why | None = None
+    doubtful: bool = False
+    notice: Notice | None = None
     learned: Mapping[str, str | int | None] = field(default_factory=dict)
 
 
@@ -366,8 +363,8 @@ class Status:
     of_revocation: Result | None = None
     in_doubt: Result | None = None
 
-    def meant(self, before: State, rows: int, stage: Stage | None) -> Result:
-        """What it means for the `rows` rows of the request, which were in `before`, one that ends in `stage`."""
+    def meant(self, before: State, rows: int, *, doubtful: bool) -> Result:
+        """What it means for the `rows` rows of the request, which were in `before`, `doubtful` or not."""
         if before is State.ENDING:
-            return (self.in_doubt if stage is Stage.REVOKE else None) or self.of_revocation or self.result
+            return (self.in_doubt if doubtful else None) or self.of_revocation or self.result
         return (self.of_many if rows > 1 else None) or self.result

@@ -19,16 +19,19 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
     true,
 )
+
+from batch_share.ledger.old_words import read_old_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 metadata = MetaData()
 
@@ -90,13 +93,16 @@ rows = Table(
     Column("action", String(10), nullable=False, server_default="share"),  # since version 6
     Column("state", String(10), nullable=False),
     Column("stage", String(10)),
-    Column("reason", Text),
+    Column("cause", String(20)),  # a Cause: why the row is in its state; since version 8, as the next two
+    Column("details", JSON(none_as_null=True)),  # what the sentence needs that tells the cause to people
+    Column("doubtful", Boolean, nullable=False, server_default=false()),  # a call may have been done
     Column("activity_id", String(100)),
     Column("request_id", String(100)),
     Column("revoke_id", String(100)),  # the request that takes the share back; since version 5
     Column("share_status", Integer),
     Column("chosen", Boolean, nullable=False, server_default=true()),  # false: left out by --rows; since version 4
-    Column("notice", Text),  # what a person must know whatever becomes of the row; since version 3
+    Column("notice_kind", String(20)),  # what a person must know whatever becomes of the row; since version 8
+    Column("notice_details", JSON(none_as_null=True)),
     Column("changed_at", DateTime, nullable=False),
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
@@ -140,6 +146,7 @@ lookups = Table(
     Column("value", String(320), primary_key=True),
     Column("found", JSON(none_as_null=True)),  # NULL: nothing that can be used
     Column("problem", Text),
+    Column("cause", String(20)),  # of which kind the problem is; since version 8
     Column("asked_at", DateTime, nullable=False),
 )
 """What LeadSquared answered when it was asked for a lead or a user; since version 2."""
@@ -147,13 +154,19 @@ lookups = Table(
 
 def _to_version_2(connection: Connection) -> None:
     """Version 1 knew leads and users by their Ids only."""
-    lookups.create(connection)
+    connection.execute(
+        text(
+            "CREATE TABLE lookups (kind VARCHAR(20) NOT NULL, value VARCHAR(320) NOT NULL, found JSON, "
+            "problem TEXT, asked_at DATETIME NOT NULL, PRIMARY KEY (kind, value))"
+        )
+    )
     _add_columns(connection, (sheets, "mapping"), (rows, "until"), (rows, "custom"))
 
 
 def _to_version_3(connection: Connection) -> None:
     """Until version 2 activities had no marker: what was lost then can't be looked up, and stays unknown."""
-    _add_columns(connection, (rows, "notice"), (attempts, "marker"))
+    connection.execute(text("ALTER TABLE rows ADD COLUMN notice TEXT"))
+    _add_columns(connection, (attempts, "marker"))
 
 
 def _to_version_4(connection: Connection) -> None:
@@ -178,6 +191,16 @@ def _to_version_7(connection: Connection) -> None:
     _create_index(connection, "rows_by_activity")
 
 
+def _to_version_8(connection: Connection) -> None:
+    """Until version 7 why a row is where it is was said in words for people, by whose beginnings it was known."""
+    _add_columns(connection, (rows, "cause"), (rows, "details"), (rows, "notice_kind"), (rows, "notice_details"))
+    _add_columns(connection, (lookups, "cause"))
+    connection.execute(text("ALTER TABLE rows ADD COLUMN doubtful BOOLEAN NOT NULL DEFAULT FALSE"))
+    read_old_words(connection)
+    connection.execute(text("ALTER TABLE rows DROP COLUMN reason"))
+    connection.execute(text("ALTER TABLE rows DROP COLUMN notice"))
+
+
 def _create_index(connection: Connection, name: str) -> None:
     next(index for index in rows.indexes if index.name == name).create(connection)
 
@@ -195,5 +218,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     4: _to_version_5,
     5: _to_version_6,
     6: _to_version_7,
+    7: _to_version_8,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

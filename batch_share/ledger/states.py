@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class State(StrEnum):
-    """Where a row stands."""
+    """Where a row stands, and which states have what in common."""
 
     PENDING = "pending"
     POSTING = "posting"
@@ -35,6 +38,56 @@ class State(StrEnum):
     REVOKING = "revoking"
     ENDING = "ending"
     REVOKED = "revoked"
+
+    @property
+    def is_intent(self) -> bool:
+        """A call may be under way."""
+        return self in INTENTS
+
+    @property
+    def was_sent(self) -> bool:
+        """Something of the row is, or can be, at LeadSquared."""
+        return self not in {State.PENDING, State.INVALID, State.SKIPPED}
+
+    @property
+    def is_to_do(self) -> bool:
+        """A run goes on from here."""
+        return self in {State.PENDING, State.POSTED}
+
+    @property
+    def is_shared(self) -> bool:
+        """The lead is shared until its time is over, as far as is known."""
+        return self in {State.ACCEPTED, State.SHARED}
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """A run has still to send something before the lead is shared, or does so just now."""
+        return self.is_to_do or self in {State.POSTING, State.SHARING}
+
+    @property
+    def is_being_revoked(self) -> bool:
+        """Its share is still to be taken back, or is being so just now."""
+        return self in {State.TO_REVOKE, State.REVOKING}
+
+    @property
+    def is_processing(self) -> bool:
+        """LeadSquared has accepted a request, and its word on it is waited for."""
+        return self in {State.ACCEPTED, State.ENDING}
+
+    @property
+    def is_open(self) -> bool:
+        """Something was begun that is to be settled before the row is at rest."""
+        return self.is_intent or self.is_processing or self is State.UNKNOWN
+
+    @property
+    def needs_person(self) -> bool:
+        """A person has to look at the row."""
+        return self in {State.FAILED, State.UNKNOWN, State.INVALID}
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is to be done."""
+        return self in {State.SHARED, State.SKIPPED, State.REVOKED}
 
 
 class Stage(StrEnum):
@@ -63,7 +116,8 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}),
     State.SHARED: frozenset({State.TO_REVOKE}),
     State.INVALID: frozenset(),
-    State.SKIPPED: frozenset(),
+    # what it repeats is over, or is to be made once more; there is something to take back by now
+    State.SKIPPED: frozenset({State.PENDING}),
     # tried again from the step that failed, by a person's wish; a share that stands, taken back again
     State.FAILED: frozenset({State.PENDING, State.POSTED, State.TO_REVOKE}),
     # looked up: found, definitely not there, or found to be somebody else's; a share goes back to be shared again
@@ -88,19 +142,6 @@ BEFORE: Final = {
 }
 """Where a row stands before each step, and again after one that was definitely not done."""
 
-NEVER_SENT: Final = frozenset({State.PENDING, State.INVALID, State.SKIPPED})
-"""States in which nothing of a row is, or can be, at LeadSquared."""
-
-SENT: Final = (State.ACCEPTED, State.SHARED)
-"""States of a row whose lead is shared until its time is over, as far as is known."""
-
-TO_DO: Final = frozenset({State.PENDING, State.POSTED})
-"""States from which a run goes on."""
-
-TROUBLED: Final = frozenset({State.FAILED, State.UNKNOWN, State.INVALID})
-"""States that a person has to look at."""
-
-
 MAY_STAND: Final = (
     (State.SHARED, None),
     (State.ACCEPTED, None),
@@ -114,6 +155,11 @@ MAY_STAND: Final = (
 
 UNTIL_ENDED: Final = (*MAY_STAND, (State.REVOKING, None), (State.ENDING, None))
 """The same and those in which it is being taken back: until that is heard of, it may stand."""
+
+
+def rows_in(states: Mapping[State, int], belongs: Callable[[State], bool]) -> int:
+    """How many of the rows, counted by state, are in states of which `belongs` is true."""
+    return sum(rows for state, rows in states.items() if belongs(state))
 
 
 @cache

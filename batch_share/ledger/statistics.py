@@ -11,10 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
+from batch_share.ledger.queries import TROUBLED, why_of
+from batch_share.ledger.records import Why
 from batch_share.ledger.schema import attempts, lookups, rows
-from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +35,7 @@ KINDS_KEPT: Final = 2000
 USER_KINDS: Final = ("User Id", "User Email", "Sales User")
 """The kinds of look-ups that are of users."""
 
+_BY_STATE: Final = select(rows.c.state, func.count()).group_by(rows.c.state)
 _BATCH: Final = 2000
 _PERIODS: Final = 2
 """Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
@@ -46,13 +49,12 @@ _VARYING: Final = (
     (re.compile(r"[^\s\"'“”‘’<>(),;:]+@[^\s\"'“”‘’<>(),;:]+"), "…"),
     (re.compile(r"“[^”]*”|‘[^’]*’|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)"), "“…”"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
-    (re.compile(r"\. The next run or `batch-share re[^`]*` .*", re.DOTALL), ""),
     (re.compile(r"\bRow \d+, "), ""),
     (re.compile(r"\brow \d+\b"), "row …"),
     (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),
 )
-"""What differs between two reasons that are of one kind: Ids, markers, addresses, what a cell said, times, rows;
-and what to do about it, which is told elsewhere."""
+"""What differs between two reasons of one kind, in what LeadSquared or the checker of the sheet said: Ids, markers,
+addresses, times, rows, what a cell said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,14 @@ class UserResults:
 
 @dataclass(frozen=True, slots=True)
 class ReasonKind:
-    """How many rows are in trouble for reasons of one kind; `reason` with … for what differs between them."""
+    """How many rows are in trouble for reasons of one kind, with … for what differs between them.
+
+    `why` is None for those that are of too many kinds to be told apart.
+    """
 
     state: State
-    reason: str
+    stage: Stage | None
+    why: Why | None
     rows: int
 
 
@@ -111,18 +117,13 @@ def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
     kinds = _reasons(connection)
     found = _users(connection)
     return Statistics(
-        states=_states(connection),
+        states={State(state): count for state, count in connection.execute(_BY_STATE)},
         users=found[:USERS_TOLD],
         all_users=len(found),
         reasons=kinds[:REASONS_TOLD],
         all_reasons=len(kinds),
         calls=_calls(connection, periods),
     )
-
-
-def _states(connection: Connection) -> dict[State, int]:
-    counted = connection.execute(select(rows.c.state, func.count()).group_by(rows.c.state))
-    return {State(state): count for state, count in counted}
 
 
 def _users(connection: Connection) -> list[UserResults]:
@@ -150,23 +151,38 @@ def known_users(connection: Connection) -> dict[str | None, tuple[str, str]]:
 
 def _reasons(connection: Connection) -> list[ReasonKind]:
     """The kinds of reasons for which rows are in trouble, the most frequent first."""
-    alike = (
-        select(rows.c.state, rows.c.reason, func.count())
-        .where(rows.c.state.in_(TROUBLED))
-        .group_by(rows.c.state, rows.c.reason)
-    )
-    counted: Counter[tuple[State, str]] = Counter()
-    for state, reason, count in _stream(connection, alike):
-        kind = (State(state), kind_of(reason or ""))
-        counted[kind if kind in counted or len(counted) < KINDS_KEPT else (kind[0], "other reasons")] += count
-    return [ReasonKind(state, reason, count) for (state, reason), count in counted.most_common()]
+    columns = rows.c.state, rows.c.stage, rows.c.cause, rows.c.details
+    alike = select(*columns, func.count()).where(rows.c.state.in_(TROUBLED))
+    alike = alike.group_by(*columns[:-1], cast(rows.c.details, Text))
+    counted: Counter[tuple[State, Stage | None, Why | None]] = Counter()
+    for state, stage, cause, details, count in _stream(connection, alike):
+        why = why_of(cause, _common(details or {})) or Why.told("")
+        kind = (State(state), Stage(stage) if stage else None, why)
+        counted[kind if kind in counted or len(counted) < KINDS_KEPT else (kind[0], None, None)] += count
+    return [ReasonKind(*kind, count) for kind, count in counted.most_common()]
 
 
-def kind_of(reason: str) -> str:
-    """A reason without what differs between those of its kind."""
+def _common(detail: Any) -> Any:
+    """The details of a reason without what differs between those of its kind."""
+    match detail:
+        case {"problems": problems}:
+            return {"problems": [[column, value and "…", kind_of(wrong)] for column, value, wrong in problems]}
+        case dict():
+            return {name: _common(each) for name, each in detail.items()}
+        case list():
+            return [_common(each) for each in detail]
+        case str():
+            return kind_of(detail)
+        case bool() | None:
+            return detail
+    return "…"
+
+
+def kind_of(said: str) -> str:
+    """What was said without what differs between those of its kind."""
     for varying, instead in _VARYING:
-        reason = varying.sub(instead, reason)
-    return reason
+        said = varying.sub(instead, said)
+    return said
 
 
 def _calls(connection: Connection, periods: Mapping[int, float]) -> list[CallsOfRun]:

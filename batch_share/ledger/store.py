@@ -11,12 +11,13 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from sqlalchemy import bindparam, delete, false, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, spell_length
+from batch_share.causes import Cause
+from batch_share.common import Action
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
-from batch_share.ledger.queries import INSTRUCTION, LOOK, RETRY, state_in_sheet
+from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
 from batch_share.ledger.reading import (
     CANARY,
     PAGE,
@@ -29,34 +30,22 @@ from batch_share.ledger.reading import (
     utc_now,
 )
 from batch_share.ledger.records import (
-    BEING_TAKEN,
-    GONE,
-    GONE_IN_DOUBT,
-    GONE_POSTED,
-    SENT_BEFORE,
     Changes,
     Instruction,
     Lookup,
     NewRow,
     Noted,
+    Notice,
+    NoticeKind,
     Result,
     Row,
     SheetRecord,
     Status,
     Unchecked,
+    Why,
 )
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import (
-    BEFORE,
-    INTENT_OF,
-    INTENTS,
-    MAY_STAND,
-    NEVER_SENT,
-    SENT,
-    Stage,
-    State,
-    predecessors,
-)
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
 from batch_share.ledger.written import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
@@ -70,7 +59,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CUT_OFF = "the program was cut off while this call was under way; it may or may not have arrived"
 _UNDO = "undo"
 PROCESS = "process"
 """The fact that says which process worked on the ledger last, and on which machine."""
@@ -83,10 +71,10 @@ _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
-_SHARING = select(rows.c.id, rows.c.stage).where(
+_SHARING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
 )
-_ENDING = select(rows.c.id, rows.c.stage).where(
+_ENDING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
 )
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
@@ -99,16 +87,13 @@ def _row_in(states: frozenset[State]) -> Update:
     return update(rows).where(rows.c.id == bindparam("row_id"), here)
 
 
-_REJUDGED = _row_in(frozenset({State.PENDING, State.SKIPPED})).where(rows.c.stage.is_(None))
-
-
 class _Known(NamedTuple):
     """A row that the ledger has already."""
 
     id: int
     state: State
     stage: str | None
-    reason: str
+    cause: str | None
 
 
 class Ledger(LedgerReader):
@@ -156,8 +141,10 @@ class Ledger(LedgerReader):
             # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
             connection.execute(delete(about).where(about.c.name.in_((RESULTS, PROCESS))))
             connection.execute(insert(about).values(name=PROCESS, value=f"{os.getpid()} on {platform.node()}"))
-            for intent in INTENTS:
-                self._abandon(connection, intent)
+            # An intent found at start-up: its call may have left, so its row is unknown.
+            for intent, stage in INTENTS.items():
+                cut_off = Result(State.UNKNOWN, "", stage=stage, why=Why(Cause.CUT_OFF))
+                self._move_all(connection, true(), intent, cut_off)
 
         await self._database.write(begin)
         self._only_looked_up_in = self._run_id if only_looked_up else None
@@ -216,13 +203,6 @@ class Ledger(LedgerReader):
         values = {"ended_at": self._now(), "ended": ended}
         await self._execute(update(runs).where(runs.c.id == self._run_id).values(values))
 
-    def _abandon(self, connection: Connection, intent: State) -> None:
-        """An intent found at start-up: its call may have left, so its row is unknown."""
-        found = update(rows).where(rows.c.state == intent)
-        values = {"state": State.UNKNOWN, "stage": INTENTS[intent], "reason": CUT_OFF, "changed_at": self._now()}
-        if connection.execute(found.values(values)).rowcount:
-            self._results = None
-
     # ------------------------------------------------------------------------------------------ the sheet
 
     async def take_in(self, sheet: SheetRecord, new_rows: Iterable[NewRow]) -> Changes:
@@ -239,7 +219,9 @@ class Ledger(LedgerReader):
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
                 kept += self._take_chunk(connection, chunk)
-            self._revive(connection)
+            # Rows that the sheet had lost when they were posted, and has again: they go on.
+            again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
+            self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
             if not kept:
                 self._refuse_another(connection, sheet.name)
@@ -257,11 +239,11 @@ class Ledger(LedgerReader):
 
     def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, _Known]:
         """By key, each row that is there, in the state that it had before the sheet lost it."""
-        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.reason
+        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
         found = connection.execute(select(*columns).where(rows.c.key.in_(keys)))
         return {
-            key: _Known(row_id, state_in_sheet(state, reason), stage, reason or "")
-            for key, row_id, state, stage, reason in found
+            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
+            for key, row_id, state, stage, cause in found
         }
 
     def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
@@ -273,28 +255,30 @@ class Ledger(LedgerReader):
             if row.key in known:
                 there = known[row.key]
                 values = self._known_values(position, row, there)
-                if there.reason.startswith(BEING_TAKEN) and row.state is State.PENDING:
-                    values["reason"] = there.reason  # else nobody would know what was taken back for it
+                if there.cause == Cause.BEING_TAKEN and row.state is State.PENDING:
+                    for name in ("cause", "details"):  # else nobody would know what was taken back for it
+                        values.pop(name, None)
                 connection.execute(update(rows).where(rows.c.id == there.id).values(values))
         self._compare_lengths(connection, {known[row.key].id: row for _, row in chunk if row.key in known})
         return len(chunk) - len(fresh)
 
     def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
         """No share that was sent is changed: its row says so where the sheet asks for another length now."""
-        columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice
-        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), rows.c.state.in_(SENT)))
-        for row_id, duration, until, notice in sent.all():
+        columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice_kind, rows.c.notice_details
+        are_shared = rows.c.state.in_([state for state in State if state.is_shared])
+        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
+        for row_id, duration, until, kind, details in sent.all():
             row = by_id[row_id]
-            if row.instruction is None or not row.chosen or not (notice or SENT_BEFORE).startswith(SENT_BEFORE):
+            if row.instruction is None or not row.chosen or kind not in {None, NoticeKind.SENT_BEFORE}:
                 continue
             told = _other_length(duration, until, row.instruction)
-            if told != notice:
-                connection.execute(update(rows).where(rows.c.id == row_id).values(notice=told))
+            if told != (Notice(NoticeKind(kind), details or {}) if kind else None):
+                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(told)))
 
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
         state = there.state
-        if state in NEVER_SENT:
+        if not state.was_sent:
             return self._values(position, row)
         if row.instruction is None or not row.chosen:
             return _place(position, row)
@@ -306,16 +290,10 @@ class Ledger(LedgerReader):
             return _place(position, row) | {name: asked[name] for name in ("duration", "until")}
         return _place(position, row)
 
-    def _revive(self, connection: Connection) -> None:
-        """Rows that the sheet had lost when they were posted, and has again: they go on."""
-        back = (rows.c.reason == GONE_POSTED) & rows.c.position.is_not(None) & rows.c.chosen
-        values = {"state": State.POSTED, "stage": None, "reason": None, "changed_at": self._now()}
-        connection.execute(update(rows).where(back, rows.c.state == State.FAILED).values(values))
-
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
         asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED | {"user_id": row.user_id}
-        state = {"key": row.key, "state": row.state, "reason": row.reason, "changed_at": self._now()}
-        return _place(position, row) | asked | state
+        state = {"key": row.key, "state": row.state, "changed_at": self._now()}
+        return _place(position, row) | asked | state | _why_values(row.why)
 
     def _drop_gone(self, connection: Connection) -> int:
         """Rows without a place: forget those nothing was ever tried for, end those that still would be sent."""
@@ -323,30 +301,25 @@ class Ledger(LedgerReader):
         tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
         unsent = delete(rows).where(gone, rows.c.state.in_(NEVER_SENT), ~tried)
         count = (connection.execute(unsent)).rowcount
-        count += self._end_gone(connection, State.PENDING, Result(State.SKIPPED, "", reason=GONE))
-        doubtful = Result(State.UNKNOWN, "", stage=Stage.SHARE, reason=GONE_IN_DOUBT)
-        count += self._end_gone(connection, State.POSTED, doubtful, rows.c.stage == Stage.SHARE)
-        posted = Result(State.FAILED, "", stage=Stage.SHARE, reason=GONE_POSTED)
-        return count + self._end_gone(connection, State.POSTED, posted)
+        why = Why(Cause.GONE)
+        for old, which, ending in (
+            (State.PENDING, true(), Result(State.SKIPPED, "", why=why)),
+            (State.POSTED, rows.c.doubtful, Result(State.UNKNOWN, "", stage=Stage.SHARE, why=why)),
+            (State.POSTED, true(), Result(State.FAILED, "", stage=Stage.SHARE, why=why)),
+        ):
+            count += self._move_all(connection, gone & which, old, ending)
+        return count
 
-    def _end_gone(self, connection: Connection, old: State, ending: Result, *which: ColumnElement[bool]) -> int:
-        values = {"state": ending.state, "changed_at": self._now()} | _row_values(ending)
-        gone = update(rows).where(rows.c.position.is_(None), rows.c.state == old, *which)
-        return connection.execute(gone.values(values)).rowcount
-
-    async def rejudge(self, reasons: Mapping[int, str | None]) -> None:
-        """Commit for rows that nothing was sent for, by Id, why they are skipped; None: they are to be sent."""
+    async def rejudge(self, decided: Sequence[tuple[Row, Why | None]]) -> None:
+        """Commit for rows that nothing was sent for why they are skipped; None: they are to be sent."""
 
         def note(connection: Connection) -> None:
-            self._results = None
-            values = [
-                {"row_id": row_id, "state": State.SKIPPED if reason else State.PENDING, "reason": reason}
-                for row_id, reason in reasons.items()
-            ]
-            connection.execute(_REJUDGED, [{**each, "changed_at": self._now()} for each in values])
+            for row, why in decided:
+                result = Result(State.SKIPPED if why else State.PENDING, "", why=why)
+                self._move_or_touch(connection, row.id, row.state, result)
 
-        if reasons:
-            await self._database.write(note, alone=True)
+        if decided:
+            await self._database.write(note)
 
     # ------------------------------------------------------------------------------------------ the work
 
@@ -394,11 +367,7 @@ class Ledger(LedgerReader):
 
         def note(connection: Connection) -> None:
             for row_id, result in results.items():
-                if result.state is State.PENDING:
-                    self._touch(connection, row_id, State.PENDING, _row_values(result))
-                else:
-                    pending = frozenset({State.PENDING})
-                    self._move(connection, row_id, result.state, _row_values(result), since=pending)
+                self._move_or_touch(connection, row_id, State.PENDING, result)
 
         await self._database.write(note)
 
@@ -406,11 +375,7 @@ class Ledger(LedgerReader):
         """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""
 
         def note(connection: Connection) -> None:
-            if result.state is State.UNKNOWN:
-                self._touch(connection, row.id, State.UNKNOWN, _row_values(result))
-            else:
-                unknown = frozenset({State.UNKNOWN})
-                self._move(connection, row.id, result.state, _row_values(result), since=unknown)
+            self._move_or_touch(connection, row.id, State.UNKNOWN, result)
             values = {"answered_at": self._now()} | _attempt_values(result)
             self._attempt(connection, row.id, LOOK, looked_at, **values)
 
@@ -426,8 +391,8 @@ class Ledger(LedgerReader):
 
     async def undo(self, row_ids: Iterable[int], doubtful: Collection[int] = ()) -> None:
         """Commit that the shares of these rows are to be taken back; the `doubtful` ones may not stand."""
-        plain = Result(State.TO_REVOKE, "", reason="its share is to be taken back")
-        in_doubt = replace(plain, stage=Stage.REVOKE)
+        plain = Result(State.TO_REVOKE, "")
+        in_doubt = replace(plain, stage=Stage.REVOKE, doubtful=True)
         results = {row_id: in_doubt if row_id in doubtful else plain for row_id in row_ids}
         await self._put_back(results, _UNDO, _MAY_STAND)
 
@@ -454,23 +419,14 @@ class Ledger(LedgerReader):
             found = connection.execute(_SHARING, {"request": request_id}).all()
             if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
                 before = State.ENDING
-            stage = found[0].stage if found else None
-            meant = status.meant(before, len(found), Stage(stage) if stage else None)
+            meant = status.meant(before, len(found), doubtful=bool(found) and found[0].doubtful)
             for row_id, _ in found:
-                self._note_status(connection, row_id, sent_at, meant, before)
+                self._move_or_touch(connection, row_id, before, meant)
+                answered = {"answered_at": self._now()} | _attempt_values(meant)
+                self._attempt(connection, row_id, "status", sent_at, **answered)
             return Noted(len(found), before, meant)
 
         return await self._database.write(note)
-
-    def _note_status(
-        self, connection: Connection, row_id: int, sent_at: datetime, result: Result, before: State
-    ) -> None:
-        if result.state is before:
-            self._touch(connection, row_id, before, _row_values(result))
-        else:
-            self._move(connection, row_id, result.state, _row_values(result), since=frozenset({before}))
-        answered = {"answered_at": self._now()} | _attempt_values(result)
-        self._attempt(connection, row_id, "status", sent_at, **answered)
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""
@@ -503,17 +459,29 @@ class Ledger(LedgerReader):
         *,
         since: frozenset[State],
     ) -> None:
-        """The only way a row's state changes once it is in the ledger: from one of `since`, as the table allows."""
+        """How a row's state changes once something was tried for it: from one of `since`, as the table allows."""
         self._results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
         if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.file, row_id, state)
 
-    def _touch(self, connection: Connection, row_id: int, state: State, values: Mapping[str, Any]) -> None:
-        """Note something about a row that stays in `state`."""
+    def _move_all(self, connection: Connection, which: ColumnElement[bool], old: State, result: Result) -> int:
+        """What became of all rows in `old` of which this is true, as the table allows: how many there were."""
+        assert result.state in TRANSITIONS[old], (old, result.state)  # noqa: S101 - a slip of ours
+        values = {"state": result.state, "changed_at": self._now()} | _row_values(result)
+        moved = connection.execute(update(rows).where(rows.c.state == old, which).values(values)).rowcount
+        self._results = None if moved else self._results
+        return moved
+
+    def _move_or_touch(self, connection: Connection, row_id: int, old: State, result: Result) -> None:
+        """What became of a row in `old`, be it that it stays there."""
+        if result.state is not old:
+            self._move(connection, row_id, result.state, _row_values(result), since=frozenset({old}))
+            return
         self._results = None
-        if not self._database.change(connection, _row_in(frozenset({state})), {"row_id": row_id, **values}):
-            raise IllegalTransition(self.file, row_id, state)
+        values = {"row_id": row_id} | _row_values(result)
+        if not self._database.change(connection, _row_in(frozenset({old})), values):
+            raise IllegalTransition(self.file, row_id, old)
 
     def _attempt(
         self,
@@ -556,11 +524,12 @@ class Ledger(LedgerReader):
         return found.st_dev, found.st_ino
 
 
-def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> str | None:
+def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> Notice | None:
     if (asked.duration, asked.until) == (duration, until):
         return None
-    before, now = spell_length(duration, until), spell_length(asked.duration, asked.until)
-    return f"{SENT_BEFORE}{before}; the sheet or its options now say {now}: nothing was changed"
+    lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
+    told = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
+    return Notice(NoticeKind.SENT_BEFORE, told)
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:
@@ -568,7 +537,17 @@ def _place(position: int, row: NewRow) -> dict[str, Any]:
 
 
 def _row_values(result: Result) -> dict[str, Any]:
-    return {"stage": result.stage, "reason": result.reason, **result.learned}
+    doubtful = result.doubtful or result.state is State.UNKNOWN
+    values = {"stage": result.stage, "doubtful": doubtful} | _why_values(result.why) | dict(result.learned)
+    return values | _notice_values(result.notice) if result.notice else values
+
+
+def _why_values(why: Why | None) -> dict[str, Any]:
+    return {"cause": why.cause if why else None, "details": (why.details or None) if why else None}
+
+
+def _notice_values(notice: Notice | None) -> dict[str, Any]:
+    return {"notice_kind": notice.kind if notice else None, "notice_details": notice.details if notice else None}
 
 
 def _attempt_values(result: Result) -> dict[str, Any]:

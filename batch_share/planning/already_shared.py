@@ -12,24 +12,24 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.errors import HistoryError, LedgerError, SettingsError
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages, utc_now
-from batch_share.ledger.records import ALREADY
+from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
 from batch_share.sending.session import name_of_account
+from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from batch_share.ledger.known import History, KnownRun, LiveShare
-    from batch_share.ledger.records import Claim, Instruction, NewRow, Wish
+    from batch_share.ledger.records import Instruction, NewRow, Row
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
-
-    Asked = Instruction | Wish
 
 _PAGE: Final = 500
 
@@ -55,7 +55,7 @@ class AlreadyShared:
         """Whether there is an account whose shares can be known."""
         return self.folder is not None
 
-    def reasons(self, history: History, asked: Sequence[Asked]) -> list[str | None]:
+    def reasons(self, history: History, asked: Sequence[Instruction]) -> list[Why | None]:
         """For each, why it is not to be sent. Raises HistoryError."""
         found: dict[tuple[str, str], list[LiveShare]] = {}
         leads = {each.lead_id for each in asked}
@@ -99,9 +99,7 @@ class AlreadyShared:
             _remark(self.remarks.append, error)
             return page
         return [
-            replace(row, state=State.SKIPPED, reason=reason)
-            if _may_repeat(row) and (reason := next(reasons))
-            else row
+            replace(row, state=State.SKIPPED, why=why) if _may_repeat(row) and (why := next(reasons)) else row
             for row in page
         ]
 
@@ -111,16 +109,16 @@ def _may_repeat(row: NewRow) -> bool:
     return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
-def _reason(wanted: int, shares: Iterable[LiveShare]) -> str | None:
+def _reason(wanted: int, shares: Iterable[LiveShare]) -> Why | None:
     """By the share that lasts longest of those that give at least the access that is wanted."""
     last = max((share for share in shares if share.access >= wanted), key=lambda share: share.ends_at, default=None)
     if last is None:
         return None
-    by = f"{last.sheet} row {last.sheet_row} (run Id {last.run_id})"
-    return f"{ALREADY}{last.ends_at:%Y-%m-%d %H:%M} UTC by {by}"
+    by = {"sheet": last.sheet, "row": last.sheet_row, "run": last.run_id}
+    return Why(Cause.ALREADY_SHARED, {"until": f"{last.ends_at:%Y-%m-%d %H:%M}", **by})
 
 
-def shares_meant(history: History, host: str, claims: Sequence[Instruction | Claim]) -> Iterator[list[LiveShare]]:
+def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
     """For each, the shares that it asks to be taken back: its user's, or all others'. Raises HistoryError."""
     left = iter(claims)
     while page := [*islice(left, _PAGE)]:
@@ -183,7 +181,7 @@ async def skip_shared(session: Session) -> None:
                 await _decide(session, skipped, partial(_reasons, judge, history, force=settings.force))
             if not settings.force and history.any_live(live.account, live.after, not_in=job):
                 pending = ledger.wishes(State.PENDING, Action.SHARE)
-                await _decide(session, pending, lambda page: live.reasons(history, page))
+                await _decide(session, pending, partial(live.reasons, history))
 
 
 async def skip_reassigned(session: Session) -> None:
@@ -197,21 +195,22 @@ async def skip_reassigned(session: Session) -> None:
         with remarking(session.tally.remark):
             await refresh(history, session.ledger, account, goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
-            await _decide(session, pending, lambda page: live.reasons(history, page))
+            await _decide(session, pending, partial(live.reasons, history))
 
 
-def _reasons(live: AlreadyShared, history: History, page: Sequence[Wish], *, force: bool) -> list[str | None]:
+def _reasons(
+    live: AlreadyShared, history: History, page: Sequence[Instruction], *, force: bool
+) -> list[Why | None]:
     return [None] * len(page) if force else live.reasons(history, page)
 
 
 async def _decide(
-    session: Session, wishes: AsyncIterator[Wish], reasons: Callable[[Sequence[Wish]], list[str | None]]
+    session: Session, wishes: AsyncIterator[Row], reasons: Callable[[Sequence[Instruction]], list[Why | None]]
 ) -> None:
     """Commit the reasons that are other ones than they were."""
     async for page in pages(wishes, _PAGE):
-        found = zip(page, reasons(page), strict=True)
-        changed = {wish.row_id: reason for wish, reason in found if reason != wish.reason}
-        await session.ledger.rejudge(changed)
+        found = zip(page, reasons([asked(row) for row in page]), strict=True)
+        await session.ledger.rejudge([(row, why) for row, why in found if why != row.why])
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batch_share.causes import Cause
 from batch_share.common import Action, ascii_lower
 from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
@@ -152,6 +153,13 @@ NO_LEAD = "no lead has this"
 NO_USER = "not an active user of the account"
 
 
+class Nobody(NamedTuple):
+    """Why nobody is meant, in words, and of which kind that is."""
+
+    wrong: str
+    cause: Cause
+
+
 @dataclass(slots=True)
 class Directory:
     """What is known of leads and users, by the way a row names them.
@@ -163,7 +171,7 @@ class Directory:
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
     _leads: PackedTexts = field(default_factory=PackedTexts)
     _users: dict[Ref, FoundUser] = field(default_factory=dict)
-    _nobody: dict[Ref, str] = field(default_factory=dict)  # why nobody is meant, whatever an earlier answer was
+    _nobody: dict[Ref, Nobody] = field(default_factory=dict)  # whatever an earlier answer was
     _names: dict[str, str] = field(default_factory=dict)
     unanswered: dict[Ref, str] = field(default_factory=dict)
     trusts_ids: bool = False
@@ -174,7 +182,7 @@ class Directory:
             ref = Ref(Field(answer.kind), answer.value)
             if answer.found is None:
                 self.unanswered.pop(ref, None)
-                self._nobody[ref] = intern(answer.problem or "")
+                self._nobody[ref] = Nobody(intern(answer.problem or ""), answer.cause or Cause.INVALID)
                 continue
             self._nobody.pop(ref, None)
             self.unanswered.pop(ref, None)
@@ -186,7 +194,7 @@ class Directory:
     def learn_unanswered(self, ref: Ref, why: str) -> None:
         """No API could tell of this one. What an earlier run was told of it is not forgotten."""
         if not self.is_found(ref):
-            self._nobody[ref] = intern(f"could not be looked up: {why}")
+            self._nobody[ref] = Nobody(intern(f"could not be looked up: {why}"), Cause.INVALID)
             self.unanswered[ref] = why
 
     def unchecked(self, row: ShareRow) -> str | None:
@@ -235,7 +243,7 @@ class Directory:
         lead, user = self._lead(row), self._user(row)
         wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
         if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
-            return [Problem(raw.number, header(ref.field), ref.value, why) for ref, why in wrong]
+            return [Problem(raw.number, header(ref.field), ref.value, *why) for ref, why in wrong]
         return Instruction(
             lead_id=lead.id,
             lead_number=lead.number,
@@ -250,7 +258,7 @@ class Directory:
             action=row.action,
         )
 
-    def _lead(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
+    def _lead(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""
         first, *others = row.leads
         if first not in self.unanswered or self.unchecked(row) is None:
@@ -259,20 +267,20 @@ class Directory:
         number = said[Field.LEAD_NUMBER]
         return FoundLead(first.value, number, said.get(Field.LEAD_EMAIL, ""), said.get(Field.LEAD_PHONE, ""))
 
-    def _user(self, row: ShareRow) -> FoundLead | FoundUser | str | None:
+    def _user(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Whoever lost the account may still have what is to be taken back: then the Id is enough."""
         ref = row.users[0]
         if ref in self.unanswered and self.unchecked(row) is not None:
             email = next((other.value for other in row.users[1:]), "")
             return FoundUser(ref.value, email, "", active=True)
         answer = self._answer(ref)
-        if row.action is not Action.REVOKE or not isinstance(answer, str):
+        if row.action is not Action.REVOKE or not isinstance(answer, Nobody):
             return answer
         if ref.field is Field.USER_ID:
             return FoundUser(ref.value, "", "", active=False)
-        return f"{answer}: what it has can be taken back by its {Field.USER_ID}"
+        return Nobody(f"{answer.wrong}: what it has can be taken back by its {Field.USER_ID}", answer.cause)
 
-    def _answer(self, ref: Ref) -> FoundLead | FoundUser | str | None:
+    def _answer(self, ref: Ref) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant, or why nobody is; None if nobody was asked."""
         if ref in self._nobody:
             return self._nobody[ref]
@@ -291,17 +299,18 @@ def _packed(lead: FoundLead) -> Sequence[str]:
 
 
 def _wrong(
-    refs: Sequence[Ref], answer: FoundLead | FoundUser | str | None, header: Callable[[Field], str]
-) -> Iterator[tuple[Ref, str]]:
+    refs: Sequence[Ref], answer: FoundLead | FoundUser | Nobody | None, header: Callable[[Field], str]
+) -> Iterator[tuple[Ref, Nobody]]:
     """What is wrong with the names of one lead, or of one user, of whom `answer` is what the first led to."""
     first, *others = refs
-    if answer is None or isinstance(answer, str):
-        yield first, "was not looked up" if answer is None else answer
+    if answer is None or isinstance(answer, Nobody):
+        yield first, answer or Nobody("was not looked up", Cause.INVALID)
         return
     for ref in others:
         real = _said(answer, ref.field) if isinstance(answer, FoundLead) else _called(answer, ref)
         if real and not _agree(ref, real):
-            yield ref, f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
+            wrong = f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
+            yield ref, Nobody(wrong, Cause.INVALID)
 
 
 def _agree(ref: Ref, real: str) -> bool:
@@ -326,16 +335,19 @@ def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
     meant = [each for each in found if is_meant(ref, each)]
     active = [each for each in meant if not isinstance(each, FoundUser) or each.active]
     if len({each.id for each in active}) > 1:
-        return Lookup(ref.field, ref.value, None, f"found {len(active)} times: use the Id instead")
+        wrong = f"found {len(active)} times: use the Id instead"
+        return Lookup(ref.field, ref.value, None, wrong, Cause.AMBIGUOUS)
     for each in active:
         if each.is_whole:
             return Lookup(ref.field, ref.value, asdict(each))
     for each in meant:
         if isinstance(each, FoundUser) and not each.active:
-            return Lookup(ref.field, ref.value, None, f"{each.name} is no longer an active user of the account")
+            wrong = f"{each.name} is no longer an active user of the account"
+            return Lookup(ref.field, ref.value, None, wrong, Cause.NO_USER)
     if ref.field in LEADS:
-        return Lookup(ref.field, ref.value, None, f"{NO_LEAD} {ref.field.removeprefix('Lead ').lower()}")
-    return Lookup(ref.field, ref.value, None, NO_USER)
+        wrong = f"{NO_LEAD} {ref.field.removeprefix('Lead ').lower()}"
+        return Lookup(ref.field, ref.value, None, wrong, Cause.NO_LEAD)
+    return Lookup(ref.field, ref.value, None, NO_USER, Cause.NO_USER)
 
 
 def is_meant(ref: Ref, found: FoundLead | FoundUser) -> bool:

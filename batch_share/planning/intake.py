@@ -13,7 +13,7 @@ from batch_share.errors import BatchShareError, NotAnswered, SettingsError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.ledger.files import ledger_beside
-from batch_share.ledger.records import Cause, NotChecked, Unchecked
+from batch_share.ledger.records import NotChecked, Occasion, Unchecked
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
@@ -60,8 +60,8 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
-    cause = _cause(await ledger.sheet(), plan.record)
-    is_same = cause is Cause.FOUND
+    occasion = _occasion(await ledger.sheet(), plan.record)
+    is_same = occasion is Occasion.FOUND
     if is_same and not await ledger.asked_in_vain():
         return None
     async for answer in ledger.lookups():
@@ -91,7 +91,7 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if zone:
         await ledger.note_zone(zone.key)
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
-    return replace(changes, cause=cause)
+    return replace(changes, occasion=occasion)
 
 
 async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
@@ -182,11 +182,11 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
         ) from None
 
 
-def _cause(in_force: SheetRecord | None, planned: SheetRecord) -> Cause:
+def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
     """Why the sheet is to be taken in; of one that is in force already only what was not found can change."""
     if in_force is None or not in_force.means_the_same(planned):
-        return Cause.SHEET
-    return Cause.FOUND if in_force.digest == planned.digest else Cause.CHOICE
+        return Occasion.SHEET
+    return Occasion.FOUND if in_force.digest == planned.digest else Occasion.CHOICE
 
 
 def _unknown(plan: Plan, directory: Directory) -> Names:

@@ -84,7 +84,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         seen = overview(plan, settings, Unasked())
         rows, problems = seen.rows, seen.problems
     except SheetError as error:
-        problems = [Problem(error.row, "", "", error.problem, error.hint)]
+        problems = [Problem(error.row, "", "", error.problem, hint=error.hint)]
         with suppress(SheetError):
             for _ in sheet.rows():
                 rows += 1
@@ -92,7 +92,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     if found.doubtful:
         words, _ = doubt_of(sheet.columns, found)
         hint = "Say whether each lead is to be shared with the person there, or choose another column."
-        problems = [Problem(None, "", "", f"{words}.", hint), *problems]
+        problems = [Problem(None, "", "", f"{words}.", hint=hint), *problems]
     return Look(
         name=path.name,
         worksheets=sheet.worksheets,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
+from batch_share.causes import Cause
 from batch_share.common import ascii_lower
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import (
@@ -235,7 +236,9 @@ class Enquiry:
         self.directory.learn_unanswered(ref, why)
         self._count(1)
         if self.notebook is not None:  # it is asked again next time, as after an answer in vain
-            await self.notebook.note_lookups([Lookup(ref.field, ref.value, None, f"could not be looked up: {why}")])
+            await self.notebook.note_lookups(
+                [Lookup(ref.field, ref.value, None, f"could not be looked up: {why}", Cause.INVALID)]
+            )
 
     # ------------------------------------------------------------------------------------------ plumbing
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.causes import Cause
 from batch_share.common import spell_length
 from batch_share.errors import LedgerError, SettingsError
 from batch_share.leadsquared.account import Account
@@ -19,12 +20,13 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import ALREADY, NONE_WAITING, Instruction, Waiting
-from batch_share.ledger.states import NEVER_SENT, TO_DO, State
+from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
+from batch_share.ledger.states import State
 from batch_share.planning.already_shared import AlreadyShared
 from batch_share.planning.approval import Approval
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
+from batch_share.results.wording import spell_row
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses, spell_guards
 from batch_share.sheet.columns import LEADS, Field
@@ -66,7 +68,7 @@ class KnownRows:
         self.sheet = sheet.name if sheet else ""
         async for key, state in ledger.keys():
             self._known.put(key, _STATES.index(state))
-            self._any_sent = self._any_sent or state not in NEVER_SENT
+            self._any_sent = self._any_sent or state.was_sent
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
@@ -74,8 +76,8 @@ class KnownRows:
             number = self._known.get(row.key)
             self._any_met = self._any_met or number is not None
             state = State.PENDING if number is None else _STATES[number]
-            is_planned = state in NEVER_SENT or not row.chosen
-            yield row if is_planned else replace(row, state=state, reason=None)
+            is_known = state.was_sent and row.chosen
+            yield replace(row, state=state, why=None) if is_known else row
 
     def refuses(self, sheet: str) -> str:
         """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
@@ -223,7 +225,7 @@ class Overview:
     @property
     def sent_before(self) -> dict[State, int]:
         """How many rows the sheet's ledger knows to be sent, or begun, by state."""
-        return {state: count for state, count in self.states.items() if state not in NEVER_SENT}
+        return {state: count for state, count in self.states.items() if state.was_sent}
 
     @property
     def cost(self) -> Cost:
@@ -292,9 +294,9 @@ class Overview:
         refusal = self.before.refuses(self.plan.record.name)
         hint = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
         return [
-            Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint) for _ in filter(None, [refusal])
+            Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint=hint) for _ in filter(None, [refusal])
         ] + [
-            Problem(None, "", "", error.problem, error.hint)
+            Problem(None, "", "", error.problem, hint=error.hint)
             for error in excesses(self.due, self.settings, {}, self.earlier)
         ]
 
@@ -368,18 +370,18 @@ def overview(
     for row in seen.planned(directory, problems):
         wrong = problems.pop(row.sheet_row, ())
         seen.rows += 1
-        if row.state is State.SKIPPED and (row.reason or "").startswith("left out"):
+        if row.cause is Cause.LEFT_OUT:
             seen.left_out += 1
             continue
         seen.states[row.state] += 1
         if row.state is State.SKIPPED:
-            if (row.reason or "").startswith(ALREADY):
+            if row.cause is Cause.ALREADY_SHARED:
                 seen.already += 1
             else:
-                seen.repeated.append(Problem(row.sheet_row, "", "", row.reason or ""))
+                seen.repeated.append(Problem(row.sheet_row, "", "", spell_row(row)))
         elif row.state is State.INVALID:
             seen.problems += wrong
-        elif row.state in TO_DO and row.instruction is not None:
+        elif row.state.is_to_do and row.instruction is not None:
             _count_look_ups(seen, row.instruction)
             if row.instruction.action.takes_back and row.state is State.PENDING:
                 claims.append(row.instruction)

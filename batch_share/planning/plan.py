@@ -15,14 +15,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+from batch_share.causes import Cause
 from batch_share.common import Action, parse_duration
 from batch_share.errors import SettingsError, SheetError
-from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord
+from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
+from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow
+from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
 from batch_share.sheet.values import parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
@@ -164,24 +166,23 @@ class Plan:
         key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
             seen.note(asked)
-            reason = "; ".join(str(problem) for problem in asked)
             user_id = self._user_of(raw, directory)
-            return NewRow(key, raw.number, raw.cells, State.INVALID, reason=reason, user_id=user_id)
-        if seen.contradictions is not None and (told := seen.contradictions.of(asked)):
+            return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
+        if seen.contradictions is not None and (contradicted := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
-            seen.note([Problem(raw.number, "", "", told)])
-            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, f"Row {raw.number}: {told}")
+            seen.note([Problem(raw.number, "", "", spell(State.INVALID, None, contradicted))])
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, contradicted)
         if first != raw.number and not self.allow_duplicates:
-            reason = f"the same lead, user, access and activity as row {first}"
-            return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, reason)
-        why = directory.unchecked(each.asked) if isinstance(each.asked, ShareRow) else None
-        if why is not None and not directory.trusts_ids:
+            repeat = Why(Cause.REPEAT, {"row": first})
+            return NewRow(key, raw.number, raw.cells, State.SKIPPED, asked, repeat)
+        said = directory.unchecked(each.asked) if isinstance(each.asked, ShareRow) else None
+        if said is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
-            told = f"its Ids could not be checked ({why.rstrip('.')})"
+            unchecked = Why(Cause.UNCHECKED, {"said": said.rstrip(".")})
+            told = f"its Ids could not be checked ({said.rstrip('.')})"
             hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
-            seen.note([Problem(raw.number, "", "", told, hint)])
-            reason = f"Row {raw.number}: {told}: --trust-ids takes them as they are"
-            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, reason)
+            seen.note([Problem(raw.number, "", "", told, hint=hint)])
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, unchecked)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
     def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:
@@ -194,10 +195,10 @@ class Plan:
         asked = self._resolved(each, directory)
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
-        reason = f"left out by {self.selection}"
+        why = Why(Cause.LEFT_OUT, {"by": str(self.selection)})
         user_id = None if instruction else self._user_of(each.raw, directory)
         return NewRow(
-            key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, reason, chosen=False, user_id=user_id
+            key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, why, chosen=False, user_id=user_id
         )
 
     def _user_of(self, raw: RawRow, directory: Directory) -> str | None:
@@ -342,7 +343,7 @@ class _Contradictions:
             self._reassigned.setdefault(asked.lead_id, {}).setdefault(asked.user_id, number)
         self._first.setdefault(repr((asked.lead_id, asked.user_id, asked.action)), number)
 
-    def of(self, asked: Instruction) -> str | None:
+    def of(self, asked: Instruction) -> Why | None:
         """Which other row contradicts one that asks for this, and how; None if none does."""
         reassigned = self._reassigned.get(asked.lead_id, {})
         elsewhere = next((number for user, number in reassigned.items() if user != asked.user_id), None)
@@ -356,9 +357,16 @@ class _Contradictions:
             found = {Action.REASSIGN: elsewhere, Action.SHARE: shared, Action.REVOKE: of_pair[Action.REVOKE]}
         for action, number in found.items():
             if number is not None:
-                how = "to another user" if action is asked.action else f"and this one says {asked.action}"
-                return f"row {number} says {action} for the same lead, {how}: keep the row that is meant"
+                other = None if action is asked.action else asked.action
+                return Why(Cause.CONTRADICTED, {"row": number, "says": action, "not": other})
         return None
+
+
+def _wrong(problems: Sequence[Problem]) -> Why:
+    """Why a row can't be sent, of the kind that matters most: in the order of causes."""
+    order = [*Cause]
+    cause = min((problem.cause for problem in problems), key=order.index)
+    return Why(cause, {"problems": [[each.column, shortened(each.value), each.text] for each in problems]})
 
 
 def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:

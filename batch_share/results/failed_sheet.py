@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.causes import IN_THE_SHEET
 from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
 from batch_share.ledger.written import Output
 from batch_share.outputs import digest_of, is_in_the_way
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
-from batch_share.results.wording import in_the_sheet, reason_of
+from batch_share.results.wording import reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
 from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
@@ -61,17 +62,14 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
 
 def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
     words = []
+    has_dates = sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
     for name in (*OPTIONS, *SETTINGS, *OURS):
         value = settings.get(name)
-        if not value or (name == "timezone" and not _has_dates(sheet)):
+        if not value or (name == "timezone" and not has_dates):
             continue
         text = "true" if value is True else OURS.get(name, str(value))
         words += [f"--{name}", text] if name in OPTIONS else ["--set", f"{name}={text}"]
     return words
-
-
-def _has_dates(sheet: SheetRecord | None) -> bool:
-    return sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
 
 
 def _maps(sheet: SheetRecord) -> list[str]:
@@ -107,17 +105,12 @@ def _on_one_line(name: str) -> str:
 
 def header_of(sheet: SheetRecord) -> list[str]:
     """The headers of its sheet of failed rows: its own columns and ours, whose names are no other's."""
-    header = _own_columns(sheet)
+    header = list(sheet.columns)
+    if Path(sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == ADDED:
+        header = header[: -len(ADDED)]  # which an earlier sheet of failed rows brought
     for name in ADDED:
         header = [*header, _unused(name, header)]
     return header
-
-
-def _own_columns(sheet: SheetRecord) -> list[str]:
-    """The sheet's own columns, without those that an earlier sheet of failed rows brought."""
-    own = list(sheet.columns)
-    came_from_us = Path(sheet.name).stem.partition(".failed")[1] and tuple(own[-2:]) == ADDED
-    return own[: -len(ADDED)] if came_from_us else own
 
 
 def _unused(name: str, header: Sequence[str]) -> str:
@@ -247,7 +240,7 @@ class _Mendable:
         width = len(self.header) - len(ADDED)
         there = len(self.sheet.columns) if self.sheet else 0
         async for row in self.ledger.mendable():
-            if len(row.cells) == there and not in_the_sheet(row):
+            if len(row.cells) == there and row.cause not in IN_THE_SHEET:
                 yield row.state, _cells(row, width)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Rate, __version__
 from batch_share.errors import BatchShareError
-from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.states import State, rows_in
 from batch_share.ledger.written import Output
 from batch_share.outputs import Named
 from batch_share.results import wording
@@ -265,7 +265,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
 
 
 def _troubled(numbers: Statistics) -> int:
-    return sum(numbers.states.get(state, 0) for state in TROUBLED)
+    return rows_in(numbers.states, lambda state: state.needs_person)
 
 
 # ---------------------------------------------------------------------------------------------- its parts
@@ -286,7 +286,12 @@ def _user_bar(user: UserResults, most: int) -> UserBar:
 def _reason_bars(kinds: Sequence[ReasonKind]) -> list[ReasonBar]:
     most = max((kind.rows for kind in kinds), default=0)
     return [
-        ReasonBar(str(kind.state), _short(kind.reason), kind.rows, bar({kind.state: kind.rows}, most))
+        ReasonBar(
+            str(kind.state),
+            _short(wording.spell_kind(kind.state, kind.stage, kind.why) if kind.why else "other reasons"),
+            kind.rows,
+            bar({kind.state: kind.rows}, most),
+        )
         for kind in kinds
     ]
 

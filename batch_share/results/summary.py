@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.records import NONE_WAITING, Waiting
-from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.states import State, rows_in
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
-from batch_share.results.wording import IN_THE_SHEET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -40,14 +39,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-_URGENCY = (
-    (
-        ExitCode.NOT_DONE,
-        {State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.TO_REVOKE, State.REVOKING},
-    ),
-    (ExitCode.SOME_UNKNOWN, {State.UNKNOWN}),
-    (ExitCode.SOME_FAILED, {State.FAILED, State.INVALID}),
-    (ExitCode.STILL_PROCESSING, {State.ACCEPTED, State.ENDING}),
+_URGENCY: Final[Sequence[tuple[ExitCode, Callable[[State], bool]]]] = (
+    (ExitCode.NOT_DONE, lambda state: state.is_on_its_way or state.is_being_revoked),
+    (ExitCode.SOME_UNKNOWN, lambda state: state is State.UNKNOWN),
+    (ExitCode.SOME_FAILED, lambda state: state.needs_person),
+    (ExitCode.STILL_PROCESSING, lambda state: state.is_processing),
 )
 
 
@@ -120,14 +116,14 @@ class Summary:
     @property
     def troubled(self) -> int:
         """Rows that a person has to look at."""
-        return sum(self.states.get(state, 0) for state in TROUBLED) + self.noticed
+        return rows_in(self.states, lambda state: state.needs_person) + self.noticed
 
     @property
     def exit_code(self) -> ExitCode:
         """What the states mean to a script."""
         left = {**self.states, State.PENDING: self.states.get(State.PENDING, 0) - self.waiting.rows}
-        for code, states in _URGENCY:
-            if any(left.get(state) for state in states):
+        for code, belongs in _URGENCY:
+            if rows_in(left, belongs):
                 return code
         return ExitCode.DONE
 
@@ -165,7 +161,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         sheet.name if sheet else "",
         failed_sheet,
         await ledger.standing(),
-        await ledger.mendable_saying(*IN_THE_SHEET),
+        await ledger.mendable_in_sheet(),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
     )

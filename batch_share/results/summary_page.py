@@ -7,9 +7,9 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.ledger.states import TROUBLED, State
+from batch_share.ledger.states import State, rows_in
 from batch_share.results.failed_sheet import command_for
-from batch_share.results.wording import AT_REST, IN_THE_SHEET, NO_USER, how_it_ended, meaning_of
+from batch_share.results.wording import NO_USER, how_it_ended, meaning_of, reason_of_skipped
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ async def _head(
     if failed_sheet is not None:
         command = await command_for(ledger, failed_sheet.name)
         page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")
-    if in_sheet := await ledger.mendable_saying(*IN_THE_SHEET):
+    if in_sheet := await ledger.mendable_in_sheet():
         page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():
         command = f"batch-share retry {shlex.quote(ledger.file.name)}"
@@ -171,11 +171,11 @@ def _title(counts: Mapping[State, int]) -> str:
 
 
 def _standing(counts: Mapping[State, int], noticed: int) -> str:
-    troubled = sum(counts.get(state, 0) for state in TROUBLED) + noticed
+    troubled = rows_in(counts, lambda state: state.needs_person) + noticed
     if troubled:
         need = "needs" if troubled == 1 else "need"
         return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
-    left = sum(counts.values()) - sum(counts.get(state, 0) for state in AT_REST)
+    left = rows_in(counts, lambda state: not state.is_at_rest)
     return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
 
 
@@ -199,7 +199,7 @@ async def _skipped(page: _Page, ledger: LedgerReader, counts: Mapping[State, int
     page.section("Why rows were skipped")
     reasons = await ledger.skipped(REASONS_SHOWN)
     for each in reasons:
-        page.fact(_rows(each.rows), each.reason)
+        page.fact(_rows(each.rows), reason_of_skipped(each))
     if more := counts[State.SKIPPED] - sum(each.rows for each in reasons):
         page.fact(_rows(more), "for other reasons: see Results")
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.causes import Cause
+from batch_share.common import spell_length
+from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.records import NOT_ASKED, REASSIGNED, SENT_BEFORE, spell_notice
-from batch_share.ledger.states import Stage, State
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
+from batch_share.ledger.queries import why_of
+from batch_share.ledger.records import TOLD, NoticeKind, Row
+from batch_share.ledger.states import Stage, State, rows_in
+from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.ledger.records import Row, RunRecord
+    from batch_share.ledger.records import NewRow, Notice, Result, RunRecord, Skipped, Why
 
 CUT_OFF: Final = "cut off"
 NO_USER: Final = "(rows whose user was not found, or not looked up)"
@@ -57,27 +62,231 @@ _LABELS: Final = {
     State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
     State.REVOKING: "taking its share back, or cut off while it did: `batch-share revoke` takes it back again",
     State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
+    State.TO_REVOKE: "its share is to be taken back",
+}
+"""What is said of a row that has no other reason to be where it is."""
+
+
+NOT_ASKED: Final = (
+    "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+)
+"""A row is known by what it asks for, so one that asks for something else is another one."""
+
+_LOOK: Final = "Look at the lead in LeadSquared"
+"""What a person does where LeadSquared itself does not say what became of a share."""
+
+_FOUND_OUT: Final = (
+    "The next run or `batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown "
+    "park)"
+)
+_TAKEN_BACK_AGAIN: Final = "`batch-share revoke` takes it back again, which can't take more away"
+HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+
+_NOT_KNOWN: Final = "nobody knows whether the activity was posted: "
+
+_REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
+    Cause.LEFT_OUT: "left out by {by}",
+    Cause.REPEAT: "the same lead, user, access and activity as row {row}",
+    Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep the row that is meant",
+    Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids takes them as they are",
+    Cause.ALREADY_SHARED: "already shared with that user until {until} UTC by {sheet} row {row} (run Id {run})",
+    (Cause.GONE, State.SKIPPED): f"{NOT_ASKED}; nothing was sent for it",
+    (Cause.GONE, State.FAILED): f"{NOT_ASKED}: its activity was posted, the lead was not shared",
+    (Cause.GONE, State.UNKNOWN): f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared",
+    Cause.BEING_TAKEN: "being taken back first: {of}",
+    Cause.TAKEN_BACK: "taken back: {of}",
+    Cause.NOT_TAKEN: "not all that was shared before could be taken back{then}: {left}",
+    Cause.NOTHING_KNOWN: (
+        f"no share of this lead with this user is known to the ledgers of this machine; {HOW_TO_ADD}"
+    ),
+    (Cause.REFUSED, Stage.ACTIVITY): "LeadSquared refused the activity: {said}",
+    (Cause.REFUSED, Stage.SHARE): "LeadSquared refused the share: {said}",
+    (Cause.REFUSED, Stage.REVOKE): "LeadSquared refused to take it back: {said}",
+    (Cause.NOT_PROCESSED, Stage.PROCESSING): "LeadSquared accepted the share but could not process it: {said}",
+    (Cause.NOT_PROCESSED, Stage.SHARE): (
+        "the shares of its call could not be processed, so each is shared again by itself: {said}"
+    ),
+    (Cause.NOT_PROCESSED, Stage.REVOKE): (
+        "LeadSquared could not process its revocation (request Id {request}): {said}"
+    ),
+    (Cause.WAITING, State.ACCEPTED): "accepted, not yet processed ({status})",
+    (Cause.WAITING, State.ENDING): "it is being taken back (request Id {request}), not yet processed ({status})",
+    (Cause.STATUS_UNREAD, State.ACCEPTED): "accepted; its status could not be read: {read}",
+    (Cause.STATUS_UNREAD, State.ENDING): (
+        "it is being taken back (request Id {request}); its status could not be read: {read}"
+    ),
+    (Cause.STATUS_REFUSED, State.ACCEPTED): f"accepted; its status could not be read: {{read}}. {_LOOK}",
+    (Cause.STATUS_REFUSED, State.ENDING): (
+        f"it is being taken back (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
+    ),
+    Cause.REVOKED: "the share was taken back (request Id {request})",
+    Cause.TOO_LATE: "it was to end at {until} UTC, which is over",
+    Cause.NO_ADDRESS: (
+        "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted "
+        "by itself does not get its user as owner here: nothing was sent"
+    ),
+    Cause.ANOTHERS: (
+        "activity {activity} was posted, but its owner is {owner}, not the user of this row: not shared"
+    ),
+    (Cause.LOST, Stage.ACTIVITY): f"{_NOT_KNOWN}{{said}}",
+    (Cause.LOST, Stage.SHARE): "nobody knows whether the share was accepted: {said}",
+    (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was taken back: {said}",
+    Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
+    Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
+    Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
+    Cause.UNSHOWN: (
+        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so that this one was not found "
+        "proves nothing: look at the lead in LeadSquared, or trust it with --trust-marker"
+    ),
+    Cause.PARKED: f"{_NOT_KNOWN}it was not found in two looks, and --on-unknown park posts nothing again",
+    Cause.SENT_AGAIN: f"{_NOT_KNOWN}its activity was sent again and again, and was not found",
+}
+"""Why a row is where it is: by its cause, where that says different things with its state, or else its step."""
+
+_REFUSALS: Final = frozenset({Cause.REFUSED, Cause.NOT_PROCESSED, Cause.TOO_LATE})
+_DOUBTS: Final = {
+    (State.FAILED, Stage.REVOKE): "the share stands: ",
+    (State.UNKNOWN, Stage.SHARE): "nobody knows whether the share was accepted before, and it can't be repeated: ",
+    (State.UNKNOWN, Stage.REVOKE): "nobody knows whether the share stands, and ",
+}
+"""What stands before a refusal, which says nothing of the share that may have been made before."""
+
+_LOOKS_AGAIN: Final = "The next run looks again"
+_THEN: Final[Mapping[tuple[Cause, Stage | None], str]] = {
+    (Cause.LOST, Stage.ACTIVITY): _FOUND_OUT,
+    (Cause.LOST, Stage.SHARE): _FOUND_OUT,
+    (Cause.LOST, Stage.REVOKE): _TAKEN_BACK_AGAIN,
+    (Cause.UNREAD, Stage.ACTIVITY): _LOOKS_AGAIN,
+    (Cause.UNSHOWN, Stage.ACTIVITY): _LOOKS_AGAIN,
+    (Cause.SENT_AGAIN, Stage.ACTIVITY): _LOOKS_AGAIN,
+    (Cause.PARKED, Stage.ACTIVITY): (
+        "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is not there"
+    ),
+    (Cause.REFUSED, Stage.REVOKE): _LOOK,
+    (Cause.NOT_PROCESSED, Stage.REVOKE): _LOOK,
+}
+"""What becomes of an unknown row, or what a person does about it."""
+
+
+def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
+    """Why a row is where it is, in words, with what follows from it; "" where nothing is to be said.
+
+    With `sheet_row`, what is wrong in the sheet says in which row.
+    """
+    told = spell_kind(state, stage, why, sheet_row)
+    then = _THEN.get((why.cause, stage)) if why and state is State.UNKNOWN and TOLD not in why.details else None
+    return f"{sentence(told)} {then}" if then else told
+
+
+def spell_kind(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
+    """The same without what follows."""
+    if why is None:
+        return ""
+    cause, details = why.cause, why.details
+    if TOLD in details:
+        return str(details[TOLD])
+    row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
+    if "problems" in details:
+        problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
+        return "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
+    keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
+    reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
+    doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
+    return row + doubt + reason.format_map(_shown(cause, details))
+
+
+def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
+    """The details as a sentence has them."""
+    shown = dict(details)
+    match cause:
+        case Cause.BEING_TAKEN | Cause.TAKEN_BACK:
+            shown["of"] = ", ".join(details["of"])
+        case Cause.NOT_TAKEN:
+            shown["then"] = ", and it was not shared with this one" if details["reassigns"] else ""
+            shown["left"] = "; ".join(f"{each['of']}: {_not_taken(each)}" for each in details["left"])
+        case Cause.CONTRADICTED:
+            shown["how"] = f"and this one says {details['not']}" if details["not"] else "to another user"
+        case Cause.WAITING:
+            number = "no ShareStatus" if details["status"] is None else f"ShareStatus {details['status']}"
+            shown["status"] = f"{number}: {details['said']}" if details["said"] else number
+        case Cause.STATUS_UNREAD | Cause.STATUS_REFUSED:
+            shown["read"] = details["said"].rstrip(".")
+    return shown
+
+
+def _not_taken(share: Mapping[str, Any]) -> str:
+    """Why a share that was made before was not taken back: how the row stands that made it, or what kept us."""
+    if "said" in share:
+        return str(share["said"])
+    state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
+    told = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
+    return told or _LABELS.get(state) or f"it is {state}"
+
+
+def spell_row(row: Row | NewRow) -> str:
+    """Why a row is where it is, in words."""
+    return spell(row.state, row.stage if isinstance(row, Row) else None, row.why, row.sheet_row)
+
+
+def spell_result(result: Result) -> str:
+    """Why a row gets where the result brings it, in words."""
+    return spell(result.state, result.stage, result.why)
+
+
+_NOTICES: Final = {
+    NoticeKind.DOUBLE: (
+        "its activity was found {times} times: {counts} is the one that counts, delete {others} in LeadSquared"
+    ),
+    NoticeKind.SENT_BEFORE: (
+        "sent as it was before: {before}; the sheet or its options now say {now}: nothing was changed"
+    ),
+    NoticeKind.TAKEN_BEFORE: "what other users had of the lead was taken back first: {of}",
+    NoticeKind.NOBODY_ELSE: (
+        "reassigned: no share of the lead with another user is known to the ledgers of this machine"
+    ),
 }
 
 
+def spell_notice(notice: Notice | None) -> str:
+    """What a notice says to people; "" for none."""
+    if notice is None:
+        return ""
+    details = notice.details
+    if TOLD in details:
+        return str(details[TOLD])
+    match notice.kind:
+        case NoticeKind.DOUBLE:
+            others = ", ".join(details["others"])
+            shown = {"times": 1 + len(details["others"]), "counts": details["counts"], "others": others}
+        case NoticeKind.SENT_BEFORE:
+            shown = {name: _length(*details[name]) for name in ("before", "now")}
+        case _:
+            shown = {"of": ", ".join(details.get("of", ()))}
+    return _NOTICES[notice.kind].format_map(shown)
+
+
+def _length(minutes: int | None, until: str | None) -> str:
+    return spell_length(minutes, datetime.fromisoformat(until) if until else None)
+
+
 def reason_of(row: Row) -> str:
-    """Why a row is where it is, for the person who reads the results."""
-    reason = "; ".join(filter(None, (row.reason or _label(row), spell_notice(row.notice or ""))))
+    """Why a row is where it is and what else is to be known of it, for the person who reads the results."""
+    start = row.instruction.start if row.instruction and row.state is State.PENDING else None
+    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
+    reason = "; ".join(filter(None, (spell_row(row) or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
-    told = reason if NOT_ASKED in reason else f"{NOT_ASKED}: {reason}"
+    told = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
     return f"{told}; a run that asks for it again, as the sheet and its options were, settles it"
 
 
-def _label(row: Row) -> str | None:
-    start = row.instruction.start if row.instruction and row.state is State.PENDING else None
-    return f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
-
-
-_TO_BE_SENT: Final = frozenset({State.PENDING, State.POSTING, State.POSTED, State.SHARING})
-
-AT_REST: Final = (State.SHARED, State.SKIPPED, State.REVOKED)
-"""The states of rows for which nothing is to be done."""
+def reason_of_skipped(skipped: Skipped) -> str:
+    """Why as many rows are skipped."""
+    if skipped.why.cause is Cause.ALREADY_SHARED and skipped.rows > 1:
+        first = ", and taken back from all others first; the results say more" if skipped.notice else ""
+        return f"already shared with their user by earlier runs{first or '; the results say until when'}"
+    told = spell(State.SKIPPED, None, skipped.why)
+    return "; ".join(filter(None, (told, spell_notice(skipped.notice))))
 
 
 def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str = "") -> list[str]:
@@ -86,15 +295,15 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str
     `ledger` as it should be written, `mend` the command that runs the sheet of failed rows, if there is one.
     """
     steps = []
-    if sum(states.get(state, 0) for state in _TO_BE_SENT):
+    if rows_in(states, lambda state: state.is_on_its_way):
         steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
     if states.get(State.UNKNOWN):
         steps.append(f"To settle the unknown rows: batch-share resume {ledger} --only-unknown")
     if states.get(State.FAILED) or states.get(State.INVALID):
         steps.append(_mending(states, mend))
-    if states.get(State.TO_REVOKE) or states.get(State.REVOKING):
+    if rows_in(states, lambda state: state.is_being_revoked):
         steps.append(f"Shares are still to be taken back: batch-share revoke {ledger}")
-    if states.get(State.ACCEPTED) or states.get(State.ENDING):
+    if rows_in(states, lambda state: state.is_processing):
         steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")
@@ -113,7 +322,7 @@ def _mending(states: Mapping[State, int], mend: str) -> str:
 
 def at_rest(states: Mapping[State, int]) -> str:
     """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
-    *others, last = [str(state) for state in AT_REST if states.get(state)] or [""]
+    *others, last = [str(state) for state in State if state.is_at_rest and states.get(state)] or [""]
     if not last:
         return "no row was taken in."
     return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
@@ -141,39 +350,46 @@ _SAID: Final = {
 def others(states: Mapping[State, int]) -> str:
     """The rows that are not shared, in one line: `2 failed, 1 skipped.` Empty where all are."""
     said = [f"{states[state]:,} {words}" for state, words in _SAID.items() if states.get(state)]
-    if left := sum(states.get(state, 0) for state in _TO_BE_SENT):
+    if left := rows_in(states, lambda state: state.is_on_its_way):
         said.append(f"{left:,} still to be sent")
-    known = {State.SHARED, *_SAID, *_TO_BE_SENT}
-    said += [f"{count:,} {state}" for state, count in states.items() if count and state not in known]
+    left_over = (state for state in states if states[state] and not (state in _SAID or state.is_on_its_way))
+    said += [f"{states[state]:,} {state}" for state in left_over if state is not State.SHARED]
     return f"{', '.join(said)}." if said else ""
 
 
-SHIFTED: Final = "something may be under a wrong header"
-"""Said of a row whose cells don't stand under their headers: no sheet of failed rows can hold it as it is."""
-
-_OVER: Final = re.compile(r"is over\b")
-
-IN_THE_SHEET: Final = {
-    SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
-    NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
-    ERROR_VALUE: "Mend the formula in the sheet itself, and run the sheet again.",
+_IN_THE_SHEET: Final = {
+    Cause.SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
+    Cause.NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
+    Cause.ERROR_VALUE: "Mend the formula in the sheet itself, and run the sheet again.",
 }
-"""What is done about rows that no sheet of failed rows can hold as they are, by what their reason says."""
+"""What is done about rows that no sheet of failed rows can hold as they are."""
 
-_MENDING: Final = (
-    (re.compile(r"found \d+ times"), "Name it by its Id in {place}, for several fit what the row says"),
-    (re.compile(r"not an active user|no longer an active|\bowner is not\b"), "Name an active user in {place}"),
-    (
-        re.compile(r"no lead has|\b(lead|entity|prospect)\b.*\b(does not|doesn't) exist|\blead not found"),
-        "Correct the lead in {place}, or create it in LeadSquared",
-    ),
-    (
-        re.compile(r"event code|activity (type|event)"),
-        "Give the code of an activity type of the account in {place}",
-    ),
-    (_OVER, "Give the row a later end in {place}"),
-    (re.compile(r"dangerous value|mxxss|markup"), "Take signs such as < and > out of its texts in {place}"),
-    (re.compile(r"at most [\d,]+ characters|too long"), "Shorten the text in {place}"),
+_BY_ID: Final = "Name it by its Id in {place}, for several fit what the row says"
+_ACTIVE: Final = "Name an active user in {place}"
+_LEAD: Final = "Correct the lead in {place}, or create it in LeadSquared"
+_TYPE: Final = "Give the code of an activity type of the account in {place}"
+_LATER: Final = "Give the row a later end in {place}"
+_PLAIN: Final = "Take signs such as < and > out of its texts in {place}"
+_SHORTER: Final = "Shorten the text in {place}"
+
+_MENDING: Final = {
+    Cause.AMBIGUOUS: _BY_ID,
+    Cause.NO_USER: _ACTIVE,
+    Cause.NO_LEAD: _LEAD,
+    Cause.NO_TYPE: _TYPE,
+    Cause.OVER: _LATER,
+    Cause.TOO_LATE: _LATER,
+    Cause.MARKUP: _PLAIN,
+    Cause.TOO_LONG: _SHORTER,
+}
+"""What is done about rows of which nothing is at LeadSquared, by what is wrong with them."""
+
+_MENDING_SAID: Final = (
+    (re.compile(r"not an active user|no longer an active|\bowner is not\b"), _ACTIVE),
+    (re.compile(r"\b(lead|entity|prospect)\b.*\b(does not|doesn't) exist|\blead not found"), _LEAD),
+    (re.compile(r"event code|activity (type|event)"), _TYPE),
+    (re.compile(r"dangerous value|mxxss|markup"), _PLAIN),
+    (re.compile(r"at most [\d,]+ characters|too long"), _SHORTER),
     (
         re.compile(r"attribute"),
         "In {place}, leave only fields that this activity type has, and fill those that it needs",
@@ -187,7 +403,7 @@ _MENDING: Final = (
         "There were too many calls; nothing has to be changed in {place}",
     ),
 )
-"""What is done about rows of which nothing is at LeadSquared, by what was said: the first that fits."""
+"""The same by LeadSquared's own words, in lower case, where it refused them: the first that fits."""
 
 _WHATEVER: Final = "Correct what the reason names in {place}"
 
@@ -201,51 +417,42 @@ class Advice:
 
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
-        steps = [self._revoking(row) or self._about(row, words)]
-        if row.notice and not row.notice.startswith((SENT_BEFORE, REASSIGNED)):
+        steps = [self._about(row, words)]
+        if row.notice and row.notice.kind is NoticeKind.DOUBLE:
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
 
-    def _revoking(self, row: Row) -> str:
-        """What to do about a row whose share was to be taken back, nothing where it was not or is."""
-        if row.state is State.ENDING:
-            return ""
-        if row.state in {State.TO_REVOKE, State.REVOKING} or row.stage is Stage.REVOKE:
-            return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
-        if row.stage is Stage.EARLIER and row.position is not None:
-            return f"See to what the reason names, then try again: {self._command('retry')}"
+    def _about(self, row: Row, words: str) -> str:
+        match row.state:
+            case State.ENDING:
+                return ""
+            case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
+                return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
+            case _ if row.stage is Stage.EARLIER and row.position is not None:
+                return f"See to what the reason names, then try again: {self._command('retry')}"
+            case State.UNKNOWN if row.position is None:
+                return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
+            case State.UNKNOWN:
+                command = f"{self._command('resume')} --only-unknown --set on_unknown=settle"
+                return f"To find out whether it arrived, and go on with it: {command}"
+            case State.FAILED if row.position is None and row.activity_id is None:
+                return "Nothing: the sheet no longer asks for it."
+            case State.FAILED if row.position is None:
+                return "If it is still to be shared, put the row back into the sheet as it was, and run the sheet."
+            case State.FAILED if row.activity_id is not None:
+                return self._standing(row, words)
+            case State.FAILED | State.INVALID:
+                return _IN_THE_SHEET.get(row.cause or Cause.TOLD) or self._mend(row, words)
         return ""
 
-    def _about(self, row: Row, words: str) -> str:
-        said = f"{row.reason or ''} {words}".casefold()
-        match row.state:
-            case State.UNKNOWN:
-                return self._settle(row)
-            case State.FAILED if row.position is None:
-                return _gone(row)
-            case State.FAILED if row.activity_id is not None:
-                return self._standing(row, said, words)
-            case State.FAILED | State.INVALID:
-                return in_the_sheet(row) or self._mend(said)
-            case _:
-                return ""
-
-    def _settle(self, row: Row) -> str:
-        if row.position is None:
-            return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
-        return (
-            f"To find out whether it arrived, and go on with it: {self._command('resume')} --only-unknown "
-            "--set on_unknown=settle"
-        )
-
-    def _standing(self, row: Row, said: str, words: str) -> str:
+    def _standing(self, row: Row, words: str) -> str:
         """Its activity is there: whoever runs the row elsewhere posts a second one."""
         if row.stage is Stage.ACTIVITY:
             return (
                 "Look at the activity in LeadSquared: delete it, or make the row's user its owner, and share the "
                 "lead by hand."
             )
-        if _OVER.search(said):
+        if row.cause is Cause.TOO_LATE:
             return (
                 "Nothing: its time is over. To share the lead again, put the row into a new sheet with a later end."
             )
@@ -253,22 +460,13 @@ class Advice:
         command = self._command("retry") + everything
         return f"Mend what LeadSquared names, then share the lead in the same activity: {command}"
 
-    def _mend(self, said: str) -> str:
-        what = next((what for pattern, what in _MENDING if pattern.search(said)), _WHATEVER)
+    def _mend(self, row: Row, words: str) -> str:
+        said = f"{row.why.details.get('said', '') if row.why else ''} {words}".casefold()
+        by_words = next((what for pattern, what in _MENDING_SAID if pattern.search(said)), _WHATEVER)
+        what = _MENDING.get(row.cause or Cause.TOLD, by_words)
         if self.failed_sheet is None:
             return f"{what.format(place='a sheet of its own')}; then run that sheet."
         return f"{what.format(place=self.failed_sheet)}; then run that file."
 
     def _command(self, name: str) -> str:
         return f"batch-share {name} {shlex.quote(self.ledger)}"
-
-
-def in_the_sheet(row: Row) -> str:
-    """What to do about a row that is to be mended in the sheet itself, nothing for others."""
-    return next((step for said, step in IN_THE_SHEET.items() if said in (row.reason or "")), "")
-
-
-def _gone(row: Row) -> str:
-    if row.activity_id is None:
-        return "Nothing: the sheet no longer asks for it."
-    return "If it is still to be shared, put the row back into the sheet as it was, and run the sheet."

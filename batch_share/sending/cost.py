@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
-from batch_share.ledger.states import State
+from batch_share.ledger.states import State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
@@ -47,15 +47,6 @@ class ShareBatch:
         if size > self._accepted and most < self.most:
             self.most = most
             self._memory.learn_share_batch(most)
-
-
-_TO_SHARE: Final = (State.PENDING, State.POSTING, State.POSTED)
-"""The states of rows whose share is still to be made."""
-
-_TO_REVOKE: Final = (State.TO_REVOKE, State.REVOKING)
-_TO_FOLLOW: Final = (*_TO_SHARE, State.SHARING, State.ACCEPTED)
-_TO_SEE_END: Final = (*_TO_REVOKE, State.ENDING)
-"""The states of rows whose revocation is still to be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +93,17 @@ class Pace:
         fresh = states.get(State.PENDING, 0)
         together = fresh * self._part_in_bulk()
         calls = together / MOST_ACTIVITIES + (fresh - together)
-        calls += sum(states.get(state, 0) for state in _TO_SHARE) / self.share_batch
+        to_share = rows_in(states, lambda state: state.is_on_its_way)
+        to_revoke = rows_in(states, lambda state: state.is_being_revoked)
+        calls += (to_share - states.get(State.SHARING, 0)) / self.share_batch + to_revoke
         if self.follow_up:
-            calls += sum(states.get(state, 0) for state in _TO_FOLLOW) / self.share_batch
-            calls += sum(states.get(state, 0) for state in _TO_SEE_END)
-        calls += sum(states.get(state, 0) for state in _TO_REVOKE)
-        # Rounding errors must not make another call.
-        calls = math.ceil(round(calls, 6)) + self._owner_check_calls(events)
+            calls += (to_share + states.get(State.ACCEPTED, 0)) / self.share_batch
+            calls += to_revoke + states.get(State.ENDING, 0)
+        calls = math.ceil(round(calls, 6))  # rounding errors must not make another call
+        # To find out whose the keys are, and to read an activity of each type; in bulk, of each form too.
+        if events:
+            calls += events + 1 if self.bulk_rate is None else 2 * events + 3
         return Cost(calls, self.rate, self.follow_up, self.bulk_rate)
-
-    def _owner_check_calls(self, events: int) -> int:
-        """To find out whose the keys are, and to read an activity of each type; in bulk, of each form too."""
-        if not events:
-            return 0
-        return events + 1 if self.bulk_rate is None else 2 * events + 3
 
     def _part_in_bulk(self) -> float:
         """The part of the rows that bulk calls carry while no slot is idle."""

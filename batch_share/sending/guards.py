@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import (
@@ -17,7 +18,7 @@ from batch_share.errors import (
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from batch_share.ledger.records import Result
     from batch_share.settings import Settings
@@ -96,13 +97,15 @@ class FailureGuard:
     share comes long after those to later activities, and rows that wait for it say nothing against it. A call that
     is refused as a whole has failed none of its rows, nor has one whose rows are shared again by themselves.
     So the percentage, too, is of all that failed or were accepted (`sent`), be they shared by now or not.
+    `spell` says to people why the `last` failed.
     """
 
     most: int = 0
     percent: float | None = None
     failed: int = 0
     sent: int = 0
-    last: str = ""
+    last: Result | None = None
+    spell: Callable[[Result], str] = attrgetter("words")
     _waiting: int = 0
     _in_a_row: Counter[Stage] = field(default_factory=Counter)
 
@@ -141,7 +144,7 @@ class FailureGuard:
             self.sent += rows
         self._in_a_row[result.stage] += rows
         self.failed += rows
-        self.last = result.reason or ""
+        self.last = result
 
     def off(self) -> None:
         """Count on, but end nothing: for work that sends no rows of its own."""
@@ -150,11 +153,15 @@ class FailureGuard:
     def check(self) -> None:
         """Whether the work may go on. Raises TooManyFailures."""
         if 0 < self.most <= self.in_a_row:
-            raise TooManyFailures(self.in_a_row, self.last)
+            raise TooManyFailures(self.in_a_row, self._last_words)
         if self.percent is None or self.sent < ENOUGH:
             return
         if self.failed * 100 >= self.percent * self.sent:
-            raise TooManyFailures(self.failed, self.last, self.sent)
+            raise TooManyFailures(self.failed, self._last_words, self.sent)
+
+    @property
+    def _last_words(self) -> str:
+        return self.spell(self.last) if self.last is not None else ""
 
 
 MOST_LOST: Final = 10

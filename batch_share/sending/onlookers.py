@@ -231,7 +231,7 @@ class Preview:
     @property
     def cost(self) -> Cost:
         """What sending them costs at least, and asking for those that were accepted before."""
-        states = self.to_do | {state: self.states.get(state, 0) for state in (State.ACCEPTED, State.ENDING)}
+        states = self.to_do | {state: self.states.get(state, 0) for state in State if state.is_processing}
         states[State.TO_REVOKE] = states.get(State.TO_REVOKE, 0) + self.revocations
         return self.pace.cost(states, self.events)
 

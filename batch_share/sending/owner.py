@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
@@ -24,7 +25,7 @@ from batch_share.leadsquared.protocol import (
     read_activities,
 )
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import Result, Unchecked
+from batch_share.ledger.records import Result, Unchecked, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
 from batch_share.sending.session import Form
@@ -142,10 +143,8 @@ async def verify_owner(session: Session, row: Row, asked: Instruction, activity_
     whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, asked.user_id)
     shown = str(owner or "")
     if whose is Whose.ANOTHERS:
-        reason = (
-            f"activity {activity_id} was posted, but its owner is {shown}, not the user of this row: not shared"
-        )
-        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason=reason)
+        why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
+        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
         await session.ledger.end(row, ending)
         session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
         raise OwnerNotVerified(activity_id, asked.user_id, shown, is_anothers=True)

@@ -14,11 +14,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.common import ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.people import all_users, read_users, user_by_id
+from batch_share.ledger.records import Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
 from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify_owners
@@ -99,7 +101,9 @@ class BulkPoster:
         """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
         outcome, result = await self.post_one(session, row)
         if isinstance(outcome, Refused):
-            self._count_refusal(outcome)
+            self._refused += 1
+            if self._refused >= MOST_REFUSED:
+                raise BulkRefused(outcome.words)
         return result.answer_id
 
     async def post_one(
@@ -115,11 +119,6 @@ class BulkPoster:
             unsent += isinstance(outcome, NotSent)
             await repeat_bulk(session, outcome, unsent)
 
-    def _count_refusal(self, outcome: Refused) -> None:
-        self._refused += 1
-        if self._refused >= MOST_REFUSED:
-            raise BulkRefused(outcome.words)
-
 
 async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
     """Do what must come before rows of a bulk call are sent again, if it was undone in whole or in part."""
@@ -127,12 +126,6 @@ async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], 
     undone = next((each for each in parts if isinstance(each, UNDONE)), None)
     if undone is not None:
         await before_repeating(session, undone, unsent, bulk=True)
-
-
-NO_WAY: Final = (
-    "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted by "
-    "itself does not get its user as owner here: nothing was sent"
-)
 
 
 async def send_in_bulk(session: Session) -> None:
@@ -149,7 +142,10 @@ async def send_in_bulk(session: Session) -> None:
         except BulkRefused as refused:
             session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
         if not is_proved(session, Form.BULK):
-            await _do_without(session, ignored)
+            # No row can go in bulk: activities that are posted by themselves must get their owner.
+            if ignored is not None:
+                raise ignored
+            await verify_owners(session, SINGLE)
         session.tally.phase = "sharing"
         await BulkRun(session, poster, singles=not session.memory.account.ignores_owner).send()
 
@@ -173,13 +169,6 @@ async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
         session.guard.check()
         return ignored
     return None
-
-
-async def _do_without(session: Session, ignored: OwnerNotVerified | None) -> None:
-    """No row can go in bulk: activities that are posted by themselves must get their owner. Raises as `verify`."""
-    if ignored is not None:
-        raise ignored
-    await verify_owners(session, SINGLE)
 
 
 def is_proved(session: Session, form: Form) -> bool:
@@ -242,7 +231,7 @@ class BulkRun:
         if self._singles:
             return await post(session, row, spare=self._poster.can_post(row))
         if asked(row).user_id not in self._poster.owner_emails:
-            await give_up(session, row, NO_WAY)
+            await give_up(session, row, Why(Cause.NO_ADDRESS))
             return None
         _, result = await self._poster.post_one(session, row, is_last_way=True)
         return result.answer_id

@@ -13,12 +13,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from batch_share.causes import Cause
 from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending import log_events
 from batch_share.sending.calls import Dispatch, write
@@ -55,10 +56,6 @@ def markers_in(said: str) -> frozenset[str]:
     Only at the start of a note or as the whole of a field: somebody's note may quote another row's.
     """
     return frozenset(_MARKER.findall(said))
-
-
-OVER: Final = "it was to end at "
-"""How the reason of a row begins whose end was over before its turn came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +141,15 @@ async def in_time(session: Session, row: Row) -> bool:
     """Whether the end of `row` is still to come; else it ends as failed."""
     if minutes_left(asked(row), utc_now()) >= 1:
         return True
-    reason = f"{OVER}{asked(row).until:%Y-%m-%d %H:%M} UTC, which is over"
-    await give_up(session, row, reason, TOO_LATE)
+    why = Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"})
+    await give_up(session, row, why, TOO_LATE)
     return False
 
 
-async def give_up(session: Session, row: Row, reason: str, outcome: str = "failed") -> None:
+async def give_up(session: Session, row: Row, why: Why, outcome: str = "failed") -> None:
     """End a row, before a step of it, as failed. Raises TooManyFailures."""
     stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
-    ending = Result(State.FAILED, outcome, stage=stage, reason=reason)
+    ending = Result(State.FAILED, outcome, stage=stage, why=why)
     if is_repeated(row):
         ending = in_doubt(ending)
     await session.ledger.end(row, ending)

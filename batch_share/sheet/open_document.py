@@ -15,11 +15,10 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.limits import AREA, TOO_FAR
 from batch_share.sheet.table import (
-    ERROR_VALUE,
-    NEVER_STORED,
     NO_FAULTS,
     PROTECTED,
     Markings,
@@ -164,7 +163,7 @@ def _count(element: ET.Element, what: str) -> int:
 def _content(cell: ET.Element) -> tuple[str, str | None]:
     """What a cell says, or why it says nothing."""
     if cell.get(_ERROR_TYPE) == "error":
-        return "", ERROR_VALUE
+        return "", Cause.ERROR_VALUE
     kind = cell.get(f"{_OFFICE}value-type", "")
     value = cell.get(f"{_OFFICE}{_VALUES.get(kind, 'string-value')}")
     is_formula = f"{_TABLE}formula" in cell.attrib
@@ -172,10 +171,10 @@ def _content(cell: ET.Element) -> tuple[str, str | None]:
         return _as_shown(kind, value), None
     shown = "\n".join("".join(_pieces(each)) for each in cell.iterfind(f"{_TEXT}p"))
     if is_formula and is_error(shown):
-        return "", ERROR_VALUE
+        return "", Cause.ERROR_VALUE
     if value is not None:
         return _as_shown(kind, value), None
-    return ("", NEVER_STORED) if is_formula and not shown and kind != "string" else (shown, None)
+    return ("", Cause.NEVER_STORED) if is_formula and not shown and kind != "string" else (shown, None)
 
 
 def _as_shown(kind: str, value: str) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from batch_share.causes import Cause, Wrong
 from batch_share.common import MAX_DURATION_MINUTES, Action, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
-from batch_share.sheet.table import ERROR_VALUE, is_error
+from batch_share.sheet.table import FAULTS, is_error
 from batch_share.sheet.values import (
     check_seen,
     parse_access,
@@ -149,7 +150,7 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a sheet: where, in words, and what to do, if the words don't say.
+    """What is wrong with a sheet: where, in words and by its `cause`, and what to do, if the words don't say.
 
     `row` is its number in the sheet, None where it is about the whole; `column` its header, "" where it is about
     the whole row; `value` what the cell says, "" if nothing.
@@ -159,13 +160,19 @@ class Problem:
     column: str
     value: str
     text: str
+    cause: Cause = Cause.INVALID
     hint: str = ""
 
     def __str__(self) -> str:
+        return f"Row {self.row}{', ' if self.column else ': '}{self.said}"
+
+    @property
+    def said(self) -> str:
+        """The same without the row."""
         if not self.column:
-            return f"Row {self.row}: {self.text}"
-        shown = f" {_short(self.value)!r}:" if self.value else ":"
-        return f"Row {self.row}, {self.column}{shown} {self.text}"
+            return self.text
+        shown = f" {shortened(self.value)!r}:" if self.value else ":"
+        return f"{self.column}{shown} {self.text}"
 
 
 def parse_user(text: str) -> Ref:
@@ -213,7 +220,7 @@ class RowRules:
     def check(self, row: RawRow) -> ShareRow | list[Problem]:
         """The row's canonical values, or everything that is wrong with it."""
         if row.problem is not None:
-            return [Problem(row.number, "", "", row.problem)]
+            return [Problem(row.number, "", "", row.problem, Cause.SHIFTED)]
         reading = _Reading(self, row)
         asked = reading.read()
         return asked if asked is not None else reading.problems
@@ -315,7 +322,7 @@ class _Reading:
     def _until(self, text: str) -> dt.datetime:
         end = parse_until(text, self._rules.zone)
         if self._rules.now is not None and end <= self._rules.now:
-            raise ValueError("is over already")
+            raise Wrong("is over already", Cause.OVER)
         return self._near(end)
 
     def _start(self, text: str) -> dt.datetime:
@@ -330,15 +337,17 @@ class _Reading:
         return self._checked(parse, self._row.cells[index].strip(), self._rules.columns[index], index)
 
     def _checked(self, parse: Callable[[str], Any], text: str, header: str, index: int | None) -> Any:
-        if index is not None and (fault := self._row.faults.get(index) or (is_error(text) and ERROR_VALUE)):
-            self.problems.append(Problem(self._row.number, header, text, fault))
+        if index is not None and (fault := self._row.faults.get(index) or (is_error(text) and Cause.ERROR_VALUE)):
+            cause = Cause(fault)
+            self.problems.append(Problem(self._row.number, header, text, FAULTS[cause], cause))
             return None
         if not text:
             return None
         try:
             return parse(text)
         except ValueError as error:
-            self.problems.append(Problem(self._row.number, header, text, str(error)))
+            cause = error.cause if isinstance(error, Wrong) else Cause.INVALID
+            self.problems.append(Problem(self._row.number, header, text, str(error), cause))
             return None
 
     def _says_something(self, each: Field) -> bool:
@@ -353,8 +362,10 @@ class _Reading:
         return self._rules.columns[index] if index is not None else str(each)
 
     def _wrong(self, each: Field, value: str, wrong: str) -> None:
-        self.problems.append(Problem(self._row.number, self._header(each), value, wrong))
+        cause = Cause.NO_TYPE if each is Field.EVENT else Cause.INVALID
+        self.problems.append(Problem(self._row.number, self._header(each), value, wrong, cause))
 
 
-def _short(value: str) -> str:
+def shortened(value: str) -> str:
+    """As much of a cell as a person needs to find it."""
     return value if len(value) <= 60 else f"{value[:57]}…"

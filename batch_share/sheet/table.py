@@ -8,13 +8,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.common import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-NEVER_STORED: Final = "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
-ERROR_VALUE: Final = "an error, not a value: mend its formula"
+FAULTS: Final = {
+    Cause.NEVER_STORED: (
+        "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
+    ),
+    Cause.ERROR_VALUE: "an error, not a value: mend its formula",
+}
+"""Why a single cell can't be read."""
+
 PROTECTED: Final = "protected with a password: remove it and try again"
 SAVE_AS: Final = "open it in a spreadsheet program and save it as .xlsx"
 DAMAGED: Final = f"damaged, or not a workbook: {SAVE_AS}"
@@ -31,8 +38,8 @@ _EXACT_NUMBER: Final = 10**15
 class RawRow:
     """One row as text.
 
-    `problem` says why its cells can't be trusted to stand under their headers; `faults`, by column, why a single
-    cell can't be read.
+    `problem` says why its cells can't be trusted to stand under their headers; `faults`, by column, which of
+    the `FAULTS` a single cell has.
     """
 
     number: int

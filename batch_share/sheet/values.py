@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from batch_share.causes import Cause, Wrong
 from batch_share.common import Action, ascii_lower, parse_duration
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def parse_access(text: str) -> int:
 def parse_event(text: str) -> int:
     """The code of an activity type. Raises ValueError."""
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise ValueError("not the code of an activity type, such as 201")
+        raise Wrong("not the code of an activity type, such as 201", Cause.NO_TYPE)
     return int(text)
 
 
@@ -140,9 +141,9 @@ def _unmarked(text: str) -> str:
 
 def _plain(text: str, limit: int) -> str:
     if len(text) > limit:
-        raise ValueError(f"{len(text)} characters; LeadSquared keeps {limit}")
+        raise Wrong(f"{len(text)} characters; LeadSquared keeps {limit}", Cause.TOO_LONG)
     if _MARKUP.search(text):
-        raise ValueError("looks like markup (<…), which LeadSquared refuses")
+        raise Wrong("looks like markup (<…), which LeadSquared refuses", Cause.MARKUP)
     return text
 
 

@@ -12,10 +12,10 @@ from functools import partial
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Final
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.table import (
     DAMAGED,
-    ERROR_VALUE,
     NO_FAULTS,
     PROTECTED,
     Markings,
@@ -105,7 +105,7 @@ def _read(book: Book, at: int) -> tuple[list[RawRow], Markings]:
 def _row(row: int, cells: Sequence[Cell], elapsed: Set[int], datemode: int) -> RawRow:
     import xlrd  # noqa: PLC0415
 
-    faults = {column: ERROR_VALUE for column, cell in enumerate(cells) if cell.ctype == xlrd.XL_CELL_ERROR}
+    faults = {column: Cause.ERROR_VALUE for column, cell in enumerate(cells) if cell.ctype == xlrd.XL_CELL_ERROR}
     texts = [cell_text(_value(cell, elapsed, datemode)) for cell in cells]
     return RawRow(row + 1, texts, faults=faults or NO_FAULTS)
 

@@ -19,7 +19,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.parsers import expat
 
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED, NO_FAULTS, Markings, RawRow, Worksheet, cell_text
+from batch_share.causes import Cause
+from batch_share.sheet.table import NO_FAULTS, Markings, RawRow, Worksheet, cell_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -193,9 +194,9 @@ class _Scan:
             case "v":
                 self._in_value = False
             case "c" if self._type == "e":
-                self._note(ERROR_VALUE)
+                self._note(Cause.ERROR_VALUE)
             case "c" if self._formula and not self._valued:
-                self._note(NEVER_STORED)
+                self._note(Cause.NEVER_STORED)
 
     def _note(self, fault: str) -> None:
         row, column = self._cell

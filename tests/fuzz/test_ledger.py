@@ -30,7 +30,7 @@ from virtual_time import VirtualTimeLoop
 from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
 from batch_share.ledger.records import Noted, Result, Row, Status
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, NEVER_SENT, TRANSITIONS, Stage, State
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.do(self.ledger.take_in(sheet_record(), [new_row(number) for number in numbers]))
         for number in numbers:
             expected = self.model.setdefault(number, Expected(State.PENDING))
-            if expected.state in NEVER_SENT:
+            if not expected.state.was_sent:
                 expected.state = State.PENDING
             elif expected.dropped:
                 expected.state, expected.dropped = State.POSTED, False
@@ -150,7 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def lose(self, number: int) -> None:
         expected = self.model[number]
-        if expected.state in NEVER_SENT and not expected.tried:
+        if not expected.state.was_sent and not expected.tried:
             del self.model[number]
         elif expected.state is State.PENDING:
             expected.state = State.SKIPPED

@@ -30,16 +30,15 @@ from trial import (
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
 from batch_share.jobs import run, take_back
 from batch_share.jobs.outputs import nothing_due, unchanged
-from batch_share.jobs.take_back import NOBODY_ELSE
 from batch_share.ledger.files import LedgerLock
 from batch_share.ledger.known import FILE
-from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
 from batch_share.planning.already_shared import known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
+from batch_share.results.wording import reason_of_skipped
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -124,7 +123,9 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
             scene.pair(0, 3), scene.pair(3, 4), scene.pair(1, 2), scene.pair(1, 1), scene.pair(2, 2)
         }  # fmt: skip
         assert ending.summary.states == {State.SHARED: 3}
-        assert scene.second.rows("notice")[0] == ("reassigned: taken back before it: leads.csv row 2",)
+        assert scene.second.rows("notice")[0] == (
+            "what other users had of the lead was taken back first: leads.csv row 2",
+        )
         order = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert order.index(REVOKE) < [at for at, each in enumerate(order) if each == CREATE][3]
         again = await scene.second.run()
@@ -152,7 +153,9 @@ async def test_what_nobody_knows_of_is_skipped_and_a_lead_that_nobody_has_is_sha
         assert ending.summary.states == {State.SKIPPED: 1, State.SHARED: 1}
         (skipped, _), (_, notice) = scene.second.rows("reason", "notice")
         assert skipped.startswith("no share of this lead with this user is known")
-        assert notice == f"reassigned: {NOBODY_ELSE}"
+        assert (
+            notice == "reassigned: no share of the lead with another user is known to the ledgers of this machine"
+        )
         assert (await scene.second.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 1}
 
 
@@ -165,11 +168,12 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         ending = await scene.second.run()
         assert live(it) == {scene.pair(0, 1)}
         ((state, reason),) = scene.second.rows("state", "reason")
-        assert (state, reason.startswith(ALREADY)) == ("skipped", True)
+        assert (state, reason.startswith("already shared with that user until ")) == ("skipped", True)
         assert len(it.sent(SHARE)) == 2
         assert ending.taken_back == 1
         (skipped,) = ending.summary.skipped
-        assert skipped.reason == f"{reason}; what other users had of the lead was taken back first: leads.csv row 2"
+        taken = "what other users had of the lead was taken back first: leads.csv row 2"
+        assert reason_of_skipped(skipped) == f"{reason}; {taken}"
         onlooker = Onlooker()
         assert (await scene.second.run(onlooker)).taken_back == 0
         assert onlooker.previews[0].revocations == 0
@@ -658,7 +662,7 @@ async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
         assert live(it) == set()
         await scene.second.resume()
         assert scene.second.rows("state", "notice") == [
-            ("shared", "reassigned: taken back before it: leads.csv row 2")
+            ("shared", "what other users had of the lead was taken back first: leads.csv row 2")
         ]
 
 
@@ -787,7 +791,9 @@ async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(
         ending = await scene.second.resume()
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
         assert scene.second.rows("reason")[1] == ("taken back: leads.csv row 3",)
-        assert scene.second.rows("notice")[2] == ("reassigned: taken back before it: leads.csv row 4",)
+        assert scene.second.rows("notice")[2] == (
+            "what other users had of the lead was taken back first: leads.csv row 4",
+        )
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])

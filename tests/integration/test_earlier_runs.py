@@ -33,7 +33,6 @@ from batch_share.ledger import known, reading, schema
 from batch_share.ledger.files import LedgerLock, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.reading import utc_now
-from batch_share.ledger.records import ALREADY
 from batch_share.ledger.states import State
 from batch_share.planning import already_shared
 from batch_share.planning.already_shared import known_runs, note_move
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READ, WRITE = "read", "write"
+
+ALREADY = "already shared with that user until "
 
 
 def another(first: Trial, rows: list[list[str]], name: str = "another") -> Trial:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from direct import DirectClient
+from ledgers import seen_in_words
 from pydantic import SecretStr
 from trial import (
     CREATE,
@@ -45,7 +44,6 @@ from batch_share.sandbox import Sandbox
 from batch_share.sandbox.endpoints import HANDLERS
 from batch_share.sandbox.faults import KINDS, Particulars, strike
 from batch_share.sending.calls import READ_TRIES
-from batch_share.sending.verdict import FOUND_OUT, TAKEN_BACK_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,9 +113,8 @@ class Peek:
     async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """A wrapper of the sandbox."""
         if call.endpoint == OF_LEAD:
-            with closing(sqlite3.connect(self.folder / "leads.csv.ledger.db")) as ledger:
-                query = "SELECT state, stage, reason FROM rows WHERE state = 'unknown'"
-                self.found += ledger.execute(query).fetchall()
+            query = "SELECT state, stage, reason FROM rows WHERE state = 'unknown'"
+            self.found += seen_in_words(self.folder / "leads.csv.ledger.db", query)
         return await step(call)
 
 
@@ -173,7 +170,8 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
     async with few_rows(tmp_path, once(CREATE, kind), peek) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the activity was posted: {words}. {FOUND_OUT}"
+        reason = f"nobody knows whether the activity was posted: {words}. The next run or "
+        reason += "`batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
         assert len(it.leads_sent()) == (2 if applied else 1)
@@ -197,7 +195,8 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the share was accepted: {words}. {FOUND_OUT}"
+        reason = f"nobody knows whether the share was accepted: {words}. The next run or "
+        reason += "`batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
         assert await settled(it)
@@ -345,7 +344,8 @@ async def test_a_share_that_may_have_been_taken_back_is_unknown_and_taken_back_a
         assert ending.summary.states == {State.REVOKED: 1, State.UNKNOWN: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_UNKNOWN)
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the share was taken back: {words}. {TAKEN_BACK_AGAIN}"
+        reason = f"nobody knows whether the share was taken back: {words}. "
+        reason += "`batch-share revoke` takes it back again, which can't take more away"
         assert one_row(it, State.UNKNOWN) == ("revoke", reason)
         assert it.live() == (0 if kind.startswith("applied-") else 1)
         assert await taken_back(it)

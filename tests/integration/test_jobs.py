@@ -29,7 +29,7 @@ from batch_share.jobs.outputs import report_of, results_of, status_of
 from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.reading import LedgerReader
-from batch_share.ledger.records import Cause, Changes, ToShare
+from batch_share.ledger.records import Changes, Occasion, ToShare
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
 from batch_share.planning.approval import Approval
@@ -206,11 +206,11 @@ async def test_why_a_sheet_is_taken_in_again_is_told(tmp_path: Path) -> None:
         it.write(sheet_rows(4))
         await run(it, part((2, 3)), onlooker=looking)
         changes = [preview.changes for preview in looking.previews]
-        assert [each and (each.cause, each.kept) for each in changes] == [
-            (Cause.SHEET, 0),
-            (Cause.CHOICE, 3),
+        assert [each and (each.occasion, each.kept) for each in changes] == [
+            (Occasion.SHEET, 0),
+            (Occasion.CHOICE, 3),
             None,
-            (Cause.SHEET, 3),
+            (Occasion.SHEET, 3),
         ]
 
 
@@ -222,7 +222,7 @@ async def test_that_somebody_is_found_at_last_is_told(tmp_path: Path) -> None:
         assert (await it.run()).summary.states == {State.SHARED: 2, State.INVALID: 1}
         leads[late.id] = late
         assert (await it.run(looking)).summary.states == {State.SHARED: 3}
-    assert [preview.changes and preview.changes.cause for preview in looking.previews] == [Cause.FOUND]
+    assert [preview.changes and preview.changes.occasion for preview in looking.previews] == [Occasion.FOUND]
 
 
 async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.results.summary import ExitCode
+from batch_share.results.wording import spell_row
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert ending.exit_code is ExitCode.SOME_FAILED
         (trouble,) = ending.summary.troubles
         assert ending.summary.standing == 0  # retry has nothing to do with it
-        assert trouble.reason == "the share stands: LeadSquared refused to take it back: Locked"
+        assert spell_row(trouble) == "the share stands: LeadSquared refused to take it back: Locked"
         assert it.live() == 1
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
         assert (await it.revoke()).summary.states == WHOLE

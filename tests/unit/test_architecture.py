@@ -10,10 +10,11 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_GROUND = {"errors", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
+_GROUND = {"errors", "causes", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
 _FLOOR = {"sheet", "ledger", "leadsquared"}
 ALLOWED = {
     "errors": set[str](),
+    "causes": set[str](),
     "common": set[str](),
     "logs": set[str](),
     "outputs": {"errors"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "sheet": _GROUND,
     "sandbox": {"common"},
     "sending": {*_FLOOR, *_GROUND},
-    "planning": {"sending", *_FLOOR, *_GROUND},
+    "planning": {"sending", "results", *_FLOOR, *_GROUND},
     "results": {*_FLOOR, *_GROUND},
     "jobs": {"planning", "results", "sending", *_FLOOR, *_GROUND},
     "library": {"jobs", "planning", "sending", "results", "ledger", *_GROUND},

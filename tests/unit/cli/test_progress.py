@@ -128,7 +128,7 @@ def test_the_wait_for_another_look_is_told(awaited: Awaited, told: str) -> None:
 def test_while_nobody_is_reached_that_is_told_and_no_time() -> None:
     session = connected(pending=50)
     session.tally.outage = NO_CONNECTION
-    told = "LeadSquared can't be reached (Connection refused): trying again, 3 of 7"
+    told = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
     assert line(session) == f"sharing: pending 50 | {PACE} | {told}"
     assert told in screen(session, 80)
     session.stop.ask()
@@ -262,7 +262,7 @@ def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> N
 
     lines = printed(connected(pending=50), work)
     assert [round(at) for at, _ in lines] == [0, 3, 9]
-    assert lines[1][1].endswith("LeadSquared can't be reached (no connection): trying again, 2 of 7")
+    assert lines[1][1].endswith("LeadSquared: no connection; trying again, 2 of 7")
     assert lines[2][1] == lines[0][1]
 
 
@@ -274,7 +274,7 @@ def test_a_log_of_a_run_that_finds_nothing_to_do_has_no_line() -> None:
 
 
 def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_over() -> None:
-    told = "LeadSquared can't be reached (Connection refused): trying again, 3 of 7"
+    told = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
 
     async def work() -> list[bool]:
         session, out, seen = connected(pending=50), io.StringIO(), list[bool]()

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgers import sheet_record
+from ledgers import because, sheet_record
 from rich.console import Console
 
+from batch_share.causes import Cause
 from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
-from batch_share.ledger.records import GONE, GONE_POSTED, Cause, Changes, Row, Skipped, ToShare, Waiting
+from batch_share.ledger.records import Changes, Occasion, Row, Skipped, ToShare, Waiting, Why
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
+from batch_share.results.wording import NOT_ASKED
 from batch_share.sending.cost import Pace
 from batch_share.sending.onlookers import Doubt, Preview, TakenBack
 from batch_share.settings import Settings
@@ -134,7 +136,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
 ) -> None:
     mapping = {"Contact E-mail": "Lead Email", "New Owner": "User Email"}
     states = {State.PENDING: 275, State.INVALID: 4, State.SKIPPED: 21}
-    reasons = [Skipped("already shared with that user until 2026-12-31 18:29 UTC by june.csv row 7", 21, 3)]
+    reasons = [Skipped(Why(Cause.ALREADY_SHARED), 21, 3)]
     preview = previewed(
         states,
         sheet=replace(sheet_record(), mapping=mapping),
@@ -149,7 +151,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
     assert max(map(len, lines)) <= 80
     words = [word for line in lines for word in line.split()]
     sentence = " ".join(words)
-    assert reasons[0].reason in sentence
+    assert "21 rows: already shared with their user by earlier runs; the results say until when" in sentence
     assert sentence.endswith("lead from “Contact E-mail”, person from “New Owner”. Send? (y/N)")
 
 
@@ -186,15 +188,15 @@ def test_where_nobody_can_be_asked_shares_are_taken_back_only_as_the_settings_al
 
 
 @pytest.mark.parametrize(
-    ("cause", "why"),
+    ("occasion", "why"),
     [
-        (Cause.SHEET, "The sheet or its options changed since this ledger was begun"),
-        (Cause.CHOICE, "Other rows are chosen than last time, the sheet is the same"),
-        (Cause.FOUND, "Somebody is found who was not found last time"),
+        (Occasion.SHEET, "The sheet or its options changed since this ledger was begun"),
+        (Occasion.CHOICE, "Other rows are chosen than last time, the sheet is the same"),
+        (Occasion.FOUND, "Somebody is found who was not found last time"),
     ],
 )
-def test_why_rows_are_other_ones_than_last_time(cause: Cause, why: str) -> None:
-    assert f"\n  {why}: 8 of 10 rows are as they were.\n" in screen(previewed(changes=Changes(2, 8, 0, cause)))
+def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) -> None:
+    assert f"\n  {why}: 8 of 10 rows are as they were.\n" in screen(previewed(changes=Changes(2, 8, 0, occasion)))
 
 
 def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
@@ -248,13 +250,13 @@ def troubled(**changes: Any) -> Row:
 
 
 def test_a_long_reason_is_neither_cut_nor_broken_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(reason=REASON)])
+    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(why=because(REASON))])
     assert f"Row 7: {REASON}" in lines
 
 
 def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, reason=GONE_POSTED)])
-    assert f"Formerly row 7: {GONE_POSTED}" in lines
+    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, why=Why(Cause.GONE))])
+    assert f"Formerly row 7: {NOT_ASKED}: its activity was posted, the lead was not shared" in lines
 
 
 def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,18 +288,24 @@ def test_where_all_is_processed_no_follow_up_is_told_of(capsys: pytest.CaptureFi
 
 
 def test_why_rows_are_skipped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    reasons = [Skipped("left out by --rows 2-5", 90, 6), Skipped("the same as row 3", 1, 9), Skipped(GONE, 1, None)]
+    reasons = [
+        Skipped(Why(Cause.LEFT_OUT, {"by": "--rows 2-5"}), 90, 6),
+        Skipped(because("the same as row 3"), 1, 9),
+        Skipped(Why(Cause.GONE), 1, None),
+    ]
     lines = told(capsys, states={State.SKIPPED: 95}, skipped=reasons)
     assert [line for line in lines if line.startswith("Skipped")] == [
         "Skipped: 90 rows: left out by --rows 2-5",
         "Skipped: row 9: the same as row 3",
-        f"Skipped: 1 row: {GONE}",
+        f"Skipped: 1 row: {NOT_ASKED}; nothing was sent for it",
         "Skipped: … and 3 more rows in the results.",
     ]
 
 
 def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
-    shown = screen(previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[Skipped("the same as row 3", 1, 9)]))
+    shown = screen(
+        previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[Skipped(because("the same as row 3"), 1, 9)])
+    )
     assert "  1 skipped: not to be sent, as told below\n    row 9: the same as row 3\n" in shown
 
 

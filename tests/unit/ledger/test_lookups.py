@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from ledgers import HOST, new_row, working
+from old_ledgers import turn_back
 
 from batch_share.ledger import schema
 from batch_share.ledger.files import open_ledger, read_ledger
@@ -51,34 +50,10 @@ async def test_of_many_answers_none_is_left_out_where_a_page_ends(file: Path) ->
         assert [each async for each in ledger.lookups()] == many
 
 
-def make_version_1(file: Path) -> None:
-    """A ledger as version 1 made it: without look-ups, mapping, ends and custom fields."""
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("DROP TABLE lookups")
-        connection.execute("DROP INDEX rows_by_request")
-        connection.execute("DROP INDEX rows_by_revoke")
-        connection.execute("DROP INDEX rows_by_activity")
-        later = (
-            ("sheets", "mapping"),
-            ("rows", "until"),
-            ("rows", "custom"),
-            ("rows", "notice"),
-            ("rows", "chosen"),
-            ("rows", "revoke_id"),
-            ("rows", "start"),
-            ("rows", "action"),
-            ("attempts", "marker"),
-        )
-        for table, column in later:
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        connection.execute("UPDATE about SET value = '1' WHERE name = 'schema_version'")
-        connection.commit()
-
-
 async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(file: Path) -> None:
     async with working(file, new_row(1), new_row(2)) as ledger:
         before = [row async for row in ledger.all_rows()]
-    make_version_1(file)
+    turn_back(file, 1)
     async with open_ledger(file, host=HOST) as ledger:
         assert await ledger.schema_version() == schema.VERSION
         assert [row async for row in ledger.all_rows()] == before

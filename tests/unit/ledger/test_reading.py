@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import HOST, NOON, advance, instruction, new_row, row_of, sheet_record, unsendable, working
+from ledgers import HOST, NOON, advance, because, instruction, new_row, row_of, sheet_record, unsendable, working
 from sqlalchemy import Engine, event
 
+from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.ledger import schema
 from batch_share.ledger.files import open_ledger, read_ledger
-from batch_share.ledger.reading import TAKEN_AND_SHARED_BEFORE
-from batch_share.ledger.records import ALREADY, GONE, TAKEN_BEFORE, Result, Skipped, Status, ToShare, Waiting
+from batch_share.ledger.records import Notice, NoticeKind, Result, Skipped, Status, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS
 from batch_share.sheet.columns import USERS
@@ -64,7 +64,7 @@ async def test_a_row_comes_back_as_it_was_taken_in(file: Path) -> None:
 async def test_an_invalid_row_has_no_instruction_but_a_reason(file: Path) -> None:
     async with working(file, unsendable(1, State.INVALID)) as ledger:
         row = await row_of(ledger, 1)
-    assert (row.state, row.instruction, row.reason) == (State.INVALID, None, "why it is invalid")
+    assert (row.state, row.instruction, row.why) == (State.INVALID, None, because("why it is invalid"))
 
 
 async def test_counts_are_by_state_and_sum_up_to_the_rows(file: Path) -> None:
@@ -141,11 +141,10 @@ async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_las
 async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -> None:
     rows = [unsendable(number, State.SKIPPED) for number in range(5)]
     reasons = ["as row 2", "left out", "left out", "as row 1", "gone"]
-    said = [replace(row, reason=reason) for row, reason in zip(rows, reasons, strict=True)]
+    said = [replace(row, why=because(reason)) for row, reason in zip(rows, reasons, strict=True)]
     async with working(file, *said, new_row(9)) as ledger:
-        assert await ledger.skipped(3) == [
-            Skipped("left out", 2, 2), Skipped("as row 2", 1, 1), Skipped("as row 1", 1, 4),
-        ]  # fmt: skip
+        found = [("left out", 2, 2), ("as row 2", 1, 1), ("as row 1", 1, 4)]
+        assert await ledger.skipped(3) == [Skipped(because(why), count, first) for why, count, first in found]
         assert len(await ledger.skipped(9)) == 4
 
 
@@ -154,17 +153,15 @@ async def test_skipped_rows_before_which_a_share_was_taken_back_are_told_apart(f
     async with working(file, *rows) as ledger:
         found = [await row_of(ledger, number) for number in range(4)]
         for row in found[:3]:
-            notice = {"notice": f"{TAKEN_BEFORE}a.csv row {row.id}"}
-            await ledger.answer_claims({row.id: Result(State.PENDING, "", learned=notice)})
-        await ledger.rejudge({row.id: f"{ALREADY}noon" for row in (found[0], found[3])})
-        taken = f"what other users had of the lead was taken back first: a.csv row {found[0].id}"
-        assert await ledger.skipped(9) == [
-            Skipped(f"{ALREADY}noon; {taken}", 1, 1), Skipped(f"{ALREADY}noon", 1, 4),
-        ]  # fmt: skip
-        await ledger.rejudge({row.id: f"{ALREADY}noon" for row in found})
-        told, alone = await ledger.skipped(9)
-        assert (told.rows, told.reason) == (3, TAKEN_AND_SHARED_BEFORE)
-        assert (alone.rows, alone.reason) == (1, f"{ALREADY}noon")
+            notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": [f"a.csv row {row.id}"]})
+            await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
+        noon = Why(Cause.ALREADY_SHARED, {"until": "noon"})
+        await ledger.rejudge([(row, noon) for row in (found[0], found[3])])
+        notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": [f"a.csv row {found[0].id}"]})
+        assert await ledger.skipped(9) == [Skipped(noon, 1, 1, notice), Skipped(noon, 1, 4)]
+        await ledger.rejudge([(row, noon) for row in found[1:3]])
+        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Notice(NoticeKind.TAKEN_BEFORE))
+        assert await ledger.skipped(9) == [many, Skipped(noon, 1, 4)]
 
 
 async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(file: Path) -> None:
@@ -172,7 +169,7 @@ async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(fil
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.ACTIVITY, [None])
         await ledger.settle(attempt, [await row_of(ledger, 1)], [Result(State.PENDING, "throttled")])
         await ledger.take_in(sheet_record(), [new_row(2)])
-        assert await ledger.skipped(3) == [Skipped(GONE, 1, None)]
+        assert await ledger.skipped(3) == [Skipped(Why(Cause.GONE), 1, None)]
 
 
 async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import HOST, NOON, REFUSED, advance, new_row, row_of, sheet_record, unsendable, working
+from ledgers import HOST, NOON, REFUSED, advance, because, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.ledger import statistics
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import kind_of
+from batch_share.results.wording import spell_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +64,10 @@ async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
         for number, reason in enumerate(reasons):
             row = await row_of(ledger, number)
             attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
-            await ledger.settle(attempt, [row], [replace(REFUSED, reason=reason)])
+            await ledger.settle(attempt, [row], [replace(REFUSED, why=because(reason))])
         found = await ledger.statistics({})
     assert {kind.state for kind in found.reasons} == {State.FAILED}
-    return [(kind.reason, kind.rows) for kind in found.reasons]
+    return [(spell_kind(kind.state, kind.stage, kind.why) or "others", kind.rows) for kind in found.reasons]
 
 
 async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Path) -> None:
@@ -77,7 +78,7 @@ async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Pa
 async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "KINDS_KEPT", 2)
     found = await _refuse(file, "aa", "bb", "cc", "dd", "aa")
-    assert sorted(found) == [("aa", 2), ("bb", 1), ("other reasons", 2)]
+    assert sorted(found) == [("aa", 2), ("bb", 1), ("others", 2)]
 
 
 @pytest.mark.parametrize(

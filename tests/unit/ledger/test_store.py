@@ -19,6 +19,7 @@ from ledgers import (
     REFUSED,
     SHARED,
     advance,
+    because,
     instruction,
     new_row,
     row_of,
@@ -28,11 +29,11 @@ from ledgers import (
     working,
 )
 
+from batch_share.causes import Cause
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
-from batch_share.ledger.records import GONE, GONE_IN_DOUBT, GONE_POSTED, Changes, Noted, Result, Status
+from batch_share.ledger.records import Changes, LastCall, Noted, Notice, NoticeKind, Result, Status, Why
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.ledger.store import CUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,8 +151,8 @@ async def test_one_result_that_may_not_be_leaves_all_rows_of_a_call_as_they_were
 async def test_a_failure_means_something_else_for_a_request_of_many(
     file: Path, rows: int, state: State, *, of_many: bool
 ) -> None:
-    failed = Result(State.FAILED, "failed", "No access", 200, stage=Stage.PROCESSING, reason="failed")
-    again = replace(failed, state=State.POSTED, stage=Stage.SHARE, reason="again")
+    failed = Result(State.FAILED, "failed", "No access", 200, stage=Stage.PROCESSING, why=because("failed"))
+    again = replace(failed, state=State.POSTED, stage=Stage.SHARE, why=because("again"))
     async with working(file, *map(new_row, range(1, rows + 2))) as ledger:
         them = [await advance(ledger, number, State.POSTED) for number in range(1, rows + 1)]
         await ledger.settle(await ledger.intend(them, Stage.SHARE, [None] * rows), them, [ACCEPTED] * rows)
@@ -161,7 +162,7 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
         assert await ledger.note_status("req", NOON, status) == Noted(rows, State.ACCEPTED, meant)
         assert await ledger.waiting_requests() == []
         row = await row_of(ledger, rows)
-        assert (row.state, row.stage, row.reason) == (meant.state, meant.stage, meant.reason)
+        assert (row.state, row.stage, row.why) == (meant.state, meant.stage, meant.why)
         assert (await row_of(ledger, rows + 1)).state is State.PENDING
 
 
@@ -179,7 +180,7 @@ async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> Non
         await ledger.note_status("req", NOON, Status(SHARED))
         row = await row_of(ledger, 1)
         assert (row.state, row.activity_id, row.request_id, row.share_status) == (State.SHARED, "act", "req", 6)
-        assert (row.stage, row.reason) == (None, None)
+        assert (row.stage, row.why) == (None, None)
 
 
 @pytest.mark.parametrize("result", [REFUSED, LOST])
@@ -188,26 +189,28 @@ async def test_a_row_in_trouble_keeps_its_stage_and_reason(file: Path, result: R
         row = await row_of(ledger, 1)
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [result])
         row = await row_of(ledger, 1)
-        assert (row.state, row.stage, row.reason) == (result.state, Stage.ACTIVITY, result.reason)
+        assert (row.state, row.stage, row.why) == (result.state, Stage.ACTIVITY, result.why)
 
 
 async def test_a_row_may_fail_without_a_further_call(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
-        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, reason="somebody else owns it")
+        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=because("somebody else owns it"))
         await ledger.end(await advance(ledger, 1, State.POSTED), ending)
         row = await row_of(ledger, 1)
-        assert (row.state, row.stage, row.reason) == (State.FAILED, Stage.ACTIVITY, "somebody else owns it")
+        assert (row.state, row.stage, row.why) == (State.FAILED, Stage.ACTIVITY, because("somebody else owns it"))
         assert len(seen_from_outside(file, ATTEMPTS)) == 1
 
 
 async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
-        pending = Result(State.ACCEPTED, "pending", "Queued", 200, reason="not yet", learned={"share_status": 3})
+        pending = Result(
+            State.ACCEPTED, "pending", "Queued", 200, why=because("not yet"), learned={"share_status": 3}
+        )
         noted = await ledger.note_status(str(row.request_id), NOON, Status(pending))
         assert noted == Noted(1, State.ACCEPTED, pending)
         row = await row_of(ledger, 1)
-        assert (row.state, row.reason, row.share_status) == (State.ACCEPTED, "not yet", 3)
+        assert (row.state, row.why, row.share_status) == (State.ACCEPTED, because("not yet"), 3)
 
 
 async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(file: Path) -> None:
@@ -283,8 +286,8 @@ async def test_an_unknown_row_comes_with_its_last_call(file: Path) -> None:
         await ledger.begin_run("run", "1.0", {})
         (activity,) = await ledger.unknown_rows(Stage.ACTIVITY)
         (share,) = await ledger.unknown_rows(Stage.SHARE)
-        assert (activity.row.sheet_row, activity.marker, activity.sent_at) == (2, "last", NOON)
-        assert (share.row.sheet_row, share.marker, share.unknown_since) == (3, None, NOON)
+        assert (activity.sheet_row, activity.last_call) == (2, LastCall(NOON, NOON, "timeout", "last"))
+        assert (share.sheet_row, share.last_call, share.changed_at) == (3, LastCall(NOON, None, "", None), NOON)
 
 
 async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
@@ -340,7 +343,7 @@ async def test_an_intent_left_by_another_process_becomes_unknown(file: Path, int
         await advance(ledger, 1, intent)
     async with working(file) as ledger:
         row = await row_of(ledger, 1)
-        assert (row.state, row.stage, row.reason) == (State.UNKNOWN, stage, CUT_OFF)
+        assert (row.state, row.stage, row.why) == (State.UNKNOWN, stage, Why(Cause.CUT_OFF))
         assert [each.cells[0] async for each in ledger.to_do()] == ["2"]
 
 
@@ -454,7 +457,7 @@ async def test_a_mended_row_that_was_never_sent_takes_everything_from_the_sheet(
         row = await row_of(ledger, 1)
         assert (row.sheet_row, row.cells, row.instruction) == (40, ["1", "Bye"], changed.instruction)
         second = await row_of(ledger, 2)
-        assert (second.state, second.reason) == (State.PENDING, None)
+        assert (second.state, second.why) == (State.PENDING, None)
 
 
 @pytest.mark.parametrize(
@@ -495,12 +498,10 @@ async def test_a_posted_row_whose_share_may_have_been_done_is_unknown_when_the_s
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.SHARING)
         await ledger.begin_run("run", "1.0", {})
-        await ledger.resolve(
-            row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, reason="may have been done")
-        )
+        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True))
         await ledger.take_in(sheet_record(), [])
         row = await row_of(ledger, 1)
-        assert (row.state, row.stage, row.reason) == (State.UNKNOWN, Stage.SHARE, GONE_IN_DOUBT)
+        assert (row.state, row.stage, row.why) == (State.UNKNOWN, Stage.SHARE, Why(Cause.GONE))
         await ledger.take_in(sheet_record(), [new_row(1)])
         assert len(await ledger.unknown_rows(Stage.SHARE)) == 1
 
@@ -523,9 +524,8 @@ async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_n
         await advance(ledger, 1, state)
         await ledger.take_in(sheet_record(), [new_row(1, duration=20160), new_row(2)])
         row = await row_of(ledger, 1)
-        assert row.notice == (
-            "sent as it was before: 7 days; the sheet or its options now say 14 days: nothing was changed"
-        )
+        lengths = {"before": [10080, None], "now": [20160, None]}
+        assert row.notice == Notice(NoticeKind.SENT_BEFORE, lengths)
         assert row.instruction == instruction(1, duration=10080)
         assert (await row_of(ledger, 2)).notice is None
         left_out = replace(new_row(1, duration=10080), state=State.SKIPPED, chosen=False)
@@ -543,22 +543,20 @@ async def test_that_the_sheet_asks_for_another_length_is_still_told_once_the_sha
         await ledger.take_in(sheet_record(), [new_row(1, duration=None, until=end)])
         await ledger.note_status(f"req{row.id}", NOON, Status(SHARED))
         row = await row_of(ledger, 1)
-        assert (row.state, row.reason) == (State.SHARED, None)
-        assert row.notice == (
-            "sent as it was before: 1 hour; the sheet or its options now say until 2026-01-02 18:00 UTC: "
-            "nothing was changed"
-        )
+        assert (row.state, row.why) == (State.SHARED, None)
+        lengths = {"before": [60, None], "now": [None, end.isoformat()]}
+        assert row.notice == Notice(NoticeKind.SENT_BEFORE, lengths)
 
 
 async def test_that_an_activity_is_there_twice_matters_more_than_another_length(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.UNKNOWN)
-        twice = {"activity_id": "act", "notice": "its activity was found 2 times"}
-        await ledger.resolve(row, NOON, Result(State.POSTED, "found", learned=twice))
+        twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
+        await ledger.resolve(row, NOON, Result(State.POSTED, "found", notice=twice))
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
         await ledger.settle(attempt, [row], [ACCEPTED])
         await ledger.take_in(sheet_record(), [new_row(1, duration=5)])
-        assert (await row_of(ledger, 1)).notice == "its activity was found 2 times"
+        assert (await row_of(ledger, 1)).notice == twice
         assert await ledger.noticed() == 1
 
 
@@ -569,25 +567,25 @@ async def test_a_row_that_nothing_was_tried_for_is_forgotten_when_the_sheet_lose
 
 
 @pytest.mark.parametrize(
-    ("state", "after", "reason"),
+    ("state", "after", "why"),
     [
         (State.POSTING, State.POSTING, None),
-        (State.POSTED, State.FAILED, GONE_POSTED),
+        (State.POSTED, State.FAILED, Why(Cause.GONE)),
         (State.SHARING, State.SHARING, None),
         (State.ACCEPTED, State.ACCEPTED, None),
         (State.SHARED, State.SHARED, None),
-        (State.FAILED, State.FAILED, "refused"),
-        (State.UNKNOWN, State.UNKNOWN, "nobody knows"),
+        (State.FAILED, State.FAILED, because("refused")),
+        (State.UNKNOWN, State.UNKNOWN, because("nobody knows")),
     ],
 )
 async def test_a_row_that_was_sent_stays_when_the_sheet_loses_it_and_is_not_sent_again(
-    file: Path, state: State, after: State, reason: str | None
+    file: Path, state: State, after: State, why: Why | None
 ) -> None:
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, state)
         await ledger.take_in(sheet_record(), [new_row(2)])
         row = await row_of(ledger, 1)
-        assert (row.state, row.position, row.reason) == (after, None, reason)
+        assert (row.state, row.position, row.why) == (after, None, why)
         assert [each.cells[0] async for each in ledger.to_do()] == ["2"]
 
 
@@ -599,10 +597,10 @@ async def test_a_row_with_an_attempt_that_was_not_done_is_skipped_when_the_sheet
         )
         await ledger.take_in(sheet_record(), [new_row(2)])
         gone = await row_of(ledger, 1)
-        assert (gone.state, gone.reason) == (State.SKIPPED, GONE)
+        assert (gone.state, gone.why) == (State.SKIPPED, Why(Cause.GONE))
         await ledger.take_in(sheet_record(), [new_row(1)])
         back = await row_of(ledger, 1)
-        assert (back.state, back.reason, back.position) == (State.PENDING, None, 0)
+        assert (back.state, back.why, back.position) == (State.PENDING, None, 0)
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.INVALID, State.SKIPPED}))

@@ -15,6 +15,7 @@ from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
 from batch_share.planning.plan import SheetOptions, check_options, make_plan
+from batch_share.results.wording import spell_row
 from batch_share.settings import Settings
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Selection, ShareRow
@@ -69,7 +70,7 @@ def keys(rows: Iterable[NewRow]) -> list[str]:
 
 def test_a_row_is_planned_with_everything_it_asks_for_and_all_its_cells(write: Write) -> None:
     (row,) = planned(write(cells(5, access="write", city="Ölpe")))
-    assert (row.sheet_row, row.state, row.reason, row.cells[-1]) == (2, State.PENDING, None, "Ölpe")
+    assert (row.sheet_row, row.state, spell_row(row), row.cells[-1]) == (2, State.PENDING, "", "Ölpe")
     asked = row.instruction
     assert asked is not None
     assert (asked.lead_id, asked.lead_number, asked.user_id) == (guid(5), "5", guid(99))
@@ -79,12 +80,12 @@ def test_a_row_is_planned_with_everything_it_asks_for_and_all_its_cells(write: W
 def test_a_row_that_cannot_be_sent_is_invalid_with_every_reason_and_the_others_go_on(write: Write) -> None:
     bad, short, good = planned(write(cells(1, id="x", duration="soon"), ["only one"], cells(2)))
     assert (bad.state, bad.instruction, bad.cells[0]) == (State.INVALID, None, "x")
-    assert bad.reason == (
+    assert spell_row(bad) == (
         "Row 2, Lead Id 'x': not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e; "
         "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d"
     )
     assert short.state is State.INVALID
-    assert str(short.reason).startswith("Row 3: only 1 of 8 cells")
+    assert spell_row(short).startswith("Row 3: only 1 of 8 cells")
     assert (good.state, good.sheet_row) == (State.PENDING, 4)
 
 
@@ -172,7 +173,7 @@ def test_a_duplicate_is_skipped_and_names_the_first_row(write: Write) -> None:
     same = cells(1, id=guid(1).upper(), duration="1d", note="Bye")
     rows = planned(write(cells(1), cells(2), same, cells(1)))
     assert [row.state for row in rows] == [State.PENDING, State.PENDING, State.SKIPPED, State.SKIPPED]
-    assert {row.reason for row in rows[2:]} == {"the same lead, user, access and activity as row 2"}
+    assert {spell_row(row) for row in rows[2:]} == {"the same lead, user, access and activity as row 2"}
     assert rows[2].instruction is not None
 
 
@@ -211,7 +212,7 @@ def test_nobody_is_looked_up_for_a_row_that_is_left_out_or_can_not_be_sent(write
 
 def test_a_row_that_is_left_out_is_skipped_and_says_by_what(write: Write) -> None:
     first, second = make_plan(write(cells(1), cells(2)), part((3, 9)), settings()).rows("job", Everybody())
-    assert (first.state, first.reason, first.cells[0]) == (State.SKIPPED, "left out by --rows 3-9", guid(1))
+    assert (first.state, spell_row(first), first.cells[0]) == (State.SKIPPED, "left out by --rows 3-9", guid(1))
     assert second.state is State.PENDING
 
 
@@ -459,7 +460,7 @@ def test_each_action_is_a_row_of_its_own_and_the_same_twice_is_a_repetition(writ
     rows = acting(write, *([*cells(lead), action] for lead, action in asked))
     assert len(set(keys(rows))) == 5
     assert [row.state for row in rows] == [State.PENDING] * 3 + [State.SKIPPED] * 2
-    assert rows[3].reason == "the same lead, user, access and activity as row 3"
+    assert spell_row(rows[3]) == "the same lead, user, access and activity as row 3"
     one_lead = keys(acting(write, *([*cells(), action] for action in ("", "revoke", "reassign"))))
     assert len(set(one_lead)) == 3
 
@@ -491,7 +492,7 @@ def test_rows_of_which_only_one_can_be_meant_are_both_refused(
     if is_one_meant:
         how = "to another user" if first == second else f"and this one says {second}"
         told = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
-        assert rows[0].reason == told
+        assert spell_row(rows[0]) == told
 
 
 def test_a_row_that_is_left_out_contradicts_nobody(write: Write) -> None:
@@ -504,4 +505,4 @@ def test_a_sheet_that_takes_back_needs_no_length_and_no_activity(write: Write) -
     header = ["Lead Id", "User Id", "Action"]
     rows = planned(write([guid(1), guid(99), "revoke"], [guid(2), guid(99), "share"], header=header))
     assert [row.state for row in rows] == [State.PENDING, State.INVALID]
-    assert rows[1].reason == "Row 3, Duration: blank; Row 3, Activity Event: blank"
+    assert spell_row(rows[1]) == "Row 3, Duration: blank; Row 3, Activity Event: blank"

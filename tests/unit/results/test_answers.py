@@ -15,15 +15,15 @@ import pytest
 import xlsxwriter.workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import NOON, SHARED, advance, new_row, row_of, sheet_record, unsendable, working
+from ledgers import NOON, SHARED, advance, because, new_row, row_of, sheet_record, unsendable, working
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.common import Action
 from batch_share.errors import BatchShareError
-from batch_share.ledger.records import NOT_ASKED, Result, Status
+from batch_share.ledger.records import Notice, NoticeKind, Result, Status
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import COLUMNS, results_path, write_results
-from batch_share.results.wording import reason_of
+from batch_share.results.wording import NOT_ASKED, reason_of
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
@@ -127,7 +127,7 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.SHARING)
         await ledger.begin_run("run", "1.0", {})
-        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, reason="doubtful"))
+        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True))
         await ledger.take_in(sheet_record(), [])
         reason = reason_of(await row_of(ledger, 1))
     assert reason.count(NOT_ASKED) == 1
@@ -137,9 +137,9 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
 async def test_what_was_taken_back_before_a_row_is_told_in_words(file: Path) -> None:
     async with working(file, new_row(1, action=Action.REASSIGN)) as ledger:
         row = await row_of(ledger, 1)
-        notice = {"notice": "reassigned: taken back before it: leads.csv row 17"}
-        await ledger.answer_claims({row.id: Result(State.PENDING, "", learned=notice)})
-        await ledger.rejudge({row.id: "already shared"})
+        notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": ["leads.csv row 17"]})
+        await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
+        await ledger.rejudge([(row, because("already shared"))])
         reason = reason_of(await row_of(ledger, 1))
     assert reason == "already shared; what other users had of the lead was taken back first: leads.csv row 17"
 
@@ -179,7 +179,11 @@ async def test_a_csv_has_no_cell_that_a_spreadsheet_takes_for_a_formula(file: Pa
         await ledger.take_in(sheet_record(columns), [new_row(1, ["1", "2", *DANGEROUS])])
         row = await row_of(ledger, 1)
         words = Result(
-            State.FAILED, "refused", stage=Stage.ACTIVITY, reason='=HYPERLINK("x")', learned={"activity_id": "+1"}
+            State.FAILED,
+            "refused",
+            stage=Stage.ACTIVITY,
+            why=because('=HYPERLINK("x")'),
+            learned={"activity_id": "+1"},
         )
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [words])
         await write_results(ledger, file.with_suffix(".csv"))
@@ -225,7 +229,9 @@ async def test_no_cell_of_a_results_file_is_live_in_any_column_and_all_come_back
     async with working(file) as ledger:
         await ledger.take_in(sheet_record(headers), [new_row(1, texts), new_row(2, texts[::-1])])
         row, _ = [row async for row in ledger.all_rows()]
-        words = Result(State.FAILED, "refused", stage=Stage.ACTIVITY, reason="=1+1", learned={"activity_id": "+1"})
+        words = Result(
+            State.FAILED, "refused", stage=Stage.ACTIVITY, why=because("=1+1"), learned={"activity_id": "+1"}
+        )
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [words])
         await write_results(ledger, target)
     assert live_cells(target) == []

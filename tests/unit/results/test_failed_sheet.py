@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import openpyxl
 import pytest
-from ledgers import REFUSED, advance, new_row, sheet_record, unsendable, working
+from ledgers import REFUSED, advance, because, new_row, sheet_record, unsendable, working
 from spreadsheets import LIVE, live_cells
 
+from batch_share.causes import Cause
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import open_ledger
-from batch_share.ledger.records import Result
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
 from batch_share.results.summary import summarize
 from batch_share.settings import SheetLimits
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
 from batch_share.sheet.text import text_tables
 from batch_share.sheet.workbook import workbook_tables
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.store import Ledger
 
 BOTH = pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-NO_SHARE = Result(State.FAILED, "refused", "No", 500, stage=Stage.SHARE, reason="no share")
+NO_SHARE = Result(State.FAILED, "refused", "No", 500, stage=Stage.SHARE, why=because("no share"))
 
 
 @pytest.fixture(autouse=True)
@@ -106,12 +106,12 @@ async def test_a_row_whose_cells_are_not_under_their_headers_would_look_right_th
     assert [row[0] for row in read_back(target)] == ["Lead", "2"]
 
 
-@pytest.mark.parametrize("said", [NEVER_STORED, ERROR_VALUE])
+@pytest.mark.parametrize("cause", [Cause.NEVER_STORED, Cause.ERROR_VALUE])
 async def test_a_row_whose_formula_gave_no_value_would_have_an_empty_cell_there_and_is_left_out(
-    tmp_path: Path, said: str
+    tmp_path: Path, cause: Cause
 ) -> None:
     target = tmp_path / "leads.failed.csv"
-    formula = replace(invalid(1, ["", "b"]), reason=f"Row 2, Lead: {said}; Row 2, Note: blank")
+    formula = replace(invalid(1, ["", "b"]), why=Why(cause, {"problems": [["Lead", "", "wrong"]]}))
     await written_from(tmp_path, target, ["Lead", "Note"], formula, invalid(2, ["2", "b"]))
     assert [row[0] for row in read_back(target)] == ["Lead", "2"]
     async with open_ledger(tmp_path / "leads.db") as ledger:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledgers import NOON, instruction
+from ledgers import NOON, because, instruction
 
 from batch_share import errors
 from batch_share.errors import (
@@ -29,7 +29,9 @@ SECRETIVE = Path("/home/asha")
 
 
 def summary(**states: int) -> Summary:
-    trouble = Row(1, "k", 2, ["Nisha", "n@x.example"], State.FAILED, instruction(), 0, reason="n@x.example is bad")
+    trouble = Row(
+        1, "k", 2, ["Nisha", "n@x.example"], State.FAILED, instruction(), 0, why=because("n@x.example is bad")
+    )
     counts = {State(name): count for name, count in states.items()}
     ledger, results = SECRETIVE / "leads.csv.ledger.db", SECRETIVE / "leads.results.csv"
     return Summary(counts, ledger, results, [trouble], failed_sheet=SECRETIVE / "leads.failed.csv")

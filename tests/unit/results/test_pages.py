@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
-from ledgers import NOON, REFUSED, advance, new_row, sheet_record, unsendable, working
+from ledgers import NOON, REFUSED, advance, because, new_row, sheet_record, unsendable, working
 from spreadsheets import LIVE, live_cells
 
-from batch_share.ledger.records import Lookup, Result, SheetRecord
+from batch_share.ledger.records import Lookup, Notice, NoticeKind, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, write_results
 from batch_share.results.summary_page import RUNS_SHOWN
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.store import Ledger
 
-FAILED_LATER = Result(State.FAILED, "refused", "No share", 500, stage=Stage.SHARE, reason="no share")
+FAILED_LATER = Result(State.FAILED, "refused", "No share", 500, stage=Stage.SHARE, why=because("no share"))
 
 
 @pytest.fixture
@@ -194,13 +194,17 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
     async with working(target.with_suffix(".db"), new_row(5000), new_row(5001), *rows) as ledger:
         await advance(ledger, 5000, State.UNKNOWN)
         double = await advance(ledger, 5001, State.UNKNOWN)
-        learned = {"activity_id": "act", "notice": "its activity was found 2 times"}
-        await ledger.resolve(double, NOON, Result(State.POSTED, "found", learned=learned))
+        learned = {"activity_id": "act"}
+        twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
+        await ledger.resolve(double, NOON, Result(State.POSTED, "found", notice=twice, learned=learned))
         await ledger.take_in(sheet_record(), [new_row(5001), *rows])
         await write_results(ledger, target)
     _, *found = page(target, "Failures")
     assert len(found) == 1205
-    assert found[0][1:3] == ("posted", "activity posted, not yet shared; its activity was found 2 times")
+    assert found[0][1] == "posted"
+    assert found[0][2].endswith(
+        "its activity was found 2 times: act is the one that counts, delete act2 in LeadSquared"
+    )
     assert found[0][4].startswith("Delete the second activity")
     assert [row[0] for row in found[1:-1]] == [str(row.sheet_row) for row in rows]
     assert (found[-1][0], found[-1][1]) == ("", "unknown")
@@ -208,7 +212,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
 
 async def test_no_cell_of_any_worksheet_is_live(target: Path) -> None:
     record = replace(sheet_record(LIVE), name="=1+1", worksheet="=2")
-    words = Result(State.FAILED, "refused", "=cmd()", stage=Stage.ACTIVITY, reason="+1")
+    words = Result(State.FAILED, "refused", "=cmd()", stage=Stage.ACTIVITY, why=because("+1"))
     async with working(target.with_suffix(".db")) as ledger:
         await ledger.take_in(record, [new_row(1, LIVE), new_row(2, LIVE), unsendable(3, State.SKIPPED)])
         row, *_ = [row async for row in ledger.all_rows()]
@@ -243,7 +247,7 @@ async def test_on_paper_failures_have_as_many_columns_of_the_sheet_as_can_be_rea
     header = (*(f"Column {number:02}" for number in range(20)),)
     async with working(target.with_suffix(".db")) as ledger:
         await ledger.take_in(sheet_record(header), [new_row(1)])
-        await refuse(ledger, 1, replace(REFUSED, reason="a long reason " * 9, words="many words " * 9))
+        await refuse(ledger, 1, replace(REFUSED, why=because("a long reason " * 9), words="many words " * 9))
         await write_results(ledger, target)
     found = openpyxl.load_workbook(target)["Failures"]
     first, last = found.print_area.rpartition("!")[2].replace("$", "").split(":")

@@ -11,11 +11,11 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import HOST, NOON, advance, new_row, row_of, sheet_record, unsendable, working
+from ledgers import HOST, NOON, advance, because, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import open_ledger, read_ledger
-from batch_share.ledger.records import Result, SheetRecord
+from batch_share.ledger.records import Notice, NoticeKind, Result, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.results.report import report_path, write_report
 
@@ -163,7 +163,7 @@ async def test_a_cell_is_text_wherever_it_stands(tmp_path: Path, cell: str) -> N
     for number, (record, said) in enumerate([(plain, "harmless"), (hostile, cell)]):
         async with open_ledger(tmp_path / f"{number}.db", host=HOST) as ledger:
             row = unsendable(1, State.INVALID)
-            row = type(row)(row.key, 2, [said, said], row.state, None, f"Row 2: {said}")
+            row = type(row)(row.key, 2, [said, said], row.state, None, because(f"Row 2: {said}"))
             await ledger.take_in(record, [row])
             await ledger.begin_run("run", "1.0", {})
             await ledger.end_run(said)
@@ -198,11 +198,11 @@ async def test_only_the_first_rows_in_trouble_are_listed_and_it_says_so(tmp_path
 
 
 async def test_doubles_are_listed(tmp_path: Path) -> None:
-    twice = {"activity_id": "act", "notice": "its activity was found 2 times: delete act2"}
+    twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
     async with working(tmp_path / "leads.db", new_row(1)) as ledger:
         assert "there twice" not in (await report_of(ledger, tmp_path)).text
         row = await advance(ledger, 1, State.UNKNOWN)
-        await ledger.resolve(row, NOON, Result(State.POSTED, "found", learned=twice))
+        await ledger.resolve(row, NOON, Result(State.POSTED, "found", notice=twice))
         page = await report_of(ledger, tmp_path)
     assert "1 row whose activity was found twice." in page.text
     assert "delete act2" in page.text

@@ -1,16 +1,18 @@
-"""What a person is told to do next about a row."""
+"""Why a row is where it is, and what is to be done next, in words."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from ledgers import because
 
-from batch_share.ledger.records import SENT_BEFORE, Row
+from batch_share.causes import IN_THE_SHEET, Cause
+from batch_share.ledger.records import Notice, NoticeKind, Row, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.wording import SHIFTED, Advice
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
+from batch_share.results.wording import _MENDING, _REASONS, Advice, reason_of, spell, spell_notice
 
+TWICE = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2", "act3"]})
 ADVICE = Advice("my leads.db", "my leads.failed.csv")
 
 
@@ -19,46 +21,53 @@ def row(state: State, **changes: Any) -> Row:
     return Row(**values | {"state": state} | changes)
 
 
-def failed(reason: str = "LeadSquared refused the activity: No", **changes: Any) -> Row:
-    return row(State.FAILED, **{"stage": Stage.ACTIVITY, "reason": reason} | changes)
+def failed(said: str = "No", cause: Cause = Cause.REFUSED, **changes: Any) -> Row:
+    return row(State.FAILED, **{"stage": Stage.ACTIVITY, "why": Why(cause, {"said": said})} | changes)
+
+
+def invalid(cause: Cause, wrong: str = "wrong") -> Row:
+    return row(State.INVALID, why=Why(cause, {"problems": [["Lead", "x", wrong]]}))
+
+
+TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
 
 
 @pytest.mark.parametrize(
-    ("said", "step"),
+    ("mended", "step"),
     [
         (
-            "Row 2, Lead Email 'x@y.z': no lead has this email",
+            invalid(Cause.NO_LEAD),
             "Correct the lead in my leads.failed.csv, or create it in LeadSquared; then run",
         ),
-        ("LeadSquared refused the activity: Lead does not exist in the system", "Correct the lead in"),
-        ("LeadSquared refused the activity: The entity does not exist", "Correct the lead in"),
-        ("Row 2, Lead Phone '1': found 2 times: use the Id instead", "Name it by its Id"),
-        ("Row 2, User Id 'x': not an active user of the account", "Name an active user"),
-        ("Row 2, User Id 'x': Asha Rao is no longer an active user of the account", "Name an active user"),
-        ("LeadSquared refused the activity: Owner is not an active user of the account", "Name an active user"),
-        ("LeadSquared refused the activity: Event Code is invalid or empty", "Give the code of an activity type"),
-        ("it was to end at 2026-01-01 18:00 UTC, which is over", "Give the row a later end"),
-        ("Row 2, Until '2020-01-01': is over already", "Give the row a later end"),
-        ("A potentially dangerous value was detected in the request", "Take signs such as < and >"),
-        ("Row 2, Note: looks like markup (<…), which LeadSquared refuses", "Take signs such as < and >"),
-        ("A note has at most 1,775 characters", "Shorten the text"),
-        ("Attribute(s) does not exist - mx_Custom_9", "leave only fields that this activity type has"),
+        (failed("Lead does not exist in the system"), "Correct the lead in"),
+        (failed("The entity does not exist"), "Correct the lead in"),
+        (invalid(Cause.AMBIGUOUS), "Name it by its Id"),
+        (invalid(Cause.NO_USER), "Name an active user"),
+        (failed("Owner is not an active user of the account"), "Name an active user"),
+        (invalid(Cause.NO_TYPE), "Give the code of an activity type"),
+        (failed("Event Code is invalid or empty"), "Give the code of an activity type"),
+        (row(State.FAILED, stage=Stage.ACTIVITY, why=TOO_LATE), "Give the row a later end"),
+        (invalid(Cause.OVER), "Give the row a later end"),
+        (failed("A potentially dangerous value was detected in the request"), "Take signs such as < and >"),
+        (invalid(Cause.MARKUP), "Take signs such as < and >"),
+        (failed("A note has at most 1,775 characters"), "Shorten the text"),
+        (invalid(Cause.TOO_LONG), "Shorten the text"),
+        (failed("Attribute(s) does not exist - mx_Custom_9"), "leave only fields that this activity type has"),
         (
-            "You are not allowed to use this API",
+            failed("You are not allowed to use this API"),
             "Have LeadSquared's administrator allow it; nothing has to be changed in",
         ),
         (
-            "API calls exceeded the limit of 20 in 5 second(s)",
+            failed("API calls exceeded the limit of 20 in 5 second(s)"),
             "There were too many calls; nothing has to be changed in",
         ),
-        ("Row 2, Duration 'soon': no duration", "Correct what the reason names"),
+        (invalid(Cause.INVALID, "no duration"), "Correct what the reason names"),
+        (invalid(Cause.INVALID, "found 2 times: lead not found"), "Correct what the reason names"),
+        (row(State.FAILED, why=because("lead not found")), "Correct what the reason names"),
     ],
 )
-@pytest.mark.parametrize("state", [State.FAILED, State.INVALID])
-def test_a_row_with_nothing_at_leadsquared_is_mended_in_the_sheet_of_failed_rows(
-    state: State, said: str, step: str
-) -> None:
-    told = ADVICE.next_step(row(state, reason=said))
+def test_a_row_with_nothing_at_leadsquared_is_mended_in_the_sheet_of_failed_rows(mended: Row, step: str) -> None:
+    told = ADVICE.next_step(mended)
     assert step in told
     assert "my leads.failed.csv" in told
     assert told.endswith("; then run that file.")
@@ -75,9 +84,9 @@ def test_without_such_a_sheet_another_one_is_made() -> None:
     )
 
 
-@pytest.mark.parametrize("said", [f"3 cells for 2 headers: {SHIFTED}", NEVER_STORED, ERROR_VALUE])
-def test_what_only_the_sheet_shows_is_mended_there(said: str) -> None:
-    told = ADVICE.next_step(row(State.INVALID, reason=f"Row 2: {said}"))
+@pytest.mark.parametrize("cause", sorted(IN_THE_SHEET))
+def test_what_only_the_sheet_shows_is_mended_there(cause: Cause) -> None:
+    told = ADVICE.next_step(invalid(cause))
     assert "the sheet itself" in told
     assert "failed.csv" not in told
 
@@ -90,12 +99,12 @@ def test_a_row_whose_activity_stands_is_never_told_to_be_run_elsewhere(stage: St
 
 
 def test_an_activity_of_somebody_else_is_looked_at() -> None:
-    told = ADVICE.next_step(failed("its owner is another", activity_id="act"))
+    told = ADVICE.next_step(failed(cause=Cause.ANOTHERS, activity_id="act"))
     assert told.startswith("Look at the activity in LeadSquared")
 
 
 def test_a_share_whose_time_is_over_is_not_repeated() -> None:
-    over = failed("it was to end at 2026-01-01 18:00 UTC, which is over", stage=Stage.SHARE, activity_id="act")
+    over = failed(why=TOO_LATE, stage=Stage.SHARE, activity_id="act")
     assert ADVICE.next_step(over).startswith("Nothing: its time is over.")
 
 
@@ -119,7 +128,7 @@ def test_a_share_that_is_being_taken_back_needs_nothing(stage: Stage | None) -> 
 
 
 def test_an_unknown_row_is_settled_alone() -> None:
-    told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, reason="nobody knows"))
+    told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, why=Why(Cause.CUT_OFF)))
     assert told.endswith("batch-share resume 'my leads.db' --only-unknown --set on_unknown=settle")
 
 
@@ -138,13 +147,11 @@ def test_a_row_that_the_sheet_lost_is_not_told_to_be_mended(lost: Row, step: str
 
 
 def test_a_double_is_deleted_whatever_became_of_the_row() -> None:
-    assert ADVICE.next_step(row(State.SHARED, notice="found 2 times")) == (
-        "Delete the second activity, as the reason says."
-    )
-    both = ADVICE.next_step(failed(stage=Stage.SHARE, activity_id="act", notice="found 2 times"))
+    assert ADVICE.next_step(row(State.SHARED, notice=TWICE)) == ("Delete the second activity, as the reason says.")
+    both = ADVICE.next_step(failed(stage=Stage.SHARE, activity_id="act", notice=TWICE))
     assert both.startswith("Delete the second activity")
     assert "retry" in both
-    assert ADVICE.next_step(row(State.SHARED, notice=f"{SENT_BEFORE}7 days")) == ""
+    assert ADVICE.next_step(row(State.SHARED, notice=Notice(NoticeKind.SENT_BEFORE))) == ""
 
 
 @pytest.mark.parametrize("state", [*State])
@@ -159,5 +166,113 @@ def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
 
 
 def test_a_row_before_which_nothing_could_be_taken_back_is_tried_again() -> None:
-    failed = row(State.FAILED, stage=Stage.EARLIER, reason="not all that was shared before could be taken back")
+    failed = row(State.FAILED, stage=Stage.EARLIER, why=Why(Cause.NOT_TAKEN))
     assert ADVICE.next_step(failed).endswith("then try again: batch-share retry 'my leads.db'")
+
+
+# -------------------------------------------------------------------------------------------------- reasons
+
+NOBODY = "nobody knows whether the activity was posted: "
+LOOK = "Look at the lead in LeadSquared"
+SAID = {"said": "No", "request": "req"}
+
+
+@pytest.mark.parametrize(
+    ("state", "stage", "cause", "details", "words"),
+    [
+        (State.SKIPPED, None, Cause.LEFT_OUT, {"by": "--rows 3"}, "left out by --rows 3"),
+        (State.INVALID, None, Cause.UNCHECKED, SAID, "Row 7: its Ids could not be checked (No): --trust-ids takes"),
+        (State.SKIPPED, None, Cause.GONE, {}, "user or access; nothing was sent for it"),
+        (State.FAILED, Stage.SHARE, Cause.GONE, {}, "its activity was posted, the lead was not shared"),
+        (State.UNKNOWN, Stage.SHARE, Cause.GONE, {}, "nobody knows whether the lead was shared"),
+        (State.PENDING, None, Cause.BEING_TAKEN, {"of": ["a row 2", "b row 3"]}, "back first: a row 2, b row 3"),
+        (State.REVOKED, None, Cause.TAKEN_BACK, {"of": ["a row 2"]}, "taken back: a row 2"),
+        (State.SKIPPED, None, Cause.NOTHING_KNOWN, {}, "no share of this lead with this user is known"),
+        (State.FAILED, Stage.ACTIVITY, Cause.REFUSED, SAID, "LeadSquared refused the activity: No"),
+        (
+            State.FAILED,
+            Stage.REVOKE,
+            Cause.REFUSED,
+            SAID,
+            "the share stands: LeadSquared refused to take it back: No",
+        ),
+        (
+            State.UNKNOWN,
+            Stage.REVOKE,
+            Cause.REFUSED,
+            SAID,
+            f"nobody knows whether the share stands, and LeadSquared refused to take it back: No. {LOOK}",
+        ),
+        (
+            State.UNKNOWN,
+            Stage.SHARE,
+            Cause.TOO_LATE,
+            {"until": "noon"},
+            "before, and it can't be repeated: it was to end at noon UTC, which is over",
+        ),
+        (
+            State.ENDING,
+            None,
+            Cause.WAITING,
+            {**SAID, "status": None},
+            "(request Id req), not yet processed (no",
+        ),
+        (State.ENDING, Stage.REVOKE, Cause.STATUS_REFUSED, SAID, f"its status could not be read: No. {LOOK}"),
+        (State.REVOKED, None, Cause.REVOKED, SAID, "the share was taken back (request Id req)"),
+        (State.UNKNOWN, Stage.ACTIVITY, Cause.PARKED, {}, f"{NOBODY}it was not found in two looks, and"),
+        (State.UNKNOWN, Stage.ACTIVITY, Cause.SENT_AGAIN, {}, "and was not found. The next run looks again"),
+        (State.UNKNOWN, Stage.SHARE, Cause.CUT_OFF, {}, "the program was cut off while this call was under way"),
+    ],
+)
+def test_a_reason_is_made_of_its_cause_with_the_state_and_the_step(
+    state: State, stage: Stage | None, cause: Cause, details: dict[str, Any], words: str
+) -> None:
+    told = reason_of(row(state, stage=stage, why=Why(cause, details), sheet_row=7))
+    assert words in told
+    assert "{" not in told
+
+
+def test_why_a_share_could_not_be_taken_back_is_told_as_its_own_row_tells_it() -> None:
+    left = [
+        {"of": "a row 2", "state": "failed", "stage": "revoke", "cause": "refused", "details": {"said": "No."}},
+        {"of": "b row 3", "state": "to_revoke", "stage": None, "cause": None, "details": None},
+        {"of": "c row 4", "said": "it is not there any more"},
+    ]
+    assert spell(State.FAILED, Stage.EARLIER, Why(Cause.NOT_TAKEN, {"reassigns": True, "left": left})) == (
+        "not all that was shared before could be taken back, and it was not shared with this one: a row 2: the "
+        "share stands: LeadSquared refused to take it back: No; b row 3: its share is to "
+        "be taken back; c row 4: it is not there any more"
+    )
+
+
+def test_what_an_older_ledger_said_is_told_as_it_was() -> None:
+    assert (
+        reason_of(row(State.FAILED, stage=Stage.SHARE, why=Why(Cause.REFUSED, {"told": "as it was"})))
+        == "as it was"
+    )
+    assert spell_notice(Notice(NoticeKind.DOUBLE, {"told": "twice"})) == "twice"
+
+
+def test_notices_are_told_in_words() -> None:
+    assert spell_notice(TWICE) == (
+        "its activity was found 3 times: act is the one that counts, delete act2, act3 in LeadSquared"
+    )
+    lengths = {"before": [60, None], "now": [None, "2026-01-02T18:00:00"]}
+    assert spell_notice(Notice(NoticeKind.SENT_BEFORE, lengths)) == (
+        "sent as it was before: 1 hour; the sheet or its options now say until 2026-01-02 18:00 UTC: nothing was "
+        "changed"
+    )
+    assert spell_notice(None) == ""
+
+
+def test_a_name_in_braces_is_no_part_of_a_sentence() -> None:
+    assert spell(State.FAILED, Stage.SHARE, Why(Cause.REFUSED, {"said": "{said} {x}"})).endswith(": {said} {x}")
+
+
+@pytest.mark.parametrize("cause", [*Cause])
+def test_every_cause_has_words(cause: Cause) -> None:
+    """What the checker of the sheet found, and what an older ledger said, are words already."""
+    has_words = any(cause in (key if isinstance(key, tuple) else (key,)) for key in _REASONS)
+    assert has_words is (
+        cause not in {Cause.TOLD, Cause.INVALID, *_MENDING, *IN_THE_SHEET} or cause is Cause.TOO_LATE
+    )

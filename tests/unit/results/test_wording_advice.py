@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch_share.ledger.states import State
-from batch_share.results.wording import AT_REST, at_rest, headline, next_steps, others
+from batch_share.results.wording import at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, in
 
 @pytest.mark.parametrize("state", [*State])
 def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
-    assert (next_steps({state: 1}, 0, "x.db") == []) is (state in AT_REST)
+    assert (next_steps({state: 1}, 0, "x.db") == []) is state.is_at_rest
 
 
 @pytest.mark.parametrize(

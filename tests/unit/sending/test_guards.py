@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ledgers import because
 
 from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
 from batch_share.ledger.records import Result
@@ -67,7 +68,7 @@ def test_a_canary_without_a_follow_up_is_refused() -> None:
 
 
 def failed(reason: str, stage: Stage = Stage.ACTIVITY, outcome: str = "refused") -> Result:
-    return Result(State.FAILED, outcome, stage=stage, reason=reason)
+    return Result(State.FAILED, outcome, stage=stage, why=because(reason))
 
 
 SHARED = Result(State.SHARED, "processed")
@@ -76,7 +77,7 @@ POSTED = Result(State.POSTED, "done")
 
 
 def test_a_success_begins_the_count_anew() -> None:
-    guard = FailureGuard(2)
+    guard = FailureGuard(2, spell=lambda result: result.why.details["told"] if result.why else "")
     for result in (failed("one"), POSTED, failed("two")):
         guard.count(result)
         guard.check()

@@ -10,8 +10,8 @@ from ledgers import instruction
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
+from batch_share.results.wording import spell_result
 from batch_share.sending.verdict import (
-    REPEATED,
     carry,
     decide,
     decide_status,
@@ -23,6 +23,7 @@ from batch_share.sending.verdict import (
 if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Outcome
 
+REPEATED = "its share may have been done already: it is repeated in the same activity"
 STEPS = pytest.mark.parametrize("step", [Stage.ACTIVITY, Stage.SHARE])
 ANY: list[Outcome] = [
     Done("id"),
@@ -44,7 +45,7 @@ ANY: list[Outcome] = [
 def test_what_was_done_brings_the_row_on_with_its_id(step: Stage, state: State, learned: dict[str, str]) -> None:
     result = decide_step(step, Done("the id"))
     assert (result.state, result.learned, result.answer_id) == (state, learned, "the id")
-    assert (result.outcome, result.http_status, result.stage, result.reason) == ("done", 200, None, None)
+    assert (result.outcome, result.http_status, result.stage, spell_result(result)) == ("done", 200, None, "")
 
 
 @STEPS
@@ -56,7 +57,7 @@ def test_a_refusal_fails_the_row_with_the_apis_own_words(step: Stage) -> None:
         "No such lead",
         500,
     )
-    assert result.reason == f"LeadSquared refused the {step}: No such lead"
+    assert spell_result(result) == f"LeadSquared refused the {step}: No such lead"
     assert (result.outcome, result.learned) == ("refused", {})
 
 
@@ -74,19 +75,21 @@ def test_what_was_definitely_not_done_puts_the_row_back_where_it_was(
 ) -> None:
     result = decide_step(step, outcome)
     assert (result.state, result.outcome, result.words, result.http_status) == (before, name, "words", status)
-    assert (result.stage, result.reason, result.learned) == (None, None, {})
+    assert (result.stage, spell_result(result), result.learned) == (None, "", {})
 
 
 @pytest.mark.parametrize(
     ("step", "what"), [(Stage.ACTIVITY, "the activity was posted"), (Stage.SHARE, "the share was accepted")]
 )
 def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
-    assert decide_step(step, Lost("HTTP 502.", 502)).reason == decide_step(step, Lost("HTTP 502", 502)).reason
+    assert spell_result(decide_step(step, Lost("HTTP 502.", 502))) == spell_result(
+        decide_step(step, Lost("HTTP 502", 502))
+    )
     result = decide_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
-    assert result.reason == (
-        f"nobody knows whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` finds "
-        "out before it sends again (never with --on-unknown park)"
+    assert spell_result(result) == (
+        f"nobody knows whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` finds out "
+        "before it sends again (never with --on-unknown park)"
     )
 
 
@@ -98,14 +101,14 @@ def test_every_verdict_on_a_step_is_a_legal_transition_from_its_intent(step: Sta
 
 def test_processed_is_shared() -> None:
     result = decide_status(ShareStatus("processed", 6, "Request processed successfully."))
-    assert (result.state, result.reason, result.learned) == (State.SHARED, None, {"share_status": 6})
+    assert (result.state, spell_result(result), result.learned) == (State.SHARED, "", {"share_status": 6})
     assert (result.outcome, result.words) == ("processed", "Request processed successfully.")
 
 
 def test_an_error_message_is_failed_in_processing() -> None:
     result = decide_status(ShareStatus("failed", 4, "User is inactive"))
     assert (result.state, result.stage, result.learned) == (State.FAILED, Stage.PROCESSING, {"share_status": 4})
-    assert result.reason == "LeadSquared accepted the share but could not process it: User is inactive"
+    assert spell_result(result) == "LeadSquared accepted the share but could not process it: User is inactive"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: Share
     result = decide_status(status)
     assert (result.state, result.outcome) == (State.ACCEPTED, "pending")
     assert (result.words, result.learned) == (status.words, {"share_status": status.number})
-    assert result.reason == f"accepted, not yet processed {told}"
+    assert spell_result(result) == f"accepted, not yet processed {told}"
 
 
 @pytest.mark.parametrize("failure", ANY[1:])
@@ -128,7 +131,7 @@ def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: L
     result = decide_status(failure)
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
     advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
-    assert result.reason == f"accepted; its status could not be read: {failure.words}{advice}"
+    assert spell_result(result) == f"accepted; its status could not be read: {failure.words}{advice}"
 
 
 # ------------------------------------------------------------------------------------------ calls for many
@@ -136,7 +139,7 @@ def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: L
 
 def row(state: State, stage: Stage | None = None) -> Row:
     """A row of a ledger."""
-    return Row(1, "key", 2, ["1"], state, instruction(), 0, stage=stage)
+    return Row(1, "key", 2, ["1"], state, instruction(), 0, stage=stage, doubtful=state is State.POSTED)
 
 
 @STEPS
@@ -209,7 +212,7 @@ def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
 @pytest.mark.parametrize(
     ("outcome", "state", "reason"),
     [
-        (Done("id"), State.ACCEPTED, None),
+        (Done("id"), State.ACCEPTED, ""),
         (Throttled("words"), State.POSTED, REPEATED),
         (NotSent("words"), State.POSTED, REPEATED),
         (
@@ -223,10 +226,10 @@ def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
     ],
 )
 def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
-    outcome: Refused, state: State, reason: str | None
+    outcome: Refused, state: State, reason: str
 ) -> None:
     carried = carry(row(State.POSTED, Stage.SHARE), decide_step(Stage.SHARE, outcome))
-    assert (carried.state, carried.reason) == (state, reason)
+    assert (carried.state, spell_result(carried)) == (state, reason)
     assert carried.stage is (None if state is State.ACCEPTED else Stage.SHARE)
 
 
@@ -241,7 +244,7 @@ def test_a_failure_of_many_sends_each_back_to_be_shared_by_itself() -> None:
     result = decide_status_of_many(decide_status(ShareStatus("failed", 4, "User is inactive")))
     assert (result.state, result.stage, result.learned) == (State.POSTED, Stage.SHARE, {"share_status": None})
     assert (result.outcome, result.words) == ("failed", "User is inactive")
-    assert result.reason == (
+    assert spell_result(result) == (
         "the shares of its call could not be processed, so each is shared again by itself: User is inactive"
     )
     assert result.state in TRANSITIONS[State.ACCEPTED]

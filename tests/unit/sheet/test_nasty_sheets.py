@@ -18,12 +18,13 @@ import xlwt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import Problem, RowRules, ShareRow
-from batch_share.sheet.table import ERROR_VALUE
+from batch_share.sheet.table import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ TEXTS = [
     Text("both days and an end", "Lead Number,User Email,Days,Until\n1,a@x.com,7,2026-12-31\n", ["Row 2, Until '2026-12-31': Days says how long already: leave one of them blank"]),
     Text("neither of them in a row", "Lead Number,User Email,Days,Until\n1,a@x.com,,\n", ["ok 2"]),
     Text("a formula as text", "Lead Number,User Email\n=1+1,a@x.com\n", ["Row 2, Lead Number '=1+1': not a lead number: digits only"]),
-    Text("errors that a spreadsheet wrote", "Lead Number,User Email,Access,Note\n1,a@x.com,#N/A,\n2,a@x.com,,#REF!\n", [f"Row 2, Access '#N/A': {ERROR_VALUE}", f"Row 3, Note '#REF!': {ERROR_VALUE}"]),
+    Text("errors that a spreadsheet wrote", "Lead Number,User Email,Access,Note\n1,a@x.com,#N/A,\n2,a@x.com,,#REF!\n", [f"Row 2, Access '#N/A': {FAULTS[Cause.ERROR_VALUE]}", f"Row 3, Note '#REF!': {FAULTS[Cause.ERROR_VALUE]}"]),
     Text("an unseen character", "Lead Number,User Email\n1,a@x.com\u200b\n", ["Row 2, User Email 'a@x.com\\u200b': holds an unseen character (U+200B, zero width space) after 'a@x.com': type it anew"]),
     Text("a link for an address", "Lead Email,User Email\nmailto:a@x.com,a@x.com\n", ["Row 2, Lead Email 'mailto:a@x.com': begins with “mailto:”, which is no part of an address: remove it"]),
     Text("an address with a sharp s", "Lead Email,User Email\nweiß@x.com,a@x.com\n", ["ok 2"]),

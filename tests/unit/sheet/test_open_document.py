@@ -8,11 +8,12 @@ from xml.dom import minidom
 
 import pytest
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import RowRules
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED, NO_FAULTS
+from batch_share.sheet.table import FAULTS, NO_FAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,23 +73,23 @@ FORMULA = 'table:formula="of:=NA()"'
 @pytest.mark.parametrize(
     ("bad", "fault"),
     [
-        (cell(f'{FORMULA} {STRING} office:string-value="" calcext:value-type="error"', "#N/A"), ERROR_VALUE),
-        (cell(f'{FORMULA} {STRING} office:string-value="" calcext:value-type="error"', "#NV"), ERROR_VALUE),
-        (cell(f'{FORMULA} {STRING} office:string-value=""', "#REF!"), ERROR_VALUE),
-        (cell(f'{FORMULA} office:value-type="float" office:value="0"', "Err:502"), ERROR_VALUE),
-        (cell(f"{FORMULA} {STRING}", "#DIV/0!"), ERROR_VALUE),
-        (cell(FORMULA, "#VALUE!"), ERROR_VALUE),
-        (cell(STRING, "#N/A"), ERROR_VALUE),
-        (cell(FORMULA), NEVER_STORED),
-        (cell(f'{FORMULA} office:value-type="float"'), NEVER_STORED),
+        (cell(f'{FORMULA} {STRING} office:string-value="" calcext:value-type="error"', "#N/A"), Cause.ERROR_VALUE),
+        (cell(f'{FORMULA} {STRING} office:string-value="" calcext:value-type="error"', "#NV"), Cause.ERROR_VALUE),
+        (cell(f'{FORMULA} {STRING} office:string-value=""', "#REF!"), Cause.ERROR_VALUE),
+        (cell(f'{FORMULA} office:value-type="float" office:value="0"', "Err:502"), Cause.ERROR_VALUE),
+        (cell(f"{FORMULA} {STRING}", "#DIV/0!"), Cause.ERROR_VALUE),
+        (cell(FORMULA, "#VALUE!"), Cause.ERROR_VALUE),
+        (cell(STRING, "#N/A"), Cause.ERROR_VALUE),
+        (cell(FORMULA), Cause.NEVER_STORED),
+        (cell(f'{FORMULA} office:value-type="float"'), Cause.NEVER_STORED),
     ],
 )
 def test_a_cell_without_a_true_value_makes_its_row_invalid_and_is_never_a_default(
-    bad: str, fault: str, tmp_path: Path
+    bad: str, fault: Cause, tmp_path: Path
 ) -> None:
     (said,) = wrong(read_sheet(document(tmp_path / "leads.ods", HEAD, row(LEAD, bad))))
     assert said.startswith("Row 2, Access")
-    assert said.endswith(fault)
+    assert said.endswith(FAULTS[fault])
 
 
 def test_an_error_in_a_column_that_is_not_read_does_no_harm(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_what_is_repeated_stands_where_it_is_shown(tmp_path: Path) -> None:
     sheet = read_sheet(document(tmp_path / "leads.ods", *rows))
     assert sheet.header_row == 3
     found = [(each.number, list(each.cells), each.faults) for each in sheet.rows()]
-    bad = {2: ERROR_VALUE, 3: ERROR_VALUE}
+    bad = {2: Cause.ERROR_VALUE, 3: Cause.ERROR_VALUE}
     assert found == [
         (4, ["7", "a@x.com", "", ""], bad),
         (5, ["7", "a@x.com", "", ""], bad),

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
-from batch_share.sheet.table import RawRow
+from batch_share.sheet.table import FAULTS, RawRow
 from batch_share.sheet.values import CUSTOM_LIMIT, NOTE_LIMIT
 
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
@@ -111,18 +112,28 @@ BAD: list[tuple[Field, str, str]] = [
 ]
 
 
+KINDS = {
+    (Field.EVENT, "not the code of an activity type"): Cause.NO_TYPE,
+    (Field.NOTE, f"{NOTE_LIMIT + 1} characters"): Cause.TOO_LONG,
+    (Field.NOTE, "looks like markup"): Cause.MARKUP,
+}
+"""Of which kind a bad value is, where something else than to correct it is to be advised."""
+
+
 @pytest.mark.parametrize(("field", "value", "wrong"), BAD)
 def test_a_bad_value_is_told_with_row_column_value_and_what_is_wrong(field: Field, value: str, wrong: str) -> None:
     (problem,) = problems({field: value})
     assert (problem.row, problem.column, problem.value) == (7, field.upper(), value)
     assert wrong in problem.text
+    assert problem.cause is KINDS.get((field, wrong), Cause.INVALID)
     assert "Value error" not in problem.text
 
 
 @pytest.mark.parametrize("field", [Field.USER_ID, Field.ACCESS, Field.DURATION, Field.NOTE, Field.EVENT])
 @pytest.mark.parametrize("blank", ["", "  ", "\u00a0"])
 def test_a_blank_value_without_a_default_is_blank_and_nothing_else(field: Field, blank: str) -> None:
-    assert problems({field: blank}) == [Problem(7, field.upper(), "", "blank")]
+    cause = Cause.NO_TYPE if field is Field.EVENT else Cause.INVALID
+    assert problems({field: blank}) == [Problem(7, field.upper(), "", "blank", cause)]
 
 
 def test_a_lead_must_be_named_in_one_way_at_least() -> None:
@@ -139,7 +150,7 @@ def test_everything_that_is_wrong_with_a_row_is_told_at_once() -> None:
 def test_a_row_whose_cells_may_be_shifted_is_not_read_further() -> None:
     rules = RowRules(["A"], Columns({Field.LEAD_ID: 0}, {}), {})
     assert rules.check(RawRow(3, ["x", "y"], "2 cells for 1 headers")) == [
-        Problem(3, "", "", "2 cells for 1 headers")
+        Problem(3, "", "", "2 cells for 1 headers", Cause.SHIFTED)
     ]
 
 
@@ -169,7 +180,7 @@ def test_a_field_without_column_and_option_is_named_by_its_usual_header() -> Non
     fields = {Field.LEAD_ID: 0, Field.LEAD_NUMBER: 1, Field.USER_ID: 2}
     rules = RowRules(["a", "b", "c"], Columns(fields, {}), {Field.ACCESS: "read", Field.NOTE: "n"})
     found = rules.check(RawRow(2, [GUID, "1", GUID]))
-    assert found == [Problem(2, "Duration", "", "blank"), Problem(2, "Activity Event", "", "blank")]
+    assert found == [Problem(2, "Duration", "", "blank"), Problem(2, "Activity Event", "", "blank", Cause.NO_TYPE)]
 
 
 @pytest.mark.parametrize(
@@ -277,15 +288,16 @@ def test_custom_fields_go_along_where_they_are_filled() -> None:
         {},
     ]
     assert with_custom("x" * (CUSTOM_LIMIT + 1)) == [
-        Problem(2, "Region", "x" * 201, "201 characters; LeadSquared keeps 200")
+        Problem(2, "Region", "x" * 201, "201 characters; LeadSquared keeps 200", Cause.TOO_LONG)
     ]
 
 
 def test_a_cell_that_could_not_be_read_is_told_where_it_matters() -> None:
     found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.DURATION: 2}, {})
     rules = RowRules(["a", "b", "c", "d"], found, DEFAULTS)
-    row = RawRow(2, ["1", GUID, "", ""], faults={2: "an error", 3: "an error"})
-    assert rules.check(row) == [Problem(2, "c", "", "an error")]
+    for fault, words in FAULTS.items():
+        row = RawRow(2, ["1", GUID, "", ""], faults={2: fault, 3: fault})
+        assert rules.check(row) == [Problem(2, "c", "", words, fault)]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import xlwt
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import read_sheet
 from batch_share.sheet.rows import RowRules
-from batch_share.sheet.table import ERROR_VALUE, NO_FAULTS
+from batch_share.sheet.table import FAULTS, NO_FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def test_an_error_makes_its_row_invalid_and_is_never_a_default(column: int, erro
     (raw,) = sheet.rows()
     problems = RowRules(sheet.columns, sheet.found, DEFAULTS).check(raw)
     assert isinstance(problems, list)
-    assert [str(problem) for problem in problems] == [f"Row 2, {HEAD[column]}: {ERROR_VALUE}"]
+    assert [str(problem) for problem in problems] == [f"Row 2, {HEAD[column]}: {FAULTS[Cause.ERROR_VALUE]}"]
 
 
 def test_an_error_of_a_formula_is_one_too(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_an_error_of_a_formula_is_one_too(tmp_path: Path) -> None:
     content[at + 10 : at + 18] = bytes([2, 0, NOT_THERE, 0, 0, 0, 0xFF, 0xFF])
     (tmp_path / "leads.xls").write_bytes(content)
     (row,) = read_sheet(tmp_path / "leads.xls").rows()
-    assert (row.cells[2], row.faults) == ("", {2: ERROR_VALUE})
+    assert (row.cells[2], row.faults) == ("", {2: Cause.ERROR_VALUE})
 
 
 def test_an_error_in_a_column_that_is_not_read_does_no_harm_and_one_below_all_is_told(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_an_error_in_a_column_that_is_not_read_does_no_harm_and_one_below_all_is
     sheet = read_sheet(saved(book(*rows)[0], tmp_path / "leads.xls"))
     first, last = sheet.rows()
     assert not isinstance(RowRules(sheet.columns, sheet.found, DEFAULTS).check(first), list)
-    assert (last.number, last.faults) == (3, {0: ERROR_VALUE, 1: ERROR_VALUE})
+    assert (last.number, last.faults) == (3, {0: Cause.ERROR_VALUE, 1: Cause.ERROR_VALUE})
 
 
 def test_hidden_rows_and_columns_and_merged_ranges_are_told(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_workbook_with_odd_formats_is_read_and_what_it_hides_is_said_to_be_unt
     at = content.index(function_groups)
     (tmp_path / "leads.xls").write_bytes(content[:at] + palette + content[at + len(palette) :])
     sheet = read_sheet(tmp_path / "leads.xls")
-    assert [row.faults for row in sheet.rows()] == [NO_FAULTS, {0: ERROR_VALUE}]
+    assert [row.faults for row in sheet.rows()] == [NO_FAULTS, {0: Cause.ERROR_VALUE}]
     assert sheet.notes() == ["hidden rows and columns and merged ranges can't be told in this file"]
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import xlsxwriter
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet import xlsx
 from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.table import DAMAGED, ERROR_VALUE, NEVER_STORED
+from batch_share.sheet.table import DAMAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +173,7 @@ def test_each_way_tells_what_a_cell_has_and_what_it_has_not(
         "", "", "7", "",
     ]  # fmt: skip
     faults = {row.number: dict(row.faults) for row in rows if row.faults}
-    assert faults == {19: {3: ERROR_VALUE}, 22: {3: NEVER_STORED}}
+    assert faults == {19: {3: Cause.ERROR_VALUE}, 22: {3: Cause.NEVER_STORED}}
 
 
 def test_an_odd_workbook_that_is_cut_off_is_refused(tmp_path: Path) -> None:

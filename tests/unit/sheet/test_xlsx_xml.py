@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batch_share.causes import Cause
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import read_sheet
 from batch_share.sheet.rows import RowRules, ShareRow
-from batch_share.sheet.table import ERROR_VALUE, NEVER_STORED
+from batch_share.sheet.table import FAULTS
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def told(path: Path) -> list[str]:
 def test_an_error_is_one_however_its_cell_is_written(cells: str, tmp_path: Path) -> None:
     (wrong,) = told(package(tmp_path / "leads.xlsx", cells))
     assert wrong.startswith("Row 2, Access")
-    assert wrong.endswith(ERROR_VALUE)
+    assert wrong.endswith(FAULTS[Cause.ERROR_VALUE])
 
 
 @pytest.mark.parametrize(
@@ -113,14 +114,16 @@ def test_an_error_is_one_whatever_the_parts_are_called(names: dict[str, str], tm
     """Or the workbook is refused: some are more than its parser finds."""
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}{ERROR}</row>"
     try:
-        assert told(package(tmp_path / "leads.xlsx", rows, **names)) == [f"Row 2, Access: {ERROR_VALUE}"]
+        assert told(package(tmp_path / "leads.xlsx", rows, **names)) == [
+            f"Row 2, Access: {FAULTS[Cause.ERROR_VALUE]}"
+        ]
     except SheetError as error:
         assert "damaged, or not a workbook" in error.wrong  # noqa: PT017 - either ending is right
 
 
 def test_a_formula_whose_value_was_never_stored_is_told_without_addresses_too(tmp_path: Path) -> None:
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}<c><f>B9</f></c></row>"
-    assert told(package(tmp_path / "leads.xlsx", rows)) == [f"Row 2, Access: {NEVER_STORED}"]
+    assert told(package(tmp_path / "leads.xlsx", rows)) == [f"Row 2, Access: {FAULTS[Cause.NEVER_STORED]}"]
 
 
 def test_a_row_of_nothing_but_errors_is_a_row_unless_no_column_of_them_is_read(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_a_row_of_nothing_but_errors_is_a_row_unless_no_column_of_them_is_read(t
     unread = f"<row><c/><c/><c/>{ERROR}</row>"
     rows = f"<row>{HEAD}</row>{unread}{full}{unread}<row><c><v>7</v></c>{MAIL}<c/>{ERROR}</row>{full}"
     names = ("Lead Number", "User Email", "Access")
-    wrong = [[f"Row {number}, {name}: {ERROR_VALUE}" for name in names] for number in (3, 6)]
+    wrong = [[f"Row {number}, {name}: {FAULTS[Cause.ERROR_VALUE]}" for name in names] for number in (3, 6)]
     assert sorted(told(package(tmp_path / "leads.xlsx", rows))) == sorted(["access 2", *wrong[0], *wrong[1]])
 
 
