@@ -243,7 +243,7 @@ class BatchShare:
         """
         path = _file("sheet", sheet)
         named = _file("ledger", ledger) if ledger is not None else None
-        show = partial(show_sheet, path, options or SheetOptions(), self.settings)
+        show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
         if not online:
             return (await show(None, named))[0]
         job = self._begin("plan", named or ledger_beside(path), lambda course: show(self._watcher, named, course))
@@ -265,7 +265,8 @@ class BatchShare:
         Raises SettingsError if none are in force, or for an argument that is empty; ValueError for a kind that is
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
-        made, settings = _made(kind, file, options, told), self.settings
+        settings = self.settings
+        made = _made(kind, file, options, told, settings)
         return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
 
     async def run(
@@ -336,7 +337,7 @@ class BatchShare:
         SettingsError; what else is wrong is among the problems.
         """
         path = _file("sheet", sheet)
-        return await asyncio.to_thread(look_at, path, options or SheetOptions(), self.settings)
+        return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
 
     async def rows(
         self,
@@ -401,7 +402,7 @@ class BatchShare:
 
         Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
         """
-        return await outputs.unchanged(_sheet_job(sheet, options, ledger, approved), self.settings)
+        return await outputs.unchanged(_sheet_job(sheet, options, ledger, approved, self.settings), self.settings)
 
     async def nothing_due(self, ledger: Name) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
@@ -442,7 +443,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
 """What each kind of job can be told."""
 
 
-def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions) -> Kind:
+def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions, settings: Settings) -> Kind:
     """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
     if kind not in _TAKES:
         raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
@@ -450,7 +451,7 @@ def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions)
     if strange:  # never passed over: what was meant for a few rows would be done to all
         raise TypeError(f"{kind} is not told {', '.join(strange)}")
     if kind == "run":
-        return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved")))
+        return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved"), settings))
     path = _file("ledger", file)
     if kind == "resume":
         return Reconcile(path) if told.get("only_unknown") else Resume(path)
@@ -460,12 +461,16 @@ def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions)
 
 
 def _sheet_job(
-    sheet: Name, options: SheetOptions | None, ledger: Name | None, approved: Approval | Name | None
+    sheet: Name,
+    options: SheetOptions | None,
+    ledger: Name | None,
+    approved: Approval | Name | None,
+    settings: Settings,
 ) -> SheetJob:
     path = _file("sheet", sheet)
     its_ledger = _file("ledger", ledger) if ledger is not None else ledger_beside(path)
     plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
-    return SheetJob(path, its_ledger, options or SheetOptions(), plan)
+    return SheetJob(path, its_ledger, options or SheetOptions.of(settings), plan)
 
 
 def _file(argument: str, name: Name) -> Path:

@@ -171,7 +171,9 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
         reason = f"nobody knows whether the activity was posted: {words}. The next run or "
-        reason += "`batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
+        reason += (
+            "`batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown park)"
+        )
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
         assert len(it.leads_sent()) == (2 if applied else 1)
@@ -196,7 +198,9 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
         reason = f"nobody knows whether the share was accepted: {words}. The next run or "
-        reason += "`batch-share reconcile` finds out before it sends again (never with --on-unknown park)"
+        reason += (
+            "`batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown park)"
+        )
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
         assert await settled(it)
