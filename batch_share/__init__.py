@@ -54,8 +54,9 @@ if TYPE_CHECKING:
     from batch_share.jobs.findings import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
-    from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
+    from batch_share.ledger.records import Changes, Occasion, Skipped, ToShare, Waiting
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Job
     from batch_share.planning.already_shared import KnownRuns
@@ -97,6 +98,7 @@ __all__ = [
     "KnownRuns",
     "LedgerError",
     "LedgerLocked",
+    "LedgerName",
     "LedgerRow",
     "LedgerTooNew",
     "Level",
@@ -105,6 +107,7 @@ __all__ = [
     "NoSuchApi",
     "NotAnswered",
     "NotConfirmed",
+    "Occasion",
     "OfAnotherSheet",
     "Outage",
     "Overview",
@@ -153,10 +156,12 @@ _ELSEWHERE: Final = {
     "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",
+    "LedgerName": "ledger.files",
     "LedgerRow": "results.rows",
     "Level": "jobs.findings",
     "Look": "planning.look",
     "LookColumn": "planning.look",
+    "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Overview": "planning.overview",
     "Page": "results.rows",

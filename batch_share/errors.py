@@ -350,7 +350,8 @@ class TooManyForUser(BatchShareError):
         self.excess = f"these users would get more leads than {allowed}: {named}"
         super().__init__(
             f"T{self.excess[1:]}. Nothing was sent. Check the sheet; if it is right, raise --max-per-user.",
-            problem=f"These users would get more than {most:,} leads, which nobody may: {named}. Nothing was sent.",
+            problem=f"These users would get more leads than the {most:,} that are allowed for each: {named}. "
+            "Nothing was sent.",
             hint="Check the sheet; if it is right, allow more leads for a user.",
         )
         self.users = users

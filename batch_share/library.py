@@ -27,7 +27,7 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
-from batch_share.ledger.files import ledger_beside, read_ledger
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import known_runs, ledger_of_run
 from batch_share.planning.approval import Approval
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
+    LedgerLike = Name | LedgerName
 
 T = TypeVar("T")
 JobKind = Literal["run", "resume", "retry", "revoke", "follow_up"]
@@ -80,7 +81,7 @@ JobKind = Literal["run", "resume", "retry", "revoke", "follow_up"]
 class JobOptions(TypedDict, total=False):
     """What a job can be told besides its file; `BatchShare.start` says which kind takes what."""
 
-    ledger: Name | None
+    ledger: LedgerLike | None
     approved: Approval | Name | None
     only_unknown: bool
     reason: str | None
@@ -99,13 +100,13 @@ class Job(Generic[T]):
     `async for progress in job` gives its Progress: at once, then now and then (`BatchShare(every=)`, in seconds),
     and once more when it has ended. Each reader reads for itself, and a slow one gets what is newest by then.
 
-    `id` is the job's alone, `kind` is as it was started, `ledger` the file of its ledger, there or not yet.
+    `id` is the job's alone, `kind` is as it was started, `ledger` its ledger, there or not yet.
     """
 
     def __init__(
         self,
         kind: str,
-        ledger: Path,
+        ledger: LedgerName | None,
         work: Callable[[Course], Coroutine[Any, Any, T]],
         on_progress: Callable[[Progress], None] | None,
         every: float,
@@ -234,7 +235,7 @@ class BatchShare:
         sheet: Name,
         options: SheetOptions | None = None,
         *,
-        ledger: Name | None = None,
+        ledger: LedgerLike | None = None,
         online: bool = False,
     ) -> Overview:
         """What a run of the sheet would do. No call is made, or with `online` those that look people up.
@@ -242,15 +243,17 @@ class BatchShare:
         The ledger, if there is one, is beside the sheet unless named: what it knows was sent is not sent again.
         """
         path = _file("sheet", sheet)
-        named = _file("ledger", ledger) if ledger is not None else None
+        named = _ledger(ledger) if ledger is not None else None
         show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
         if not online:
             return (await show(None, named))[0]
-        job = self._begin("plan", named or ledger_beside(path), lambda course: show(self._watcher, named, course))
+        job = self._begin(
+            "plan", named or LedgerName.of_sheet(path), lambda course: show(self._watcher, named, course)
+        )
         return (await self._ending(job))[0]
 
     async def start(
-        self, kind: JobKind, file: Name, options: SheetOptions | None = None, **told: Unpack[JobOptions]
+        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **told: Unpack[JobOptions]
     ) -> Job[Ending]:
         """Begin a job, and return it while it goes on. `file` is a ledger, or for a run the sheet.
 
@@ -274,7 +277,7 @@ class BatchShare:
         sheet: Name,
         options: SheetOptions | None = None,
         *,
-        ledger: Name | None = None,
+        ledger: LedgerLike | None = None,
         approved: Approval | Name | None = None,
     ) -> Ending:
         """Share every lead of the sheet with its user, follow up, write the results; again, it goes on.
@@ -285,50 +288,52 @@ class BatchShare:
         job = await self.start("run", sheet, options, ledger=ledger, approved=approved)
         return await self._ending(job)
 
-    async def resume(self, ledger: Name, *, only_unknown: bool = False) -> Ending:
+    async def resume(self, ledger: LedgerLike, *, only_unknown: bool = False) -> Ending:
         """Go on with a ledger where its run stopped, without the sheet.
 
         With `only_unknown` its unknown rows are settled, and nothing else is sent.
         """
         return await self._ending(await self.start("resume", ledger, only_unknown=only_unknown))
 
-    async def retry(self, ledger: Name, *, reason: str | None = None, everything: bool = False) -> Ending:
+    async def retry(self, ledger: LedgerLike, *, reason: str | None = None, everything: bool = False) -> Ending:
         """Send failed rows once more, each from the step that failed: those whose reason holds `reason`.
 
         Rows whose reason lies in themselves, such as a lead that is not there, only with `everything`.
         """
         return await self._ending(await self.start("retry", ledger, reason=reason, everything=everything))
 
-    async def revoke(self, ledger: Name, *, rows: str | None = None, user: str | None = None) -> Ending:
+    async def revoke(self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None) -> Ending:
         """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
 
-    async def follow_up(self, ledger: Name) -> Ending:
+    async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
 
-    async def status(self, ledger: Name) -> Summary:
+    async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await outputs.status_of(_file("ledger", ledger))
+        return await outputs.status_of(_ledger(ledger))
 
-    async def results(self, ledger: Name, target: Name | Named | None = None) -> Placed:
+    async def results(self, ledger: LedgerLike, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await outputs.results_of(_file("ledger", ledger), self._named(target))
+        return await outputs.results_of(_ledger(ledger), self._named(target))
 
-    async def report(self, ledger: Name, target: Name | Named | None = None, *, most: int = ROWS_TOLD) -> Placed:
+    async def report(
+        self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_TOLD
+    ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
-        return await outputs.report_of(_file("ledger", ledger), self._named(target), most)
+        return await outputs.report_of(_ledger(ledger), self._named(target), most)
 
-    async def failed_sheet(self, ledger: Name, target: Name | Named | None = None) -> FailedSheet:
+    async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be mended, as the sheet had them, to be run by themselves.
 
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
         """
-        return await outputs.failed_sheet_of_ledger(_file("ledger", ledger), self._named(target))
+        return await outputs.failed_sheet_of_ledger(_ledger(ledger), self._named(target))
 
     async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
         """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
@@ -341,7 +346,7 @@ class BatchShare:
 
     async def rows(
         self,
-        ledger: Name,
+        ledger: LedgerLike,
         *,
         after: str | None = None,
         most: int = 100,
@@ -352,18 +357,18 @@ class BatchShare:
         The `next` of a page is what the following one comes `after`. With `states`, only rows in one of these. Also
         while a run works on it: each page is as of its own time. Raises LedgerError, SettingsError.
         """
-        async with read_ledger(_file("ledger", ledger)) as opened:
+        async with read_ledger(_ledger(ledger)) as opened:
             return await page_of(opened, after, most, states)
 
-    async def runs(self, most: int = 20, *, add: Sequence[Name] = ()) -> KnownRuns:
+    async def runs(self, most: int = 20, *, add: Sequence[LedgerLike] = ()) -> KnownRuns:
         """The newest runs on this machine, so many at most, newest first.
 
         Ledgers that are to be `add`ed were made elsewhere, and are known from now on. Raises HistoryError,
         LedgerError.
         """
-        return await known_runs(self.settings, most, [_file("add", each) for each in add])
+        return await known_runs(self.settings, most, [_ledger(each, "add") for each in add])
 
-    def ledger_of(self, named: str) -> Path:
+    def ledger_of(self, named: str) -> LedgerName:
         """The ledger of the run with this Id, or of the `last` one here. Raises LedgerError, HistoryError."""
         return ledger_of_run(self.settings, named)
 
@@ -395,7 +400,7 @@ class BatchShare:
         sheet: Name,
         options: SheetOptions | None = None,
         *,
-        ledger: Name | None = None,
+        ledger: LedgerLike | None = None,
         approved: Approval | Name | None = None,
     ) -> Summary | None:
         """The totals of the sheet's ledger if a run would do nothing now: neither has changed. None if it would.
@@ -404,21 +409,23 @@ class BatchShare:
         """
         return await outputs.unchanged(_sheet_job(sheet, options, ledger, approved, self.settings), self.settings)
 
-    async def nothing_due(self, ledger: Name) -> Summary | None:
+    async def nothing_due(self, ledger: LedgerLike) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
-        return await outputs.nothing_due(_file("ledger", ledger))
+        return await outputs.nothing_due(_ledger(ledger))
 
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
         check = partial(check_keys, self.settings, self._watcher)
-        await self._ending(self._begin("check_keys", Path(), check))
+        await self._ending(self._begin("check_keys", None, check))
 
     def _named(self, target: Name | Named | None) -> Named | None:
         if target is None or isinstance(target, Named):
             return target
         return Named("target", _file("target", target), self.settings.data_folder)
 
-    def _begin(self, kind: str, ledger: Path, work: Callable[[Course], Coroutine[Any, Any, T]]) -> Job[T]:
+    def _begin(
+        self, kind: str, ledger: LedgerName | None, work: Callable[[Course], Coroutine[Any, Any, T]]
+    ) -> Job[T]:
         job = Job(kind, ledger, work, self._on_progress, self._every)
         self._jobs = [*(each for each in self._jobs if not each.is_done), job]
         return job
@@ -443,7 +450,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
 """What each kind of job can be told."""
 
 
-def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions, settings: Settings) -> Kind:
+def _made(kind: str, file: LedgerLike, options: SheetOptions | None, told: JobOptions, settings: Settings) -> Kind:
     """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
     if kind not in _TAKES:
         raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
@@ -451,26 +458,33 @@ def _made(kind: str, file: Name, options: SheetOptions | None, told: JobOptions,
     if strange:  # never passed over: what was meant for a few rows would be done to all
         raise TypeError(f"{kind} is not told {', '.join(strange)}")
     if kind == "run":
+        if isinstance(file, LedgerName):
+            raise TypeError("a run is of a sheet, not of a ledger")
         return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved"), settings))
-    path = _file("ledger", file)
+    ledger = _ledger(file)
     if kind == "resume":
-        return Reconcile(path) if told.get("only_unknown") else Resume(path)
+        return Reconcile(ledger) if told.get("only_unknown") else Resume(ledger)
     if kind == "retry":
-        return RetryFailed(path, Wanted(told.get("reason"), told.get("everything", False)))
-    return Revoke(path, told.get("rows"), told.get("user")) if kind == "revoke" else FollowUp(path)
+        return RetryFailed(ledger, Wanted(told.get("reason"), told.get("everything", False)))
+    return Revoke(ledger, told.get("rows"), told.get("user")) if kind == "revoke" else FollowUp(ledger)
 
 
 def _sheet_job(
     sheet: Name,
     options: SheetOptions | None,
-    ledger: Name | None,
+    ledger: LedgerLike | None,
     approved: Approval | Name | None,
     settings: Settings,
 ) -> SheetJob:
     path = _file("sheet", sheet)
-    its_ledger = _file("ledger", ledger) if ledger is not None else ledger_beside(path)
+    its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
     plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
     return SheetJob(path, its_ledger, options or SheetOptions.of(settings), plan)
+
+
+def _ledger(named: LedgerLike, argument: str = "ledger") -> LedgerName:
+    """Raises SettingsError for a name that is empty."""
+    return named if isinstance(named, LedgerName) else LedgerName.of(_file(argument, named))
 
 
 def _file(argument: str, name: Name) -> Path:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.queries import why_of
 from batch_share.ledger.records import Instruction, NewRow, Notice, NoticeKind, Result, SheetRecord, Status, Why
 from batch_share.ledger.states import Stage, State
@@ -68,7 +68,7 @@ def unsendable(number: int, state: State) -> NewRow:
 @asynccontextmanager
 async def working(file: Path, *rows: NewRow) -> AsyncIterator[Ledger]:
     """The ledger `file` with a run begun; `rows` are taken in if there are any."""
-    async with open_ledger(file, host=HOST, now=lambda: NOON) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: NOON) as ledger:
         if rows:
             await ledger.take_in(sheet_record(), rows)
         await ledger.begin_run("run", "1.0", {})

@@ -18,6 +18,7 @@ from batch_share.jobs.job import Ending, Kind, do
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
@@ -165,6 +166,11 @@ class Trial:
         """Where the ledger is."""
         return self.folder / "leads.csv.ledger.db"
 
+    @property
+    def name(self) -> LedgerName:
+        """What the ledger is called."""
+        return LedgerName.of(self.ledger)
+
     def write(self, rows: Sequence[Sequence[str]]) -> None:
         """Write the sheet."""
         with (self.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
@@ -195,25 +201,25 @@ class Trial:
 
     async def run(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Run the sheet."""
-        return await self.do(RunSheet(SheetJob(self.folder / "leads.csv", self.ledger)), onlooker, **changes)
+        return await self.do(RunSheet(SheetJob(self.folder / "leads.csv", self.name)), onlooker, **changes)
 
     async def resume(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Go on without the sheet."""
-        return await self.do(Resume(self.ledger), onlooker, **changes)
+        return await self.do(Resume(self.name), onlooker, **changes)
 
     async def reconcile(self, **changes: Any) -> Ending:
         """Settle the unknown rows alone."""
-        return await self.do(Reconcile(self.ledger), **changes)
+        return await self.do(Reconcile(self.name), **changes)
 
     async def retry(self, wanted: Wanted | None = None, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Try failed rows again."""
-        return await self.do(RetryFailed(self.ledger, wanted or Wanted()), onlooker, **changes)
+        return await self.do(RetryFailed(self.name, wanted or Wanted()), onlooker, **changes)
 
     async def revoke(
         self, onlooker: Onlooker | None = None, rows: str | None = None, user: str | None = None, **changes: Any
     ) -> Ending:
         """Take shares back."""
-        return await self.do(Revoke(self.ledger, rows, user), onlooker, **changes)
+        return await self.do(Revoke(self.name, rows, user), onlooker, **changes)
 
     def put_forward(self, seconds: float) -> None:
         """Let the sandbox's clock go ahead."""
@@ -226,7 +232,7 @@ class Trial:
 
     async def follow_up(self, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Follow up alone."""
-        return await self.do(FollowUp(self.ledger), onlooker, **changes)
+        return await self.do(FollowUp(self.name), onlooker, **changes)
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
         """The ledger's rows, in the sheet's order, seen from outside."""

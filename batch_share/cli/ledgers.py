@@ -86,7 +86,7 @@ def ledger_of_run(named: str) -> Path:
     """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
     from batch_share.library import BatchShare
 
-    return BatchShare().ledger_of(named)
+    return Path(str(BatchShare().ledger_of(named)))
 
 
 @takes("json")

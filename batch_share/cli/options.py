@@ -94,7 +94,7 @@ def _ledger_file(named: Path) -> Path:
 
 def _no_sheet(file: Path) -> Path:
     """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
-    from batch_share.ledger.files import ledger_beside
+    from batch_share.ledger.files import LedgerName
     from batch_share.sheet.reader import LEDGER_MAGIC, TEXT_SUFFIXES, WORKBOOK_SUFFIXES
 
     if file.suffix.lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
@@ -102,8 +102,8 @@ def _no_sheet(file: Path) -> Path:
     try:
         with file.open("rb") as start:
             is_sheet = start.read(len(LEDGER_MAGIC)) != LEDGER_MAGIC
-        ledger = ledger_beside(file)
-        has_ledger = ledger.is_file()
+        ledger = LedgerName.of_sheet(file)
+        has_ledger = ledger.exists()
     except OSError:  # whoever opens it says why it can't be
         return file
     if is_sheet:

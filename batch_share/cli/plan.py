@@ -15,7 +15,7 @@ from batch_share.cli.work import TerminalWatcher
 from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
-from batch_share.outputs import Named, check_apart
+from batch_share.outputs import Named
 from batch_share.planning.overview import top
 from batch_share.results.answers import write_table
 from batch_share.results.summary import ExitCode
@@ -82,7 +82,7 @@ class PlanFiles:
         ]
         if output is not None:
             check_format(output)
-        check_apart(job.ledger, *files)
+        job.ledger.check_apart(*files)
         for file in filter(None, files):
             file.check()
         return cls(*files)

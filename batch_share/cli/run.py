@@ -24,11 +24,13 @@ def plan(sheet: Sheet, given: Given) -> int:
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.plan import PlanFiles, show_plan
-    from batch_share.ledger.files import ledger_beside
+    from batch_share.ledger.files import LedgerName
     from batch_share.planning.intake import SheetJob
 
     settings = given.settings()
-    job = SheetJob(sheet, given["ledger"] or ledger_beside(sheet), sheet_options(given, settings))
+    job = SheetJob(
+        sheet, LedgerName.of(given["ledger"] or LedgerName.of_sheet(sheet)), sheet_options(given, settings)
+    )
     files = PlanFiles.named(job, settings, output=given["output"], save=given["save"], save_map=given["save_map"])
     return show_plan(job, settings, files, online=given["online"], json=given["json"])
 
@@ -43,9 +45,9 @@ def run(sheet: Sheet, given: Given) -> int:
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.work import Work
-    from batch_share.ledger.files import ledger_beside
+    from batch_share.ledger.files import LedgerName
 
-    ledger = given["ledger"] or ledger_beside(sheet)
+    ledger = LedgerName.of(given["ledger"] or LedgerName.of_sheet(sheet))
     work = Work("run", sheet, given, ledger=ledger)
     options = sheet_options(given, work.settings)
     if given["if_changed"] and work.is_at_rest(work.library.unchanged(sheet, options, ledger=ledger)):

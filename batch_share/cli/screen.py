@@ -460,7 +460,7 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
         told.append(f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later")
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(told) or 'no row'} (exit {code:d}); "
-        f"ledger {near(summary.ledger)}"
+        f"ledger {near(Path(str(summary.ledger)))}"
     )
 
 

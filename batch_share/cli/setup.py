@@ -72,10 +72,10 @@ def doctor(given: Given) -> int:
     """
     import asyncio
 
-    from batch_share.jobs.check_up import check_up
     from batch_share.jobs.findings import Level
+    from batch_share.library import BatchShare
 
-    findings = asyncio.run(check_up())
+    findings = asyncio.run(BatchShare().doctor())
     if given["json"]:
         counts = Counter(str(finding.level) for finding in findings)
         told = {"problems": counts["problem"], "warnings": counts["warning"], "checks": [*map(asdict, findings)]}
@@ -106,14 +106,14 @@ def login(
 
     from batch_share import keychain
     from batch_share.cli.work import TerminalWatcher
-    from batch_share.jobs.check_up import check_keys
+    from batch_share.library import BatchShare
 
     host, access_key, secret_key = _from_stdin() if stdin else _from_terminal()
     settings = load(host=host, access_key=access_key, secret_key=secret_key)
     account = settings.account()
     try:
         if not no_check:
-            asyncio.run(check_keys(settings, TerminalWatcher()))
+            asyncio.run(BatchShare(settings, watcher=TerminalWatcher()).check_keys())
     except BatchShareError as error:
         raise BatchShareError(f"{error} The keys were not kept.") from None
     keychain.keep(*account)

@@ -153,7 +153,7 @@ async def _watch(
     lines = Lines()
 
     def moved(before: Case, after: Case) -> None:
-        if after.ledger.is_file():
+        if after.ledger.exists():
             note_move(settings, before.ledger, after.ledger, lines.trouble)
 
     arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)

@@ -14,6 +14,7 @@ import typer
 from batch_share.cli.entry import Asked
 from batch_share.cli.screen import ASK_ABOVE, Display
 from batch_share.errors import BatchShareError
+from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
 from batch_share.results.notify import CUT, DONE, INTERRUPTED, Notice, check_target, tell, why_stopped
@@ -76,12 +77,18 @@ class Work:
     """
 
     def __init__(
-        self, command: str, subject: Path, given: Given, *, ledger: Path | None = None, ask_above: int = ASK_ABOVE
+        self,
+        command: str,
+        subject: Path,
+        given: Given,
+        *,
+        ledger: LedgerName | None = None,
+        ask_above: int = ASK_ABOVE,
     ) -> None:
         self.settings = given.settings()
         self._asked = Asked(command, subject)
         self._subject = subject
-        self._ledger = ledger or subject
+        self._ledger = ledger or LedgerName.of(subject)
         self._display = TerminalWatcher(
             yes=given.get("yes", False), json=given["json"], one_line=self.settings.one_line, ask_above=ask_above
         )

@@ -34,9 +34,9 @@ from batch_share.sending.session import Course, ending_early, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.jobs.take_back import Due
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
     from batch_share.ledger.states import State
@@ -101,7 +101,7 @@ class Kind:
     posts: ClassVar[bool] = True
     only_looked_up: ClassVar[bool] = False
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: LedgerName) -> None:
         self.ledger = ledger
         self.host: str | None = None
 
@@ -208,7 +208,7 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
     sheet = await ledger.sheet()
     if sheet is None:
         raise LedgerError(
-            ledger.file,
+            ledger.name,
             "it holds no sheet yet: run one with `batch-share run SHEET`",
             problem="The ledger holds no sheet yet.",
             hint="Run a sheet first.",

@@ -26,6 +26,7 @@ from batch_share.results.writing import beside, written_last
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.outputs import Named
     from batch_share.planning.intake import SheetJob
@@ -38,7 +39,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
 
     Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
     """
-    if not job.ledger.is_file():
+    if not job.ledger.exists():
         return None
     planned = plan_job(job.sheet, job.options, settings).record
     async with read_ledger(job.ledger) as ledger:
@@ -48,9 +49,9 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
         return await _at_rest(ledger)
 
 
-async def nothing_due(ledger_file: Path) -> Summary | None:
+async def nothing_due(ledger_name: LedgerName) -> Summary | None:
     """The totals of a ledger if nothing is to be done in it now. Raises LedgerError."""
-    async with read_ledger(ledger_file) as ledger:
+    async with read_ledger(ledger_name) as ledger:
         return None if await ledger.sheet() is None else await _at_rest(ledger)
 
 
@@ -69,33 +70,33 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
 
-async def status_of(ledger_file: Path) -> Summary:
+async def status_of(ledger_name: LedgerName) -> Summary:
     """The totals of a ledger, also while a run works on it. Raises LedgerError."""
-    async with read_ledger(ledger_file) as ledger:
+    async with read_ledger(ledger_name) as ledger:
         await sheet_of(ledger)
         return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
 
-async def results_of(ledger_file: Path, target: Named | None) -> Placed:
+async def results_of(ledger_name: LedgerName, target: Named | None) -> Placed:
     """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
-    async with read_ledger(ledger_file) as ledger:
-        there = beside(ledger.file, await sheet_of(ledger))
+    async with read_ledger(ledger_name) as ledger:
+        there = beside(ledger.name, await sheet_of(ledger))
         chosen = _sparing(target, there) or results_path(there)
         return await write_results(ledger, chosen, await failed_sheet_of(ledger))
 
 
-async def failed_sheet_of_ledger(ledger_file: Path, target: Named | None) -> FailedSheet:
+async def failed_sheet_of_ledger(ledger_name: LedgerName, target: Named | None) -> FailedSheet:
     """Write a ledger's rows to mend to `target`, by default beside its sheet. Raises BatchShareError."""
-    async with read_ledger(ledger_file) as ledger:
-        there = beside(ledger.file, await sheet_of(ledger))
+    async with read_ledger(ledger_name) as ledger:
+        there = beside(ledger.name, await sheet_of(ledger))
         named = _sparing(target, there)
         return await (write_failed_to(ledger, named) if named else write_failed(ledger, failed_path(there)))
 
 
-async def report_of(ledger_file: Path, target: Named | None, most: int = ROWS_TOLD) -> Placed:
+async def report_of(ledger_name: LedgerName, target: Named | None, most: int = ROWS_TOLD) -> Placed:
     """Write a ledger's report to `target`, by default beside its sheet; where it is. Raises BatchShareError."""
-    async with read_ledger(ledger_file) as ledger:
-        there = beside(ledger.file, await sheet_of(ledger))
+    async with read_ledger(ledger_name) as ledger:
+        there = beside(ledger.name, await sheet_of(ledger))
         return await write_report(ledger, _sparing(target, there) or report_path(there), most=most)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
     from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.ledger.reading import LedgerReader
     from batch_share.settings import Settings
@@ -49,7 +50,7 @@ class Old:
 class Kept:
     """A ledger old enough that stays, and why."""
 
-    ledger: Path
+    ledger: LedgerName
     why: str
 
 
@@ -85,7 +86,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
             if ended is None or ended > now - dt.timedelta(minutes=minutes):
                 continue
             if why := await _why_kept(known, now, force=force):
-                kept.append(Kept(known.path, why))
+                kept.append(Kept(known.ledger, why))
             else:
                 old.append(known)
         sheets = {known.sheet_path.resolve() for known in everything if known.sheet_path}
@@ -94,10 +95,10 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
 
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
-    if not known.path.is_file():
+    if not known.ledger.exists():
         return "it is not there any more; what was written beside its sheet is left to you"
     try:
-        async with read_ledger(known.path) as ledger:
+        async with read_ledger(known.ledger) as ledger:
             if (await ledger.facts())["job"] != known.job:
                 return "another ledger has taken its place"
             return None if force else await _still_needed(ledger, now)
@@ -122,25 +123,16 @@ async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
 
 async def _with_files(known: KnownLedger, sheets: Set[Path]) -> Old:
     """What goes with a ledger, but for what is any ledger's sheet."""
-    async with read_ledger(known.path) as ledger:
+    async with read_ledger(known.ledger) as ledger:
         noted = await ledger.written()
     digests = {each.digest for each in noted}
     # Beside the sheet, or beside the ledger while the sheet's folder was gone.
-    folders = dict.fromkeys(file.parent for file in (known.sheet_path, known.path) if file)
     names = dict.fromkeys(each.name for each in noted)
-    there = [file for folder in folders for name in names if (file := folder / name).is_file()]
+    places = [known.sheet_path.with_name(name) for name in names] if known.sheet_path else []
+    there = [file for file in dict.fromkeys([*places, *map(known.ledger.beside, names)]) if file.is_file()]
     theirs = [file for file in there if file.resolve() not in sheets]
     written = [file for file in theirs if digest_of(file) in digests]
-    return Old(known, _own(known.path), written, [file for file in theirs if file not in written], digests)
-
-
-def _own(ledger: Path) -> list[Path]:
-    beside = [ledger.with_name(ledger.name + suffix) for suffix in ("-wal", "-shm")]
-    return [file for file in (ledger, *beside, _lock_of(ledger)) if file.is_file()]
-
-
-def _lock_of(ledger: Path) -> Path:
-    return ledger.with_name(f".{ledger.name}.lock")
+    return Old(known, known.ledger.files(), written, [file for file in theirs if file not in written], digests)
 
 
 async def delete(settings: Settings, sweep: Sweep) -> Sweep:
@@ -154,7 +146,7 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
             except HistoryError:
                 raise
             except (BatchShareError, OSError) as error:
-                kept.append(Kept(old.known.path, _words(error)))
+                kept.append(Kept(old.known.ledger, _words(error)))
     return replace(sweep, deleted=deleted, kept_at_last=kept)
 
 
@@ -166,7 +158,7 @@ async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
     """Under the ledger's lock, which is the last file to go; the ledger itself is the last but one."""
     if why := await _why_kept(old.known, utc_now(), force=force):
         raise BatchShareError(why)
-    lock, lock_file = LedgerLock(old.known.path), _lock_of(old.known.path)
+    lock, lock_file = LedgerLock(old.known.ledger), old.known.ledger.lock_file
     lock.acquire()
     try:
         written = [file for file in old.written if digest_of(file) in old.digests]

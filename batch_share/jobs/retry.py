@@ -18,8 +18,8 @@ from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
-    from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Row, Why
     from batch_share.sending.session import Session
 
@@ -102,7 +102,7 @@ class RetryFailed(Reconcile):
     command = "retry"
     guarded = True
 
-    def __init__(self, ledger: Path, wanted: Wanted) -> None:
+    def __init__(self, ledger: LedgerName, wanted: Wanted) -> None:
         super().__init__(ledger)
         self.wanted = wanted
 

@@ -29,10 +29,10 @@ from batch_share.sheet.rows import Selection
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from typing import Literal
 
     from batch_share.jobs.take_back import Due
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, Share
     from batch_share.ledger.store import Ledger
@@ -96,7 +96,7 @@ class Revoke(Kind):
     command = "revoke"
     guarded = posts = False
 
-    def __init__(self, ledger: Path, rows: str | None = None, user: str | None = None) -> None:
+    def __init__(self, ledger: LedgerName, rows: str | None = None, user: str | None = None) -> None:
         super().__init__(ledger)
         self.rows, self.user = rows, user
 

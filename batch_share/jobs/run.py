@@ -26,9 +26,9 @@ from batch_share.sending.session import ending_early
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.jobs.take_back import Due
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Changes
     from batch_share.ledger.store import Ledger
     from batch_share.planning.intake import SheetJob
@@ -42,7 +42,7 @@ class Resume(Kind):
 
     command = "resume"
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: LedgerName) -> None:
         super().__init__(ledger)
         self.changes: Changes | None = None
         self.notes: Sequence[str] = ()

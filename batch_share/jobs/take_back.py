@@ -34,8 +34,8 @@ from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
@@ -48,9 +48,9 @@ _STALE: Final = "The results of another ledger still show shares that were taken
 
 
 class Origin(NamedTuple):
-    """Where a share is recorded: a ledger, by its file and its job."""
+    """Where a share is recorded: a ledger, by its name and its job."""
 
-    file: Path
+    ledger: LedgerName
     job: str
 
 
@@ -81,7 +81,7 @@ async def find_due(session: Session, claims: Sequence[Row]) -> list[Due]:
     account, host = name_of_account(session.settings), session.client.base_url
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
-        for unseen in await look_at_all(history, host, ledger.file):
+        for unseen in await look_at_all(history, host, ledger.name):
             session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not taken back")
         await refresh(history, ledger, account, goes_on=True)
         shares = shares_meant(history, host, [asked(claim) for claim in claims])
@@ -154,7 +154,7 @@ async def _claim(session: Session, due: Sequence[Due]) -> None:
 
 async def _take_back(session: Session, place: Origin, row_ids: set[int]) -> Ended:
     """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
-    if place.file == session.ledger.file.resolve():
+    if place.ledger == session.ledger.name.resolved():
         if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
             with session.tally.waits_for(session.polls.awaited):
                 await session.polls.none_left()
@@ -164,7 +164,7 @@ async def _take_back(session: Session, place: Origin, row_ids: set[int]) -> Ende
             rows = await _revoke_in(session, ledger, tally, row_ids)
             if any(row.state is State.REVOKED for row in rows.values()):
                 session.tally.remark(
-                    f"{_STALE}: `batch-share results {shlex.quote(str(place.file))}` writes them anew"
+                    f"{_STALE}: `batch-share results {shlex.quote(str(place.ledger))}` writes them anew"
                 )
             return rows
     except BatchShareError as error:
@@ -175,13 +175,13 @@ async def _take_back(session: Session, place: Origin, row_ids: set[int]) -> Ende
 async def _opened(session: Session, place: Origin) -> AsyncIterator[tuple[Ledger, Tally]]:
     """Another ledger, open for a run of its own that the index knows. Raises BatchShareError."""
     account = name_of_account(session.settings)
-    if not place.file.is_file():
+    if not place.ledger.exists():
         raise LedgerError(
-            place.file, "it is not there any more: put it back, or do anything with it where it is now"
+            place.ledger, "it is not there any more: put it back, or do anything with it where it is now"
         )
-    async with open_ledger(place.file) as ledger:
+    async with open_ledger(place.ledger) as ledger:
         if (await ledger.facts())["job"] != place.job:
-            raise LedgerError(place.file, "another ledger has taken its place")
+            raise LedgerError(place.ledger, "another ledger has taken its place")
         await ledger.begin_run("revoke", __version__, session.settings.public())
         ended, tally = "cut off", Tally(above=session.tally)
         with open_history(session.settings.data_folder) as history:

@@ -29,7 +29,7 @@ from batch_share.errors import (
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import nothing_due
 from batch_share.jobs.run import Resume, RunSheet
-from batch_share.ledger.files import ledger_beside, read_ledger
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.intake import SheetJob
@@ -58,9 +58,9 @@ class Case:
     sheet: Path
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> LedgerName:
         """Its ledger, there or not yet."""
-        return ledger_beside(self.sheet)
+        return LedgerName.of_sheet(self.sheet)
 
 
 class Folders:
@@ -135,7 +135,7 @@ class Folders:
     def _case(self, folder: Path) -> Case | None:
         """What a folder is of: its name ends in the sheet's. An empty one is of a move that was cut off."""
         case = Case(folder, folder / folder.name.partition("_")[2])
-        if case.sheet != folder and (case.sheet.is_file() or case.ledger.is_file()):
+        if case.sheet != folder and (case.sheet.is_file() or case.ledger.exists()):
             return case
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -306,16 +306,12 @@ async def work_on(case: Case, options: SheetOptions, settings: Settings, watcher
     return SheetOutcome(ending.summary, ending.error, interrupted=ending.interrupted)
 
 
-async def _is_taken_in(ledger: Path) -> bool:
+async def _is_taken_in(ledger: LedgerName) -> bool:
     """Whether a ledger is there and holds a sheet. One that was cut off before it had tables is empty."""
-    if not _size(ledger):
+    if not ledger.holds_anything():
         return False
     async with read_ledger(ledger) as opened:
         return await opened.sheet() is not None
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.is_file() else 0
 
 
 T = TypeVar("T")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Insert, Update
 
+    from batch_share.ledger.files import LedgerName
+
     Values = Mapping[str, Any]
 
 
@@ -112,7 +114,7 @@ def create_private(file: Path) -> None:
         raise LedgerError(file, f"can't be created ({error.strerror})") from None
 
 
-def prepare(connection: Connection, ledger: Path, facts: dict[str, str] | None) -> None:
+def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, str] | None) -> None:
     """Make the tables of a new ledger, bring an older one up to date, refuse a newer one or a stranger.
 
     Without `facts` no ledger is made: an empty file is refused.
@@ -125,7 +127,7 @@ def prepare(connection: Connection, ledger: Path, facts: dict[str, str] | None) 
     _upgrade(connection, ledger, check_version(connection, ledger))
 
 
-def check_version(connection: Connection, ledger: Path) -> int:
+def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     """The ledger's schema version. Raises LedgerTooNew for one from the future, LedgerError for a stranger."""
     found = _version(connection)
     if found is None:
@@ -152,7 +154,7 @@ def _version(connection: Connection) -> str | None:
     return found if found and found.isdecimal() else None
 
 
-def _upgrade(connection: Connection, ledger: Path, version: int) -> None:
+def _upgrade(connection: Connection, ledger: LedgerName | Path, version: int) -> None:
     for step in range(version, schema.VERSION):
         if step not in schema.UPGRADES:
             raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
@@ -162,7 +164,7 @@ def _upgrade(connection: Connection, ledger: Path, version: int) -> None:
         connection.execute(in_force.values(value=str(schema.VERSION)))
 
 
-def explain(ledger: Path, error: SQLAlchemyError) -> LedgerError:
+def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
     """A database's error in one sentence, with what it means for the work."""
     problem = (str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"])[0]
     if "not a database" in problem or "malformed" in problem:
@@ -183,7 +185,7 @@ class Database:
     operation is committed, so an intent is on disk before its call leaves.
     """
 
-    def __init__(self, engine: Engine, ledger: Path) -> None:
+    def __init__(self, engine: Engine, ledger: LedgerName | Path) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
         self._ledger = ledger

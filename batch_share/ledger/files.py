@@ -1,4 +1,6 @@
-"""A ledger's file: opened alone for work, or beside others to look at it.
+"""A ledger by its name, which is a file: opened alone for work, or beside others to look at it.
+
+Nothing else knows that it is one: it is asked by name what is to be known of it.
 
 One process at a time writes a ledger. The lock is the operating system's, on a hidden file beside the ledger, so it
 ends with its process, however that ends: a killed run leaves nothing to clean up.
@@ -7,6 +9,8 @@ ends with its process, however that ends: a killed run leaves nothing to clean u
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
@@ -16,24 +20,109 @@ from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader, utc_now
 from batch_share.ledger.store import PROCESS, Ledger
-from batch_share.outputs import is_database, is_spelled, spelled
+from batch_share.outputs import check_apart, is_database, is_spelled, spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
-    from pathlib import Path
+    from os import PathLike
+
+    from batch_share.outputs import Named
 
 IN_USE: Final = "another batch_share process is working on it."
 WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerName:
+    """Which ledger is meant, be it there or not. `str()` is what people and commands call it.
+
+    Make one with `LedgerName.of`. Two are equal that are called the same; of `resolved` ones, if they are the same.
+    """
+
+    _file: Path
+
+    @classmethod
+    def of(cls, named: str | PathLike[str] | LedgerName) -> LedgerName:
+        """The ledger that is called so: a file, by its path."""
+        return named if isinstance(named, LedgerName) else cls(Path(named))
+
+    @classmethod
+    def of_sheet(cls, sheet: Path) -> LedgerName:
+        """The ledger of a sheet when nobody names one: beside it."""
+        return cls(sheet.with_name(f"{sheet.name}.ledger.db"))
+
+    def __str__(self) -> str:
+        return str(self._file)
+
+    def as_file(self) -> Path:
+        """Its file."""
+        return self._file
+
+    @property
+    def short(self) -> str:
+        """What it is called by somebody who knows where it is."""
+        return self._file.name
+
+    def absolute(self) -> LedgerName:
+        """The same by a name that is good everywhere on this machine."""
+        return LedgerName(self._file.absolute())
+
+    def resolved(self) -> LedgerName:
+        """The same by its one name: through links and all, two names of one file are one ledger."""
+        return LedgerName(self._file.resolve())
+
+    def exists(self) -> bool:
+        """Whether it is there. Raises LedgerError if that can't be told."""
+        try:
+            return self._file.is_file()
+        except OSError as error:
+            raise self._unseen(error) from None
+
+    def holds_anything(self) -> bool:
+        """A run that was killed as it began leaves an empty one. Raises LedgerError."""
+        try:
+            return self._file.is_file() and self._file.stat().st_size > 0
+        except OSError as error:
+            raise self._unseen(error) from None
+
+    def _unseen(self, error: OSError) -> LedgerError:
+        return LedgerError(self, f"it can't be looked at ({error.strerror})")
+
+    def beside(self, name: str) -> Path:
+        """The file of this name that lies, or would lie, beside it."""
+        return self._file.absolute().with_name(name)
+
+    def place(self) -> tuple[int, int] | None:
+        """What tells it from another in its place; None if none is there."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def files(self) -> list[Path]:
+        """The files that it is made of and that are there: itself first, its lock last."""
+        log, memory = (self._file.with_name(self._file.name + suffix) for suffix in ("-wal", "-shm"))
+        return [file for file in (self._file, log, memory, self.lock_file) if file.is_file()]
+
+    @property
+    def lock_file(self) -> Path:
+        """The file that is locked while somebody works on it."""
+        real = self._file.resolve()
+        return real.with_name(f".{real.name}.lock")
+
+    def check_apart(self, *named: Named | None) -> None:
+        """Raises SettingsError if two of these are one file, or one is where the ledger is to be."""
+        check_apart(self._file, *named)
+
+
 class LedgerLock:
     """Held from `acquire` to `release`. Raises LedgerLocked while another process holds it."""
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: LedgerName) -> None:
         self._ledger = ledger
-        real = ledger.resolve()  # two names of one file are one ledger
-        self._lock = FileLock(real.with_name(f".{real.name}.lock"), mode=0o600, thread_local=False)
+        self._lock = FileLock(ledger.lock_file, mode=0o600, thread_local=False)
 
     def acquire(self) -> None:
         """Take the lock or say at once why not."""
@@ -51,36 +140,31 @@ class LedgerLock:
         self._lock.release()
 
 
-def ledger_beside(sheet: Path) -> Path:
-    """Where the ledger of a sheet is when nobody says."""
-    return sheet.with_name(f"{sheet.name}.ledger.db")
-
-
 @asynccontextmanager
 async def open_ledger(
-    file: Path, *, host: str | None = None, now: Callable[[], datetime] = utc_now
+    name: LedgerName, *, host: str | None = None, now: Callable[[], datetime] = utc_now
 ) -> AsyncIterator[Ledger]:
     """Open a ledger for work, alone. With `host` a missing one is created, for that host.
 
     Raises LedgerLocked while another process has it, LedgerTooNew, and LedgerError for anything else.
     """
     if host is None:
-        _must_exist(file)
-    elif not file.parent.is_dir():
-        raise LedgerError(file, "there is no such folder")
-    lock = LedgerLock(file)
+        _must_exist(name)
+    elif not name.as_file().parent.is_dir():
+        raise LedgerError(name, "there is no such folder")
+    lock = LedgerLock(name)
     try:
         lock.acquire()
     except LedgerLocked:
-        holder, process = await _holder(file)
+        holder, process = await _holder(name)
         whose = f" (process {process})" if process else ""
         problem = f"Another batch_share process{whose} is working on the ledger."
-        raise LedgerLocked(file, f"{holder} {WAIT}", problem=problem) from None
+        raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
     try:
-        _must_be_one(file)
+        _must_be_one(name)
         if host is not None:
-            create_private(file)
-        ledger = Ledger(file, Database(connect(file), file), now)
+            create_private(name.as_file())
+        ledger = Ledger(name, Database(connect(name.as_file()), name), now)
         try:
             await ledger.prepare(host)
             yield ledger
@@ -91,26 +175,26 @@ async def open_ledger(
 
 
 @asynccontextmanager
-async def read_ledger(file: Path) -> AsyncIterator[LedgerReader]:
+async def read_ledger(name: LedgerName) -> AsyncIterator[LedgerReader]:
     """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError.
 
     One of an older version is brought up to date first; LedgerLocked if its run still goes on.
     """
-    _must_exist(file)
-    _must_be_one(file)
-    ledger = LedgerReader(file, Database(connect(file), file))
+    _must_exist(name)
+    _must_be_one(name)
+    ledger = LedgerReader(name, Database(connect(name.as_file()), name))
     try:
         if await ledger.schema_version() < schema.VERSION:
-            async with open_ledger(file):
+            async with open_ledger(name):
                 pass
         yield ledger
     finally:
         await ledger.close()
 
 
-async def _holder(file: Path) -> tuple[str, str | None]:
+async def _holder(name: LedgerName) -> tuple[str, str | None]:
     """Who works on a ledger, as far as it tells, and the number of that process."""
-    ledger = LedgerReader(file, Database(connect(file), file))
+    ledger = LedgerReader(name, Database(connect(name.as_file()), name))
     try:
         process, runs = (await ledger.facts()).get(PROCESS), await ledger.runs()
         if process and runs and runs[-1].ended_at is None:
@@ -123,27 +207,24 @@ async def _holder(file: Path) -> tuple[str, str | None]:
     return "Another batch_share process is working on it.", None
 
 
-def _must_exist(file: Path) -> None:
-    try:
-        is_there = file.is_file()
-    except OSError as error:
-        raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
-    if not is_there:
+def _must_exist(name: LedgerName) -> None:
+    if not name.exists():
         raise LedgerError(
-            file,
+            name,
             "there is no such file. `batch-share run SHEET` makes a ledger",
             problem="There is no such ledger.",
             hint="Running a sheet makes one.",
         )
 
 
-def _must_be_one(file: Path) -> None:
+def _must_be_one(name: LedgerName) -> None:
     """Of a file that holds anything, ask how it begins: SQLite would take one of a single byte for empty."""
+    file = name.as_file()
     if not is_spelled(file):
-        raise LedgerError(spelled(str(file)), "its name, or that of its folder, is not UTF-8: rename it")
+        raise LedgerError(spelled(str(name)), "its name, or that of its folder, is not UTF-8: rename it")
     try:
-        is_one = not file.is_file() or not file.stat().st_size or is_database(file)
+        is_one = not name.holds_anything() or is_database(file)
     except OSError as error:
-        raise LedgerError(file, f"it can't be looked at ({error.strerror})") from None
+        raise LedgerError(name, f"it can't be looked at ({error.strerror})") from None
     if not is_one:
-        raise LedgerError(file, "this file is no ledger, or a damaged one: name another")
+        raise LedgerError(name, "this file is no ledger, or a damaged one: name another")

@@ -41,7 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
 from batch_share.ledger.database import create_private
-from batch_share.ledger.files import LedgerLock, read_ledger
+from batch_share.ledger.files import LedgerLock, LedgerName, read_ledger
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import run_id
 
@@ -61,7 +61,7 @@ class KnownLedger:
     """A ledger of this machine. `account` is None where it was added without its keys."""
 
     id: int
-    path: Path
+    ledger: LedgerName
     job: str
     host: str
     account: str | None
@@ -74,7 +74,7 @@ class KnownRun:
     """A run, with its totals by state. `ended_at` is None while it goes on; if `purged_at`, only this is left."""
 
     id: str
-    ledger: Path
+    ledger: LedgerName
     host: str
     number: int
     command: str
@@ -113,7 +113,7 @@ class LiveShare:
     user_id: str
     access: int
     ends_at: datetime
-    ledger: Path
+    ledger: LedgerName
     job: str
     row_id: int
     sheet: str
@@ -209,9 +209,11 @@ class History:
 
     # ------------------------------------------------------------------------------------------ ledgers, runs
 
-    def note_ledger(self, path: Path, job: str, host: str, account: str | None, sheet: Path | None) -> KnownLedger:
+    def note_ledger(
+        self, name: LedgerName, job: str, host: str, account: str | None, sheet: Path | None
+    ) -> KnownLedger:
         """Take in a ledger, or where it is now. An account that is known stays, if none is given."""
-        values = {"path": str(path), "job": job, "host": host, "account": account}
+        values = {"path": str(name), "job": job, "host": host, "account": account}
         values["sheet_path"] = str(sheet) if sheet else None
         new = insert(ledgers).values(values)
         changes = {
@@ -222,11 +224,11 @@ class History:
         with self._writing() as connection:
             connection.execute(new.on_conflict_do_update(index_elements=["path", "job"], set_=changes))
             found = connection.execute(
-                select(ledgers).where(ledgers.c.path == str(path), ledgers.c.job == job)
+                select(ledgers).where(ledgers.c.path == str(name), ledgers.c.job == job)
             ).mappings()
             return _ledger(found.one())
 
-    def moved(self, old: Path, new: Path, job: str | None = None) -> None:
+    def moved(self, old: LedgerName, new: LedgerName, job: str | None = None) -> None:
         """A ledger is at another place, and with it its sheet if that was beside it.
 
         Without `job`, all that were ever known to be there are.
@@ -240,16 +242,16 @@ class History:
                     connection.execute(delete(live).where(live.c.ledger_id == known.id))
                     continue
                 sheet = known.sheet_path
-                if sheet is not None and sheet.parent == old.parent:
-                    sheet = new.with_name(sheet.name)
+                if sheet is not None and sheet == old.beside(sheet.name):
+                    sheet = new.beside(sheet.name)
                 values = {"path": str(new), "sheet_path": str(sheet) if sheet else None}
                 connection.execute(update(ledgers).where(ledgers.c.id == known.id).values(values))
 
-    def elsewhere(self, job: str, path: Path) -> list[Path]:
-        """Where else than at `path` a ledger was known to be."""
-        others = select(ledgers.c.path).where(ledgers.c.job == job, ledgers.c.path != str(path))
+    def elsewhere(self, job: str, name: LedgerName) -> list[LedgerName]:
+        """Where else than there a ledger was known to be."""
+        others = select(ledgers.c.path).where(ledgers.c.job == job, ledgers.c.path != str(name))
         with self._reading() as connection:
-            return [Path(found) for found in connection.execute(others).scalars()]
+            return [LedgerName.of(found) for found in connection.execute(others).scalars()]
 
     def numbers(self, ledger: KnownLedger) -> dict[int, bool]:
         """The runs of a ledger that are known, by number: whether they are known to have ended."""
@@ -286,7 +288,7 @@ class History:
         with self._reading() as connection:
             found = connection.execute(query).mappings().all()
         names = [name for name in KnownRun.__slots__ if name != "ledger"]
-        return [KnownRun(ledger=Path(row["path"]), **{name: row[name] for name in names}) for row in found]
+        return [KnownRun(ledger=LedgerName.of(row["path"]), **{name: row[name] for name in names}) for row in found]
 
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
         """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
@@ -367,8 +369,8 @@ class History:
     def _shares(self, query: Select[Any]) -> list[LiveShare]:
         with self._reading() as connection:
             found = connection.execute(query).mappings().all()
-        paths = {text: Path(text) for text in {row["path"] for row in found}}
-        return [_share(row, paths[row["path"]]) for row in found]
+        names = {text: LedgerName.of(text) for text in {row["path"] for row in found}}
+        return [_share(row, names[row["path"]]) for row in found]
 
     def _reading(self) -> AbstractContextManager[Connection]:
         return self._working(self._engine.execution_options(reads=True))
@@ -386,16 +388,16 @@ class History:
             raise HistoryError(self.file, f"it can't be read or written ({problem})") from None
 
 
-def _share(row: Mapping[Any, Any], ledger: Path) -> LiveShare:
+def _share(row: Mapping[Any, Any], ledger: LedgerName) -> LiveShare:
     values = {name: row[name] for name in _SHARE}
-    return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.name, **values)
+    return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.short, **values)
 
 
 def _ledger(row: Mapping[Any, Any]) -> KnownLedger:
-    names = [name for name in KnownLedger.__slots__ if name not in {"path", "sheet_path"}]
+    names = [name for name in KnownLedger.__slots__ if name not in {"ledger", "sheet_path"}]
     sheet = row["sheet_path"]
     values = {name: row[name] for name in names}
-    return KnownLedger(path=Path(row["path"]), sheet_path=Path(sheet) if sheet else None, **values)
+    return KnownLedger(ledger=LedgerName.of(row["path"]), sheet_path=Path(sheet) if sheet else None, **values)
 
 
 FILE: Final = "history.db"
@@ -525,11 +527,11 @@ async def note_runs(
     recorded, counts = await ledger.runs(), await ledger.counts()
     if not recorded:
         return None
-    path, file = Path(sheet.path) if sheet else None, ledger.file.resolve()
-    for other in history.elsewhere(facts["job"], file):
-        if not other.is_file():
-            history.moved(other, file, facts["job"])
-    known = history.note_ledger(file, facts["job"], facts["host"], account, path)
+    path, name = Path(sheet.path) if sheet else None, ledger.name.resolved()
+    for other in history.elsewhere(facts["job"], name):
+        if not other.exists():
+            history.moved(other, name, facts["job"])
+    known = history.note_ledger(name, facts["job"], facts["host"], account, path)
     ended = history.numbers(known)
     last = recorded[-1]
     entries = []
@@ -590,24 +592,24 @@ def _values(share: Share, run_ids: Mapping[int, str]) -> dict[str, Any]:
     }
 
 
-async def catch_up(history: History, besides: Path | None = None) -> None:
+async def catch_up(history: History, besides: LedgerName | None = None) -> None:
     """Find out about every run of which no end is known, but those of the ledger `besides`. Raises HistoryError."""
     for known in history.ledgers(unended=True):
-        if not _is_same(known.path, besides):
+        if not _is_same(known.ledger, besides):
             await _catch_up(history, known)
 
 
-def _is_same(known: Path, other: Path | None) -> bool:
-    return other is not None and known == other.resolve()
+def _is_same(known: LedgerName, other: LedgerName | None) -> bool:
+    return other is not None and known == other.resolved()
 
 
 async def _catch_up(history: History, known: KnownLedger) -> None:
-    if not known.path.is_file():
+    if not known.ledger.exists():
         history.give_up(known, GONE)
         return
     try:
-        in_use = is_in_use(known.path)
-        async with read_ledger(known.path) as ledger:
+        in_use = is_in_use(known.ledger)
+        async with read_ledger(known.ledger) as ledger:
             if (await ledger.facts())["job"] != known.job:
                 history.give_up(known, GONE)
                 return
@@ -620,25 +622,25 @@ async def _catch_up(history: History, known: KnownLedger) -> None:
         history.give_up(known, GONE)
 
 
-async def look_at_all(history: History, host: str, besides: Path) -> list[Path]:
+async def look_at_all(history: History, host: str, besides: LedgerName) -> list[LedgerName]:
     """Bring everything that is known of a host's ledgers up to date; those that can't be looked at.
 
     Raises HistoryError.
     """
     unseen = []
     for known in history.ledgers():
-        if known.host == host and not _is_same(known.path, besides):
+        if known.host == host and not _is_same(known.ledger, besides):
             try:
-                async with read_ledger(known.path) as ledger:
-                    await refresh(history, ledger, known.account, goes_on=is_in_use(known.path))
+                async with read_ledger(known.ledger) as ledger:
+                    await refresh(history, ledger, known.account, goes_on=is_in_use(known.ledger))
             except HistoryError:
                 raise
             except BatchShareError:
-                unseen.append(known.path)
+                unseen.append(known.ledger)
     return unseen
 
 
-def is_in_use(ledger: Path) -> bool:
+def is_in_use(ledger: LedgerName) -> bool:
     """Whether a process works on the ledger. Raises LedgerError."""
     lock = LedgerLock(ledger)
     try:
@@ -649,9 +651,9 @@ def is_in_use(ledger: Path) -> bool:
     return False
 
 
-async def add_ledgers(history: History, files: Sequence[Path], accounts: Mapping[str, str]) -> None:
+async def add_ledgers(history: History, names: Sequence[LedgerName], accounts: Mapping[str, str]) -> None:
     """Take in ledgers that the index does not know; `accounts` by host. Raises LedgerError, HistoryError."""
-    for file in files:
-        async with read_ledger(file) as ledger:
+    for name in names:
+        async with read_ledger(name) as ledger:
             account = accounts.get((await ledger.facts())["host"])
-            await refresh(history, ledger, account, goes_on=is_in_use(file))
+            await refresh(history, ledger, account, goes_on=is_in_use(name))

@@ -60,11 +60,11 @@ from batch_share.ledger.written import WRITTEN, Written, as_fact, with_written, 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping
 
     from batch_share.ledger.database import Database
+    from batch_share.ledger.files import LedgerName
 
 T = TypeVar("T")
 
@@ -114,8 +114,8 @@ class LedgerReader:
     Every method raises LedgerError, in one sentence, when the file can't be read.
     """
 
-    def __init__(self, file: Path, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
-        self.file = file
+    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+        self.name = name
         self._database = opened
         self._now = now
         self._only_looked_up_in: int | None = None
@@ -601,7 +601,7 @@ class LedgerReader:
 
     async def schema_version(self) -> int:
         """The version of the ledger's tables. Raises LedgerError or LedgerTooNew for what we can't read."""
-        return await self._database.read(lambda connection: check_version(connection, self.file))
+        return await self._database.read(lambda connection: check_version(connection, self.name))
 
     async def close(self) -> None:
         """Finish what is being written and close the file."""

@@ -51,11 +51,11 @@ from batch_share.ledger.written import RESULTS, WRITTEN, as_fact, written_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from sqlalchemy import ColumnElement, Connection, Executable, Update
 
     from batch_share.ledger.database import Database
+    from batch_share.ledger.files import LedgerName
 
 T = TypeVar("T")
 
@@ -102,8 +102,8 @@ class Ledger(LedgerReader):
     Every method raises LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
-    def __init__(self, file: Path, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
-        super().__init__(file, opened, now)
+    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(name, opened, now)
         self._run_id = 0
         self._last_attempt = 0
         self._results: str | None = None
@@ -235,7 +235,7 @@ class Ledger(LedgerReader):
         before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
         sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
         if before not in {None, name} and connection.scalar(sent) is not None:
-            raise OfAnotherSheet(self.file, before, name)
+            raise OfAnotherSheet(self.name, before, name)
 
     def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, _Known]:
         """By key, each row that is there, in the state that it had before the sheet lost it."""
@@ -463,7 +463,7 @@ class Ledger(LedgerReader):
         self._results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
         if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
-            raise IllegalTransition(self.file, row_id, state)
+            raise IllegalTransition(self.name, row_id, state)
 
     def _move_all(self, connection: Connection, which: ColumnElement[bool], old: State, result: Result) -> int:
         """What became of all rows in `old` of which this is true, as the table allows: how many there were."""
@@ -481,7 +481,7 @@ class Ledger(LedgerReader):
         self._results = None
         values = {"row_id": row_id} | _row_values(result)
         if not self._database.change(connection, _row_in(frozenset({old})), values):
-            raise IllegalTransition(self.file, row_id, old)
+            raise IllegalTransition(self.name, row_id, old)
 
     def _attempt(
         self,
@@ -504,24 +504,17 @@ class Ledger(LedgerReader):
     async def prepare(self, host: str | None) -> None:
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
-        await self._database.write(lambda connection: database.prepare(connection, self.file, facts))
-        self._place = self._found()
+        await self._database.write(lambda connection: database.prepare(connection, self.name, facts))
+        self._place = self.name.place()
 
     def check_place(self) -> None:
         """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now."""
-        if self._found() != self._place:
+        if self.name.place() != self._place:
             raise LedgerError(
-                self.file,
+                self.name,
                 "it was moved, deleted or replaced while the run worked on it, so nothing more was sent. What was "
                 "sent before is in the results; put the ledger back and run the same command again",
             )
-
-    def _found(self) -> tuple[int, int] | None:
-        try:
-            found = self.file.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
 
 def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> Notice | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownRun, LiveShare
     from batch_share.ledger.records import Instruction, NewRow, Row
     from batch_share.sending.session import Session
@@ -152,7 +153,7 @@ async def note_begin(session: Session) -> None:
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
             with remarking(session.tally.remark):
-                await catch_up(history, besides=session.ledger.file)
+                await catch_up(history, besides=session.ledger.name)
                 await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
 
@@ -244,11 +245,11 @@ def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
     remark(f"{error}. The run goes on without it: shares of other ledgers are not seen, nor is this one by them")
 
 
-def note_move(settings: Settings, old: Path, new: Path, remark: Callable[[str], None]) -> None:
+def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
     """Note in the index that a ledger is at another place now."""
     with _index(settings.data_folder, remark) as history, remarking(remark):
         if history is not None:
-            history.moved(old.resolve(), new.resolve())
+            history.moved(old.resolved(), new.resolved())
 
 
 class KnownRuns(NamedTuple):
@@ -258,7 +259,7 @@ class KnownRuns(NamedTuple):
     remarks: Sequence[str]
 
 
-async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> KnownRuns:
+async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]) -> KnownRuns:
     """The newest runs of this machine; ledgers that are `added` come in first. Raises HistoryError, LedgerError."""
     remarks: list[str] = []
     with open_history(settings.data_folder) as history:
@@ -269,7 +270,7 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[Path]) -> K
         return KnownRuns(history.runs(limit), remarks)
 
 
-def ledger_of_run(settings: Settings, named: str) -> Path:
+def ledger_of_run(settings: Settings, named: str) -> LedgerName:
     """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
     with open_history(settings.data_folder) as history:
         found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)

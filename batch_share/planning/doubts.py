@@ -8,7 +8,6 @@ from batch_share.errors import LedgerError, SheetError
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Unchecked
 from batch_share.planning.intake import plan_job
-from batch_share.planning.overview import holds_anything
 from batch_share.sending.onlookers import Doubt
 from batch_share.sheet.columns import doubt_of
 
@@ -51,12 +50,12 @@ async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     unsaid = [each for each in await ledger.unsaid() if each != Unchecked.IDS or not settings.trust_ids]
     if unsaid:
         about = "their Ids" if unsaid == [Unchecked.IDS] else "who is to get them"
-        raise LedgerError(ledger.file, f"nobody has agreed to its rows ({about}): run the sheet itself again")
+        raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
 
 
 async def _said(job: SheetJob) -> dict[str, str]:
     """What somebody has agreed to in an earlier run."""
-    if not holds_anything(job.ledger):
+    if not job.ledger.holds_anything():
         return {}
     async with read_ledger(job.ledger) as ledger:
         return await ledger.said_columns()

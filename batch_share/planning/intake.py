@@ -12,7 +12,7 @@ from batch_share.common import ascii_lower
 from batch_share.errors import BatchShareError, NotAnswered, SettingsError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.ledger.files import ledger_beside
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import NotChecked, Occasion, Unchecked
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
@@ -42,7 +42,7 @@ class SheetJob:
     """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
 
     sheet: Path
-    ledger: Path
+    ledger: LedgerName
     options: SheetOptions = field(default_factory=SheetOptions)
     approved: Approval | Path | None = None
 
@@ -126,14 +126,14 @@ async def show_sheet(
     options: SheetOptions,
     settings: Settings,
     watcher: Watcher | None,
-    ledger: Path | None = None,
+    ledger: LedgerName | None = None,
     course: Course | None = None,
 ) -> tuple[Overview, Directory]:
     """What a run of the sheet would do, by its `ledger` or the one beside it. Without `watcher` no call is made.
 
     Raises BatchShareError.
     """
-    job = SheetJob(sheet, ledger or ledger_beside(sheet), options)
+    job = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
     check_canary(settings)
     plan = plan_job(job.sheet, job.options, settings)
     directory = Unasked() if watcher is None else Directory()

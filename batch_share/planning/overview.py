@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.causes import Cause
 from batch_share.common import spell_length
-from batch_share.errors import LedgerError, SettingsError
+from batch_share.errors import SettingsError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
@@ -34,8 +34,8 @@ from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import NewRow
     from batch_share.planning.plan import Plan
@@ -86,27 +86,21 @@ class KnownRows:
         return self.refusal
 
 
-async def before_of(ledger: Path, settings: Settings, directory: Directory) -> KnownRows:
+async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
-    if not holds_anything(ledger):
+    if not ledger.holds_anything():
         return KnownRows()
     async with read_ledger(ledger) as opened:
         facts, host = await opened.facts(), _host(settings)
         if host is not None and facts["host"] != host and await opened.sheet() is not None:
-            return KnownRows(refusal=f"the ledger {ledger.name} belongs to {facts['host']}, and the host is {host}")
+            return KnownRows(
+                refusal=f"the ledger {ledger.short} belongs to {facts['host']}, and the host is {host}"
+            )
         async for answer in opened.lookups():
             directory.learn([answer])
         before = KnownRows(facts["job"])
         await before.learn(opened)
         return before
-
-
-def holds_anything(ledger: Path) -> bool:
-    """A run that was killed as it began leaves an empty one. Raises LedgerError."""
-    try:
-        return ledger.is_file() and ledger.stat().st_size > 0
-    except OSError as error:
-        raise LedgerError(ledger, f"it can't be looked at ({error.strerror})") from None
 
 
 def _host(settings: Settings) -> str | None:

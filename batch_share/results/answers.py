@@ -45,7 +45,7 @@ _WIDEST: Final = 40
 async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str], failed_sheet: Path | None) -> None:
     """Write the worksheet; `failed_sheet` is where failed rows can be mended. Raises LedgerError."""
     page = book.page(ANSWERED[1])
-    advice = Advice(ledger.file.name, failed_sheet.name if failed_sheet else None)
+    advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
     layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
     if not await ledger.troubled_rows(1):
         page.set_column(0, 0, len(NONE))
@@ -115,7 +115,7 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
     sheet = await ledger.sheet()
     if sheet is None:
         return None
-    there = beside(ledger.file, sheet)
+    there = beside(ledger.name, sheet)
     before = await written_last(ledger, Output.RESULTS)
     if before is not None and ledger.results == fingerprint(before):
         await ledger.note_results(ledger.results)

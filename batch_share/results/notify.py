@@ -87,26 +87,26 @@ class Notice:
     @property
     def text(self) -> str:
         """A few short lines for a chat."""
-        first = f"batch-share {self.command} of {_name(self.subject)}: {self.ended}."
+        first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
         if self.summary is None:
             return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
         told = self.summary
         totals = " ".join(filter(None, (headline(told.states), others(told.states))))
-        steps = next_steps(told.states, told.noticed, shlex.quote(_name(told.ledger)))
-        files = [f"Ledger: {_name(told.ledger)}"]
+        steps = next_steps(told.states, told.noticed, shlex.quote(_printable(told.ledger.short)))
+        files = [f"Ledger: {_printable(told.ledger.short)}"]
         if told.results is not None:
-            files.append(f"results: {_name(told.results)}")
+            files.append(f"results: {_printable(told.results.name)}")
         return "\n".join([first, totals, *steps, ", ".join(files)])
 
     def as_json(self) -> dict[str, Any]:
         """The same as data, for the line in a file."""
         told: dict[str, Any] = {"at": f"{self.at.isoformat(timespec='seconds')}Z", "command": self.command}
-        told |= {"file": _name(self.subject), "ended": self.ended, "exit_code": int(self.exit_code)}
+        told |= {"file": _printable(self.subject.name), "ended": self.ended, "exit_code": int(self.exit_code)}
         if self.summary is None:
             return told | {"text": self.text}
         totals = self.summary.as_json()
         for name in ("ledger", "results", "failed_sheet"):
-            totals[name] = _name(Path(totals[name])) if totals[name] else None
+            totals[name] = _printable(Path(totals[name]).name) if totals[name] else None
         # Not why: that may name somebody.
         totals["unchecked"] = [{"what": each["what"], "rows": each["rows"]} for each in totals["unchecked"]]
         return told | totals | {"text": self.text}
@@ -127,9 +127,9 @@ def for_chat(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _name(file: Path) -> str:
+def _printable(name: str) -> str:
     """The name of a file on one line."""
-    return "".join(each if each.isprintable() else "?" for each in file.name)
+    return "".join(each if each.isprintable() else "?" for each in name)
 
 
 FILE: Final = "file:"

@@ -233,18 +233,18 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
     doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
     mend = await command_for(ledger, failed.name) if failed else ""
-    step = Advice(ledger.file.name, failed.name if failed else None)
+    step = Advice(ledger.name.short, failed.name if failed else None)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
         "host": (await ledger.facts()).get("host", ""),
         "sheet": sheet,
-        "ledger": ledger.file.absolute(),
+        "ledger": ledger.name.absolute(),
         "headline": wording.headline(numbers.states),
         "others": wording.others(numbers.states),
         "unchecked": [str(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.file.name), mend),
+        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.name.short), mend),
         "at_rest": wording.at_rest(numbers.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),

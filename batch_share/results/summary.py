@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.errors import BatchShareError
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import NotChecked, Row, Skipped
 
@@ -89,7 +90,7 @@ class Summary:
     """
 
     states: Mapping[State, int]
-    ledger: Path
+    ledger: LedgerName
     results: Path | None = None
     troubles: Sequence[Row] = ()
     noticed: int = 0
@@ -151,7 +152,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
     sheet, failed_sheet = await ledger.sheet(), await failed_sheet_of(ledger)
     return Summary(
         counts,
-        ledger.file.absolute(),
+        ledger.name.absolute(),
         results,
         troubles,
         noticed,

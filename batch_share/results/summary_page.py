@@ -148,7 +148,7 @@ async def _head(
     page.line += 2
     page.fact("Sheet", _sheet_name(sheet.name, sheet.worksheet) if sheet else "none yet")
     page.fact("Account", facts.get("host", ""))
-    page.fact("Ledger", str(ledger.file.absolute()))
+    page.fact("Ledger", str(ledger.name.absolute()))
     page.fact("Took", _took_in_all(runs))
     for each in await ledger.unchecked():
         page.fact("Not checked", str(each))
@@ -158,7 +158,7 @@ async def _head(
     if in_sheet := await ledger.mendable_in_sheet():
         page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():
-        command = f"batch-share retry {shlex.quote(ledger.file.name)}"
+        command = f"batch-share retry {shlex.quote(ledger.name.short)}"
         page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
 
 

@@ -14,6 +14,7 @@ from batch_share.outputs import Named, digest_of, is_in_the_way, names_for, tell
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
 
@@ -77,13 +78,13 @@ async def _write_named(ledger: LedgerReader, named: Named, ours: set[str], write
     return Placed(named.target)
 
 
-def beside(ledger: Path, sheet: SheetRecord) -> Path:
+def beside(ledger: LedgerName, sheet: SheetRecord) -> Path:
     """Where the sheet of a ledger is, or would be in the ledger's folder if its own is gone.
 
     Of two sheets the one beside the ledger is meant: they were moved together.
     """
     path = Path(sheet.path)
-    there = ledger.absolute().with_name(path.name)
+    there = ledger.beside(path.name)
     return path if path.parent.is_dir() and not there.is_file() else there
 
 
@@ -92,7 +93,7 @@ async def written_last(ledger: LedgerReader, kind: Output) -> Path | None:
     sheet, last = await ledger.sheet(), last_of(await ledger.written(), kind)
     if sheet is None or last is None:
         return None
-    place = beside(ledger.file, sheet).with_name(last.name)
+    place = beside(ledger.name, sheet).with_name(last.name)
     return place if place.is_file() else None
 
 

@@ -31,7 +31,7 @@ LONG_WAIT: Final = 60.0
 def of_job(ledger: Ledger, command: str, settings: Settings) -> Iterator[None]:
     """Let all events of the body say which command, ledger and account they are of."""
     host, access_key, _ = settings.account()
-    with about(command=command, ledger=ledger.file.name, account=account_name(host, access_key)):
+    with about(command=command, ledger=ledger.name.short, account=account_name(host, access_key)):
         yield
 
 

@@ -386,7 +386,7 @@ async def open_session(
         await ledger.note_host(host)
     elif theirs != host:
         raise LedgerError(
-            ledger.file,
+            ledger.name,
             f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
             "another ledger with --ledger",
             problem="The ledger belongs to another LeadSquared host than the one that is set.",

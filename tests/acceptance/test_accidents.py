@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import ROOT, SAMPLES, SandboxProcess, Shell
 
-from batch_share.ledger.files import LedgerLock
+from batch_share.ledger.files import LedgerLock, LedgerName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -260,7 +260,7 @@ def broken(case: str, sheet: Path) -> LedgerLock | None:
         ledger = sheet.with_name(f"{sheet.name}.ledger.db")
         with closing(sqlite3.connect(ledger)) as connection:
             connection.execute("CREATE TABLE about (x)")
-        lock = LedgerLock(ledger)
+        lock = LedgerLock(LedgerName.of(ledger))
         lock.acquire()
         return lock
     return None

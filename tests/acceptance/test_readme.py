@@ -17,6 +17,7 @@ from readme_reference import README, with_reference
 
 from batch_share.cli.entry import Asked
 from batch_share.errors import AccessDenied
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
@@ -87,10 +88,11 @@ def test_the_object_of_json_is_as_it_says() -> None:
     ]
     states, file = {State(name): count for name, count in told["states"].items()}, Path("/srv/x")
     waiting = Waiting(told["waiting"], datetime.fromisoformat(told["first_due"].removesuffix("Z")))
-    whole = Summary(states, file, file, run=told["run"], waiting=waiting, failed_sheet=file).as_json()
+    ledger = LedgerName.of(file)
+    whole = Summary(states, ledger, file, run=told["run"], waiting=waiting, failed_sheet=file).as_json()
     assert [*whole] == [*told]
     assert whole == told | dict.fromkeys(("ledger", "results", "failed_sheet"), str(file))
-    least = Summary(states, file).as_json()
+    least = Summary(states, ledger).as_json()
     assert [*least, "waiting", "first_due"] == [*told]
     assert {name for name in least if least[name] is None} == {"run", "results", "failed_sheet"}
     error = AccessDenied(401, "Invalid.")

@@ -20,6 +20,7 @@ from benchmarks.children import pin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batch_share.ledger.files import LedgerName
     from batch_share.settings import Settings
 
 Numbers = dict[str, Any]
@@ -118,8 +119,10 @@ def unlimited(url: str) -> Settings:
     )
 
 
-def _ledger() -> Path:
-    return Path("ledger.db")
+def _ledger() -> LedgerName:
+    from batch_share.ledger.files import LedgerName
+
+    return LedgerName.of("ledger.db")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from virtual_time import VirtualTimeLoop
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Noted, Result, Row, Status
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
@@ -101,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def open(self) -> Ledger:
         engine = connect(self.file).execution_options(compiled_cache=COMPILED)
         engine.dialect = MEMORY.dialect
-        ledger = Ledger(self.file, Database(engine, self.file), lambda: NOON)
+        ledger = Ledger(LedgerName.of(self.file), Database(engine, self.file), lambda: NOON)
         self.do(ledger.prepare(HOST))
         self.do(ledger.begin_run("run", "1.0", {}))
         for expected in self.model.values():

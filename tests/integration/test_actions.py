@@ -30,7 +30,7 @@ from trial import (
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
 from batch_share.jobs import run, take_back
 from batch_share.jobs.outputs import nothing_due, unchanged
-from batch_share.ledger.files import LedgerLock
+from batch_share.ledger.files import LedgerLock, LedgerName
 from batch_share.ledger.known import FILE
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
@@ -265,7 +265,7 @@ async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "reassign"))
-        lock = LedgerLock(it.ledger)
+        lock = LedgerLock(LedgerName.of(it.ledger))
         lock.acquire()
         try:
             ending = await scene.second.run()
@@ -288,11 +288,11 @@ async def test_a_row_that_waits_for_a_ledger_in_use_is_something_to_do(tmp_path:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "revoke"))
-        lock = LedgerLock(it.ledger)
+        lock = LedgerLock(LedgerName.of(it.ledger))
         lock.acquire()
         await scene.second.run()
         lock.release()
-        job = SheetJob(scene.second.folder / "leads.csv", scene.second.ledger)
+        job = SheetJob(scene.second.folder / "leads.csv", LedgerName.of(scene.second.ledger))
         assert await nothing_due(job.ledger) is None
         assert await unchanged(job, scene.second.settings()) is None
         assert (await scene.second.resume()).summary.states == {State.REVOKED: 1}
@@ -413,7 +413,7 @@ async def test_an_index_that_was_begun_anew_knows_nothing(tmp_path: Path) -> Non
             ending = await scene.second.run()
             assert isinstance(ending.error, HistoryError)
             assert ending.summary.states == {State.PENDING: 2}
-        await known_runs(it.settings(), 5, [it.ledger])
+        await known_runs(it.settings(), 5, [it.name])
         (aside,) = index.parent.glob(f"{FILE}.damaged-*")
         aside.unlink()
         assert (await scene.second.run()).summary.states == {State.SHARED: 1, State.REVOKED: 1}

@@ -52,7 +52,7 @@ def mapped(mapping: Mapping[str, str]) -> SheetOptions:
 
 
 def job(it: Trial, mapping: Mapping[str, str] | None = None) -> SheetJob:
-    return SheetJob(it.folder / "leads.csv", it.ledger, mapped(mapping or {}))
+    return SheetJob(it.folder / "leads.csv", it.name, mapped(mapping or {}))
 
 
 async def run(it: Trial, watcher: Onlooker, mapping: Mapping[str, str] | None = None) -> Ending:

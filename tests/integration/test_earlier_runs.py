@@ -30,7 +30,7 @@ from batch_share.jobs.outputs import report_of, results_of
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.run import RunSheet
 from batch_share.ledger import known, reading, schema
-from batch_share.ledger.files import LedgerLock, open_ledger
+from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
@@ -248,13 +248,13 @@ async def test_a_ledger_that_was_moved_is_told_of_at_its_new_place(tmp_path: Pat
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         (tmp_path / "done").mkdir()
-        new = it.ledger.rename(tmp_path / "done" / it.ledger.name)
+        new = LedgerName.of(it.ledger.rename(tmp_path / "done" / it.ledger.name))
         remarks: list[str] = []
-        note_move(it.settings(), it.ledger, new, remarks.append)
+        note_move(it.settings(), it.name, new, remarks.append)
         (run,), _ = await known_runs(it.settings(), 10, [])
         assert (run.ledger, remarks) == (new, [])
         (tmp_path / "nothing").write_text("")
-        note_move(it.settings(data_folder=tmp_path / "nothing"), new, it.ledger, remarks.append)
+        note_move(it.settings(data_folder=tmp_path / "nothing"), new, it.name, remarks.append)
         assert [remark for remark in remarks if "can't be used" in remark] == remarks != []
 
 
@@ -275,7 +275,7 @@ async def test_a_damaged_index_is_begun_anew_and_made_again_of_its_ledgers(tmp_p
         ending = await second.run()
         assert any("begun anew" in remark for remark in ending.remarks)
         assert states(second) == ["shared", "shared"]
-        runs, _ = await known_runs(it.settings(), 10, [it.ledger])
+        runs, _ = await known_runs(it.settings(), 10, [it.name])
         assert {run.id for run in runs} == {first.summary.run, ending.summary.run}
         third = another(it, sheet_rows(2), "third")
         await third.run()
@@ -344,17 +344,17 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
         same, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert same.would_stop == []
         other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
-        seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.ledger)
+        seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
         assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
-            await do(RunSheet(SheetJob(other, it.ledger)), it.settings(), Onlooker())
+            await do(RunSheet(SheetJob(other, it.name)), it.settings(), Onlooker())
 
 
 async def test_a_plan_whose_ledger_can_not_even_be_looked_for_says_so(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         named = tmp_path / f"{'long' * 70}.db"
         with pytest.raises(LedgerError, match=r"can't be looked at \(File name too long\)"):
-            await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None, named)
+            await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None, LedgerName.of(named))
 
 
 async def test_a_user_whom_the_ledger_knows_is_one_in_a_plan_beside_leads_that_it_does_not(tmp_path: Path) -> None:
@@ -383,12 +383,12 @@ async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_pa
         )
         assert seen.to_send == 2
         another, _ = await show_sheet(
-            it.folder / "leads.csv", SheetOptions(), elsewhere, None, tmp_path / "new.ledger.db"
+            it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "new.ledger.db")
         )
         assert another.would_stop == []
         (tmp_path / "empty.ledger.db").touch()
         empty, _ = await show_sheet(
-            it.folder / "leads.csv", SheetOptions(), elsewhere, None, tmp_path / "empty.ledger.db"
+            it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "empty.ledger.db")
         )
         assert (empty.to_send, empty.would_stop) == (2, [])
 
@@ -465,8 +465,8 @@ async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
-        async with open_ledger(it.ledger):
-            ((run,), _) = await known_runs(it.settings(), 10, [it.ledger])
+        async with open_ledger(LedgerName.of(it.ledger)):
+            ((run,), _) = await known_runs(it.settings(), 10, [it.name])
             assert run.ended_at is None
         ((run,), _) = await known_runs(it.settings(), 10, [])
         assert run.ended == "done"
@@ -496,7 +496,7 @@ async def test_a_ledger_of_an_older_version_whose_run_goes_on_is_left_alone(
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
-        async with open_ledger(it.ledger):
+        async with open_ledger(LedgerName.of(it.ledger)):
             monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
             ((run,), _) = await known_runs(it.settings(), 10, [])
             assert run.ended_at is None
@@ -506,9 +506,9 @@ async def test_a_ledger_of_an_older_version_whose_run_goes_on_is_left_alone(
 
 async def test_a_ledger_that_nothing_ran_on_is_not_taken_in(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
-        async with open_ledger(it.ledger, host=it.sandbox.url):
+        async with open_ledger(LedgerName.of(it.ledger), host=it.sandbox.url):
             pass
-        assert await known_runs(it.settings(access_key=None), 10, [it.ledger]) == ([], [])
+        assert await known_runs(it.settings(access_key=None), 10, [it.name]) == ([], [])
 
 
 async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
@@ -517,7 +517,7 @@ async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
         row = sheet_rows(2)[1]
         with open_history(it.settings().data_folder) as history:
             (found,) = history.live_among(name_of_account(it.settings()), [row[0]], utc_now())
-        assert (found.ledger, found.sheet_row, found.run_id) == (it.ledger.resolve(), 3, ending.summary.run)
+        assert (found.ledger, found.sheet_row, found.run_id) == (it.name.resolved(), 3, ending.summary.run)
         assert (found.user_id, found.request_id) == (row[2], it.rows("request_id")[1][0])
 
 
@@ -569,8 +569,8 @@ async def test_purge_takes_along_what_else_was_written_of_the_sheet_and_nothing_
         (tmp_path / "leads.failed.csv").write_text("mine")
         it.write([*sheet_rows(1), ["", "", "", "", "soon", ""]])
         await it.run()
-        await report_of(it.ledger, None)
-        await results_of(it.ledger, named(tmp_path / "answered.csv"))
+        await report_of(it.name, None)
+        await results_of(it.name, named(tmp_path / "answered.csv"))
         end_shares(it)
         age(tmp_path)
         theirs = ["leads.failed.csv", "leads.failed-3.csv", "leads.report-2.html", "leads.results.xlsx"]
@@ -636,7 +636,7 @@ async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
         await it.run()
         age(tmp_path)
         sweep = await find_old(it.settings(), 1, force=True)
-        lock = LedgerLock(it.ledger)
+        lock = LedgerLock(LedgerName.of(it.ledger))
         lock.acquire()
         sweep = await delete(it.settings(), sweep)
         assert sweep.deleted == []
@@ -685,10 +685,10 @@ async def test_an_index_that_fails_while_it_is_purged_is_told(tmp_path: Path) ->
 
 async def test_a_ledger_without_a_sheet_has_nothing_beside_it(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
-        async with open_ledger(it.ledger, host=it.sandbox.url) as ledger:
+        async with open_ledger(LedgerName.of(it.ledger), host=it.sandbox.url) as ledger:
             await ledger.begin_run("run", "1", {})
             await ledger.end_run("done")
-        await known_runs(it.settings(), 10, [it.ledger])
+        await known_runs(it.settings(), 10, [it.name])
         age(tmp_path)
         assert await purge(it) == ([".leads.csv.ledger.db.lock", "leads.csv.ledger.db"], [])
 
@@ -699,7 +699,7 @@ async def test_results_that_are_run_as_a_sheet_are_kept(tmp_path: Path) -> None:
         end_shares(it)
         again = Trial(tmp_path, it.sandbox)
         results = tmp_path / "leads.results.csv"
-        job = SheetJob(results, tmp_path / "other.db")
+        job = SheetJob(results, LedgerName.of(tmp_path / "other.db"))
         await do(RunSheet(job), again.settings(force=True), Onlooker())
         age(tmp_path)
         deleted, kept = await purge(it)

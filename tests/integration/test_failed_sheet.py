@@ -13,6 +13,7 @@ from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import results_of, status_of
 from batch_share.jobs.run import RunSheet
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob
 from batch_share.results import answers
@@ -31,7 +32,7 @@ NOBODY = "ffffffff-0000-4000-8000-000000000000"
 
 async def run_failed(it: Trial, sheet: Path) -> Ending:
     """What `batch-share run leads.failed.csv` does."""
-    job = SheetJob(sheet, sheet.with_name(f"{sheet.name}.ledger.db"))
+    job = SheetJob(sheet, LedgerName.of_sheet(sheet))
     return await do(RunSheet(job), it.settings(), Onlooker())
 
 
@@ -107,20 +108,20 @@ async def test_it_goes_when_the_sheet_itself_was_mended(tmp_path: Path) -> None:
         it.write([rows[0], [*rows[1][:4], "soon", "201"]])
         failed = (await it.run()).summary.failed_sheet
         assert failed is not None
-        assert (await status_of(it.ledger)).failed_sheet == failed
+        assert (await status_of(it.name)).failed_sheet == failed
         it.write(rows)
         ending = await it.run()
         assert (ending.summary.states, ending.summary.failed_sheet) == ({State.SHARED: 2}, None)
         assert ending.remarks == ["No row is left to mend: leads.failed.csv was removed"]
         assert not failed.exists()
-        assert (await status_of(it.ledger)).failed_sheet is None
+        assert (await status_of(it.name)).failed_sheet is None
 
 
 async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         it.write([*sheet_rows(3)[:2], [NOBODY, "", *sheet_rows(3)[2][2:]]])
         await it.run()
-        target = await results_of(it.ledger, named(tmp_path / "answered.xlsx"))
+        target = await results_of(it.name, named(tmp_path / "answered.xlsx"))
     book = openpyxl.load_workbook(target.path)
     told = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
     assert told["run"][5] == "done"

@@ -49,7 +49,7 @@ async def seen(job: Job[Any]) -> list[Progress]:
 async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
     async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
         run = await bs.start("run", tmp_path / "leads.csv")
-        assert (run.kind, run.ledger, run.preview, run.is_done) == ("run", it.ledger, None, False)
+        assert (run.kind, run.ledger, run.preview, run.is_done) == ("run", it.name, None, False)
         ending = await run
         assert str(ending.summary) == "12 rows: 12 shared"
         assert await run is ending

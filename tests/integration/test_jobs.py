@@ -27,7 +27,7 @@ from batch_share.errors import (
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import report_of, results_of, status_of
 from batch_share.jobs.run import RunSheet
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.records import Changes, Occasion, ToShare
 from batch_share.ledger.states import State
@@ -75,7 +75,7 @@ def written_in(folder: Path) -> list[Path]:
 async def run(
     it: Trial, options: SheetOptions, approved: Path | None = None, onlooker: Onlooker | None = None
 ) -> Ending:
-    job = SheetJob(it.folder / "leads.csv", it.ledger, options, approved)
+    job = SheetJob(it.folder / "leads.csv", it.name, options, approved)
     return await do(RunSheet(job), it.settings(), onlooker or Onlooker())
 
 
@@ -83,7 +83,7 @@ async def test_a_ledger_is_not_given_to_another_sheet(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=9) as it:
         await it.run()
         it.write(sheet_rows(12, it.sandbox.world)[9:])
-        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
+        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.name)
         with pytest.raises(OfAnotherSheet) as caught:
             await do(RunSheet(job), it.settings(), Onlooker())
         assert (caught.value.named, caught.value.sheet) == ("leads.csv", "other.csv")
@@ -99,7 +99,7 @@ async def test_a_sheet_may_be_written_anew_and_go_on_under_another_name(tmp_path
         it.write(rows[9:12])
         await it.run(onlooker)
         it.write(rows[11:])
-        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.ledger)
+        job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.name)
         ending = await do(RunSheet(job), it.settings(), onlooker)
         assert ending.summary.states == {State.SHARED: 14}
         assert [preview.changes for preview in onlooker.previews] == [Changes(3, 0, 0), Changes(2, 1, 0)]
@@ -235,15 +235,15 @@ async def test_a_run_of_no_row_is_refused_before_a_ledger_is_made(tmp_path: Path
 @pytest.mark.parametrize("job", ["resume", "reconcile", "follow_up", "status", "results", "report"])
 async def test_a_ledger_without_a_sheet_has_nothing_to_do_or_to_tell(tmp_path: Path, job: str) -> None:
     async with trial(tmp_path) as it:
-        async with open_ledger(it.ledger, host=it.sandbox.url):
+        async with open_ledger(LedgerName.of(it.ledger), host=it.sandbox.url):
             pass
         jobs: dict[str, Callable[[], Awaitable[object]]] = {
             "resume": it.resume,
             "reconcile": it.reconcile,
             "follow_up": it.follow_up,
-            "status": partial(status_of, it.ledger),
-            "results": partial(results_of, it.ledger, None),
-            "report": partial(report_of, it.ledger, None),
+            "status": partial(status_of, it.name),
+            "results": partial(results_of, it.name, None),
+            "report": partial(report_of, it.name, None),
         }
         with pytest.raises(LedgerError, match="it holds no sheet yet: run one with `batch-share run SHEET`"):
             await jobs[job]()
@@ -321,7 +321,7 @@ async def test_results_that_can_not_be_written_hide_nothing(
         assert ending.exit_code is ExitCode.NOT_DONE
         assert "leads.results.csv can't be written (No space left on device)" in str(ending.error)
         assert (ending.summary.states, ending.summary.results) == ({State.SHARED: 12}, None)
-        assert (await results_of(it.ledger, None)).path == tmp_path / "leads.results.csv"
+        assert (await results_of(it.name, None)).path == tmp_path / "leads.results.csv"
 
 
 async def test_results_that_stand_there_as_they_were_written_are_not_written_again(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ async def test_results_that_somebody_wrote_in_are_kept_and_the_new_ones_go_besid
         assert ending.summary.results == second
         told = "leads.results.csv was changed or written by somebody else, so it is kept, and the results are in"
         assert [*ending.remarks] == [f"{told} leads.results-2.csv"]
-        assert (await status_of(it.ledger)).results == second
+        assert (await status_of(it.name)).results == second
         again = await it.resume()
         assert (again.summary.results, [*again.remarks]) == (second, [])
         assert [row["Result"] for row in rows_of(second)] == ["shared"] * 12
@@ -371,9 +371,9 @@ async def test_what_a_person_keeps_under_the_name_of_results_or_a_report_is_neve
     async with trial(tmp_path, rows=2) as it:
         ending = await it.run()
         assert ending.summary.results == tmp_path / "leads.results-2.csv"
-        assert (await results_of(it.ledger, None)).path == tmp_path / "leads.results-2.csv"
+        assert (await results_of(it.name, None)).path == tmp_path / "leads.results-2.csv"
         for _ in range(2):
-            report = await report_of(it.ledger, None)
+            report = await report_of(it.name, None)
             assert report.path == tmp_path / "leads.report-2.html"
     assert [file.read_text() for file in theirs] == ["mine", "mine"]
 
@@ -384,7 +384,7 @@ async def test_two_sheets_of_one_stem_have_results_of_their_own(tmp_path: Path) 
         before = (tmp_path / "leads.results.csv").read_bytes()
         sheet = tmp_path / "leads.tsv"
         sheet.write_text("\n".join("\t".join(row) for row in [HEADER, *sheet_rows(4)[2:]]))
-        job = SheetJob(sheet, tmp_path / "leads.tsv.ledger.db")
+        job = SheetJob(sheet, LedgerName.of(tmp_path / "leads.tsv.ledger.db"))
         for _ in range(2):
             ending = await do(RunSheet(job), it.settings(), Onlooker())
             assert ending.summary.results == tmp_path / "leads.results-2.csv"
@@ -405,13 +405,13 @@ async def test_a_file_that_was_named_is_written_again_by_any_ledger_until_somebo
         other.write(sheet_rows(3)[2:])
         await other.run()
         for ledger, rows in ((it.ledger, 2), (it.ledger, 2), (other.ledger, 1), (it.ledger, 2)):
-            await results_of(ledger, target)
+            await results_of(LedgerName.of(ledger), target)
             assert len(rows_of(target.target)) == rows
         target.target.write_text("with remarks")
         with pytest.raises(SettingsError, match="is nothing that batch_share wrote, or was changed since"):
-            await results_of(it.ledger, target)
+            await results_of(it.name, target)
         with pytest.raises(SettingsError, match="is a ledger, or another database: name another file"):
-            await results_of(it.ledger, named(other.ledger.rename(folder / "kept.csv")))
+            await results_of(it.name, named(other.ledger.rename(folder / "kept.csv")))
     assert target.target.read_text() == "with remarks"
 
 
@@ -420,7 +420,7 @@ async def test_a_ledger_knows_its_results_also_where_the_data_folder_is_new(tmp_
         await it.run()
         for number in (1, 2):
             target = replace(named(tmp_path / "answered.csv"), folder=tmp_path / f"data{number}")
-            assert (await results_of(it.ledger, target)).path == target.target
+            assert (await results_of(it.name, target)).path == target.target
 
 
 @pytest.mark.parametrize("fact", ["results", "failed_sheet"])
@@ -445,12 +445,12 @@ async def test_a_ledger_that_can_not_note_what_is_written_of_it_tells_all_the_sa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(ledger: LedgerReader, *_: object) -> None:
-        raise LedgerError(ledger.file, "attempt to write a readonly database")
+        raise LedgerError(ledger.name, "attempt to write a readonly database")
 
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         monkeypatch.setattr(LedgerReader, "note_written", refuse)
-        assert (await report_of(it.ledger, None)).path.is_file()
+        assert (await report_of(it.name, None)).path.is_file()
         (tmp_path / "leads.results.csv").unlink()
         ending = await it.run()
         assert "attempt to write a readonly database" in str(ending.error)
@@ -460,7 +460,7 @@ async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: 
     results = tmp_path / "leads.results.csv"
     async with trial(tmp_path) as it:
         await it.run()
-        async with open_ledger(it.ledger) as ledger:
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
             await ledger.begin_run("run", "1.0", {})
         before = results.stat()
         await it.resume()
@@ -480,18 +480,18 @@ async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_result
 async def test_the_status_is_the_totals_and_where_the_results_are(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
-        status = await status_of(it.ledger)
+        status = await status_of(it.name)
         assert (status.states, status.rows) == ({State.SHARED: 12}, 12)
-        assert (status.ledger, status.results) == (it.ledger, tmp_path / "leads.results.csv")
+        assert (status.ledger, status.results) == (it.name, tmp_path / "leads.results.csv")
         (tmp_path / "leads.results.csv").unlink()
-        assert (await status_of(it.ledger)).results is None
+        assert (await status_of(it.name)).results is None
 
 
 async def test_the_status_can_be_asked_for_while_a_run_works_on_the_ledger(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run(Doubter())
-        async with open_ledger(it.ledger):
-            assert (await status_of(it.ledger)).states == {State.PENDING: 12}
+        async with open_ledger(LedgerName.of(it.ledger)):
+            assert (await status_of(it.name)).states == {State.PENDING: 12}
 
 
 @pytest.mark.parametrize("name", [None, "answered.csv"])
@@ -501,7 +501,7 @@ async def test_results_are_written_where_they_are_wanted_else_beside_the_sheet(
     async with trial(tmp_path) as it:
         await it.run()
         (tmp_path / "leads.results.csv").unlink()
-        written = (await results_of(it.ledger, named(tmp_path / name) if name else None)).path
+        written = (await results_of(it.name, named(tmp_path / name) if name else None)).path
         assert written == tmp_path / (name or "leads.results.csv")
         assert [row["Result"] for row in rows_of(written)] == ["shared"] * 12
 
@@ -512,12 +512,12 @@ async def test_a_report_is_written_where_it_is_wanted_else_beside_the_sheet(
 ) -> None:
     async with trial(tmp_path, Fault(CREATE, [2, 3], envelope(500, "No such field")), rows=4) as it:
         await it.run(workers=1)
-        written = (await report_of(it.ledger, named(tmp_path / name) if name else None, most=1)).path
+        written = (await report_of(it.name, named(tmp_path / name) if name else None, most=1)).path
         assert written == tmp_path / (name or "leads.report.html")
         page = written.read_text("utf-8")
         assert [lead in page for (lead,) in it.rows("lead_number")] == [False, True, False, False]
         with pytest.raises(BatchShareError, match=r"written as \.html"):
-            await report_of(it.ledger, named(tmp_path / "told.pdf"))
+            await report_of(it.name, named(tmp_path / "told.pdf"))
 
 
 async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_path: Path) -> None:
@@ -527,4 +527,4 @@ async def test_results_go_beside_the_ledger_where_the_sheets_folder_is_gone(tmp_
         await it.run()
         ledger = it.ledger.rename(tmp_path / "kept.db")
     shutil.rmtree(folder)
-    assert (await results_of(ledger, None)).path == tmp_path / "leads.results.csv"
+    assert (await results_of(LedgerName.of(ledger), None)).path == tmp_path / "leads.results.csv"

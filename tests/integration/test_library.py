@@ -275,8 +275,8 @@ async def test_runs_report_and_rows_to_mend_are_there_for_programs(tmp_path: Pat
         await bs.resume(it.ledger)
         found = await bs.runs()
         assert [run.command for run in found.runs] == ["resume", "run"]
-        assert [bs.ledger_of(each.id) for each in found.runs] == [it.ledger, it.ledger]
-        assert bs.ledger_of("last") == it.ledger
+        assert [bs.ledger_of(each.id) for each in found.runs] == [it.name, it.name]
+        assert bs.ledger_of("last") == it.name
         assert (await bs.report(it.ledger)).path == tmp_path / "leads.report.html"
         assert (
             (await bs.report(it.ledger, tmp_path / "told.html")).path.read_text(encoding="utf-8").startswith("<!")
@@ -338,7 +338,7 @@ async def test_what_would_be_purged_is_shown_first_and_deleted_when_it_is_told_t
         with closing(sqlite3.connect(tmp_path / "data" / HISTORY)) as index, index:
             index.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
         kept = await bs.purge("1d")
-        assert ([*kept.old], [each.ledger for each in kept.kept]) == ([], [it.ledger])
+        assert ([*kept.old], [each.ledger for each in kept.kept]) == ([], [it.name])
         sweep = await bs.purge("1d", force=True)
         assert it.ledger in sweep.old[0].files
         assert it.ledger.exists()

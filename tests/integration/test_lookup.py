@@ -15,7 +15,7 @@ from trial import CREATE, Fault, Onlooker, Refuses, Trial, answer, ask_to_stop, 
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.ledger.files import read_ledger
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import lookup
 from batch_share.planning.intake import SheetJob, show_sheet
@@ -378,7 +378,7 @@ async def test_a_row_that_is_wrong_counts_for_its_user_if_another_row_made_that_
         assert it.rows("state", "user_id") == [
             ("shared", first[2]), ("invalid", first[2]), ("invalid", first[2]), ("invalid", None),
         ]  # fmt: skip
-        async with read_ledger(it.ledger) as ledger:
+        async with read_ledger(LedgerName.of(it.ledger)) as ledger:
             assert await ledger.counts_by_user() == {
                 first[2]: {State.SHARED: 1, State.INVALID: 2}, None: {State.INVALID: 1},
             }  # fmt: skip
@@ -388,7 +388,7 @@ async def test_rows_that_are_left_out_count_for_their_user_too(tmp_path: Path) -
     async with trial(tmp_path) as it:
         first, second = sheet_rows(2, it.sandbox.world)
         it.write([first, [*second[:2], first[2], *second[3:4], "soon", "201"]])
-        job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(1, None, [])))
+        job = SheetJob(tmp_path / "leads.csv", it.name, SheetOptions(selection=Selection.parse(1, None, [])))
         await do(RunSheet(job), it.settings(), Onlooker())
         assert it.rows("state", "user_id") == [("shared", first[2]), ("skipped", first[2])]
 

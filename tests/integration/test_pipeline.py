@@ -332,7 +332,7 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
         nonlocal count
         count += 1
         if count == 7:
-            raise LedgerError(self.file, "the disk is full")
+            raise LedgerError(self.name, "the disk is full")
         await settle(self, *arguments)
 
     async with trial(tmp_path, rows=40) as it:
@@ -403,7 +403,7 @@ async def test_rows_that_were_left_out_are_not_promised(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(SHARE, [2], envelope(401, "No"))) as it:
         await it.run(workers=1, follow_up=False)
         onlooker = Onlooker()
-        job = SheetJob(tmp_path / "leads.csv", it.ledger, SheetOptions(selection=Selection.parse(None, "9-10", [])))
+        job = SheetJob(tmp_path / "leads.csv", it.name, SheetOptions(selection=Selection.parse(None, "9-10", [])))
         ending = await do(RunSheet(job), it.settings(), onlooker)
         (preview,) = onlooker.previews
         assert (preview.to_send, preview.left_out) == (2, 1)
@@ -417,7 +417,7 @@ async def test_results_never_take_the_place_of_the_sheet(tmp_path: Path) -> None
         await it.run()
         before = (tmp_path / "leads.csv").read_bytes()
         with pytest.raises(SettingsError, match=r"leads\.csv is the sheet itself: name another file"):
-            await results_of(it.ledger, named(tmp_path / "leads.csv"))
+            await results_of(it.name, named(tmp_path / "leads.csv"))
         assert (tmp_path / "leads.csv").read_bytes() == before
 
 

@@ -14,7 +14,7 @@ from placing import named
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.cli.plan import PlanFiles, show_plan
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.results.answers import write_results
@@ -34,7 +34,7 @@ KEPT = st.text(st.characters(exclude_categories=["C"]) | st.sampled_from("\t\n'=
 async def through_the_ledger(folder: Path, suffix: str) -> Path:
     """Take the sheet in and write its results."""
     plan = make_plan(folder / "leads.csv", SheetOptions(), Settings(event="201", duration="7d"))
-    async with open_ledger(folder / "leads.db", host="https://leads.example") as ledger:
+    async with open_ledger(LedgerName.of(folder / "leads.db"), host="https://leads.example") as ledger:
         await ledger.take_in(plan.record, plan.rows("job", Everybody()))
         await write_results(ledger, folder / f"out{suffix}")
     return folder / f"out{suffix}"
@@ -56,7 +56,7 @@ def test_no_cell_of_a_plan_is_live_and_all_come_back(suffix: str, tmp_path: Path
     settings, files = Settings(event="201", duration="7d"), PlanFiles(named(tmp_path / f"plan{suffix}"), None, None)
     headers = [f"{text} {n}" for n, text in enumerate(texts)]
     write_sheet(tmp_path / "leads.csv", [*HEADER, *headers], [GUID, GUID, "=1+1", *texts], ["=2", GUID, "", *texts])
-    job = SheetJob(tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db")
+    job = SheetJob(tmp_path / "leads.csv", LedgerName.of(tmp_path / "leads.csv.ledger.db"))
     show_plan(job, settings, files, online=False, json=True)
     assert live_cells(tmp_path / f"plan{suffix}") == []
     planned = read_sheet(tmp_path / f"plan{suffix}")

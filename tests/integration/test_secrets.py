@@ -137,8 +137,8 @@ async def everything(it: Trial, seconds: float) -> str:
         shown += told(ending)
     for job in (it.resume, it.reconcile, it.follow_up):
         shown += told(await job(answer_timeout=seconds))
-    await results_of(it.ledger, named(it.folder / "answered.xlsx"))
-    shown += [repr(await status_of(it.ledger)), repr(it.settings()), str(it.settings())]
+    await results_of(it.name, named(it.folder / "answered.xlsx"))
+    shown += [repr(await status_of(it.name)), repr(it.settings()), str(it.settings())]
     shown += [it.settings().model_dump_json(), repr(it.settings().model_dump()), repr(it.settings().public())]
     return "\n".join(shown)
 
@@ -244,8 +244,8 @@ async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_
         async with trial(tmp_path, quoting, rows=12, leads=12, users=7, **keys) as it:
             it.changes = {"bulk": True, "workers": 1} | {name: SecretStr(key) for name, key in keys.items()}
             shown = [line for _ in range(2) for line in told(await it.run())]
-            await results_of(it.ledger, named(it.folder / "answered.xlsx"))
-            shown.append(repr(await status_of(it.ledger)))
+            await results_of(it.name, named(it.folder / "answered.xlsx"))
+            shown.append(repr(await status_of(it.name)))
     out, err = capsys.readouterr()
     assert struck == {BULK, SHARE}
     assert (leaks("\n".join(shown)), leaks(log.getvalue()), leaks(out + err)) == (set(), set(), set())

@@ -15,7 +15,7 @@ from trial import HEADER, Onlooker, Trial, sheet_rows, trial
 from batch_share.errors import LedgerLocked, SheetError
 from batch_share.jobs.outputs import nothing_due, results_of, unchanged
 from batch_share.jobs.run import Resume
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -38,7 +38,7 @@ def write(it: Trial, starts: Sequence[str]) -> None:
 
 
 async def looked(it: Trial) -> Summary | None:
-    return await unchanged(SheetJob(it.folder / "leads.csv", it.ledger), it.settings())
+    return await unchanged(SheetJob(it.folder / "leads.csv", it.name), it.settings())
 
 
 def calls(it: Trial) -> int:
@@ -106,7 +106,7 @@ async def test_a_sheet_that_is_as_it_was_and_done_needs_no_run(tmp_path: Path) -
 async def test_other_options_are_a_change(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
-        job = SheetJob(tmp_path / "leads.csv", it.ledger)
+        job = SheetJob(tmp_path / "leads.csv", it.name)
         assert await unchanged(job, it.settings(note="Another")) is None
 
 
@@ -114,31 +114,31 @@ async def test_what_is_still_processed_or_came_to_no_end_is_something_to_do(tmp_
     async with trial(tmp_path, rows=3) as it:
         await it.run(follow_up=False)
         assert await looked(it) is None
-        assert await nothing_due(it.ledger) is None
+        assert await nothing_due(it.name) is None
         await it.follow_up()
-        assert await nothing_due(it.ledger) is not None
-        async with open_ledger(it.ledger) as ledger:
+        assert await nothing_due(it.name) is not None
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
             await ledger.begin_run("run", "1.0", {})  # and cut off
         assert await looked(it) is None
-        assert await nothing_due(it.ledger) is None
+        assert await nothing_due(it.name) is None
 
 
 async def test_rows_that_wait_are_nothing_to_do_until_they_are_due(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ["", FUTURE])
         await it.run(timezone="UTC")
-        resting = await nothing_due(it.ledger)
+        resting = await nothing_due(it.name)
         assert resting is not None
         assert resting.waiting.rows == 1
         it_is_later(it)
-        assert await nothing_due(it.ledger) is None
+        assert await nothing_due(it.name) is None
         assert (await it.resume()).summary.states == {State.SHARED: 2}
 
 
 async def test_whoever_has_the_ledger_is_named(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
-        async with open_ledger(it.ledger) as ledger:
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
             with pytest.raises(LedgerLocked, match="Another batch_share process is working on it"):
                 await it.run()
             await ledger.begin_run("resume", "1.0", {})
@@ -154,7 +154,9 @@ async def test_a_ledger_that_was_moved_with_its_sheet_answers_beside_it(tmp_path
         for name in ("leads.csv", "leads.csv.ledger.db", "leads.results.csv"):
             shutil.move(tmp_path / name, moved / name)
         it.write(sheet_rows(5))  # another sheet of the same name comes into the old place
-        ending = await it.do(Resume(moved / "leads.csv.ledger.db"))
+        ending = await it.do(Resume(LedgerName.of(moved / "leads.csv.ledger.db")))
         assert ending.summary.results == moved / "leads.results.csv"
-        assert (await results_of(moved / "leads.csv.ledger.db", None)).path == moved / "leads.results.csv"
+        assert (
+            await results_of(LedgerName.of(moved / "leads.csv.ledger.db"), None)
+        ).path == moved / "leads.results.csv"
         assert not (tmp_path / "leads.results.csv").exists()

@@ -21,6 +21,7 @@ from batch_share.errors import (
     Unreachable,
 )
 from batch_share.jobs.job import Ending
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 
@@ -95,7 +96,7 @@ def test_only_who_asked_for_an_answer_gets_one(capsys: pytest.CaptureFixture[str
 def test_a_run_that_an_error_stopped_answers_with_its_totals(
     states: dict[State, int], sent: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ending = Ending(Summary(states, Path("/a/b.db"), sheet="leads.csv"), REFUSED, sent=sent)
+    ending = Ending(Summary(states, LedgerName.of("/a/b.db"), sheet="leads.csv"), REFUSED, sent=sent)
     Display(one_line=True).end(ending, RUN)
     assert capsys.readouterr().out == f"{line}\n"
     Display(json=True).end(ending, RUN)

@@ -18,6 +18,7 @@ from batch_share.cli.app import app
 from batch_share.cli.ledgers import _local, _show_runs
 from batch_share.cli.screen import console
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import KnownRun, add_ledgers, open_history
 from batch_share.ledger.states import State
 
@@ -46,7 +47,7 @@ async def _make(file: Path) -> None:
         await advance(opened, 1, State.SHARED)
         await opened.end_run("done")
     with open_history(file.parent / "data") as history:
-        await add_ledgers(history, [file], {})
+        await add_ledgers(history, [LedgerName.of(file)], {})
 
 
 def call(*words: str) -> Result:

@@ -17,6 +17,7 @@ from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Changes, Occasion, Row, Skipped, ToShare, Waiting, Why
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
@@ -232,7 +233,7 @@ REASON = "LeadSquared refused the activity: " + "a long sentence without an end 
 
 def told(capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
     """The lines that are written at the end where output goes to a file."""
-    Display().totals(Summary(ledger=Path("leads.db"), **changes))
+    Display().totals(Summary(ledger=LedgerName.of("leads.db"), **changes))
     return capsys.readouterr().out.splitlines()
 
 
@@ -260,7 +261,7 @@ def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.Captur
 
 
 def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    Display().totals(Summary({State.UNKNOWN: 1}, Path("/of mine/leads.db")))
+    Display().totals(Summary({State.UNKNOWN: 1}, LedgerName.of("/of mine/leads.db")))
     said = capsys.readouterr().out
     command = "batch-share resume '/of mine/leads.db' --only-unknown --set on_unknown=settle"
     assert f"send nothing else: {command}\n" in said
@@ -278,7 +279,7 @@ def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]
 def test_how_rows_that_are_still_being_processed_are_asked_for_is_told(
     capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
 ) -> None:
-    Display().totals(Summary(states, Path("/of mine/leads.db")))
+    Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
     told = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
     assert told in capsys.readouterr().out
 
@@ -324,12 +325,15 @@ def test_rows_that_wait_are_told_with_the_time_of_the_first() -> None:
 def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_apart() -> None:
     first = datetime(2026, 3, 1, 9)  # noqa: DTZ001
     states = {State.FAILED: 2, State.SHARED: 1097, State.PENDING: 3, State.INVALID: 0}
-    told = Summary(states, Path("/elsewhere/a.db"), waiting=Waiting(2, first), sheet="leads.csv")
+    told = Summary(states, LedgerName.of("/elsewhere/a.db"), waiting=Waiting(2, first), sheet="leads.csv")
     assert one_line(told, 1) == (
         "leads.csv: 1,097 shared, 1 pending, 2 failed, 2 waiting until 2026-03-01 09:00 UTC or later (exit 1); "
         "ledger /elsewhere/a.db"
     )
-    assert one_line(Summary({}, Path("/elsewhere/a.db")), 0) == "no sheet: no row (exit 0); ledger /elsewhere/a.db"
+    assert (
+        one_line(Summary({}, LedgerName.of("/elsewhere/a.db")), 0)
+        == "no sheet: no row (exit 0); ledger /elsewhere/a.db"
+    )
 
 
 def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -362,7 +366,7 @@ def test_how_many_earlier_shares_were_taken_back_is_told_at_the_end(
     count: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = io.StringIO()
-    ending = Ending(Summary({State.SKIPPED: 1}, Path("leads.db")), taken_back=count)
+    ending = Ending(Summary({State.SKIPPED: 1}, LedgerName.of("leads.db")), taken_back=count)
     Display(console=console(file=out)).end(ending)
     assert out.getvalue() == said
     assert "skipped" in capsys.readouterr().out

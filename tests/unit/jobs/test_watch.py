@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_share.errors import AccessDenied, Unreachable
 from batch_share.jobs.watch import AGAIN, Arrivals, Case, Folders, SheetOutcome, Watch
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def ended(state: State = State.SHARED) -> SheetOutcome:
-    return SheetOutcome(Summary({state: 1}, Path("ledger")))
+    return SheetOutcome(Summary({state: 1}, LedgerName.of("ledger")))
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Scene:
     told: list[tuple[str, str | None]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     between: Callable[[int], None] | None = None
-    moves: list[tuple[Path, Path]] = field(default_factory=list)
+    moves: list[tuple[LedgerName, LedgerName]] = field(default_factory=list)
 
     async def work(self, case: Case) -> SheetOutcome:
         self.worked.append((self.time, case.sheet.name))
@@ -78,7 +79,8 @@ async def test_what_is_there_is_done_once(scene: Scene) -> None:
     scene.outcomes["b.csv"] = [ended(State.FAILED)]
     await scene.watch().once()
     assert sorted(scene.told) == [("a.csv", "done"), ("b.csv", "failed")]
-    moves = [(old.parent.parent.name, new.parent.parent.name, new.name) for old, new in scene.moves]
+    files = [(old.as_file(), new.as_file()) for old, new in scene.moves]
+    moves = [(old.parent.parent.name, new.parent.parent.name, new.name) for old, new in files]
     assert sorted(moves) == [
         ("working", "done", "a.csv.ledger.db"),
         ("working", "failed", "b.csv.ledger.db"),

@@ -17,10 +17,11 @@ from batch_share.errors import (
     Unreachable,
 )
 from batch_share.jobs.watch import SheetOutcome, is_for_all, place_of
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode, Summary, most_urgent
 
-LEDGER = Path("leads.csv.ledger.db")
+LEDGER = LedgerName.of("leads.csv.ledger.db")
 
 
 def ended(**states: int) -> SheetOutcome:

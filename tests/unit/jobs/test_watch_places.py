@@ -30,10 +30,10 @@ def drop(places: Folders, text: str, name: str = "leads.csv") -> Path:
 def test_a_sheet_goes_with_all_that_was_made_of_it(places: Folders) -> None:
     case = places.take(drop(places, "1"))
     assert case.sheet == places.inbox / "working" / "20260102-120000_leads.csv" / "leads.csv"
-    case.ledger.write_text("ledger")
+    case.ledger.as_file().write_text("ledger")
     done = places.finish(case, DONE)
     assert done.sheet.read_text() == "1"
-    assert done.ledger.read_text() == "ledger"
+    assert done.ledger.as_file().read_text() == "ledger"
     assert done.folder == places.inbox / "done" / "20260102-120000_leads.csv"
     assert places.begun() == []
 
@@ -53,7 +53,7 @@ def test_of_the_same_name_in_the_same_second_none_is_lost(places: Folders) -> No
 def test_what_was_begun_is_found_again_whatever_it_is_called(places: Folders, name: str) -> None:
     case = places.take(drop(places, "1", name))
     assert places.begun() == [case]
-    case.ledger.write_text("ledger")
+    case.ledger.as_file().write_text("ledger")
     case.sheet.unlink()
     assert places.begun() == [case]
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
-from batch_share.ledger.files import LedgerLock, open_ledger, read_ledger
+from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger, read_ledger
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.written import Output, Written
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
 
-    Way = Callable[[Path], AbstractAsyncContextManager[LedgerReader]]
+    Way = Callable[[LedgerName], AbstractAsyncContextManager[LedgerReader]]
 
 VERSION = "select value from about where name = 'schema_version'"
 
@@ -41,7 +41,11 @@ def file(tmp_path: Path) -> Path:
 async def refusals(file: Path) -> list[LedgerError]:
     """How the file is refused by each of the three ways to open it."""
     found = []
-    for way in (open_ledger(file, host=HOST), open_ledger(file), read_ledger(file)):
+    for way in (
+        open_ledger(LedgerName.of(file), host=HOST),
+        open_ledger(LedgerName.of(file)),
+        read_ledger(LedgerName.of(file)),
+    ):
         with pytest.raises(LedgerError) as caught:
             async with way:
                 pass
@@ -71,7 +75,7 @@ async def test_a_ledger_that_is_there_is_opened_and_stays_as_it_is(file: Path, h
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, State.POSTED)
         facts = await ledger.facts()
-    async with open_ledger(file, host=host) as ledger:
+    async with open_ledger(LedgerName.of(file), host=host) as ledger:
         assert await ledger.facts() == facts
         assert await ledger.counts() == {State.POSTED: 1}
 
@@ -79,14 +83,14 @@ async def test_a_ledger_that_is_there_is_opened_and_stays_as_it_is(file: Path, h
 async def test_a_ledger_keeps_the_host_it_was_made_for(file: Path) -> None:
     async with working(file):
         pass
-    async with open_ledger(file, host="https://other.example") as ledger:
+    async with open_ledger(LedgerName.of(file), host="https://other.example") as ledger:
         assert (await ledger.facts())["host"] == HOST
 
 
 @pytest.mark.parametrize("way", [open_ledger, read_ledger])
 async def test_a_missing_file_is_told_and_not_made(file: Path, way: Way) -> None:
     with pytest.raises(LedgerError, match="there is no such file"):
-        async with way(file):
+        async with way(LedgerName.of(file)):
             pass
     assert list(file.parent.iterdir()) == []
 
@@ -102,13 +106,13 @@ async def test_a_file_that_may_not_even_be_looked_at_is_told(
 
     monkeypatch.setattr("pathlib.Path.is_file", refuse)
     with pytest.raises(LedgerError, match=r"it can't be looked at \(Permission denied\)"):
-        async with way(file):
+        async with way(LedgerName.of(file)):
             pass
 
 
 async def test_a_missing_folder_is_told_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="there is no such folder"):
-        async with open_ledger(tmp_path / "typo" / "leads.db", host=HOST):
+        async with open_ledger(LedgerName.of(tmp_path / "typo" / "leads.db"), host=HOST):
             pass
     assert not (tmp_path / "typo").exists()
 
@@ -165,7 +169,7 @@ async def test_a_name_that_can_be_kept_nowhere_is_told_and_nothing_is_made(tmp_p
     with pytest.raises(
         LedgerError, match=r"caf\\udce9\.db: its name, or that of its folder, is not UTF-8: rename it"
     ):
-        async with open_ledger(file, host=HOST):
+        async with open_ledger(LedgerName.of(file), host=HOST):
             pass
     assert not file.exists()
 
@@ -201,7 +205,7 @@ async def test_nothing_is_begun_in_a_ledger_that_is_not_where_it_was_and_answers
 
 async def test_a_report_is_noted_beside_the_run_that_works_on_the_ledger(file: Path) -> None:
     written = Written(Output.REPORT, "leads.report.html", "digest")
-    async with working(file, new_row(1)) as ledger, read_ledger(file) as reader:
+    async with working(file, new_row(1)) as ledger, read_ledger(LedgerName.of(file)) as reader:
         await reader.note_written(written, "")
         await advance(ledger, 1, State.SHARED)
         assert (await ledger.counts(), await ledger.written()) == ({State.SHARED: 1}, [written])
@@ -210,11 +214,11 @@ async def test_a_report_is_noted_beside_the_run_that_works_on_the_ledger(file: P
 async def test_an_empty_file_becomes_a_ledger_only_when_a_host_is_known(file: Path) -> None:
     """A process that was killed at its very start leaves one."""
     file.touch()
-    for way in (open_ledger(file), read_ledger(file)):
+    for way in (open_ledger(LedgerName.of(file)), read_ledger(LedgerName.of(file))):
         with pytest.raises(LedgerError, match="or an empty one"):
             async with way:
                 pass
-    async with open_ledger(file, host=HOST) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         assert (await ledger.facts())["host"] == HOST
 
 
@@ -257,7 +261,7 @@ async def test_an_older_ledger_is_upgraded_step_by_step_whichever_way_it_is_open
         patch.setattr(schema, "VERSION", now + 2)
         patch.setitem(schema.UPGRADES, now, add_colour)
         patch.setitem(schema.UPGRADES, now + 1, add_red)
-        async with way(file) as ledger:
+        async with way(LedgerName.of(file)) as ledger:
             assert await ledger.counts() == {State.PENDING: 1}
     assert seen_from_outside(file, "select name from colours") == [("red",)]
     assert seen_from_outside(file, VERSION) == [(str(now + 2),)]
@@ -276,10 +280,10 @@ async def test_an_upgrade_that_breaks_off_leaves_the_ledger_as_it_was(
         patch.setattr(schema, "VERSION", now + 1)
         patch.setitem(schema.UPGRADES, now, breaks_off)
         with pytest.raises(LedgerError, match="syntax error"):
-            async with open_ledger(file):
+            async with open_ledger(LedgerName.of(file)):
                 pass
     assert seen_from_outside(file, "select name from sqlite_master where name = 'colours'") == []
-    async with open_ledger(file) as ledger:
+    async with open_ledger(LedgerName.of(file)) as ledger:
         assert await ledger.counts() == {State.PENDING: 1}
 
 
@@ -308,34 +312,34 @@ async def test_a_newer_ledger_is_refused_with_what_to_do_and_stays_as_it_is(file
 async def test_a_ledger_is_opened_for_work_once_at_a_time(file: Path) -> None:
     async with working(file):
         with pytest.raises(LedgerLocked):
-            async with open_ledger(file, host=HOST):
+            async with open_ledger(LedgerName.of(file), host=HOST):
                 pass
-    async with open_ledger(file):
+    async with open_ledger(LedgerName.of(file)):
         pass
 
 
 async def test_a_damaged_ledger_that_another_has_is_said_to_be_worked_on(file: Path) -> None:
     """It can't tell who has it."""
     file.write_bytes(b"no ledger" * 100)
-    lock = LedgerLock(file)
+    lock = LedgerLock(LedgerName.of(file))
     lock.acquire()
-    for way in (open_ledger(file), open_ledger(file, host=HOST)):
+    for way in (open_ledger(LedgerName.of(file)), open_ledger(LedgerName.of(file), host=HOST)):
         with pytest.raises(LedgerLocked, match=r"Another batch_share process is working on it\. Wait for"):
             async with way:
                 pass
     lock.release()
     with pytest.raises(LedgerError, match="no ledger, or a damaged one"):
-        async with open_ledger(file):
+        async with open_ledger(LedgerName.of(file)):
             pass
 
 
 async def test_a_refused_ledger_does_not_stay_locked(file: Path) -> None:
     file.write_bytes(b"no ledger" * 100)
     with pytest.raises(LedgerError):
-        async with open_ledger(file, host=HOST):
+        async with open_ledger(LedgerName.of(file), host=HOST):
             pass
     file.unlink()
-    async with open_ledger(file, host=HOST):
+    async with open_ledger(LedgerName.of(file), host=HOST):
         pass
 
 
@@ -343,11 +347,55 @@ async def test_a_ledger_is_closed_and_free_after_an_error_in_the_work(file: Path
     with pytest.raises(ZeroDivisionError):
         async with working(file):
             raise ZeroDivisionError
-    async with open_ledger(file):
+    async with open_ledger(LedgerName.of(file)):
         pass
     assert not file.with_name(f"{file.name}-wal").exists()
 
 
 async def test_a_ledger_can_be_looked_at_while_it_is_worked_on(file: Path) -> None:
-    async with working(file, new_row(1)), read_ledger(file) as reader:
+    async with working(file, new_row(1)), read_ledger(LedgerName.of(file)) as reader:
         assert await reader.counts() == {State.PENDING: 1}
+
+
+# ------------------------------------------------------------------------------------------------- its name
+
+
+def test_a_ledger_is_called_as_it_was_named_and_is_one_whatever_its_name(file: Path, tmp_path: Path) -> None:
+    name = LedgerName.of(file)
+    assert (str(name), name.short) == (str(file), "leads.ledger.db")
+    assert LedgerName.of(str(file)) == LedgerName.of(name) == name
+    file.write_bytes(b"")
+    (tmp_path / "other.db").symlink_to(file)
+    link = LedgerName.of(tmp_path / "other.db")
+    assert link != name
+    assert link.resolved() == name.resolved()
+    assert link.lock_file == name.lock_file == tmp_path.resolve() / ".leads.ledger.db.lock"
+
+
+def test_what_is_there_of_a_ledger_can_be_asked_by_its_name(file: Path) -> None:
+    name = LedgerName.of(file)
+    assert (name.exists(), name.holds_anything(), name.place(), name.files()) == (False, False, None, [])
+    file.write_bytes(b"")
+    assert (name.exists(), name.holds_anything()) == (True, False)
+    file.write_bytes(b"x")
+    for beside in (".leads.ledger.db.lock", "leads.ledger.db-wal"):
+        name.beside(beside).touch()
+    assert name.holds_anything()
+    assert [each.name for each in name.files()] == [
+        "leads.ledger.db",
+        "leads.ledger.db-wal",
+        ".leads.ledger.db.lock",
+    ]
+    before = name.place()
+    file.rename(file.with_name("moved.db"))
+    file.write_bytes(b"x")
+    assert name.place() not in {None, before}
+
+
+def test_a_relative_name_is_good_everywhere_once_it_is_absolute(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    name = LedgerName.of(file.name)
+    assert str(name) == "leads.ledger.db"
+    assert (str(name.absolute()), name.beside("leads.csv")) == (str(file), file.with_name("leads.csv"))

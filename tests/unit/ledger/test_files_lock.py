@@ -13,15 +13,15 @@ import pytest
 
 import batch_share
 from batch_share.errors import LedgerError, LedgerLocked
-from batch_share.ledger.files import LedgerLock
+from batch_share.ledger.files import LedgerLock, LedgerName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOLDER = """
-import sys, pathlib
-from batch_share.ledger.files import LedgerLock
-lock = LedgerLock(pathlib.Path(sys.argv[1]))
+import sys
+from batch_share.ledger.files import LedgerLock, LedgerName
+lock = LedgerLock(LedgerName.of(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
@@ -53,8 +53,8 @@ def held_by_another_process(ledger: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
     with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
-        LedgerLock(ledger).acquire()
-    assert caught.value.ledger == ledger
+        LedgerLock(LedgerName.of(ledger)).acquire()
+    assert caught.value.ledger == LedgerName.of(ledger)
     assert "Wait for it to end, or stop it" in str(caught.value)
 
 
@@ -62,13 +62,13 @@ def test_a_killed_process_leaves_no_lock_behind(ledger: Path) -> None:
     with held_by_another_process(ledger) as process:
         process.kill()
         process.wait()
-        lock = LedgerLock(ledger)
+        lock = LedgerLock(LedgerName.of(ledger))
         lock.acquire()
         lock.release()
 
 
 def test_a_second_lock_in_the_same_process_is_refused_until_the_first_is_given_back(ledger: Path) -> None:
-    first, second = LedgerLock(ledger), LedgerLock(ledger)
+    first, second = LedgerLock(LedgerName.of(ledger)), LedgerLock(LedgerName.of(ledger))
     first.acquire()
     with pytest.raises(LedgerLocked):
         second.acquire()
@@ -81,15 +81,15 @@ def test_another_name_of_the_same_file_is_the_same_ledger(ledger: Path, tmp_path
     ledger.touch()
     link = tmp_path / "link.db"
     link.symlink_to(ledger)
-    lock = LedgerLock(ledger)
+    lock = LedgerLock(LedgerName.of(ledger))
     lock.acquire()
     with pytest.raises(LedgerLocked):
-        LedgerLock(link).acquire()
+        LedgerLock(LedgerName.of(link)).acquire()
     lock.release()
 
 
 def test_other_ledgers_are_free(ledger: Path, tmp_path: Path) -> None:
-    first, second = LedgerLock(ledger), LedgerLock(tmp_path / "other.db")
+    first, second = LedgerLock(LedgerName.of(ledger)), LedgerLock(LedgerName.of(tmp_path / "other.db"))
     first.acquire()
     second.acquire()
     first.release()
@@ -105,4 +105,4 @@ def test_a_folder_that_cannot_be_written_is_told(ledger: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
         with pytest.raises(LedgerError, match=r"its folder can't be written \(Permission denied\)"):
-            LedgerLock(ledger).acquire()
+            LedgerLock(LedgerName.of(ledger)).acquire()

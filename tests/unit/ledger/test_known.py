@@ -15,6 +15,7 @@ from ledgers import HOST, NOON
 
 from batch_share.errors import HistoryError
 from batch_share.ledger import known
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import FILE, open_history
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ HOUR = dt.timedelta(hours=1)
 def note(history: History, name: str, account: str | None = "acme") -> KnownLedger:
     """A ledger called so, with one run that goes on."""
     path = history.file.parent / f"{name}.db"
-    known = history.note_ledger(path, f"job of {name}", HOST, account, path.with_suffix(".csv"))
+    known = history.note_ledger(LedgerName.of(path), f"job of {name}", HOST, account, path.with_suffix(".csv"))
     history.note_runs(known, [entry(f"run{name:_>5}")])
     return known
 
@@ -57,8 +58,8 @@ def test_runs_come_newest_first_with_their_ledger(tmp_path: Path) -> None:
         )
         history.note_runs(a, [later])
         first = history.runs(1)[0]
-        assert (first.id, first.ledger, first.counts, first.host) == ("later___", a.path, {"shared": 3}, HOST)
-        assert {run.ledger for run in history.runs()} == {a.path, b.path}
+        assert (first.id, first.ledger, first.counts, first.host) == ("later___", a.ledger, {"shared": 3}, HOST)
+        assert {run.ledger for run in history.runs()} == {a.ledger, b.ledger}
 
 
 def test_a_run_that_is_noted_again_keeps_what_is_not_told_anew(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path
         assert {user: each.row_id for user, each in live.items()} == {"user": 1, "another": 2}
         assert history.live_among("acme", ["lead"], NOON + HOUR) == []
         found = live["user"]
-        assert (found.ledger, found.sheet, found.sheet_row, found.request_id) == (a.path, "leads.csv", 2, "req")
+        assert (found.ledger, found.sheet, found.sheet_row, found.request_id) == (a.ledger, "leads.csv", 2, "req")
 
 
 def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -> None:
@@ -229,27 +230,30 @@ def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
         history.note_live(known, 1, [share()])
-        history.moved(known.path, tmp_path / "done" / "a.db")
+        history.moved(known.ledger, LedgerName.of(tmp_path / "done" / "a.db"))
         (moved,) = history.ledgers()
-        assert (moved.path, moved.sheet_path) == (tmp_path / "done" / "a.db", tmp_path / "done" / "a.csv")
-        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [moved.path]
-        assert history.elsewhere(known.job, known.path) == [moved.path]
+        assert (moved.ledger.as_file(), moved.sheet_path) == (
+            tmp_path / "done" / "a.db",
+            tmp_path / "done" / "a.csv",
+        )
+        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [moved.ledger]
+        assert history.elsewhere(known.job, known.ledger) == [moved.ledger]
 
 
 def test_another_ledger_that_was_at_its_place_before_stays_there(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
-        before = history.note_ledger(known.path, "another job", HOST, "acme", None)
-        history.moved(known.path, tmp_path / "b.db", known.job)
-        assert history.elsewhere(known.job, known.path) == [tmp_path / "b.db"]
-        assert history.elsewhere(before.job, tmp_path / "b.db") == [known.path]
+        before = history.note_ledger(known.ledger, "another job", HOST, "acme", None)
+        history.moved(known.ledger, LedgerName.of(tmp_path / "b.db"), known.job)
+        assert history.elsewhere(known.job, known.ledger) == [LedgerName.of(tmp_path / "b.db")]
+        assert history.elsewhere(before.job, LedgerName.of(tmp_path / "b.db")) == [known.ledger]
 
 
 def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         old = note(history, "a")
         history.note_live(old, 1, [share()])
-        new = history.note_ledger(tmp_path / "b.db", old.job, HOST, "acme", None)
+        new = history.note_ledger(LedgerName.of(tmp_path / "b.db"), old.job, HOST, "acme", None)
         history.note_live(new, 1, [share()])
-        history.moved(old.path, new.path)
-        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [new.path]
+        history.moved(old.ledger, new.ledger)
+        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [new.ledger]

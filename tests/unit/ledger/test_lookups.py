@@ -9,7 +9,7 @@ from ledgers import HOST, new_row, working
 from old_ledgers import turn_back
 
 from batch_share.ledger import schema
-from batch_share.ledger.files import open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
@@ -30,7 +30,7 @@ async def test_what_was_answered_is_kept(file: Path) -> None:
     async with working(file) as ledger:
         await ledger.note_lookups([FOUND, NOBODY])
         await ledger.note_lookups([])
-    async with read_ledger(file) as ledger:
+    async with read_ledger(LedgerName.of(file)) as ledger:
         assert [each async for each in ledger.lookups()] == [FOUND, NOBODY]
 
 
@@ -54,7 +54,7 @@ async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(file: Path) 
     async with working(file, new_row(1), new_row(2)) as ledger:
         before = [row async for row in ledger.all_rows()]
     turn_back(file, 1)
-    async with open_ledger(file, host=HOST) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         assert await ledger.schema_version() == schema.VERSION
         assert [row async for row in ledger.all_rows()] == before
         assert await ledger.counts() == {State.PENDING: 2}

@@ -15,7 +15,7 @@ from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.jobs.retry import is_hopeless
 from batch_share.ledger import schema
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup, Notice, NoticeKind, Skipped, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import reason_of, reason_of_skipped
@@ -91,7 +91,7 @@ async def test_every_row_of_an_older_ledger_has_the_cause_that_its_words_told_an
     turn_back(file, version)
     rows = [{"state": state, "stage": stage, "reason": said} for state, stage, said, _ in SAID]
     say(file, *enumerate(rows))
-    async with open_ledger(file, host=HOST, now=lambda: NOON) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: NOON) as ledger:
         assert await ledger.schema_version() == schema.VERSION
         for number, (state, stage, said, cause) in enumerate(SAID):
             row = await row_of(ledger, number)
@@ -117,7 +117,7 @@ async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_t
         pass
     turn_back(file, version)
     say(file, *enumerate({"state": State.SHARED, "notice": notice} for notice in said))
-    async with open_ledger(file, host=HOST) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         found = [(await row_of(ledger, number)).notice for number in range(len(said))]
         assert [notice and notice.kind for notice in found] == [*said.values()]
         assert found[1] == Notice(NoticeKind.TAKEN_BEFORE, {"of": ["a.csv row 2", "b.csv row 3"]})
@@ -140,7 +140,7 @@ async def test_rows_that_earlier_shares_are_taken_back_for_go_on_as_they_would_h
             {"state": State.SKIPPED, "reason": nothing},
         ]
         say(file, *enumerate(words))
-        async with open_ledger(file, host=HOST) as ledger:
+        async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
             claims = await ledger.claims()
             assert [(row.state, list(row.begun)) for row in claims] == [
                 (State.PENDING, ["a.csv row 2", 'it\'s "b".csv row 3']),
@@ -158,7 +158,7 @@ async def test_what_a_program_does_next_with_an_older_ledger_is_what_it_would_ha
     turn_back(file, 7)
     rows = [{"state": state, "stage": stage, "reason": said} for state, stage, said, _ in SAID]
     say(file, *enumerate(rows))
-    async with open_ledger(file, host=HOST, now=lambda: NOON) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: NOON) as ledger:
         hopeless = [row.sheet_row - 1 async for row in ledger.failed_rows() if is_hopeless(row)]
         assert [SAID[number][3] for number in hopeless] == [Cause.TOO_LATE]
         may_stand = {SAID[row.sheet_row - 1] for row in await ledger.shared_rows()}
@@ -197,7 +197,7 @@ async def test_whoever_was_looked_up_in_vain_is_of_a_kind(file: Path) -> None:
         ]
         await ledger.note_lookups([*in_vain, Lookup("User Id", "c", {"id": "c"})])
     turn_back(file, 7)
-    async with open_ledger(file, host=HOST) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         causes = [each.cause async for each in ledger.lookups()]
         assert causes == [Cause.NO_LEAD, Cause.AMBIGUOUS, Cause.INVALID, Cause.NO_USER, None]
 
@@ -216,7 +216,7 @@ async def test_a_ledger_of_many_rows_is_upgraded_by_the_database_alone(file: Pat
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        async with open_ledger(file, host=HOST) as ledger:
+        async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
             event.remove(Engine, "before_cursor_execute", note)
             assert await ledger.skipped(9) == [Skipped(Why(Cause.ALREADY_SHARED), 2000, 1)]
     finally:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from batch_share.causes import Cause
 from batch_share.common import Action
 from batch_share.ledger import schema
-from batch_share.ledger.files import open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.records import Notice, NoticeKind, Result, Skipped, Status, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS
@@ -211,7 +211,7 @@ async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> 
 
 
 async def test_a_reader_sees_what_was_committed_while_the_writer_goes_on(file: Path) -> None:
-    async with working(file, new_row(1)) as ledger, read_ledger(file) as reader:
+    async with working(file, new_row(1)) as ledger, read_ledger(LedgerName.of(file)) as reader:
         row = await advance(ledger, 1, State.POSTED)
         assert await reader.counts() == {State.POSTED: 1}
         await ledger.intend([row], Stage.SHARE, [None])
@@ -222,7 +222,7 @@ async def test_a_reader_sees_what_was_committed_while_the_writer_goes_on(file: P
 async def test_reading_leaves_an_intent_alone(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, State.SHARING)
-    async with read_ledger(file) as reader:
+    async with read_ledger(LedgerName.of(file)) as reader:
         assert await reader.counts() == {State.SHARING: 1}
 
 
@@ -256,7 +256,7 @@ async def test_a_row_waits_for_its_time(file: Path) -> None:
         assert "other" not in await ledger.users_to_do()
         assert await ledger.next_to_do(202, State.PENDING) is None
         assert await ledger.waiting() == Waiting(2, NOON + timedelta(seconds=1))
-    async with open_ledger(file, now=lambda: NOON + timedelta(hours=1)) as later:
+    async with open_ledger(LedgerName.of(file), now=lambda: NOON + timedelta(hours=1)) as later:
         assert await leads(later.to_do()) == ["1", "2", "3"]
         assert await later.waiting() == Waiting(1, NOON + timedelta(days=1))
 

@@ -10,7 +10,7 @@ import pytest
 from ledgers import HOST, NOON, REFUSED, advance, because, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.ledger import statistics
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import kind_of
@@ -110,7 +110,7 @@ def test_what_a_reason_says_stays() -> None:
 
 async def test_calls_are_counted_by_run_in_stretches_of_its_rate(file: Path) -> None:
     now = [NOON]
-    async with open_ledger(file, host=HOST, now=lambda: now[0]) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: now[0]) as ledger:
         await ledger.take_in(sheet_record(), [*map(new_row, range(4))])
         for after in (0, 25, 0, 86_400):
             if after != 25:
@@ -139,7 +139,7 @@ async def test_a_long_run_is_shown_by_few_points_and_no_call_is_left_out(
         last[0] = next(times, last[0])
         return last[0]
 
-    async with open_ledger(file, host=HOST, now=now) as ledger:
+    async with open_ledger(LedgerName.of(file), host=HOST, now=now) as ledger:
         await ledger.take_in(sheet_record(), [*map(new_row, range(40))])
         await ledger.begin_run("run", "1.0", {})
         for number in range(40):

@@ -252,7 +252,7 @@ async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
     before = everything(ledger)
     with pytest.raises(IllegalTransition) as caught:
         await told
-    assert (caught.value.row_id, caught.value.state, caught.value.ledger) == (row.id, new, ledger.file)
+    assert (caught.value.row_id, caught.value.state, caught.value.ledger) == (row.id, new, ledger.name)
     assert everything(ledger) == before
     return False
 
@@ -307,7 +307,10 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
 
 
 def everything(ledger: Ledger) -> list[Any]:
-    return [seen_from_outside(ledger.file, query) for query in ("select * from rows", "select * from attempts")]
+    return [
+        seen_from_outside(ledger.name.as_file(), query)
+        for query in ("select * from rows", "select * from attempts")
+    ]
 
 
 @pytest.mark.parametrize("old", sorted(set(State) - {State.PENDING}))
@@ -692,9 +695,9 @@ class Walk:
         rows = [row async for row in self.ledger.all_rows()]
         assert Counter(row.state for row in rows) == await self.ledger.counts()
         assert len({row.cells[0] for row in rows}) == len(rows)
-        tried = seen_from_outside(self.ledger.file, "select row_id from attempts")
+        tried = seen_from_outside(self.ledger.name.as_file(), "select row_id from attempts")
         assert {row_id for (row_id,) in tried} <= {row.id for row in rows}, "a row that was tried is lost"
-        maybe_done = seen_from_outside(self.ledger.file, MAYBE_DONE)
+        maybe_done = seen_from_outside(self.ledger.name.as_file(), MAYBE_DONE)
         assert len(maybe_done) == len(set(maybe_done)), "a call that may have been done was made again"
 
 

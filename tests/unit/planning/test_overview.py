@@ -153,6 +153,20 @@ def test_a_sheet_that_is_too_large_would_stop(see: See) -> None:
     assert seen.as_json()["guards"].startswith("at most 2 rows, at most 1 leads for each user, stops after 10")
 
 
+def test_why_it_would_stop_is_told_without_options_too(see: See) -> None:
+    seen = see(row(1), row(2), row(3), max_rows=2, max_per_user=1)
+    assert [each.text for each in seen.obstacles] == [
+        "3 rows would be sent and 2 are allowed, so nothing was sent.",
+        "These users would get more leads than the 1 that are allowed for each: a@x.example (3). Nothing was sent.",
+    ]
+    assert all(each.hint and "--" not in each.text + each.hint for each in seen.obstacles)
+    assert len(seen.would_stop) == 2
+    before = KnownRows(refusal="the ledger a.db belongs to another host")
+    refused = overview(seen.plan, Settings.model_construct(event="201"), Unasked(), before=before)
+    (obstacle,) = refused.obstacles
+    assert (obstacle.row, obstacle.text) == (None, "The ledger a.db belongs to another host.")
+
+
 def test_rows_that_wait_for_their_time_are_not_too_many_now(see: See) -> None:
     header = [*HEADER, "Start"]
     seen = see([*row(1), "2095-06-30"], [*row(2), ""], header=header, timezone="UTC", max_rows=1)

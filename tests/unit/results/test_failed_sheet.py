@@ -13,7 +13,7 @@ from spreadsheets import LIVE, live_cells
 
 from batch_share.causes import Cause
 from batch_share.errors import BatchShareError
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
@@ -114,7 +114,7 @@ async def test_a_row_whose_formula_gave_no_value_would_have_an_empty_cell_there_
     formula = replace(invalid(1, ["", "b"]), why=Why(cause, {"problems": [["Lead", "", "wrong"]]}))
     await written_from(tmp_path, target, ["Lead", "Note"], formula, invalid(2, ["2", "b"]))
     assert [row[0] for row in read_back(target)] == ["Lead", "2"]
-    async with open_ledger(tmp_path / "leads.db") as ledger:
+    async with open_ledger(LedgerName.of(tmp_path / "leads.db")) as ledger:
         assert (await summarize(ledger)).in_sheet == 1
 
 
@@ -198,7 +198,7 @@ async def test_other_rows_take_the_place_of_those_that_nobody_touched(tmp_path: 
     target = tmp_path / f"leads.failed{suffix}"
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
-    async with open_ledger(tmp_path / "leads.db") as ledger:  # another day
+    async with open_ledger(LedgerName.of(tmp_path / "leads.db")) as ledger:  # another day
         await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
         await ledger.begin_run("run", "1.0", {})
         assert await write_failed(ledger, target) == FailedSheet(target)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ledgers import HOST, NOON, sheet_record, unsendable
 
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import plan
 from batch_share.results.failed_sheet import OPTIONS, SETTINGS, command_for
@@ -36,7 +36,9 @@ async def command(
     """After these runs, and one that was `refused` before it took its sheet in."""
     seconds = count()
     file = folder / "leads.db"
-    async with open_ledger(file, host=HOST, now=lambda: NOON + timedelta(seconds=next(seconds))) as ledger:
+    async with open_ledger(
+        LedgerName.of(file), host=HOST, now=lambda: NOON + timedelta(seconds=next(seconds))
+    ) as ledger:
         for name, settings in runs:
             await ledger.begin_run(name, "1.0", settings)
             if name == "run":

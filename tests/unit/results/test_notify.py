@@ -20,6 +20,7 @@ from batch_share.errors import (
     SheetError,
     Unreachable,
 )
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import NotChecked, Row, Unchecked
 from batch_share.ledger.states import State
 from batch_share.results.notify import OTHERWISE, Notice, for_chat, why_stopped
@@ -33,7 +34,7 @@ def summary(**states: int) -> Summary:
         1, "k", 2, ["Nisha", "n@x.example"], State.FAILED, instruction(), 0, why=because("n@x.example is bad")
     )
     counts = {State(name): count for name, count in states.items()}
-    ledger, results = SECRETIVE / "leads.csv.ledger.db", SECRETIVE / "leads.results.csv"
+    ledger, results = LedgerName.of(SECRETIVE / "leads.csv.ledger.db"), SECRETIVE / "leads.results.csv"
     return Summary(counts, ledger, results, [trouble], failed_sheet=SECRETIVE / "leads.failed.csv")
 
 
@@ -97,7 +98,7 @@ def test_without_totals_it_says_so() -> None:
 
 
 def test_where_there_are_no_results_none_are_named() -> None:
-    told = notice(summary=Summary({State.SHARED: 1}, Path("x.db")))
+    told = notice(summary=Summary({State.SHARED: 1}, LedgerName.of("x.db")))
     assert told.text.endswith("Ledger: x.db")
     assert told.as_json()["results"] is None
 

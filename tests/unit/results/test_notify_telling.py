@@ -16,6 +16,7 @@ from ledgers import NOON
 from pydantic import SecretStr
 
 from batch_share.errors import SettingsError
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.results.notify import Notice, check_target, tell
 from batch_share.results.summary import Summary
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 TOKEN = "T0Xw3LqVzK5HyMbU1Rj"
 PATH = f"/services/{TOKEN}"
-NOTICE = Notice("run", Path("a & b.csv"), "done", 0, NOON, Summary({State.SHARED: 2}, Path("x.db")))
+NOTICE = Notice("run", Path("a & b.csv"), "done", 0, NOON, Summary({State.SHARED: 2}, LedgerName.of("x.db")))
 
 
 class Hook:

@@ -14,7 +14,7 @@ import pytest
 from ledgers import HOST, NOON, advance, because, new_row, row_of, sheet_record, unsendable, working
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.files import open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.records import Notice, NoticeKind, Result, SheetRecord
 from batch_share.ledger.states import State
 from batch_share.results.report import report_path, write_report
@@ -161,7 +161,7 @@ async def test_a_cell_is_text_wherever_it_stands(tmp_path: Path, cell: str) -> N
     hostile = SheetRecord(cell, f"sheets/{cell}", cell, "d", ["Lead", "User"], dict(plain.mapping or {}))
     counts = []
     for number, (record, said) in enumerate([(plain, "harmless"), (hostile, cell)]):
-        async with open_ledger(tmp_path / f"{number}.db", host=HOST) as ledger:
+        async with open_ledger(LedgerName.of(tmp_path / f"{number}.db"), host=HOST) as ledger:
             row = unsendable(1, State.INVALID)
             row = type(row)(row.key, 2, [said, said], row.state, None, because(f"Row 2: {said}"))
             await ledger.take_in(record, [row])
@@ -228,7 +228,10 @@ async def test_it_is_never_written_as_anything_else(tmp_path: Path) -> None:
 
 
 async def test_it_can_be_asked_while_a_run_goes_on(tmp_path: Path) -> None:
-    async with working(tmp_path / "leads.db", new_row(1)) as ledger, read_ledger(tmp_path / "leads.db") as other:
+    async with (
+        working(tmp_path / "leads.db", new_row(1)) as ledger,
+        read_ledger(LedgerName.of(tmp_path / "leads.db")) as other,
+    ):
         await ledger.intend([await row_of(ledger, 1)], "activity", [None])  # type: ignore[arg-type]
         await write_report(other, tmp_path / "x.html")
     assert "1 still to be sent" in (tmp_path / "x.html").read_text(encoding="utf-8")
@@ -241,10 +244,10 @@ async def test_its_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
             new_row(number, user_id=f"u{number % 7}") if number % 2 else unsendable(number, State.INVALID)
             for number in range(size)
         ]
-        async with open_ledger(tmp_path / f"{size}.db", host=HOST) as ledger:
+        async with open_ledger(LedgerName.of(tmp_path / f"{size}.db"), host=HOST) as ledger:
             await ledger.take_in(sheet_record(), rows)
         del rows
-        async with read_ledger(tmp_path / f"{size}.db") as reader:
+        async with read_ledger(LedgerName.of(tmp_path / f"{size}.db")) as reader:
             await write_report(reader, tmp_path / "warm.html")
             tracemalloc.start()
             await write_report(reader, tmp_path / "x.html")

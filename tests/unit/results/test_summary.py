@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ledgers import advance, new_row, unsendable, working
 
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode, Summary, summarize
@@ -36,7 +37,7 @@ CODES = {
 
 
 def summary(states: Iterable[State]) -> Summary:
-    return Summary(dict.fromkeys(states, 1), Path("leads.db"))
+    return Summary(dict.fromkeys(states, 1), LedgerName.of("leads.db"))
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -53,7 +54,7 @@ def test_of_two_states_the_more_urgent_wins(first: State, second: State) -> None
 
 def test_no_rows_are_all_done() -> None:
     assert summary([]).exit_code == 0
-    assert Summary({State.UNKNOWN: 0, State.SHARED: 3}, Path("leads.db")).exit_code == 0
+    assert Summary({State.UNKNOWN: 0, State.SHARED: 3}, LedgerName.of("leads.db")).exit_code == 0
 
 
 def test_the_exit_codes_are_the_documented_ones() -> None:
@@ -70,7 +71,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
 
 def test_its_json_names_the_states_that_there_are_and_where_things_lie() -> None:
     states = {State.INVALID: 1, State.SHARED: 97, State.FAILED: 2, State.PENDING: 0}
-    told = Summary(states, Path("leads.db"), Path("leads.results.csv")).as_json()
+    told = Summary(states, LedgerName.of("leads.db"), Path("leads.results.csv")).as_json()
     assert json.loads(json.dumps(told)) == {
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
@@ -88,7 +89,7 @@ def test_its_json_without_results_says_so() -> None:
 
 
 def test_its_json_names_the_sheet_of_failed_rows() -> None:
-    told = Summary({State.FAILED: 1}, Path("leads.db"), failed_sheet=Path("leads.failed.csv")).as_json()
+    told = Summary({State.FAILED: 1}, LedgerName.of("leads.db"), failed_sheet=Path("leads.failed.csv")).as_json()
     assert told["failed_sheet"] == "leads.failed.csv"
 
 
@@ -100,15 +101,18 @@ async def test_a_ledger_is_summed_up_with_its_first_rows_in_trouble(tmp_path: Pa
         found = await summarize(ledger, tmp_path / "out.csv")
     assert (found.rows, found.exit_code) == (4, ExitCode.NOT_DONE)
     assert found.states == {State.PENDING: 2, State.UNKNOWN: 1, State.INVALID: 1}
-    assert (found.ledger, found.results) == (file, tmp_path / "out.csv")
+    assert (found.ledger, found.results) == (LedgerName.of(file), tmp_path / "out.csv")
     assert [row.cells[0] for row in found.troubles] == ["1", "3"]
 
 
 def test_rows_that_wait_for_their_time_are_no_fault() -> None:
     first = datetime(2026, 3, 1, 9)  # noqa: DTZ001 - the ledger notes UTC without a zone
-    waiting = Summary({State.PENDING: 2, State.SHARED: 1}, Path("leads.db"), waiting=Waiting(2, first))
+    waiting = Summary({State.PENDING: 2, State.SHARED: 1}, LedgerName.of("leads.db"), waiting=Waiting(2, first))
     assert waiting.exit_code is ExitCode.DONE
-    assert Summary({State.PENDING: 3}, Path("leads.db"), waiting=Waiting(2, first)).exit_code is ExitCode.NOT_DONE
+    assert (
+        Summary({State.PENDING: 3}, LedgerName.of("leads.db"), waiting=Waiting(2, first)).exit_code
+        is ExitCode.NOT_DONE
+    )
     told = waiting.as_json()
     assert (told["waiting"], told["first_due"]) == (2, "2026-03-01T09:00:00Z")
     assert "waiting" not in summary([State.PENDING]).as_json()
@@ -116,5 +120,8 @@ def test_rows_that_wait_for_their_time_are_no_fault() -> None:
 
 def test_its_json_says_in_utc_until_when_no_call_is_wanted() -> None:
     until = datetime(2026, 12, 31, 14, 30, 5, 600_000, tzinfo=timezone(timedelta(hours=5, minutes=30)))
-    assert Summary({}, Path("leads.db"), waiting_until=until).as_json()["waiting_until"] == "2026-12-31T09:00:05Z"
-    assert "waiting_until" not in Summary({}, Path("leads.db")).as_json()
+    assert (
+        Summary({}, LedgerName.of("leads.db"), waiting_until=until).as_json()["waiting_until"]
+        == "2026-12-31T09:00:05Z"
+    )
+    assert "waiting_until" not in Summary({}, LedgerName.of("leads.db")).as_json()
