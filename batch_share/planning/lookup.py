@@ -101,7 +101,7 @@ class Enquiry:
     async def ask(self, refs: Names | Collection[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
         self.connection.tally.phase = LOOKING_UP
-        self.connection.tally.people = (0, len(refs)) if refs else None
+        self.connection.tally.all_people += len(refs)
         users: dict[Ref, None] = {}
         try:
             for stretch in self._chunks(refs, STRETCH):
@@ -234,7 +234,7 @@ class Enquiry:
                 return
             why = why or ("the answer shows no Id, or no number" if meant else "the answer was not about this one")
         self.directory.learn_unanswered(ref, why)
-        self._count(1)
+        self.connection.tally.people += 1
         if self.notebook is not None:  # it is asked again next time, as after an answer in vain
             await self.notebook.note_lookups(
                 [Lookup(ref.field, ref.value, None, f"could not be looked up: {why}", Cause.INVALID)]
@@ -248,13 +248,9 @@ class Enquiry:
         await self._learn([each for each in answers if each.found is not None])
         return [ref for ref, each in zip(refs, answers, strict=True) if each.found is None]
 
-    def _count(self, more: int) -> None:
-        if (people := self.connection.tally.people) is not None:
-            self.connection.tally.people = min(people[0] + more, people[1]), people[1]
-
     async def _learn(self, answers: Sequence[Lookup]) -> None:
         self.directory.learn(answers)
-        self._count(len(answers))
+        self.connection.tally.people += len(answers)
         if self.notebook is not None:
             await self.notebook.note_lookups(answers)
 

@@ -61,7 +61,7 @@ class Tally:
     again. `waiting` rows are pending because their time has not come.
     `above` is told of each call, too, of an outage and of what is waited for.
     `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
-    `people` says of how many leads and users it was asked who they are, of how many in all.
+    Of `all_people`, leads and users who are to be looked up, so many `people` were.
     """
 
     phase: str = STARTING
@@ -70,7 +70,8 @@ class Tally:
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=500))
     refusals: int = 0
     looked_up: Counter[str] = field(default_factory=Counter)
-    people: tuple[int, int] | None = None
+    people: int = 0
+    all_people: int = 0
     sent: int = 0
     waiting: int = 0
     taken_back: set[LiveShare] = field(default_factory=set)

@@ -281,7 +281,7 @@ class Course:
             tally.calls_per_second(),
             tally.refusals,
             job,
-            looked_up=tally.people,
+            looked_up=(min(tally.people, tally.all_people), tally.all_people) if tally.all_people else None,
             waiting_for=holder,
             outage=tally.outage,
             stopping=self.stop.asked,

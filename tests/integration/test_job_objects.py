@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from trial import Step, Wrapper
+
     from batch_share import Job, Progress
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 STRICT = Rate(5, 5.0)
 
@@ -37,6 +40,17 @@ STRICT = Rate(5, 5.0)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for the account asks often."""
     monkeypatch.setattr(account, "ASK_AGAIN", 0.01)
+
+
+def late_by(seconds: float) -> Wrapper:
+    """A call is answered so much later."""
+
+    async def answer(step: Step, call: SandboxCall) -> Reply:
+        reply = await step(call)
+        await asyncio.sleep(seconds)
+        return reply
+
+    return answer
 
 
 async def seen(job: Job[Any]) -> list[Progress]:
@@ -181,6 +195,32 @@ async def test_leaving_stops_the_jobs_and_waits_for_them(tmp_path: Path) -> None
         assert job.is_done
         assert (await job).interrupted
         assert not {State.POSTING, State.SHARING, State.UNKNOWN} & {*(await job).summary.states}
+
+
+async def test_who_is_cancelled_while_leaving_cuts_the_jobs(tmp_path: Path) -> None:
+    async def leave(it: Trial, jobs: list[Job[Any]]) -> None:
+        async with BatchShare(it.settings(workers=1)) as bs:
+            jobs.append(await bs.start("run", tmp_path / "leads.csv"))
+            while not it.sent(CREATE):  # noqa: ASYNC110 - the sandbox tells nobody
+                await asyncio.sleep(0.001)
+
+    async with trial(tmp_path, Fault(CREATE, [1], late_by(30.0))) as it:
+        jobs: list[Job[Any]] = []
+        leaving = asyncio.create_task(leave(it, jobs))
+        while not (jobs and jobs[0].progress.stopping):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(leaving, 10)
+        assert jobs[0].is_done
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+        assert len(it.leads_sent()) == 12
+
+
+async def test_a_follow_up_follows_up_whatever_the_settings_say(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it, BatchShare(it.settings(follow_up=False)) as bs:
+        assert (await bs.run(tmp_path / "leads.csv")).summary.states == {State.ACCEPTED: 12}
+        assert (await bs.follow_up(it.ledger)).summary.states == {State.SHARED: 12}
 
 
 async def test_an_error_that_nobody_foresaw_is_raised_by_the_job(
