@@ -9,8 +9,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.queries import why_of
-from batch_share.ledger.records import Instruction, NewRow, Notice, NoticeKind, Result, SheetRecord, Status, Why
+from batch_share.ledger.records import (
+    Instruction,
+    NewRow,
+    Notice,
+    NoticeKind,
+    Result,
+    SheetRecord,
+    Status,
+    Why,
+    why_of,
+)
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import spell, spell_notice
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import case, func, or_, select
 
 from batch_share.causes import IN_THE_SHEET, Cause
 from batch_share.common import Action
-from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, Why
+from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, why_of
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, RowMapping
@@ -140,11 +140,6 @@ def row_of(found: RowMapping) -> Row:
     )
 
 
-def why_of(cause: str | None, details: Mapping[str, Any] | None) -> Why | None:
-    """Why a row is where it is, as two columns hold it."""
-    return Why(Cause(cause), details or {}) if cause else None
-
-
 def with_last_call(found: RowMapping) -> Row:
     """A row, found with the columns of a call that was made for it, if there was one."""
     names = ("sent_at", "answered_at", "words", "marker")
@@ -158,9 +153,13 @@ def state_in_sheet(state: str, cause: str | None) -> State:
     return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
+def end_of(found: RowMapping, begun: datetime | None) -> datetime | None:
+    """When a share ends that was begun then; None: nobody knows when."""
+    return (found["until"] or begun + timedelta(minutes=found["duration"] or 0)) if begun else None
+
+
 def share_of(found: RowMapping, begun: datetime | None) -> Share:
     """What a row shared from then on; None: nobody knows since when."""
-    ends_at = (found["until"] or begun + timedelta(minutes=found["duration"] or 0)) if begun else None
     return Share(
         row_id=found["id"],
         sheet_row=found["sheet_row"],
@@ -170,7 +169,7 @@ def share_of(found: RowMapping, begun: datetime | None) -> Share:
         lead_id=found["lead_id"],
         user_id=found["user_id"],
         access=found["access"],
-        ends_at=ends_at,
+        ends_at=end_of(found, begun),
         request_id=found["request_id"],
         run=found["run_id"],
     )

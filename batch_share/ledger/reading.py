@@ -30,11 +30,12 @@ from batch_share.ledger.queries import (
     TO_DO,
     TROUBLE,
     TROUBLE_IN_ORDER,
+    WITH_SHARE,
+    end_of,
     row_of,
     share_of,
     state_in_sheet,
     to_go_on,
-    why_of,
     with_last_call,
 )
 from batch_share.ledger.records import (
@@ -52,6 +53,7 @@ from batch_share.ledger.records import (
     Waiting,
     Why,
     run_id,
+    why_of,
 )
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
@@ -402,9 +404,9 @@ class LedgerReader:
         found: list[RowMapping] = []
         ways = ((rows.c.position.is_not(None), rows.c.position), (rows.c.position.is_(None), rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
-            page = SHARES.add_columns(*rows.c).where(there, which, by > begin)
+            page = select(rows, attempts.c.answered_at).select_from(WITH_SHARE).where(there, which, by > begin)
             found += await self._all(page.order_by(by).limit(most - len(found)))
-        return [(row_of(each), share_of(each, each["answered_at"]).ends_at) for each in found]
+        return [(row_of(each), end_of(each, each["answered_at"])) for each in found]
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""

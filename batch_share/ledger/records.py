@@ -52,6 +52,11 @@ class Why:
         return hash((self.cause, json.dumps(self.details)))
 
 
+def why_of(cause: str | None, details: Mapping[str, Any] | None) -> Why | None:
+    """Why a row is where it is, as two columns of a ledger hold it."""
+    return Why(Cause(cause), details or {}) if cause else None
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A notice by its `kind`, with the `details`, as JSON has them, that its sentence needs."""

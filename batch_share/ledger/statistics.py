@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, cast, func, select
 
-from batch_share.ledger.queries import TROUBLED, why_of
-from batch_share.ledger.records import Why
+from batch_share.ledger.queries import TROUBLED
+from batch_share.ledger.records import Why, why_of
 from batch_share.ledger.schema import attempts, lookups, rows
 from batch_share.ledger.states import Stage, State
 

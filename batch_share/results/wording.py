@@ -12,8 +12,7 @@ from batch_share.causes import Cause
 from batch_share.common import spell_length
 from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.queries import why_of
-from batch_share.ledger.records import TOLD, NoticeKind, Row
+from batch_share.ledger.records import TOLD, NoticeKind, Row, why_of
 from batch_share.ledger.states import Stage, State, rows_in
 from batch_share.sheet.rows import Problem
 

@@ -114,7 +114,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """What another process would read: by number, each row as far as a call needs it."""
         query = "SELECT id, sheet_row, state, activity_id, request_id FROM rows"
         return {
-            sheet_row - 1: Row(row_id, "", sheet_row, [], State(state), None, None, None, None, activity, request)
+            sheet_row - 1: Row(
+                row_id, "", sheet_row, [], State(state), None, None, activity_id=activity, request_id=request
+            )
             for row_id, sheet_row, state, activity, request in seen_from_outside(self.file, query)
         }
 
