@@ -51,7 +51,7 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.jobs.findings import Finding, Level
+    from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
     from batch_share.ledger.files import LedgerName
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from batch_share.planning.look import Look, LookColumn
     from batch_share.planning.overview import Overview
     from batch_share.planning.plan import SheetOptions
+    from batch_share.results.answers import LedgerRow, Page
     from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.rows import LedgerRow, Page
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.cost import Cost
@@ -151,20 +151,20 @@ _ELSEWHERE: Final = {
     "Ending": "jobs.job",
     "ExitCode": "results.summary",
     "FailedSheet": "results.failed_sheet",
-    "Finding": "jobs.findings",
+    "Finding": "jobs.check_up",
     "Holder": "sending.onlookers",
     "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",
     "LedgerName": "ledger.files",
-    "LedgerRow": "results.rows",
-    "Level": "jobs.findings",
+    "LedgerRow": "results.answers",
+    "Level": "jobs.check_up",
     "Look": "planning.look",
     "LookColumn": "planning.look",
     "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Overview": "planning.overview",
-    "Page": "results.rows",
+    "Page": "results.answers",
     "Placed": "results.writing",
     "Preview": "sending.onlookers",
     "Problem": "sheet.rows",

@@ -34,8 +34,8 @@ from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
 from batch_share.planning.plan import SheetOptions
+from batch_share.results.answers import page_of
 from batch_share.results.report import ROWS_TOLD
-from batch_share.results.rows import page_of
 from batch_share.sending.onlookers import check_revokes
 from batch_share.sending.session import Course
 from batch_share.settings import load_settings
@@ -56,15 +56,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from batch_share.jobs.findings import Finding
+    from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Ending, Kind
     from batch_share.jobs.purge import Sweep
     from batch_share.ledger.states import State
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
     from batch_share.planning.overview import Overview
+    from batch_share.results.answers import Page
     from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.rows import Page
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher

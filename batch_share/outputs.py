@@ -1,17 +1,20 @@
 """Files that are written for people: none takes the place of what is not ours, none is seen half written.
 
-A file is ours as long as its bytes are those that were noted when it was written: in its ledger, or, where a person
-named the file, in a list in the user's data folder too. Whatever else is there stays. A name that nobody gave is
-numbered then (`leads.results-2.csv`); for one that somebody gave nothing else will do, so it is refused.
+A file is ours as long as its bytes are those that were noted when it was written: in its ledger, which knows its
+results, failed rows and reports by name and bytes, or, where a person named the file, in a list in the user's data
+folder too. Whatever else is there stays. A name that nobody gave is numbered then (`leads.results-2.csv`); for one
+that somebody gave nothing else will do, so it is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
 DATABASE_MAGIC: Final = b"SQLite format 3\0"
 """How every ledger in a file begins, and every other database of SQLite."""
@@ -186,3 +189,68 @@ def check_apart(ledger: Path, *named: Named | None) -> None:
                 problem=f"Two things would be written to {each.target.name}.",
                 hint="Name another file for one of them.",
             )
+
+
+WRITTEN: Final = "written"
+"""The fact that lists what was written."""
+
+RESULTS: Final = "results"
+"""The fact by which the results are known that were written of the rows as they are."""
+
+_FAILED_SHEET: Final = "failed_sheet"
+_STAMP: Final = 5
+
+
+class Output(StrEnum):
+    """The kinds of files that are written of a ledger, but for those that a person named: they are `NAMED`."""
+
+    RESULTS = "results"
+    FAILED = "failed"
+    REPORT = "report"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that was written, or was to be when the program was cut off.
+
+    `digest` is that of its bytes, as `digest_of` has it; `said` that of what it says, where that is kept.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    said: str = ""
+
+
+def written_in(facts: Mapping[str, str]) -> list[Written]:
+    """What a ledger with these facts notes of what was written of it, oldest first."""
+    if WRITTEN in facts:
+        return [Written(*each) for each in json.loads(facts[WRITTEN])]
+    return [*_noted_before(facts)]
+
+
+def with_written(before: Sequence[Written], new: Written, there: str) -> list[Written]:
+    """The list with a new entry instead of those of its name, but for the file that is `there` until it comes."""
+    same = [each for each in before if (each.kind, each.name) == (new.kind, new.name) and each.digest != there]
+    return [*(each for each in before if each not in same), new]
+
+
+def as_fact(written: Sequence[Written]) -> str:
+    """The list as the fact has it."""
+    return json.dumps([astuple(each) for each in written])
+
+
+def _noted_before(facts: Mapping[str, str]) -> Iterator[Written]:
+    """Before there was a list, the last failed sheet was noted, and the results by their size and time."""
+    if failed := facts.get(_FAILED_SHEET):
+        noted = json.loads(failed)
+        yield Written(Output.FAILED, Path(noted["path"]).name, noted["file"], noted["rows"])
+    stamp = json.loads(facts.get(RESULTS) or "[]")
+    if len(stamp) == _STAMP:
+        _, path, _, size, written_at = stamp
+        file = Path(path)
+        with suppress(OSError):
+            found = file.stat()
+            if (found.st_size, found.st_mtime_ns) == (size, written_at):
+                yield Written(Output.RESULTS, file.name, digest_of(file))

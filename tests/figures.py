@@ -41,9 +41,9 @@ FLOORS: Final = (
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},
     {"settings"},
-    {"keychain", "settings_sources", "proxy"},
+    {"keychain", "proxy"},
     {"logs"},
-    {"outputs", "common", "setting_texts", "causes"},
+    {"outputs", "common", "setting_texts"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""

@@ -24,9 +24,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.causes import Cause
 from batch_share.cli.entry import in_short
-from batch_share.common import plural, spell_minutes
+from batch_share.common import Cause, plural, spell_minutes
 from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State

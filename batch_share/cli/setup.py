@@ -72,7 +72,7 @@ def doctor(given: Given) -> int:
     """
     import asyncio
 
-    from batch_share.jobs.findings import Level
+    from batch_share.jobs.check_up import Level
     from batch_share.library import BatchShare
 
     findings = asyncio.run(BatchShare().doctor())

@@ -1,6 +1,7 @@
-"""The facts of a check-up: calls that change nothing, each tried once, and a look at this machine.
+"""Whether everything is here as a run needs it: the facts of a check-up, and what they mean.
 
-One of them says whose the keys are, and whether they can share leads. What the facts mean says `findings`.
+The facts are gathered with calls that change nothing, each tried once, and a look at this machine; one call says
+whose the keys are, and whether they can share leads. What they mean, facts in and a Finding out, is without I/O.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import re
 import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 from batch_share.common import __version__
-from batch_share.errors import BatchShareError, SettingsError
-from batch_share.jobs import findings
-from batch_share.leadsquared.guesses import DAY_ZONE
-from batch_share.leadsquared.outcome import Lost, Refused, Throttled
+from batch_share.errors import BatchShareError, SettingsError, sentence
+from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
+from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.proxy import proxy_for
@@ -29,15 +32,259 @@ from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from batch_share.jobs.findings import Finding
-    from batch_share.leadsquared.outcome import Failure, ShareStatus
+    from batch_share.common import Rate
+    from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
+
+SKEW_WARNING: Final = 30.0
+SKEW_PROBLEM: Final = CLOCK_SKEW
+"""Seconds between this machine's clock and LeadSquared's from which it is told, and from which it is wrong."""
+
+LITTLE_SPACE: Final = 1_000_000_000
+NO_SPACE: Final = 100_000_000
+"""Bytes free below which a large sheet, and any sheet, may not have room for its ledger and results."""
+
+NEARLY_SPENT: Final = 0.9
+"""Part of a day's calls from which it is told."""
+
+_OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
+_NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
+_READ_BY_OTHERS: Final = 0o077
+_NOT_FOUND: Final = 404
+
+ADMINISTRATOR: Final = "administrator"
+"""Whose keys alone can share leads."""
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, in a sentence, and what to do next where there is something to do."""
+
+    check: str
+    level: Level
+    words: str
+    next: str = ""
+
+
+def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
+    """Where host and keys come from; `trouble` is why there are none, or why no setting can be read."""
+    if trouble:
+        return Finding("settings", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+    places = dict.fromkeys(origins[name] for name in ("host", "access_key", "secret_key"))
+    return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
+
+
+def of_proxy(proxy: Proxy | None, trouble: str) -> Finding:
+    """Which proxy calls go through; `trouble` is why the one that is set can't be used."""
+    if trouble:
+        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+    if proxy is None:
+        return Finding("proxy", Level.OK, "Calls go straight to the host: no proxy is set for it.")
+    return Finding("proxy", Level.OK, f"Calls go through {proxy}, from {proxy.origin}.")
+
+
+def of_keys(
+    user: KeyUser | Failure | None,
+    host: str,
+    why_not: str,
+    sharing: ShareStatus | Failure | None = None,
+    proxy: Proxy | None = None,
+) -> Finding:
+    """Whether LeadSquared knows the keys; `why_not` is why it was not asked, `sharing` what another call told."""
+    match user:
+        case None:
+            return Finding("keys", Level.WARNING, f"Not tried: {sentence(why_not)}")
+        case KeyUser():
+            return Finding("keys", Level.OK, f"LeadSquared knows them: they are user {user.id}'s.")
+        case Denied():
+            words = f"LeadSquared refused them (HTTP {user.status}): {sentence(user.words)}"
+            return Finding("keys", Level.PROBLEM, words, _after_denial(user.words, host))
+        case Throttled():
+            words = f"Not known: LeadSquared refused the call as one too many: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
+        case NotSent():
+            words = f"{host} could not be reached: {sentence(user.words)}"
+            then = "Mend that, and ask again." if user.hopeless else _after_no_connection(proxy)
+        case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
+            words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
+        case _:
+            words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
+            then = "Check that the host is your region's, and ask again."
+    return Finding("keys", Level.PROBLEM, words, then)
+
+
+def _after_no_connection(proxy: Proxy | None) -> str:
+    if proxy is not None:
+        return f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
+    return "Check the host, the network, and the proxy or firewall: HTTPS_PROXY names a proxy that calls need."
+
+
+def _after_denial(words: str, host: str) -> str:
+    named = _OUR_HOST.search(words)
+    if named and named[0].lower() != urlsplit(host).netloc:
+        return f"Set the host that it names: BATCH_SHARE_HOST=https://{named[0].lower()}."
+    return "Copy both keys again, from an active administrator, and check that the host is your region's."
+
+
+def of_role(user: KeyUser | Failure | None) -> Finding:
+    """Whether the keys' user may share leads."""
+    if not isinstance(user, KeyUser):
+        return _unknown("administrator")
+    role = user.role.strip()
+    if not role:
+        return Finding(
+            "administrator",
+            Level.WARNING,
+            "LeadSquared does not say which role the keys' user has.",
+            "Look in LeadSquared, under the users: only an Administrator's keys share leads.",
+        )
+    if role.casefold() == ADMINISTRATOR:
+        return Finding("administrator", Level.OK, "The keys' user is an Administrator.")
+    words = f"The keys' user is a {role}, and LeadSquared lets only an Administrator share leads."
+    return Finding("administrator", Level.PROBLEM, words, "Set the keys of an Administrator.")
+
+
+def of_region(user: KeyUser | Failure | None, host: str) -> Finding:
+    """Whether the host is the one that LeadSquared names for the account."""
+    if not isinstance(user, KeyUser):
+        return _unknown("region")
+    match = _NAMED_HOST.fullmatch(user.api_host)
+    named = match[1].lower() if match else ""
+    if not named:
+        return Finding(
+            "region", Level.WARNING, "LeadSquared does not say which host the account's calls belong to."
+        )
+    if named == urlsplit(host).netloc:
+        return Finding("region", Level.OK, f"{named} is the account's host.")
+    words = f"The host is set to {urlsplit(host).netloc}, but the account's calls belong to {named}: others fail."
+    return Finding("region", Level.PROBLEM, words, f"Set BATCH_SHARE_HOST=https://{named}.")
+
+
+def of_sharing(status: ShareStatus | Failure | None) -> Finding:
+    """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
+    if status is None:
+        return _unknown("sharing")
+    told = f" “{status.words}”" if status.words else ""
+    if isinstance(status, Throttled | NotSent):
+        return Finding("sharing", Level.WARNING, f"Not known:{told or ' no answer'}.", "Ask again.")
+    if _is_closed(status):
+        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{told}."
+        return Finding("sharing", Level.PROBLEM, words, "Ask LeadSquared's support to switch sharing on.")
+    if not isinstance(status, ShareStatus | Refused):
+        words = f"The EntityAccess API did not answer as documented:{told}."
+        return Finding("sharing", Level.WARNING, words, "Ask again; then ask LeadSquared's support.")
+    words = f"The EntityAccess API answers; to a request that never was, it says{told or ' nothing'}."
+    return Finding("sharing", Level.OK, f"{words} Whether sharing is switched on, only a first share tells.")
+
+
+def _is_closed(status: ShareStatus | Failure) -> bool:
+    """Whether it was not the request Id that was refused, but the question."""
+    if isinstance(status, Refused):
+        return status.status == _NOT_FOUND or "unauthorized" in status.type.lower()
+    return isinstance(status, Denied)
+
+
+def of_clock(skew: float | None) -> Finding:
+    """How far this machine's clock is from LeadSquared's, in seconds; ahead is positive."""
+    if skew is None:
+        return Finding("clock", Level.WARNING, "Not known: no answer told LeadSquared's time.")
+    far = abs(skew)
+    if far <= SKEW_WARNING:
+        return Finding("clock", Level.OK, "This machine's clock agrees with LeadSquared's.")
+    words = f"This machine's clock is {_length(far)} {'ahead of' if skew > 0 else 'behind'} LeadSquared's."
+    level = Level.PROBLEM if far > SKEW_PROBLEM else Level.WARNING
+    return Finding(
+        "clock", level, words, "Set the clock: lost calls are looked for, and shares with an end are timed, by it."
+    )
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
+    """The rate that is set (None: auto) beside the limit that LeadSquared told."""
+    if learned is None:
+        kept = f"{rate} is kept" if rate else "the default is kept until it does"
+        return Finding("rate", Level.OK, f"LeadSquared has told no limit on this machine yet; {kept}.")
+    if rate is not None and rate.per_second > learned.per_second:
+        words = f"The rate is set to {rate}, and LeadSquared told a limit of {learned}."
+        return Finding("rate", Level.WARNING, words, f"Set BATCH_SHARE_RATE={learned}, or auto.")
+    return Finding("rate", Level.OK, f"LeadSquared told a limit of {learned}; {rate or 'that'} is kept.")
+
+
+def of_day(calls: int, limit: int | None) -> Finding:
+    """The calls made today from this machine beside the daily limit."""
+    if limit is None:
+        return Finding("calls today", Level.OK, f"{calls:,} from this machine; no daily limit is set.")
+    words = f"{calls:,} from this machine, of {limit:,} allowed."
+    if calls >= limit:
+        return Finding("calls today", Level.PROBLEM, words, "Go on tomorrow: the day ends at midnight UTC.")
+    if calls >= NEARLY_SPENT * limit:
+        return Finding("calls today", Level.WARNING, words, "Larger sheets will not be done before midnight UTC.")
+    return Finding("calls today", Level.OK, words)
+
+
+def of_folder(check: str, folder: str, trouble: str) -> Finding:
+    """Whether files can be written in a folder; `trouble` is why not."""
+    if not trouble:
+        return Finding(check, Level.OK, f"Files can be written in {folder}.")
+    other = "Set BATCH_SHARE_STATE_FOLDER to another" if check == "state folder" else "Work in another"
+    return Finding(
+        check, Level.PROBLEM, f"No file can be written in {folder}: {sentence(trouble)}", f"{other} folder."
+    )
+
+
+def of_space(free: int) -> Finding:
+    """Bytes free where the ledger and the results go."""
+    words = f"{free / 1e9:,.1f} GB are free in the current folder."
+    if free >= LITTLE_SPACE:
+        return Finding("free space", Level.OK, words)
+    level = Level.PROBLEM if free < NO_SPACE else Level.WARNING
+    return Finding(
+        "free space", level, words, "Make room: a large sheet's ledger and results take as much as it does."
+    )
+
+
+def of_versions(versions: Mapping[str, str]) -> Finding:
+    """What is at work here, for whoever is asked for help."""
+    return Finding("versions", Level.OK, ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
+
+
+def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
+    """Whether others can read `.env`; None: there is none, or its system has no such permissions.
+
+    What is another user's sets nothing, whoever can read it.
+    """
+    if mode is None:
+        return Finding(".env", Level.OK, "There is no .env here that others could read.")
+    if is_foreign:
+        return Finding(
+            ".env", Level.WARNING, ".env is another user's.", "Look at what it says, then make it yours."
+        )
+    if mode & _READ_BY_OTHERS:
+        words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
+        return Finding(".env", Level.WARNING, words, "chmod 600 .env")
+    return Finding(".env", Level.OK, "Only you can read .env.")
+
+
+def _unknown(check: str) -> Finding:
+    return Finding(check, Level.WARNING, "Not known, as long as the keys are not known to work.")
 
 
 async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
@@ -51,7 +298,7 @@ async def check_keys(settings: Settings, waiter: Waiter, course: Course | None =
             problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
             hint="Check the host; if it is right, the keys can be kept unchecked.",
         )
-    if user.role and user.role.strip().casefold() != findings.ADMINISTRATOR:
+    if user.role and user.role.strip().casefold() != ADMINISTRATOR:
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")
 
 
@@ -109,7 +356,7 @@ async def check_up(given: Settings | None = None) -> list[Finding]:
     else:
         asked = await ask(settings)
         places = origins() if given is None else dict.fromkeys(("host", "access_key", "secret_key"), "the program")
-        found = [*_of_account(host, asked, "", places), findings.of_proxy(asked.proxy, asked.no_proxy)]
+        found = [*_of_account(host, asked, "", places), of_proxy(asked.proxy, asked.no_proxy)]
     return [*found, *_of_use(settings), *_of_machine()]
 
 
@@ -177,12 +424,12 @@ async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T 
 
 def _of_account(host: str, asked: Replies, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
-        findings.of_settings(known, trouble),
-        findings.of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
-        findings.of_role(asked.user),
-        findings.of_region(asked.user, host),
-        findings.of_sharing(asked.sharing),
-        findings.of_clock(asked.skew),
+        of_settings(known, trouble),
+        of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
+        of_role(asked.user),
+        of_region(asked.user, host),
+        of_sharing(asked.sharing),
+        of_clock(asked.skew),
     ]
 
 
@@ -191,19 +438,19 @@ def _of_use(settings: Settings) -> list[Finding]:
     made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
     folder = settings.state_folder
     return [
-        findings.of_rate(settings.rate, account.learned),
-        findings.of_day(made, settings.daily_limit),
-        findings.of_folder("state folder", str(folder), trouble_writing(folder)),
+        of_rate(settings.rate, account.learned),
+        of_day(made, settings.daily_limit),
+        of_folder("state folder", str(folder), trouble_writing(folder)),
     ]
 
 
 def _of_machine() -> list[Finding]:
     here = Path.cwd()
     return [
-        findings.of_folder("folder", str(here), trouble_writing(here)),
-        findings.of_space(shutil.disk_usage(here).free),
+        of_folder("folder", str(here), trouble_writing(here)),
+        of_space(shutil.disk_usage(here).free),
         _of_env_file(here / ".env"),
-        findings.of_versions(_versions()),
+        of_versions(_versions()),
     ]
 
 
@@ -220,9 +467,9 @@ def trouble_writing(folder: Path) -> str:
 def _of_env_file(file: Path) -> Finding:
     """Windows tells of no other users in a mode."""
     if os.name != "posix" or not file.is_file():
-        return findings.of_env_file(None)
+        return of_env_file(None)
     found = file.stat()
-    return findings.of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
+    return of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
 
 
 def _versions() -> dict[str, str]:

@@ -23,7 +23,7 @@ from batch_share.ledger.files import open_ledger
 from batch_share.ledger.states import rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
-from batch_share.planning.doubts import check_said
+from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
 from batch_share.results.wording import spell_result

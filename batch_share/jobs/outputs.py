@@ -9,7 +9,7 @@ from batch_share.jobs.job import sheet_of
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.written import Output
+from batch_share.outputs import Output
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (

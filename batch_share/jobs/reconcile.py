@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import check_not_empty
 from batch_share.jobs.job import Choice, preview_of
 from batch_share.jobs.run import Reconcile, due_in

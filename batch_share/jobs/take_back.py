@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.causes import Cause
-from batch_share.common import Action, __version__
+from batch_share.common import Action, Cause, __version__
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import case, func, or_, select
 
-from batch_share.causes import IN_THE_SHEET, Cause
-from batch_share.common import Action
+from batch_share.common import IN_THE_SHEET, Action, Cause
 from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, why_of
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Text, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -58,7 +57,7 @@ from batch_share.ledger.records import (
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
-from batch_share.ledger.written import WRITTEN, Written, as_fact, with_written, written_in
+from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:

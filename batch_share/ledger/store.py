@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
@@ -46,7 +45,7 @@ from batch_share.ledger.records import (
 )
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
-from batch_share.ledger.written import RESULTS, WRITTEN, as_fact, written_in
+from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass, field
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.causes import Cause
-from batch_share.common import Action, ascii_lower
+from batch_share.common import Action, Cause, ascii_lower
 from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.sheet.columns import LEADS, USERS, Field

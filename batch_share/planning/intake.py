@@ -1,4 +1,7 @@
-"""Taking a sheet in: read, looked up, judged, and into the ledger; or only shown."""
+"""Taking a sheet in: read, looked up, decided on, and into the ledger; or only shown.
+
+Doubts about the people whom it names are settled by a person before any call.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.common import ascii_lower
-from batch_share.errors import BatchShareError, NotAnswered, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.ledger.files import LedgerName
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.records import NotChecked, Occasion, Unchecked
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
@@ -23,7 +26,7 @@ from batch_share.sending.calls import consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import unread_people
+from batch_share.sheet.columns import doubt_of, unread_people
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,3 +195,45 @@ def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
 def _unknown(plan: Plan, directory: Directory) -> Names:
     """All are named before the first is asked for: a sheet that turns out to be broken costs no call."""
     return Names(ref for ref in plan.refs() if not directory.is_found(ref))
+
+
+async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> dict[str, str]:
+    """Ask whether the doubtful columns name who is to get the leads, where nobody has said so yet.
+
+    Returns them, by header with what they hold, if somebody is sure now: it is said once the run is agreed to.
+    Raises SheetError if nobody is sure, and if the sheet was changed meanwhile; LedgerError.
+    """
+    sheet = plan.sheet
+    doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
+    meant = {header: name for header, name in (plan.record.mapping or {}).items() if header in doubtful}
+    if not meant or meant.items() <= (await _said(job)).items():
+        return {}
+    words, options = doubt_of(sheet.columns, sheet.found)
+    columns = " and ".join(map(repr, meant))
+    name = f"{sheet.path.name}, worksheet {sheet.worksheet}" if sheet.worksheet else sheet.path.name
+    if not watcher.is_sure(Doubt([f"{name}: {words}."], f"Share each lead with the person in {columns}?")):
+        raise SheetError(
+            sheet.path,
+            f"{words}: if each is to be shared with that person, say so with {options}",
+            problem=f"{words}.",
+            hint=f"If each lead is to be shared with the person in {columns}, say so.",
+        )
+    if plan_job(job.sheet, job.options, settings).record.digest != plan.record.digest:
+        raise SheetError(sheet.path, "it was changed while you were asked about it: run it again")
+    return meant
+
+
+async def check_said(ledger: LedgerReader, settings: Settings) -> None:
+    """Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then."""
+    unsaid = [each for each in await ledger.unsaid() if each != Unchecked.IDS or not settings.trust_ids]
+    if unsaid:
+        about = "their Ids" if unsaid == [Unchecked.IDS] else "who is to get them"
+        raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
+
+
+async def _said(job: SheetJob) -> dict[str, str]:
+    """What somebody has agreed to in an earlier run."""
+    if not job.ledger.holds_anything():
+        return {}
+    async with read_ledger(job.ledger) as ledger:
+        return await ledger.said_columns()

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
-from batch_share.causes import Cause
-from batch_share.common import ascii_lower
+from batch_share.common import Cause, ascii_lower
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import (
     PAGE,

@@ -12,8 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.causes import Cause
-from batch_share.common import spell_length
+from batch_share.common import Cause, spell_length
 from batch_share.errors import SettingsError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from batch_share.causes import Cause
-from batch_share.common import Action, parse_duration
+from batch_share.common import Action, Cause, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State

@@ -1,38 +1,376 @@
 """The answered sheet: every original column in the input's order, then what became of the row.
 
 No cell of it is ever a live formula. CSV has no types, so there a text that a spreadsheet would take for a formula
-gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text, and a
-worksheet "Failures" has only the rows that a person has to look at, with what to do about each.
+gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text, and
+before the answers stand a worksheet "Summary" (what became of the sheet, who got what, when, on which account) and
+a worksheet "Failures", only the rows that a person has to look at, with what to do about each. Programs get the
+same rows page by page.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from typing import TYPE_CHECKING, Final
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import __version__
-from batch_share.errors import BatchShareError, LedgerError
-from batch_share.ledger.written import Output
-from batch_share.outputs import Named, digest_of
-from batch_share.results.failed_sheet import failed_path, write_failed
-from batch_share.results.summary_page import add_summary
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.ledger.states import State, rows_in
+from batch_share.outputs import Named, Output, digest_of
+from batch_share.results.failed_sheet import command_for, failed_path, write_failed
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
-from batch_share.results.wording import Advice, reason_of
+from batch_share.results.wording import NO_USER, Advice, how_it_ended, meaning_of, reason_of, reason_of_skipped
 from batch_share.results.writing import beside, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.workbook import ANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row
-    from batch_share.ledger.states import State
+    from batch_share.ledger.records import Row, RunRecord
     from batch_share.ledger.store import Ledger
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.tables import Book
     from batch_share.results.writing import Placed
+
+RUNS_SHOWN: Final = 20
+REASONS_SHOWN: Final = 20
+_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 24)
+_WIDEST_NAME: Final = 60
+_LAST: Final = len(_WIDTHS) - 1
+_WHO: Final = ("User", "Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
+_WHEN: Final = ("Command", "Started", "", "Ended", "", "Took", "How it ended")
+_GROUPS: Final = {
+    State.SHARED: "Shared",
+    State.FAILED: "Failed",
+    State.UNKNOWN: "Unknown",
+    State.INVALID: "Not sent",
+    State.SKIPPED: "Not sent",
+    State.PENDING: "Not sent",
+    State.REVOKED: "Revoked",
+}
+"""In which column of the users a row is counted; every other state is one of being under way."""
+
+
+async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
+    """Write the worksheet. Raises LedgerError."""
+    page = _Page(book, book.page(ANSWERED[0]))
+    counts, runs = await ledger.counts(), await ledger.runs()
+    await _head(page, ledger, counts, runs, failed_sheet)
+    _states(page, counts)
+    await _skipped(page, ledger, counts)
+    await _users(page, ledger)
+    _runs(page, runs)
+    page.end()
+
+
+@dataclass(slots=True)
+class _Page:
+    """The worksheet from top to bottom: each line is on disk once the next one is begun."""
+
+    book: Book
+    sheet: Any
+    line: int = 0
+    widest: int = _WIDTHS[0]
+    shapes: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        book = self.book
+        self.shapes = {
+            "title": book.shape(bold=True, font_size=16, font_color="#1F3864"),
+            "section": book.shape(bold=True, font_size=12, font_color="#1F3864", bottom=2, bottom_color="#1F3864"),
+            "label": book.shape(bold=True),
+            "number": book.number_shape(),
+            "meaning": book.shape(text_wrap=True, align="left", indent=1),
+            "moment": book.shape(align="left", indent=1),
+            "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
+            "head_number": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="right"),
+        }
+        self.sheet.hide_gridlines(2)
+
+    def title(self, text: str) -> None:
+        self.sheet.set_row(self.line, 24)
+        self._text(0, text, "title")
+        self.line += 1
+
+    def section(self, text: str) -> None:
+        """An empty line, and a heading over the whole width."""
+        self.line += 1
+        self.sheet.set_row(self.line, 18)
+        for column in range(_LAST + 1):
+            self._text(column, text if column == 0 else "", "section")
+        self.line += 1
+
+    def fact(self, label: str, value: str) -> None:
+        self._text(0, label, "label")
+        self.wide(1, value)
+        self.line += 1
+
+    def header(self, names: Sequence[str], numbers: range) -> None:
+        """A line of headers; those of `numbers` stand to the right, as their numbers do."""
+        for column in range(_LAST + 1):
+            shape = (
+                self.shapes["head_number" if column in numbers else "head_meaning"] if column else self.book.head
+            )
+            self.sheet.write_string(self.line, column, names[column] if column < len(names) else "", shape)
+        self.line += 1
+
+    def wide(self, first: int, text: str) -> None:
+        """A text across all columns from `first`, on as many lines as it takes."""
+        shape, room = self.shapes["meaning"] if first else self.book.wrapped, sum(_WIDTHS[first:])
+        lines = max(-(-len(text) // room), 1)
+        if lines > 1:
+            self.sheet.set_row(self.line, 15 * lines)
+        if first == _LAST:
+            self.sheet.write_string(self.line, first, text, shape)
+        else:
+            self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
+            self.sheet.write_string(self.line, first, text, shape)
+
+    def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
+        """A label and numbers beside it; a zero is left blank."""
+        self.widest = min(max(self.widest, len(label) + 2), _WIDEST_NAME)
+        self.sheet.write_string(self.line, 0, label, shape or self.book.text)
+        for column, number in enumerate(numbers, start=1):
+            if number:
+                self.sheet.write_number(self.line, column, number, self.shapes["number"])
+
+    def _text(self, column: int, text: str, shape: str) -> None:
+        self.sheet.write_string(self.line, column, text, self.shapes[shape])
+
+    def end(self) -> None:
+        """Columns as wide as their texts; and it is what people see first."""
+        for column, width in enumerate((self.widest, *_WIDTHS[1:])):
+            self.sheet.set_column(column, column, width)
+        self.sheet.activate()
+
+
+# ------------------------------------------------------------------------------------------------ its parts
+
+
+async def _head(
+    page: _Page,
+    ledger: LedgerReader,
+    counts: Mapping[State, int],
+    runs: Sequence[RunRecord],
+    failed_sheet: Path | None,
+) -> None:
+    sheet, facts = await ledger.sheet(), await ledger.facts()
+    page.title(_title(counts))
+    page.wide(0, _standing(counts, await ledger.noticed()))
+    page.line += 2
+    page.fact("Sheet", _sheet_name(sheet.name, sheet.worksheet) if sheet else "none yet")
+    page.fact("Account", facts.get("host", ""))
+    page.fact("Ledger", str(ledger.name.absolute()))
+    page.fact("Took", _took_in_all(runs))
+    for each in await ledger.unchecked():
+        page.fact("Not checked", str(each))
+    if failed_sheet is not None:
+        command = await command_for(ledger, failed_sheet.name)
+        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")
+    if in_sheet := await ledger.mendable_in_sheet():
+        page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
+    if standing := await ledger.standing():
+        command = f"batch-share retry {shlex.quote(ledger.name.short)}"
+        page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
+
+
+def _sheet_name(name: str, worksheet: str | None) -> str:
+    return f"{name}, worksheet {worksheet}" if worksheet else name
+
+
+def _title(counts: Mapping[State, int]) -> str:
+    return f"{counts.get(State.SHARED, 0):,} of {_rows(sum(counts.values()))} shared"
+
+
+def _standing(counts: Mapping[State, int], noticed: int) -> str:
+    troubled = rows_in(counts, lambda state: state.needs_person) + noticed
+    if troubled:
+        need = "needs" if troubled == 1 else "need"
+        return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
+    left = rows_in(counts, lambda state: not state.is_at_rest)
+    return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _states(page: _Page, counts: Mapping[State, int]) -> None:
+    page.section("What became of the rows")
+    page.header(("Result", "Rows", "Meaning"), range(1, 2))
+    for state in State:
+        if counts.get(state):
+            page.counted(str(state), [counts[state]], page.book.fills.get(state))
+            page.wide(2, meaning_of(state))
+            page.line += 1
+
+
+async def _skipped(page: _Page, ledger: LedgerReader, counts: Mapping[State, int]) -> None:
+    if not counts.get(State.SKIPPED):
+        return
+    page.section("Why rows were skipped")
+    reasons = await ledger.skipped(REASONS_SHOWN)
+    for each in reasons:
+        page.fact(_rows(each.rows), reason_of_skipped(each))
+    if more := counts[State.SKIPPED] - sum(each.rows for each in reasons):
+        page.fact(_rows(more), "for other reasons: see Results")
+
+
+async def _users(page: _Page, ledger: LedgerReader) -> None:
+    by_user = await ledger.counts_by_user()
+    if not by_user:
+        return
+    names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
+    page.section("Who got what")
+    page.header(_WHO, range(1, len(_WHO)))
+    told = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
+    for name, counts in sorted(told, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])):
+        page.counted(name, _by_group(counts))
+        page.line += 1
+
+
+def _by_group(counts: Mapping[State, int]) -> list[int]:
+    grouped = dict.fromkeys(_WHO[1:-1], 0)
+    for state, count in counts.items():
+        grouped[_GROUPS.get(state, "Under way")] += count
+    return [*grouped.values(), sum(counts.values())]
+
+
+def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
+    page.section("When")
+    shown = runs[-RUNS_SHOWN:]
+    if len(shown) < len(runs):
+        page.wide(0, f"The last {len(shown)} of {len(runs):,} runs.")
+        page.line += 1
+    page.header(_WHEN, range(0))
+    for run in shown:
+        _run(page, run, is_last=run is runs[-1])
+
+
+def _run(page: _Page, run: RunRecord, *, is_last: bool) -> None:
+    took = _lasting(_length(run)) if run.ended_at else ""
+    ended = _when(run.ended_at) if run.ended_at else "not noted"
+    told = (run.command, _when(run.started_at), "", ended, "", took)
+    for column, text in enumerate(told):
+        page.sheet.write_string(
+            page.line, column, text, page.shapes["moment"] if text and column else page.book.text
+        )
+    page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=is_last))
+    page.line += 1
+
+
+def _took_in_all(runs: Sequence[RunRecord]) -> str:
+    seconds = sum(_length(run) for run in runs if run.ended_at)
+    return f"{_lasting(seconds)} in {len(runs):,} run{'' if len(runs) == 1 else 's'}"
+
+
+def _length(run: RunRecord) -> float:
+    return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
+
+
+def _when(noted: dt.datetime) -> str:
+    """Where this machine is, with its distance from UTC."""
+    return noted.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _lasting(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+_ACCESS: Final = {1: "read", 2: "write"}
+_GONE: Final = "gone-"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A row of a ledger: its number and cells in the sheet, its `state`, and why it is in it, in a sentence.
+
+    `lead_id` and `user_id` are LeadSquared's, "" where the row is invalid; `user` is the user's name or e-mail
+    address, else the Id. `access` is read, write or "" (it shares nothing). `until` is when its share ends, or
+    would (UTC, without a zone; None: that is reckoned from when it is shared, for `minutes`). `revoke_id` is the
+    request that takes the share back. If `is_in_sheet` is false, the sheet has lost the row since it was taken in.
+    """
+
+    row: int
+    is_in_sheet: bool
+    cells: Sequence[str]
+    state: State
+    reason: str
+    lead_id: str
+    user_id: str
+    user: str
+    access: str
+    minutes: int | None
+    until: datetime | None
+    activity_id: str | None
+    request_id: str | None
+    revoke_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a ledger; `next` is where the following page begins, None if no row is left."""
+
+    rows: Sequence[LedgerRow]
+    next: str | None
+
+
+async def page_of(
+    ledger: LedgerReader, after: str | None, most: int, states: Collection[State | str] | None
+) -> Page:
+    """The rows that come after a place that an earlier page named. Raises SettingsError, LedgerError."""
+    if most < 1:
+        raise SettingsError("most", "at least 1")
+    try:
+        wanted = None if states is None else [State(each) for each in states]
+    except ValueError:
+        raise SettingsError("states", f"each is one of {', '.join(State)}") from None
+    is_gone = after is not None and after.startswith(_GONE)
+    try:
+        last = -1 if after is None else int(after.removeprefix(_GONE))
+    except ValueError:
+        raise SettingsError(
+            "after", "is not the `next` of a page", problem="The page is none that was named."
+        ) from None
+    found = await ledger.page((is_gone, last), most, wanted)
+    users = await ledger.known_users()
+    following = None
+    if len(found) == most:
+        row, _ = found[-1]
+        following = f"{_GONE}{row.id}" if row.position is None else str(row.position)
+    return Page([_shown(row, ends_at, users) for row, ends_at in found], following)
+
+
+def _shown(row: Row, ends_at: datetime | None, users: dict[str | None, tuple[str, str]]) -> LedgerRow:
+    asked = row.instruction
+    user_id = asked.user_id if asked else ""
+    return LedgerRow(
+        row=row.sheet_row,
+        is_in_sheet=row.position is not None,
+        cells=row.cells,
+        state=row.state,
+        reason=reason_of(row),
+        lead_id=asked.lead_id if asked else "",
+        user_id=user_id,
+        user=next(filter(None, users.get(user_id, ())), user_id),
+        access=_ACCESS.get(asked.access, "") if asked and asked.action.shares else "",
+        minutes=asked.duration if asked else None,
+        until=ends_at or (asked.until if asked else None),
+        activity_id=row.activity_id,
+        request_id=row.request_id,
+        revoke_id=row.revoke_id,
+    )
+
 
 FAILURES_COLUMNS: Final = ("Sheet Row", "Result", "Reason", "LeadSquared Said", "What To Do Next")
 NONE: Final = "No row failed, is unknown or invalid: there is nothing to look at."
@@ -51,10 +389,10 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)
         return
-    await fill(book, page, [*FAILURES_COLUMNS, *columns], _rows(ledger, advice, len(columns)), layout)
+    await fill(book, page, [*FAILURES_COLUMNS, *columns], _failed_rows(ledger, advice, len(columns)), layout)
 
 
-async def _rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
     async for row, words in ledger.all_troubled():
         yield row.state, [*_told(row, words, advice), *_cells(row, width)]
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.causes import IN_THE_SHEET
+from batch_share.common import IN_THE_SHEET
 from batch_share.errors import BatchShareError, SheetError
 from batch_share.ledger.states import State
-from batch_share.ledger.written import Output
-from batch_share.outputs import digest_of, is_in_the_way
+from batch_share.outputs import Output, digest_of, is_in_the_way
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.common import Rate, __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.written import Output
-from batch_share.outputs import Named
+from batch_share.outputs import Named, Output
 from batch_share.results import wording
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of

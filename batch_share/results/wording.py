@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.causes import Cause
-from batch_share.common import spell_length
+from batch_share.common import Cause, spell_length
 from batch_share.errors import sentence
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import TOLD, NoticeKind, Row, why_of

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.errors import LedgerError
 from batch_share.ledger.store import Ledger
-from batch_share.ledger.written import Output, Written
-from batch_share.outputs import Named, digest_of, is_in_the_way, names_for, telling_of, temporary_for
+from batch_share.outputs import (
+    Named,
+    Output,
+    Written,
+    digest_of,
+    is_in_the_way,
+    names_for,
+    telling_of,
+    temporary_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

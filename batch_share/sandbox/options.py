@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batch_share.common import Rate
-from batch_share.sandbox.dialects import DIALECTS
 from batch_share.sandbox.endpoints import paths_of
 from batch_share.sandbox.faults import parse_faults
+from batch_share.sandbox.wire import DIALECTS
 
 REJECT_FORMS = (429, 403, 200)
 OWNERS = ("id", "email", "name", "both")

@@ -25,12 +25,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from aiohttp import web
 
 from batch_share.sandbox.account import SandboxAccount, show_date
-from batch_share.sandbox.dialects import in_dialect
 from batch_share.sandbox.endpoints import BULK, HANDLERS, paths_of
 from batch_share.sandbox.faults import Faults, Particulars, ShareCache
 from batch_share.sandbox.options import SandboxOptions
 from batch_share.sandbox.window import Limits, LoopClock
-from batch_share.sandbox.wire import Refusal, Reply, SandboxCall, envelope, no_such_api, refusal, throttled
+from batch_share.sandbox.wire import (
+    Refusal,
+    Reply,
+    SandboxCall,
+    envelope,
+    in_dialect,
+    no_such_api,
+    refusal,
+    throttled,
+)
 from batch_share.sandbox.world import fraction
 
 if TYPE_CHECKING:

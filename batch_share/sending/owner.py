@@ -12,8 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch_share.causes import Cause
-from batch_share.common import ascii_lower
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities

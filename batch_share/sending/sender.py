@@ -14,8 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from batch_share.causes import Cause
-from batch_share.common import ascii_lower
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused

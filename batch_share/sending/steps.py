@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Status, Why
 from batch_share.ledger.states import BEFORE, Stage, State

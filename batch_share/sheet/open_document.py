@@ -15,7 +15,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.limits import AREA, TOO_FAR
 from batch_share.sheet.table import (

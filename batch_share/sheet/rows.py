@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.causes import Cause, Wrong
-from batch_share.common import MAX_DURATION_MINUTES, Action, parse_duration
+from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Wrong, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
 from batch_share.sheet.table import FAULTS, is_error

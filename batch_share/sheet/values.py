@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from batch_share.causes import Cause, Wrong
-from batch_share.common import Action, ascii_lower, parse_duration
+from batch_share.common import Action, Cause, Wrong, ascii_lower, parse_duration
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -12,7 +12,7 @@ from functools import partial
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Final
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.table import (
     DAMAGED,

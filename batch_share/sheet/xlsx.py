@@ -19,7 +19,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.parsers import expat
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.sheet.table import NO_FAULTS, Markings, RawRow, Worksheet, cell_text
 
 if TYPE_CHECKING:

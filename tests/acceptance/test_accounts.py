@@ -30,10 +30,9 @@ from virtual_trial import in_virtual_time
 
 from batch_share.errors import NoSuchApi, NotAnswered, OwnerNotVerified
 from batch_share.ledger.states import State
-from batch_share.sandbox.dialects import DIALECTS
 from batch_share.sandbox.endpoints import NAMES
 from batch_share.sandbox.faults import Particulars, strike
-from batch_share.sandbox.wire import Reply
+from batch_share.sandbox.wire import DIALECTS, Reply
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from batch_share.jobs.findings import Finding
+    from batch_share.jobs.check_up import Finding
     from batch_share.sandbox.wire import SandboxCall
 
     Step = Callable[[SandboxCall], Awaitable[Reply]]

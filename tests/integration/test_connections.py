@@ -15,8 +15,7 @@ from trial import Trial, trial
 from tunnels import ConnectProxy, connect_proxy, front
 
 from batch_share.errors import Unreachable
-from batch_share.jobs.check_up import ask
-from batch_share.jobs.findings import of_keys
+from batch_share.jobs.check_up import ask, of_keys
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:

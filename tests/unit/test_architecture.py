@@ -10,19 +10,17 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_GROUND = {"errors", "causes", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
+_GROUND = {"errors", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
 _FLOOR = {"sheet", "ledger", "leadsquared"}
 ALLOWED = {
     "errors": set[str](),
-    "causes": set[str](),
     "common": set[str](),
     "logs": set[str](),
     "outputs": {"errors"},
     "keychain": {"errors"},
     "proxy": {"errors"},
     "setting_texts": set[str](),
-    "settings": {"settings_sources", "keychain", "errors", "proxy", "common"},
-    "settings_sources": {"errors"},
+    "settings": {"keychain", "errors", "proxy", "common"},
     "leadsquared": _GROUND,
     "ledger": _GROUND,
     "sheet": _GROUND,
@@ -63,7 +61,6 @@ NO_IO = {
     "leadsquared/protocol.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "ledger/states.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "sending/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
-    "jobs/findings.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "sending/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "planning/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},

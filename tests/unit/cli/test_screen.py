@@ -12,9 +12,8 @@ import pytest
 from ledgers import because, sheet_record
 from rich.console import Console
 
-from batch_share.causes import Cause
 from batch_share.cli.screen import Display, console, one_line, waits
-from batch_share.common import Rate
+from batch_share.common import Cause, Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName

@@ -17,7 +17,7 @@ from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger, read_ledger
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.written import Output, Written
+from batch_share.outputs import Output, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,7 @@ from ledgers import HOST, LOST, NOON, new_row, row_of, sheet_record, working
 from old_ledgers import OLDEST, turn_back
 from sqlalchemy import Engine, event
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.jobs.retry import is_hopeless
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger

@@ -10,8 +10,7 @@ import pytest
 from ledgers import HOST, NOON, advance, because, instruction, new_row, row_of, sheet_record, unsendable, working
 from sqlalchemy import Engine, event
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.records import Notice, NoticeKind, Result, Skipped, Status, ToShare, Waiting, Why

@@ -29,7 +29,7 @@ from ledgers import (
     working,
 )
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Changes, LastCall, Noted, Notice, NoticeKind, Result, Status, Why

@@ -11,7 +11,7 @@ import pytest
 from ledgers import REFUSED, advance, because, new_row, sheet_record, unsendable, working
 from spreadsheets import LIVE, live_cells
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Result, Why

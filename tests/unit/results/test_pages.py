@@ -13,8 +13,7 @@ from spreadsheets import LIVE, live_cells
 
 from batch_share.ledger.records import Lookup, Notice, NoticeKind, Result, SheetRecord
 from batch_share.ledger.states import Stage, State
-from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, write_results
-from batch_share.results.summary_page import RUNS_SHOWN
+from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
 from batch_share.results.tables import Layout, fill, writing
 from batch_share.results.wording import OPEN
 from batch_share.sheet.reader import ReadOptions, read_sheet

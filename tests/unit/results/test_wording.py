@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ledgers import because
 
-from batch_share.causes import IN_THE_SHEET, Cause
+from batch_share.common import IN_THE_SHEET, Cause
 from batch_share.ledger.records import Notice, NoticeKind, Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import _MENDING, _REASONS, Advice, reason_of, spell, spell_notice

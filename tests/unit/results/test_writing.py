@@ -11,7 +11,7 @@ from ledgers import new_row, working
 from placing import named
 
 from batch_share.errors import BatchShareError
-from batch_share.ledger.written import Output
+from batch_share.outputs import Output
 from batch_share.results.writing import Placed, write_output
 
 if TYPE_CHECKING:

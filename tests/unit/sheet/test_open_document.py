@@ -8,7 +8,7 @@ from xml.dom import minidom
 
 import pytest
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
 from batch_share.sheet.table import FAULTS, RawRow

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import xlwt
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import read_sheet

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import xlsxwriter
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.sheet import xlsx
 from batch_share.sheet.reader import ReadOptions, read_sheet

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch_share.causes import Cause
+from batch_share.common import Cause
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Field

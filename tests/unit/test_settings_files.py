@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import SettingsError
-from batch_share.settings import Settings, load_settings, origins
-from batch_share.settings_sources import user_file
+from batch_share.settings import Settings, load_settings, origins, user_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +200,7 @@ def test_a_file_of_another_user_sets_nothing_and_says_so(
     assert problem().endswith(f"chown $(id -un) {file}`")
     file.chmod(0o666)
     assert problem().endswith(f"chown $(id -un) {file} && chmod go-w {file}`")
-    monkeypatch.setattr("batch_share.settings_sources._MODES_TELL", False)  # on Windows
+    monkeypatch.setattr("batch_share.settings._MODES_TELL", False)  # on Windows
     assert load_settings().note == KEY
 
 

@@ -10,10 +10,9 @@ from asking import ask
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.dialects import DIALECTS, in_dialect
 from batch_share.sandbox.faults import Particulars, strike
 from batch_share.sandbox.window import ManualClock
-from batch_share.sandbox.wire import Reply, throttled
+from batch_share.sandbox.wire import DIALECTS, Reply, in_dialect, throttled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_share.ledger.written import RESULTS, WRITTEN, Output, Written, as_fact, with_written, written_in
-from batch_share.outputs import digest_of
+from batch_share.outputs import RESULTS, WRITTEN, Output, Written, as_fact, digest_of, with_written, written_in
 
 if TYPE_CHECKING:
     from pathlib import Path

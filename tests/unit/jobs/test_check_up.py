@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from batch_share.common import Rate
-from batch_share.jobs import findings
+from batch_share.jobs import check_up
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
 from batch_share.proxy import Proxy
@@ -25,8 +25,8 @@ def user(role: str = "Administrator", **urls: object) -> KeyUser:
 
 def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
     known = {"host": ".env", "access_key": "keyring", "secret_key": "keyring"}
-    assert findings.of_settings(known, "").words == "Host and keys are set, from: .env, keyring."
-    found = findings.of_settings({}, "host: is not set")
+    assert check_up.of_settings(known, "").words == "Host and keys are set, from: .env, keyring."
+    found = check_up.of_settings({}, "host: is not set")
     assert (found.level, found.words) == ("problem", "host: is not set.")
 
 
@@ -46,7 +46,7 @@ def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
     ],
 )
 def test_keys(told: KeyUser | Failure | None, level: str, then: str) -> None:
-    found = findings.of_keys(told, HOST, "host is not set")
+    found = check_up.of_keys(told, HOST, "host is not set")
     assert found.level == level
     assert then in found.next
 
@@ -55,11 +55,11 @@ PROXY = Proxy(SecretStr("http://me:hush@proxy.example:3128"), "HTTPS_PROXY")
 
 
 def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() -> None:
-    found = findings.of_proxy(PROXY, "")
+    found = check_up.of_proxy(PROXY, "")
     assert (found.level, found.words) == ("ok", "Calls go through http://proxy.example:3128, from HTTPS_PROXY.")
-    assert findings.of_proxy(None, "").level == "ok"
-    assert findings.of_proxy(None, "HTTPS_PROXY: is odd").level == "problem"
-    found = findings.of_keys(NotSent("no connection"), HOST, "", None, PROXY)
+    assert check_up.of_proxy(None, "").level == "ok"
+    assert check_up.of_proxy(None, "HTTPS_PROXY: is odd").level == "problem"
+    found = check_up.of_keys(NotSent("no connection"), HOST, "", None, PROXY)
     assert "the proxy http://proxy.example:3128, which is from HTTPS_PROXY" in found.next
 
 
@@ -75,7 +75,7 @@ def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() ->
     ],
 )
 def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: str) -> None:
-    assert findings.of_role(told).level == level
+    assert check_up.of_role(told).level == level
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: 
     ],
 )
 def test_the_host_is_the_one_that_leadsquared_names(told: KeyUser | None, level: str) -> None:
-    assert findings.of_region(told, HOST).level == level
+    assert check_up.of_region(told, HOST).level == level
 
 
 def test_another_host_is_told_as_a_setting() -> None:
-    found = findings.of_region(user(api="api-us11.leadsquared.com"), HOST)
+    found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."
 
 
@@ -113,7 +113,7 @@ def test_another_host_is_told_as_a_setting() -> None:
     ],
 )
 def test_sharing_is_quoted_and_never_promised(told: ShareStatus | Failure | None, level: str) -> None:
-    found = findings.of_sharing(told)
+    found = check_up.of_sharing(told)
     assert found.level == level
     assert told is None or told.words in found.words
     assert ("only a first share tells" in found.words) == (level == "ok")
@@ -131,7 +131,7 @@ def test_sharing_is_quoted_and_never_promised(told: ShareStatus | Failure | None
     ],
 )
 def test_the_clock(skew: float | None, level: str, said: str) -> None:
-    found = findings.of_clock(skew)
+    found = check_up.of_clock(skew)
     assert found.level == level
     assert said in found.words
 
@@ -147,7 +147,7 @@ def test_the_clock(skew: float | None, level: str, said: str) -> None:
     ],
 )
 def test_a_rate_above_the_limit_is_told(rate: Rate | None, learned: Rate | None, level: str) -> None:
-    assert findings.of_rate(rate, learned).level == level
+    assert check_up.of_rate(rate, learned).level == level
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,17 @@ def test_a_rate_above_the_limit_is_told(rate: Rate | None, learned: Rate | None,
     [(5000, None, "ok"), (899, 1000, "ok"), (900, 1000, "warning"), (1000, 1000, "problem")],
 )
 def test_the_calls_of_the_day(calls: int, limit: int | None, level: str) -> None:
-    assert findings.of_day(calls, limit).level == level
+    assert check_up.of_day(calls, limit).level == level
 
 
 @pytest.mark.parametrize(("free", "level"), [(10**9, "ok"), (10**9 - 1, "warning"), (10**8 - 1, "problem")])
 def test_free_space(free: int, level: str) -> None:
-    assert findings.of_space(free).level == level
+    assert check_up.of_space(free).level == level
 
 
 def test_folders_that_cannot_be_written_are_problems() -> None:
-    assert findings.of_folder("folder", "/x", "").level == "ok"
-    found = findings.of_folder("state folder", "/x", "Permission denied")
+    assert check_up.of_folder("folder", "/x", "").level == "ok"
+    found = check_up.of_folder("state folder", "/x", "Permission denied")
     assert found.level == "problem"
     assert "BATCH_SHARE_STATE_FOLDER" in found.next
 
@@ -174,13 +174,13 @@ def test_folders_that_cannot_be_written_are_problems() -> None:
     ("mode", "level"), [(None, "ok"), (0o100600, "ok"), (0o100640, "warning"), (0o100604, "warning")]
 )
 def test_an_env_file_that_others_can_read_is_told(mode: int | None, level: str) -> None:
-    assert findings.of_env_file(mode).level == level
+    assert check_up.of_env_file(mode).level == level
 
 
 def test_an_env_file_of_another_user_is_told_whoever_can_read_it() -> None:
-    found = findings.of_env_file(0o100600, is_foreign=True)
+    found = check_up.of_env_file(0o100600, is_foreign=True)
     assert (found.level, found.words) == ("warning", ".env is another user's.")
 
 
 def test_versions_are_listed() -> None:
-    assert findings.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."
+    assert check_up.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."
