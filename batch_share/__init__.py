@@ -60,10 +60,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.library import BatchShare, Job
     from batch_share.planning.already_shared import KnownRuns
-    from batch_share.planning.approval import Approval
     from batch_share.planning.look import Look, LookColumn
     from batch_share.planning.overview import Overview
-    from batch_share.planning.plan import SheetOptions
+    from batch_share.planning.plan import Approval, SheetOptions
     from batch_share.results.answers import LedgerRow, Page
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import ExitCode, Summary
@@ -142,7 +141,7 @@ __all__ = [
 ]
 
 _ELSEWHERE: Final = {
-    "Approval": "planning.approval",
+    "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",

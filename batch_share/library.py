@@ -30,10 +30,9 @@ from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import known_runs, ledger_of_run
-from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
-from batch_share.planning.plan import SheetOptions
+from batch_share.planning.plan import Approval, SheetOptions
 from batch_share.results.answers import page_of
 from batch_share.results.report import ROWS_TOLD
 from batch_share.sending.onlookers import check_revokes

@@ -18,9 +18,8 @@ from batch_share.jobs.take_back import check_canary_of, find_due, take_back_earl
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import skip_reassigned, skip_shared
-from batch_share.planning.approval import check_approval
 from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_told
-from batch_share.planning.plan import named_zone
+from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes

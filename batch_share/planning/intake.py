@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.planning.approval import Approval
+    from batch_share.planning.plan import Approval
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings

@@ -22,9 +22,9 @@ from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
 from batch_share.planning.already_shared import AlreadyShared
-from batch_share.planning.approval import Approval
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
+from batch_share.planning.plan import Approval
 from batch_share.results.wording import spell_row
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses, spell_guards

@@ -14,9 +14,8 @@ from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
 from batch_share.jobs.watch import FAILED, Case, place_of, work_on
-from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, plan_job
-from batch_share.planning.plan import SheetOptions
+from batch_share.planning.plan import Approval, SheetOptions
 from batch_share.sandbox.sheets import active_users
 from batch_share.sheet.reader import ReadOptions
 

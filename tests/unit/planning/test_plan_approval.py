@@ -11,8 +11,7 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.errors import PlanChanged, SettingsError
-from batch_share.planning.approval import Approval, check_approval
-from batch_share.planning.plan import Plan, SheetOptions, make_plan
+from batch_share.planning.plan import Approval, Plan, SheetOptions, check_approval, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.rows import Selection
 
