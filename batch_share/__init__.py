@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import AskingAgain, Doubt, Holder, Outage, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import AskingAgain, Doubt, Held, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
     from batch_share.sheet.reader import ReadOptions
     from batch_share.sheet.rows import Problem, Selection
@@ -90,6 +90,7 @@ __all__ = [
     "ExitCode",
     "FailedSheet",
     "Finding",
+    "Held",
     "HistoryError",
     "Holder",
     "IllegalTransition",
@@ -152,6 +153,7 @@ _ELSEWHERE: Final = {
     "ExitCode": "results.summary",
     "FailedSheet": "results.failed_sheet",
     "Finding": "jobs.findings",
+    "Held": "sending.onlookers",
     "Holder": "sending.onlookers",
     "Job": "library",
     "KnownRun": "ledger.known",

@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
-    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -512,5 +511,9 @@ class _Asks:
     def wait_turn(self, process: int | None) -> None:
         """Its progress tells."""
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - as every Watcher
+    def watch(
+        self,
+        progress: Callable[[], Progress],  # noqa: ARG002 - as every Watcher
+        stop: Callable[[], None],  # noqa: ARG002 - as every Watcher
+    ) -> AbstractAsyncContextManager[None]:
         return nullcontext()

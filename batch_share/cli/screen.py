@@ -38,7 +38,7 @@ from batch_share.sending.onlookers import check_revokes, spell_revokes
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from typing import IO
@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Changes, Row, Skipped, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Preview
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""
@@ -357,11 +356,15 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ progress
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+    def watch(
+        self,
+        progress: Callable[[], Progress],
+        stop: Callable[[], None],  # noqa: ARG002 - nobody stops it here
+    ) -> AbstractAsyncContextManager[None]:
         """Show progress until the work is over; in one line, nothing but a long wait."""
         from batch_share.cli.progress import shown
 
-        return shown(session, self.console, waits_only=self.one_line)
+        return shown(progress, self.console, waits_only=self.one_line)
 
     # ------------------------------------------------------------------------------------------ the end
 

@@ -22,13 +22,12 @@ from batch_share.results.summary import ExitCode, most_urgent
 from batch_share.sending.onlookers import check_revokes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from batch_share.jobs.watch import Case
     from batch_share.planning.plan import SheetOptions
-    from batch_share.sending.onlookers import Doubt, Preview
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
     from batch_share.settings import Settings
 
 
@@ -79,11 +78,11 @@ class SheetWatcher(TerminalWatcher):
         return False
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: Connection) -> AsyncIterator[None]:
+    async def watch(self, progress: Callable[[], Progress], stop: Callable[[], None]) -> AsyncIterator[None]:
         """Listen for signals, also for one that came before."""
         if self._end.is_set():
-            session.stop.ask()
-        async with super().watch(session):
+            stop()
+        async with super().watch(progress, stop):
             yield
 
 

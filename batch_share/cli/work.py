@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from batch_share import Ending
     from batch_share.cli.options import Given
     from batch_share.results.summary import Summary
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import Progress
 
 
 class TerminalWatcher(Display):
     """The Watcher of a terminal: Ctrl-C (SIGTERM, SIGHUP) drains, a second one cuts."""
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: Connection) -> AsyncIterator[None]:
+    async def watch(self, progress: Callable[[], Progress], stop: Callable[[], None]) -> AsyncIterator[None]:
         """Show progress and listen for signals."""
-        with draining(lambda: session.stop.asked, session.stop.ask):
-            async with super().watch(session):
+        with draining(lambda: progress().stopping, stop):
+            async with super().watch(progress, stop):
                 yield
 
 

@@ -150,7 +150,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                     raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
                 await job.begin(session)
                 following = following_up(session) if settings.follow_up else nullcontext()
-                async with watcher.watch(session), following:
+                async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
             return await _end(session)
 
