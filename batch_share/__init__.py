@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.findings import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.records import Changes, Occasion, Skipped, ToShare, Waiting
@@ -125,6 +126,7 @@ __all__ = [
     "SettingsError",
     "SheetError",
     "SheetOptions",
+    "SheetOutcome",
     "Skipped",
     "State",
     "StillThrottled",
@@ -175,6 +177,7 @@ _ELSEWHERE: Final = {
     "Selection": "sheet.rows",
     "Settings": "settings",
     "SheetOptions": "planning.plan",
+    "SheetOutcome": "jobs.watch",
     "Skipped": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -27,17 +28,18 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
-from batch_share.planning.already_shared import known_runs, ledger_of_run
+from batch_share.planning.already_shared import known_runs, ledger_of_run, note_move
 from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
-from batch_share.planning.plan import SheetOptions
+from batch_share.planning.plan import SheetOptions, check_options
 from batch_share.results.report import ROWS_TOLD
 from batch_share.results.rows import page_of
 from batch_share.sending.onlookers import check_revokes
-from batch_share.sending.session import Course
+from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.findings import Finding
     from batch_share.jobs.job import Ending, Kind
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.watch import Case, SheetOutcome
     from batch_share.ledger.states import State
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
@@ -200,6 +203,7 @@ class BatchShare:
         self._watcher = watcher or _Asks(agree)
         self._on_progress, self._every = None if watcher else on_progress, every
         self._jobs: list[Job[Any]] = []
+        self._watches: list[Stop] = []
 
     @cached_property
     def settings(self) -> Settings:
@@ -225,7 +229,9 @@ class BatchShare:
         await asyncio.gather(*(job.over() for job in self._jobs))
 
     def stop(self) -> None:
-        """Stop all jobs that go on, as `Job.stop` does."""
+        """Stop all jobs that go on, as `Job.stop` does, and every watch."""
+        for watch in self._watches:
+            watch.ask()
         for job in self._jobs:
             job.stop()
 
@@ -308,6 +314,52 @@ class BatchShare:
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
+
+    async def watch(
+        self,
+        folder: Name,
+        options: SheetOptions | None = None,
+        *,
+        every: float = 10.0,
+        settle: float = SETTLE,
+        once: bool = False,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> AsyncIterator[SheetOutcome]:
+        """Run each sheet that is dropped into the folder, and give what became of it, until `stop` is called.
+
+        The folder is looked at `every` so many seconds, with `once` only now. A sheet is taken when it has not
+        changed for `settle` seconds, worked on in working/, and moved with all that was made of it to done/ or
+        failed/. One that waits stays, and is given again each time that it was gone on with.
+        `on_trouble` is told, in a sentence, of what else goes wrong and may be over at the next look.
+
+        Raises BatchShareError for what would stop every sheet, such as keys that are refused.
+        """
+        settings, stop = self.settings, Stop()
+        settings.account()
+        check_options(settings)
+        places, how = Folders(_file("folder", folder)), options or SheetOptions.of(settings)
+        trouble = on_trouble or (lambda _: None)
+
+        async def work(case: Case) -> SheetOutcome:
+            job = self._begin("run", case.ledger, partial(work_on, case, how, settings, self._watcher))
+            outcome = await self._ending(job)
+            if outcome.interrupted:
+                stop.ask()
+            return outcome
+
+        def moved(before: Case, after: Case) -> None:
+            if after.ledger.exists():
+                note_move(settings, before.ledger, after.ledger, trouble)
+
+        arrivals = Arrivals(places.inbox, time.monotonic, settle)
+        watch = Watch(arrivals, places, work, moved, trouble, stop.sleep, lambda: stop.asked)
+        self._watches.append(stop)
+        try:
+            with places.held():
+                async for outcome in watch.once() if once else watch.forever(every):
+                    yield outcome
+        finally:
+            self._watches.remove(stop)
 
     async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""

@@ -141,9 +141,9 @@ def in_short(error: BatchShareError, sent: int) -> str:
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
     """Print the answer that the options ask for, if they do, of a command that ended by an error."""
-    from batch_share.results.summary import code_of
+    from batch_share.results.summary import ExitCode
 
-    code = code_of(error)
+    code = ExitCode.of(error)
     if typed.get("json"):
         print(json.dumps(asked.stopped(error, code, error.sent_before)))  # noqa: T201 - what was asked for
     elif "set" in typed:

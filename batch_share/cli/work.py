@@ -18,7 +18,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
 from batch_share.results.notify import CUT, DONE, INTERRUPTED, Notice, check_target, tell, why_stopped
-from batch_share.results.summary import ExitCode, code_of
+from batch_share.results.summary import ExitCode
 from batch_share.sending.log_events import stopped_by
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Work:
             self._tell(CUT, ExitCode.INTERRUPTED)
             return ExitCode.INTERRUPTED
         except BatchShareError as error:
-            self._tell(why_stopped(error), code_of(error))
+            self._tell(why_stopped(error), ExitCode.of(error))
             raise
         self._display.end(ending, self._asked)
         ended = INTERRUPTED if ending.interrupted else DONE

@@ -25,7 +25,7 @@ from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
 from batch_share.planning.doubts import check_said
 from batch_share.results.answers import write_beside
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
@@ -67,7 +67,7 @@ class Ending:
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
         if self.error is not None:
-            return code_of_ending(self.error)
+            return ExitCode.of_ended(self.error)
         return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
 
 
