@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.approval import Approval
     from batch_share.planning.look import Look, LookColumn
-    from batch_share.planning.overview import Overview
+    from batch_share.planning.overview import Overview, PlanFiles
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.rows import LedgerRow, Page
@@ -72,10 +72,11 @@ if TYPE_CHECKING:
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import AskingAgain, Doubt, Held, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
-    from batch_share.sheet.reader import ReadOptions
+    from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, check_sheet_file
     from batch_share.sheet.rows import Problem, Selection
 
 __all__ = [
+    "SHEET_SUFFIXES",
     "AccessDenied",
     "AccountClosed",
     "Approval",
@@ -117,6 +118,7 @@ __all__ = [
     "Page",
     "Placed",
     "PlanChanged",
+    "PlanFiles",
     "Preview",
     "Problem",
     "Progress",
@@ -141,10 +143,12 @@ __all__ = [
     "Waiting",
     "Watcher",
     "__version__",
+    "check_sheet_file",
     "load_settings",
 ]
 
 _ELSEWHERE: Final = {
+    "SHEET_SUFFIXES": "sheet.reader",
     "Approval": "planning.approval",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
@@ -170,6 +174,7 @@ _ELSEWHERE: Final = {
     "Overview": "planning.overview",
     "Page": "results.rows",
     "Placed": "results.writing",
+    "PlanFiles": "planning.overview",
     "Preview": "sending.onlookers",
     "Problem": "sheet.rows",
     "Progress": "sending.onlookers",
@@ -185,6 +190,7 @@ _ELSEWHERE: Final = {
     "ToShare": "ledger.records",
     "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
+    "check_sheet_file": "sheet.reader",
     "load_settings": "settings",
 }
 """Where the names are that are too heavy to be imported with the package."""

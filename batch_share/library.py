@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import SettingsError, is_blank
+from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import do
@@ -36,9 +36,10 @@ from batch_share.planning.approval import Approval
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
 from batch_share.planning.plan import SheetOptions, check_options
+from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_TOLD
 from batch_share.results.rows import page_of
-from batch_share.sending.onlookers import check_revokes
+from batch_share.sending.log_events import stopped_by
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
-    from batch_share.planning.overview import Overview
+    from batch_share.planning.overview import Overview, PlanFiles
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.rows import Page
     from batch_share.results.summary import Summary
@@ -158,6 +159,9 @@ class Job(Generic[T]):
     async def _do(self, work: Callable[[Course], Coroutine[Any, Any, T]]) -> T:
         try:
             return await work(self._course)
+        except BatchShareError as error:
+            stopped_by(error)
+            raise
         finally:
             self._last = self._course.progress(self.id)
 
@@ -242,20 +246,25 @@ class BatchShare:
         *,
         ledger: LedgerLike | None = None,
         online: bool = False,
+        files: PlanFiles | None = None,
     ) -> Overview:
         """What a run of the sheet would do. No call is made, or with `online` those that look people up.
 
         The ledger, if there is one, is beside the sheet unless named: what it knows was sent is not sent again.
+        `files` are to be written of it. Raises SettingsError for one that is there and is nothing that batch_share
+        wrote, as it wrote it.
         """
         path = _file("sheet", sheet)
-        named = _ledger(ledger) if ledger is not None else None
+        named = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
         show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
-        if not online:
-            return (await show(None, named))[0]
-        job = self._begin(
-            "plan", named or LedgerName.of_sheet(path), lambda course: show(self._watcher, named, course)
-        )
-        return (await self._ending(job))[0]
+        targets = files.named(path, named, self.settings) if files is not None else ()
+        if online:
+            job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
+            seen, _ = await self._ending(job)
+        else:
+            seen, _ = await show(None, named)
+        await seen.write(*targets)
+        return seen
 
     async def start(
         self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **told: Unpack[JobOptions]
@@ -464,6 +473,23 @@ class BatchShare:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
         return await outputs.nothing_due(_ledger(ledger))
 
+    def check_notify(self) -> None:
+        """Whether what the setting `notify` names, if it is set, can be told. Raises SettingsError."""
+        if self.settings.notify is not None:
+            check_target(self.settings.notify)
+
+    async def notify(
+        self, command: str, file: Name, ended: Ending | BatchShareError | None, *, ledger: LedgerLike | None = None
+    ) -> str | None:
+        """Tell whoever the setting `notify` names how a command on a file ended; None: it was cut off.
+
+        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any.
+        Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
+        """
+        path = _file("file", file)
+        its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
+        return await outputs.notify(self.settings, command, path, ended, its_ledger)
+
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
         check = partial(check_keys, self.settings, self._watcher)
@@ -554,7 +580,7 @@ class _Asks:
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self.agrees is not None:
             return self.agrees(preview)
-        check_revokes(preview)
+        preview.check_revokes()
         return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings

@@ -14,7 +14,6 @@ from batch_share.common import parse_seconds
 from batch_share.errors import NotConfirmed, SettingsError
 from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
-from batch_share.sending.onlookers import check_revokes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +57,7 @@ class SheetWatcher(TerminalWatcher):
 
     def agree(self, preview: Preview) -> bool:
         """Agree to 50 rows, or to all. Raises NotConfirmed for more, TooManyRevokes for more earlier shares."""
-        check_revokes(preview)
+        preview.check_revokes()
         if self.yes or preview.changes_made <= ASK_ABOVE:
             return True
         raise NotConfirmed(

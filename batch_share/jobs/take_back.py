@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.causes import Cause
-from batch_share.common import Action, __version__
+from batch_share.common import Action, __version__, utc_now
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Notice, NoticeKind, Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import remarking, shares_meant

@@ -35,7 +35,7 @@ from batch_share.outputs import names_for, write_private
 from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode
 from batch_share.sending.session import Course
-from batch_share.sheet.reader import TEXT_SUFFIXES, WORKBOOK_SUFFIXES
+from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -185,7 +185,7 @@ _OUR_OWN: Final = re.compile(r".*\.(results|failed|plan)(-\d+)?", re.DOTALL)
 def is_sheet(name: str) -> bool:
     """Whether a file of this name is a sheet that somebody dropped: no temporary file, and nothing of our own."""
     stem, dot, suffix = name.rpartition(".")
-    if name.startswith(_PASSING) or not stem or f"{dot}{suffix}".lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
+    if name.startswith(_PASSING) or not stem or f"{dot}{suffix}".lower() not in SHEET_SUFFIXES:
         return False
     return not _OUR_OWN.fullmatch(stem.lower())
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
 from batch_share.causes import Cause
-from batch_share.common import Action
+from batch_share.common import Action, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
@@ -27,7 +27,6 @@ from batch_share.ledger.reading import (
     UNSAID,
     ZONE,
     LedgerReader,
-    utc_now,
 )
 from batch_share.ledger.records import (
     Changes,

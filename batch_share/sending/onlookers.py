@@ -15,6 +15,7 @@ from batch_share.common import plural
 from batch_share.errors import TooManyRevokes, first_of
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, State
+from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -168,6 +169,12 @@ class TakenBack:
     users: Mapping[str, int] = field(default_factory=dict)
     sheets: Sequence[str] = ()
 
+    def spell(self, verb: str) -> str:
+        """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
+        losing = [f"{user} ({count:,})" if count > 1 else user for user, count in self.users.items()]
+        shares = plural(sum(self.users.values()), "share")
+        return f"{shares} of {first_of(self.sheets)} {verb} taken back from {first_of(losing)}"
+
 
 NOTHING_TAKEN: Final = TakenBack()
 
@@ -220,6 +227,19 @@ class Preview:
         """Whether so many shares may be taken back though nobody is asked."""
         return self.revocations <= self.settings.max_revokes
 
+    def check_revokes(self) -> None:
+        """Raises TooManyRevokes where nobody can be asked whether so many shares may be taken back."""
+        if not self.may_take_back:
+            words, taken = self.taken_back.spell("would be"), self.taken_back
+            raise TooManyRevokes(words, taken.users, taken.sheets, self.settings.max_revokes)
+
+    @property
+    def names_from(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The headers of the columns that name the lead, and of those that name the person; the surest first."""
+        read = (self.sheet.mapping or {}).items()
+        leads = [header for each in LEADS for header, name in read if name == each]
+        return leads, [header for each in USERS for header, name in read if name == each]
+
     @property
     def changes_made(self) -> int:
         """Shares that will be made, and that are taken back first: what a person is asked about."""
@@ -269,21 +289,6 @@ class Watcher(Waiter, Protocol):
         self, progress: Callable[[], Progress], stop: Callable[[], None]
     ) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made: `progress` gives how far they are, `stop` ends them as `Job.stop` does."""
-
-
-def check_revokes(preview: Preview) -> None:
-    """Whether shares of earlier runs may be taken back where nobody can be asked. Raises TooManyRevokes."""
-    if not preview.may_take_back:
-        taken = preview.taken_back
-        words = spell_revokes(taken, "would be")
-        raise TooManyRevokes(words, taken.users, taken.sheets, preview.settings.max_revokes)
-
-
-def spell_revokes(taken: TakenBack, verb: str) -> str:
-    """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
-    losing = [f"{user} ({count:,})" if count > 1 else user for user, count in taken.users.items()]
-    shares = plural(sum(taken.users.values()), "share")
-    return f"{shares} of {first_of(taken.sheets)} {verb} taken back from {first_of(losing)}"
 
 
 # ------------------------------------------------------------------------------------------- for programs

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from batch_share.causes import Cause
-from batch_share.common import ascii_lower
+from batch_share.common import ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities
@@ -24,7 +24,6 @@ from batch_share.leadsquared.protocol import (
     activity_details,
     read_activities,
 )
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result, Unchecked, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
