@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.records import Changes, Occasion, Skipped, ToShare, Waiting
@@ -61,19 +62,20 @@ if TYPE_CHECKING:
     from batch_share.library import BatchShare, Job
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look, LookColumn
-    from batch_share.planning.overview import Overview
+    from batch_share.planning.overview import Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
     from batch_share.results.answers import LedgerRow, Page
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import AskingAgain, Doubt, Holder, Outage, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import AskingAgain, Doubt, Held, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
-    from batch_share.sheet.reader import ReadOptions
+    from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, check_sheet_file
     from batch_share.sheet.rows import Problem, Selection
 
 __all__ = [
+    "SHEET_SUFFIXES",
     "AccessDenied",
     "AccountClosed",
     "Approval",
@@ -89,6 +91,7 @@ __all__ = [
     "ExitCode",
     "FailedSheet",
     "Finding",
+    "Held",
     "HistoryError",
     "Holder",
     "IllegalTransition",
@@ -114,6 +117,7 @@ __all__ = [
     "Page",
     "Placed",
     "PlanChanged",
+    "PlanFiles",
     "Preview",
     "Problem",
     "Progress",
@@ -123,6 +127,7 @@ __all__ = [
     "SettingsError",
     "SheetError",
     "SheetOptions",
+    "SheetOutcome",
     "Skipped",
     "State",
     "StillThrottled",
@@ -137,10 +142,12 @@ __all__ = [
     "Waiting",
     "Watcher",
     "__version__",
+    "check_sheet_file",
     "load_settings",
 ]
 
 _ELSEWHERE: Final = {
+    "SHEET_SUFFIXES": "sheet.reader",
     "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
@@ -151,6 +158,7 @@ _ELSEWHERE: Final = {
     "ExitCode": "results.summary",
     "FailedSheet": "results.failed_sheet",
     "Finding": "jobs.check_up",
+    "Held": "sending.onlookers",
     "Holder": "sending.onlookers",
     "Job": "library",
     "KnownRun": "ledger.known",
@@ -165,6 +173,7 @@ _ELSEWHERE: Final = {
     "Overview": "planning.overview",
     "Page": "results.answers",
     "Placed": "results.writing",
+    "PlanFiles": "planning.overview",
     "Preview": "sending.onlookers",
     "Problem": "sheet.rows",
     "Progress": "sending.onlookers",
@@ -172,6 +181,7 @@ _ELSEWHERE: Final = {
     "Selection": "sheet.rows",
     "Settings": "settings",
     "SheetOptions": "planning.plan",
+    "SheetOutcome": "jobs.watch",
     "Skipped": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",
@@ -179,6 +189,7 @@ _ELSEWHERE: Final = {
     "ToShare": "ledger.records",
     "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
+    "check_sheet_file": "sheet.reader",
     "load_settings": "settings",
 }
 """Where the names are that are too heavy to be imported with the package."""

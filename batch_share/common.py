@@ -10,13 +10,13 @@ import re
 import string
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
-    from datetime import datetime, tzinfo
+    from datetime import tzinfo
 
 
 class Cause(StrEnum):
@@ -224,3 +224,8 @@ async def wait_for_event(event: asyncio.Event, at_most: float | None = None) -> 
     with suppress(TimeoutError):
         async with asyncio.timeout(at_most):
             await event.wait()
+
+
+def utc_now() -> datetime:
+    """The time as ledgers note it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)

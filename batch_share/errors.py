@@ -313,10 +313,8 @@ class PlanChanged(BatchShareError):
 class NotConfirmed(BatchShareError):
     """A run was shown, and not agreed to: nothing was sent."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "Nothing was sent: the run was not confirmed.", hint="Confirm it, if it is what you want to be sent."
-        )
+    def __init__(self, words: str = "Nothing was sent: the run was not confirmed.") -> None:
+        super().__init__(words, hint="Confirm it, if it is what you want to be sent.")
 
 
 class TooManyRows(BatchShareError):

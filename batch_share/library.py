@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import SettingsError, is_blank
+from batch_share.errors import BatchShareError, SettingsError, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import do
@@ -27,16 +28,18 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
-from batch_share.planning.already_shared import known_runs, ledger_of_run
+from batch_share.planning.already_shared import known_runs, ledger_of_run, note_move
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
-from batch_share.planning.plan import Approval, SheetOptions
+from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
+from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_TOLD
-from batch_share.sending.onlookers import check_revokes
-from batch_share.sending.session import Course
+from batch_share.sending.log_events import stopped_by
+from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:
@@ -58,16 +61,16 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Ending, Kind
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.watch import Case, SheetOutcome
     from batch_share.ledger.states import State
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
-    from batch_share.planning.overview import Overview
+    from batch_share.planning.overview import Overview, PlanFiles
     from batch_share.results.answers import Page
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
-    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -155,6 +158,9 @@ class Job(Generic[T]):
     async def _do(self, work: Callable[[Course], Coroutine[Any, Any, T]]) -> T:
         try:
             return await work(self._course)
+        except BatchShareError as error:
+            stopped_by(error)
+            raise
         finally:
             self._last = self._course.progress(self.id)
 
@@ -200,6 +206,7 @@ class BatchShare:
         self._watcher = watcher or _Asks(agree)
         self._on_progress, self._every = None if watcher else on_progress, every
         self._jobs: list[Job[Any]] = []
+        self._watches: list[Stop] = []
 
     @cached_property
     def settings(self) -> Settings:
@@ -225,7 +232,9 @@ class BatchShare:
         await asyncio.gather(*(job.over() for job in self._jobs))
 
     def stop(self) -> None:
-        """Stop all jobs that go on, as `Job.stop` does."""
+        """Stop all jobs that go on, as `Job.stop` does, and every watch."""
+        for watch in self._watches:
+            watch.ask()
         for job in self._jobs:
             job.stop()
 
@@ -236,20 +245,25 @@ class BatchShare:
         *,
         ledger: LedgerLike | None = None,
         online: bool = False,
+        files: PlanFiles | None = None,
     ) -> Overview:
         """What a run of the sheet would do. No call is made, or with `online` those that look people up.
 
         The ledger, if there is one, is beside the sheet unless named: what it knows was sent is not sent again.
+        `files` are to be written of it. Raises SettingsError for one that is there and is nothing that batch_share
+        wrote, as it wrote it.
         """
         path = _file("sheet", sheet)
-        named = _ledger(ledger) if ledger is not None else None
+        named = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
         show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
-        if not online:
-            return (await show(None, named))[0]
-        job = self._begin(
-            "plan", named or LedgerName.of_sheet(path), lambda course: show(self._watcher, named, course)
-        )
-        return (await self._ending(job))[0]
+        targets = files.named(path, named, self.settings) if files is not None else ()
+        if online:
+            job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
+            seen, _ = await self._ending(job)
+        else:
+            seen, _ = await show(None, named)
+        await seen.write(*targets)
+        return seen
 
     async def start(
         self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **told: Unpack[JobOptions]
@@ -308,6 +322,52 @@ class BatchShare:
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
+
+    async def watch(
+        self,
+        folder: Name,
+        options: SheetOptions | None = None,
+        *,
+        every: float = 10.0,
+        settle: float = SETTLE,
+        once: bool = False,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> AsyncIterator[SheetOutcome]:
+        """Run each sheet that is dropped into the folder, and give what became of it, until `stop` is called.
+
+        The folder is looked at `every` so many seconds, with `once` only now. A sheet is taken when it has not
+        changed for `settle` seconds, worked on in working/, and moved with all that was made of it to done/ or
+        failed/. One that waits stays, and is given again each time that it was gone on with.
+        `on_trouble` is told, in a sentence, of what else goes wrong and may be over at the next look.
+
+        Raises BatchShareError for what would stop every sheet, such as keys that are refused.
+        """
+        settings, stop = self.settings, Stop()
+        settings.account()
+        check_options(settings)
+        places, how = Folders(_file("folder", folder)), options or SheetOptions.of(settings)
+        trouble = on_trouble or (lambda _: None)
+
+        async def work(case: Case) -> SheetOutcome:
+            job = self._begin("run", case.ledger, partial(work_on, case, how, settings, self._watcher))
+            outcome = await self._ending(job)
+            if outcome.interrupted:
+                stop.ask()
+            return outcome
+
+        def moved(before: Case, after: Case) -> None:
+            if after.ledger.exists():
+                note_move(settings, before.ledger, after.ledger, trouble)
+
+        arrivals = Arrivals(places.inbox, time.monotonic, settle)
+        watch = Watch(arrivals, places, work, moved, trouble, stop.sleep, lambda: stop.asked)
+        self._watches.append(stop)
+        try:
+            with places.held():
+                async for outcome in watch.once() if once else watch.forever(every):
+                    yield outcome
+        finally:
+            self._watches.remove(stop)
 
     async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""
@@ -412,6 +472,23 @@ class BatchShare:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
         return await outputs.nothing_due(_ledger(ledger))
 
+    def check_notify(self) -> None:
+        """Whether what the setting `notify` names, if it is set, can be told. Raises SettingsError."""
+        if self.settings.notify is not None:
+            check_target(self.settings.notify)
+
+    async def notify(
+        self, command: str, file: Name, ended: Ending | BatchShareError | None, *, ledger: LedgerLike | None = None
+    ) -> str | None:
+        """Tell whoever the setting `notify` names how a command on a file ended; None: it was cut off.
+
+        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any.
+        Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
+        """
+        path = _file("file", file)
+        its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
+        return await outputs.notify(self.settings, command, path, ended, its_ledger)
+
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
         check = partial(check_keys, self.settings, self._watcher)
@@ -502,7 +579,7 @@ class _Asks:
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self.agrees is not None:
             return self.agrees(preview)
-        check_revokes(preview)
+        preview.check_revokes()
         return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
@@ -511,5 +588,9 @@ class _Asks:
     def wait_turn(self, process: int | None) -> None:
         """Its progress tells."""
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - as every Watcher
+    def watch(
+        self,
+        progress: Callable[[], Progress],  # noqa: ARG002 - as every Watcher
+        stop: Callable[[], None],  # noqa: ARG002 - as every Watcher
+    ) -> AbstractAsyncContextManager[None]:
         return nullcontext()

@@ -380,6 +380,10 @@ class SheetLimits(BaseModel):
     seconds: PositiveInt = 120
 
 
+ENOUGH: Final = 50
+"""Rows that must be sent before a percentage of them, as `stop_at` is, says anything."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set; `setting_texts` says what each is for.
 

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ledgers import seen_in_words
 from pydantic import SecretStr
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from types import MethodType
 
     import pytest
 
     from batch_share.sandbox.wire import SandboxCall
-    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
     from batch_share.sending.session import Connection
 
     Step = Callable[[SandboxCall], Awaitable[Reply]]
@@ -99,9 +100,13 @@ class Onlooker:
         self.doubts.append(doubt)
         return self.sure
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Keep the connection for the test."""
-        return self._watch(session)
+    def watch(
+        self,
+        progress: Callable[[], Progress],
+        stop: Callable[[], None],
+    ) -> AbstractAsyncContextManager[None]:
+        """Keep the connection for the test, which may look behind what is public."""
+        return self._watch(cast("Connection", cast("MethodType", progress).__self__))
 
     @asynccontextmanager
     async def _watch(self, session: Connection) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from direct import DirectClient
 from trial import Trial, sheet_rows
 
-from batch_share.ledger import reading
+from batch_share import common
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.window import LoopClock
 from batch_share.sending import session
@@ -62,7 +62,7 @@ def in_virtual_time(
     ) -> DirectClient:
         return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
 
-    monkeypatch.setattr(reading, "datetime", VirtualDate)
+    monkeypatch.setattr(common, "datetime", VirtualDate)
     monkeypatch.setattr(session, "Client", client)
     it = Trial(folder, sandbox, {"host": "http://127.0.0.1"} | changes)
     it.write(sheet_rows(rows, sandbox.world))

@@ -70,7 +70,7 @@ def main() -> None:
         try:
             app()
         except BatchShareError as error:
-            from batch_share.results.summary import code_of
+            from batch_share.results.summary import ExitCode
 
             typer.echo(f"batch-share: {error}", err=True)
-            sys.exit(code_of(error))
+            sys.exit(ExitCode.of(error))

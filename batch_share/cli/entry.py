@@ -101,7 +101,7 @@ class Asked:
 
     def cut(self, code: int) -> dict[str, Any]:
         """What JSON has of a command that a person cut off: the ledger alone knows what was sent."""
-        from batch_share.results.notify import CUT
+        from batch_share.results.wording import CUT
 
         return self._ended(KeyboardInterrupt.__name__, CUT, code, None)
 
@@ -125,7 +125,7 @@ def in_short(error: BatchShareError, sent: int) -> str:
 
     Of what a person has to mend here it is the error's own first sentence: the others say what to do next.
     """
-    from batch_share.results.notify import why_of
+    from batch_share.results.wording import why_ended
 
     words = str(error)
     if isinstance(error, AccessDenied):
@@ -133,7 +133,7 @@ def in_short(error: BatchShareError, sent: int) -> str:
     elif isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
         words = error.wrong if row is None else f"row {row}: {error.wrong}"
-    elif not isinstance(error, SettingsError) and (why := why_of(error)) is not None:
+    elif not isinstance(error, SettingsError) and (why := why_ended(error)) is not None:
         words = why
     why = " ".join(words.split()).partition(". ")[0].rstrip(".")
     return f"{'stopped' if sent else 'nothing sent'}: {why}"
@@ -141,9 +141,9 @@ def in_short(error: BatchShareError, sent: int) -> str:
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
     """Print the answer that the options ask for, if they do, of a command that ended by an error."""
-    from batch_share.results.summary import code_of
+    from batch_share.results.summary import ExitCode
 
-    code = code_of(error)
+    code = ExitCode.of(error)
     if typed.get("json"):
         print(json.dumps(asked.stopped(error, code, error.sent_before)))  # noqa: T201 - what was asked for
     elif "set" in typed:

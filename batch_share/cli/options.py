@@ -31,9 +31,9 @@ LEDGERS = frozenset({".db"})
 
 def complete_sheet(incomplete: str) -> list[str]:
     """The sheets that the text may become."""
-    from batch_share.sheet.reader import TEXT_SUFFIXES, WORKBOOK_SUFFIXES
+    from batch_share.sheet.reader import SHEET_SUFFIXES
 
-    return _files(incomplete, TEXT_SUFFIXES | WORKBOOK_SUFFIXES)
+    return _files(incomplete, SHEET_SUFFIXES)
 
 
 def complete_ledger(incomplete: str) -> list[str]:
@@ -95,13 +95,13 @@ def _ledger_file(named: Path) -> Path:
 def _no_sheet(file: Path) -> Path:
     """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
     from batch_share.ledger.files import LedgerName
-    from batch_share.sheet.reader import LEDGER_MAGIC, TEXT_SUFFIXES, WORKBOOK_SUFFIXES
+    from batch_share.outputs import is_database
+    from batch_share.sheet.reader import SHEET_SUFFIXES
 
-    if file.suffix.lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
+    if file.suffix.lower() not in SHEET_SUFFIXES:
         return file
     try:
-        with file.open("rb") as start:
-            is_sheet = start.read(len(LEDGER_MAGIC)) != LEDGER_MAGIC
+        is_sheet = file.is_file() and not is_database(file)
         ledger = LedgerName.of_sheet(file)
         has_ledger = ledger.exists()
     except OSError:  # whoever opens it says why it can't be

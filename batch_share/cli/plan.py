@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as json_module
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_cost
-from batch_share.cli.work import TerminalWatcher
 from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
-from batch_share.library import BatchShare
-from batch_share.outputs import Named
-from batch_share.planning.overview import top
-from batch_share.results.answers import write_table
 from batch_share.results.summary import ExitCode
-from batch_share.results.tables import check_format
-from batch_share.results.wording import spell_row
-from batch_share.sending.guards import spell_guards
-from batch_share.sheet.columns import write_mapping
+from batch_share.results.wording import spell_guards
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from rich.console import Console
 
-    from batch_share.planning.intake import SheetJob
     from batch_share.planning.overview import Overview
-    from batch_share.settings import Settings
 
 SHOWN = 20
 REPEATS_SHOWN = 5
-_PLANNED = {State.PENDING: "to send", State.POSTED: "to share"}
 
 ZONE_UNKNOWN = (
     "Times are taken as UTC here; a run takes them in the account's time zone, which --online or --timezone tells."
@@ -62,67 +47,13 @@ _BEFORE = {
 """What a run does about rows that were sent before, by their state."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanFiles:
-    """Where a plan goes: every row's plan, what a run is held to, the mapping that was used."""
-
-    output: Named | None
-    save: Named | None
-    save_map: Named | None
-
-    @classmethod
-    def named(
-        cls, job: SheetJob, settings: Settings, *, output: Path | None, save: Path | None, save_map: Path | None
-    ) -> PlanFiles:
-        """Where the options say. Raises SettingsError, before anything is read, for what can't go there."""
-        options = {"output": output, "save": save, "save-map": save_map}
-        files = [
-            None if file is None else Named(option, file, settings.data_folder, [job.sheet])
-            for option, file in options.items()
-        ]
-        if output is not None:
-            check_format(output)
-        job.ledger.check_apart(*files)
-        for file in filter(None, files):
-            file.check()
-        return cls(*files)
-
-
-def show_plan(job: SheetJob, settings: Settings, files: PlanFiles, *, online: bool, json: bool) -> ExitCode:
-    """Show and keep a plan; SOME_FAILED if some rows can't be sent, or if none would be. Raises BatchShareError."""
-    library = BatchShare(settings, watcher=TerminalWatcher(json=json))
-    seen = asyncio.run(library.plan(job.sheet, job.options, ledger=job.ledger, online=online))
-    if files.output is not None:
-        asyncio.run(_write(files.output, seen))
-    if files.save is not None:
-        seen.approval().save(files.save)
-    if files.save_map is not None:
-        write_mapping(files.save_map, _said(seen))
+def show_plan(seen: Overview, *, online: bool, json: bool) -> ExitCode:
+    """Show a plan; SOME_FAILED if some rows can't be sent, or if none would be."""
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
         _print(console(), seen, online=online)
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
-
-
-def _said(seen: Overview) -> dict[str, str]:
-    """The mapping without what only a person can say: in a file it would be said."""
-    sheet = seen.plan.sheet
-    doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
-    return {header: name for header, name in (seen.plan.record.mapping or {}).items() if header not in doubtful}
-
-
-async def _write(output: Named, seen: Overview) -> None:
-    """Every row with its plan and the reason."""
-
-    async def rows() -> AsyncIterator[tuple[State, list[str]]]:
-        width = len(seen.plan.sheet.columns)
-        for row in seen.planned(seen.directory):
-            cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
-            yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), spell_row(row), str(row.sheet_row)]
-
-    header = [*seen.plan.sheet.columns, "Plan", "Reason", "Sheet Row"]
-    await write_table(output, header, rows(), coloured=len(seen.plan.sheet.columns))
 
 
 def _print(out: Console, seen: Overview, *, online: bool) -> None:
@@ -221,13 +152,13 @@ def _who(seen: Overview) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("user")
     table.add_column("leads", justify="right")
-    for user, count in top(seen.users):
+    for user, count in seen.top_users:
         table.add_row(escape(user), f"{count:,}")
-    rest = len(seen.users) - len(top(seen.users))
+    rest = len(seen.users) - len(seen.top_users)
     if rest:
         table.add_row(
             f"… and {plural(rest, 'more user')}",
-            f"{seen.users.total() - sum(count for _, count in top(seen.users)):,}",
+            f"{seen.users.total() - sum(count for _, count in seen.top_users):,}",
             style="dim",
         )
     return table

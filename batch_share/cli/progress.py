@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
@@ -19,18 +19,15 @@ from rich.text import Text
 
 from batch_share.cli.screen import STYLES, lasting
 from batch_share.common import plural
-from batch_share.ledger.states import INTENTS, State
-from batch_share.sending.log_events import LONG_WAIT
-from batch_share.sending.onlookers import STARTING
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from rich.console import Console, RenderableType
 
-    from batch_share.sending.onlookers import Awaited, Tally
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import AskingAgain, Progress
 
 REFRESH_SECONDS: Final = 0.25
 LOOK_SECONDS: Final = 1.0
@@ -49,17 +46,19 @@ BAR_WIDTH: Final = 40
 
 
 @asynccontextmanager
-async def shown(session: Connection, console: Console, *, waits_only: bool = False) -> AsyncIterator[None]:
+async def shown(
+    progress: Callable[[], Progress], console: Console, *, waits_only: bool = False
+) -> AsyncIterator[None]:
     """Show progress until the body is over: a live view on a terminal, else a plain line now and then.
 
     With `waits_only` there are no lines but of waits that are worth telling.
     """
     if waits_only or not console.is_terminal:
-        async with _during(_print_lines(Lines(session, waits_only), console)):
+        async with _during(_print_lines(Lines(progress, waits_only), console)):
             yield
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        async with _during(_refresh(session, live)):
+        async with _during(_refresh(progress, live)):
             yield
 
 
@@ -74,9 +73,9 @@ async def _during(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _refresh(session: Connection, live: Live) -> None:
+async def _refresh(progress: Callable[[], Progress], live: Live) -> None:
     while True:
-        live.update(view(session), refresh=True)
+        live.update(view(progress()), refresh=True)
         await asyncio.sleep(REFRESH_SECONDS)
 
 
@@ -93,7 +92,7 @@ class Lines:
     has asked for a long wait, unless `waits_only` the latter alone.
     """
 
-    session: Connection
+    progress: Callable[[], Progress]
     waits_only: bool = False
     said_at: float = float("-inf")
     said: object = None
@@ -102,128 +101,111 @@ class Lines:
 
     def next(self) -> str | None:
         """The line to be said now, None if there is none."""
-        now, news, outage = _now(), _news(self.session), self.session.tally.outage is not None
+        now, progress = asyncio.get_running_loop().time(), self.progress()
+        news, outage = _news(progress), progress.outage is not None
         distance = SAME_LINE_SECONDS if news == self.said else LINE_SECONDS
         is_due = outage is not self.told_outage or now - self.said_at >= distance
-        hold = self.session.hold  # a wait that is worth telling at once
-        long_until = hold.until if hold is not None and hold.until - hold.since > LONG_WAIT else float("-inf")
+        held = progress.held  # a wait that is worth telling at once
+        long_until = now + _until(held.until) if held is not None and held.is_long else float("-inf")
         # Calls that were under way together are refused one after the other: one line is enough for them.
         if long_until <= self.told_until + LINE_SECONDS and (self.waits_only or not is_due):
             return None
-        line = status_line(self.session)
+        line = status_line(progress)
         if line is not None:
             self.said_at, self.said, self.told_outage = now, news, outage
             self.told_until = max(self.told_until, long_until)
         return line
 
 
-def _news(session: Connection) -> object:
+def _news(progress: Progress) -> object:
     """What makes a line a new one: while it only waits, neither the calls that ask in vain nor the time do."""
-    tally, awaited = session.tally, session.tally.awaited
-    goes_on = (awaited.requests,) if awaited is not None else (tally.calls, _left(session))
-    return tally.phase, _counts(tally), tally.refusals, session.stop.asked, tally.outage, goes_on
+    awaited = progress.awaited
+    goes_on = (awaited.requests,) if awaited is not None else (progress.calls, _left(progress))
+    return progress.phase, progress.states, progress.refusals, progress.stopping, progress.outage, goes_on
 
 
-def view(session: Connection) -> RenderableType:
+def view(progress: Progress) -> RenderableType:
     """The live view: a bar over all rows, the counts by state, the pace, and what it waits for."""
-    if not _has_begun(session):
+    if not _is_shown(progress):
         return Text()
-    tally = session.tally
     bar = Table.grid(padding=(0, 1))
     bar.add_column(no_wrap=True)
     bar.add_column(max_width=BAR_WIDTH)
     bar.add_column(no_wrap=True)
-    total = max(sum(tally.states.values()), 1)
-    bar.add_row(tally.phase, ProgressBar(total=total, completed=_done(session)), _left(session))
+    total = max(sum(progress.states.values()), 1)
+    bar.add_row(progress.phase, ProgressBar(total=total, completed=progress.done), _left(progress))
     counts = Text("  ").join(
-        Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in _counts(tally).items()
+        Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in _counts(progress).items()
     )
-    lines: list[RenderableType] = [bar, counts, Text(_pace(session), style="dim")]
-    if said := _said(session):
-        lines.append(Text(said, style="bold yellow" if tally.outage else ""))
+    lines: list[RenderableType] = [bar, counts, Text(_pace(progress), style="dim")]
+    if said := _said(progress):
+        lines.append(Text(said, style="bold yellow" if progress.outage else ""))
     return Group(*lines)
 
 
-def status_line(session: Connection) -> str | None:
+def status_line(progress: Progress) -> str | None:
     """The same on one line, for a log; None while there is nothing to tell."""
-    if not _has_begun(session):
+    if not _is_shown(progress):
         return None
-    counts = ", ".join(f"{state} {count}" for state, count in _counts(session.tally).items())
-    parts = (counts, _pace(session), _left(session), _said(session))
-    return f"{session.tally.phase}: {' | '.join(filter(None, parts))}"
+    counts = ", ".join(f"{state} {count}" for state, count in _counts(progress).items())
+    parts = (counts, _pace(progress), _left(progress), _said(progress))
+    return f"{progress.phase}: {' | '.join(filter(None, parts))}"
 
 
-def _has_begun(session: Connection) -> bool:
+def _is_shown(progress: Progress) -> bool:
     """Whether anything was done, or is left to be: a run that finds all rows done has no progress to show."""
-    was_done = session.tally.calls > 0 and session.tally.phase != STARTING
-    return was_done or bool(_left(session) or _said(session))
+    return progress.has_begun or bool(_left(progress) or _said(progress))
 
 
-def _counts(tally: Tally) -> dict[State, int]:
-    return {state: tally.states[state] for state in State if tally.states[state]}
+def _counts(progress: Progress) -> dict[State, int]:
+    return {state: progress.states[state] for state in State if state in progress.states}
 
 
-def _done(session: Connection) -> float:
-    """Rows done, an accepted one counted as two thirds of the way while it is still to be followed up."""
-    weight = {State.PENDING: 0.0, State.POSTING: 0.0, State.POSTED: 1 / 3, State.SHARING: 1 / 3}
-    weight |= {State.TO_REVOKE: 0.0, State.REVOKING: 0.0}
-    if session.settings.follow_up:
-        weight |= {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
-    done = sum(count * weight.get(state, 1.0) for state, count in session.tally.states.items())
-    return done + session.tally.waiting
-
-
-def _left(session: Connection) -> str:
+def _left(progress: Progress) -> str:
     """How long the calls take that are left; nothing where they are not all that it takes."""
-    tally, awaited, seconds = session.tally, session.tally.awaited, session.seconds_left
-    if not seconds:
+    awaited, seconds = progress.awaited, progress.at_least
+    if not seconds or (awaited is not None and (awaited.again is not None or seconds < LONG)):
         return ""
-    if awaited is not None:
-        return f"at least {lasting(seconds)} left" if awaited.again is None and seconds >= LONG else ""
-    about = "at least" if tally.states[State.UNKNOWN] else "about"
-    return f"{about} {lasting(seconds)} left"
+    return f"{'at least' if progress.eta is None else 'about'} {lasting(seconds)} left"
 
 
-def _said(session: Connection) -> str:
+def _said(progress: Progress) -> str:
     """Why it takes longer than calls do, if it does."""
-    if session.stop.asked:
+    if progress.stopping:
         return "finishing what is under way; press Ctrl-C again to cut it"
-    if session.tally.outage is not None:
-        outage = session.tally.outage
+    if (outage := progress.outage) is not None:
         return f"LeadSquared: {outage.words}; trying again, {outage.tries + 1} of {outage.most}"
-    if (hold := session.hold) is not None:
-        waiting = "waiting" if session.pacer.hold else "bulk calls wait"
-        why = "LeadSquared asked for it" if hold.asked else "LeadSquared refused a call as one too many"
-        return f"{waiting} until {_at(hold.until - _now(), '%H:%M:%S')}: {why}"
-    if (awaited := session.tally.awaited) is not None:
-        return _spell_awaited(awaited)
-    is_unanswered = session.is_idle and any(session.tally.states[state] for state in INTENTS)
-    return "waiting for LeadSquared to answer" if is_unanswered else ""
+    if (held := progress.held) is not None:
+        waiting = "bulk calls wait" if held.bulk else "waiting"
+        why = "LeadSquared asked for it" if held.asked else "LeadSquared refused a call as one too many"
+        return f"{waiting} until {_clock(held.until, '%H:%M:%S')}: {why}"
+    if progress.awaited is not None:
+        return _spell_awaited(progress.awaited)
+    return "waiting for LeadSquared to answer" if progress.unanswered else ""
 
 
-def _spell_awaited(awaited: Awaited) -> str:
-    now = _now()
-    again = max(0.0, awaited.again - now) if awaited.again is not None else None
-    until = max(0.0, awaited.until - now)
+def _spell_awaited(awaited: AskingAgain) -> str:
+    again = lasting(max(0.0, _until(awaited.again))) if awaited.again is not None else None
     if not awaited.requests:
-        return f"the next look is in {lasting(again)}, the last in {lasting(until)}" if again is not None else ""
+        last = lasting(max(0.0, _until(awaited.until)))
+        return f"the next look is in {again}, the last in {last}" if again is not None else ""
     are = "is" if awaited.requests == 1 else "are"
-    asked = f"asked again in {lasting(again)}" if again is not None else "being asked again"
-    return f"{plural(awaited.requests, 'request')} {are} still being processed; {asked}, until {_at(until)} at most"
+    asked = f"asked again in {again}" if again is not None else "being asked again"
+    until = _clock(max(awaited.until, datetime.now(UTC)))
+    return f"{plural(awaited.requests, 'request')} {are} still being processed; {asked}, until {until} at most"
 
 
-def _at(seconds: float, clock: str = "%H:%M") -> str:
-    """The local time in so many seconds, with its date if that is not today's."""
-    today = datetime.now().astimezone()
-    then = today + timedelta(seconds=seconds)
+def _until(moment: datetime) -> float:
+    """Seconds from now."""
+    return (moment - datetime.now(UTC)).total_seconds()
+
+
+def _clock(moment: datetime, clock: str = "%H:%M") -> str:
+    """The local time, with its date if that is not today's."""
+    today, then = datetime.now().astimezone(), moment.astimezone()
     return then.strftime(clock if then.date() == today.date() else f"%Y-%m-%d {clock}")
 
 
-def _pace(session: Connection) -> str:
-    rate = session.pacer.rate
-    pace = f"{session.tally.calls:,} calls, {session.tally.calls_per_second():.1f}/s of {rate.per_second:g}/s"
-    return f"{pace}, {plural(session.tally.refusals, 'refusal')}" if session.tally.refusals else pace
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def _pace(progress: Progress) -> str:
+    pace = f"{progress.calls:,} calls, {progress.calls_per_second:.1f}/s of {progress.allowed_per_second or 0:g}/s"
+    return f"{pace}, {plural(progress.refusals, 'refusal')}" if progress.refusals else pace

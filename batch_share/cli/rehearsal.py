@@ -23,7 +23,7 @@ from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
 from batch_share.settings import Settings
-from batch_share.sheet.reader import check_there
+from batch_share.sheet.reader import check_sheet_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
         write_excel(world, made[1])
         return made
     for sheet in sheets:
-        check_there(sheet)
+        check_sheet_file(sheet)
     copies = []
     for sheet in sheets:  # one takes no other's place: two sheets may be called the same
         place = next(name for name in names_for(folder / sheet.name) if not name.exists())

@@ -23,16 +23,19 @@ def plan(sheet: Sheet, given: Given) -> int:
 
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
-    from batch_share.cli.plan import PlanFiles, show_plan
-    from batch_share.ledger.files import LedgerName
-    from batch_share.planning.intake import SheetJob
+    import asyncio
 
-    settings = given.settings()
-    job = SheetJob(
-        sheet, LedgerName.of(given["ledger"] or LedgerName.of_sheet(sheet)), sheet_options(given, settings)
-    )
-    files = PlanFiles.named(job, settings, output=given["output"], save=given["save"], save_map=given["save_map"])
-    return show_plan(job, settings, files, online=given["online"], json=given["json"])
+    from batch_share.cli.plan import show_plan
+    from batch_share.cli.work import TerminalWatcher
+    from batch_share.library import BatchShare
+    from batch_share.planning.overview import PlanFiles
+
+    settings, online = given.settings(), given["online"]
+    options = sheet_options(given, settings)
+    files = PlanFiles(given["output"], given["save"], given["save_map"])
+    library = BatchShare(settings, watcher=TerminalWatcher(json=given["json"]))
+    seen = asyncio.run(library.plan(sheet, options, ledger=given["ledger"], online=online, files=files))
+    return show_plan(seen, online=online, json=given["json"])
 
 
 @takes(*_SHEET, *_PART, *_SHOWN, "plan", "if_changed", "canary", "yes")

@@ -25,19 +25,14 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.entry import in_short
-from batch_share.common import Cause, plural, spell_minutes
-from batch_share.ledger.reading import utc_now
+from batch_share.common import Cause, plural, spell_minutes, utc_now
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
-from batch_share.results.notify import CUT
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import meaning_of, reason_of, reason_of_skipped
-from batch_share.sending.guards import spell_guards
-from batch_share.sending.onlookers import check_revokes, spell_revokes
-from batch_share.sheet.columns import LEADS, USERS
+from batch_share.results.wording import CUT, meaning_of, reason_of_skipped, spell_guards, spell_trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from typing import IO
@@ -45,11 +40,10 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.records import Changes, Row, Skipped, ToShare, Waiting
+    from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Preview
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""
@@ -63,10 +57,11 @@ LONGEST_NAME: Final = 40
 
 def spell_intent(preview: Preview, now: datetime) -> str:
     """What is about to be taken back and sent, at `now` (UTC, without a zone); "" if neither is known."""
-    given, columns = preview.to_share, ", ".join(_read_from(preview.sheet.mapping or {}))
+    given, named = preview.to_share, zip(("lead", "person"), preview.names_from, strict=True)
+    columns = ", ".join(f"{who} from {' and '.join(map(_shown, headers))}" for who, headers in named if headers)
     told = []
     if preview.revocations:
-        told.append(spell_revokes(preview.taken_back, "is" if preview.revocations == 1 else "are"))
+        told.append(preview.taken_back.spell("is" if preview.revocations == 1 else "are"))
     if given is not None and given.leads:
         told.append(f"{'Then ' if told else ''}{_giving(given)}, {_lasting(preview, given, now)}")
     if told and columns:
@@ -117,14 +112,6 @@ def _lasting(preview: Preview, given: ToShare, now: datetime) -> str:
     if shortest == longest:
         return how
     return f"{how} {most}{f', some only for {spell_minutes(shortest)}' if shortest < HOUR else ''}"
-
-
-def _read_from(mapping: Mapping[str, str]) -> Iterator[str]:
-    """Which columns name the lead and the person, the surest of several first."""
-    for said, role in (("lead", LEADS), ("person", USERS)):
-        headers = [_shown(header) for field in role for header, name in mapping.items() if name == field]
-        if headers:
-            yield f"{said} from {' and '.join(headers)}"
 
 
 def _shown(header: str) -> str:
@@ -255,7 +242,7 @@ class Display:
         intent = spell_intent(preview, utc_now())
         if preview.changes_made and self._may_ask and not (self.yes and preview.may_take_back):
             return self._ask(question_of(preview), intent)
-        check_revokes(preview)
+        preview.check_revokes()
         if intent and not self.one_line:
             self.console.print(escape(intent))
         if self.yes or preview.changes_made <= self.ask_above:
@@ -356,11 +343,15 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ progress
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
+    def watch(
+        self,
+        progress: Callable[[], Progress],
+        stop: Callable[[], None],  # noqa: ARG002 - nobody stops it here
+    ) -> AbstractAsyncContextManager[None]:
         """Show progress until the work is over; in one line, nothing but a long wait."""
         from batch_share.cli.progress import shown
 
-        return shown(session, self.console, waits_only=self.one_line)
+        return shown(progress, self.console, waits_only=self.one_line)
 
     # ------------------------------------------------------------------------------------------ the end
 
@@ -506,7 +497,7 @@ def totals_table(summary: Summary) -> Table:
 
 def troubles(summary: Summary) -> list[Text]:
     """The first rows that need a person, each with its reason; where the others are."""
-    lines = [Text(_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
+    lines = [Text(spell_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
     more = summary.troubled - len(lines)
     return [*lines, Text(_more(more))] if lines and more else lines
 
@@ -566,11 +557,3 @@ def _which(each: Skipped) -> str:
 
 def _more(rows: int) -> str:
     return f"… and {plural(rows, 'more row')} in the results."
-
-
-def _trouble(row: Row) -> str:
-    reason = reason_of(row)
-    if row.position is None:
-        return f"Formerly row {row.sheet_row}: {reason}"
-    says_which = row.state is State.INVALID and row.cause is not Cause.TOLD
-    return reason if says_which else f"Row {row.sheet_row}: {reason}"

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from batch_share.cli.screen import ASK_ABOVE, near, one_line
 from batch_share.cli.work import TerminalWatcher, draining
-from batch_share.common import parse_seconds, wait_for_event
-from batch_share.errors import BatchShareError, SettingsError
-from batch_share.jobs.watch import Arrivals, Folders, SheetOutcome, Watch, work_on
-from batch_share.planning.already_shared import note_move
-from batch_share.planning.plan import check_options
-from batch_share.results.summary import ExitCode, most_urgent
-from batch_share.sending.onlookers import check_revokes
+from batch_share.common import parse_seconds
+from batch_share.errors import NotConfirmed, SettingsError
+from batch_share.library import BatchShare
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from batch_share.jobs.watch import Case
+    from batch_share.jobs.watch import SheetOutcome
     from batch_share.planning.plan import SheetOptions
     from batch_share.sending.onlookers import Doubt, Preview
-    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
 
 
@@ -61,30 +53,21 @@ def _seconds(name: str, text: str) -> float:
 
 
 class SheetWatcher(TerminalWatcher):
-    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody. `end` ends all sheets."""
-
-    def __init__(self, end: asyncio.Event, *, yes: bool) -> None:
-        super().__init__(yes=yes, one_line=True)
-        self._end = end
-        self.refused = 0
+    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
 
     def agree(self, preview: Preview) -> bool:
-        """Agree to 50 rows, or to all. Raises TooManyRevokes for more earlier shares than the settings allow."""
-        check_revokes(preview)
-        self.refused = 0 if self.yes or preview.changes_made <= ASK_ABOVE else preview.changes_made
-        return not self.refused
+        """Agree to 50 rows, or to all. Raises NotConfirmed for more, TooManyRevokes for more earlier shares."""
+        preview.check_revokes()
+        if self.yes or preview.changes_made <= ASK_ABOVE:
+            return True
+        raise NotConfirmed(
+            f"Nothing was sent: it has {preview.changes_made:,} rows to send, and above {ASK_ABOVE} the watch "
+            "needs --yes. `batch-share resume` on its ledger sends them."
+        )
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - as every Watcher
         """No: nobody is asked."""
         return False
-
-    @contextlib.asynccontextmanager
-    async def watch(self, session: Connection) -> AsyncIterator[None]:
-        """Listen for signals, also for one that came before."""
-        if self._end.is_set():
-            session.stop.ask()
-        async with super().watch(session):
-            yield
 
 
 @dataclass(slots=True)
@@ -93,38 +76,35 @@ class Lines:
 
     told: dict[str, str] = field(default_factory=dict)
 
-    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
+    def sheet(self, outcome: SheetOutcome) -> None:
         """How the work on a sheet ended."""
-        line = f"{_said(case, outcome)}{'' if place or outcome.interrupted else '; looked at again'}"
-        if self.told.get(case.folder.name) != line:
+        folder = outcome.sheet.parent
+        again = "" if outcome.place or outcome.interrupted else "; looked at again"
+        line = f"{_said(outcome)}; in {near(folder.absolute())}{again}"
+        if self.told.get(folder.name) != line:
             typer.echo(line)
-        if place is None:
-            self.told[case.folder.name] = line
+        if outcome.place is None:
+            self.told[folder.name] = line
         else:
-            self.told.pop(case.folder.name, None)
+            self.told.pop(folder.name, None)
 
     def trouble(self, words: str) -> None:
         """Something else went wrong."""
         typer.echo(f"batch-share: {words}", err=True)
 
 
-def _said(case: Case, outcome: SheetOutcome) -> str:
+def _said(outcome: SheetOutcome) -> str:
     if outcome.error is not None:
-        words = str(outcome.error).removeprefix(f"{case.sheet.name}: ")
-        return f"{case.sheet.name}: {words} (exit {outcome.exit_code:d}); in {near(case.folder.absolute())}"
+        words = str(outcome.error).removeprefix(f"{outcome.sheet.name}: ")
+        return f"{outcome.sheet.name}: {words} (exit {outcome.exit_code:d})"
     assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
-    line = one_line(outcome.summary, outcome.exit_code)
-    return f"{line.partition('; ledger')[0]}; in {near(case.folder.absolute())}"
+    return one_line(outcome.summary, outcome.exit_code).partition("; ledger")[0]
 
 
 def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
     """Watch until a signal comes, or look once. Raises BatchShareError."""
-    settings.account()
-    check_options(settings)
-    places = Folders(folder)
     try:
-        with places.held():
-            return asyncio.run(_watch(places, options, settings, looks, yes=yes))
+        return asyncio.run(_watch(folder, options, settings, looks, yes=yes))
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo(
             "batch-share: Cut. What was under way is in its ledger: the next watch goes on with it.", err=True
@@ -132,35 +112,19 @@ def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: 
         return ExitCode.INTERRUPTED
 
 
-async def _watch(
-    places: Folders, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool
-) -> ExitCode:
-    end = asyncio.Event()
+async def _watch(folder: Path, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+    library = BatchShare(settings, watcher=SheetWatcher(yes=yes, one_line=True))
+    asked, lines, codes = asyncio.Event(), Lines(), list[ExitCode]()
 
-    async def work(case: Case) -> SheetOutcome:
-        watcher = SheetWatcher(end, yes=yes)
-        outcome = await work_on(case, options, settings, watcher)
-        if outcome.interrupted:
-            end.set()
-        if watcher.refused:
-            words = (
-                f"Nothing was sent: it has {watcher.refused:,} rows to send, and above {ASK_ABOVE} the watch needs "
-                "--yes. `batch-share resume` on its ledger sends them."
-            )
-            return SheetOutcome(error=BatchShareError(words))
-        return outcome
+    def ask() -> None:
+        asked.set()
+        library.stop()
 
-    lines = Lines()
-
-    def moved(before: Case, after: Case) -> None:
-        if after.ledger.exists():
-            note_move(settings, before.ledger, after.ledger, lines.trouble)
-
-    arrivals = Arrivals(places.inbox, time.monotonic, looks.settle)
-    watch = Watch(arrivals, places, work, moved, lines, partial(wait_for_event, end), end.is_set)
-    with draining(end.is_set, end.set):
-        if not looks.once:
-            await watch.forever(looks.every)
-            return ExitCode.DONE
-        await watch.once()
-    return most_urgent(each.exit_code for each in watch.endings)
+    outcomes = library.watch(
+        folder, options, every=looks.every, settle=looks.settle, once=looks.once, on_trouble=lines.trouble
+    )
+    with draining(asked.is_set, ask):
+        async for outcome in outcomes:
+            lines.sheet(outcome)
+            codes.append(outcome.exit_code)
+    return ExitCode.most_urgent(codes) if looks.once else ExitCode.DONE

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,31 +16,27 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
-from batch_share.results.notify import CUT, DONE, INTERRUPTED, Notice, check_target, tell, why_stopped
-from batch_share.results.summary import ExitCode, code_of
-from batch_share.sending.log_events import stopped_by
+from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
     from typing import Any
 
-    from pydantic import SecretStr
-
     from batch_share import Ending
     from batch_share.cli.options import Given
     from batch_share.results.summary import Summary
-    from batch_share.sending.session import Connection
+    from batch_share.sending.onlookers import Progress
 
 
 class TerminalWatcher(Display):
     """The Watcher of a terminal: Ctrl-C (SIGTERM, SIGHUP) drains, a second one cuts."""
 
     @contextlib.asynccontextmanager
-    async def watch(self, session: Connection) -> AsyncIterator[None]:
+    async def watch(self, progress: Callable[[], Progress], stop: Callable[[], None]) -> AsyncIterator[None]:
         """Show progress and listen for signals."""
-        with draining(lambda: session.stop.asked, session.stop.ask):
-            async with super().watch(session):
+        with draining(lambda: progress().stopping, stop):
+            async with super().watch(progress, stop):
                 yield
 
 
@@ -107,56 +102,33 @@ class Work:
 
         Raises BatchShareError.
         """
-        if self.settings.notify is not None:
-            check_target(self.settings.notify)  # before anything is done
+        self.library.check_notify()  # before anything is done
+        level = logging.getLevelNamesMapping()[self.settings.log_level.upper()]
+        file = open_log(self.settings.log_folder, self._show)
         try:
-            with self._logged():
+            with attached(file, LineHandler(self._show) if self._verbose else None, level=level):
                 ending = asyncio.run(job(self.library))
         except (KeyboardInterrupt, asyncio.CancelledError):
             self._display.cut(self._asked)
-            self._tell(CUT, ExitCode.INTERRUPTED)
+            self._tell(None)
             return ExitCode.INTERRUPTED
         except BatchShareError as error:
-            self._tell(why_stopped(error), code_of(error))
+            self._tell(error)
             raise
         self._display.end(ending, self._asked)
-        ended = INTERRUPTED if ending.interrupted else DONE
-        if ending.error is not None:
-            ended = why_stopped(ending.error)
-        self._tell(ended, ending.exit_code, ending.summary)
+        self._tell(ending)
         return ending.exit_code
 
-    @contextlib.contextmanager
-    def _logged(self) -> Iterator[None]:
-        """Write the log, and show it if that is wanted. An error before there is a session is in it too."""
+    def _show(self, line: str) -> None:
+        """A line of the log, where that is wanted."""
+        self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        def show(line: str) -> None:
-            self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        level = logging.getLevelNamesMapping()[self.settings.log_level.upper()]
-        file = open_log(self.settings.log_folder, show)
-        with attached(file, LineHandler(show) if self._verbose else None, level=level):
-            try:
-                yield
-            except BatchShareError as error:
-                stopped_by(error)
-                raise
-
-    def _tell(self, ended: str, code: ExitCode, summary: Summary | None = None) -> None:
+    def _tell(self, ended: Ending | BatchShareError | None) -> None:
         """Tell whoever the setting `notify` names how it ended; whatever comes of that is one line, and no more."""
-        if self.settings.notify is None:
-            return
-
-        async def told(target: SecretStr) -> str | None:
-            known = summary
-            if known is None:
-                with contextlib.suppress(BatchShareError):  # the ledger may have no totals
-                    known = await self.library.status(self._ledger)
-            at = datetime.now(UTC).replace(tzinfo=None)
-            return await tell(target, Notice(self._asked.command, self._subject, ended, code, at, known))
-
         try:
-            problem = asyncio.run(told(self.settings.notify))
+            problem = asyncio.run(
+                self.library.notify(self._asked.command, self._subject, ended, ledger=self._ledger)
+            )
         except (KeyboardInterrupt, asyncio.CancelledError):
             problem = "Telling others how it ended was interrupted. The run itself is not changed by that."
         if problem:

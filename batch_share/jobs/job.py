@@ -25,7 +25,7 @@ from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
 from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, code_of_ending, summarize
+from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
@@ -67,7 +67,7 @@ class Ending:
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
         if self.error is not None:
-            return code_of_ending(self.error)
+            return ExitCode.of_ended(self.error)
         return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
 
 
@@ -150,7 +150,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                     raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
                 await job.begin(session)
                 following = following_up(session) if settings.follow_up else nullcontext()
-                async with watcher.watch(session), following:
+                async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
             return await _end(session)
 

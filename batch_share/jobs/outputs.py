@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from batch_share.common import utc_now
+from batch_share.errors import BatchShareError
 from batch_share.jobs.job import sheet_of
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
@@ -19,13 +22,16 @@ from batch_share.results.failed_sheet import (
     write_failed,
     write_failed_to,
 )
+from batch_share.results.notify import Notice, tell
 from batch_share.results.report import ROWS_TOLD, report_path, write_report
-from batch_share.results.summary import Summary, summarize
+from batch_share.results.summary import ExitCode, Summary, summarize
+from batch_share.results.wording import CUT, DONE, INTERRUPTED, why_stopped
 from batch_share.results.writing import beside, written_last
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_share.jobs.job import Ending
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.outputs import Named
@@ -103,3 +109,24 @@ async def report_of(ledger_name: LedgerName, target: Named | None, most: int = R
 def _sparing(target: Named | None, sheet: Path) -> Named | None:
     """The target, which is never the sheet itself."""
     return target and replace(target, spared=[sheet])
+
+
+async def notify(
+    settings: Settings, command: str, file: Path, ended: Ending | BatchShareError | None, ledger: LedgerName
+) -> str | None:
+    """Tell whoever the settings name how it ended, None: cut off. A sentence if that could not be done."""
+    if settings.notify is None:
+        return None
+    summary = None
+    if isinstance(ended, BatchShareError):
+        words, code = why_stopped(ended), ExitCode.of(ended)
+    elif ended is None:
+        words, code = CUT, ExitCode.INTERRUPTED
+    else:
+        words, code, summary = INTERRUPTED if ended.interrupted else DONE, ended.exit_code, ended.summary
+        if ended.error is not None:
+            words = why_stopped(ended.error)
+    if summary is None:
+        with suppress(BatchShareError):  # the ledger may have no totals
+            summary = await status_of(ledger)
+    return await tell(settings.notify, Notice(command, file, words, code, utc_now(), summary))

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import LedgerLock, read_ledger
 from batch_share.ledger.known import catch_up, open_history
-from batch_share.ledger.reading import utc_now
 from batch_share.outputs import digest_of
 
 if TYPE_CHECKING:

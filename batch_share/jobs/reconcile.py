@@ -15,11 +15,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Cause
+from batch_share.common import Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Notice, NoticeKind, Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult

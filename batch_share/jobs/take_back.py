@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import Action, Cause, __version__
+from batch_share.common import Action, Cause, __version__, utc_now
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Notice, NoticeKind, Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import remarking, shares_meant

@@ -10,9 +10,9 @@ import datetime as dt
 import re
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -33,11 +33,12 @@ from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.intake import SheetJob
-from batch_share.results.summary import ExitCode, code_of, code_of_ending
-from batch_share.sheet.reader import TEXT_SUFFIXES, WORKBOOK_SUFFIXES
+from batch_share.results.summary import ExitCode
+from batch_share.sending.session import Course
+from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from batch_share.planning.plan import SheetOptions
@@ -184,7 +185,7 @@ _OUR_OWN: Final = re.compile(r".*\.(results|failed|plan)(-\d+)?", re.DOTALL)
 def is_sheet(name: str) -> bool:
     """Whether a file of this name is a sheet that somebody dropped: no temporary file, and nothing of our own."""
     stem, dot, suffix = name.rpartition(".")
-    if name.startswith(_PASSING) or not stem or f"{dot}{suffix}".lower() not in TEXT_SUFFIXES | WORKBOOK_SUFFIXES:
+    if name.startswith(_PASSING) or not stem or f"{dot}{suffix}".lower() not in SHEET_SUFFIXES:
         return False
     return not _OUR_OWN.fullmatch(stem.lower())
 
@@ -259,11 +260,21 @@ _PASSES: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, Daily
 
 @dataclass(frozen=True, slots=True)
 class SheetOutcome:
-    """How the work on a sheet ended, this time: the totals if it began, and what stopped it."""
+    """How the work on a sheet ended, this time: the totals if it began, and what stopped it.
 
+    `sheet` is where it is now, in a folder with all that was made of it; the totals name the files where they were
+    before it was moved there.
+    """
+
+    sheet: Path
     summary: Summary | None = None
     error: BatchShareError | None = None
     interrupted: bool = False
+
+    @property
+    def ledger(self) -> LedgerName:
+        """Its ledger where it is now, if the work came so far that there is one."""
+        return LedgerName.of_sheet(self.sheet)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -271,39 +282,40 @@ class SheetOutcome:
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.summary is None:
-            return ExitCode.NOT_DONE if self.error is None else code_of(self.error)
-        return self.summary.exit_code if self.error is None else code_of_ending(self.error)
+            return ExitCode.NOT_DONE if self.error is None else ExitCode.of(self.error)
+        return self.summary.exit_code if self.error is None else ExitCode.of_ended(self.error)
+
+    @property
+    def place(self) -> str | None:
+        """Where the sheet goes; None while there is something to come: rows that wait, or are processed still."""
+        if self.interrupted or isinstance(self.error, (*_PASSES, AccessDenied)):
+            return None
+        if self.error is not None or self.summary is None:
+            return FAILED
+        states = self.summary.states
+        if rows_in(states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
+            return None
+        return DONE if self.exit_code is ExitCode.DONE else FAILED
 
 
-def place_of(outcome: SheetOutcome) -> str | None:
-    """Where the sheet goes; None while there is something to come: rows that wait, or are processed still."""
-    if outcome.interrupted or isinstance(outcome.error, (*_PASSES, AccessDenied)):
-        return None
-    if outcome.error is not None or outcome.summary is None:
-        return FAILED
-    if rows_in(outcome.summary.states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
-        return None
-    return DONE if outcome.exit_code is ExitCode.DONE else FAILED
-
-
-def is_for_all(outcome: SheetOutcome) -> bool:
-    """Whether what stopped the work would stop it for every sheet, until a person mends it."""
-    return isinstance(outcome.error, AccessDenied)
-
-
-async def work_on(case: Case, options: SheetOptions, settings: Settings, watcher: Watcher) -> SheetOutcome:
+async def work_on(
+    case: Case, options: SheetOptions, settings: Settings, watcher: Watcher, course: Course | None = None
+) -> SheetOutcome:
     """Do what is to be done now for a sheet. It raises nothing that is foreseeable: that is in the SheetOutcome."""
+    course = course or Course()
     try:
         if not await _is_taken_in(case.ledger):
-            ending = await do(RunSheet(SheetJob(case.sheet, case.ledger, options)), settings, watcher)
+            ending = await do(RunSheet(SheetJob(case.sheet, case.ledger, options)), settings, watcher, course)
         elif (at_rest := await nothing_due(case.ledger)) is not None:
-            return SheetOutcome(at_rest)
+            return SheetOutcome(case.sheet, at_rest)
         else:
             # Not run: with other options than those it was taken in with, the same rows would be other ones.
-            ending = await do(Resume(case.ledger), settings, watcher)
+            ending = await do(Resume(case.ledger), settings, watcher, course)
     except BatchShareError as error:
-        return SheetOutcome(error=error)
-    return SheetOutcome(ending.summary, ending.error, interrupted=ending.interrupted)
+        # Of what a person ends before its first call nobody knows what would have become: it is gone on with later.
+        by_person = course.stop.asked and course.stop.error is None
+        return SheetOutcome(case.sheet, error=error, interrupted=by_person)
+    return SheetOutcome(case.sheet, ending.summary, ending.error, interrupted=ending.interrupted)
 
 
 async def _is_taken_in(ledger: LedgerName) -> bool:
@@ -320,84 +332,73 @@ AGAIN: Final = 300.0
 """Seconds until a sheet is looked at again of which something is to come."""
 
 
-class Teller(Protocol):
-    """Whoever is told what happens."""
-
-    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
-        """A sheet was worked on, and is at `place` now; None: where it was, to be looked at again."""
-
-    def trouble(self, words: str) -> None:
-        """Something else went wrong that may be over at the next look."""
-
-
 @dataclass(slots=True)
 class Watch:
     """`work` does what is to be done for a sheet; `moved` is told of each that is filed away, before and after.
 
-    `sleep` returns early when `is_over`.
+    `trouble` is told of what else goes wrong and may be over later. `sleep` returns early when `is_over`.
     """
 
     arrivals: Arrivals
     places: Folders
     work: Callable[[Case], Awaitable[SheetOutcome]]
     moved: Callable[[Case, Case], None]
-    teller: Teller
+    trouble: Callable[[str], None]
     sleep: Callable[[float], Awaitable[None]]
     is_over: Callable[[], bool]
     again: float = AGAIN
-    endings: list[SheetOutcome] = field(default_factory=list)
     _looked: dict[Path, float] = field(default_factory=dict)
-    _troubled: str = ""
 
-    async def once(self) -> None:
+    async def once(self) -> AsyncIterator[SheetOutcome]:
         """Work on what is there, and on what settles while it is looked at twice. Raises BatchShareError."""
-        await self._round()
+        async for outcome in self._round():
+            yield outcome
         if self.arrivals.saw_any and not self.is_over():
             await self.sleep(self.arrivals.settle)
-            await self._round()
+            async for outcome in self._round():
+                yield outcome
         for sheet in self.arrivals.unsettled():
-            self.teller.trouble(f"{sheet.name}: still being written, or cut off; left for the next time.")
+            self.trouble(f"{sheet.name}: still being written, or cut off; left for the next time.")
 
-    async def forever(self, every: float) -> None:
+    async def forever(self, every: float) -> AsyncIterator[SheetOutcome]:
         """Look each `every` seconds until it is over. Raises BatchShareError for what no later look can mend."""
+        troubled = ""
         while not self.is_over():
-            await self._round_or_trouble()
+            words = ""
+            try:
+                async for outcome in self._round():
+                    yield outcome
+            except _Unusable as error:  # a folder on another machine may be gone for a while; told once
+                words = str(error)
+            if words and words != troubled:
+                self.trouble(f"{words} It is tried again.")
+            troubled = words
             if not self.is_over():
                 await self.sleep(every)
 
-    async def _round_or_trouble(self) -> None:
-        """A folder on another machine may be gone for a while; told once."""
-        words = ""
-        try:
-            await self._round()
-        except _Unusable as error:
-            words = str(error)
-        if words and words != self._troubled:
-            self.teller.trouble(f"{words} It is tried again.")
-        self._troubled = words
-
-    async def _round(self) -> None:
+    async def _round(self) -> AsyncIterator[SheetOutcome]:
         for case in self._usable(self.places.begun):
-            await self._go_on(case)
+            async for outcome in self._go_on(case):
+                yield outcome
         for sheet in self._usable(self.arrivals.ready):
             if self.is_over():
                 return
-            await self._go_on(self._usable(partial(self.places.take, sheet)))
+            async for outcome in self._go_on(self._usable(partial(self.places.take, sheet))):
+                yield outcome
 
-    async def _go_on(self, case: Case) -> None:
+    async def _go_on(self, case: Case) -> AsyncIterator[SheetOutcome]:
         now = self.arrivals.now()
         if self.is_over() or now - self._looked.get(case.folder, -self.again) < self.again:
             return
         outcome = await self.work(case)
         self._looked[case.folder] = self.arrivals.now()
-        self.endings.append(outcome)
-        place = place_of(outcome)
-        if place is not None:
+        if outcome.place is not None:
             why = str(outcome.error) if outcome.error is not None else ""
-            before, case = case, self._usable(partial(self.places.finish, case, place, why))
-            self.moved(before, case)
-        self.teller.sheet(case, outcome, place)
-        if is_for_all(outcome) and outcome.error is not None:
+            filed = self._usable(partial(self.places.finish, case, outcome.place, why))
+            self.moved(case, filed)
+            outcome = replace(outcome, sheet=filed.sheet)
+        yield outcome
+        if isinstance(outcome.error, AccessDenied):  # it would stop every sheet, until a person mends it
             raise outcome.error
 
     def _usable(self, step: Callable[[], T]) -> T:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
+from batch_share.common import utc_now
 from batch_share.errors import LedgerError, LedgerLocked
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
-from batch_share.ledger.reading import LedgerReader, utc_now
+from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import PROCESS, Ledger
 from batch_share.outputs import check_apart, is_database, is_spelled, spelled
 

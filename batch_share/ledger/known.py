@@ -39,10 +39,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerLock, LedgerName, read_ledger
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import run_id
 
 if TYPE_CHECKING:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import Text, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
 
-from batch_share.common import Action, Cause
+from batch_share.common import Action, Cause, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -61,6 +60,7 @@ from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping
 
@@ -102,11 +102,6 @@ CANARY: Final = "canary"
 
 ZONE: Final = "zone"
 """The fact that names the account's time zone, once it was asked for."""
-
-
-def utc_now() -> datetime:
-    """The time as the ledger notes it: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class LedgerReader:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, Cause
+from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
@@ -26,7 +26,6 @@ from batch_share.ledger.reading import (
     UNSAID,
     ZONE,
     LedgerReader,
-    utc_now,
 )
 from batch_share.ledger.records import (
     Changes,

@@ -12,10 +12,10 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Action, Cause
+from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import HistoryError, LedgerError, SettingsError
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
-from batch_share.ledger.reading import pages, utc_now
+from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
 from batch_share.sending.session import name_of_account

@@ -73,7 +73,7 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     asks_zone = not is_same and needs_zone(plan, session.settings)
     zone = None
     session.tally.phase = LOOKING_UP
-    async with watcher.watch(session) if wanted or asks_zone else nullcontext():
+    async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
         await Enquiry(session, directory, ledger).ask(wanted)
     if session.stop.asked:
@@ -153,7 +153,7 @@ async def _ask(
     """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
     async with open_connection(settings, watcher, course) as connection:
         connection.tally.phase = LOOKING_UP
-        async with watcher.watch(connection):
+        async with watcher.watch(connection.progress, connection.stop.ask):
             if needs_zone(plan, settings):
                 plan = plan_job(job.sheet, job.options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))

@@ -12,27 +12,30 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, spell_length
+from batch_share.common import Cause, spell_length, utc_now
 from batch_share.errors import SettingsError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
+from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.planning.plan import Approval
-from batch_share.results.wording import spell_row
+from batch_share.results.answers import write_table
+from batch_share.results.tables import check_format
+from batch_share.results.wording import spell_guards, spell_row
 from batch_share.sending.cost import Pace
-from batch_share.sending.guards import excesses, spell_guards
-from batch_share.sheet.columns import LEADS, Field
+from batch_share.sending.guards import excesses
+from batch_share.sheet.columns import LEADS, Field, write_mapping
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
@@ -297,6 +300,26 @@ class Overview:
         """What approving this plan means: a run that is given it sends this or nothing."""
         return Approval.of(self.plan, self.settings)
 
+    @property
+    def top_users(self) -> Sequence[tuple[str, int]]:
+        """The ten users who get the most leads, and how many each."""
+        return self.users.most_common(_TOP)
+
+    async def write(
+        self, output: Named | None = None, save: Named | None = None, save_map: Named | None = None
+    ) -> None:
+        """Write what is wanted of it, as PlanFiles says. Raises SettingsError."""
+        sheet = self.plan.sheet
+        if output is not None:
+            header = [*sheet.columns, "Plan", "Reason", "Sheet Row"]
+            await write_table(output, header, _planned(self), coloured=len(sheet.columns))
+        if save is not None:
+            self.approval().save(save)
+        if save_map is not None:  # without what only a person can say: in a file it would be said
+            doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
+            mapping = (self.plan.record.mapping or {}).items()
+            write_mapping(save_map, {header: name for header, name in mapping if header not in doubtful})
+
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
         odd = list(self.conflicts)
@@ -434,6 +457,38 @@ def _minutes(asked: Instruction) -> float:
     return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
 
 
-def top(counts: Counter[str]) -> Sequence[tuple[str, int]]:
-    """The ten most frequent."""
-    return counts.most_common(_TOP)
+_PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFiles:
+    """What is to be written of a plan: in `output`, a .csv or .xlsx file, every row with its plan.
+
+    In `save` the approval that a run can be held to, in `save_map` which column was read as what.
+    """
+
+    output: Path | None = None
+    save: Path | None = None
+    save_map: Path | None = None
+
+    def named(self, sheet: Path, ledger: LedgerName, settings: Settings) -> Sequence[Named | None]:
+        """The three. Raises SettingsError, before anything is read, for what can't go there."""
+        files = {"output": self.output, "save": self.save, "save-map": self.save_map}
+        named = [
+            None if file is None else Named(option, file, settings.data_folder, [sheet])
+            for option, file in files.items()
+        ]
+        if self.output is not None:
+            check_format(self.output)
+        ledger.check_apart(*named)
+        for file in filter(None, named):
+            file.check()
+        return named
+
+
+async def _planned(seen: Overview) -> AsyncIterator[tuple[State, list[str]]]:
+    """Every row with its plan and the reason."""
+    width = len(seen.plan.sheet.columns)
+    for row in seen.planned(seen.directory):
+        cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
+        yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), spell_row(row), str(row.sheet_row)]

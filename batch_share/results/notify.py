@@ -12,28 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.errors import (
-    AccessDenied,
-    AccountClosed,
-    BatchShareError,
-    CanaryFailed,
-    DailyLimitReached,
-    HistoryError,
-    LedgerError,
-    NoSuchApi,
-    NotAnswered,
-    NotConfirmed,
-    OwnerNotVerified,
-    PlanChanged,
-    SettingsError,
-    SheetError,
-    StillThrottled,
-    TooManyFailures,
-    TooManyForUser,
-    TooManyRevokes,
-    TooManyRows,
-    Unreachable,
-)
+from batch_share.errors import SettingsError
 from batch_share.results.wording import headline, next_steps, others
 
 if TYPE_CHECKING:
@@ -42,35 +21,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_share.results.summary import Summary
-
-DONE: Final = "done"
-INTERRUPTED: Final = "interrupted by a person"
-CUT: Final = "cut off by a person"
-
-_WHY: Final[dict[type[BatchShareError], str]] = {
-    AccessDenied: "LeadSquared refused access",
-    AccountClosed: "LeadSquared wants no more calls for now",
-    NoSuchApi: "LeadSquared has no such API",
-    CanaryFailed: "the first rows did not go well",
-    DailyLimitReached: "the calls of the day are spent",
-    LedgerError: "the ledger can't be used",
-    HistoryError: "the index of runs can't be used",
-    NotAnswered: "LeadSquared did not answer",
-    NotConfirmed: "nobody agreed to it",
-    OwnerNotVerified: "the owner of the first activity is not proved",
-    PlanChanged: "it is not what was approved",
-    SettingsError: "a setting is wrong",
-    SheetError: "the sheet can't be used",
-    StillThrottled: "LeadSquared refused every call as one too many",
-    TooManyFailures: "too many rows failed",
-    TooManyForUser: "a user would have got too many leads",
-    TooManyRevokes: "shares would have been taken back and nobody was asked",
-    TooManyRows: "there were too many rows to send",
-    Unreachable: "LeadSquared could not be reached",
-}
-"""In words without Ids and paths: an error's own sentence may hold them."""
-
-OTHERWISE: Final = "its own output says why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +60,6 @@ class Notice:
         # Not why: that may name somebody.
         totals["unchecked"] = [{"what": each["what"], "rows": each["rows"]} for each in totals["unchecked"]]
         return told | totals | {"text": self.text}
-
-
-def why_of(error: BatchShareError) -> str | None:
-    """Why a job ended that an error stopped, without anything of the sheet or the account; None: who knows."""
-    return next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
-
-
-def why_stopped(error: BatchShareError) -> str:
-    """How such a job ended."""
-    return f"stopped, {why_of(error) or OTHERWISE}"
 
 
 def for_chat(text: str) -> str:

@@ -39,6 +39,22 @@ class ExitCode(IntEnum):
     STILL_PROCESSING = 5
     INTERRUPTED = 130
 
+    @classmethod
+    def of(cls, error: BatchShareError) -> ExitCode:
+        """What an error means to a script that stopped a command before its work began."""
+        is_usage = isinstance(error, SheetError | SettingsError | OfAnotherSheet)
+        return cls.USAGE if is_usage else cls.NOT_DONE
+
+    @classmethod
+    def of_ended(cls, error: BatchShareError) -> ExitCode:
+        """What an error means that ended a job under way: only of a sheet that broke off was nothing sent."""
+        return cls.USAGE if isinstance(error, SheetError) else cls.NOT_DONE
+
+    @classmethod
+    def most_urgent(cls, codes: Iterable[ExitCode]) -> ExitCode:
+        """The code of several pieces of work."""
+        return min(codes, key=_ORDER.index, default=cls.DONE)
+
 
 _URGENCY: Final[Sequence[tuple[ExitCode, Callable[[State], bool]]]] = (
     (ExitCode.NOT_DONE, lambda state: state.is_on_its_way or state.is_being_revoked),
@@ -57,21 +73,6 @@ _ORDER: Final = (
     ExitCode.STILL_PROCESSING,
     ExitCode.DONE,
 )
-
-
-def most_urgent(codes: Iterable[ExitCode]) -> ExitCode:
-    """The code of several pieces of work."""
-    return min(codes, key=_ORDER.index, default=ExitCode.DONE)
-
-
-def code_of(error: BatchShareError) -> ExitCode:
-    """What an error means to a script that stopped a command before its work began."""
-    return ExitCode.USAGE if isinstance(error, SheetError | SettingsError | OfAnotherSheet) else ExitCode.NOT_DONE
-
-
-def code_of_ending(error: BatchShareError) -> ExitCode:
-    """What an error means that ended a job under way: only of a sheet that broke off was nothing sent."""
-    return ExitCode.USAGE if isinstance(error, SheetError) else ExitCode.NOT_DONE
 
 
 @dataclass(frozen=True, slots=True)

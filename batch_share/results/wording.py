@@ -9,16 +9,40 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Cause, spell_length
-from batch_share.errors import sentence
+from batch_share.errors import (
+    AccessDenied,
+    AccountClosed,
+    BatchShareError,
+    CanaryFailed,
+    DailyLimitReached,
+    HistoryError,
+    LedgerError,
+    NoSuchApi,
+    NotAnswered,
+    NotConfirmed,
+    OwnerNotVerified,
+    PlanChanged,
+    SettingsError,
+    SheetError,
+    StillThrottled,
+    TooManyFailures,
+    TooManyForUser,
+    TooManyRevokes,
+    TooManyRows,
+    Unreachable,
+    sentence,
+)
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import TOLD, NoticeKind, Row, why_of
 from batch_share.ledger.states import Stage, State, rows_in
+from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.ledger.records import NewRow, Notice, Result, RunRecord, Skipped, Why
+    from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
 NO_USER: Final = "(rows whose user was not found, or not looked up)"
@@ -468,3 +492,76 @@ class Advice:
 
     def _command(self, name: str) -> str:
         return f"batch-share {name} {shlex.quote(self.ledger)}"
+
+
+DONE: Final = "done"
+INTERRUPTED: Final = "interrupted by a person"
+CUT: Final = "cut off by a person"
+
+_WHY: Final[dict[type[BatchShareError], str]] = {
+    AccessDenied: "LeadSquared refused access",
+    AccountClosed: "LeadSquared wants no more calls for now",
+    NoSuchApi: "LeadSquared has no such API",
+    CanaryFailed: "the first rows did not go well",
+    DailyLimitReached: "the calls of the day are spent",
+    LedgerError: "the ledger can't be used",
+    HistoryError: "the index of runs can't be used",
+    NotAnswered: "LeadSquared did not answer",
+    NotConfirmed: "nobody agreed to it",
+    OwnerNotVerified: "the owner of the first activity is not proved",
+    PlanChanged: "it is not what was approved",
+    SettingsError: "a setting is wrong",
+    SheetError: "the sheet can't be used",
+    StillThrottled: "LeadSquared refused every call as one too many",
+    TooManyFailures: "too many rows failed",
+    TooManyForUser: "a user would have got too many leads",
+    TooManyRevokes: "shares would have been taken back and nobody was asked",
+    TooManyRows: "there were too many rows to send",
+    Unreachable: "LeadSquared could not be reached",
+}
+"""In words without Ids and paths: an error's own sentence may hold them."""
+
+OTHERWISE: Final = "its own output says why"
+
+
+def why_ended(error: BatchShareError) -> str | None:
+    """Why a job ended that an error stopped, without anything of the sheet or the account; None: who knows."""
+    return next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
+
+
+def why_stopped(error: BatchShareError) -> str:
+    """How such a job ended."""
+    return f"stopped, {why_ended(error) or OTHERWISE}"
+
+
+def spell_trouble(row: Row) -> str:
+    """A row that a person has to look at: which it is, and why."""
+    reason = reason_of(row)
+    if row.position is None:
+        return f"Formerly row {row.sheet_row}: {reason}"
+    says_which = row.state is State.INVALID and row.cause is not Cause.TOLD
+    return reason if says_which else f"Row {row.sheet_row}: {reason}"
+
+
+def spell_guards(settings: Settings, deed: str = "send") -> str:
+    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
+    told = _held_to(settings) if deed == "send" else []
+    stops = _stops(settings) if deed in {"send", "try again"} else []
+    stopping = " or ".join(filter(None, stops))
+    return ", ".join(filter(None, [*told, f"stops {stopping}" if stopping else ""]))
+
+
+def _held_to(settings: Settings) -> list[str]:
+    return [
+        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
+        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
+        f"takes back at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
+        f"a canary of {settings.canary:,}" if settings.canary else "",
+    ]
+
+
+def _stops(settings: Settings) -> list[str]:
+    return [
+        f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
+        f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
+    ]

@@ -16,15 +16,13 @@ from batch_share.errors import (
     TooManyRows,
 )
 from batch_share.ledger.states import Stage, State
+from batch_share.settings import ENOUGH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from batch_share.ledger.records import Result
     from batch_share.settings import Settings
-
-ENOUGH: Final = 50
-"""Rows that must be sent before a percentage of them says anything."""
 
 TOO_LATE: Final = "too late"
 """The outcome of a row whose end was over before its turn came: to stop would make others late as well."""
@@ -201,27 +199,3 @@ class Health:
             self.refused_since = now
         if now - self.refused_since > max(LONGEST_REFUSED, 20 * period):
             raise StillThrottled(now - self.refused_since, words)
-
-
-def spell_guards(settings: Settings, deed: str = "send") -> str:
-    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    told = _before(settings) if deed == "send" else []
-    stops = _stops(settings) if deed in {"send", "try again"} else []
-    stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*told, f"stops {stopping}" if stopping else ""]))
-
-
-def _before(settings: Settings) -> list[str]:
-    return [
-        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
-        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-        f"takes back at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
-        f"a canary of {settings.canary:,}" if settings.canary else "",
-    ]
-
-
-def _stops(settings: Settings) -> list[str]:
-    return [
-        f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
-        f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
-    ]

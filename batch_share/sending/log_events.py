@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from batch_share.errors import AccountClosed
 from batch_share.leadsquared.account import account_name
 from batch_share.ledger.states import State
 from batch_share.logs import about, log, masked
+from batch_share.sending.onlookers import LONG_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.store import Ledger
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
-
-LONG_WAIT: Final = 60.0
-"""Seconds of a wait that is worth telling wherever somebody may look."""
 
 
 @contextmanager

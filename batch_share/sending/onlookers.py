@@ -15,6 +15,7 @@ from batch_share.common import plural
 from batch_share.errors import TooManyRevokes, first_of
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, State
+from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Changes, SheetRecord, Skipped
     from batch_share.sending.cost import Cost, Pace
-    from batch_share.sending.session import Connection
     from batch_share.settings import Settings
+
+LONG_WAIT: Final = 60.0
+"""Seconds of a wait that is worth telling wherever somebody may look."""
 
 STARTING: Final = "starting"
 """The phase in which nothing has happened yet."""
@@ -167,6 +170,12 @@ class TakenBack:
     users: Mapping[str, int] = field(default_factory=dict)
     sheets: Sequence[str] = ()
 
+    def spell(self, verb: str) -> str:
+        """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
+        losing = [f"{user} ({count:,})" if count > 1 else user for user, count in self.users.items()]
+        shares = plural(sum(self.users.values()), "share")
+        return f"{shares} of {first_of(self.sheets)} {verb} taken back from {first_of(losing)}"
+
 
 NOTHING_TAKEN: Final = TakenBack()
 
@@ -219,6 +228,19 @@ class Preview:
         """Whether so many shares may be taken back though nobody is asked."""
         return self.revocations <= self.settings.max_revokes
 
+    def check_revokes(self) -> None:
+        """Raises TooManyRevokes where nobody can be asked whether so many shares may be taken back."""
+        if not self.may_take_back:
+            words, taken = self.taken_back.spell("would be"), self.taken_back
+            raise TooManyRevokes(words, taken.users, taken.sheets, self.settings.max_revokes)
+
+    @property
+    def names_from(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The headers of the columns that name the lead, and of those that name the person; the surest first."""
+        read = (self.sheet.mapping or {}).items()
+        leads = [header for each in LEADS for header, name in read if name == each]
+        return leads, [header for each in USERS for header, name in read if name == each]
+
     @property
     def changes_made(self) -> int:
         """Shares that will be made, and that are taken back first: what a person is asked about."""
@@ -264,23 +286,10 @@ class Watcher(Waiter, Protocol):
     def is_sure(self, doubt: Doubt) -> bool:
         """Ask about a doubt; False also where there is nobody to ask."""
 
-    def watch(self, session: Connection) -> AbstractAsyncContextManager[None]:
-        """Entered while calls are made."""
-
-
-def check_revokes(preview: Preview) -> None:
-    """Whether shares of earlier runs may be taken back where nobody can be asked. Raises TooManyRevokes."""
-    if not preview.may_take_back:
-        taken = preview.taken_back
-        words = spell_revokes(taken, "would be")
-        raise TooManyRevokes(words, taken.users, taken.sheets, preview.settings.max_revokes)
-
-
-def spell_revokes(taken: TakenBack, verb: str) -> str:
-    """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
-    losing = [f"{user} ({count:,})" if count > 1 else user for user, count in taken.users.items()]
-    shares = plural(sum(taken.users.values()), "share")
-    return f"{shares} of {first_of(taken.sheets)} {verb} taken back from {first_of(losing)}"
+    def watch(
+        self, progress: Callable[[], Progress], stop: Callable[[], None]
+    ) -> AbstractAsyncContextManager[None]:
+        """Entered while calls are made: `progress` gives how far they are, `stop` ends them as `Job.stop` does."""
 
 
 # ------------------------------------------------------------------------------------------- for programs
@@ -307,6 +316,19 @@ class AskingAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """No call goes before `until` (UTC, with a zone), for a refusal; of `bulk` calls only, if it says so.
+
+    `asked`: LeadSquared said how long. `is_long`: it is worth telling wherever somebody may look.
+    """
+
+    until: datetime
+    asked: bool
+    bulk: bool
+    is_long: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is, at one moment.
 
@@ -314,14 +336,19 @@ class Progress:
     |---|---|
     | `phase` | what is being done, in words for people |
     | `states` | rows by state, those that no row is in left away |
+    | `done` | of all rows how many are done, one that is on its way counted in part |
     | `calls`, `calls_per_second`, `refusals` | calls so far, over the last ten seconds, refused as one too many |
+    | `allowed_per_second` | calls a second, at the most, as its pace is now; None before it has one |
     | `job` | the `Job.id` that this is the progress of |
     | `looked_up` | leads and users that were looked up, of how many; None before and if nobody is to be |
     | `waiting_for` | who uses the account, while the job waits for it |
     | `outage` | why LeadSquared can't be reached and which try it is, while that is so |
-    | `held_until` | until when no call goes, as LeadSquared asked; UTC, with a zone |
+    | `held` | until when no call goes after a refusal, and why |
+    | `unanswered` | no call has left for a while: it waits for LeadSquared to answer one |
     | `awaited` | what is waited for while nothing else goes on |
     | `eta` | seconds until all calls are made; None where that is not all it takes, or nobody knows |
+    | `at_least` | seconds that all calls take that are known to be left; None while none goes |
+    | `has_begun` | something was done, so that there is progress to show |
     | `stopping` | it was asked to stop: calls under way are finished and noted |
     | `daily` | calls of the account on this day, of how many at most (None: no limit is set); None before any |
     """
@@ -335,8 +362,18 @@ class Progress:
     looked_up: tuple[int, int] | None = None
     waiting_for: Holder | None = None
     outage: Outage | None = None
-    held_until: datetime | None = None
+    held: Held | None = None
     awaited: AskingAgain | None = None
     eta: float | None = None
     stopping: bool = False
     daily: tuple[int, int | None] | None = None
+    done: float = 0.0
+    allowed_per_second: float | None = None
+    unanswered: bool = False
+    at_least: float | None = None
+    has_begun: bool = False
+
+    @property
+    def held_until(self) -> datetime | None:
+        """Until when no call goes, as LeadSquared asked; UTC, with a zone."""
+        return self.held.until if self.held is not None else None

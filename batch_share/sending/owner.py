@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from batch_share.common import Cause, ascii_lower
+from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities
@@ -23,7 +23,6 @@ from batch_share.leadsquared.protocol import (
     activity_details,
     read_activities,
 )
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.records import Result, Unchecked, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult

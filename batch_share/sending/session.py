@@ -23,11 +23,11 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import NotSent
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.protocol import Answer
-from batch_share.ledger.states import State
+from batch_share.ledger.states import INTENTS, State
 from batch_share.proxy import proxy_for
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
-from batch_share.sending.onlookers import AskingAgain, Holder, Progress, Tally
+from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
@@ -54,6 +54,17 @@ WAITING_TURN: Final = "waiting for another run of the account to end"
 
 IDLE_SECONDS: Final = 5.0
 """Without a call, at least, until that is taken for waiting."""
+
+_PARTS: Final = {
+    State.PENDING: 0.0,
+    State.POSTING: 0.0,
+    State.POSTED: 1 / 3,
+    State.SHARING: 1 / 3,
+    State.TO_REVOKE: 0.0,
+    State.REVOKING: 0.0,
+}
+_FOLLOWED: Final = {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
+"""How much of a row is done that is on its way; accepted ones are on it while they are still to be followed up."""
 
 
 class Form(StrEnum):
@@ -210,6 +221,39 @@ class Connection:
         due = {**states, State.PENDING: states[State.PENDING] - self.tally.waiting}
         return self.pace.at(rate).cost(due).calls / rate.per_second
 
+    def progress(self) -> Progress:
+        """How far it is now."""
+        tally, hold, account = self.tally, self.hold, self.memory.account
+        states = {state: count for state, count in tally.states.items() if count}
+        at_least, awaited, held = self.seconds_left or None, None, None
+        if (found := tally.awaited) is not None:
+            again = _at(found.again) if found.again is not None else None
+            awaited = AskingAgain(again, _at(found.until), found.requests)
+        if hold is not None:
+            is_long = hold.until - hold.since > LONG_WAIT
+            held = Held(_at(hold.until), hold.asked, bulk=self.pacer.hold is None, is_long=is_long)
+        parts = _PARTS | (_FOLLOWED if self.settings.follow_up else {})
+        return Progress(
+            tally.phase,
+            states,
+            tally.calls,
+            tally.calls_per_second(),
+            tally.refusals,
+            looked_up=(min(tally.people, tally.all_people), tally.all_people) if tally.all_people else None,
+            outage=tally.outage,
+            held=held,
+            awaited=awaited,
+            # With rows of which nobody knows there is more to do than can be known.
+            eta=at_least if awaited is None and State.UNKNOWN not in states else None,
+            stopping=self.stop.asked,
+            daily=(account.calls, self.settings.daily_limit) if account.day else None,
+            done=tally.waiting + sum(count * parts.get(state, 1.0) for state, count in states.items()),
+            allowed_per_second=self.pacer.rate.per_second,
+            unanswered=self.is_idle and any(state in INTENTS for state in states),
+            at_least=at_least,
+            has_begun=tally.calls > 0 and tally.phase != STARTING,
+        )
+
     @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
@@ -272,30 +316,14 @@ class Course:
 
     def progress(self, job: str = "") -> Progress:
         """How far it is now, as the one with this Id."""
-        tally, turn = self.tally, self.turn
-        holder = Holder(turn.holder) if turn is not None and turn.is_awaited else None
-        told = Progress(
-            WAITING_TURN if holder is not None else tally.phase,
-            {state: count for state, count in tally.states.items() if count},
-            tally.calls,
-            tally.calls_per_second(),
-            tally.refusals,
-            job,
-            looked_up=(min(tally.people, tally.all_people), tally.all_people) if tally.all_people else None,
-            waiting_for=holder,
-            outage=tally.outage,
-            stopping=self.stop.asked,
-        )
-        if (connection := self.connection) is None:
-            return told
-        hold, awaited, account = connection.hold, tally.awaited, connection.memory.account
-        if awaited is not None:
-            again = _at(awaited.again) if awaited.again is not None else None
-            told = replace(told, awaited=AskingAgain(again, _at(awaited.until), awaited.requests))
-        elif not tally.states[State.UNKNOWN]:  # else there is more to do than can be known
-            told = replace(told, eta=connection.seconds_left or None)
-        daily = (account.calls, connection.settings.daily_limit) if account.day else None
-        return replace(told, held_until=_at(hold.until) if hold is not None else None, daily=daily)
+        if self.connection is not None:
+            told = self.connection.progress()
+        else:
+            states = {state: count for state, count in self.tally.states.items() if count}
+            told = Progress(self.tally.phase, states, stopping=self.stop.asked)
+        if self.turn is not None and self.turn.is_awaited:
+            told = replace(told, phase=WAITING_TURN, waiting_for=Holder(self.turn.holder))
+        return replace(told, job=job)
 
 
 def _now() -> float:

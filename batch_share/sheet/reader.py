@@ -51,6 +51,8 @@ LEDGER_MAGIC: Final = b"SQLi"
 """How every ledger in a file begins: given in place of its sheet, it is told by that."""
 
 TEXT_SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt"})
+SHEET_SUFFIXES: Final = TEXT_SUFFIXES | WORKBOOK_SUFFIXES
+"""How the names of files end that are read as sheets, in small letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
 
     Of several worksheets it is then the one that is most like what was looked for.
     """
-    check_there(path)
+    check_sheet_file(path)
     check_file(path, options.limits)
     with closing(_tables(path, options)) as tables:
         return _fitting(path, tables, options)
@@ -159,7 +161,7 @@ def _why_none(path: Path, options: ReadOptions, seen: Iterable[Table]) -> SheetE
     return SheetError(path, "the sheet is empty")
 
 
-def check_there(path: Path) -> None:
+def check_sheet_file(path: Path) -> None:
     """Raises SheetError if there is no such file, or a folder in its place, or if its name can't be kept."""
     if not is_spelled(path):
         raise SheetError(Path(spelled(path.name)), "its name, or that of its folder, is not UTF-8: rename it")
@@ -193,7 +195,7 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         if packed := archive(magic):
             raise SheetError(path, packed)
         if suffix not in TEXT_SUFFIXES:
-            known = ", ".join(sorted(TEXT_SUFFIXES | WORKBOOK_SUFFIXES))
+            known = ", ".join(sorted(SHEET_SUFFIXES))
             raise SheetError(path, f"not a kind of sheet that is read here ({known}): save it as one of these")
         if options.worksheet is not None:
             raise SheetError(path, f"a CSV file has no worksheet {options.worksheet!r}")

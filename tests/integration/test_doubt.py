@@ -13,7 +13,7 @@ from trial import SHARE, Onlooker, Refuses, Trial, trial
 from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.jobs.watch import FAILED, Case, place_of, work_on
+from batch_share.jobs.watch import FAILED, Case, work_on
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import Approval, SheetOptions
 from batch_share.sandbox.sheets import active_users
@@ -220,7 +220,7 @@ async def test_in_an_inbox_such_a_sheet_fails_with_the_reason(tmp_path: Path) ->
     async with trial(tmp_path) as it:
         write(it, ("Owner", emails(it)))
         outcome = await work_on(Case(it.folder, it.folder / "leads.csv"), SheetOptions(), it.settings(), Onlooker())
-        assert place_of(outcome) == FAILED
+        assert outcome.place == FAILED
         assert '--map "Owner=Sales User"' in str(outcome.error)
         assert not it.sent(SHARE)
 

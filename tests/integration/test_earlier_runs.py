@@ -24,6 +24,7 @@ from trial import (
     trial,
 )
 
+from batch_share.common import utc_now
 from batch_share.errors import HistoryError, LedgerError, OfAnotherSheet
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import report_of, results_of
@@ -32,7 +33,6 @@ from batch_share.jobs.run import RunSheet
 from batch_share.ledger import known, reading, schema
 from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
-from batch_share.ledger.reading import utc_now
 from batch_share.ledger.states import State
 from batch_share.planning import already_shared
 from batch_share.planning.already_shared import known_runs, note_move

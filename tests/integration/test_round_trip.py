@@ -10,12 +10,11 @@ import pytest
 from directories import Everybody
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from placing import named
 from spreadsheets import LIVE, NUMBERS, live_cells
 
-from batch_share.cli.plan import PlanFiles, show_plan
 from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.planning.intake import SheetJob
+from batch_share.library import BatchShare
+from batch_share.planning.overview import PlanFiles
 from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.results.answers import write_results
 from batch_share.settings import Settings
@@ -53,11 +52,10 @@ def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factor
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 def test_no_cell_of_a_plan_is_live_and_all_come_back(suffix: str, tmp_path: Path) -> None:
     texts = [text for text in [*LIVE, *NUMBERS] if "\x0b" not in text]
-    settings, files = Settings(event="201", duration="7d"), PlanFiles(named(tmp_path / f"plan{suffix}"), None, None)
+    settings, files = Settings(event="201", duration="7d"), PlanFiles(output=tmp_path / f"plan{suffix}")
     headers = [f"{text} {n}" for n, text in enumerate(texts)]
     write_sheet(tmp_path / "leads.csv", [*HEADER, *headers], [GUID, GUID, "=1+1", *texts], ["=2", GUID, "", *texts])
-    job = SheetJob(tmp_path / "leads.csv", LedgerName.of(tmp_path / "leads.csv.ledger.db"))
-    show_plan(job, settings, files, online=False, json=True)
+    asyncio.run(BatchShare(settings).plan(tmp_path / "leads.csv", files=files))
     assert live_cells(tmp_path / f"plan{suffix}") == []
     planned = read_sheet(tmp_path / f"plan{suffix}")
     assert planned.columns[3:-3] == read_sheet(tmp_path / "leads.csv").columns[3:]

@@ -217,7 +217,7 @@ def test_the_log_tells_of_a_long_wait_and_of_an_end_until_when(
 def test_while_it_waits_its_end_is_told_and_no_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asks = throttled(Rate(25, 5.0), 429, 200.0)
     it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(SHARE, [2], asks))
-    samples = Samples(status_line)
+    samples = Samples(lambda connection: status_line(connection.progress()))
     assert run_virtually(it.run(samples)).summary.states == ALL
     waiting = [line for line in samples.seen if line is not None and "waiting until" in line]
     assert 390 <= len(waiting) <= 401
@@ -229,7 +229,7 @@ def test_a_refusal_that_does_not_say_how_long_is_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(SHARE, [2], throttled(Rate(25, 5.0), 429)))
-    samples = Samples(status_line)
+    samples = Samples(lambda connection: status_line(connection.progress()))
     assert run_virtually(it.run(samples)).summary.states == ALL
     waiting = [line for line in samples.seen if line is not None and "waiting until" in line]
     assert waiting

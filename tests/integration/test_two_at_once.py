@@ -11,10 +11,10 @@ import pytest
 from invariants import check_all_shared, check_never_twice
 from trial import CREATE, DROPPED, SHARE, STATUS, Fault, Onlooker, Trial, sheet_rows, trial
 
+from batch_share import common
 from batch_share.common import Rate
 from batch_share.errors import LedgerLocked
 from batch_share.leadsquared import account
-from batch_share.ledger import reading
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ async def test_a_clock_that_jumps_repeats_nothing(tmp_path: Path, monkeypatch: p
     lost = Fault(CREATE, [3, 5, 6, 9], DROPPED, applied=True), Fault(SHARE, [2, 7], DROPPED, applied=True)
     async with trial(tmp_path, *lost, read_lag=0.05) as it:
         with monkeypatch.context() as patch:
-            patch.setattr(reading, "datetime", JumpingClock)
+            patch.setattr(common, "datetime", JumpingClock)
             ending = await it.run(grace=0.2)
         assert ending.error is None
         check_never_twice(it)

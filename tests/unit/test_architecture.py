@@ -97,16 +97,6 @@ def test_arrows_go_only_downward(file: Path) -> None:
     assert used <= ALLOWED[own] | {own}
 
 
-_NOT_YET_PUBLIC = {
-    "Arrivals", "Awaited", "CUT", "Case", "Connection", "DONE", "Folders", "INTENTS", "INTERRUPTED", "LEADS",
-    "LEDGER_MAGIC", "LONG_WAIT", "Notice", "Row", "STARTING", "SheetJob", "SheetOutcome", "TEXT_SUFFIXES", "Tally",
-    "USERS", "WORKBOOK_SUFFIXES", "Watch", "check_format", "check_options", "check_revokes", "check_target",
-    "check_there", "code_of", "most_urgent", "note_move", "spell_guards", "spell_revokes", "stopped_by", "tell",
-    "top", "utc_now", "why_of", "why_stopped", "work_on", "write_mapping", "write_table",
-}  # fmt: skip
-"""What the command line still takes from the rooms behind the library's back. Names only ever leave this list."""
-
-
 def test_the_command_line_uses_what_the_library_makes_public() -> None:
     """But for the ground, the words for people and the sandbox, which are nobody's secret."""
     tree = ast.parse((PACKAGE / "library.py").read_text(encoding="utf-8"))
@@ -120,8 +110,7 @@ def test_the_command_line_uses_what_the_library_makes_public() -> None:
         if node.module != "batch_share.results.wording"
         for alias in node.names
     }
-    assert used - public - _NOT_YET_PUBLIC == set(), "ask the library, or make it public there"
-    assert used - public >= _NOT_YET_PUBLIC, "it is no exception any more: take it off the list"
+    assert used - public == set(), "ask the library, or make it public there"
 
 
 @pytest.mark.parametrize("name", NO_IO)

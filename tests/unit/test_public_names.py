@@ -12,15 +12,16 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "AccessDenied", "AccountClosed", "Approval", "AskingAgain", "BatchShare", "BatchShareError", "CanaryFailed",
-        "Changes", "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode", "FailedSheet", "Finding",
-        "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun", "KnownRuns", "LedgerError",
-        "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew", "Level", "Look", "LookColumn", "NoSuchApi",
-        "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage", "Overview", "OwnerNotVerified",
-        "Page", "Placed", "PlanChanged", "Preview", "Problem", "Progress", "ReadOptions", "Selection", "Settings",
-        "SettingsError", "SheetError", "SheetOptions", "Skipped", "State", "StillThrottled", "Summary", "Sweep",
-        "ToShare", "TooManyFailures", "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Waiting",
-        "Watcher", "__version__", "load_settings",
+        "SHEET_SUFFIXES", "AccessDenied", "AccountClosed", "Approval", "AskingAgain", "BatchShare",
+        "BatchShareError", "CanaryFailed", "Changes", "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode",
+        "FailedSheet", "Finding", "Held", "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun",
+        "KnownRuns", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew", "Level", "Look",
+        "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
+        "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
+        "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions",
+        "SheetOutcome", "Skipped", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
+        "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Waiting", "Watcher", "__version__",
+        "check_sheet_file", "load_settings",
     ]  # fmt: skip
 
 

@@ -6,15 +6,18 @@ import asyncio
 import io
 import re
 import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from rich.console import Console
 from virtual_time import run_virtually
 
-from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _at, status_line, view
+from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _clock, status_line, view
 from batch_share.cli.screen import Display, console
 from batch_share.common import Rate
+from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
 from batch_share.sending.cost import ShareBatch
@@ -34,10 +37,12 @@ NO_CONNECTION = Outage("no connection: Connection refused", 2, 7)
 
 def connected(phase: str = "sharing", *, bulk: bool = False, **states: int) -> Connection:
     """Work in this phase with rows in these states, which has made no call."""
-    pacer, settings = Pacer(Rate(25, 5.0)), Settings.model_construct(follow_up=True, bulk=bulk, workers=None)
+    settings = Settings.model_construct(follow_up=True, bulk=bulk, workers=None, daily_limit=None)
+    pacer = Pacer(Rate(25, 5.0))
     bulk_pacer, sizes = Pacer(Rate(1, 5.0)), ShareBatch(10, cast("Any", None))
+    memory = SimpleNamespace(account=Account())
     made = cast("Any", Connection)(
-        settings, None, None, pacer, Stop(), Tally(phase), None, bulk_pacer, sizes, None, Health()
+        settings, None, None, pacer, Stop(), Tally(phase), memory, bulk_pacer, sizes, None, Health()
     )
     made.tally.states.update({State(name): count for name, count in states.items()})
     return cast("Connection", made)
@@ -48,7 +53,7 @@ def line(session: Connection, *, awaited: Awaited | None = None) -> str | None:
 
     async def said() -> str | None:
         session.tally.ask_awaited = lambda: awaited
-        return status_line(session)
+        return status_line(session.progress())
 
     return run_virtually(said())
 
@@ -59,7 +64,7 @@ def screen(session: Connection, width: int, *, awaited: Awaited | None = None) -
     async def shown() -> str:
         session.tally.ask_awaited = lambda: awaited
         out = io.StringIO()
-        Console(file=out, width=width, force_terminal=True, color_system=None).print(view(session))
+        Console(file=out, width=width, force_terminal=True, color_system=None).print(view(session.progress()))
         return out.getvalue()
 
     return [each.rstrip() for each in run_virtually(shown()).splitlines()]
@@ -79,7 +84,8 @@ def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[
     lines: list[tuple[float, str]] = []
 
     async def watched() -> None:
-        async with Display(one_line=one_line, console=console(file=Log())).watch(session):
+        display = Display(one_line=one_line, console=console(file=Log()))
+        async with display.watch(session.progress, session.stop.ask):
             await work(session)
 
     run_virtually(watched())
@@ -149,8 +155,8 @@ def test_while_a_refusal_is_waited_out_its_end_is_told_and_no_time(
         pacer = session.bulk_pacer if of_bulk else session.pacer
         pacer.refused(pause=pause, told=None)
         out = io.StringIO()
-        Console(file=out, width=80, force_terminal=True, color_system=None).print(view(session))
-        return status_line(session), out.getvalue()
+        Console(file=out, width=80, force_terminal=True, color_system=None).print(view(session.progress()))
+        return status_line(session.progress()), out.getvalue()
 
     line, shown = run_virtually(said())
     then = time.strftime("%H:%M:", time.localtime(time.time() + (pause or 5.0)))
@@ -170,9 +176,9 @@ def test_a_while_after_the_last_call_no_time_is_told(state: State, told: str) ->
     async def said() -> tuple[str | None, str | None]:
         session.tally.called()
         await asyncio.sleep(10.0)
-        before = status_line(session)
+        before = status_line(session.progress())
         await asyncio.sleep(0.1)
-        return before, status_line(session)
+        return before, status_line(session.progress())
 
     before, after = run_virtually(said())
     assert str(before).endswith(" s left")
@@ -201,8 +207,9 @@ def test_a_long_wait_is_told_at_once_and_once_and_with_one_line_nothing_else_is(
 def test_the_end_of_the_wait_is_told_in_local_time_with_its_date_if_it_is_another_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert _at(0.0) == time.strftime("%H:%M")
-    assert _at(50 * 3600.0) == time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + 50 * 3600))
+    assert _clock(datetime.now(UTC)) == time.strftime("%H:%M")
+    then = time.time() + 50 * 3600
+    assert _clock(datetime.fromtimestamp(then, UTC)) == time.strftime("%Y-%m-%d %H:%M", time.localtime(then))
 
 
 @pytest.mark.parametrize("phase", ["starting", "sharing"])
@@ -279,7 +286,7 @@ def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_
     async def work() -> list[bool]:
         session, out, seen = connected(pending=50), io.StringIO(), list[bool]()
         terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
-        async with Display(console=terminal).watch(session):
+        async with Display(console=terminal).watch(session.progress, session.stop.ask):
             for outage in (None, NO_CONNECTION, None):
                 session.tally.outage = outage
                 await asyncio.sleep(0.5)
@@ -294,7 +301,8 @@ def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_
 def test_with_one_line_nothing_is_shown() -> None:
     async def work() -> str:
         out = io.StringIO()
-        async with Display(one_line=True, console=console(file=out)).watch(connected(pending=5)):
+        session = connected(pending=5)
+        async with Display(one_line=True, console=console(file=out)).watch(session.progress, session.stop.ask):
             await asyncio.sleep(60.0)
         return out.getvalue()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,12 +16,11 @@ from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
 
 
 def ended(state: State = State.SHARED) -> SheetOutcome:
-    return SheetOutcome(Summary({state: 1}, LedgerName.of("ledger")))
+    return SheetOutcome(Path(), Summary({state: 1}, LedgerName.of("ledger")))
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Scene:
     async def work(self, case: Case) -> SheetOutcome:
         self.worked.append((self.time, case.sheet.name))
         left = self.outcomes.get(case.sheet.name, [])
-        return left.pop(0) if left else ended()
+        return replace(left.pop(0) if left else ended(), sheet=case.sheet)
 
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -52,16 +52,17 @@ class Scene:
         assert after.sheet.is_file()
         self.moves.append((before.ledger, after.ledger))
 
-    def sheet(self, case: Case, outcome: SheetOutcome, place: str | None) -> None:
-        self.told.append((case.sheet.name, place))
-
-    def trouble(self, words: str) -> None:
-        self.troubles.append(words)
+    async def follow(self, outcomes: AsyncIterator[SheetOutcome]) -> None:
+        async for outcome in outcomes:
+            assert outcome.sheet.is_file()
+            self.told.append((outcome.sheet.name, outcome.place))
 
     def watch(self) -> Watch:
         arrivals = Arrivals(self.inbox, lambda: self.time)
         places = Folders(self.inbox)
-        return Watch(arrivals, places, self.work, self.moved, self, self.sleep, lambda: self.naps <= 0)
+        return Watch(
+            arrivals, places, self.work, self.moved, self.troubles.append, self.sleep, lambda: self.naps <= 0
+        )
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def drop(scene: Scene, *names: str) -> None:
 async def test_what_is_there_is_done_once(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv", "c.pdf")
     scene.outcomes["b.csv"] = [ended(State.FAILED)]
-    await scene.watch().once()
+    await scene.follow(scene.watch().once())
     assert sorted(scene.told) == [("a.csv", "done"), ("b.csv", "failed")]
     files = [(old.as_file(), new.as_file()) for old, new in scene.moves]
     moves = [(old.parent.parent.name, new.parent.parent.name, new.name) for old, new in files]
@@ -95,13 +96,13 @@ async def test_what_is_still_being_written_is_left_and_told(scene: Scene) -> Non
         (scene.inbox / "a.csv").write_text("1, and more")
 
     scene.between = between
-    await scene.watch().once()
+    await scene.follow(scene.watch().once())
     assert scene.worked == []
     assert scene.troubles == ["a.csv: still being written, or cut off; left for the next time."]
 
 
 async def test_an_empty_inbox_is_not_waited_for(scene: Scene) -> None:
-    await scene.watch().once()
+    await scene.follow(scene.watch().once())
     assert scene.time == 0.0
 
 
@@ -109,7 +110,7 @@ async def test_what_is_still_processed_stays_and_is_looked_at_again_later(scene:
     drop(scene, "a.csv")
     scene.outcomes["a.csv"] = [ended(State.ACCEPTED), ended(State.ACCEPTED)]
     scene.naps = 100
-    await scene.watch().forever(10.0)
+    await scene.follow(scene.watch().forever(10.0))
     assert [place for _, place in scene.told] == [None, None, "done"]
     times = [at for at, _ in scene.worked]
     assert [later - earlier for earlier, later in pairwise(times)] == [AGAIN, AGAIN]
@@ -119,23 +120,23 @@ async def test_what_an_earlier_watch_began_is_gone_on_with_first(scene: Scene) -
     drop(scene, "b.csv")
     Folders(scene.inbox).take(scene.inbox / "b.csv")
     drop(scene, "a.csv")
-    await scene.watch().once()
+    await scene.follow(scene.watch().once())
     assert [name for _, name in scene.worked] == ["b.csv", "a.csv"]
 
 
 async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes["a.csv"] = [SheetOutcome(error=Unreachable("host", 3, "no"))]
-    await scene.watch().once()
+    scene.outcomes["a.csv"] = [SheetOutcome(Path(), error=Unreachable("host", 3, "no"))]
+    await scene.follow(scene.watch().once())
     assert dict(scene.told) == {"a.csv": None, "b.csv": "done"}
     assert [case.sheet.name for case in Folders(scene.inbox).begun()] == ["a.csv"]
 
 
 async def test_refused_keys_end_the_watch_and_lose_nothing(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes |= {name: [SheetOutcome(error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
+    scene.outcomes |= {name: [SheetOutcome(Path(), error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
     with pytest.raises(AccessDenied):
-        await scene.watch().forever(10.0)
+        await scene.follow(scene.watch().forever(10.0))
     assert len(scene.worked) == 1
     assert len(Folders(scene.inbox).begun()) + len(list(scene.inbox.glob("*.csv"))) == 2
 
@@ -151,7 +152,7 @@ async def test_a_folder_that_is_gone_for_a_while_is_told_once(scene: Scene) -> N
             drop(scene, "a.csv")
 
     scene.between = between
-    await watch.forever(10.0)
+    await scene.follow(watch.forever(10.0))
     assert len(scene.troubles) == 1
     assert scene.troubles[0].endswith("It is tried again.")
     assert scene.told == [("a.csv", "done")]
@@ -167,6 +168,6 @@ async def test_when_it_is_over_no_further_sheet_is_begun(scene: Scene) -> None:
         return await work(case)
 
     watch.work = last
-    await watch.forever(10.0)
+    await scene.follow(watch.forever(10.0))
     assert len(scene.worked) == 1
     assert len(list(scene.inbox.glob("*.csv"))) == 1

@@ -16,16 +16,16 @@ from batch_share.errors import (
     SheetError,
     Unreachable,
 )
-from batch_share.jobs.watch import SheetOutcome, is_for_all, place_of
+from batch_share.jobs.watch import SheetOutcome
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode, Summary, most_urgent
+from batch_share.results.summary import ExitCode, Summary
 
-LEDGER = LedgerName.of("leads.csv.ledger.db")
+SHEET, LEDGER = Path("leads.csv"), LedgerName.of("leads.csv.ledger.db")
 
 
 def ended(**states: int) -> SheetOutcome:
-    return SheetOutcome(Summary({State(name): count for name, count in states.items()}, LEDGER))
+    return SheetOutcome(SHEET, Summary({State(name): count for name, count in states.items()}, LEDGER))
 
 
 @pytest.mark.parametrize(
@@ -39,36 +39,30 @@ def ended(**states: int) -> SheetOutcome:
         (ended(shared=3, accepted=1), None),
         (ended(failed=3, accepted=1), None),
         (ended(shared=3, pending=1), None),
-        (SheetOutcome(error=SheetError(Path("a.csv"), "bad")), "failed"),
-        (SheetOutcome(error=OwnerNotVerified("a", "b", "c")), "failed"),
-        (SheetOutcome(error=BatchShareError("Nothing was sent.")), "failed"),
-        (SheetOutcome(error=Unreachable("host", 3, "no")), None),
-        (SheetOutcome(error=DailyLimitReached(1, 1)), None),
-        (SheetOutcome(error=LedgerLocked(LEDGER, "in use")), None),
-        (SheetOutcome(error=AccessDenied(401, "no")), None),
-        (SheetOutcome(ended(pending=2).summary, interrupted=True), None),
+        (SheetOutcome(SHEET, error=SheetError(Path("a.csv"), "bad")), "failed"),
+        (SheetOutcome(SHEET, error=OwnerNotVerified("a", "b", "c")), "failed"),
+        (SheetOutcome(SHEET, error=BatchShareError("Nothing was sent.")), "failed"),
+        (SheetOutcome(SHEET, error=Unreachable("host", 3, "no")), None),
+        (SheetOutcome(SHEET, error=DailyLimitReached(1, 1)), None),
+        (SheetOutcome(SHEET, error=LedgerLocked(LEDGER, "in use")), None),
+        (SheetOutcome(SHEET, error=AccessDenied(401, "no")), None),
+        (SheetOutcome(SHEET, ended(pending=2).summary, interrupted=True), None),
     ],
 )
 def test_where_it_goes(outcome: SheetOutcome, place: str | None) -> None:
-    assert place_of(outcome) == place
-
-
-def test_refused_keys_are_everybodys_trouble() -> None:
-    assert is_for_all(SheetOutcome(error=AccessDenied(401, "no")))
-    assert not is_for_all(SheetOutcome(error=Unreachable("host", 3, "no")))
-    assert not is_for_all(ended(failed=1))
+    assert outcome.place == place
 
 
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [
-        (SheetOutcome(error=SheetError(Path("a.csv"), "bad")), ExitCode.USAGE),
-        (SheetOutcome(error=SettingsError("timezone", "bad")), ExitCode.USAGE),
-        (SheetOutcome(error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
-        (SheetOutcome(error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
-        (SheetOutcome(ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
-        (SheetOutcome(ended().summary, SheetError(Path("a.csv"), "it breaks off")), ExitCode.USAGE),
-        (SheetOutcome(ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
+        (SheetOutcome(SHEET, error=SheetError(Path("a.csv"), "bad")), ExitCode.USAGE),
+        (SheetOutcome(SHEET, error=SettingsError("timezone", "bad")), ExitCode.USAGE),
+        (SheetOutcome(SHEET, error=Unreachable("host", 3, "no")), ExitCode.NOT_DONE),
+        (SheetOutcome(SHEET, error=BatchShareError("Nothing was sent.")), ExitCode.NOT_DONE),
+        (SheetOutcome(SHEET, ended(pending=2).summary, SettingsError("canary", "bad")), ExitCode.NOT_DONE),
+        (SheetOutcome(SHEET, ended().summary, SheetError(Path("a.csv"), "it breaks off")), ExitCode.USAGE),
+        (SheetOutcome(SHEET, ended(pending=2).summary, interrupted=True), ExitCode.INTERRUPTED),
         (ended(shared=1, failed=1), ExitCode.SOME_FAILED),
     ],
 )
@@ -79,10 +73,10 @@ def test_the_code_is_that_of_a_run_of_the_sheet(outcome: SheetOutcome, code: Exi
 
 def test_of_several_sheets_the_most_urgent_code_is_told() -> None:
     error, refused = (
-        SheetOutcome(error=Unreachable("host", 3, "no")),
-        SheetOutcome(error=SheetError(Path("a.csv"), "bad")),
+        SheetOutcome(SHEET, error=Unreachable("host", 3, "no")),
+        SheetOutcome(SHEET, error=SheetError(Path("a.csv"), "bad")),
     )
     urgent = [error, ended(unknown=1), refused, ended(failed=1), ended(accepted=1), ended(shared=1)]
-    assert most_urgent([]) is ExitCode.DONE
+    assert ExitCode.most_urgent([]) is ExitCode.DONE
     for first, outcome in enumerate(urgent):
-        assert most_urgent(each.exit_code for each in reversed(urgent[first:])) is outcome.exit_code
+        assert ExitCode.most_urgent(each.exit_code for each in reversed(urgent[first:])) is outcome.exit_code

@@ -13,7 +13,7 @@ from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
-from batch_share.planning.overview import KnownRows, Overview, Unasked, overview, top
+from batch_share.planning.overview import KnownRows, Overview, Unasked, overview
 from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.settings import Settings
 from batch_share.sheet.rows import Selection
@@ -266,8 +266,8 @@ def test_what_is_wrong_with_a_row_that_was_sent_before_is_no_problem_now(see: Se
 def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
     rows = [row(lead, user=f"u{lead % 12}@x.example") for lead in range(1, 37)]
     seen = see(*rows, row(99, user="u5@x.example"))
-    assert len(top(seen.users)) == 10
-    assert top(seen.users)[0] == ("u5@x.example", 4)
+    assert len(seen.top_users) == 10
+    assert seen.top_users[0] == ("u5@x.example", 4)
 
 
 def test_what_is_taken_back_is_counted_apart(see: See) -> None:

@@ -23,8 +23,9 @@ from batch_share.errors import (
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import NotChecked, Row, Unchecked
 from batch_share.ledger.states import State
-from batch_share.results.notify import OTHERWISE, Notice, for_chat, why_stopped
+from batch_share.results.notify import Notice, for_chat
 from batch_share.results.summary import Summary
+from batch_share.results.wording import OTHERWISE, why_stopped
 
 SECRETIVE = Path("/home/asha")
 

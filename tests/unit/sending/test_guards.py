@@ -8,6 +8,7 @@ from ledgers import because
 from batch_share.errors import SettingsError, TooManyFailures, TooManyForUser, TooManyRows
 from batch_share.ledger.records import Result
 from batch_share.ledger.states import Stage, State
+from batch_share.results.wording import spell_guards
 from batch_share.sending.guards import (
     TOO_LATE,
     FailureGuard,
@@ -15,7 +16,6 @@ from batch_share.sending.guards import (
     check_canary,
     check_sizes,
     excesses,
-    spell_guards,
 )
 from batch_share.settings import Settings
 
