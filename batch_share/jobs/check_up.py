@@ -401,15 +401,11 @@ def _noting_time(
     """`parse`, which also notes how far the clocks are apart: any answer tells the time, a refusal too."""
 
     def parse_and_note(answer: Answer) -> T:
-        asked.skew = _skew(answer, now())
+        told = read_date(answer.headers.get("date", ""))
+        asked.skew = None if told is None else (now() - told).total_seconds()
         return parse(answer)
 
     return parse_and_note
-
-
-def _skew(answer: Answer, now: dt.datetime) -> float | None:
-    told = read_date(answer.headers.get("date", ""))
-    return None if told is None else (now - told).total_seconds()
 
 
 async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:

@@ -1,6 +1,7 @@
 """What is told of a job that ended, to whoever the setting `notify` names: a webhook, or a line in a file.
 
 It says counts and the names of files, never who the leads and users are, and never changes how the job itself ends.
+A webhook's URL is a secret, and aiohttp's exceptions hold it: none leaves this module.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ import json
 import os
 import shlex
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
 
 from batch_share.errors import SettingsError
 from batch_share.results.wording import headline, next_steps, others
@@ -21,6 +25,47 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_share.results.summary import Summary
+
+SECONDS: Final = 10.0
+"""How long one try may take."""
+
+TRIES: Final = 2
+
+
+async def post(url: SecretStr, text: str, *, seconds: float = SECONDS) -> str | None:
+    """Post `{"text": text}`, twice at most. None if it was taken, else why not, in words without the URL."""
+    problem: str | None = None
+    for _ in range(TRIES):
+        problem, again = await _try(url, text, seconds)
+        if not again:
+            break
+    return problem
+
+
+async def _try(url: SecretStr, text: str, seconds: float) -> tuple[str | None, bool]:
+    """Why one try failed, and whether another may do better."""
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.post(url.get_secret_value(), json={"text": text}, allow_redirects=False) as response,
+        ):
+            return _judged(response.status)
+    except TimeoutError:
+        return f"no answer within {seconds:g} s", True
+    except (aiohttp.ClientError, OSError):
+        return "no connection, or it was lost", True
+    except ValueError:  # a URL that aiohttp can't use
+        return "its URL can't be used", False
+
+
+def _judged(status: int) -> tuple[str | None, bool]:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return None, False
+    if status < HTTPStatus.BAD_REQUEST:
+        return f"HTTP {status}: redirects are not followed", False
+    again = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return f"HTTP {status}", again
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +134,6 @@ async def tell(target: SecretStr, notice: Notice) -> str | None:
     file = _file(target)
     if file is not None:
         return _append(file, notice)
-    from batch_share.results.webhook import post  # noqa: PLC0415 - only where there is one
 
     problem = await post(target, for_chat(notice.text))
     return problem and f"The webhook was not told how it ended ({problem}). The run itself is not changed by that."

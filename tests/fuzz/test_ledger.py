@@ -124,7 +124,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Do it; it must be refused exactly where the table says so, and then change nothing."""
         old = self.model[number].state
         if old in since and new in TRANSITIONS[old]:
-            self.model[number].state = new
+            self.model[number].state, self.model[number].dropped = new, False  # it goes on from there
             return self.do(work)
         with contextlib.suppress(IllegalTransition):
             self.do(work)

@@ -124,11 +124,11 @@ def test_only_workbooks_are_read_with_pandas() -> None:
     assert users == ["sheet/xlsx.py"]
 
 
-def test_only_the_client_the_webhook_and_the_sandbox_speak_http() -> None:
+def test_only_the_client_notices_and_the_sandbox_speak_http() -> None:
     users = {file for file in FILES if any(module.split(".")[0] == "aiohttp" for module in imports(file))}
     assert {file.parent.name for file in users} == {"leadsquared", "results", "sandbox"}
     outside = [file for file in users if file.parent.name != "sandbox"]
-    assert {file.name for file in outside} == {"client.py", "webhook.py"}
+    assert {file.name for file in outside} == {"client.py", "notify.py"}
 
 
 def test_no_row_fails_without_the_guard_of_failures_being_told() -> None:

@@ -18,9 +18,8 @@ from pydantic import SecretStr
 from batch_share.errors import SettingsError
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
-from batch_share.results.notify import Notice, check_target, tell
+from batch_share.results.notify import Notice, check_target, post, tell
 from batch_share.results.summary import Summary
-from batch_share.results.webhook import post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
