@@ -211,15 +211,13 @@ class Directory:
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
-        return ref not in self._nobody and self._is_somebody(ref)
+        if ref in self._nobody:  # by a later answer, whatever an earlier one named
+            return False
+        return ref in self._users if ref.field in USERS else self._places.get(key_of(ref)) is not None
 
     def unfound(self) -> list[Ref]:
         """Everybody who was asked for in vain: they may be there by now."""
         return list(self._nobody)
-
-    def is_answered(self, ref: Ref) -> bool:
-        """Whether `ref` has been asked for, whatever came back."""
-        return ref in self._nobody or self._is_somebody(ref)
 
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
@@ -287,10 +285,6 @@ class Directory:
             return self._users.get(ref)
         place = self._places.get(key_of(ref))
         return None if place is None else FoundLead(*self._leads.at(place))
-
-    def _is_somebody(self, ref: Ref) -> bool:
-        """Whether an answer named somebody, be it that a later one did not."""
-        return ref in self._users if ref.field in USERS else self._places.get(key_of(ref)) is not None
 
 
 def _packed(lead: FoundLead) -> Sequence[str]:
