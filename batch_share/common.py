@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class Cause(StrEnum):
     """Why a row is where it is; with its state, its step and some details, all that its sentence is made of."""
 
-    TOLD = "told"
+    OLD_WORDS = "told"
     """An older ledger said it in words of its own."""
 
-    # of the sheet: what only the sheet itself can mend comes first, for of several the first that is here counts
+    # of the sheet: what only the sheet itself can fix comes first, for of several the first that is here counts
     SHIFTED = "shifted"
     NEVER_STORED = "never_stored"
     ERROR_VALUE = "error_value"
@@ -47,10 +47,10 @@ class Cause(StrEnum):
     GONE = "gone"
     """The sheet no longer has the row; its state says how far it had come."""
 
-    # shares that were made before, and are taken back for the row
-    BEING_TAKEN = "being_taken"
-    TAKEN_BACK = "taken_back"
-    NOT_TAKEN = "not_taken"
+    # shares that were made before, and are revoked for the row
+    REVOKING_EARLIER = "being_taken"
+    EARLIER_REVOKED = "taken_back"
+    EARLIER_NOT_REVOKED = "not_taken"
     NOTHING_KNOWN = "nothing_known"
 
     # what LeadSquared answered
@@ -77,7 +77,7 @@ class Cause(StrEnum):
 
 
 IN_THE_SHEET = frozenset({Cause.SHIFTED, Cause.NEVER_STORED, Cause.ERROR_VALUE})
-"""What can be mended in the sheet itself alone: no sheet of failed rows can hold such a row as it is."""
+"""What can be fixed in the sheet itself alone: no sheet of failed rows can hold such a row as it is."""
 
 
 class Wrong(ValueError):
@@ -199,7 +199,7 @@ def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
 
 
 class Action(StrEnum):
-    """Share the lead with the user, take that share back, or do both: take the others' back, then share."""
+    """Share the lead with the user, revoke that share, or do both: revoke the others', then share."""
 
     SHARE = "share"
     REVOKE = "revoke"
@@ -211,7 +211,7 @@ class Action(StrEnum):
         return self is not Action.REVOKE
 
     @property
-    def takes_back(self) -> bool:
+    def revokes(self) -> bool:
         """Whether somebody loses access."""
         return self is not Action.SHARE
 

@@ -20,7 +20,7 @@
     ├── NotConfirmed             nobody agreed to what a run would do
     ├── TooManyRows              a run would send more rows than it may
     ├── TooManyForUser           a user would get more leads in a run than they may
-    ├── TooManyRevokes           a run would take back more shares than anybody agreed to
+    ├── TooManyRevokes           a run would revoke more shares than anybody agreed to
     ├── TooManyFailures          row after row failed
     ├── CanaryFailed             the first rows did not all get shared
     └── OwnerNotVerified         the first activity's owner is not the sales user, or could not be read back
@@ -177,11 +177,11 @@ class HistoryError(BatchShareError):
 class Unreachable(BatchShareError):
     """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why.
 
-    After one try it was hopeless: `words` say what is to be mended.
+    After one try it was hopeless: `words` say what is to be fixed.
     """
 
     def __init__(self, host: str, tries: int, words: str) -> None:
-        how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is mended")
+        how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is fixed")
         super().__init__(
             f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
             f"the same command again when {when}.",
@@ -253,12 +253,12 @@ class AccountClosed(BatchShareError):
 
     def __init__(self, until: datetime, words: str = "") -> None:
         then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-        told = f": {sentence(words)}" if words else ", as it told an earlier run."
+        why = f": {sentence(words)}" if words else ", as it told an earlier run."
+        problem = f"LeadSquared wants no call of this account until {then}{why}"
         super().__init__(
-            f"LeadSquared wants no call of this account until {then}{told} What was sent is in the ledger; run the "
-            "same command again then, it repeats nothing. With --rate 25/5s (or --force) it calls before that all "
-            "the same.",
-            problem=f"LeadSquared wants no call of this account until {then}{told}",
+            f"{problem} What was sent is in the ledger; run the same command again then, it repeats nothing. "
+            "With --rate 25/5s (or --force) it calls before that all the same.",
+            problem=problem,
             hint="Go on then: nothing is repeated.",
         )
         self.until = until
@@ -320,11 +320,11 @@ class NotConfirmed(BatchShareError):
 class TooManyRows(BatchShareError):
     """A run would send `rows` rows, and `most` are allowed: nothing was sent. `excess` says so for a plan.
 
-    Of the `rows`, `revocations` are shares that would be taken back.
+    Of the `rows`, `revocations` are shares that would be revoked.
     """
 
     def __init__(self, rows: int, most: int, revocations: int = 0) -> None:
-        back = f" or taken back ({revocations:,})" if revocations else ""
+        back = f" or revoked ({revocations:,})" if revocations else ""
         self.excess = f"{rows:,} rows would be sent{back} and --max-rows allows {most:,}"
         super().__init__(
             f"{self.excess}, so nothing was sent. Check the sheet; if it is right, raise --max-rows, or send a "
@@ -357,19 +357,19 @@ class TooManyForUser(BatchShareError):
 
 
 class TooManyRevokes(BatchShareError):
-    """A run would take back shares of earlier runs, and nobody was asked: nothing was sent or taken back.
+    """A run would revoke shares of earlier runs, and nobody was asked: nothing was sent or revoked.
 
     `users` says how many shares each user would lose, called as in TooManyForUser, `sheets` which sheets they are
-    of, `most` how many may be taken back without a question. `words` say what would be taken back.
+    of, `most` how many may be revoked without a question. `words` say what would be revoked.
     """
 
     def __init__(self, words: str, users: Mapping[str, int], sheets: Sequence[str], most: int) -> None:
         allowed = f" (--max-revokes allows {most:,})" if most else ""
         super().__init__(
             f"{words}, and nobody was asked{allowed}: add --max-revokes {sum(users.values())}, or set max_revokes. "
-            "Nothing was sent or taken back.",
-            problem=f"{words}, and nobody was asked. Nothing was sent or taken back.",
-            hint=f"Agree to it, or allow {sum(users.values()):,} shares to be taken back.",
+            "Nothing was sent or revoked.",
+            problem=f"{words}, and nobody was asked. Nothing was sent or revoked.",
+            hint=f"Agree to it, or allow {sum(users.values()):,} shares to be revoked.",
         )
         self.words = words
         self.users = users
@@ -384,9 +384,9 @@ class TooManyFailures(BatchShareError):
         how = "in a row" if sent is None else f"of the {sent:,} that were sent"
         super().__init__(
             f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
-            "rows that are left stay as they are: mend the cause, then `batch-share resume` goes on with them.",
+            "rows that are left stay as they are: fix the cause, then `batch-share resume` goes on with them.",
             problem=f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)}",
-            hint="Mend the cause, then go on with the rows that are left: they stay as they are.",
+            hint="Fix the cause, then go on with the rows that are left: they stay as they are.",
         )
         self.rows = rows
         self.reason = reason
@@ -400,11 +400,11 @@ class CanaryFailed(BatchShareError):
         counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
         super().__init__(
             f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
-            "The rest was not sent. Mend the cause (`batch-share follow-up` asks again for accepted rows), then "
+            "The rest was not sent. Fix the cause (`batch-share follow-up` asks again for accepted rows), then "
             "`batch-share resume` goes on; with --canary, it tries other rows first.",
             problem=f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: "
             f"{sentence(reason)} The rest was not sent.",
-            hint="Mend the cause, then go on; accepted rows are asked about by following up.",
+            hint="Fix the cause, then go on; accepted rows are asked about by following up.",
         )
         self.row = sheet_row
         self.rows = rows

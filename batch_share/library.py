@@ -37,7 +37,7 @@ from batch_share.planning.look import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
-from batch_share.results.report import ROWS_TOLD
+from batch_share.results.report import ROWS_REPORTED
 from batch_share.sending.log_events import stopped_by
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
@@ -180,7 +180,7 @@ class BatchShare:
     """All jobs with the same settings, those in force (`load_settings()`) if none are given.
 
     `agree` is shown what a run is about to do and says whether to; without it every run is agreed to, but for one
-    that takes back more shares of earlier runs than the setting `max_revokes` allows (TooManyRevokes). It may be
+    that revokes more shares of earlier runs than the setting `max_revokes` allows (TooManyRevokes). It may be
     async, and take its time: other jobs have the account meanwhile, and it is asked again if by then there is more
     to do, or something else, than it agreed to.
     `on_progress` is called when a job begins, then every `every` seconds, and when it has ended; if it raises, the
@@ -266,7 +266,7 @@ class BatchShare:
         return seen
 
     async def start(
-        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **told: Unpack[JobOptions]
+        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **reported: Unpack[JobOptions]
     ) -> Job[Ending]:
         """Begin a job, and return it while it goes on. `file` is a ledger, or for a run the sheet.
 
@@ -282,7 +282,7 @@ class BatchShare:
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        made = _made(kind, file, options, told, settings)
+        made = _made(kind, file, options, reported, settings)
         return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
 
     async def run(
@@ -316,7 +316,7 @@ class BatchShare:
         return await self._ending(await self.start("retry", ledger, reason=reason, everything=everything))
 
     async def revoke(self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None) -> Ending:
-        """Take back what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
+        """Revoke what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
 
     async def follow_up(self, ledger: LedgerLike) -> Ending:
@@ -381,13 +381,13 @@ class BatchShare:
         return await outputs.results_of(_ledger(ledger), self._named(target))
 
     async def report(
-        self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_TOLD
+        self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_REPORTED
     ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
         return await outputs.report_of(_ledger(ledger), self._named(target), most)
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
-        """Write the failed and invalid rows that can be mended, as the sheet had them, to be run by themselves.
+        """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.
 
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
@@ -432,7 +432,7 @@ class BatchShare:
         return ledger_of_run(self.settings, named)
 
     async def doctor(self) -> Sequence[Finding]:
-        """Whether settings, keys, host, clock, limits and folders are well: findings, the first to mend first.
+        """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
 
         It makes two calls, which change nothing, and raises nothing foreseeable.
         """
@@ -526,23 +526,25 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
 """What each kind of job can be told."""
 
 
-def _made(kind: str, file: LedgerLike, options: SheetOptions | None, told: JobOptions, settings: Settings) -> Kind:
+def _made(
+    kind: str, file: LedgerLike, options: SheetOptions | None, reported: JobOptions, settings: Settings
+) -> Kind:
     """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
     if kind not in _TAKES:
         raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
-    strange = sorted({*told} - _TAKES[kind]) or (["options"] if options is not None and kind != "run" else [])
+    strange = sorted({*reported} - _TAKES[kind]) or (["options"] if options is not None and kind != "run" else [])
     if strange:  # never passed over: what was meant for a few rows would be done to all
         raise TypeError(f"{kind} is not told {', '.join(strange)}")
     if kind == "run":
         if isinstance(file, LedgerName):
             raise TypeError("a run is of a sheet, not of a ledger")
-        return RunSheet(_sheet_job(file, options, told.get("ledger"), told.get("approved"), settings))
+        return RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
     ledger = _ledger(file)
     if kind == "resume":
-        return Reconcile(ledger) if told.get("only_unknown") else Resume(ledger)
+        return Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
     if kind == "retry":
-        return RetryFailed(ledger, Wanted(told.get("reason"), told.get("everything", False)))
-    return Revoke(ledger, told.get("rows"), told.get("user")) if kind == "revoke" else FollowUp(ledger)
+        return RetryFailed(ledger, Wanted(reported.get("reason"), reported.get("everything", False)))
+    return Revoke(ledger, reported.get("rows"), reported.get("user")) if kind == "revoke" else FollowUp(ledger)
 
 
 def _sheet_job(

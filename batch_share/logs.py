@@ -99,7 +99,7 @@ class LogFile(RotatingFileHandler):
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], object]) -> None:
-        self._tell, self._is_told = tell, False
+        self._tell, self._is_reported = tell, False
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         super().__init__(folder / FILE_NAME, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8")
         self.setFormatter(_formatter(structlog.processors.JSONRenderer(ensure_ascii=False, default=str)))
@@ -110,8 +110,8 @@ class LogFile(RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - as logging names it
         """Logging's own would print a traceback for every line."""
-        if not self._is_told:
-            self._is_told = True
+        if not self._is_reported:
+            self._is_reported = True
             self._tell(f"The log {self.baseFilename} can't be written any more; the work goes on without it.")
 
 
@@ -181,9 +181,9 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _readable(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    told = {name: value for name, value in event.items() if name not in _CONTEXT_FIELDS}
-    time, level, what = told.pop("time"), told.pop("level"), told.pop("event")
-    fields = " ".join(f"{name}={_value(value)}" for name, value in told.items())
+    reported = {name: value for name, value in event.items() if name not in _CONTEXT_FIELDS}
+    time, level, what = reported.pop("time"), reported.pop("level"), reported.pop("event")
+    fields = " ".join(f"{name}={_value(value)}" for name, value in reported.items())
     return f"{time[11:19]}Z {level:<7} {what} {fields}".rstrip()
 
 

@@ -42,7 +42,7 @@ SETTING_TEXTS: Final = {
     "daily_limit": "Calls a day that your plan allows. If not set: any number.",
     "max_rows": "Send nothing if there are more rows to send. If not set: any number.",
     "max_per_user": "Send nothing if a user would get more leads. If not set: any number.",
-    "max_revokes": "Earlier shares that rows with revoke or reassign may take back without a question.",
+    "max_revokes": "Earlier shares that rows with revoke or reassign may revoke without a question.",
     "canary": "Send so many rows first; go on only when all of them are shared.",
     "stop_after_failures": "Stop when so many rows failed in a row, at one step; 0: never.",
     "stop_at": "Stop when so many percent of the rows sent failed, of 50 or more. If not set: never.",

@@ -7,7 +7,7 @@ BATCH_SHARE_CONFIG names; the user's own is in their config folder. The keyring 
 
 `.env` and `batch-share.toml` lie beside sheets, in folders that others may share. Whoever can write them could say
 where keys go, and what is sent with them. So a file that others can write, or that is another's, is refused with
-the line that mends it, as soon as it sets anything; and a host for keys besides LeadSquared's own can't be allowed
+the line that fixes it, as soon as it sets anything; and a host for keys besides LeadSquared's own can't be allowed
 there at all. Windows tells of other users in no mode: there files count as they are.
 """
 
@@ -188,17 +188,17 @@ def _is_there(file: Path) -> bool:
 
 
 def _fault(file: Path, opened: os.stat_result) -> str:
-    """Why it may hold what another person wrote, and the line that mends it; nothing if it is its user's alone."""
+    """Why it may hold what another person wrote, and the line that fixes it; nothing if it is its user's alone."""
     if not _MODES_TELL:
         return ""
     ours = {os.geteuid(), 0}
     chown = "chown" if os.geteuid() == 0 else "sudo chown"
     links = [shlex.quote(str(link)) for link in _links(file) if link.lstat().st_uid not in ours]
-    mends = [f"{chown} -h $(id -un) {link}" for link in links]
-    mends += [f"{chown} $(id -un) {shlex.quote(str(file))}"] if opened.st_uid not in ours else []
-    why = "it is another user's" if mends else "others can write it"
-    mends += [f"chmod go-w {shlex.quote(str(file))}"] if opened.st_mode & _OTHERS_WRITE else []
-    return f"{why}: look at what it says, then `{' && '.join(mends)}`" if mends else ""
+    fixes = [f"{chown} -h $(id -un) {link}" for link in links]
+    fixes += [f"{chown} $(id -un) {shlex.quote(str(file))}"] if opened.st_uid not in ours else []
+    why = "it is another user's" if fixes else "others can write it"
+    fixes += [f"chmod go-w {shlex.quote(str(file))}"] if opened.st_mode & _OTHERS_WRITE else []
+    return f"{why}: look at what it says, then `{' && '.join(fixes)}`" if fixes else ""
 
 
 def _links(file: Path) -> Iterator[Path]:

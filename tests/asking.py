@@ -19,7 +19,7 @@ async def ask(sandbox: Sandbox, method: str, endpoint: str, body: object = None,
     return await sandbox.answer(call, refused)
 
 
-async def told(sandbox: Sandbox, method: str, endpoint: str, body: object = None, **query: str) -> Any:
+async def reported(sandbox: Sandbox, method: str, endpoint: str, body: object = None, **query: str) -> Any:
     """The JSON of a reply that is a success."""
     reply = await ask(sandbox, method, endpoint, body, **query)
     assert reply.status == 200, reply

@@ -100,52 +100,52 @@ def count(package: Path = PACKAGE, tests: Path = TESTS) -> Figures:
     used = Counter(re.findall(r"\b_[a-z]\w*", "\n".join(texts.values())))
     names = {file: _module(file, package) for file in files}
     arrows: dict[str, set[str]] = defaultdict(set)
-    told = Figures(modules=len(files))
+    reported = Figures(modules=len(files))
     for file, text in texts.items():
         tree = ast.parse(text)
         lines = text.splitlines()
-        told.lines += len(lines)
-        told.code += sum(bool(line.strip()) for line in lines)
-        told.sentences += len(_SENTENCE.findall(text))
+        reported.lines += len(lines)
+        reported.code += sum(bool(line.strip()) for line in lines)
+        reported.sentences += len(_SENTENCE.findall(text))
         tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        told.comments += sum(token.type == tokenize.COMMENT for token in tokens)
-        _count_nodes(told, tree, file.relative_to(package), used)
+        reported.comments += sum(token.type == tokenize.COMMENT for token in tokens)
+        _count_nodes(reported, tree, file.relative_to(package), used)
         for imported, at, is_for_types in _imports(tree, package.name, set(names.values())):
             if imported == names[file]:
                 continue
             if not is_for_types:
                 arrows[names[file]].add(imported)
             if _floor(imported) < _floor(names[file]):
-                told.upward.append(f"{file.relative_to(package)}:{at} imports {imported}")
-    told.circles = _circles(arrows)
+                reported.upward.append(f"{file.relative_to(package)}:{at} imports {imported}")
+    reported.circles = _circles(arrows)
     whole = (file.read_text(encoding="utf-8").splitlines() for file in tests.rglob("*.py"))
-    told.tests = sum(bool(line.strip()) for lines in whole for line in lines)
-    return told
+    reported.tests = sum(bool(line.strip()) for lines in whole for line in lines)
+    return reported
 
 
 def _module(file: Path, package: Path) -> str:
     return ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _count_nodes(told: Figures, tree: ast.Module, file: Path, used: Mapping[str, int]) -> None:
+def _count_nodes(reported: Figures, tree: ast.Module, file: Path, used: Mapping[str, int]) -> None:
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            told.docstrings += _height(node, node)
+            reported.docstrings += _height(node, node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            told.imports += _height(node, node)
+            reported.imports += _height(node, node)
         elif isinstance(node, _FUNCTIONS):
             has_docstring = ast.get_docstring(node, clean=False) is not None and len(node.body) > 1
             length = _height(node.body[has_docstring], node)
-            if length > max(told.lengths, default=0):
-                told.longest = f"{file}:{node.lineno} {node.name}"
-            told.lengths.append(length)
+            if length > max(reported.lengths, default=0):
+                reported.longest = f"{file}:{node.lineno} {node.name}"
+            reported.lengths.append(length)
             is_private = re.fullmatch(r"_[a-z]\w*", node.name) is not None and not node.decorator_list
             if length <= TINY and is_private and used[node.name] == 2:
-                told.tiny.append(f"{file}:{node.lineno} {node.name}")
+                reported.tiny.append(f"{file}:{node.lineno} {node.name}")
 
 
 def _height(first: ast.stmt, whole: ast.stmt) -> int:
@@ -233,25 +233,25 @@ def follow_one_row(folder: Path) -> Way:
     return Way(files, len(ours), sum(ours.values()))
 
 
-def lines_of(told: Figures, way: Way) -> Sequence[str]:
+def lines_of(reported: Figures, way: Way) -> Sequence[str]:
     """The figures, as they are printed."""
-    sizes = sorted(told.lengths)
-    code = told.code
+    sizes = sorted(reported.lengths)
+    code = reported.code
     return [
         (
-            f"lines {told.lines} (code {code}), modules {told.modules}, functions {len(sizes)}: "
-            f"{told.functions_per_100_lines:.1f} per 100 lines, median {median(sizes):.0f}, "
-            f"p90 {sizes[len(sizes) * 9 // 10]}, longest {sizes[-1]} ({told.longest})"
+            f"lines {reported.lines} (code {code}), modules {reported.modules}, functions {len(sizes)}: "
+            f"{reported.functions_per_100_lines:.1f} per 100 lines, median {median(sizes):.0f}, "
+            f"p90 {sizes[len(sizes) * 9 // 10]}, longest {sizes[-1]} ({reported.longest})"
         ),
         (
-            f"private helpers of up to {TINY} lines used once {len(told.tiny)}, sentences read as data "
-            f"{told.sentences}, imports {100 * told.imports / code:.1f} % of code, comments "
-            f"{100 * told.comments / code:.1f} %, docstrings {100 * told.docstrings / code:.1f} %, "
-            f"tests:code {told.tests / code:.2f}"
+            f"private helpers of up to {TINY} lines used once {len(reported.tiny)}, sentences read as data "
+            f"{reported.sentences}, imports {100 * reported.imports / code:.1f} % of code, comments "
+            f"{100 * reported.comments / code:.1f} %, docstrings {100 * reported.docstrings / code:.1f} %, "
+            f"tests:code {reported.tests / code:.2f}"
         ),
         f"one row enters {len(way.files)} files and {way.functions} functions, in {way.calls} calls",
-        *(f"  circle: {', '.join(each)}" for each in told.circles),
-        *(f"  upward: {each}" for each in told.upward),
+        *(f"  circle: {', '.join(each)}" for each in reported.circles),
+        *(f"  upward: {each}" for each in reported.upward),
     ]
 
 

@@ -52,11 +52,11 @@ def _check_states(it: Trial) -> None:
 
 
 def check_what_stands(it: Trial) -> None:
-    """Once all is processed: what is told to be shared is, and what is told to be taken back is not."""
+    """Once all is processed: what is told to be shared is, and what is told to be revoked is not."""
     live = {grant.activity.id for grant in it.sandbox.account.shares.live()}
     for state, activity in it.rows("state", "activity_id"):
         assert state != "shared" or activity in live, "a share that is told to stand does not"
-        assert state not in {"ending", "revoked"} or activity not in live, "a share that was taken back stands"
+        assert state not in {"ending", "revoked"} or activity not in live, "a share that was revoked stands"
 
 
 def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
@@ -67,22 +67,22 @@ def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
     live = it.sandbox.report()["live_shares"]["shares"]
     assert sorted((share["lead"], share["user"]) for share in live) == sorted((row[1], row[2]) for row in rows)
     with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
-        _, *told = csv.reader(file)
-    assert [row[:6] for row in told] == rows
-    answered = {(row[0], row[6], row[8], row[9]) for row in told}
+        _, *reported = csv.reader(file)
+    assert [row[:6] for row in reported] == rows
+    answered = {(row[0], row[6], row[8], row[9]) for row in reported}
     assert answered == set(it.rows("lead_id", "state", "activity_id", "request_id"))
 
 
-def check_all_taken_back(it: Trial, rows: list[list[str]]) -> None:
-    """At the end: every row was shared once, by one activity, and its share was taken back and told so."""
+def check_all_revoked(it: Trial, rows: list[list[str]]) -> None:
+    """At the end: every row was shared once, by one activity, and its share was revoked and told so."""
     check_never_twice(it)
     assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("revoked", len(rows))]
     assert it.sandbox.report()["live_shares"]["count"] == 0
     assert it.sandbox.account.activity_count() == len(rows)
     assert Counter(call["outcome"] for call in it.sent(SHARE)) == {"done": len(rows)}
     with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
-        _, *told = csv.reader(file)
-    assert [(row[:6], row[6]) for row in told] == [(row, "revoked") for row in rows]
+        _, *reported = csv.reader(file)
+    assert [(row[:6], row[6]) for row in reported] == [(row, "revoked") for row in rows]
 
 
 def posts(it: Trial) -> int:

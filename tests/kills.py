@@ -104,7 +104,7 @@ def _arm_settle(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
 
 
 def _arm_put_back(hit: Callable[[], None]) -> None:
-    """After rows were chosen to be tried again or taken back, before any call."""
+    """After rows were chosen to be tried again or revoked, before any call."""
     put_back = Ledger._put_back
 
     async def dies(self: Ledger, *rest: Any) -> None:

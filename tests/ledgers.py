@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
 
-because = Why.told
+because = Why.in_old_words
 """A reason in words of its own, which nobody here reads."""
 
 HOST: Final = "https://leads.example"

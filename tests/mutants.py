@@ -47,10 +47,10 @@ def inside() -> Iterator[tuple[str, bool, str]]:
     mutmut = Path(sys.executable).with_name("mutmut")
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
     subprocess.run([mutmut, "run"], cwd=ROOT, check=True)
-    told = subprocess.run(
+    reported = subprocess.run(
         [mutmut, "results", "--all", "true"], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    for line in told.stdout.splitlines():
+    for line in reported.stdout.splitlines():
         name, _, verdict = line.strip().partition(": ")
         yield name.rpartition(".")[0], verdict in {"killed", "timeout"}, name
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 
 from batch_share.cli.app import app
-from batch_share.cli.entry import told_of
+from batch_share.cli.entry import reported_of
 from batch_share.cli.options import GROUPS, OPTIONS
 from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, SheetLimits
@@ -52,9 +52,9 @@ def _settings() -> str:
             rows += [f"| {', '.join(f'`sheet.{each}`' for each in limits)} | {text} | "]
             rows[-1] += f"{', '.join(f'`{value}`' for value in limits.values())} |"
             continue
-        is_told = default not in (None, "") and not name.endswith("_folder")
+        is_reported = default not in (None, "") and not name.endswith("_folder")
         value = str(default).lower() if isinstance(default, bool) else default
-        rows.append(f"| `{name}` | {text} | {f'`{value}`' if is_told else ''} |")
+        rows.append(f"| `{name}` | {text} | {f'`{value}`' if is_reported else ''} |")
     return "\n".join([*rows, ""])
 
 
@@ -74,14 +74,14 @@ def _reference() -> str:
         if own := [_option(param) for param in options if not param.rich_help_panel]:
             lines += [*own, ""]
     for group in GROUPS:
-        told = [_option(shared[name]) for name in OPTIONS if shared[name].rich_help_panel == group]
-        lines += [f"#### Options: {group.lower()}", "", *told, ""]
+        reported = [_option(shared[name]) for name in OPTIONS if shared[name].rich_help_panel == group]
+        lines += [f"#### Options: {group.lower()}", "", *reported, ""]
     return "\n".join(lines)
 
 
 def _option(param: Any) -> str:
     names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
-    return f"- {names}: {told_of(param)}"
+    return f"- {names}: {reported_of(param)}"
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def _pages_of(log: bytes) -> bytes:
     return b"".join(log[start : start + size] for start in starts)
 
 
-def told_by(error: BaseException) -> str:
+def reported_by(error: BaseException) -> str:
     """All that can be shown of an error: its words, its data, its traceback with every variable, its causes."""
     shown, seen = [], set()
     waiting: list[BaseException | None] = [error]

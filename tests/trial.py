@@ -223,7 +223,7 @@ class Trial:
     async def revoke(
         self, onlooker: Onlooker | None = None, rows: str | None = None, user: str | None = None, **changes: Any
     ) -> Ending:
-        """Take shares back."""
+        """Revoke shares."""
         return await self.do(Revoke(self.name, rows, user), onlooker, **changes)
 
     def put_forward(self, seconds: float) -> None:

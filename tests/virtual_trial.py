@@ -49,13 +49,13 @@ class VirtualDate(datetime):
 def in_virtual_time(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    told: SandboxOptions,
+    reported: SandboxOptions,
     *faults: Wrapper,
     rows: int = 12,
     **changes: Any,
 ) -> Trial:
     """A trial with a sheet of `rows` rows, its jobs to be run by `run_virtually`."""
-    sandbox = Sandbox(told, VirtualClock(), faults)
+    sandbox = Sandbox(reported, VirtualClock(), faults)
 
     def client(
         _host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None

@@ -107,8 +107,8 @@ class Asked:
 
     def _ended(self, kind: str, words: str, code: int, sent: int | None) -> dict[str, Any]:
         file = None if self.file is None else str(self.file.absolute())
-        told = {"kind": kind, "message": words}
-        return {"command": self.command, "file": file, "sent": sent, "error": told, "exit_code": int(code)}
+        reported = {"kind": kind, "message": words}
+        return {"command": self.command, "file": file, "sent": sent, "error": reported, "exit_code": int(code)}
 
     def line(self, error: BatchShareError, code: int, sent: int) -> str:
         """The same in one line: `leads.csv: nothing sent: keys refused (exit 1)`."""
@@ -123,7 +123,7 @@ class Asked:
 def in_short(error: BatchShareError, sent: int) -> str:
     """How a command ended by an error, in few words: whether anything was sent, and why not more was.
 
-    Of what a person has to mend here it is the error's own first sentence: the others say what to do next.
+    Of what a person has to fix here it is the error's own first sentence: the others say what to do next.
     """
     from batch_share.results.wording import why_ended
 
@@ -202,7 +202,7 @@ class _Command(TyperCommand):
                 rows["Arguments"].append((param.metavar, param.help))
             elif not param.hidden:
                 rest = OUTPUT if has_groups and param.name == "help" else "Options"
-                rows[param.rich_help_panel or rest].append((param.get_help_record(ctx)[0], told_of(param)))
+                rows[param.rich_help_panel or rest].append((param.get_help_record(ctx)[0], reported_of(param)))
         _write_sections(formatter, rows)
         if any(param.name == "set" for param in params):
             with formatter.indentation():
@@ -210,7 +210,7 @@ class _Command(TyperCommand):
                 formatter.write_text(_MORE_OPTIONS)
 
 
-def told_of(option: Any) -> str:
+def reported_of(option: Any) -> str:
     """What help says of an option: its text, and what it is if nothing is said."""
     if option.required:
         return f"{option.help} (needed)"
@@ -266,31 +266,31 @@ def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str
     own = {name: param for param in params for name in (*param.opts, *param.secondary_opts)}
     if "--set" not in own:
         return [*args]
-    told: list[str] = []
+    reported: list[str] = []
     left = [*args]
     while left and left[0] != "--":
         word = left.pop(0)
         name, equals, value = word.partition("=")
         if name in own or not word.startswith("--"):
-            told.append(word)
+            reported.append(word)
             # What an option takes is its value, whatever it looks like.
             if left and word in own and not (own[word].is_flag or own[word].count):
-                told.append(left.pop(0))
+                reported.append(left.pop(0))
             continue
         setting, kinds = name.removeprefix("--").replace("-", "_"), setting_kinds()
         switch = setting if setting in kinds else setting.removeprefix("no_")
         if kinds.get(switch):
             if equals:
                 ctx.fail(f"Option {name!r} does not take a value.")
-            told += ["--set", f"{option_of(switch)}={'true' if switch == setting else 'false'}"]
+            reported += ["--set", f"{option_of(switch)}={'true' if switch == setting else 'false'}"]
         elif setting not in kinds:
             close = get_close_matches(name, [*own, *map(option_of, kinds)], n=1)
             ctx.fail(f"No such option: {spelled(name)}" + (f" (Did you mean {close[0]}?)" if close else ""))
         elif not equals and not left:
             ctx.fail(f"Option {name!r} requires an argument.")
         else:
-            told += ["--set", f"{name}={value if equals else left.pop(0)}"]
-    return [*told, *left]
+            reported += ["--set", f"{name}={value if equals else left.pop(0)}"]
+    return [*reported, *left]
 
 
 @contextmanager

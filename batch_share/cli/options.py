@@ -153,9 +153,7 @@ OPTIONS: Final = {
     "user": _value(WHICH, "USER", "Only shares with this user: an Id or e-mail address."),
     "reason": _value(WHICH, "TEXT", "Only rows whose reason holds this text."),
     "all": _switch(WHICH, "Also rows that can hardly go better: a lead that is not there.", "--all"),
-    "only_unknown": _switch(
-        WHICH, "Settle the rows of which nobody knows, and send nothing else.", "--only-unknown"
-    ),
+    "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),
     "ledger": _value(HOW, "FILE", "Where the ledger is. Default: SHEET.ledger.db beside it.", Path),
     "plan": _value(HOW, "FILE", "A plan that plan --save wrote: run this or nothing.", Path),
     "online": _switch(HOW, "Look leads and users up; nothing is changed.", "--online"),

@@ -102,7 +102,7 @@ def _what(seen: Overview, *, online: bool) -> Table:
     send = "to be sent" if online else "to be sent, if the leads and users are found"
     back = seen.claiming
     before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
-    told = (
+    reported = (
         (State.PENDING, seen.to_send, send),
         (
             State.REVOKED,
@@ -114,7 +114,7 @@ def _what(seen: Overview, *, online: bool) -> Table:
         (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
         *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
     )
-    for state, count, meaning in told:
+    for state, count, meaning in reported:
         if count:
             table.add_row(f"{count:,}", meaning, style=STYLES.get(state, ""))
     if seen.waiting.rows:
@@ -144,8 +144,8 @@ def _print_problems(out: Console, seen: Overview) -> None:
     for sentence in seen.repeats[:REPEATS_SHOWN]:
         out.print(f"  {escape(sentence)}", style=STYLES[State.SKIPPED], soft_wrap=True)
     if (more := len(seen.repeats) - REPEATS_SHOWN) > 0:
-        told = f"  … and {more:,} more like these: --output plan.xlsx has them all"
-        out.print(told, style=STYLES[State.SKIPPED], soft_wrap=True)
+        reported = f"  … and {more:,} more like these: --output plan.xlsx has them all"
+        out.print(reported, style=STYLES[State.SKIPPED], soft_wrap=True)
 
 
 def _who(seen: Overview) -> Table:

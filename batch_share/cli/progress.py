@@ -96,24 +96,24 @@ class Lines:
     waits_only: bool = False
     said_at: float = float("-inf")
     said: object = None
-    told_outage: bool = False
-    told_until: float = float("-inf")
+    reported_outage: bool = False
+    reported_until: float = float("-inf")
 
     def next(self) -> str | None:
         """The line to be said now, None if there is none."""
         now, progress = asyncio.get_running_loop().time(), self.progress()
         news, outage = _news(progress), progress.outage is not None
         distance = SAME_LINE_SECONDS if news == self.said else LINE_SECONDS
-        is_due = outage is not self.told_outage or now - self.said_at >= distance
+        is_due = outage is not self.reported_outage or now - self.said_at >= distance
         held = progress.held  # a wait that is worth telling at once
         long_until = now + _until(held.until) if held is not None and held.is_long else float("-inf")
         # Calls that were under way together are refused one after the other: one line is enough for them.
-        if long_until <= self.told_until + LINE_SECONDS and (self.waits_only or not is_due):
+        if long_until <= self.reported_until + LINE_SECONDS and (self.waits_only or not is_due):
             return None
         line = status_line(progress)
         if line is not None:
-            self.said_at, self.said, self.told_outage = now, news, outage
-            self.told_until = max(self.told_until, long_until)
+            self.said_at, self.said, self.reported_outage = now, news, outage
+            self.reported_until = max(self.reported_until, long_until)
         return line
 
 

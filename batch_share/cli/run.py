@@ -1,4 +1,4 @@
-"""The commands that read sheets, send, and take back. Each names its options; `work` and `library` do the rest.
+"""The commands that read sheets, send, and revoke. Each names its options; `work` and `library` do the rest.
 
 What is heavy to import is imported inside them, so that `--help` answers at once.
 """
@@ -92,7 +92,7 @@ def retry(ledger: LedgerFile, given: Given) -> int:
 
 @takes(*_SHOWN, "rows", "user", "rate", "set", "yes")
 def revoke(ledger: LedgerFile, given: Given) -> int:
-    """Take back what LEDGER shared, and see that it is gone. It always asks first.
+    """Revoke what LEDGER shared, and see that it is gone. It always asks first.
 
     Shares that have ended by themselves are left alone. The same command again goes on where it stopped.
 

@@ -56,28 +56,28 @@ LONGEST_NAME: Final = 40
 
 
 def spell_intent(preview: Preview, now: datetime) -> str:
-    """What is about to be taken back and sent, at `now` (UTC, without a zone); "" if neither is known."""
+    """What is about to be revoked and sent, at `now` (UTC, without a zone); "" if neither is known."""
     given, named = preview.to_share, zip(("lead", "person"), preview.names_from, strict=True)
     columns = ", ".join(f"{who} from {' and '.join(map(_shown, headers))}" for who, headers in named if headers)
-    told = []
+    reported = []
     if preview.revocations:
-        told.append(preview.taken_back.spell("is" if preview.revocations == 1 else "are"))
+        reported.append(preview.revoked_earlier.spell("is" if preview.revocations == 1 else "are"))
     if given is not None and given.leads:
-        told.append(f"{'Then ' if told else ''}{_giving(given)}, {_lasting(preview, given, now)}")
-    if told and columns:
-        told[-1] += f"; {columns}"
-    return " ".join(f"{sentence}." for sentence in told)
+        reported.append(f"{'Then ' if reported else ''}{_giving(given)}, {_lasting(preview, given, now)}")
+    if reported and columns:
+        reported[-1] += f"; {columns}"
+    return " ".join(f"{sentence}." for sentence in reported)
 
 
 def question_of(preview: Preview) -> str:
     """What a person is asked once that was said."""
-    if preview.deed == "take back":
-        return "Take these shares back?"
+    if preview.deed == "revoke":
+        return "Revoke these shares?"
     if preview.deed == "try again":
-        return "Take back and try again?" if preview.revocations else "Try them again?"
+        return "Revoke and try again?" if preview.revocations else "Try them again?"
     if not preview.revocations:
         return "Send?"
-    return "Take back and send?" if preview.to_send else "Take back?"
+    return "Revoke and send?" if preview.to_send else "Revoke?"
 
 
 def _giving(given: ToShare) -> str:
@@ -160,7 +160,7 @@ ORDER: Final = tuple(sorted(State, key=lambda state: state is not State.SHARED))
 _WISHES: Final = {
     "send": "send them",
     "try again": "try them again",
-    "take back": "take these shares back",
+    "revoke": "revoke these shares",
 }
 """What `--yes` agrees to where nobody can be asked."""
 
@@ -234,13 +234,13 @@ class Display:
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
 
-        It does not answer for more earlier shares being taken back than the settings allow. Raises TooManyRevokes
+        It does not answer for more earlier shares being revoked than the settings allow. Raises TooManyRevokes
         for those where nobody can be asked.
         """
         if not self.one_line:
             self._show(preview)
         intent = spell_intent(preview, utc_now())
-        if preview.changes_made and self._may_ask and not (self.yes and preview.may_take_back):
+        if preview.changes_made and self._may_ask and not (self.yes and preview.may_revoke):
             return self._ask(question_of(preview), intent)
         preview.check_revokes()
         if intent and not self.one_line:
@@ -256,7 +256,7 @@ class Display:
         """Ask about a doubt, whatever `--yes` says; False where there is nobody to ask."""
         if not self._may_ask:
             return False
-        for line in doubt.told:
+        for line in doubt.reported:
             self.console.print(escape(line))
         return self._ask(doubt.question)
 
@@ -265,8 +265,8 @@ class Display:
         """Whether somebody sees the question and can answer."""
         return self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
-    def _ask(self, question: str, told: str = "") -> bool:
-        before = f"{escape(told)} " if told else ""
+    def _ask(self, question: str, reported: str = "") -> bool:
+        before = f"{escape(reported)} " if reported else ""
         with _interruptible():
             try:
                 answer = self.console.input(f"{before}[bold]{escape(question)} (y/N) [/bold]")
@@ -311,7 +311,7 @@ class Display:
 
     def _show_work(self, preview: Preview) -> None:
         self._tell(self._estimate(preview))
-        for line in preview.told:
+        for line in preview.reported:
             self._tell(escape(line), indent=4)
         if preview.waiting.rows:
             self._tell(f"[cyan]{waits(preview.waiting)}[/cyan]")
@@ -324,7 +324,7 @@ class Display:
             nothing = f"Nothing to {preview.deed}."
             return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
         if not preview.to_send and preview.revocations:
-            return f"Nothing to send but what is taken back: {cost}."
+            return f"Nothing to send but what is revoked: {cost}."
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
@@ -371,9 +371,9 @@ class Display:
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
             return
-        if ending.taken_back:
-            was = "was" if ending.taken_back == 1 else "were"
-            self.console.print(f"{plural(ending.taken_back, 'earlier share')} {was} taken back.")
+        if ending.revoked_earlier:
+            was = "was" if ending.revoked_earlier == 1 else "were"
+            self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
         if ending.looked_up:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
         for remark in ending.remarks:
@@ -396,12 +396,12 @@ class Display:
         """The answer to a script of what an error stopped: the totals with the error, or one line."""
         code, summary = ending.exit_code, ending.summary
         if self.json:
-            told = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
+            reported = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
         elif summary.rows:
-            told = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
+            reported = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
         else:
-            told = asked.line(error, code, ending.sent)
-        print(told)  # noqa: T201 - the one thing on standard output
+            reported = asked.line(error, code, ending.sent)
+        print(reported)  # noqa: T201 - the one thing on standard output
 
     def at_rest(self, summary: Summary) -> None:
         """There is nothing to do, whatever became of the rows before."""
@@ -426,15 +426,15 @@ class Display:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
             out.print(f"\nNot checked: {each}.", soft_wrap=True, markup=False)
-        for told in next_steps(summary):
-            out.print(f"\n{told}", soft_wrap=True, markup=False)
+        for reported in next_steps(summary):
+            out.print(f"\n{reported}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
         if summary.run:
             out.print(f"Run Id:  {summary.run}", soft_wrap=True)
         if summary.results:
             out.print(f"Results: {summary.results}", soft_wrap=True)
         if summary.failed_sheet:
-            out.print(f"To mend: {summary.failed_sheet}", soft_wrap=True)
+            out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
 
 
 def _many(rows: int) -> str:
@@ -445,11 +445,13 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     """The totals for a mail or a log: `leads.csv: 97 shared, 2 failed (exit 3); ledger leads.csv.ledger.db`."""
     counts = Counter(summary.states)
     counts[State.PENDING] -= summary.waiting.rows
-    told = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
+    reported = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
     if summary.waiting.rows:
-        told.append(f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later")
+        reported.append(
+            f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
+        )
     return (
-        f"{summary.sheet or 'no sheet'}: {first}{', '.join(told) or 'no row'} (exit {code:d}); "
+        f"{summary.sheet or 'no sheet'}: {first}{', '.join(reported) or 'no row'} (exit {code:d}); "
         f"ledger {near(Path(str(summary.ledger)))}"
     )
 
@@ -505,43 +507,44 @@ def troubles(summary: Summary) -> list[Text]:
 def next_steps(summary: Summary) -> list[str]:
     """What brings rows on that are not done, each with its command."""
     ledger, states = shlex.quote(str(summary.ledger)), summary.states
-    told = []
+    reported = []
     if summary.waiting_until is not None and any(map(states.get, RESUMED)):
         then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-        told.append(f"From {then} on, batch-share resume {ledger} goes on with the rows that are left")
+        reported.append(f"From {then} on, batch-share resume {ledger} goes on with the rows that are left")
     if summary.waiting.rows:
-        told.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
+        reported.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
     if states.get(State.UNKNOWN):
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
-        told.append(f"To settle unknown rows, and send nothing else: {command}")
+        reported.append(f"To settle unknown rows, and send nothing else: {command}")
     if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
         rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
-        told.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
-    return [*told, *mending(summary)]
+        reported.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
+    return [*reported, *fixing(summary)]
 
 
-def mending(summary: Summary) -> list[str]:
-    """How rows that failed are mended: those with nothing at LeadSquared, and those whose activity stands."""
-    told = []
+def fixing(summary: Summary) -> list[str]:
+    """How rows that failed are fixed: those with nothing at LeadSquared, and those whose activity stands."""
+    reported = []
     if summary.failed_sheet is not None:
-        told.append(
-            "The rows that can be mended have a sheet of their own: correct them there, then run it: "
-            f"{summary.mend}"
+        reported.append(
+            f"The rows that can be fixed have a sheet of their own: correct them there, then run it: {summary.fix}"
         )
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
-        told.append(f"{rows} can only be mended in the sheet itself, as the reason says: then run that again")
+        reported.append(f"{rows} can only be fixed in the sheet itself, as the reason says: then run that again")
     if summary.standing:
         rows = plural(summary.standing, "row")
         command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
-        told.append(f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one")
-    return told
+        reported.append(
+            f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one"
+        )
+    return reported
 
 
 def skipped(summary: Summary) -> list[Text]:
     """Why rows are skipped."""
-    told = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
-    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in told]
+    reported = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
+    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reported]
 
 
 def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:

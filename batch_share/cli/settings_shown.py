@@ -91,5 +91,5 @@ def shown(settings: Settings) -> list[Shown]:
     keys = {name: bool(getattr(settings, name)) for name in KEYS}
     values = settings.model_dump(mode="json", exclude=set(KEYS))
     limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
-    told = {"host": values.pop("host"), **keys, **values, **limits}
-    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in told.items()]
+    reported = {"host": values.pop("host"), **keys, **values, **limits}
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in reported.items()]

@@ -78,8 +78,12 @@ def doctor(given: Given) -> int:
     findings = asyncio.run(BatchShare().doctor())
     if given["json"]:
         counts = Counter(str(finding.level) for finding in findings)
-        told = {"problems": counts["problem"], "warnings": counts["warning"], "checks": [*map(asdict, findings)]}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        reported = {
+            "problems": counts["problem"],
+            "warnings": counts["warning"],
+            "checks": [*map(asdict, findings)],
+        }
+        typer.echo(json.dumps(reported, ensure_ascii=False))
     else:
         for finding in findings:
             level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])

@@ -74,19 +74,19 @@ class SheetWatcher(TerminalWatcher):
 class Lines:
     """One line for each sheet on standard output, and again only when it says something else."""
 
-    told: dict[str, str] = field(default_factory=dict)
+    reported: dict[str, str] = field(default_factory=dict)
 
     def sheet(self, outcome: SheetOutcome) -> None:
         """How the work on a sheet ended."""
         folder = outcome.sheet.parent
         again = "" if outcome.place or outcome.interrupted else "; looked at again"
         line = f"{_said(outcome)}; in {near(folder.absolute())}{again}"
-        if self.told.get(folder.name) != line:
+        if self.reported.get(folder.name) != line:
             typer.echo(line)
         if outcome.place is None:
-            self.told[folder.name] = line
+            self.reported[folder.name] = line
         else:
-            self.told.pop(folder.name, None)
+            self.reported.pop(folder.name, None)
 
     def trouble(self, words: str) -> None:
         """Something else went wrong."""

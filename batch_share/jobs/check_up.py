@@ -83,7 +83,7 @@ class Finding:
 def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
     """Where host and keys come from; `trouble` is why there are none, or why no setting can be read."""
     if trouble:
-        return Finding("settings", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+        return Finding("settings", Level.PROBLEM, sentence(trouble), "Fix that first, and ask again.")
     places = dict.fromkeys(origins[name] for name in ("host", "access_key", "secret_key"))
     return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
 
@@ -91,7 +91,7 @@ def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
 def of_proxy(proxy: Proxy | None, trouble: str) -> Finding:
     """Which proxy calls go through; `trouble` is why the one that is set can't be used."""
     if trouble:
-        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Mend that first, and ask again.")
+        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Fix that first, and ask again.")
     if proxy is None:
         return Finding("proxy", Level.OK, "Calls go straight to the host: no proxy is set for it.")
     return Finding("proxy", Level.OK, f"Calls go through {proxy}, from {proxy.origin}.")
@@ -118,7 +118,7 @@ def of_keys(
             return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
         case NotSent():
             words = f"{host} could not be reached: {sentence(user.words)}"
-            then = "Mend that, and ask again." if user.hopeless else _after_no_connection(proxy)
+            then = "Fix that, and ask again." if user.hopeless else _after_no_connection(proxy)
         case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
             words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
             return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
@@ -179,16 +179,16 @@ def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
     if status is None:
         return _unknown("sharing")
-    told = f" “{status.words}”" if status.words else ""
+    reported = f" “{status.words}”" if status.words else ""
     if isinstance(status, Throttled | NotSent):
-        return Finding("sharing", Level.WARNING, f"Not known:{told or ' no answer'}.", "Ask again.")
+        return Finding("sharing", Level.WARNING, f"Not known:{reported or ' no answer'}.", "Ask again.")
     if _is_closed(status):
-        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{told}."
+        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{reported}."
         return Finding("sharing", Level.PROBLEM, words, "Ask LeadSquared's support to switch sharing on.")
     if not isinstance(status, ShareStatus | Refused):
-        words = f"The EntityAccess API did not answer as documented:{told}."
+        words = f"The EntityAccess API did not answer as documented:{reported}."
         return Finding("sharing", Level.WARNING, words, "Ask again; then ask LeadSquared's support.")
-    words = f"The EntityAccess API answers; to a request that never was, it says{told or ' nothing'}."
+    words = f"The EntityAccess API answers; to a request that never was, it says{reported or ' nothing'}."
     return Finding("sharing", Level.OK, f"{words} Whether sharing is switched on, only a first share tells.")
 
 
@@ -340,7 +340,7 @@ class Replies:
 
 
 async def check_up(given: Settings | None = None) -> list[Finding]:
-    """Every finding, in the order in which they are best mended, of the settings in force unless some are given.
+    """Every finding, in the order in which they are best fixed, of the settings in force unless some are given.
 
     Raises nothing foreseeable.
     """
@@ -401,8 +401,8 @@ def _noting_time(
     """`parse`, which also notes how far the clocks are apart: any answer tells the time, a refusal too."""
 
     def parse_and_note(answer: Answer) -> T:
-        told = read_date(answer.headers.get("date", ""))
-        asked.skew = None if told is None else (now() - told).total_seconds()
+        reported = read_date(answer.headers.get("date", ""))
+        asked.skew = None if reported is None else (now() - reported).total_seconds()
         return parse(answer)
 
     return parse_and_note

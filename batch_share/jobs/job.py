@@ -35,7 +35,7 @@ from batch_share.sending.session import Course, ending_early, open_session
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from batch_share.jobs.take_back import Due
+    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 class Ending:
     """How a job ended: the totals, the error that stopped it early, whether a person did.
 
-    `sent` counts the posts, shares and revocations that were. `taken_back` earlier shares were, for rows whose
+    `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
     foreign (another's); `remarks` are what else a person should know.
     """
@@ -59,7 +59,7 @@ class Ending:
     error: BatchShareError | None = None
     interrupted: bool = False
     sent: int = 0
-    taken_back: int = 0
+    revoked_earlier: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
 
@@ -75,7 +75,7 @@ class Ending:
 class Choice:
     """What a job is about to do, for a person to agree to; without a `preview` nobody is asked.
 
-    It sends the rows with these Ids; for those that are `due` earlier shares are taken back first.
+    It sends the rows with these Ids; for those that are `due` earlier shares are revoked first.
     """
 
     preview: Preview | None = None
@@ -284,7 +284,7 @@ async def _end(session: Session) -> Ending:
         error,
         interrupted=interrupted,
         sent=tally.sent,
-        taken_back=len(tally.taken_back),
+        revoked_earlier=len(tally.revoked_earlier),
         looked_up=dict(tally.looked_up),
         remarks=tally.remarks,
     )

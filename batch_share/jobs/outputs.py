@@ -23,7 +23,7 @@ from batch_share.results.failed_sheet import (
     write_failed_to,
 )
 from batch_share.results.notify import Notice, tell
-from batch_share.results.report import ROWS_TOLD, report_path, write_report
+from batch_share.results.report import ROWS_REPORTED, report_path, write_report
 from batch_share.results.summary import ExitCode, Summary, summarize
 from batch_share.results.wording import CUT, DONE, INTERRUPTED, why_stopped
 from batch_share.results.writing import beside, written_last
@@ -92,14 +92,14 @@ async def results_of(ledger_name: LedgerName, target: Named | None) -> Placed:
 
 
 async def failed_sheet_of_ledger(ledger_name: LedgerName, target: Named | None) -> FailedSheet:
-    """Write a ledger's rows to mend to `target`, by default beside its sheet. Raises BatchShareError."""
+    """Write a ledger's rows to fix to `target`, by default beside its sheet. Raises BatchShareError."""
     async with read_ledger(ledger_name) as ledger:
         there = beside(ledger.name, await sheet_of(ledger))
         named = _sparing(target, there)
         return await (write_failed_to(ledger, named) if named else write_failed(ledger, failed_path(there)))
 
 
-async def report_of(ledger_name: LedgerName, target: Named | None, most: int = ROWS_TOLD) -> Placed:
+async def report_of(ledger_name: LedgerName, target: Named | None, most: int = ROWS_REPORTED) -> Placed:
     """Write a ledger's report to `target`, by default beside its sheet; where it is. Raises BatchShareError."""
     async with read_ledger(ledger_name) as ledger:
         there = beside(ledger.name, await sheet_of(ledger))

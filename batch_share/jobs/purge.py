@@ -112,8 +112,8 @@ async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
     counts = await ledger.counts()
     going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
     if going_on:
-        told = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
-        return f"rows are not at their end: {told}"
+        reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
+        return f"rows are not at their end: {reported}"
     live, last = 0, now
     async for share in ledger.shares():
         end = share.ends_at or now

@@ -1,4 +1,4 @@
-"""Trying failed rows again: which of them, from which step, and which had better be mended first."""
+"""Trying failed rows again: which of them, from which step, and which had better be fixed first."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ class Retry:
         """How many rows are to be sent, by the state that they go on from."""
         return dict(Counter([*self.states.values(), *self.begun.values()]))
 
-    def told(self) -> Iterator[str]:
+    def reported(self) -> Iterator[str]:
         """Why the rows failed, those left alone last."""
         if self.begun:
             yield f"{len(self.begun):,} × put back by an earlier retry that was stopped"
-        yield from _told(self.reasons, "")
+        yield from _reported(self.reasons, "")
         if self.left:
-            yield "Not tried again, for the reason lies in the row: mend it and run the sheet again, or give --all."
-            yield from _told(self.left, "  ")
+            yield "Not tried again, for the reason lies in the row: fix it and run the sheet again, or give --all."
+            yield from _reported(self.left, "  ")
 
 
 class RetryFailed(Reconcile):
@@ -114,8 +114,8 @@ class RetryFailed(Reconcile):
         preview = await preview_of(
             session, cut_off, to_do=chosen.to_do, events=len(chosen.events), deed="try again"
         )
-        due, told, taken = await due_in(session, rows)
-        preview = replace(preview, cut_off=cut_off, told=[*chosen.told(), *told], taken_back=taken)
+        due, reported, taken = await due_in(session, rows)
+        preview = replace(preview, cut_off=cut_off, reported=[*chosen.reported(), *reported], revoked_earlier=taken)
         return Choice(preview, rows, due)
 
     async def begin(self, session: Session) -> None:
@@ -137,7 +137,7 @@ def is_hopeless(row: Row) -> bool:
     return activity_is_anothers or row.cause is Cause.TOO_LATE or HOPELESS.search(said) is not None
 
 
-def _told(reasons: Counter[Reason], indent: str) -> Iterator[str]:
+def _reported(reasons: Counter[Reason], indent: str) -> Iterator[str]:
     for (stage, why), rows in reasons.most_common(SHOWN):
         yield f"{indent}{rows:,} × {spell(State.FAILED, stage, why)}"
     if len(reasons) > SHOWN:

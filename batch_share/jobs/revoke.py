@@ -1,4 +1,4 @@
-"""Undoing a run: each share that it made is taken back, in its own context, and the status API asked about it.
+"""Undoing a run: each share that it made is revoked, in its own context, and the status API asked about it.
 
 https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. Access is granted for each activity, so that
 nothing is taken away but what this ledger gave.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
-    from batch_share.jobs.take_back import Due
+    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, Share
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
-_NOT_WAITED: Final = "taken back all the same, since --no-follow-up waits for nothing"
+_NOT_WAITED: Final = "revoked all the same, since --no-follow-up waits for nothing"
 
-USERS_TOLD: Final = 5
-ROWS_TOLD: Final = 10
-"""Of how many users, and of how many rows, a person is told before their shares are taken back."""
+USERS_REPORTED: Final = 5
+ROWS_REPORTED: Final = 10
+"""Of how many users, and of how many rows, a person is told before their shares are revoked."""
 
 PASSES: Final = 3
-"""Times that a share is taken back whose revocation was not answered: once too often does no harm."""
+"""Times that a share is revoked whose revocation was not answered: once too often does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """Which shares to take back: those of the rows in `ranges` (none: all) and of `user_ids` (None: all).
+    """Which shares to revoke: those of the rows in `ranges` (none: all) and of `user_ids` (None: all).
 
     With `row_ids`, only those of the rows that have them in the ledger.
     """
@@ -80,14 +80,14 @@ class Undone:
         return not self.ranges or (row.is_in_sheet and in_range)
 
     def of(self, rows: Iterable[Share], now: dt.datetime) -> tuple[list[Share], int]:
-        """Of these rows the ones whose share is to be taken back, and how many others have ended by themselves."""
+        """Of these rows the ones whose share is to be revoked, and how many others have ended by themselves."""
         meant = [row for row in rows if self.has(row)]
         standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
         return standing, len(meant) - len(standing)
 
 
 class Revoke(Kind):
-    """Take back what the rows of a ledger shared: all, those with these numbers, those of this user.
+    """Revoke what the rows of a ledger shared: all, those with these numbers, those of this user.
 
     Shares that have ended are left alone.
     """
@@ -111,13 +111,13 @@ class Revoke(Kind):
         begun = (await session.ledger.counts()).get(State.TO_REVOKE, 0)
         fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
         to_do = {State.TO_REVOKE: begun + fresh}
-        preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="take back")
-        told = from_whom(chosen, standing, await session.ledger.known_users())
-        told = chain(told, told_before(chosen, ended, preview.states, waits=session.settings.follow_up))
-        return Choice(replace(preview, told=[*told]), frozenset(row.row_id for row in chosen))
+        preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="revoke")
+        reported = from_whom(chosen, standing, await session.ledger.known_users())
+        reported = chain(reported, reported_before(chosen, ended, preview.states, waits=session.settings.follow_up))
+        return Choice(replace(preview, reported=[*reported]), frozenset(row.row_id for row in chosen))
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
-        """Take them back."""
+        """Revoke them."""
         await revoke_rows(session, self.undone)
 
 
@@ -143,7 +143,7 @@ def from_whom(
     yield from _losing(chosen, known)
     ids = {row.row_id for row in chosen}
     begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
-    yield from (f"and, since it was begun before, {told}" for told in _losing(begun, known))
+    yield from (f"and, since it was begun before, {reported}" for reported in _losing(begun, known))
 
 
 def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
@@ -151,29 +151,31 @@ def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
         return
     counted = Counter(row.user_id for row in losing).most_common()
     names = {user: f"{name} <{email}>" for user, (name, email) in known.items() if user}
-    told = "from " + ", ".join(f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_TOLD])
-    if (more := len(counted) - USERS_TOLD) > 0:
-        told += f" and {more:,} other{'' if more == 1 else 's'}"
+    reported = "from " + ", ".join(
+        f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_REPORTED]
+    )
+    if (more := len(counted) - USERS_REPORTED) > 0:
+        reported += f" and {more:,} other{'' if more == 1 else 's'}"
     rows = [str(row.sheet_row) for row in losing if row.is_in_sheet]
-    if 0 < len(rows) <= ROWS_TOLD:
-        told += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
-    yield told
+    if 0 < len(rows) <= ROWS_REPORTED:
+        reported += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
+    yield reported
 
 
-def told_before(
+def reported_before(
     chosen: Sequence[Share], ended: int, states: Mapping[State, int], *, waits: bool = True
 ) -> Iterator[str]:
-    """What a person should know before shares are taken back: after what is being processed, if it `waits`."""
+    """What a person should know before shares are revoked: after what is being processed, if it `waits`."""
     processing = sum(row.state is State.ACCEPTED for row in chosen)
     if processing:
-        how = "waited for, then taken back" if waits else _NOT_WAITED
+        how = "waited for, then revoked" if waits else _NOT_WAITED
         yield f"{processing:,} still being processed: {how}"
     repeated = sum(row.state is State.POSTED for row in chosen)
     doubtful = sum(
         row.state is State.FAILED or (row.doubtful and row.state is not State.TO_REVOKE) for row in chosen
     )
     if doubtful:
-        yield f"{doubtful:,} of which nobody knows whether they stand: taken back to be sure"
+        yield f"{doubtful:,} of which nobody knows whether they stand: revoked to be sure"
     if ended:
         yield f"{ended:,} have ended by themselves: left alone"
     unsent = states.get(State.PENDING, 0) + states.get(State.POSTED, 0) - repeated
@@ -182,7 +184,7 @@ def told_before(
 
 
 async def revoke_rows(session: Session, undone: Undone) -> None:
-    """Take the shares back, those first of an earlier run that did not end.
+    """Revoke the shares, those first of an earlier run that did not end.
 
     What is still being processed as a share is waited for: a share may not overtake its revocation.
     """
@@ -192,9 +194,9 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
     for _ in range(PASSES):
         await _begin(session, chosen)
-        await _take_back(session, undone)
+        await _revoke_earlier(session, undone)
         left, _ = undone.of(await session.ledger.shared_rows(), utc_now())
-        chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not taken back
+        chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not revoked
         if session.stop.asked or not chosen:
             return
 
@@ -208,7 +210,7 @@ async def _begin(session: Session, chosen: Sequence[Share]) -> None:
             session.tally.moved(row.state, State.TO_REVOKE)
 
 
-async def _take_back(session: Session, undone: Undone) -> None:
+async def _revoke_earlier(session: Session, undone: Undone) -> None:
     feed = Feed(session.ledger.to_revoke())
 
     async def work() -> None:

@@ -14,16 +14,16 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError
 from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.take_back import check_canary_of, find_due, take_back_earlier, taken_back, told_of
+from batch_share.jobs.revoke_earlier import check_canary_of, find_due, reported_of, revoke_earlier, revoked_earlier
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import skip_reassigned, skip_shared
-from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_told
+from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_reported
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes
-from batch_share.sending.onlookers import NOTHING_TAKEN, TakenBack
+from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
@@ -32,7 +32,7 @@ from batch_share.sending.steps import asked, in_time, post, posted, share
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batch_share.jobs.take_back import Due
+    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Changes, Row
     from batch_share.ledger.store import Ledger
@@ -77,7 +77,7 @@ async def _chosen(ledger: Ledger, most: int) -> list[Row]:
 
 
 def _is_on_its_way(row: Row) -> bool:
-    """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was taken back."""
+    """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was revoked."""
     is_going = row.state.is_to_do or row.state.is_shared or row.state in {State.FAILED, State.UNKNOWN}
     return is_going and row.stage is not Stage.REVOKE
 
@@ -133,7 +133,7 @@ class Resume(Kind):
         super().__init__(ledger)
         self.changes: Changes | None = None
         self.notes: Sequence[str] = ()
-        self.told: Sequence[str] = ()
+        self.reported: Sequence[str] = ()
         self.meant: Mapping[str, str] = {}
 
     async def prepare(self, settings: Settings, watcher: Watcher) -> None:  # noqa: ARG002 - as every Kind
@@ -147,14 +147,14 @@ class Resume(Kind):
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)
         session.tally.waiting = preview.waiting.rows
-        due, told, taken = await due_in(session)
+        due, reported, taken = await due_in(session)
         preview = replace(
             preview,
             changes=self.changes,
             notes=self.notes,
             cut_off=cut_off,
-            told=[*told, *self.told],
-            taken_back=taken,
+            reported=[*reported, *self.reported],
+            revoked_earlier=taken,
             to_share=await ledger.to_share(),
             zone=await _zone(session),
         )
@@ -169,7 +169,7 @@ class Resume(Kind):
     async def work(self, session: Session, due: Sequence[Due]) -> None:
         """The canary first, if there is to be one: its rows that were cut off are its own again once settled.
 
-        As many rows have earlier shares taken back for them, then all others.
+        As many rows have earlier shares revoked for them, then all others.
         """
         reconciler, most = Reconciler(session), session.settings.canary
         await reconciler.begin()
@@ -182,7 +182,7 @@ class Resume(Kind):
         else:
             while await reconciler.settle():
                 pass
-            await _take_back(session, due[:most])
+            await _revoke_earlier(session, due[:most])
             with ending_early(session.stop):
                 await check_canary_of(session, due[:most])
             if not session.stop.asked:
@@ -224,7 +224,7 @@ class RunSheet(Resume):
         except BatchShareError as error:
             session.stop.ask(error)
         self.notes = self.plan.sheet.notes() if self.changes else ()
-        self.told = await unread_told(self.plan, session.ledger)
+        self.reported = await unread_reported(self.plan, session.ledger)
 
 
 class Reconcile(Kind):
@@ -256,13 +256,13 @@ class FollowUp(Kind):
 
 async def due_in(
     session: Session, among: frozenset[int] | None = None
-) -> tuple[Sequence[Due], Sequence[str], TakenBack]:
-    """The rows for which earlier shares are taken back first, what is to be told of them, and who loses what."""
+) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
+    """The rows for which earlier shares are revoked first, what is to be told of them, and who loses what."""
     claims = await session.ledger.claims(among)
     if not claims:
-        return (), (), NOTHING_TAKEN
+        return (), (), NOTHING_REVOKED
     due = await find_due(session, claims)
-    return due, [*told_of(due)], await taken_back(session, due)
+    return due, [*reported_of(due)], await revoked_earlier(session, due)
 
 
 async def _zone(session: Session) -> ZoneInfo | None:
@@ -273,20 +273,20 @@ async def _zone(session: Session) -> ZoneInfo | None:
     return None
 
 
-async def _take_back(session: Session, due: Sequence[Due]) -> None:
-    """Take earlier shares back, and look anew at which rows repeat a share that stands now."""
+async def _revoke_earlier(session: Session, due: Sequence[Due]) -> None:
+    """Revoke earlier shares, and look anew at which rows repeat a share that stands now."""
     with ending_early(session.stop):
         if due:
-            await take_back_earlier(session, due)
+            await revoke_earlier(session, due)
             await skip_reassigned(session)
             await skip_shared(session)
             session.tally.begin(await session.ledger.counts())
 
 
 async def _send_and_settle(session: Session, reconciler: Reconciler, due: Sequence[Due]) -> None:
-    """Send what is to be sent, and find out about each row of which nobody knows, until there is no more to do."""
+    """Send what is to be sent, and find out about each unknown row, until there is no more to do."""
     if not session.stop.asked:
-        await _take_back(session, due)
+        await _revoke_earlier(session, due)
     while not session.stop.asked:
         await send_rows(session)
         if session.stop.asked or await reconciler.settle():

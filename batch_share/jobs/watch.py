@@ -361,7 +361,7 @@ class Watch:
             self.trouble(f"{sheet.name}: still being written, or cut off; left for the next time.")
 
     async def forever(self, every: float) -> AsyncIterator[SheetOutcome]:
-        """Look each `every` seconds until it is over. Raises BatchShareError for what no later look can mend."""
+        """Look each `every` seconds until it is over. Raises BatchShareError for what no later look can fix."""
         troubled = ""
         while not self.is_over():
             words = ""
@@ -398,7 +398,7 @@ class Watch:
             self.moved(case, filed)
             outcome = replace(outcome, sheet=filed.sheet)
         yield outcome
-        if isinstance(outcome.error, AccessDenied):  # it would stop every sheet, until a person mends it
+        if isinstance(outcome.error, AccessDenied):  # it would stop every sheet, until a person fixes it
             raise outcome.error
 
     def _usable(self, step: Callable[[], T]) -> T:

@@ -112,13 +112,13 @@ class Account:
     def read(cls, file: Path) -> Account:
         """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
-            told = json.loads(file.read_bytes())
+            reported = json.loads(file.read_bytes())
         except (ValueError, RecursionError):
             return cls()
-        if not isinstance(told, dict):
+        if not isinstance(reported, dict):
             return cls()
         kinds = {name: type(default) for name, default in asdict(cls()).items()}
-        known = {name: value for name, value in told.items() if type(value) is kinds.get(name)}
+        known = {name: value for name, value in reported.items() if type(value) is kinds.get(name)}
         return cls(
             **{name: value for name, value in known.items() if name not in _BOUNDS or 0 <= value <= _BOUNDS[name]}
         )
@@ -207,7 +207,7 @@ class AccountMemory:
             with suppress(OSError):
                 self._write()
 
-    def owed(self, period: float) -> float:
+    def seconds_to_wait(self, period: float) -> float:
         """Seconds until the period after the last process's last call is over, by its rates and by this one's."""
         if self._now.period < period:
             self._keep(period=period)
@@ -334,9 +334,9 @@ class BulkMemory:
     def __init__(self, account: AccountMemory) -> None:
         self._account = account
 
-    def owed(self, period: float) -> float:
+    def seconds_to_wait(self, period: float) -> float:
         """As the account's: when its last bulk call was is not kept, so that any call counts."""
-        return self._account.owed(period)
+        return self._account.seconds_to_wait(period)
 
     def note(self) -> None:
         """Nothing: the account's pacer does it."""

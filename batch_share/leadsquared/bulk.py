@@ -87,7 +87,9 @@ def _contradicts(items: Sequence[BulkItem], activities: Sequence[BulkActivity]) 
     ids = [made.lower() for item in items if (made := usable_id(item.prospect_activity_id))]
     pairs = zip(items, activities, strict=True)
     leads = ((item.related_prospect_id or "", each.related_prospect_id) for item, each in pairs)
-    return len(set(ids)) < len(ids) or any(told and told.lower() != asked.lower() for told, asked in leads)
+    return len(set(ids)) < len(ids) or any(
+        reported and reported.lower() != asked.lower() for reported, asked in leads
+    )
 
 
 def _outcome(item: BulkItem, answer: Answer) -> Outcome:

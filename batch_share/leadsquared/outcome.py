@@ -58,7 +58,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The call never left: no connection. It may be tried again, if `hopeless` when that is mended."""
+    """The call never left: no connection. It may be tried again, if `hopeless` when that is fixed."""
 
     words: str
     status: None = None

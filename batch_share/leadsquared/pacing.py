@@ -59,9 +59,9 @@ class Hold:
 
 
 class SendMemory(Protocol):
-    """Remembers over a restart when the account was last called; `owed` is asked before the first call after it."""
+    """Remembers over a restart when the account was last called; the first call then waits `seconds_to_wait`."""
 
-    def owed(self, period: float) -> float:
+    def seconds_to_wait(self, period: float) -> float:
         """Seconds to wait before the first call, so that the period before this process counts too."""
 
     def note(self) -> None:
@@ -116,12 +116,12 @@ class Pacer:
         return self._hold if self._hold is not None and _now() < self._hold.until else None
 
     @asynccontextmanager
-    async def slot(self, *, spare: bool = False) -> AsyncIterator[None]:
+    async def slot(self, *, if_free: bool = False) -> AsyncIterator[None]:
         """Wait for a turn and hold it while the call is under way. Raises PacerClosed once `close` was called.
 
-        A `spare` turn is one that nobody else wants: whoever asks for another goes first.
+        A turn `if_free` is one that nobody else wants: whoever asks for another goes first.
         """
-        await (self._acquire_spare() if spare else self._acquire_first())
+        await (self._acquire_if_free() if if_free else self._acquire_first())
         try:
             self._note()
             yield
@@ -129,7 +129,7 @@ class Pacer:
             self._return_later()
             self._note()
 
-    def refused(self, *, pause: float | None, told: Rate | None) -> None:
+    def refused(self, *, pause: float | None, reported: Rate | None) -> None:
         """Close the account's gate after a throttle: for `pause` seconds, else one period; learn what was told.
 
         From now on nothing goes unspaced, and all evenly: somebody else is using the account's calls as well.
@@ -138,8 +138,8 @@ class Pacer:
         if self._refusals == 1:
             self._set_rate(self._rate)
         self._unspaced = 0
-        if told is not None:
-            self._learn(told)
+        if reported is not None:
+            self._learn(reported)
         since, self._heard_at = _now() - self._heard_at, _now()
         if self._limit.per_second < self._rate.per_second or self._limit.period != self._rate.period:
             calls = int(min(self._limit.per_second, self._rate.per_second) * self._limit.period + 1e-9)
@@ -161,8 +161,8 @@ class Pacer:
         if rate.per_second < self._rate.per_second:
             self._set_rate(rate)
         if self._opens_at is not None and self._memory is not None:
-            owed = self._memory.owed(self._rate.period + CLOCK_MARGIN)
-            self._opens_at = max(self._opens_at, _now() + owed)
+            seconds_to_wait = self._memory.seconds_to_wait(self._rate.period + CLOCK_MARGIN)
+            self._opens_at = max(self._opens_at, _now() + seconds_to_wait)
 
     def close(self) -> None:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
@@ -170,11 +170,11 @@ class Pacer:
         self._changed.set()
         self._nobody_waits.set()
 
-    def _learn(self, told: Rate) -> None:
-        if told.per_second < self._limit.per_second:
-            self._limit = told
+    def _learn(self, reported: Rate) -> None:
+        if reported.per_second < self._limit.per_second:
+            self._limit = reported
         if self._memory is not None:
-            self._memory.learn(told)
+            self._memory.learn(reported)
 
     def _recover(self) -> None:
         """After a while of quiet, one call more: whoever used them before may be gone."""
@@ -197,7 +197,7 @@ class Pacer:
             if not self._waiting:
                 self._nobody_waits.set()
 
-    async def _acquire_spare(self) -> None:
+    async def _acquire_if_free(self) -> None:
         """One at a time, so that whoever comes meanwhile has no more than one of them before it."""
         async with self._spares:
             while self._waiting and not self._closed:
@@ -223,8 +223,10 @@ class Pacer:
 
     def _opening(self) -> float:
         if self._opens_at is None:  # the first call of this process
-            owed = self._memory.owed(self._rate.period + CLOCK_MARGIN) if self._memory else 0.0
-            self._opens_at = _now() + owed
+            seconds_to_wait = (
+                self._memory.seconds_to_wait(self._rate.period + CLOCK_MARGIN) if self._memory else 0.0
+            )
+            self._opens_at = _now() + seconds_to_wait
         return self._opens_at
 
     async def _distance(self) -> None:

@@ -139,7 +139,7 @@ def share_leads(*items: ShareItem) -> Call:
 
 
 def revoke_share(item: RevokeItem) -> Call:
-    """Take a share back, in the context of its activity only.
+    """Revoke a share, in the context of its activity only.
 
     https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
     """
@@ -194,7 +194,7 @@ def read_activity_id(answer: Answer) -> Outcome:
 
 
 def read_request_id(answer: Answer) -> Outcome:
-    """The Outcome of a call that shares, or takes a share back."""
+    """The Outcome of a call that shares, or revokes a share."""
     return _read_id(answer, guesses.REQUEST_ID_KEYS)
 
 
@@ -301,10 +301,10 @@ def _texts(value: Any) -> list[str]:
 
 def _owner(shown: Mapping[str, Any]) -> Owner | None:
     """Whose it is, of every way in which that is told the first."""
-    told = [clean(text) for name in guesses.OWNER_KEYS for text in _texts(shown.get(name)) if clean(text)]
-    ids = [id_of(text) for text in told if is_guid(text)]
-    emails = [match[0] for text in told if (match := _ADDRESS.search(text))]
-    names = [text for text in told if "@" not in text and not is_guid(text)]
+    reported = [clean(text) for name in guesses.OWNER_KEYS for text in _texts(shown.get(name)) if clean(text)]
+    ids = [id_of(text) for text in reported if is_guid(text)]
+    emails = [match[0] for text in reported if (match := _ADDRESS.search(text))]
+    names = [text for text in reported if "@" not in text and not is_guid(text)]
     found = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
     return found if str(found) and usable_id(str(found)) else None
 
@@ -323,18 +323,18 @@ def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
     value = read_json(answer.body)
     envelope = value if isinstance(value, dict) else {}
-    told, kind = _said_status(value), _text(envelope.get("exceptiontype"))
-    if value is not NOT_JSON and _is_success(answer.status, told, kind):
+    reported, kind = _said_status(value), _text(envelope.get("exceptiontype"))
+    if value is not NOT_JSON and _is_success(answer.status, reported, kind):
         return Judged(value)
     message = _message(envelope) or _text_of_page(answer)
-    if _is_throttle(answer.status, told, kind, message):
+    if _is_throttle(answer.status, reported, kind, message):
         return throttled(_message(envelope) or _body_words(answer), answer)
     words = answer.redact(_message(envelope) or _body_words(answer))
     if answer.status in {401, 403}:
         return Denied(words, answer.status)
-    if answer.status in {400, 404} or _is_refusal(answer.status, told, kind):
+    if answer.status in {400, 404} or _is_refusal(answer.status, reported, kind):
         return Refused(words, answer.redact(kind), answer.status)
-    if value is NOT_JSON and _is_success(answer.status, told, kind):
+    if value is NOT_JSON and _is_success(answer.status, reported, kind):
         words = f"the answer was not understood: {words}"
     return Lost(words, answer.status)
 
@@ -344,14 +344,14 @@ def _said_status(value: Any) -> str:
     return _text(value.get("status")).strip().lower() if isinstance(value, dict) else ""
 
 
-def _is_success(status: int, told: str, kind: str) -> bool:
-    return 200 <= status < 300 and told not in {"error", "failed"} and kind != _THROTTLE_TYPE
+def _is_success(status: int, reported: str, kind: str) -> bool:
+    return 200 <= status < 300 and reported not in {"error", "failed"} and kind != _THROTTLE_TYPE
 
 
-def _is_throttle(status: int, told: str, kind: str, message: str) -> bool:
+def _is_throttle(status: int, reported: str, kind: str, message: str) -> bool:
     if status == 429 or kind == _THROTTLE_TYPE:
         return True
-    if status == 200 and told in {"error", "failed"}:
+    if status == 200 and reported in {"error", "failed"}:
         return says_throttled(kind, message)
     return status == 403 and says_throttled("", message)
 
@@ -378,10 +378,10 @@ def throttled(said: str, answer: Answer) -> Throttled:
     return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
 
 
-def _is_refusal(status: int, told: str, kind: str) -> bool:
+def _is_refusal(status: int, reported: str, kind: str) -> bool:
     if not (200 <= status < 300 or status == 500):
         return False
-    return told == "failed" or (told == "error" and kind.startswith("MX"))
+    return reported == "failed" or (reported == "error" and kind.startswith("MX"))
 
 
 def _message(envelope: dict[str, Any]) -> str:
@@ -430,7 +430,7 @@ def _retry_after(answer: Answer) -> float | None:
 def read_date(text: str) -> datetime | None:
     """An HTTP date, None if the text is none."""
     try:
-        told = parsedate_to_datetime(text)
+        reported = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    return told.replace(tzinfo=told.tzinfo or UTC)
+    return reported.replace(tzinfo=reported.tzinfo or UTC)

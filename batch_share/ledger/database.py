@@ -174,7 +174,7 @@ def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
     return LedgerError(
         ledger,
         f"it can't be read or written ({problem}). Every call that had left is noted in it as an intent; "
-        "mend this and run the same command again.",
+        "fix this and run the same command again.",
     )
 
 

@@ -182,7 +182,7 @@ live = Table(
     Index("live_by_end", "ends_at"),
 )
 """The shares of each ledger that had not ended when it was last looked at. `access` is 0 where nobody knows whether
-it stands: it may have been made, or it is being taken back."""
+it stands: it may have been made, or it is being revoked."""
 
 
 _RUN: Final = (

@@ -37,15 +37,15 @@ TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), IS_DOUBLE)
 
 # By the index of states, a database would read and sort all of a state for every page.
 TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), IS_DOUBLE)
-MENDABLE: Final = (
+FIXABLE: Final = (
     (rows.c.state + "").in_((State.FAILED, State.INVALID))
     & rows.c.position.is_not(None)
     & rows.c.activity_id.is_(None)
 )
 """Rows that failed or are invalid, and have no activity."""
 
-MENDABLE_IN_SHEET: Final = MENDABLE & rows.c.cause.in_(sorted(IN_THE_SHEET))
-"""Those of them that can be mended in the sheet itself alone."""
+FIXABLE_IN_SHEET: Final = FIXABLE & rows.c.cause.in_(sorted(IN_THE_SHEET))
+"""Those of them that can be fixed in the sheet itself alone."""
 
 GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases differ in where they sort NULL
 
@@ -73,13 +73,13 @@ SHARE_MAY_STAND: Final = _in(MAY_STAND)
 """Rows of whose share nobody knows that it does not stand."""
 
 SHARE_NOT_ENDED: Final = _in(UNTIL_ENDED)
-"""The same, and rows whose share is being taken back."""
+"""The same, and rows whose share is being revoked."""
 
 GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
 """Rows that are to be shared."""
 
 CLEARED: Final = (rows.c.action == Action.SHARE) | rows.c.notice_kind.is_not(None)
-"""Rows before which nothing is to be taken back, or was."""
+"""Rows before which nothing is to be revoked, or was."""
 
 
 def to_go_on(looked_up_in: int | None) -> ColumnElement[bool]:

@@ -12,13 +12,13 @@ from batch_share.common import Action, Cause, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
+    FIXABLE,
+    FIXABLE_IN_SHEET,
     GIVES_ACCESS,
     GONE_LAST,
     IS_DOUBLE,
     LEAN,
     MEANT,
-    MENDABLE,
-    MENDABLE_IN_SHEET,
     NEVER_SENT,
     OF_CALL,
     RETRY,
@@ -291,7 +291,7 @@ class LedgerReader:
             yield row
 
     async def claims(self, among: Collection[int] | None = None) -> list[Row]:
-        """The rows for which shares that were made before are to be taken back now, in the sheet's order.
+        """The rows for which shares that were made before are to be revoked now, in the sheet's order.
 
         Skipped are those for which none was known when it was looked at last. With `among`, those of the rows with
         these Ids, also where that has failed. All come without their cells.
@@ -374,7 +374,7 @@ class LedgerReader:
         return len(within), min(within, default=0), max(within, default=0)
 
     async def to_revoke(self) -> AsyncIterator[Row]:
-        """The rows whose share is to be taken back, read page by page as they are wanted."""
+        """The rows whose share is to be revoked, read page by page as they are wanted."""
         async for row in self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id):
             yield row
 
@@ -416,14 +416,14 @@ class LedgerReader:
             for row, words in await self._with_words(page):
                 yield row, words
 
-    async def mendable(self) -> AsyncIterator[Row]:
+    async def fixable(self) -> AsyncIterator[Row]:
         """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
-        async for row in self._in_order(MENDABLE):
+        async for row in self._in_order(FIXABLE):
             yield row
 
-    async def mendable_in_sheet(self) -> int:
-        """How many of those rows can be mended in the sheet itself alone."""
-        counted = await self._all(select(func.count().label("n")).where(MENDABLE_IN_SHEET))
+    async def fixable_in_sheet(self) -> int:
+        """How many of those rows can be fixed in the sheet itself alone."""
+        counted = await self._all(select(func.count().label("n")).where(FIXABLE_IN_SHEET))
         return int(counted[0]["n"])
 
     async def standing(self) -> int:
@@ -466,24 +466,24 @@ class LedgerReader:
         """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
 
         Rows that earlier runs have shared have a reason each, and are told as one; those apart before which a share
-        was taken back.
+        was revoked.
         """
         count, position = func.count(), func.min(rows.c.position)
         is_already = rows.c.cause == Cause.ALREADY_SHARED
-        takes_back = is_already & (rows.c.notice_kind == NoticeKind.TAKEN_BEFORE)
+        revokes = is_already & (rows.c.notice_kind == NoticeKind.REVOKED_FIRST)
         said, noticed = cast(rows.c.details, Text), cast(rows.c.notice_details, Text)
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
             select(
                 rows.c.cause,
                 func.min(said).label("details"),
-                func.max(case((takes_back, 1), else_=0)).label("takes_back"),
-                func.min(case((takes_back, noticed))).label("notice"),
+                func.max(case((revokes, 1), else_=0)).label("revokes"),
+                func.min(case((revokes, noticed))).label("notice"),
                 count.label("rows"),
                 is_there.label("sheet_row"),
             )
             .where(rows.c.state == State.SKIPPED)
-            .group_by(rows.c.cause, case((is_already, None), else_=said), takes_back)
+            .group_by(rows.c.cause, case((is_already, None), else_=said), revokes)
             .order_by(count.desc(), position.is_(None), position)
             .limit(most)
         )
@@ -541,7 +541,7 @@ class LedgerReader:
         return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state, _ in UNTIL_ENDED]}"
 
     async def shares(self) -> AsyncIterator[Share]:
-        """Every share of which nobody has heard that it failed, or was taken back, read page by page."""
+        """Every share of which nobody has heard that it failed, or was revoked, read page by page."""
         page = SHARES.where(SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
@@ -609,8 +609,8 @@ def _skipped(found: RowMapping) -> Skipped:
     is_of_many = found["cause"] == Cause.ALREADY_SHARED and found["rows"] > 1
     details = {} if is_of_many else json.loads(found["details"] or "{}")
     before = {} if is_of_many else json.loads(found["notice"] or "{}")
-    notice = Notice(NoticeKind.TAKEN_BEFORE, before) if found["takes_back"] else None
-    why = why_of(found["cause"], details) or Why.told("")
+    notice = Notice(NoticeKind.REVOKED_FIRST, before) if found["revokes"] else None
+    why = why_of(found["cause"], details) or Why.in_old_words("")
     return Skipped(why, found["rows"], found["sheet_row"], notice)
 
 

@@ -30,9 +30,9 @@ class NoticeKind(StrEnum):
     SENT_BEFORE = "sent_before"
     """Its share was sent before the sheet asked for another length."""
 
-    TAKEN_BEFORE = "taken_before"
+    REVOKED_FIRST = "taken_before"
     NOBODY_ELSE = "nobody_else"
-    """What others had of its lead was taken back first, or nobody had any: without one it may not be reassigned."""
+    """What others had of its lead was revoked first, or nobody had any: without one it may not be reassigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Why:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def told(cls, words: str) -> Why:
+    def in_old_words(cls, words: str) -> Why:
         """What an older ledger said in words of its own."""
-        return cls(Cause.TOLD, {TOLD: words})
+        return cls(Cause.OLD_WORDS, {OLD_WORDS: words})
 
     def __hash__(self) -> int:
         return hash((self.cause, json.dumps(self.details)))
@@ -64,7 +64,7 @@ class Notice:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-TOLD: Final = "told"
+OLD_WORDS: Final = "told"
 """The detail that holds a whole sentence of an older ledger, which noted no others."""
 
 
@@ -158,10 +158,10 @@ class Row:
 
     @property
     def begun(self) -> Sequence[str]:
-        """The rows that made the shares which an earlier try took back for it, or began to."""
-        if self.why and self.why.cause is Cause.BEING_TAKEN:
+        """The rows that made the shares which an earlier try revoked for it, or began to."""
+        if self.why and self.why.cause is Cause.REVOKING_EARLIER:
             return tuple(self.why.details["of"])
-        if self.notice and self.notice.kind is NoticeKind.TAKEN_BEFORE:
+        if self.notice and self.notice.kind is NoticeKind.REVOKED_FIRST:
             return tuple(self.notice.details["of"])
         return ()
 
@@ -171,7 +171,7 @@ class Skipped:
     """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
 
     Of rows that earlier runs have shared `why` has no details where they are many, nor has the `notice` of those
-    before which a share was taken back.
+    before which a share was revoked.
     """
 
     why: Why
@@ -318,7 +318,7 @@ class Share:
     """What a row shared, or may have shared if it is `doubtful`. `run` is the number of the run that made it.
 
     `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.
-    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being taken back.
+    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being revoked.
     """
 
     row_id: int
@@ -358,8 +358,8 @@ class Result:
 class Status:
     """What an answer of the status API means for the rows of its request.
 
-    `of_many` where the request shares more than one row, `of_revocation` where it takes a share back, `in_doubt`
-    where nobody knew whether there was one to take back; None: the same.
+    `of_many` where the request shares more than one row, `of_revocation` where it revokes a share, `in_doubt`
+    where nobody knew whether there was one to revoke; None: the same.
     """
 
     result: Result

@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from batch_share.common import Cause
-from batch_share.ledger.records import TOLD, NoticeKind
+from batch_share.ledger.records import OLD_WORDS, NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ _REASONS: Final = (
     (Cause.LEFT_OUT, "left out*"),
     (Cause.ALREADY_SHARED, "already shared with that user until *"),
     (Cause.NOTHING_KNOWN, "no share of this lead with this user is known to the ledgers of this machine*"),
-    (Cause.BEING_TAKEN, f"{_BEING_TAKEN}*"),
+    (Cause.REVOKING_EARLIER, f"{_BEING_TAKEN}*"),
     (Cause.GONE, "the sheet no longer has this row, or it now asks for another activity type, *"),
     (Cause.TOO_LATE, "it was to end at *"),
     # by these it knew what to advise
@@ -77,8 +77,8 @@ _REASONS: Final = (
     (Cause.UNCHECKED, "Row *: its Ids could not be checked (*"),
     (Cause.INVALID, "Row *"),
     (Cause.REPEAT, "the same lead, user, access and activity as row *"),
-    (Cause.TAKEN_BACK, "taken back: *"),
-    (Cause.NOT_TAKEN, "not all that was shared before could be taken back*"),
+    (Cause.EARLIER_REVOKED, "taken back: *"),
+    (Cause.EARLIER_NOT_REVOKED, "not all that was shared before could be taken back*"),
     (Cause.REFUSED, "LeadSquared refused the *"),
     (Cause.REFUSED, "the share stands: LeadSquared refused to take it back: *"),
     (Cause.NOT_PROCESSED, "LeadSquared accepted the share but could not process it: *"),
@@ -94,7 +94,7 @@ _REASONS: Final = (
 
 _NOTICES: Final = (
     (NoticeKind.SENT_BEFORE, "sent as it was before: *"),
-    (NoticeKind.TAKEN_BEFORE, f"{_TAKEN_BEFORE}*"),
+    (NoticeKind.REVOKED_FIRST, f"{_TAKEN_BEFORE}*"),
     (NoticeKind.NOBODY_ELSE, "reassigned: *"),
     (NoticeKind.DOUBLE, "*"),
 )
@@ -109,14 +109,14 @@ def read_old_words(connection: Connection) -> None:
         state.in_(("to_revoke", "revoking", "ending")) & (stage == "revoke"),
     )
     values = {
-        "cause": _kind(_OLD.c.reason, _REASONS, Cause.TOLD),
+        "cause": _kind(_OLD.c.reason, _REASONS, Cause.OLD_WORDS),
         "details": _details(_OLD.c.reason, _BEING_TAKEN),
         "notice_kind": _kind(_OLD.c.notice, _NOTICES),
         "notice_details": _details(_OLD.c.notice, _TAKEN_BEFORE),
         "doubtful": case((doubtful, 1), else_=0),
     }
-    told = or_(_OLD.c.reason.is_not(None), _OLD.c.notice.is_not(None), stage.is_not(None))
-    connection.execute(update(_OLD).where(told).values(values))
+    reported = or_(_OLD.c.reason.is_not(None), _OLD.c.notice.is_not(None), stage.is_not(None))
+    connection.execute(update(_OLD).where(reported).values(values))
     kind = case(
         (_LOOKUPS.c.problem.op("GLOB")("could not be looked up*"), Cause.INVALID),
         (_LOOKUPS.c.problem.op("GLOB")("found * times*"), Cause.AMBIGUOUS),
@@ -138,7 +138,7 @@ def _details(said: ColumnClause[Any], beginning: str) -> ColumnElement[Any]:
     rows = func.json_quote(func.substr(said, len(beginning) + 1))
     named = func.json_object("of", func.json("[" + func.replace(rows, ", ", '","', type_=String) + "]"))
     is_of_rows = func.substr(said, 1, len(beginning)) == beginning
-    return case((said.is_(None), None), (is_of_rows, named), else_=func.json_object(TOLD, said))
+    return case((said.is_(None), None), (is_of_rows, named), else_=func.json_object(OLD_WORDS, said))
 
 
 VERSION: Final = 8

@@ -4,11 +4,11 @@
 
     pending → posting → posted → sharing → accepted → shared
        invalid (can't be sent)   skipped (need not be sent)   failed (refused)   unknown (sent, and nobody knows)
-    and when a share is taken back:  shared → to_revoke → revoking → ending → revoked
+    and when a share is revoked:  shared → to_revoke → revoking → ending → revoked
 
 `posting`, `sharing` and `revoking` are intents, committed before their call leaves. A process that finds one left
 by another can't know whether the call arrived: the row is `unknown`. It goes on only after it was looked up, or,
-where a share is taken back, by taking it back again in the same activity: that can't take away more.
+where a share is revoked, by revoking it again in the same activity: that can't take away more.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class State(StrEnum):
 
     @property
     def is_being_revoked(self) -> bool:
-        """Its share is still to be taken back, or is being so just now."""
+        """Its share is still to be revoked, or is being so just now."""
         return self in {State.TO_REVOKE, State.REVOKING}
 
     @property
@@ -98,33 +98,33 @@ class Stage(StrEnum):
     PROCESSING = "processing"
     REVOKE = "revoke"
     EARLIER = "earlier"
-    """Shares of earlier runs are taken back before the row's own is made, or for a row that asks for no more."""
+    """Shares of earlier runs are revoked before the row's own is made, or for a row that asks for no more."""
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    # failed without a call: its end was over before its turn came, or an earlier share could not be taken back
-    # revoked without a call of its own: it asked for no more than earlier shares to be taken back, and they were
+    # failed without a call: its end was over before its turn came, or an earlier share could not be revoked
+    # revoked without a call of its own: it asked for no more than earlier shares to be revoked, and they were
     State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED, State.REVOKED}),
     # back to pending: definitely not done (a throttle, no connection)
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
     # failed without a call: as above, or the activity turned out to belong to somebody else
     # unknown: a share that may have been done was to be repeated, and can't be
-    # to_revoke: such a share, taken back to be sure instead
+    # to_revoke: such a share, revoked to be sure instead
     State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN, State.TO_REVOKE}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     # back to posted: its request was of many rows and could not be processed; it is shared again by itself
     State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}),
     State.SHARED: frozenset({State.TO_REVOKE}),
     State.INVALID: frozenset(),
-    # what it repeats is over, or is to be made once more; there is something to take back by now
+    # what it repeats is over, or is to be made once more; there is something to revoke by now
     State.SKIPPED: frozenset({State.PENDING}),
-    # tried again from the step that failed, by a person's wish; a share that stands, taken back again
+    # tried again from the step that failed, by a person's wish; a share that stands, revoked again
     State.FAILED: frozenset({State.PENDING, State.POSTED, State.TO_REVOKE}),
     # looked up: found, definitely not there, or found to be somebody else's; a share goes back to be shared again
     State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED, State.TO_REVOKE}),
     State.TO_REVOKE: frozenset({State.REVOKING}),
     State.REVOKING: frozenset({State.ENDING, State.TO_REVOKE, State.FAILED, State.UNKNOWN}),
-    # unknown: nobody knew whether there was a share to take back, which may be why that could not be processed
+    # unknown: nobody knew whether there was a share to revoke, which may be why that could not be processed
     State.ENDING: frozenset({State.REVOKED, State.FAILED, State.UNKNOWN}),
     State.REVOKED: frozenset(),
 }
@@ -154,7 +154,7 @@ MAY_STAND: Final = (
 """States, each with the stage that it needs or None, in which a share stands or may stand."""
 
 UNTIL_ENDED: Final = (*MAY_STAND, (State.REVOKING, None), (State.ENDING, None))
-"""The same and those in which it is being taken back: until that is heard of, it may stand."""
+"""The same and those in which it is being revoked: until that is heard of, it may stand."""
 
 
 def rows_in(states: Mapping[State, int], belongs: Callable[[State], bool]) -> int:

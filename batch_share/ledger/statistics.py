@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
-USERS_TOLD: Final = 25
-REASONS_TOLD: Final = 15
-RUNS_TOLD: Final = 4
+USERS_REPORTED: Final = 25
+REASONS_REPORTED: Final = 15
+RUNS_REPORTED: Final = 4
 """The busiest users, the most frequent reasons, the latest runs with calls; of the others only how many."""
 
 KINDS_KEPT: Final = 2000
@@ -118,9 +118,9 @@ def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
     found = _users(connection)
     return Statistics(
         states={State(state): count for state, count in connection.execute(_BY_STATE)},
-        users=found[:USERS_TOLD],
+        users=found[:USERS_REPORTED],
         all_users=len(found),
-        reasons=kinds[:REASONS_TOLD],
+        reasons=kinds[:REASONS_REPORTED],
         all_reasons=len(kinds),
         calls=_calls(connection, periods),
     )
@@ -156,7 +156,7 @@ def _reasons(connection: Connection) -> list[ReasonKind]:
     alike = alike.group_by(*columns[:-1], cast(rows.c.details, Text))
     counted: Counter[tuple[State, Stage | None, Why | None]] = Counter()
     for state, stage, cause, details, count in _stream(connection, alike):
-        why = why_of(cause, _common(details or {})) or Why.told("")
+        why = why_of(cause, _common(details or {})) or Why.in_old_words("")
         kind = (State(state), Stage(stage) if stage else None, why)
         counted[kind if kind in counted or len(counted) < KINDS_KEPT else (kind[0], None, None)] += count
     return [ReasonKind(*kind, count) for kind, count in counted.most_common()]
@@ -190,7 +190,7 @@ def _calls(connection: Connection, periods: Mapping[int, float]) -> list[CallsOf
     of_runs = select(
         attempts.c.run_id, func.min(attempts.c.sent_at), func.max(attempts.c.sent_at), func.count()
     ).group_by(attempts.c.run_id)
-    latest = sorted(connection.execute(of_runs), key=lambda run: run[0])[-RUNS_TOLD:]
+    latest = sorted(connection.execute(of_runs), key=lambda run: run[0])[-RUNS_REPORTED:]
     return [
         _calls_of(connection, run_id, first, last, periods.get(run_id, 1.0)) for run_id, first, last, _ in latest
     ]

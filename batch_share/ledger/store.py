@@ -159,7 +159,7 @@ class Ledger(LedgerReader):
     async def note_unchecked(self, what: Unchecked, rows: int | None, why: str = "") -> None:
         """Commit that this could not be checked, for so many rows; with `rows` None that it was, after all."""
         noted = {each.what: [each.rows, each.why] for each in await self.unchecked()}
-        changed = {each: told for each, told in noted.items() if each is not what}
+        changed = {each: reported for each, reported in noted.items() if each is not what}
         if rows is not None:
             changed[what] = [rows, why]
         if changed != noted:
@@ -253,8 +253,8 @@ class Ledger(LedgerReader):
             if row.key in known:
                 there = known[row.key]
                 values = self._known_values(position, row, there)
-                if there.cause == Cause.BEING_TAKEN and row.state is State.PENDING:
-                    for name in ("cause", "details"):  # else nobody would know what was taken back for it
+                if there.cause == Cause.REVOKING_EARLIER and row.state is State.PENDING:
+                    for name in ("cause", "details"):  # else nobody would know what was revoked for it
                         values.pop(name, None)
                 connection.execute(update(rows).where(rows.c.id == there.id).values(values))
         self._compare_lengths(connection, {known[row.key].id: row for _, row in chunk if row.key in known})
@@ -269,9 +269,9 @@ class Ledger(LedgerReader):
             row = by_id[row_id]
             if row.instruction is None or not row.chosen or kind not in {None, NoticeKind.SENT_BEFORE}:
                 continue
-            told = _other_length(duration, until, row.instruction)
-            if told != (Notice(NoticeKind(kind), details or {}) if kind else None):
-                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(told)))
+            reported = _other_length(duration, until, row.instruction)
+            if reported != (Notice(NoticeKind(kind), details or {}) if kind else None):
+                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(reported)))
 
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
@@ -358,7 +358,7 @@ class Ledger(LedgerReader):
         await self._database.write(note)
 
     async def answer_claims(self, results: Mapping[int, Result]) -> None:
-        """Commit what became of the shares that were to be taken back for these rows, by Id.
+        """Commit what became of the shares that were to be revoked for these rows, by Id.
 
         With the state `pending` a row stays where it is: it may be shared now, and its notice says what was done.
         """
@@ -388,7 +388,7 @@ class Ledger(LedgerReader):
         await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
 
     async def undo(self, row_ids: Iterable[int], doubtful: Collection[int] = ()) -> None:
-        """Commit that the shares of these rows are to be taken back; the `doubtful` ones may not stand."""
+        """Commit that the shares of these rows are to be revoked; the `doubtful` ones may not stand."""
         plain = Result(State.TO_REVOKE, "")
         in_doubt = replace(plain, stage=Stage.REVOKE, doubtful=True)
         results = {row_id: in_doubt if row_id in doubtful else plain for row_id in row_ids}
@@ -519,8 +519,8 @@ def _other_length(duration: int | None, until: datetime | None, asked: Instructi
     if (asked.duration, asked.until) == (duration, until):
         return None
     lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
-    told = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
-    return Notice(NoticeKind.SENT_BEFORE, told)
+    reported = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
+    return Notice(NoticeKind.SENT_BEFORE, reported)
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

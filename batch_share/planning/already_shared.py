@@ -77,7 +77,7 @@ class AlreadyShared:
                 yield from self._decided(history, page)
 
     def earlier(self, claims: Sequence[Instruction]) -> int:
-        """How many shares are to be taken back, by all ledgers, this one with them."""
+        """How many shares are to be revoked, by all ledgers, this one with them."""
         shares: set[LiveShare] = set()
         if self.host and self.folder is not None and claims:
             with _index(self.folder, self.remarks.append) as history, remarking(self.remarks.append):
@@ -119,7 +119,7 @@ def _reason(wanted: int, shares: Iterable[LiveShare]) -> Why | None:
 
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
-    """For each, the shares that it asks to be taken back: its user's, or all others'. Raises HistoryError."""
+    """For each, the shares that it asks to be revoked: its user's, or all others'. Raises HistoryError."""
     left = iter(claims)
     while page := [*islice(left, _PAGE)]:
         by_lead: dict[str, list[LiveShare]] = {}

@@ -265,7 +265,7 @@ class Directory:
         return FoundLead(first.value, number, said.get(Field.LEAD_EMAIL, ""), said.get(Field.LEAD_PHONE, ""))
 
     def _user(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
-        """Whoever lost the account may still have what is to be taken back: then the Id is enough."""
+        """Whoever lost the account may still have what is to be revoked: then the Id is enough."""
         ref = row.users[0]
         if ref in self.unanswered and self.unchecked(row) is not None:
             email = next((other.value for other in row.users[1:]), "")
@@ -275,7 +275,7 @@ class Directory:
             return answer
         if ref.field is Field.USER_ID:
             return FoundUser(ref.value, "", "", active=False)
-        return Nobody(f"{answer.wrong}: what it has can be taken back by its {Field.USER_ID}", answer.cause)
+        return Nobody(f"{answer.wrong}: what it has can be revoked by its {Field.USER_ID}", answer.cause)
 
     def _answer(self, ref: Ref) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant, or why nobody is; None if nobody was asked."""

@@ -81,7 +81,7 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
     ledger_job = (await ledger.facts())["job"]
-    unchecked = await _note_untold(ledger, plan, directory, ledger_job)
+    unchecked = await _note_unreported(ledger, plan, directory, ledger_job)
     if unchecked is not None:
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
         if directory.trusts_ids and not session.settings.trust_ids:
@@ -97,31 +97,33 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     return replace(changes, occasion=occasion)
 
 
-async def unread_told(plan: Plan, ledger: LedgerReader) -> list[str]:
+async def unread_reported(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
     users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
     return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
-async def _note_untold(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> NotChecked | None:
+async def _note_unreported(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> NotChecked | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
     """
-    untold = dict(plan.untold(job, directory)) if directory.unanswered else {}
-    unsent = await ledger.unsent(untold)
+    unreported = dict(plan.unreported(job, directory)) if directory.unanswered else {}
+    unsent = await ledger.unsent(unreported)
     await ledger.note_unanswered(len(unsent))
-    if len(unsent) == len(untold):  # whatever was trusted before, nothing was sent
+    if len(unsent) == len(unreported):  # whatever was trusted before, nothing was sent
         await ledger.note_unchecked(Unchecked.IDS, None)
-    whys = [why for key in unsent if (why := untold[key]) is not None]
+    whys = [why for key in unsent if (why := unreported[key]) is not None]
     return NotChecked(Unchecked.IDS, len(whys), whys[0]) if whys else None
 
 
 def _doubt(unchecked: NotChecked) -> Doubt:
-    told = f"LeadSquared could not be asked whether the Ids of {unchecked.rows:,} rows are right ({unchecked.why})."
+    reported = (
+        f"LeadSquared could not be asked whether the Ids of {unchecked.rows:,} rows are right ({unchecked.why})."
+    )
     risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
-    return Doubt([told, risk], "Take these Ids as they are?")
+    return Doubt([reported, risk], "Take these Ids as they are?")
 
 
 async def show_sheet(

@@ -163,8 +163,8 @@ class Overview:
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
     leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
     what is live, `repeated` says which repeat another one. `directory` is who was looked up.
-    `revoking` rows share nothing, and only take back; `earlier` shares that are known are taken back, `claiming`
-    rows ask for that, `unasked` of them without an Id: nobody knows what they take back.
+    `revoking` rows share nothing, and only revoke; `earlier` shares that are known are revoked, `claiming`
+    rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
     `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
     to be looked up, by the surest thing that they say of it, and `unknown_users` are to be looked up.
     """
@@ -399,7 +399,7 @@ def overview(
             seen.problems += wrong
         elif row.state.is_to_do and row.instruction is not None:
             _count_look_ups(seen, row.instruction)
-            if row.instruction.action.takes_back and row.state is State.PENDING:
+            if row.instruction.action.revokes and row.state is State.PENDING:
                 claims.append(row.instruction)
             if row.instruction.action.shares:
                 _count(seen, row, row.instruction, directory)
@@ -407,7 +407,7 @@ def overview(
     seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
     known = [asked for asked in claims if seen.live.is_known and not _is_named(asked)]
     seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
-    seen.conflicts = list(conflicts.told())
+    seen.conflicts = list(conflicts.reported())
     return seen
 
 
@@ -445,7 +445,7 @@ class _Conflicts:
         if access != asked.access:
             self._rows.setdefault(first, {access: first}).setdefault(asked.access, number)
 
-    def told(self) -> Iterator[str]:
+    def reported(self) -> Iterator[str]:
         for _, rows in sorted(self._rows.items()):
             said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
             yield f"the same lead and user twice, with different access: {said}"

@@ -1,6 +1,6 @@
 """From a sheet's rows to what will happen with each, before anything happens. No network, no ledger.
 
-A row's key is made of what it asks for, not of where it stands: rows may be sorted, inserted or mended between two
+A row's key is made of what it asks for, not of where it stands: rows may be sorted, inserted or fixed between two
 runs, and what was done stays done.
 
 A plan that somebody approved is kept, in memory or in a file: a run that is held to it runs nothing else.
@@ -137,7 +137,7 @@ class Plan:
         fields = self.sheet.found.fields
         return self.sheet.columns[fields[named if named in fields else Field.USER]]
 
-    def untold(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
+    def unreported(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
         """The keys of the rows that this run is for and of whose lead or user no API could tell.
 
         With each why its Ids can't be checked, if it has them all.
@@ -183,9 +183,9 @@ class Plan:
         if said is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
             unchecked = Why(Cause.UNCHECKED, {"said": said.rstrip(".")})
-            told = f"its Ids could not be checked ({said.rstrip('.')})"
+            reported = f"its Ids could not be checked ({said.rstrip('.')})"
             hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
-            seen.note([Problem(raw.number, "", "", told, hint=hint)])
+            seen.note([Problem(raw.number, "", "", reported, hint=hint)])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, unchecked)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
@@ -332,7 +332,7 @@ class _Seen:
 class _Contradictions:
     """Rows of a sheet of which only one can be meant: each is refused, for nobody but its author knows which.
 
-    A lead is reassigned to one user, and nobody else gets it then; nor is one share both made and taken back.
+    A lead is reassigned to one user, and nobody else gets it then; nor is one share both made and revoked.
     """
 
     def __init__(self) -> None:
@@ -382,7 +382,7 @@ def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:
     named = asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
-    return (*named, asked.action) if asked.action.takes_back else named
+    return (*named, asked.action) if asked.action.revokes else named
 
 
 def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:

@@ -172,9 +172,9 @@ async def _head(
         page.fact("Not checked", str(each))
     if failed_sheet is not None:
         command = await command_for(ledger, failed_sheet.name)
-        page.fact("Rows to mend", f"{failed_sheet.name}: correct them there, then run it: {command}")
-    if in_sheet := await ledger.mendable_in_sheet():
-        page.fact("To mend in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
+        page.fact("Rows to fix", f"{failed_sheet.name}: correct them there, then run it: {command}")
+    if in_sheet := await ledger.fixable_in_sheet():
+        page.fact("To fix in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
     if standing := await ledger.standing():
         command = f"batch-share retry {shlex.quote(ledger.name.short)}"
         page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
@@ -229,8 +229,10 @@ async def _users(page: _Page, ledger: LedgerReader) -> None:
     names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
-    told = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
-    for name, counts in sorted(told, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])):
+    reported = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
+    for name, counts in sorted(
+        reported, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])
+    ):
         page.counted(name, _by_group(counts))
         page.line += 1
 
@@ -256,8 +258,8 @@ def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
 def _run(page: _Page, run: RunRecord, *, is_last: bool) -> None:
     took = _lasting(_length(run)) if run.ended_at else ""
     ended = _when(run.ended_at) if run.ended_at else "not noted"
-    told = (run.command, _when(run.started_at), "", ended, "", took)
-    for column, text in enumerate(told):
+    reported = (run.command, _when(run.started_at), "", ended, "", took)
+    for column, text in enumerate(reported):
         page.sheet.write_string(
             page.line, column, text, page.shapes["moment"] if text and column else page.book.text
         )
@@ -298,7 +300,7 @@ class LedgerRow:
     `lead_id` and `user_id` are LeadSquared's, "" where the row is invalid; `user` is the user's name or e-mail
     address, else the Id. `access` is read, write or "" (it shares nothing). `until` is when its share ends, or
     would (UTC, without a zone; None: that is reckoned from when it is shared, for `minutes`). `revoke_id` is the
-    request that takes the share back. If `is_in_sheet` is false, the sheet has lost the row since it was taken in.
+    request that revokes the share. If `is_in_sheet` is false, the sheet has lost the row since it was taken in.
     """
 
     row: int
@@ -381,7 +383,7 @@ _WIDEST: Final = 40
 
 
 async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str], failed_sheet: Path | None) -> None:
-    """Write the worksheet; `failed_sheet` is where failed rows can be mended. Raises LedgerError."""
+    """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
     layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
@@ -394,10 +396,10 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
 
 async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
     async for row, words in ledger.all_troubled():
-        yield row.state, [*_told(row, words, advice), *_cells(row, width)]
+        yield row.state, [*_reported(row, words, advice), *_cells(row, width)]
 
 
-def _told(row: Row, words: str, advice: Advice) -> list[str]:
+def _reported(row: Row, words: str, advice: Advice) -> list[str]:
     where = str(row.sheet_row) if row.position is not None else ""
     return [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
 
@@ -474,7 +476,7 @@ async def _failed_beside(ledger: Ledger, remark: Callable[[str], None], target: 
     except LedgerError:
         raise
     except BatchShareError as problem:
-        remark(f"The rows to mend are in no file: {str(problem).rstrip('.')}")
+        remark(f"The rows to fix are in no file: {str(problem).rstrip('.')}")
         return None
     if failed.remark:
         remark(failed.remark)

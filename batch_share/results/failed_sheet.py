@@ -1,9 +1,9 @@
-"""The sheet of failed rows: those that can be mended, as the sheet had them, to be run again by itself.
+"""The sheet of failed rows: those that can be fixed, as the sheet had them, to be run again by itself.
 
-Not in it: rows of which nobody knows (`resume --only-unknown` settles them), rows whose activity stands at
+Not in it: unknown rows (`resume --only-unknown` settles them), rows whose activity stands at
 LeadSquared (they would get a second one; `retry` shares them in the first), rows that the sheet no longer has, and
-rows that can only be mended in the sheet itself: their cells don't stand under their headers, or a formula gives no
-value. What a person began to mend is never written over, nor removed.
+rows that can only be fixed in the sheet itself: their cells don't stand under their headers, or a formula gives no
+value. What a person began to fix is never written over, nor removed.
 
 The command that runs it has those options of the last run of its own sheet without which the same rows would mean
 something else.
@@ -149,12 +149,12 @@ async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
 async def write_failed_to(ledger: LedgerReader, target: Named) -> FailedSheet:
     """Write the failed rows to a file that was named, and leave the sheet of them beside the sheet as it is.
 
-    There is none if no row can be mended. Raises SettingsError for a file that is there and not ours, LedgerError,
+    There is none if no row can be fixed. Raises SettingsError for a file that is there and not ours, LedgerError,
     BatchShareError for one that is neither .csv nor .xlsx.
     """
     check_format(target.target)
     sheet = await ledger.sheet()
-    rows = _Mendable(ledger, sheet)
+    rows = _Fixable(ledger, sheet)
     if sheet is None or not await rows.are_any():
         return FailedSheet()
     placed = await write_output(ledger, Output.FAILED, target, lambda file: _write(file, sheet, rows))
@@ -168,7 +168,7 @@ async def write_failed(ledger: LedgerReader, target: Path) -> FailedSheet:
     """
     noted, sheet = await ledger.written(), await ledger.sheet()
     before, ours = last_of(noted, Output.FAILED), {each.digest for each in noted}
-    rows = _Mendable(ledger, sheet)
+    rows = _Fixable(ledger, sheet)
     if sheet is None or not await rows.are_any():
         if before is None:
             return FailedSheet()
@@ -190,7 +190,7 @@ async def write_failed(ledger: LedgerReader, target: Path) -> FailedSheet:
 def _removed(place: Path, ours: Container[str]) -> str | None:
     """No row failed: take away what we wrote, unless somebody changed it. What is to be told of that."""
     if is_in_the_way(place, ours):
-        return f"No row is left to mend; {place.name} {CHANGED}, so it is kept"
+        return f"No row is left to fix; {place.name} {CHANGED}, so it is kept"
     try:
         place.unlink()
     except FileNotFoundError:
@@ -200,14 +200,14 @@ def _removed(place: Path, ours: Container[str]) -> str | None:
             f"{place} is no longer true, and can't be removed ({error.strerror}).",
             problem=f"{place.name} is no longer true, and can't be removed ({error.strerror}).",
         ) from None
-    return f"No row is left to mend: {place.name} was removed"
+    return f"No row is left to fix: {place.name} was removed"
 
 
 # ------------------------------------------------------------------------------------------------ its rows
 
 
 @dataclass(frozen=True, slots=True)
-class _Mendable:
+class _Fixable:
     """The rows, read from the ledger as often as they are wanted: there may be a million."""
 
     ledger: LedgerReader
@@ -238,7 +238,7 @@ class _Mendable:
         """Each row as it will stand there."""
         width = len(self.header) - len(ADDED)
         there = len(self.sheet.columns) if self.sheet else 0
-        async for row in self.ledger.mendable():
+        async for row in self.ledger.fixable():
             if len(row.cells) == there and row.cause not in IN_THE_SHEET:
                 yield row.state, _cells(row, width)
 
@@ -250,7 +250,7 @@ def _cells(row: Row, width: int) -> list[str]:
 # ------------------------------------------------------------------------------------------------ the file
 
 
-async def _write(file: Path, sheet: SheetRecord, rows: _Mendable) -> None:
+async def _write(file: Path, sheet: SheetRecord, rows: _Fixable) -> None:
     header = rows.header
     if file.suffix.lower() == ".csv":
         await write_csv(file, header, rows.cells())

@@ -85,26 +85,26 @@ class Notice:
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
         if self.summary is None:
             return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
-        told = self.summary
-        totals = " ".join(filter(None, (headline(told.states), others(told.states))))
-        steps = next_steps(told.states, told.noticed, shlex.quote(_printable(told.ledger.short)))
-        files = [f"Ledger: {_printable(told.ledger.short)}"]
-        if told.results is not None:
-            files.append(f"results: {_printable(told.results.name)}")
+        reported = self.summary
+        totals = " ".join(filter(None, (headline(reported.states), others(reported.states))))
+        steps = next_steps(reported.states, reported.noticed, shlex.quote(_printable(reported.ledger.short)))
+        files = [f"Ledger: {_printable(reported.ledger.short)}"]
+        if reported.results is not None:
+            files.append(f"results: {_printable(reported.results.name)}")
         return "\n".join([first, totals, *steps, ", ".join(files)])
 
     def as_json(self) -> dict[str, Any]:
         """The same as data, for the line in a file."""
-        told: dict[str, Any] = {"at": f"{self.at.isoformat(timespec='seconds')}Z", "command": self.command}
-        told |= {"file": _printable(self.subject.name), "ended": self.ended, "exit_code": int(self.exit_code)}
+        reported: dict[str, Any] = {"at": f"{self.at.isoformat(timespec='seconds')}Z", "command": self.command}
+        reported |= {"file": _printable(self.subject.name), "ended": self.ended, "exit_code": int(self.exit_code)}
         if self.summary is None:
-            return told | {"text": self.text}
+            return reported | {"text": self.text}
         totals = self.summary.as_json()
         for name in ("ledger", "results", "failed_sheet"):
             totals[name] = _printable(Path(totals[name]).name) if totals[name] else None
         # Not why: that may name somebody.
         totals["unchecked"] = [{"what": each["what"], "rows": each["rows"]} for each in totals["unchecked"]]
-        return told | totals | {"text": self.text}
+        return reported | totals | {"text": self.text}
 
 
 def for_chat(text: str) -> str:

@@ -120,10 +120,10 @@ def nice_top(highest: float) -> float:
     return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= highest * 1.1)
 
 
-ROWS_TOLD: Final = 100
+ROWS_REPORTED: Final = 100
 """Rows to look at that are listed, when nobody says how many."""
 
-RUNS_TOLD: Final = 20
+RUNS_REPORTED: Final = 20
 """Runs that are listed, the latest."""
 
 SUFFIXES: Final = frozenset({".html", ".htm"})
@@ -164,7 +164,7 @@ class UserBar:
     email: str
     rows: int
     shared: int
-    told: str
+    reported: str
     pieces: Sequence[Piece]
 
 
@@ -195,7 +195,7 @@ def report_path(sheet: Path) -> Path:
     return sheet.with_name(f"{sheet.stem}.report.html")
 
 
-async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int = ROWS_TOLD) -> Placed:
+async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int = ROWS_REPORTED) -> Placed:
     """Write the report, with `most` rows to look at, as `write_output` does.
 
     Raises BatchShareError if it can't be written, LedgerError.
@@ -205,9 +205,9 @@ async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int 
         raise BatchShareError(f"A report is written as .html, not as {path.name}")
 
     async def write(file: Path) -> None:
-        told = await _facts(ledger, most)
+        reported = await _facts(ledger, most)
         with file.open("w", encoding="utf-8", errors="replace") as out:
-            _template().stream(told).dump(out)
+            _template().stream(reported).dump(out)
 
     return await write_output(ledger, Output.REPORT, target, write)
 
@@ -231,7 +231,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
     doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
-    mend = await command_for(ledger, failed.name) if failed else ""
+    fix = await command_for(ledger, failed.name) if failed else ""
     step = Advice(ledger.name.short, failed.name if failed else None)
     return {
         "version": __version__,
@@ -243,7 +243,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "others": wording.others(numbers.states),
         "unchecked": [str(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.name.short), mend),
+        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.name.short), fix),
         "at_rest": wording.at_rest(numbers.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),
@@ -254,8 +254,8 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "reasons": _reason_bars(numbers.reasons),
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
-        "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_TOLD:]],
-        "more_runs": max(0, len(runs) - RUNS_TOLD),
+        "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_REPORTED:]],
+        "more_runs": max(0, len(runs) - RUNS_REPORTED),
         "lines": [line async for line in _lines(ledger, sheet, step, most)],
         "troubled": _troubled(numbers),
         "doubles": doubles,
@@ -278,8 +278,8 @@ def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
 def _user_bar(user: UserResults, most: int) -> UserBar:
     name = user.name or user.email or user.user_id or NO_USER
     email = user.email if user.name else ""
-    told = ", ".join(f"{count:,} {state}" for state, count in in_order(user.states))
-    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), told, bar(user.states, most))
+    reported = ", ".join(f"{count:,} {state}" for state, count in in_order(user.states))
+    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), reported, bar(user.states, most))
 
 
 def _reason_bars(kinds: Sequence[ReasonKind]) -> list[ReasonBar]:

@@ -66,7 +66,7 @@ _URGENCY: Final[Sequence[tuple[ExitCode, Callable[[State], bool]]]] = (
 
 _ORDER: Final = (
     ExitCode.INTERRUPTED,
-    ExitCode.NOT_DONE,  # the one that trying again may mend
+    ExitCode.NOT_DONE,  # the one that trying again may fix
     ExitCode.SOME_UNKNOWN,
     ExitCode.USAGE,
     ExitCode.SOME_FAILED,
@@ -82,8 +82,8 @@ class Summary:
     `skipped` are the most frequent reasons for which rows are.
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
-    `failed_sheet` is where rows can be mended and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be mended `in_sheet`, the sheet itself; `mend` is the command that
+    `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
+    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself; `fix` is the command that
     runs it. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `unchecked` is what
     LeadSquared could not be asked about, so that a run went on without. Before `waiting_until` (with its zone)
@@ -102,13 +102,13 @@ class Summary:
     failed_sheet: Path | None = None
     standing: int = 0
     in_sheet: int = 0
-    mend: str = ""
+    fix: str = ""
     unchecked: Sequence[NotChecked] = ()
     waiting_until: datetime | None = None
 
     def __str__(self) -> str:
-        told = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
-        return f"{self.rows:,} row{'' if self.rows == 1 else 's'}" + (f": {told}" if told else "")
+        reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
+        return f"{self.rows:,} row{'' if self.rows == 1 else 's'}" + (f": {reported}" if reported else "")
 
     @property
     def rows(self) -> int:
@@ -134,12 +134,12 @@ class Summary:
         states = {str(state): self.states[state] for state in State if self.states.get(state)}
         results = str(self.results) if self.results else None
         failed = str(self.failed_sheet) if self.failed_sheet else None
-        told: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        told["unchecked"] = [{"what": each.what, "rows": each.rows, "why": each.why} for each in self.unchecked]
-        told |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
+        reported: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
+        reported["unchecked"] = [{"what": each.what, "rows": each.rows, "why": each.why} for each in self.unchecked]
+        reported |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
         if self.waiting_until is not None:
-            told["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        return told | self._waiting_json() if self.waiting.rows else told
+            reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return reported | self._waiting_json() if self.waiting.rows else reported
 
     def _waiting_json(self) -> dict[str, Any]:
         first = self.waiting.first
@@ -163,7 +163,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         sheet.name if sheet else "",
         failed_sheet,
         await ledger.standing(),
-        await ledger.mendable_in_sheet(),
+        await ledger.fixable_in_sheet(),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
     )

@@ -33,7 +33,7 @@ from batch_share.errors import (
     sentence,
 )
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.records import TOLD, NoticeKind, Row, why_of
+from batch_share.ledger.records import OLD_WORDS, NoticeKind, Row, why_of
 from batch_share.ledger.states import Stage, State, rows_in
 from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
@@ -61,10 +61,10 @@ MEANING: Final = {
     State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
     State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
-    State.TO_REVOKE: "its share is still to be taken back: `batch-share revoke` goes on",
-    State.REVOKING: "its share is being taken back, or was when the run was cut off",
-    State.ENDING: "LeadSquared is taking its share back, not yet known to be processed",
-    State.REVOKED: "LeadSquared says the share was taken back",
+    State.TO_REVOKE: "its share is still to be revoked: `batch-share revoke` goes on",
+    State.REVOKING: "its share is being revoked, or was when the run was cut off",
+    State.ENDING: "LeadSquared is revoking its share, not yet known to be processed",
+    State.REVOKED: "LeadSquared says the share was revoked",
 }
 
 
@@ -82,9 +82,9 @@ _LABELS: Final = {
     State.PENDING: "not yet sent",
     State.POSTED: "activity posted, not yet shared",
     State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
-    State.REVOKING: "taking its share back, or cut off while it did: `batch-share revoke` takes it back again",
+    State.REVOKING: "revoking its share, or cut off while it did: `batch-share revoke` revokes it again",
     State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
-    State.TO_REVOKE: "its share is to be taken back",
+    State.TO_REVOKE: "its share is to be revoked",
 }
 """What is said of a row that has no other reason to be where it is."""
 
@@ -101,7 +101,7 @@ _FOUND_OUT: Final = (
     "The next run or `batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown "
     "park)"
 )
-_TAKEN_BACK_AGAIN: Final = "`batch-share revoke` takes it back again, which can't take more away"
+_REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which can't take more away"
 HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
 _NOT_KNOWN: Final = "nobody knows whether the activity was posted: "
@@ -115,15 +115,15 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     (Cause.GONE, State.SKIPPED): f"{NOT_ASKED}; nothing was sent for it",
     (Cause.GONE, State.FAILED): f"{NOT_ASKED}: its activity was posted, the lead was not shared",
     (Cause.GONE, State.UNKNOWN): f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared",
-    Cause.BEING_TAKEN: "being taken back first: {of}",
-    Cause.TAKEN_BACK: "taken back: {of}",
-    Cause.NOT_TAKEN: "not all that was shared before could be taken back{then}: {left}",
+    Cause.REVOKING_EARLIER: "being revoked first: {of}",
+    Cause.EARLIER_REVOKED: "revoked: {of}",
+    Cause.EARLIER_NOT_REVOKED: "not all that was shared before could be revoked{then}: {left}",
     Cause.NOTHING_KNOWN: (
         f"no share of this lead with this user is known to the ledgers of this machine; {HOW_TO_ADD}"
     ),
     (Cause.REFUSED, Stage.ACTIVITY): "LeadSquared refused the activity: {said}",
     (Cause.REFUSED, Stage.SHARE): "LeadSquared refused the share: {said}",
-    (Cause.REFUSED, Stage.REVOKE): "LeadSquared refused to take it back: {said}",
+    (Cause.REFUSED, Stage.REVOKE): "LeadSquared refused to revoke it: {said}",
     (Cause.NOT_PROCESSED, Stage.PROCESSING): "LeadSquared accepted the share but could not process it: {said}",
     (Cause.NOT_PROCESSED, Stage.SHARE): (
         "the shares of its call could not be processed, so each is shared again by itself: {said}"
@@ -132,16 +132,16 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
         "LeadSquared could not process its revocation (request Id {request}): {said}"
     ),
     (Cause.WAITING, State.ACCEPTED): "accepted, not yet processed ({status})",
-    (Cause.WAITING, State.ENDING): "it is being taken back (request Id {request}), not yet processed ({status})",
+    (Cause.WAITING, State.ENDING): "it is being revoked (request Id {request}), not yet processed ({status})",
     (Cause.STATUS_UNREAD, State.ACCEPTED): "accepted; its status could not be read: {read}",
     (Cause.STATUS_UNREAD, State.ENDING): (
-        "it is being taken back (request Id {request}); its status could not be read: {read}"
+        "it is being revoked (request Id {request}); its status could not be read: {read}"
     ),
     (Cause.STATUS_REFUSED, State.ACCEPTED): f"accepted; its status could not be read: {{read}}. {_LOOK}",
     (Cause.STATUS_REFUSED, State.ENDING): (
-        f"it is being taken back (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
+        f"it is being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
     ),
-    Cause.REVOKED: "the share was taken back (request Id {request})",
+    Cause.REVOKED: "the share was revoked (request Id {request})",
     Cause.TOO_LATE: "it was to end at {until} UTC, which is over",
     Cause.NO_ADDRESS: (
         "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted "
@@ -152,7 +152,7 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     ),
     (Cause.LOST, Stage.ACTIVITY): f"{_NOT_KNOWN}{{said}}",
     (Cause.LOST, Stage.SHARE): "nobody knows whether the share was accepted: {said}",
-    (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was taken back: {said}",
+    (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
     Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
     Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
     Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
@@ -177,7 +177,7 @@ _LOOKS_AGAIN: Final = "The next run looks again"
 _THEN: Final[Mapping[tuple[Cause, Stage | None], str]] = {
     (Cause.LOST, Stage.ACTIVITY): _FOUND_OUT,
     (Cause.LOST, Stage.SHARE): _FOUND_OUT,
-    (Cause.LOST, Stage.REVOKE): _TAKEN_BACK_AGAIN,
+    (Cause.LOST, Stage.REVOKE): _REVOKED_AGAIN,
     (Cause.UNREAD, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.UNSHOWN, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.SENT_AGAIN, Stage.ACTIVITY): _LOOKS_AGAIN,
@@ -195,9 +195,11 @@ def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | N
 
     With `sheet_row`, what is wrong in the sheet says in which row.
     """
-    told = spell_kind(state, stage, why, sheet_row)
-    then = _THEN.get((why.cause, stage)) if why and state is State.UNKNOWN and TOLD not in why.details else None
-    return f"{sentence(told)} {then}" if then else told
+    reported = spell_kind(state, stage, why, sheet_row)
+    then = (
+        _THEN.get((why.cause, stage)) if why and state is State.UNKNOWN and OLD_WORDS not in why.details else None
+    )
+    return f"{sentence(reported)} {then}" if then else reported
 
 
 def spell_kind(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
@@ -205,8 +207,8 @@ def spell_kind(state: State, stage: Stage | None, why: Why | None, sheet_row: in
     if why is None:
         return ""
     cause, details = why.cause, why.details
-    if TOLD in details:
-        return str(details[TOLD])
+    if OLD_WORDS in details:
+        return str(details[OLD_WORDS])
     row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
     if "problems" in details:
         problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
@@ -221,11 +223,11 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
     """The details as a sentence has them."""
     shown = dict(details)
     match cause:
-        case Cause.BEING_TAKEN | Cause.TAKEN_BACK:
+        case Cause.REVOKING_EARLIER | Cause.EARLIER_REVOKED:
             shown["of"] = ", ".join(details["of"])
-        case Cause.NOT_TAKEN:
+        case Cause.EARLIER_NOT_REVOKED:
             shown["then"] = ", and it was not shared with this one" if details["reassigns"] else ""
-            shown["left"] = "; ".join(f"{each['of']}: {_not_taken(each)}" for each in details["left"])
+            shown["left"] = "; ".join(f"{each['of']}: {_not_revoked(each)}" for each in details["left"])
         case Cause.CONTRADICTED:
             shown["how"] = f"and this one says {details['not']}" if details["not"] else "to another user"
         case Cause.WAITING:
@@ -236,13 +238,13 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _not_taken(share: Mapping[str, Any]) -> str:
-    """Why a share that was made before was not taken back: how the row stands that made it, or what kept us."""
+def _not_revoked(share: Mapping[str, Any]) -> str:
+    """Why a share that was made before was not revoked: how the row stands that made it, or what kept us."""
     if "said" in share:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
-    told = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
-    return told or _LABELS.get(state) or f"it is {state}"
+    reported = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
+    return reported or _LABELS.get(state) or f"it is {state}"
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -262,7 +264,7 @@ _NOTICES: Final = {
     NoticeKind.SENT_BEFORE: (
         "sent as it was before: {before}; the sheet or its options now say {now}: nothing was changed"
     ),
-    NoticeKind.TAKEN_BEFORE: "what other users had of the lead was taken back first: {of}",
+    NoticeKind.REVOKED_FIRST: "what other users had of the lead was revoked first: {of}",
     NoticeKind.NOBODY_ELSE: (
         "reassigned: no share of the lead with another user is known to the ledgers of this machine"
     ),
@@ -274,8 +276,8 @@ def spell_notice(notice: Notice | None) -> str:
     if notice is None:
         return ""
     details = notice.details
-    if TOLD in details:
-        return str(details[TOLD])
+    if OLD_WORDS in details:
+        return str(details[OLD_WORDS])
     match notice.kind:
         case NoticeKind.DOUBLE:
             others = ", ".join(details["others"])
@@ -298,23 +300,23 @@ def reason_of(row: Row) -> str:
     reason = "; ".join(filter(None, (spell_row(row) or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
-    told = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
-    return f"{told}; a run that asks for it again, as the sheet and its options were, settles it"
+    reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
+    return f"{reported}; a run that asks for it again, as the sheet and its options were, settles it"
 
 
 def reason_of_skipped(skipped: Skipped) -> str:
     """Why as many rows are skipped."""
     if skipped.why.cause is Cause.ALREADY_SHARED and skipped.rows > 1:
-        first = ", and taken back from all others first; the results say more" if skipped.notice else ""
+        first = ", and revoked from all others first; the results say more" if skipped.notice else ""
         return f"already shared with their user by earlier runs{first or '; the results say until when'}"
-    told = spell(State.SKIPPED, None, skipped.why)
-    return "; ".join(filter(None, (told, spell_notice(skipped.notice))))
+    reported = spell(State.SKIPPED, None, skipped.why)
+    return "; ".join(filter(None, (reported, spell_notice(skipped.notice))))
 
 
-def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str = "") -> list[str]:
+def next_steps(states: Mapping[State, int], doubles: int, ledger: str, fix: str = "") -> list[str]:
     """What to do next, the most urgent first; nothing where all is well.
 
-    `ledger` as it should be written, `mend` the command that runs the sheet of failed rows, if there is one.
+    `ledger` as it should be written, `fix` the command that runs the sheet of failed rows, if there is one.
     """
     steps = []
     if rows_in(states, lambda state: state.is_on_its_way):
@@ -322,9 +324,9 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str
     if states.get(State.UNKNOWN):
         steps.append(f"To settle the unknown rows: batch-share resume {ledger} --only-unknown")
     if states.get(State.FAILED) or states.get(State.INVALID):
-        steps.append(_mending(states, mend))
+        steps.append(_fixing(states, fix))
     if rows_in(states, lambda state: state.is_being_revoked):
-        steps.append(f"Shares are still to be taken back: batch-share revoke {ledger}")
+        steps.append(f"Shares are still to be revoked: batch-share revoke {ledger}")
     if rows_in(states, lambda state: state.is_processing):
         steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
     if doubles:
@@ -332,13 +334,13 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, mend: str
     return steps
 
 
-def _mending(states: Mapping[State, int], mend: str) -> str:
+def _fixing(states: Mapping[State, int], fix: str) -> str:
     """A row that LeadSquared refused is not sent again by running its sheet."""
     failed, invalid = states.get(State.FAILED), states.get(State.INVALID)
     which = " or ".join(filter(None, ("failed" if failed else "", "are invalid" if invalid else "")))
     said = f"See to the rows that {which}: the results say why."
-    if mend:
-        return f"{said} Those that can be mended have a sheet of their own: correct them there, then run it: {mend}"
+    if fix:
+        return f"{said} Those that can be fixed have a sheet of their own: correct them there, then run it: {fix}"
     return said if failed else f"{said} Then run the sheet again."
 
 
@@ -382,7 +384,7 @@ def others(states: Mapping[State, int]) -> str:
 _IN_THE_SHEET: Final = {
     Cause.SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
     Cause.NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
-    Cause.ERROR_VALUE: "Mend the formula in the sheet itself, and run the sheet again.",
+    Cause.ERROR_VALUE: "Fix the formula in the sheet itself, and run the sheet again.",
 }
 """What is done about rows that no sheet of failed rows can hold as they are."""
 
@@ -394,7 +396,7 @@ _LATER: Final = "Give the row a later end in {place}"
 _PLAIN: Final = "Take signs such as < and > out of its texts in {place}"
 _SHORTER: Final = "Shorten the text in {place}"
 
-_MENDING: Final = {
+_FIXING: Final = {
     Cause.AMBIGUOUS: _BY_ID,
     Cause.NO_USER: _ACTIVE,
     Cause.NO_LEAD: _LEAD,
@@ -406,7 +408,7 @@ _MENDING: Final = {
 }
 """What is done about rows of which nothing is at LeadSquared, by what is wrong with them."""
 
-_MENDING_SAID: Final = (
+_FIXING_SAID: Final = (
     (re.compile(r"not an active user|no longer an active|\bowner is not\b"), _ACTIVE),
     (re.compile(r"\b(lead|entity|prospect)\b.*\b(does not|doesn't) exist|\blead not found"), _LEAD),
     (re.compile(r"event code|activity (type|event)"), _TYPE),
@@ -449,7 +451,7 @@ class Advice:
             case State.ENDING:
                 return ""
             case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
-                return f"Its share stands, or may stand. To take it back: {self._command('revoke')}"
+                return f"Its share stands, or may stand. To revoke it: {self._command('revoke')}"
             case _ if row.stage is Stage.EARLIER and row.position is not None:
                 return f"See to what the reason names, then try again: {self._command('retry')}"
             case State.UNKNOWN if row.position is None:
@@ -464,7 +466,7 @@ class Advice:
             case State.FAILED if row.activity_id is not None:
                 return self._standing(row, words)
             case State.FAILED | State.INVALID:
-                return _IN_THE_SHEET.get(row.cause or Cause.TOLD) or self._mend(row, words)
+                return _IN_THE_SHEET.get(row.cause or Cause.OLD_WORDS) or self._fix(row, words)
         return ""
 
     def _standing(self, row: Row, words: str) -> str:
@@ -480,12 +482,12 @@ class Advice:
             )
         everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
         command = self._command("retry") + everything
-        return f"Mend what LeadSquared names, then share the lead in the same activity: {command}"
+        return f"Fix what LeadSquared names, then share the lead in the same activity: {command}"
 
-    def _mend(self, row: Row, words: str) -> str:
+    def _fix(self, row: Row, words: str) -> str:
         said = f"{row.why.details.get('said', '') if row.why else ''} {words}".casefold()
-        by_words = next((what for pattern, what in _MENDING_SAID if pattern.search(said)), _WHATEVER)
-        what = _MENDING.get(row.cause or Cause.TOLD, by_words)
+        by_words = next((what for pattern, what in _FIXING_SAID if pattern.search(said)), _WHATEVER)
+        what = _FIXING.get(row.cause or Cause.OLD_WORDS, by_words)
         if self.failed_sheet is None:
             return f"{what.format(place='a sheet of its own')}; then run that sheet."
         return f"{what.format(place=self.failed_sheet)}; then run that file."
@@ -515,7 +517,7 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
     StillThrottled: "LeadSquared refused every call as one too many",
     TooManyFailures: "too many rows failed",
     TooManyForUser: "a user would have got too many leads",
-    TooManyRevokes: "shares would have been taken back and nobody was asked",
+    TooManyRevokes: "shares would have been revoked and nobody was asked",
     TooManyRows: "there were too many rows to send",
     Unreachable: "LeadSquared could not be reached",
 }
@@ -539,23 +541,23 @@ def spell_trouble(row: Row) -> str:
     reason = reason_of(row)
     if row.position is None:
         return f"Formerly row {row.sheet_row}: {reason}"
-    says_which = row.state is State.INVALID and row.cause is not Cause.TOLD
+    says_which = row.state is State.INVALID and row.cause is not Cause.OLD_WORDS
     return reason if says_which else f"Row {row.sheet_row}: {reason}"
 
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:
     """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    told = _held_to(settings) if deed == "send" else []
+    reported = _held_to(settings) if deed == "send" else []
     stops = _stops(settings) if deed in {"send", "try again"} else []
     stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*told, f"stops {stopping}" if stopping else ""]))
+    return ", ".join(filter(None, [*reported, f"stops {stopping}" if stopping else ""]))
 
 
 def _held_to(settings: Settings) -> list[str]:
     return [
         f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
         f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-        f"takes back at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
+        f"revokes at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
         f"a canary of {settings.canary:,}" if settings.canary else "",
     ]
 

@@ -149,7 +149,7 @@ def share(account: SandboxAccount, call: SandboxCall) -> Any:
 
 
 def revoke(account: SandboxAccount, call: SandboxCall) -> Any:
-    """POST Revoke: take access back, in the context of those activities only.
+    """POST Revoke: revoke access, in the context of those activities only.
 
     https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. A grant goes whatever its access type; revoking
     one that is not there is accepted.

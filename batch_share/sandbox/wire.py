@@ -245,10 +245,10 @@ def in_dialect(dialect: str, endpoint: str, reply: Reply) -> Reply:
         return replace(reply, content_type=None)
     if dialect == "wrapped":
         name = _LISTS.get(endpoint.partition("/")[0], "Data")
-        told = {name: value} if isinstance(value, list) else value
+        reported = {name: value} if isinstance(value, list) else value
     else:
-        told = _REWRITTEN[dialect](value)
-    return replace(reply, body=json.dumps(told).encode())
+        reported = _REWRITTEN[dialect](value)
+    return replace(reply, body=json.dumps(reported).encode())
 
 
 def _everywhere(change: Change) -> Change:

@@ -57,7 +57,7 @@ class Dispatch:
     bulk: bool = False
 
 
-async def write(session: Session, dispatch: Dispatch, *, spare: bool = False) -> Outcome:
+async def write(session: Session, dispatch: Dispatch, *, if_free: bool = False) -> Outcome:
     """Make a call with one answer for all its rows, and record what came of it.
 
     Repeated only after answers that say for certain that nothing was done. Raises PacerClosed when the work is to
@@ -66,7 +66,7 @@ async def write(session: Session, dispatch: Dispatch, *, spare: bool = False) ->
     """
     unsent = 0
     while True:
-        outcome, _ = await write_once(session, dispatch, spare=spare)
+        outcome, _ = await write_once(session, dispatch, if_free=if_free)
         assert not isinstance(outcome, tuple), "a call with an answer for each row"  # noqa: S101
         if not isinstance(outcome, UNDONE):
             return outcome
@@ -75,14 +75,14 @@ async def write(session: Session, dispatch: Dispatch, *, spare: bool = False) ->
 
 
 async def write_once(
-    session: Session, dispatch: Dispatch, *, spare: bool = False
+    session: Session, dispatch: Dispatch, *, if_free: bool = False
 ) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
     """Make the call once: noted before it leaves, settled when answered. Raises as `write`.
 
     What became of it, of the whole or of each row, and what that means for each row.
     """
     rows, step = dispatch.rows, dispatch.step
-    async with session.pacer.slot(spare=spare):
+    async with session.pacer.slot(if_free=if_free):
         counted = session.called()
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
@@ -206,9 +206,9 @@ def heed(session: Connection, outcome: Throttled, *, bulk: bool = False) -> None
     session.tally.refusals += 1
     if outcome.closed_for is not None:
         raise AccountClosed(session.memory.close_for(outcome.closed_for), outcome.words)
-    told, account = outcome.rate, session.pacer.limit
-    of_bulk_alone = bulk and told is not None and told.per_second < account.per_second
+    reported, account = outcome.rate, session.pacer.limit
+    of_bulk_alone = bulk and reported is not None and reported.per_second < account.per_second
     if bulk:
-        session.bulk_pacer.refused(pause=outcome.pause, told=told if of_bulk_alone else None)
+        session.bulk_pacer.refused(pause=outcome.pause, reported=reported if of_bulk_alone else None)
     if not of_bulk_alone:
-        session.pacer.refused(pause=outcome.pause, told=None if bulk else told)
+        session.pacer.refused(pause=outcome.pause, reported=None if bulk else reported)

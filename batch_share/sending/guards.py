@@ -54,7 +54,7 @@ def excesses(
 ) -> Iterator[TooManyRows | TooManyForUser]:
     """What is too much where so many leads would be sent to each user; `names` says what some users are called.
 
-    Shares that would be taken back count as rows.
+    Shares that would be revoked count as rows.
     """
     rows, most, most_each = sum(users.values()) + revocations, settings.max_rows, settings.max_per_user
     if most is not None and rows > most:

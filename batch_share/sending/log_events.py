@@ -62,7 +62,7 @@ def stopped_by(error: BatchShareError) -> None:
 
 
 def planned(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:
-    """What is in the ledger, and what of it is to be sent, tried again or taken back."""
+    """What is in the ledger, and what of it is to be sent, tried again or revoked."""
     log.info("planned", rows=_counted(states), to_do=_counted(to_do))
     if cut_off:
         log.warning("calls were under way when an earlier run was cut off", rows=cut_off)
@@ -85,8 +85,10 @@ def failed(sheet_row: int, step: Stage) -> None:
 def refused(session: Connection, outcome: Throttled, *, bulk: bool) -> None:
     """One call too many, and the rate that is kept from now on."""
     pacer = session.bulk_pacer if bulk else session.pacer
-    told = str(outcome.rate) if outcome.rate else None
-    log.warning("refused as one call too many", bulk=bulk, pause=outcome.pause, told=told, rate=str(pacer.rate))
+    reported = str(outcome.rate) if outcome.rate else None
+    log.warning(
+        "refused as one call too many", bulk=bulk, pause=outcome.pause, reported=reported, rate=str(pacer.rate)
+    )
     if outcome.pause is not None and outcome.pause > LONG_WAIT:
         until = datetime.now().astimezone() + timedelta(seconds=outcome.pause)
         log.warning("waiting as LeadSquared asked", until=until.isoformat(timespec="seconds"))

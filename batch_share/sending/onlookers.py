@@ -62,8 +62,8 @@ class Tally:
 
     `sent` counts posts, shares and revocations of rows, but not those that certainly did nothing and are to be sent
     again. `waiting` rows are pending because their time has not come.
-    `above` is told of each call, too, of an outage and of what is waited for.
-    `taken_back` are the earlier shares that LeadSquared said were taken back, for rows whose action asked for that.
+    `parent` is told of each call, too, of an outage and of what is waited for.
+    `revoked_earlier` are earlier shares that LeadSquared said were revoked, for rows whose action asked for it.
     Of `all_people`, leads and users who are to be looked up, so many `people` were.
     """
 
@@ -77,11 +77,11 @@ class Tally:
     all_people: int = 0
     sent: int = 0
     waiting: int = 0
-    taken_back: set[LiveShare] = field(default_factory=set)
+    revoked_earlier: set[LiveShare] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
     outage: Outage | None = None
     ask_awaited: Callable[[], Awaited | None] | None = None
-    above: Tally | None = None
+    parent: Tally | None = None
 
     def begin(self, states: Mapping[State, int]) -> None:
         """Count from these."""
@@ -142,7 +142,7 @@ class Tally:
         tally: Tally | None = self
         while tally is not None:
             yield tally
-            tally = tally.above
+            tally = tally.parent
 
     def moved(self, old: State, new: State, rows: int = 1) -> None:
         """`rows` rows went from one state to another."""
@@ -161,8 +161,8 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenBack:
-    """Shares of earlier runs that are taken back first: how many each user loses, and which sheets they are of.
+class RevokedEarlier:
+    """Shares of earlier runs that are revoked first: how many each user loses, and which sheets they are of.
 
     Users are called by e-mail address, or by whatever else is known of them; who loses most comes first.
     """
@@ -171,13 +171,13 @@ class TakenBack:
     sheets: Sequence[str] = ()
 
     def spell(self, verb: str) -> str:
-        """How many shares are taken back, of which sheets and from whom; `verb` stands before `taken back`."""
+        """How many shares are revoked, of which sheets and from whom; `verb` stands before `revoked`."""
         losing = [f"{user} ({count:,})" if count > 1 else user for user, count in self.users.items()]
         shares = plural(sum(self.users.values()), "share")
-        return f"{shares} of {first_of(self.sheets)} {verb} taken back from {first_of(losing)}"
+        return f"{shares} of {first_of(self.sheets)} {verb} revoked from {first_of(losing)}"
 
 
-NOTHING_TAKEN: Final = TakenBack()
+NOTHING_REVOKED: Final = RevokedEarlier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,9 @@ class Preview:
     when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
     `to_do` the rows that it will send, by state, `events` how many activity types they are of;
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
-    `taken_back` are shares of earlier runs, for rows whose action asks for that.
+    `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
-    `to_share` says what the rows would give, None where they are tried again or taken back; its times are told as
+    `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
     """
 
@@ -206,10 +206,10 @@ class Preview:
     events: int
     skipped: Sequence[Skipped] = ()
     deed: str = "send"
-    told: Sequence[str] = ()
+    reported: Sequence[str] = ()
     notes: Sequence[str] = ()
     waiting: Waiting = NONE_WAITING
-    taken_back: TakenBack = NOTHING_TAKEN
+    revoked_earlier: RevokedEarlier = NOTHING_REVOKED
     to_share: ToShare | None = None
     zone: tzinfo | None = None
 
@@ -220,18 +220,18 @@ class Preview:
 
     @property
     def revocations(self) -> int:
-        """Shares of earlier runs that are taken back first."""
-        return sum(self.taken_back.users.values())
+        """Shares of earlier runs that are revoked first."""
+        return sum(self.revoked_earlier.users.values())
 
     @property
-    def may_take_back(self) -> bool:
-        """Whether so many shares may be taken back though nobody is asked."""
+    def may_revoke(self) -> bool:
+        """Whether so many shares may be revoked though nobody is asked."""
         return self.revocations <= self.settings.max_revokes
 
     def check_revokes(self) -> None:
-        """Raises TooManyRevokes where nobody can be asked whether so many shares may be taken back."""
-        if not self.may_take_back:
-            words, taken = self.taken_back.spell("would be"), self.taken_back
+        """Raises TooManyRevokes where nobody can be asked whether so many shares may be revoked."""
+        if not self.may_revoke:
+            words, taken = self.revoked_earlier.spell("would be"), self.revoked_earlier
             raise TooManyRevokes(words, taken.users, taken.sheets, self.settings.max_revokes)
 
     @property
@@ -243,7 +243,7 @@ class Preview:
 
     @property
     def changes_made(self) -> int:
-        """Shares that will be made, and that are taken back first: what a person is asked about."""
+        """Shares that will be made, and that are revoked first: what a person is asked about."""
         return self.to_send + self.revocations
 
     @property
@@ -263,7 +263,7 @@ class Preview:
 class Doubt:
     """What only a person can answer, and no `--yes` does: lines `told` before the `question`."""
 
-    told: Sequence[str]
+    reported: Sequence[str]
     question: str
 
 

@@ -28,7 +28,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
 from batch_share.sending.session import Form
 from batch_share.sending.steps import asked, in_time, markers_in, post
-from batch_share.sending.verdict import goes_alone
+from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -103,7 +103,7 @@ async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> N
     proved = session.verified.get((event, way.form), "")
     passed_over = {*way.not_for, key_user_id, proved}
     while row := await session.ledger.next_to_do(event, way.state, passed_over):
-        if way.form is Form.BULK and goes_alone(row):
+        if way.form is Form.BULK and needs_own_call(row):
             return  # so do all that come after it
         if not await in_time(session, row) or (activity_id := await way.make(session, row)) is None:
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import wait_for_event
 from batch_share.ledger.states import State
-from batch_share.sending.verdict import goes_alone
+from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -139,7 +139,7 @@ class Queue:
     def _put_posted(self, row: Row) -> None:
         if not self._posted:
             self._first_posted_at = _now()
-        (self._doubtful if goes_alone(row) else self._posted).append(row)
+        (self._doubtful if needs_own_call(row) else self._posted).append(row)
         self._changed.set()
 
     def _hand_out(self, tray: deque[Row], most: int) -> list[Row]:

@@ -26,7 +26,7 @@ from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify
 from batch_share.sending.queue import Queue
 from batch_share.sending.session import Form, ending_early, in_parallel
 from batch_share.sending.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
-from batch_share.sending.verdict import goes_alone
+from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -80,7 +80,7 @@ class BulkPoster:
         """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
         wanted = asked(row)
         is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
-        return is_proved and wanted.user_id in self.owner_emails and not goes_alone(row)
+        return is_proved and wanted.user_id in self.owner_emails and not needs_own_call(row)
 
     async def post(
         self, rows: Sequence[Row], *, is_last_way: bool = False
@@ -228,7 +228,7 @@ class BulkRun:
         """In a call of its own, or if that would not get its owner in a bulk call of one."""
         session = self._session
         if self._singles:
-            return await post(session, row, spare=self._poster.can_post(row))
+            return await post(session, row, if_free=self._poster.can_post(row))
         if asked(row).user_id not in self._poster.owner_emails:
             await give_up(session, row, Why(Cause.NO_ADDRESS))
             return None

@@ -243,7 +243,7 @@ class Connection:
             outage=tally.outage,
             held=held,
             awaited=awaited,
-            # With rows of which nobody knows there is more to do than can be known.
+            # With unknown rows there is more to do than can be known.
             eta=at_least if awaited is None and State.UNKNOWN not in states else None,
             stopping=self.stop.asked,
             daily=(account.calls, self.settings.daily_limit) if account.day else None,
@@ -317,13 +317,13 @@ class Course:
     def progress(self, job: str = "") -> Progress:
         """How far it is now, as the one with this Id."""
         if self.connection is not None:
-            told = self.connection.progress()
+            reported = self.connection.progress()
         else:
             states = {state: count for state, count in self.tally.states.items() if count}
-            told = Progress(self.tally.phase, states, stopping=self.stop.asked)
+            reported = Progress(self.tally.phase, states, stopping=self.stop.asked)
         if self.turn is not None and self.turn.is_awaited:
-            told = replace(told, phase=WAITING_TURN, waiting_for=Holder(self.turn.holder))
-        return replace(told, job=job)
+            reported = replace(reported, phase=WAITING_TURN, waiting_for=Holder(self.turn.holder))
+        return replace(reported, job=job)
 
 
 def _now() -> float:

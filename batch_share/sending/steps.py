@@ -66,7 +66,7 @@ class Texts:
     custom: Mapping[str, str] | None
 
 
-async def post(session: Session, row: Row, *, spare: bool = False) -> str | None:
+async def post(session: Session, row: Row, *, if_free: bool = False) -> str | None:
     """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
     wanted, texts = asked(row), texts_of(session, row)
     call = post_activity(
@@ -77,7 +77,7 @@ async def post(session: Session, row: Row, *, spare: bool = False) -> str | None
         custom=texts.custom,
     )
     outcome = await write(
-        session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), spare=spare
+        session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), if_free=if_free
     )
     return outcome.id if isinstance(outcome, Done) else None
 

@@ -60,7 +60,7 @@ def _decide_refused_call(step: Stage, outcome: Refused) -> Result:
     return decide_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
 
 
-def goes_alone(row: Row) -> bool:
+def needs_own_call(row: Row) -> bool:
     """Whether the row was sent before and is sent again: by itself, so that nothing else can be its trouble."""
     return row.stage is not None
 
@@ -80,7 +80,7 @@ def is_repeated(row: Row) -> bool:
 
 
 AGAIN: Final = Result(State.POSTED, "again", stage=Stage.SHARE, why=Why(Cause.REPEATED), doubtful=True)
-"""A share of which nobody knows is to be repeated."""
+"""An unknown share is to be repeated."""
 
 
 def in_doubt(result: Result) -> Result:
@@ -93,9 +93,9 @@ def in_doubt(result: Result) -> Result:
 
 
 def undone_in_doubt(result: Result) -> Result:
-    """What a result means for a row of which nobody knew whether its share stands when it was taken back.
+    """What a result means for a row of which nobody knew whether its share stands when it was revoked.
 
-    That there is nothing to take back may be why that was refused, or could not be processed.
+    That there is nothing to revoke may be why that was refused, or could not be processed.
     """
     if result.state in {State.TO_REVOKE, State.ENDING}:
         return replace(result, stage=Stage.REVOKE, doubtful=True)
@@ -128,7 +128,7 @@ def decide_status(answer: ShareStatus | Failure) -> Result:
 
 
 def decide_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
-    """How the status API's answer changes the row whose share the request takes back."""
+    """How the status API's answer changes the row whose share the request revokes."""
     shared = decide_status(answer)
     why = shared.why or Why(Cause.REVOKED)
     why = replace(why, details={**why.details, "request": request_id})

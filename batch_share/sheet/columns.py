@@ -271,7 +271,7 @@ def unread_people(columns: Sequence[str], found: Columns, users: Collection[str]
     `users` are Ids and e-mail addresses that are known to be users' of the account, in lower case. A header that
     says who it is needs no word, unless they are users; where leads are known by phone alone, an address is surer.
     """
-    told = []
+    reported = []
     by_phone = found.fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
     for index, cells in found.unread.items():
         by_id = _person(cells) is Field.USER_ID
@@ -285,8 +285,8 @@ def unread_people(columns: Sequence[str], found: Columns, users: Collection[str]
             else ""
         )
         kind = "Ids" if by_id else "e-mail addresses"
-        told.append(f"column {columns[index]!r} holds {kind}{whose} and is not read{instead}")
-    return told
+        reported.append(f"column {columns[index]!r} holds {kind}{whose} and is not read{instead}")
+    return reported
 
 
 def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
@@ -417,8 +417,8 @@ def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[
     others = [index for index in left if index not in states and _may_be_user(columns[index], left[index])]
     whose = {known.who for known in states.values()}
     if others or len(whose) > 1 or len({*usable.values()}) < len(usable):
-        told = {known.who for index, known in states.items() if index in usable}
-        people = [index for index, known in states.items() if index in usable or known.who not in told]
+        reported = {known.who for index, known in states.items() if index in usable}
+        people = [index for index, known in states.items() if index in usable or known.who not in reported]
         raise _which_user(path, columns, people, others, left)
     if len(usable) == 1:
         (index,) = usable
@@ -446,13 +446,13 @@ def _which_user(
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
     options = [_map_option(columns[index], field) for index, field in fields.items() if field is not None]
-    told = f"column says who is to get the lead? {has_it}{could}."
+    reported = f"column says who is to get the lead? {has_it}{could}."
     unusable = [index for index, field in fields.items() if field is None]
     unread = f" {_quoted(columns, unusable)}: {_NO_NAMES}." if unusable else ""
     return SheetError(
         path,
-        f"which {told} Add what is meant: {', '.join(options)}{f'.{unread[:-1]}' if unread else ''}",
-        problem=f"Which {told}{unread}",
+        f"which {reported} Add what is meant: {', '.join(options)}{f'.{unread[:-1]}' if unread else ''}",
+        problem=f"Which {reported}{unread}",
         hint="Say which column holds the user.",
     )
 
@@ -595,6 +595,6 @@ def _from_file(file: Path, setting: str) -> dict[str, str]:
         ) from None
     columns = content.get("columns")
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-        told = 'has no table [columns] with lines as "Owner mail" = "User Email"'
-        raise SettingsError(setting, f"{file} {told}", problem=f"The file of the mapping {told}.")
+        reported = 'has no table [columns] with lines as "Owner mail" = "User Email"'
+        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
     return columns

@@ -109,9 +109,9 @@ def _condition(text: str) -> tuple[str, str]:
 def _place(path: Path, columns: Sequence[str], name: str) -> int:
     places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
     if not places:
-        told = f"names a column {name!r} that is not there.{suggest(name, columns)}"
+        reported = f"names a column {name!r} that is not there.{suggest(name, columns)}"
         raise SheetError(
-            path, f"--only {told}", problem=f"The choice of rows {told}", hint="Name a column of the sheet."
+            path, f"--only {reported}", problem=f"The choice of rows {reported}", hint="Name a column of the sheet."
         )
     return places[0]
 
@@ -132,7 +132,7 @@ class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
     The share lasts `duration` minutes, or `until` (UTC); one of them is None. Nothing is done before `start` (UTC).
-    A row that only takes a share back has no access, length or activity: they are 0.
+    A row that only revokes a share has no access, length or activity: they are 0.
     """
 
     leads: tuple[Ref, ...]

@@ -17,7 +17,7 @@ FAULTS: Final = {
     Cause.NEVER_STORED: (
         "a formula whose value was never stored: open the sheet in a spreadsheet program and save it"
     ),
-    Cause.ERROR_VALUE: "an error, not a value: mend its formula",
+    Cause.ERROR_VALUE: "an error, not a value: fix its formula",
 }
 """Why a single cell can't be read."""
 
@@ -78,11 +78,11 @@ class Markings:
     hidden_rows: int = 0
     hidden_columns: int = 0
     merged: int = 0
-    told: bool = True
+    reported: bool = True
 
     def notes(self) -> list[str]:
         """What of it a person should know."""
-        if not self.told:
+        if not self.reported:
             return ["hidden rows and columns and merged ranges can't be told in this file"]
         counts = {
             ("hidden row", ", read like the others"): self.hidden_rows,

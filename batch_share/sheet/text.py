@@ -197,8 +197,8 @@ def _notes(path: Path, encoding: Encoding) -> list[str]:
 
 def _table(path: Path, encoding: Encoding, delimiter: str, notes: list[str], limits: SheetLimits) -> Table:
     rows = partial(_rows, path, encoding, delimiter, limits)
-    told = notes + ([f"cells divided by {DELIMITERS[delimiter]}"] if delimiter != "," else [])
-    return Table(None, True, rows, lambda: islice(rows(), PEEK), told)
+    reported = notes + ([f"cells divided by {DELIMITERS[delimiter]}"] if delimiter != "," else [])
+    return Table(None, True, rows, lambda: islice(rows(), PEEK), reported)
 
 
 def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[RawRow]:
@@ -248,7 +248,7 @@ def _foreign(encoding: Encoding) -> str:
         return f"no {encoding.name}: look whether --encoding says the right one, or save the sheet as “CSV UTF-8”"
     if encoding == UTF_8:
         return (
-            "no UTF-8, as the rest of the sheet is: mend that cell and save the sheet as “CSV UTF-8”, or say which "
+            "no UTF-8, as the rest of the sheet is: fix that cell and save the sheet as “CSV UTF-8”, or say which "
             "encoding it is in with --encoding"
         )
     if encoding == WINDOWS_1252:

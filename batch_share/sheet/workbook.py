@@ -161,17 +161,17 @@ class _Parser:
 
     def worksheets(self) -> list[tuple[str, bool]]:
         """Each with its name and whether it is visible. Raises SheetError."""
-        told = self._told()
-        if "refused" in told:
-            raise SheetError(self.path, told["refused"])
-        return [(name, is_visible) for name, is_visible in told["worksheets"]]
+        reported = self._reported()
+        if "refused" in reported:
+            raise SheetError(self.path, reported["refused"])
+        return [(name, is_visible) for name, is_visible in reported["worksheets"]]
 
     def read(self, index: int, rows: _Rows) -> list[str]:
         """Fill `rows` with those of a worksheet; what is to be known of it. Raises SheetError."""
         self._ask(index)
-        told = self._told(rows)
-        rows.problem = told.get("refused")
-        return [*told.get("notes", ())]
+        reported = self._reported(rows)
+        rows.problem = reported.get("refused")
+        return [*reported.get("notes", ())]
 
     def _end(self) -> None:
         self._late = True
@@ -181,7 +181,7 @@ class _Parser:
         with suppress(OSError):  # it has ended: what it answers tells
             os.write(self._in.fileno(), json.dumps(question).encode() + b"\n")
 
-    def _told(self, rows: _Rows | None = None) -> dict[str, Any]:
+    def _reported(self, rows: _Rows | None = None) -> dict[str, Any]:
         """What comes once; the rows before it go into `rows`. Raises SheetError."""
         try:
             while line := self._line():

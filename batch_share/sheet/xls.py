@@ -96,7 +96,7 @@ def _read(book: Book, at: int) -> tuple[list[RawRow], Markings]:
         hidden_rows=sum(bool(each.hidden) for row, each in sheet.rowinfo_map.items() if row < sheet.nrows),
         hidden_columns=sum(bool(each.hidden) for column, each in sheet.colinfo_map.items() if column < sheet.ncols),
         merged=len(sheet.merged_cells),
-        told=bool(book.formatting_info),
+        reported=bool(book.formatting_info),
     )
     book.unload_sheet(at)
     return rows, markings

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sandbox() -> Iterator[SandboxProcess]:
     """A quick sandbox of the test's own."""
-    told = SandboxOptions(port=0, rate=Rate.parse(FAST), latency=0.005, processing=0.05)
-    with sandbox_thread(told) as made:
+    reported = SandboxOptions(port=0, rate=Rate.parse(FAST), latency=0.005, processing=0.05)
+    with sandbox_thread(reported) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""A day in the life of who shares leads: doctor, plan, run, crash, go on, mend, follow up, report, undo."""
+"""A day in the life of who shares leads: doctor, plan, run, crash, go on, fix, follow up, report, undo."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CREATE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Status/Get"
 @pytest.fixture
 def sandbox() -> Iterator[SandboxProcess]:
     """Slow enough to be caught in the middle."""
-    told = SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.1)
-    with sandbox_thread(told) as made:
+    reported = SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.1)
+    with sandbox_thread(reported) as made:
         yield made
 
 
@@ -40,7 +40,7 @@ def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "40/1s"})
 
 
-def told(shell: Shell, *command: str, code: int) -> dict[str, int]:
+def reported(shell: Shell, *command: str, code: int) -> dict[str, int]:
     """The rows by state that a command ends with."""
     done = shell.run(*command)
     assert done.returncode == code, done.stderr
@@ -52,7 +52,7 @@ def live(sandbox: SandboxProcess) -> int:
     return int(sandbox.report()["live_shares"]["count"])
 
 
-def mend(file: Path) -> int:
+def fix(file: Path) -> int:
     """Correct every row of a sheet of failed rows, as a person does; how many there are."""
     book, world = openpyxl.load_workbook(file), World()
     others = [lead.email for lead in reversed(world.leads) if lead.email]
@@ -88,22 +88,22 @@ def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
     assert sandbox.calls(STATUS)[CANARY - 1]["n"] < sandbox.calls(CREATE)[CANARY]["n"]  # the first three went first
     assert "cut off" in shell.run("runs").stdout
 
-    assert told(shell, "resume", "last", "--yes", "--json", code=3) == {"shared": 37, "invalid": 3}
+    assert reported(shell, "resume", "last", "--yes", "--json", code=3) == {"shared": 37, "invalid": 3}
     assert (sandbox.report()["duplicates"], live(sandbox)) == (0, 37)
 
-    mended = mend(shell.folder / "leads.failed.xlsx")
-    assert mended == 3
+    fixed = fix(shell.folder / "leads.failed.xlsx")
+    assert fixed == 3
     again = ("run", "leads.failed.xlsx", "--event", "201", "--json")
-    assert told(shell, *again, code=0) == {"shared": 3}
+    assert reported(shell, *again, code=0) == {"shared": 3}
     assert live(sandbox) == 40
 
-    assert told(shell, "follow-up", LEDGER, "--json", code=3) == {"shared": 37, "invalid": 3}
+    assert reported(shell, "follow-up", LEDGER, "--json", code=3) == {"shared": 37, "invalid": 3}
     assert shell.run("report", LEDGER, "-o", "report.html").returncode == 0
     assert "37 of 40 rows are shared" in (shell.folder / "report.html").read_text(encoding="utf-8")
 
-    assert told(shell, "revoke", LEDGER, "--yes", "--json", code=3) == {"revoked": 37, "invalid": 3}
+    assert reported(shell, "revoke", LEDGER, "--yes", "--json", code=3) == {"revoked": 37, "invalid": 3}
     assert live(sandbox) == 3
-    assert told(shell, "revoke", "leads.failed.xlsx.ledger.db", "--yes", "--json", code=0) == {"revoked": 3}
+    assert reported(shell, "revoke", "leads.failed.xlsx.ledger.db", "--yes", "--json", code=0) == {"revoked": 3}
     report = sandbox.report()
     assert (live(sandbox), report["duplicates"], report["refusals"]) == (0, 0, 0)
-    assert told(shell, *RUN, code=3) == {"revoked": 37, "invalid": 3}  # what was undone stays undone
+    assert reported(shell, *RUN, code=3) == {"revoked": 37, "invalid": 3}  # what was undone stays undone

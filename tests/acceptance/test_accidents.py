@@ -110,7 +110,7 @@ def has_such_names(folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("command", [RUN, ("plan", "minimal.csv"), ("demo", "minimal.csv")])
-def test_a_name_that_is_not_utf_8_is_told_first_and_leaves_nothing(
+def test_a_name_that_is_not_utf_8_is_reported_first_and_leaves_nothing(
     offline: Shell, sheet: Path, command: tuple[str, ...]
 ) -> None:
     if not has_such_names(sheet.parent):
@@ -134,8 +134,8 @@ def test_so_is_that_of_the_folder(offline: Shell, sheet: Path) -> None:
     inside = Shell(folder, offline.env)
     shutil.copy(sheet, folder)
     done = inside.run_alone(*RUN)
-    told = "batch-share: minimal.csv: its name, or that of its folder, is not UTF-8: rename it\n"
-    assert (done.returncode, done.stderr) == (2, told)
+    reported = "batch-share: minimal.csv: its name, or that of its folder, is not UTF-8: rename it\n"
+    assert (done.returncode, done.stderr) == (2, reported)
     assert [file.name for file in folder.iterdir()] == ["minimal.csv"]
 
 
@@ -183,7 +183,7 @@ def test_no_plan_takes_the_place_of_the_sheet_a_ledger_or_what_a_person_wrote(
     assert {file: file.read_bytes() for file in before} == before
 
 
-def test_what_is_to_be_told_is_added_to_no_sheet_and_to_no_ledger(
+def test_what_is_to_be_reported_is_added_to_no_sheet_and_to_no_ledger(
     shell: Shell, sheet: Path, tmp_path: Path
 ) -> None:
     before = sheet.read_bytes()
@@ -193,15 +193,15 @@ def test_what_is_to_be_told_is_added_to_no_sheet_and_to_no_ledger(
     assert not (tmp_path / "minimal.csv.ledger.db").exists()
 
 
-def test_new_names_are_told_on_the_screen(shell: Shell, tmp_path: Path) -> None:
+def test_new_names_are_reported_on_the_screen(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "minimal.results.csv").write_text("mine")
     done = shell.run(*RUN)
     assert "so it is kept, and the results are in minimal.results-2.csv." in done.stderr
     assert f"Results: {tmp_path / 'minimal.results-2.csv'}" in done.stdout
     (tmp_path / "minimal.report.html").write_text("mine")
-    told = shell.run("report", "minimal.csv.ledger.db")
-    assert told.stdout == f"{tmp_path / 'minimal.report-2.html'}\n"
-    assert told.stderr.endswith("so it is kept, and the report is in minimal.report-2.html.\n")
+    reported = shell.run("report", "minimal.csv.ledger.db")
+    assert reported.stdout == f"{tmp_path / 'minimal.report-2.html'}\n"
+    assert reported.stderr.endswith("so it is kept, and the report is in minimal.report-2.html.\n")
     assert (tmp_path / "minimal.results.csv").read_text() == "mine"
 
 
@@ -280,10 +280,10 @@ def test_a_script_gets_its_answer_whatever_is_wrong(shell: Shell, sheet: Path, c
     lock = broken(case, sheet)
     try:
         status, out = answered(shell, "--json", **env)
-        told: dict[str, Any] = json.loads(out)
-        assert (status, told["exit_code"], told["error"]["kind"]) == (code, code, kind)
-        assert (told["command"], told["file"], told["sent"]) == ("run", str(sheet), 0)
-        assert len(told["error"]["message"]) > 10
+        reported: dict[str, Any] = json.loads(out)
+        assert (status, reported["exit_code"], reported["error"]["kind"]) == (code, code, kind)
+        assert (reported["command"], reported["file"], reported["sent"]) == ("run", str(sheet), 0)
+        assert len(reported["error"]["message"]) > 10
         ways: list[tuple[list[str], dict[str, str]]] = [
             (["--one-line"], {}),
             ([], {"BATCH_SHARE_ONE_LINE": "true"}),
@@ -308,19 +308,19 @@ def test_other_commands_answer_too(shell: Shell, tmp_path: Path) -> None:
         (("purge", "--older-than", "90d"), None, 1),
     ):
         done = shell.run(*command, "--json", **(data if file is None else {}))
-        told = json.loads(done.stdout)
-        assert (command, done.returncode, told["exit_code"]) == (command, code, code)
-        assert (told["command"], told["file"] and Path(told["file"]).name) == (
+        reported = json.loads(done.stdout)
+        assert (command, done.returncode, reported["exit_code"]) == (command, code, code)
+        assert (reported["command"], reported["file"] and Path(reported["file"]).name) == (
             command[0],
             file and Path(file).name,
         )
-        assert told["sent"] == 0
+        assert reported["sent"] == 0
 
 
 def test_a_run_that_was_stopped_on_its_way_says_what_it_had_sent(shell: Shell, sandbox: SandboxProcess) -> None:
     shell.run(*RUN, "--rows", "2-3")
     again = ("--rows", "2-4", "--json", "--stop-after-failures", "1", "--event", "999", "--force")
-    told = json.loads(shell.run(*RUN, *again).stdout)
-    assert (told["exit_code"], told["error"]["kind"]) == (1, "TooManyFailures")
-    assert told["sent"] > 0
-    assert told["states"]["failed"] == 1
+    reported = json.loads(shell.run(*RUN, *again).stdout)
+    assert (reported["exit_code"], reported["error"]["kind"]) == (1, "TooManyFailures")
+    assert reported["sent"] > 0
+    assert reported["states"]["failed"] == 1

@@ -94,7 +94,7 @@ async def test_people_are_found_in_every_dialect(tmp_path: Path, dialect: str, l
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_one_row_is_shared_and_taken_back_in_every_dialect(tmp_path: Path, dialect: str) -> None:
+async def test_one_row_is_shared_and_revoked_in_every_dialect(tmp_path: Path, dialect: str) -> None:
     """A list of one may come as that one."""
     async with trial(tmp_path, Fault(CREATE, [1], DROPPED, applied=True), rows=1, dialect=dialect) as it:
         assert (await it.run()).summary.states == {State.SHARED: 1}
@@ -158,7 +158,7 @@ async def test_ids_that_nobody_could_check_are_not_sent_unless_somebody_says_so(
         assert "--trust-ids takes them as they are" in it.rows("reason")[0][0]
         assert it.sent(CREATE) == []
         [doubt] = onlooker.doubts
-        assert "whether the Ids of 12 rows are right" in doubt.told[0]
+        assert "whether the Ids of 12 rows are right" in doubt.reported[0]
         # Asked again, somebody is sure; what was answered once is kept, whoever runs it then.
         ending = await it.run(Onlooker(sure=True), trust_owner=True)
         assert ending.summary.states == {State.SHARED: 12}
@@ -317,10 +317,10 @@ async def test_no_api_that_shows_no_note_proves_an_absence(tmp_path: Path) -> No
         assert it.sandbox.account.activity_count() == 12
 
 
-@pytest.mark.parametrize("told", [None, "page"])
+@pytest.mark.parametrize("reported", [None, "page"])
 @pytest.mark.parametrize("size", [1, 10, 20])
 async def test_a_page_that_is_shorter_than_was_asked_for_is_not_the_last(
-    tmp_path: Path, size: int, told: str | None
+    tmp_path: Path, size: int, reported: str | None
 ) -> None:
     async def short(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint != OF_LEAD:
@@ -330,7 +330,7 @@ async def test_a_page_that_is_shorter_than_was_asked_for_is_not_the_last(
         call.body = json.dumps(body).encode()
         reply = await step(call)
         page = json.loads(reply.body)
-        page["RecordCount"] = len(page["ProspectActivities"]) if told else None
+        page["RecordCount"] = len(page["ProspectActivities"]) if reported else None
         return replace(reply, body=json.dumps(page).encode())
 
     lost = Fault(CREATE, [2, 4], DROPPED, applied=True)
@@ -357,7 +357,7 @@ async def test_ids_that_were_trusted_are_no_more_once_nobody_says_so(tmp_path: P
         # What was shared stays so, in its place; only of the new row it is to be said.
         ending = await it.run(onlooker, trust_owner=True)
         assert ending.summary.states == {State.SHARED: 6, State.INVALID: 1}
-        assert "of 1 row" in onlooker.doubts[0].told[0]
+        assert "of 1 row" in onlooker.doubts[0].reported[0]
         assert [position for (position,) in it.rows("position")] == [*range(7)]
 
 

@@ -33,7 +33,7 @@ def test_every_command_shows_an_example_in_its_help(command: str, offline: Shell
     assert f"Example: batch-share {command}" in " ".join(done.stdout.split())
 
 
-def test_a_port_that_is_taken_is_told(offline: Shell) -> None:
+def test_a_port_that_is_taken_is_reported(offline: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = offline.run("sandbox", "--port", str(port))
@@ -69,7 +69,7 @@ def test_a_variable_that_was_never_set_sends_nothing_and_takes_nothing_back(
     assert sorted(tmp_path.iterdir()) == files
 
 
-def test_a_setting_that_is_empty_is_told_as_not_set(offline: Shell) -> None:
+def test_a_setting_that_is_empty_is_reported_as_not_set(offline: Shell) -> None:
     empty = {
         "BATCH_SHARE_DAILY_LIMIT": "",
         "BATCH_SHARE_BULK": " ",

@@ -25,7 +25,7 @@ def write(folder: Path, cities: list[str], encoding: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [20, 30, 40, 50, 60])
-def test_what_excel_writes_is_read_whatever_its_length_and_a_sample_is_told(
+def test_what_excel_writes_is_read_whatever_its_length_and_a_sample_is_reported(
     offline: Shell, tmp_path: Path, rows: int
 ) -> None:
     write(tmp_path, (CITIES * 20)[:rows], "cp1252")
@@ -42,7 +42,7 @@ def test_a_run_tells_it_too(shell: Shell, tmp_path: Path) -> None:
     assert "read as" not in again.stderr  # it was not read again
 
 
-def test_another_encoding_is_named_and_what_is_not_of_it_is_told_with_its_place(
+def test_another_encoding_is_named_and_what_is_not_of_it_is_reported_with_its_place(
     offline: Shell, tmp_path: Path
 ) -> None:
     write(tmp_path, ["Praha", "Plzeň", "Ťažký"], "cp1250")

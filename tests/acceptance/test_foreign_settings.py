@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MENDED = "look at what it says, then `chmod go-w .env`"
+FIXED = "look at what it says, then `chmod go-w .env`"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_no_key_goes_where_a_file_says_that_others_can_write(
 ) -> None:
     done = shell.run(*command)
     assert done.returncode == 2
-    assert f".env: it sets force, host, but others can write it: {MENDED}" in done.stderr
+    assert f".env: it sets force, host, but others can write it: {FIXED}" in done.stderr
     assert elsewhere.report()["total_calls"] == 0
 
 
@@ -59,12 +59,12 @@ def test_doctor_says_the_same_and_makes_no_call(shell: Shell, elsewhere: Sandbox
     done = shell.run("doctor", "--json")
     found = {each["check"]: each for each in json.loads(done.stdout)["checks"]}
     assert (done.returncode, found["settings"]["level"]) == (1, "problem")
-    assert MENDED in found["settings"]["words"]
+    assert FIXED in found["settings"]["words"]
     assert found[".env"]["level"] == "warning"
     assert elsewhere.report()["total_calls"] == 0
 
 
-def test_once_it_is_mended_it_counts(shell: Shell, elsewhere: SandboxProcess) -> None:
+def test_once_it_is_fixed_it_counts(shell: Shell, elsewhere: SandboxProcess) -> None:
     (shell.folder / ".env").chmod(0o600)
     shown = json.loads(shell.run("config", "show", "--json").stdout)
     assert (shown["host"], shown["force"]["from"]) == ({"value": elsewhere.url, "from": ".env"}, ".env")

@@ -29,8 +29,8 @@ CREATE = "ProspectActivity.svc/Create"
 @pytest.fixture
 def sandbox() -> Iterator[SandboxProcess]:
     """Slow enough to be caught in the middle."""
-    told = SandboxOptions(port=0, rate=Rate(60, 1.0), latency=0.06, processing=0.05)
-    with sandbox_thread(told) as made:
+    reported = SandboxOptions(port=0, rate=Rate(60, 1.0), latency=0.06, processing=0.05)
+    with sandbox_thread(reported) as made:
         yield made
 
 
@@ -164,7 +164,7 @@ def test_a_second_sheet_of_the_account_waits_its_turn_and_takes_over_from_the_de
 
 
 @pytest.mark.parametrize("option", [("--ledger", "/sys/leads.db"), ()])
-def test_a_folder_that_nobody_can_write_is_told_in_a_sentence(
+def test_a_folder_that_nobody_can_write_is_reported_in_a_sentence(
     shell: Shell, sandbox: SandboxProcess, option: tuple[str, ...]
 ) -> None:
     """/sys takes no files, not even from root: the ledger's folder, and then the account's."""

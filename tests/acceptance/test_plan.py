@@ -68,7 +68,7 @@ def test_a_plan_needs_no_keys(offline: Shell) -> None:
     assert done.returncode == 0
 
 
-def test_the_costs_are_told(offline: Shell) -> None:
+def test_the_costs_are_reported(offline: Shell) -> None:
     plan = planned(offline, "leads.csv", "--rate", "25/5s", "--daily-limit", "1000")
     assert plan["calls"] == 3 * plan["to_send"] + 3  # and three to check two activity types' owners
     assert plan["seconds"] == round((plan["calls"] - 25) / 5)
@@ -79,12 +79,12 @@ def test_the_costs_are_told(offline: Shell) -> None:
     assert f"{plan['calls']}% of the 100 calls a day: run again each day, it ends on " in said
 
 
-def test_the_guards_are_told_and_what_would_stop_the_run(offline: Shell) -> None:
+def test_the_guards_are_reported_and_what_would_stop_the_run(offline: Shell) -> None:
     sheet = ["minimal.csv", "--event", "201", "--duration", "7d"]
-    told = offline.run("plan", *sheet, "--canary", "2", "--stop-at", "5%", "--max-rows", "5")
+    reported = offline.run("plan", *sheet, "--canary", "2", "--stop-at", "5%", "--max-rows", "5")
     guards = "at most 5 rows, a canary of 2, stops after 10 failures in a row or at 5 % failed of 50 or more"
-    assert f"\nGuards: {guards}.\n" in told.stdout
-    assert (told.returncode, "Would stop" in told.stdout) == (0, False)
+    assert f"\nGuards: {guards}.\n" in reported.stdout
+    assert (reported.returncode, "Would stop" in reported.stdout) == (0, False)
     large = offline.run("plan", *sheet, "--max-rows", "4", "--max-per-user", "1")
     assert (
         "\nWould stop: 5 rows would be sent and --max-rows allows 4.\nWould stop: these users would" in large.stdout
@@ -166,7 +166,7 @@ def test_an_end_is_kept_in_the_accounts_time_zone(shell: Shell, sandbox: Sandbox
     assert share["expires"].startswith(("2035-06-30 12:30", "2035-06-30 12:29"))  # Asia/Kolkata is 5:30 ahead
 
 
-def test_one_row_is_told_of_as_one(offline: Shell, tmp_path: Path) -> None:
+def test_one_row_is_reported_of_as_one(offline: Shell, tmp_path: Path) -> None:
     user = "nisha.gupta.1@sales.example.com"
     lasting = ("1d", "2d", "3d", "4d", "5d", "6d", "6d")
     rows = [f"86900{at},{user},{each}," for at, each in enumerate(lasting)]
@@ -178,7 +178,7 @@ def test_one_row_is_told_of_as_one(offline: Shell, tmp_path: Path) -> None:
     assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
 
 
-def test_what_looks_odd_is_told(offline: Shell, tmp_path: Path) -> None:
+def test_what_looks_odd_is_reported(offline: Shell, tmp_path: Path) -> None:
     user = "nisha.gupta.1@sales.example.com"
     rows = [f"86900{at},{user},read,{'100d' if at == 3 else '7d'}" for at in range(6)]
     content = "\n".join(["Lead Number,User Email,Access,Duration", *rows, f"869000,{user},write,7d"])

@@ -83,17 +83,17 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
 
 def test_the_object_of_json_is_as_it_says() -> None:
     """Every key and kind of value; those that are left away where no row waits are told last."""
-    told, stopped = [
+    reported, stopped = [
         json.loads(text) for text in re.findall(r"^```json\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     ]
-    states, file = {State(name): count for name, count in told["states"].items()}, Path("/srv/x")
-    waiting = Waiting(told["waiting"], datetime.fromisoformat(told["first_due"].removesuffix("Z")))
+    states, file = {State(name): count for name, count in reported["states"].items()}, Path("/srv/x")
+    waiting = Waiting(reported["waiting"], datetime.fromisoformat(reported["first_due"].removesuffix("Z")))
     ledger = LedgerName.of(file)
-    whole = Summary(states, ledger, file, run=told["run"], waiting=waiting, failed_sheet=file).as_json()
-    assert [*whole] == [*told]
-    assert whole == told | dict.fromkeys(("ledger", "results", "failed_sheet"), str(file))
+    whole = Summary(states, ledger, file, run=reported["run"], waiting=waiting, failed_sheet=file).as_json()
+    assert [*whole] == [*reported]
+    assert whole == reported | dict.fromkeys(("ledger", "results", "failed_sheet"), str(file))
     least = Summary(states, ledger).as_json()
-    assert [*least, "waiting", "first_due"] == [*told]
+    assert [*least, "waiting", "first_due"] == [*reported]
     assert {name for name in least if least[name] is None} == {"run", "results", "failed_sheet"}
     error = AccessDenied(401, "Invalid.")
     answered = Asked(stopped["command"], Path(stopped["file"])).stopped(error, 1, 0)

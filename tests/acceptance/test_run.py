@@ -242,7 +242,7 @@ def test_no_key_is_printed_or_kept(shell: Shell, sheet: Path) -> None:
         assert b"sandbox-access-key" not in held
 
 
-def test_the_command_that_is_told_runs_the_rows_that_were_mended(shell: Shell, sandbox: SandboxProcess) -> None:
+def test_the_command_that_is_reported_runs_the_rows_that_were_fixed(shell: Shell, sandbox: SandboxProcess) -> None:
     world, sheet = World(), shell.folder / "of mine.csv"
     user, numbers = active_users(world)[0].email, [str(lead.number) for lead in world.leads[:2]]
     sheet.write_text(f"Kunde Nr,Betreuer,Ende\n{numbers[0]},{user},\n{numbers[1]},{user},neulich\n")
@@ -250,10 +250,12 @@ def test_the_command_that_is_told_runs_the_rows_that_were_mended(shell: Shell, s
     options = ("--event", "201", "--duration", "7d", "--access", "write", "--timezone", "Asia/Kolkata")
     done = shell.run("run", sheet.name, *maps, *options, "--note", "it's for you")
     assert done.returncode == 3, done.stderr
-    told = next(line for line in done.stdout.splitlines() if "then run it: " in line).partition("then run it: ")[2]
+    reported = next(line for line in done.stdout.splitlines() if "then run it: " in line).partition(
+        "then run it: "
+    )[2]
     failed = shell.folder / "of mine.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8-sig").replace("neulich", ""), encoding="utf-8")
-    program, *arguments = shlex.split(told)
+    program, *arguments = shlex.split(reported)
     assert (program, arguments[:2]) == ("batch-share", ["run", str(failed)])
     again = shell.run(*arguments, "--json")
     assert (again.returncode, object_of(again.stdout)["states"]) == (0, {"shared": 1})

@@ -104,10 +104,10 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
         refused = in_nothing(command + short)
         assert refused.returncode == 1
         assert refused.stdout == (
-            "leads.csv: nothing sent: shares would have been taken back and nobody was asked; 4 pending (exit 1); "
+            "leads.csv: nothing sent: shares would have been revoked and nobody was asked; 4 pending (exit 1); "
             "ledger leads.csv.ledger.db\n"
         )
-        assert "4 shares of june.csv would be taken back from " in refused.stderr
+        assert "4 shares of june.csv would be revoked from " in refused.stderr
         assert "add --max-revokes 4," in refused.stderr
     assert sandbox.report()["live_shares"] == standing
     assert sandbox.calls("EntityAccess.svc/Revoke") == []
@@ -206,7 +206,7 @@ def test_one_line_is_all_that_is_printed(shell: Shell, tmp_path: Path) -> None:
     assert (resting.returncode, resting.stderr) == (0, "")
 
 
-def test_an_error_is_told_beside_the_line(shell: Shell, tmp_path: Path) -> None:
+def test_an_error_is_reported_beside_the_line(shell: Shell, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "leads.csv", tmp_path)
     done = shell.run("run", "leads.csv", "--one-line")
     assert done.returncode == 1
@@ -225,9 +225,9 @@ def test_rows_that_wait_are_no_error(shell: Shell, tmp_path: Path) -> None:
         "leads.csv: 1 shared, 2 waiting until 2030-03-01 03:30 UTC or later (exit 0); ledger leads.csv.ledger.db\n"
     )
     assert done.returncode == 0
-    told = shell.run("status", "leads.csv.ledger.db")
-    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in told.stdout
-    assert told.returncode == 0
+    reported = shell.run("status", "leads.csv.ledger.db")
+    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in reported.stdout
+    assert reported.returncode == 0
 
 
 # ------------------------------------------------------------------------------------------- the watched folder
@@ -288,7 +288,7 @@ def test_a_sheet_that_takes_shares_back_needs_a_setting(
     refused = shell.run(*watch, BATCH_SHARE_MAX_REVOKES="1")
     assert (refused.returncode, where(inbox)) == (1, {"back.csv": "failed"})
     (why,) = (inbox / "failed").glob("*/why.txt")
-    said = "2 shares of june.csv would be taken back from "
+    said = "2 shares of june.csv would be revoked from "
     assert why.read_text("utf-8").startswith(said)
     assert said in refused.stdout
     assert sandbox.report()["live_shares"]["count"] == 2
@@ -321,10 +321,10 @@ def test_a_workbook_that_is_too_much_ends_no_watch(shell: Shell, inbox: Path) ->
     assert where(inbox) == {"a_memory.xlsx": "failed", "b_time.ods": "failed", "c_good.csv": "done"}
     assert (done.returncode, done.stderr) == (2, "")
     why = [file.read_text("utf-8").strip() for file in sorted((inbox / "failed").glob("*/why.txt"))]
-    told = "damaged, or too large to be read within"
+    reported = "damaged, or too large to be read within"
     assert [each.partition(": open it")[0] for each in why] == [
-        f"a_memory.xlsx: {told} 600 MB (sheet.memory_mb)",
-        f"b_time.ods: {told} 1 s (sheet.seconds)",
+        f"a_memory.xlsx: {reported} 600 MB (sheet.memory_mb)",
+        f"b_time.ods: {reported} 1 s (sheet.seconds)",
     ]
 
 
@@ -339,7 +339,7 @@ def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:
     assert shell.run("status", "last").returncode == 0
 
 
-def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
+def test_it_watches_until_it_is_reported_to_end(shell: Shell, inbox: Path) -> None:
     with shell.start("watch", "inbox", "--settle", "0.1s", "--every", "0.1s", "--yes") as process:
         wait_until((inbox / ".batch-share-watch.lock").exists)
         few(inbox / "one.csv", 2)

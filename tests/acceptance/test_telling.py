@@ -28,11 +28,11 @@ SHEET = """Lead Number,User Email,Customer
 @contextmanager
 def hook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A webhook in a thread: its URL, and what it was sent."""
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            reported.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
             self.end_headers()
 
@@ -42,7 +42,7 @@ def hook(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/{TOKEN}", told
+        yield f"http://127.0.0.1:{server.server_address[1]}/{TOKEN}", reported
     finally:
         server.shutdown()
         server.server_close()
@@ -58,11 +58,11 @@ def sheet(tmp_path: Path) -> Path:
 RUN = ("run", "leads.csv", "--event", "201", "--duration", "7d")
 
 
-def test_a_webhook_is_told_counts_and_names_of_files_only(shell: Shell, sheet: Path) -> None:
-    with hook() as (url, told):
+def test_a_webhook_is_reported_counts_and_names_of_files_only(shell: Shell, sheet: Path) -> None:
+    with hook() as (url, reported):
         done = shell.run(*RUN, BATCH_SHARE_NOTIFY=url)
     assert done.returncode == 3, done.stderr
-    (message,) = told
+    (message,) = reported
     assert list(message) == ["text"]
     assert message["text"].splitlines()[:2] == [
         "batch-share run of leads.csv: done.",
@@ -76,25 +76,25 @@ def test_a_webhook_is_told_counts_and_names_of_files_only(shell: Shell, sheet: P
 
 
 def test_a_webhook_that_fails_changes_no_exit_code(shell: Shell, sheet: Path) -> None:
-    with hook(500) as (url, told):
+    with hook(500) as (url, reported):
         done = shell.run(*RUN, "--notify", url, "--json")
-    assert (done.returncode, len(told)) == (3, 2)
+    assert (done.returncode, len(reported)) == (3, 2)
     assert json.loads(done.stdout)["rows"] == 2
     assert done.stderr.count("The webhook was not told how it ended (HTTP 500)") == 1
     assert TOKEN not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_that_an_error_stopped_is_told(shell: Shell, sheet: Path) -> None:
+def test_a_run_that_an_error_stopped_is_reported(shell: Shell, sheet: Path) -> None:
     out = sheet.parent / "told.jsonl"
     refused = shell.run(*RUN, "--notify", "told.jsonl", BATCH_SHARE_SECRET_KEY="wrong")
     missing = shell.run("run", "missing.csv", "--notify", "told.jsonl")
-    told = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    assert [(each["file"], each["exit_code"]) for each in told] == [
+    reported = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [(each["file"], each["exit_code"]) for each in reported] == [
         ("leads.csv", refused.returncode),
         ("missing.csv", missing.returncode),
     ]
-    assert [each["ended"] for each in told] == [
+    assert [each["ended"] for each in reported] == [
         "stopped, LeadSquared refused access",
         "stopped, the sheet can't be used",
     ]
@@ -102,7 +102,7 @@ def test_a_run_that_an_error_stopped_is_told(shell: Shell, sheet: Path) -> None:
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_a_run_that_a_person_stopped_is_told(
+def test_a_run_that_a_person_stopped_is_reported(
     shell: Shell, sandbox: SandboxProcess, tmp_path: Path, presses: int
 ) -> None:
     rows = "".join(f"{869000 + number},isha.rao.2@sales.example.com\n" for number in range(400))
@@ -113,10 +113,10 @@ def test_a_run_that_a_person_stopped_is_told(
             process.send_signal(2)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    (told,) = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert told["ended"] in {"interrupted by a person", "cut off by a person"}
-    assert (told["exit_code"], told["rows"]) == (130, 400)
-    assert "batch-share resume leads.csv.ledger.db" in told["text"]
+    (reported,) = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert reported["ended"] in {"interrupted by a person", "cut off by a person"}
+    assert (reported["exit_code"], reported["rows"]) == (130, 400)
+    assert "batch-share resume leads.csv.ledger.db" in reported["text"]
 
 
 def test_the_report_goes_beside_the_sheet(shell: Shell, sheet: Path) -> None:
@@ -124,9 +124,9 @@ def test_the_report_goes_beside_the_sheet(shell: Shell, sheet: Path) -> None:
     done = shell.run("report", "leads.csv.ledger.db")
     assert (done.returncode, done.stderr) == (0, "")
     assert Path(done.stdout.strip()).name == "leads.report.html"
-    told = (sheet.parent / "leads.report.html").read_text(encoding="utf-8")
-    assert "1 of 2 rows are shared." in told
-    assert "nobody@x.example" in told
+    reported = (sheet.parent / "leads.report.html").read_text(encoding="utf-8")
+    assert "1 of 2 rows are shared." in reported
+    assert "nobody@x.example" in reported
 
 
 def test_a_report_of_nothing_is_refused_in_a_sentence(offline: Shell, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ SECONDS = 43_200.0
 @pytest.fixture
 def strict() -> Iterator[SandboxProcess]:
     """A sandbox that allows 60 calls in two seconds, and closes for half a day after one too many."""
-    told = SandboxOptions(port=0, rate=Rate(60, 2.0), retry_after=SECONDS, processing=0.05)
-    with sandbox_thread(told) as made:
+    reported = SandboxOptions(port=0, rate=Rate(60, 2.0), retry_after=SECONDS, processing=0.05)
+    with sandbox_thread(reported) as made:
         yield made
 
 
@@ -36,8 +36,8 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
     shutil.copy(SAMPLES / "leads.csv", tmp_path)
     done = shell.run("run", "leads.csv", "--limit", "40", "--yes", "--json")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
-    until = datetime.fromisoformat(told["waiting_until"])
+    reported = json.loads(done.stdout)
+    until = datetime.fromisoformat(reported["waiting_until"])
     assert (until - datetime.now(UTC)).total_seconds() == pytest.approx(SECONDS, abs=60)
     then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
     assert f"Stopped: LeadSquared wants no call of this account until {then}: " in done.stderr
@@ -46,8 +46,8 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
         ("run", "leads.csv", "--limit", "40", "--yes"),
         ("run", "leads.csv", "--limit", "40", "--yes", "--one-line"),
         ("run", "other.csv", "--yes"),
-        ("resume", told["ledger"], "--yes"),
-        ("follow-up", told["ledger"]),
+        ("resume", reported["ledger"], "--yes"),
+        ("follow-up", reported["ledger"]),
         ("plan", "other.csv", "--online"),
     ):
         done = shell.run(*command)
@@ -55,11 +55,11 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
         assert f"until {then}, as it told an earlier run." in done.stderr
         assert "With --rate 25/5s (or --force) it calls before that" in done.stderr
     assert (
-        f"batch-share resume {told['ledger']} goes on"
+        f"batch-share resume {reported['ledger']} goes on"
         in shell.run("run", "leads.csv", "--limit", "40", "--yes").stdout
     )
     assert f"until {then}" in shell.run("doctor").stdout
     assert strict.report()["total_calls"] == calls
-    done = shell.run("resume", told["ledger"], "--yes", "--json", "--rate", "50/2s")
+    done = shell.run("resume", reported["ledger"], "--yes", "--json", "--rate", "50/2s")
     assert json.loads(done.stdout)["states"]["shared"] > 30
     assert "waiting_until" not in json.loads(done.stdout)

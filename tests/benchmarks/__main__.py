@@ -38,10 +38,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="letters of the benchmarks, such as bc")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
     asked = parser.parse_args()
-    told, parts = Console(stderr=True), []
+    reported, parts = Console(stderr=True), []
     for letter, measure in BENCHMARKS.items():
         if letter in (asked.only or BENCHMARKS):
-            told.print(f"measuring ({letter}) ...", highlight=False)
+            reported.print(f"measuring ({letter}) ...", highlight=False)
             parts.append(measure(SIZES[asked.size]))
             save(asked.json, asked.size, parts)  # after each: the next may take long, and break off
     console = Console()

@@ -39,8 +39,8 @@ def pin(core: int | None) -> None:
 def sandbox_of(**options: Any) -> Iterator[SandboxProcess]:
     """A sandbox with these options (rates as text) on a free port, in a process that ends with the context."""
     chosen = cores()
-    told = json.dumps([chosen and chosen[1], options])
-    with _python("benchmarks.serving", told) as process:
+    reported = json.dumps([chosen and chosen[1], options])
+    with _python("benchmarks.serving", reported) as process:
         assert process.stdout is not None
         found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
         assert found is not None, "the sandbox did not start"
@@ -53,8 +53,8 @@ def sandbox_of(**options: Any) -> Iterator[SandboxProcess]:
 def measured(job: str, folder: Path, **arguments: Any) -> dict[str, Any]:
     """Do a job of `jobs` in a process of its own, in `folder`; its seconds, memory, and whatever it found."""
     chosen = cores()
-    told = json.dumps([chosen and chosen[0], arguments])
-    with _python("benchmarks.jobs", job, told, folder=folder) as process:
+    reported = json.dumps([chosen and chosen[0], arguments])
+    with _python("benchmarks.jobs", job, reported, folder=folder) as process:
         out, _ = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"the job {job!r} failed")

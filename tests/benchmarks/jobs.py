@@ -145,9 +145,9 @@ JOBS: dict[str, Callable[..., Numbers]] = {
 }
 
 
-def main(name: str, told: str) -> None:
+def main(name: str, reported: str) -> None:
     """Do the job and print its numbers."""
-    core, arguments = json.loads(told)
+    core, arguments = json.loads(reported)
     pin(core)
     numbers = JOBS[name](**arguments)
     sys.stdout.write(json.dumps(numbers | {"job": name, "peak_mb": peak_mb()}) + "\n")

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from batch_share.sandbox import Sandbox
 
 
-def main(told: str) -> None:
+def main(reported: str) -> None:
     """Serve until a signal comes."""
-    core, options = json.loads(told)
+    core, options = json.loads(reported)
     pin(core)
     asyncio.run(serve_forever(_options(options), _announce))
 
 
-def _options(told: dict[str, Any]) -> SandboxOptions:
-    rates = {name: Rate.parse(told[name]) for name in ("rate", "bulk_rate") if name in told}
-    return SandboxOptions(**({"port": 0} | told | rates))
+def _options(reported: dict[str, Any]) -> SandboxOptions:
+    rates = {name: Rate.parse(reported[name]) for name in ("rate", "bulk_rate") if name in reported}
+    return SandboxOptions(**({"port": 0} | reported | rates))
 
 
 def _announce(sandbox: Sandbox) -> None:

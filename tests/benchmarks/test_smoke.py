@@ -51,7 +51,7 @@ def test_pacing_measures_every_limiter_and_ours_is_never_refused() -> None:
     assert part.lines[-1].met == (part.lines[-1].ratio is not None and part.lines[-1].ratio <= pace.GOAL)
 
 
-def test_a_limiter_that_is_not_installed_is_told_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limiter_that_is_not_installed_is_reported_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "is_there", lambda limiter: limiter == pace.OURS)
     part = pace.measure(SMOKE)
     assert {run["limiter"] for run in part.runs} == {pace.OURS}

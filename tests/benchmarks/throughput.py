@@ -60,7 +60,7 @@ class Mode:
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
+    reported: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_bulk(self) -> bool:
@@ -98,7 +98,7 @@ def _setting() -> dict[str, Any]:
     return {"latency": 0.15, "jitter": 0.4, "processing": 3.0}
 
 
-def _told(rows: int, seed: int, **changes: Any) -> SandboxOptions:
+def _reported(rows: int, seed: int, **changes: Any) -> SandboxOptions:
     return options(leads=rows, seed=seed, rate=LIMIT, **_setting(), **changes)
 
 
@@ -169,7 +169,7 @@ def the_script(rows: int, seed: int) -> Run:
     """The script, over as many rows."""
 
     async def main() -> Run:
-        sandbox = Sandbox(_told(rows, seed), VirtualClock())
+        sandbox = Sandbox(_reported(rows, seed), VirtualClock())
         script = Script(cast("aiohttp.ClientSession", _DirectSession(sandbox)), seed)
         began = asyncio.get_running_loop().time()
         confirmed = await script.share_all(sheet_rows(rows, sandbox.world))
@@ -185,7 +185,9 @@ def ours(mode: Mode, rows: int, seed: int) -> Run:
     """A whole run of ours, over as many rows."""
     with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as folder, pytest.MonkeyPatch.context() as patch:
         pace = {"rate": LIMIT, "workers": None, "grace": 60.0, "wait": 600.0}
-        it = in_virtual_time(Path(folder), patch, _told(rows, seed, **mode.told), rows=rows, **pace, **mode.changes)
+        it = in_virtual_time(
+            Path(folder), patch, _reported(rows, seed, **mode.reported), rows=rows, **pace, **mode.changes
+        )
 
         async def main() -> Run:
             began = asyncio.get_running_loop().time()

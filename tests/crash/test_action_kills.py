@@ -1,4 +1,4 @@
-"""`kill -9` while a sheet takes back what another shared, and shares it anew; then the same command again.
+"""`kill -9` while a sheet revokes what another shared, and shares it anew; then the same command again.
 
 `make test` does a small part of it; with KILLS=200 or more, each point is hit at the first and at the second row.
 """

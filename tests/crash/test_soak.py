@@ -1,6 +1,6 @@
 """Ten thousand rows, one call in twenty going wrong in one of many ways, at the real limit: in virtual time.
 
-Once they are shared, those of one user and some others are taken back, through the same faults.
+Once they are shared, those of one user and some others are revoked, through the same faults.
 
 `make test` runs a twentieth of it; SOAK says how many seeds are run whole: 1 in CI, 20 by `make soak`.
 """
@@ -52,16 +52,16 @@ def test_a_long_run_through_many_faults_shares_every_row_once(
     pace: dict[str, Any] = {"rate": Rate(25, 5.0), "latency": 0.15, "jitter": 0.4, "processing": 4.0}
     pace |= {"read_lag": 2.0, "bulk_rate": BULK_RATE}
     faults, fail = (f"{OF_BULK},{FAULTS}", 0.01) if bulk else (FAULTS, 0.0)
-    told = options(seed=seed, leads=ROWS, faults=faults, fail=fail, **pace)
+    reported = options(seed=seed, leads=ROWS, faults=faults, fail=fail, **pace)
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
-        run_virtually(soak(Path(folder), monkeypatch, told, bulk=bulk))
+        run_virtually(soak(Path(folder), monkeypatch, reported, bulk=bulk))
 
 
-async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, told: SandboxOptions, *, bulk: bool) -> None:
+async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, reported: SandboxOptions, *, bulk: bool) -> None:
     """Run the sheet until nothing is left to do, and look at it after each run."""
     changes: dict[str, Any] = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
     changes |= {"bulk": bulk, "bulk_rate": BULK_RATE}
-    it = in_virtual_time(folder, monkeypatch, told, rows=ROWS, answer_timeout=ANSWER_SECONDS, **changes)
+    it = in_virtual_time(folder, monkeypatch, reported, rows=ROWS, answer_timeout=ANSWER_SECONDS, **changes)
     for _ in range(MOST_RUNS):
         ending = await it.run(Onlooker())
         check_never_twice(it)
@@ -78,7 +78,7 @@ async def soak(folder: Path, monkeypatch: pytest.MonkeyPatch, told: SandboxOptio
 
 
 async def take_some_back(it: Trial) -> None:
-    """Take back what one user has, then some rows, each until nothing of it is left to be taken back."""
+    """Revoke what one user has, then some rows, each until nothing of it is left to be revoked."""
     ((user,),) = it.query("SELECT user_id FROM rows WHERE state = 'shared' ORDER BY position LIMIT 1")
     last_row = ROWS // 20
     await take_back(it, f"user_id = '{user}'", user=user)
@@ -86,7 +86,7 @@ async def take_some_back(it: Trial) -> None:
 
 
 async def take_back(it: Trial, which: str, rows: str | None = None, user: str | None = None) -> None:
-    """Take back the chosen rows until none is left, and look at them, and at the others, after each time."""
+    """Revoke the chosen rows until none is left, and look at them, and at the others, after each time."""
     settled = "state NOT IN ('accepted', 'ending')"  # what is still processed may be followed up meanwhile
     others = it.query(f"SELECT id, state FROM rows WHERE NOT ({which}) AND {settled}")
     shared = count(it, f"{which} AND state = 'shared'")

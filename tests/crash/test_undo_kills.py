@@ -1,4 +1,4 @@
-"""`kill -9` while shares are taken back, or failed rows tried again; then the same command again.
+"""`kill -9` while shares are revoked, or failed rows tried again; then the same command again.
 
 `make test` hits each point once; with KILLS=200 or more, each at the first, a middle and the last row, with one
 worker and with eight.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from forks import KILLED, Forks
-from invariants import check_all_shared, check_all_taken_back, check_never_twice, posts
+from invariants import check_all_revoked, check_all_shared, check_never_twice, posts
 from kills import AT_THE_SERVER, OF_RETRY, OF_REVOKE, Killer
 from storm import Storm
 from trial import CREATE, SHARE, Fault, Trial, envelope, options, sheet_rows
@@ -52,7 +52,7 @@ async def killed(storm: Storm, command: Sequence[str], point: str, number: int, 
 
 
 @pytest.mark.parametrize(("point", "row", "workers"), ALL if MANY else ONCE)
-async def test_what_was_shared_is_taken_back_whatever_kills_it(
+async def test_what_was_shared_is_revoked_whatever_kills_it(
     tmp_path: Path, forks: Forks, point: str, row: int, workers: int
 ) -> None:
     killer = killers(point, row)
@@ -62,11 +62,11 @@ async def test_what_was_shared_is_taken_back_whatever_kills_it(
         assert (await it.run()).summary.states == {State.SHARED: ROWS}
         await killed(storm, REVOKE_LEDGER, point, row, killer)
         assert (await it.revoke()).exit_code is ExitCode.DONE
-        check_all_taken_back(it, rows)
+        check_all_revoked(it, rows)
         before = posts(it)
         for again in (it.revoke, it.retry, it.run):
             assert (await again()).summary.states == {State.REVOKED: ROWS}
-        assert posts(it) == before, "what was taken back was sent for again"
+        assert posts(it) == before, "what was revoked was sent for again"
 
 
 @pytest.mark.parametrize(("point", "workers"), [(point, WORKERS[at % 2]) for at, point in enumerate(OF_RETRY)])

@@ -269,7 +269,7 @@ def is_foreign(name: str) -> bool:
     return name.lower() not in {*map(str.lower, _NAMES), *guesses.ACTIVITY_ID_KEYS, *guesses.REQUEST_ID_KEYS}
 
 
-def told_by(answer: Answer) -> dict[str, Any]:
+def reported_by(answer: Answer) -> dict[str, Any]:
     """The JSON object in an answer; an empty one if it holds none."""
     try:
         value = json.loads(answer.body)
@@ -278,14 +278,14 @@ def told_by(answer: Answer) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def is_told_throttle(answer: Answer) -> bool:
+def is_reported_throttle(answer: Answer) -> bool:
     """Whether an answer is beyond doubt a throttle."""
-    told = told_by(answer)
-    if answer.status == 429 or told.get("ExceptionType") == THROTTLE:
+    reported = reported_by(answer)
+    if answer.status == 429 or reported.get("ExceptionType") == THROTTLE:
         return True
-    if told.get("ExceptionMessage") != TOO_MANY:
+    if reported.get("ExceptionMessage") != TOO_MANY:
         return False
-    has_failed = told.get("Status") in ("Error", "Failed") and told.get("ExceptionType") is None
+    has_failed = reported.get("Status") in ("Error", "Failed") and reported.get("ExceptionType") is None
     return answer.status == 403 or (answer.status == 200 and has_failed)
 
 
@@ -307,9 +307,11 @@ def check_refusal(answer: Answer) -> None:
     """Only what was definitely not done is refused: never a broken server's page, never a plain 2xx."""
     if answer.status in (400, 404):
         return
-    told = told_by(answer)
+    reported = reported_by(answer)
     assert 200 <= answer.status < 300 or answer.status == 500
-    assert told["Status"] == "Failed" or (told["Status"] == "Error" and told["ExceptionType"].startswith("MX"))
+    assert reported["Status"] == "Failed" or (
+        reported["Status"] == "Error" and reported["ExceptionType"].startswith("MX")
+    )
 
 
 def check_throttle(throttle: Throttled, answer: Answer) -> None:
@@ -318,25 +320,27 @@ def check_throttle(throttle: Throttled, answer: Answer) -> None:
     assert throttle.closed_for is None or 0 <= throttle.closed_for <= guesses.LONGEST_CLOSED
     assert throttle.rate is None or guesses.is_believed(throttle.rate)
     if answer.status != 429 and throttle.words != THROTTLE:
-        told = told_by(answer)
-        is_typed = told.get("ExceptionType") == THROTTLE
+        reported = reported_by(answer)
+        is_typed = reported.get("ExceptionType") == THROTTLE
         assert is_typed or answer.status in (200, 403)
-        assert is_typed or answer.status != 200 or told["Status"] in ("Error", "Failed")
+        assert is_typed or answer.status != 200 or reported["Status"] in ("Error", "Failed")
 
 
 def check_id(found: Any, answer: Answer) -> None:
     """Done is a 2xx that says Success and has a usable Id, as text or as a number, and nothing else."""
     assert isinstance(found, Done)
     assert 200 <= answer.status < 300
-    told = read_json(answer.body)
-    assert told["status"].strip().lower() == "success"
+    reported = read_json(answer.body)
+    assert reported["status"].strip().lower() == "success"
     assert is_usable(found.id)
-    assert found.id in {str(value).strip() for value in _values(told)}
+    assert found.id in {str(value).strip() for value in _values(reported)}
 
 
-def _values(told: Any) -> Iterator[Any]:
+def _values(reported: Any) -> Iterator[Any]:
     """Every value of a JSON object, and of what is in it."""
-    for value in told.values() if isinstance(told, dict) else told if isinstance(told, list) else ():
+    for value in (
+        reported.values() if isinstance(reported, dict) else reported if isinstance(reported, list) else ()
+    ):
         yield value
         yield from _values(value)
 
@@ -347,10 +351,10 @@ def check_status(found: Any, answer: Answer) -> None:
     assert 200 <= found.status == answer.status < 300
     assert found.number is None or -(2**31) <= found.number < 2**31
     assert is_line(found.words)
-    told = read_json(answer.body)
-    told = told[0] if isinstance(told, list) else told
-    inside = told["message"] if isinstance(told.get("message"), dict) else {}
-    error = told.get("errormessage") or inside.get("errormessage") or ""
+    reported = read_json(answer.body)
+    reported = reported[0] if isinstance(reported, list) else reported
+    inside = reported["message"] if isinstance(reported.get("message"), dict) else {}
+    error = reported.get("errormessage") or inside.get("errormessage") or ""
     failed = str(error).strip().lower() not in {"", "null", "[]", "{}"}
     processed = found.number == guesses.PROCESSED
     assert found.verdict == ("failed" if failed else "processed" if processed else "pending")
@@ -400,7 +404,7 @@ READERS: Final[dict[Reader, Callable[[Any, Answer], None]]] = {
 
 @FUZZED
 @given(status=STATUSES, headers=HEADERS, body=BODIES)
-def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_was_told(
+def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_was_reported(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
     answer = Answer(status, headers, body)
@@ -415,7 +419,7 @@ def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_w
         else:
             event(f"{read.__name__} reads it")
             check(found, answer)
-    if is_told_throttle(answer):
+    if is_reported_throttle(answer):
         assert isinstance(judged, Throttled)
     elif status in (401, 403):
         assert isinstance(judged, Denied | Throttled)
@@ -433,8 +437,8 @@ def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_w
 def test_a_success_is_done_exactly_if_its_id_is_usable(
     status: int, found: str, said: str | None, more: dict[str, int]
 ) -> None:
-    told = {"Status": "Success", "Message": {"Id": found, "ResponseText": said, **more}, **more}
-    outcome = read_activity_id(Answer(status, {}, json.dumps(told).encode()))
+    reported = {"Status": "Success", "Message": {"Id": found, "ResponseText": said, **more}, **more}
+    outcome = read_activity_id(Answer(status, {}, json.dumps(reported).encode()))
     assert outcome == (Done(found.strip()) if is_usable(found) else Lost("the answer has no Id", status))
 
 
@@ -442,20 +446,22 @@ def test_a_success_is_done_exactly_if_its_id_is_usable(
 @given(
     status=st.sampled_from([200, 302, 400, 401, 403, 404, 500, 503]) | st.integers(),
     headers=HEADERS,
-    told=st.dictionaries(st.sampled_from(_NAMES), VALUES.filter(lambda value: not isinstance(value, Raw | Pairs))),
+    reported=st.dictionaries(
+        st.sampled_from(_NAMES), VALUES.filter(lambda value: not isinstance(value, Raw | Pairs))
+    ),
     by=st.sampled_from(["status", "type", "words"]),
 )
 def test_a_throttle_is_one_whatever_else_the_answer_says(
-    status: int, headers: dict[str, str], told: dict[str, Any], by: str
+    status: int, headers: dict[str, str], reported: dict[str, Any], by: str
 ) -> None:
     if by == "status":
         status = 429
     elif by == "type":
-        told["ExceptionType"] = THROTTLE
+        reported["ExceptionType"] = THROTTLE
     else:
         status = 200 if status % 2 else 403
-        told |= {"Status": "Error", "ExceptionType": None, "ExceptionMessage": TOO_MANY.upper()}
-    answer = Answer(status, headers, json.dumps(told).encode())
+        reported |= {"Status": "Error", "ExceptionType": None, "ExceptionMessage": TOO_MANY.upper()}
+    answer = Answer(status, headers, json.dumps(reported).encode())
     for read in READERS:
         found = read(answer)
         assert isinstance(found, Throttled)

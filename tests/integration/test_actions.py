@@ -1,4 +1,4 @@
-"""The Action column: what earlier runs shared is taken back first, in its own ledger."""
+"""The Action column: what earlier runs shared is revoked first, in its own ledger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trial import (
 )
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
-from batch_share.jobs import run, take_back
+from batch_share.jobs import revoke_earlier, run
 from batch_share.jobs.outputs import nothing_due, unchanged
 from batch_share.ledger.files import LedgerLock, LedgerName
 from batch_share.ledger.known import FILE
@@ -102,12 +102,12 @@ async def test_revoke_takes_back_what_another_ledger_shared(tmp_path: Path) -> N
         assert live(it) == {scene.pair(1, 1), scene.pair(2, 2)}
         assert (ending.summary.states, ending.summary.exit_code) == ({State.REVOKED: 1}, 0)
         (remark,) = ending.remarks
-        assert remark.startswith("The results of another ledger still show shares that were taken back: ")
+        assert remark.startswith("The results of another ledger still show shares that were revoked: ")
         assert remark.endswith(f"`batch-share results {it.ledger}` writes them anew")
-        assert scene.second.rows("reason") == [("taken back: leads.csv row 2",)]
+        assert scene.second.rows("reason") == [("revoked: leads.csv row 2",)]
         assert it.rows("state") == [("revoked",), ("shared",), ("shared",)]
         (preview,) = onlooker.previews
-        assert (preview.to_send, preview.revocations, preview.told) == (0, 1, [])
+        assert (preview.to_send, preview.revocations, preview.reported) == (0, 1, [])
         assert len(it.sent(CREATE)) == 3
 
 
@@ -124,7 +124,7 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         }  # fmt: skip
         assert ending.summary.states == {State.SHARED: 3}
         assert scene.second.rows("notice")[0] == (
-            "what other users had of the lead was taken back first: leads.csv row 2",
+            "what other users had of the lead was revoked first: leads.csv row 2",
         )
         order = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert order.index(REVOKE) < [at for at, each in enumerate(order) if each == CREATE][3]
@@ -133,7 +133,7 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         assert (len(it.sent(REVOKE)), len(it.sent(SHARE))) == (1, 6)
 
 
-async def test_what_the_same_ledger_shared_is_taken_back_too(tmp_path: Path) -> None:
+async def test_what_the_same_ledger_shared_is_revoked_too(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         scene = Scene(it)
@@ -170,46 +170,46 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         ((state, reason),) = scene.second.rows("state", "reason")
         assert (state, reason.startswith("already shared with that user until ")) == ("skipped", True)
         assert len(it.sent(SHARE)) == 2
-        assert ending.taken_back == 1
+        assert ending.revoked_earlier == 1
         (skipped,) = ending.summary.skipped
-        taken = "what other users had of the lead was taken back first: leads.csv row 2"
+        taken = "what other users had of the lead was revoked first: leads.csv row 2"
         assert reason_of_skipped(skipped) == f"{reason}; {taken}"
         onlooker = Onlooker()
-        assert (await scene.second.run(onlooker)).taken_back == 0
+        assert (await scene.second.run(onlooker)).revoked_earlier == 0
         assert onlooker.previews[0].revocations == 0
 
 
-async def test_a_share_that_two_rows_take_back_is_counted_once(tmp_path: Path) -> None:
+async def test_a_share_that_two_rows_revoke_is_counted_once(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "revoke"), scene.row(0, 1, "reassign"))
-        assert (await scene.second.run(canary=1)).taken_back == 1
+        assert (await scene.second.run(canary=1)).revoked_earlier == 1
 
 
-async def test_a_share_that_was_not_taken_back_is_not_counted(tmp_path: Path) -> None:
+async def test_a_share_that_was_not_revoked_is_not_counted(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=2) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "revoke"), scene.row(1, 1, "revoke"))
-        assert (await scene.second.run()).taken_back == 1
+        assert (await scene.second.run()).revoked_earlier == 1
 
 
-async def test_rows_of_which_nothing_is_known_are_told_once_with_what_to_do(tmp_path: Path) -> None:
+async def test_rows_of_which_nothing_is_known_are_reported_once_with_what_to_do(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(2, 2, "revoke"), scene.row(3, 3, "revoke"))
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
-        unknown = "with revoke or reassign as Action, and nothing to take back is known here for"
+        unknown = "with revoke or reassign as Action, and nothing to revoke is known here for"
         how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
-        assert first.previews[0].told == [f"2 rows {unknown} them: {how}"]
+        assert first.previews[0].reported == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
-        assert again.previews[0].told == []
+        assert again.previews[0].reported == []
         acting(scene.second, scene.row(2, 2, "revoke"), scene.row(0, 0, "revoke"), scene.row(0, 2, "reassign"))
         await scene.second.run(both)
-        assert both.previews[0].told == [f"1 row {unknown} it: {how}"]
+        assert both.previews[0].reported == [f"1 row {unknown} it: {how}"]
         assert both.previews[0].revocations == 1
 
 
@@ -240,7 +240,7 @@ async def test_two_users_for_one_reassigned_lead_are_a_question(tmp_path: Path) 
         ]
 
 
-async def test_a_share_that_cannot_be_taken_back_is_not_given_to_another(tmp_path: Path) -> None:
+async def test_a_share_that_cannot_be_revoked_is_not_given_to_another(tmp_path: Path) -> None:
     refused = Fault(REVOKE, [1], envelope(400, "Not permitted"))
     async with trial(tmp_path, refused, rows=2) as it:
         await it.run()
@@ -252,15 +252,15 @@ async def test_a_share_that_cannot_be_taken_back_is_not_given_to_another(tmp_pat
         ((stage, reason),) = scene.second.rows("stage", "reason")
         assert stage == "earlier"
         assert reason == (
-            "not all that was shared before could be taken back, and it was not shared with this one: leads.csv "
-            "row 2: the share stands: LeadSquared refused to take it back: Not permitted"
+            "not all that was shared before could be revoked, and it was not shared with this one: leads.csv "
+            "row 2: the share stands: LeadSquared refused to revoke it: Not permitted"
         )
         again = await scene.second.retry()
         assert again.summary.states == {State.SHARED: 1}
         assert live(it) == {scene.pair(0, 3), scene.pair(1, 1)}
 
 
-async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
+async def test_a_ledger_that_is_in_use_or_gone_is_reported(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         scene = Scene(it)
@@ -271,9 +271,9 @@ async def test_a_ledger_that_is_in_use_or_gone_is_told(tmp_path: Path) -> None:
             ending = await scene.second.run()
         finally:
             lock.release()
-        assert "is in use, so rows that take back its shares wait: run again" in ending.remarks[0]
+        assert "is in use, so rows that revoke its shares wait: run again" in ending.remarks[0]
         assert ending.summary.exit_code == 1
-        assert scene.second.rows("state", "reason") == [("pending", "being taken back first: leads.csv row 2")]
+        assert scene.second.rows("state", "reason") == [("pending", "being revoked first: leads.csv row 2")]
         moved = it.ledger.rename(tmp_path / "moved.db")
         ending = await scene.second.run()
         assert "it is not there any more" in scene.second.rows("reason")[0][0]
@@ -366,7 +366,7 @@ async def test_without_the_index_nothing_is_tried_again(tmp_path: Path) -> None:
         assert (await scene.second.retry()).summary.states == {State.SHARED: 1}
 
 
-async def test_an_index_that_is_lost_while_shares_are_taken_back_stops_no_run(tmp_path: Path) -> None:
+async def test_an_index_that_is_lost_while_shares_are_revoked_stops_no_run(tmp_path: Path) -> None:
     async def lose(step: Step, call: SandboxCall) -> Reply:
         (tmp_path / "data").rename(tmp_path / "lost")
         (tmp_path / "data").write_text("in the way")
@@ -432,7 +432,7 @@ async def test_what_was_shared_with_other_keys_is_known(tmp_path: Path) -> None:
         assert live(it) == {scene.pair(0, 3), scene.pair(1, 1)}
 
 
-async def test_what_somebody_began_to_take_back_and_stopped_is_left(tmp_path: Path) -> None:
+async def test_what_somebody_began_to_revoke_and_stopped_is_left(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=4) as it:
         await it.run()
         scene = Scene(it)
@@ -444,7 +444,7 @@ async def test_what_somebody_began_to_take_back_and_stopped_is_left(tmp_path: Pa
         assert live(it) == {scene.pair(at, at) for at in (1, 2, 3)}
 
 
-async def test_a_canary_comes_before_anything_else_is_taken_back(tmp_path: Path) -> None:
+async def test_a_canary_comes_before_anything_else_is_revoked(tmp_path: Path) -> None:
     refused = Fault(CREATE, range(4, 99), envelope(400, "Invalid event code"))
     async with trial(tmp_path, refused, rows=3) as it:
         await it.run()
@@ -455,7 +455,7 @@ async def test_a_canary_comes_before_anything_else_is_taken_back(tmp_path: Path)
         assert live(it) == {scene.pair(1, 1), scene.pair(2, 2)}
 
 
-async def test_a_canary_that_cannot_be_taken_back_ends_the_run(tmp_path: Path) -> None:
+async def test_a_canary_that_cannot_be_revoked_ends_the_run(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=3) as it:
         await it.run()
         scene = Scene(it)
@@ -465,7 +465,7 @@ async def test_a_canary_that_cannot_be_taken_back_ends_the_run(tmp_path: Path) -
         assert len(live(it)) == 3
 
 
-async def test_a_plan_tells_how_many_shares_are_taken_back(tmp_path: Path) -> None:
+async def test_a_plan_tells_how_many_shares_are_revoked(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         scene = Scene(it)
@@ -486,14 +486,14 @@ async def test_a_plan_tells_how_many_shares_are_taken_back(tmp_path: Path) -> No
         assert (plan.earlier, "can't be used" in plan.live.remarks[0]) == (0, True)
 
 
-async def test_shares_taken_back_count_as_rows_of_a_run(tmp_path: Path) -> None:
+async def test_shares_revoked_count_as_rows_of_a_run(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         scene = Scene(it)
         acting(scene.second, *(scene.row(at, at, "revoke") for at in range(3)))
         ending = await scene.second.run(max_rows=2)
         assert isinstance(ending.error, TooManyRows)
-        assert "3 rows would be sent or taken back (3) and --max-rows allows 2" in str(ending.error)
+        assert "3 rows would be sent or revoked (3) and --max-rows allows 2" in str(ending.error)
         assert len(live(it)) == 3
 
 
@@ -507,7 +507,7 @@ async def test_who_loses_shares_is_called_as_the_ledgers_that_made_them_know_the
         acting(scene.second, *(scene.row(at, 5, "reassign") for at in range(3)), scene.row(2, 4, "revoke"))
         onlooker = Refuses()
         ending = await scene.second.run(onlooker)
-        taken = onlooker.previews[0].taken_back
+        taken = onlooker.previews[0].revoked_earlier
         assert taken.users == {mails[0]: 2, mails[1]: 1, mails[2]: 1}
         assert taken.sheets == ["leads.csv"]
         assert str(ending.error) == "Nothing was sent: the run was not confirmed."
@@ -522,7 +522,7 @@ async def test_who_loses_shares_is_called_by_their_id_where_no_ledger_can_tell(t
         it.ledger.rename(tmp_path / "moved.db")
         onlooker = Refuses()
         await scene.second.run(onlooker)
-        assert onlooker.previews[0].taken_back.users == {scene.users[0]: 1}
+        assert onlooker.previews[0].revoked_earlier.users == {scene.users[0]: 1}
 
 
 async def unattended(it: Trial, job: str = "run", **changes: Any) -> Ending:
@@ -534,9 +534,7 @@ async def unattended(it: Trial, job: str = "run", **changes: Any) -> Ending:
 
 
 @pytest.mark.parametrize("most", [0, 1])
-async def test_where_nobody_is_asked_no_more_is_taken_back_than_the_settings_allow(
-    tmp_path: Path, most: int
-) -> None:
+async def test_where_nobody_is_asked_no_more_is_revoked_than_the_settings_allow(tmp_path: Path, most: int) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         scene, before = Scene(it), live(it)
@@ -544,7 +542,7 @@ async def test_where_nobody_is_asked_no_more_is_taken_back_than_the_settings_all
         for job in ("run", "resume"):
             ending = await unattended(scene.second, job, max_revokes=most)
             assert isinstance(ending.error, TooManyRevokes)
-            assert "2 shares of leads.csv would be taken back from " in str(ending.error)
+            assert "2 shares of leads.csv would be revoked from " in str(ending.error)
             assert "add --max-revokes 2," in str(ending.error)
             assert ending.summary.states == {State.PENDING: 3}
             assert ending.exit_code is ExitCode.NOT_DONE
@@ -563,7 +561,7 @@ async def test_a_program_that_agrees_itself_needs_no_such_setting(tmp_path: Path
         assert (await bs.run(scene.second.folder / "leads.csv")).summary.states == {State.REVOKED: 1}
 
 
-async def test_what_is_left_to_be_taken_back_is_to_be_agreed_to_anew(tmp_path: Path) -> None:
+async def test_what_is_left_to_be_revoked_is_to_be_agreed_to_anew(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(REVOKE, [2], envelope(400, "Not permitted")), rows=2) as it:
         await it.run()
         scene = Scene(it)
@@ -572,7 +570,7 @@ async def test_what_is_left_to_be_taken_back_is_to_be_agreed_to_anew(tmp_path: P
         assert ending.summary.states == {State.REVOKED: 1, State.FAILED: 1}
         again = await unattended(scene.second, "retry")
         assert isinstance(again.error, TooManyRevokes)
-        assert "1 share of leads.csv would be taken back" in str(again.error)
+        assert "1 share of leads.csv would be revoked" in str(again.error)
         assert len(it.sent(REVOKE)) == 2
         assert (await unattended(scene.second, "retry", max_revokes=1)).summary.states == {State.REVOKED: 2}
 
@@ -634,7 +632,7 @@ async def test_one_sheet_that_shares_and_takes_back_the_same_is_a_question(tmp_p
         assert live(it) == {scene.pair(0, 0)}
 
 
-async def test_a_share_that_could_not_be_taken_back_is_not_made_again_by_another_sheet(tmp_path: Path) -> None:
+async def test_a_share_that_could_not_be_revoked_is_not_made_again_by_another_sheet(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(REVOKE, [1], envelope(400, "Not permitted")), rows=1) as it:
         await it.run()
         scene = Scene(it)
@@ -646,7 +644,7 @@ async def test_a_share_that_could_not_be_taken_back_is_not_made_again_by_another
         assert len(it.sent(SHARE)) == 1
 
 
-async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
+async def test_what_was_revoked_is_reported_though_the_run_was_stopped_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stop(session: Session) -> None:
@@ -662,11 +660,11 @@ async def test_what_was_taken_back_is_told_though_the_run_was_stopped_then(
         assert live(it) == set()
         await scene.second.resume()
         assert scene.second.rows("state", "notice") == [
-            ("shared", "what other users had of the lead was taken back first: leads.csv row 2")
+            ("shared", "what other users had of the lead was revoked first: leads.csv row 2")
         ]
 
 
-async def test_what_was_taken_back_for_a_row_is_known_though_its_sheet_was_changed(
+async def test_what_was_revoked_for_a_row_is_known_though_its_sheet_was_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trial(tmp_path, rows=2) as it:
@@ -676,7 +674,7 @@ async def test_what_was_taken_back_for_a_row_is_known_though_its_sheet_was_chang
         await run_cut_off_before_it_is_noted(scene, monkeypatch)
         acting(scene.second, scene.row(0, 0, "revoke"), scene.row(1, 3, "share"))
         assert (await scene.second.run()).summary.states == {State.REVOKED: 1, State.SHARED: 1}
-        assert scene.second.rows("reason")[0] == ("taken back: leads.csv row 2",)
+        assert scene.second.rows("reason")[0] == ("revoked: leads.csv row 2",)
 
 
 async def test_a_share_that_was_never_processed_is_in_nobodys_way(tmp_path: Path) -> None:
@@ -690,7 +688,7 @@ async def test_a_share_that_was_never_processed_is_in_nobodys_way(tmp_path: Path
 
 
 @pytest.mark.parametrize("where", ["own", "another"])
-async def test_the_status_of_what_is_taken_back_is_asked_for_once(tmp_path: Path, where: str) -> None:
+async def test_the_status_of_what_is_revoked_is_asked_for_once(tmp_path: Path, where: str) -> None:
     async with trial(tmp_path, rows=6) as it:
         await it.run(follow_up=False)
         scene = Scene(it)
@@ -701,7 +699,7 @@ async def test_the_status_of_what_is_taken_back_is_asked_for_once(tmp_path: Path
         assert len(it.sent(STATUS)) == 12
 
 
-async def test_without_a_follow_up_it_is_seen_that_a_share_was_taken_back_and_no_more(tmp_path: Path) -> None:
+async def test_without_a_follow_up_it_is_seen_that_a_share_was_revoked_and_no_more(tmp_path: Path) -> None:
     """Nobody is given access before somebody else is known to have lost it."""
     async with trial(tmp_path, rows=2) as it:
         await it.run()
@@ -716,19 +714,19 @@ async def test_without_a_follow_up_it_is_seen_that_a_share_was_taken_back_and_no
 
 
 async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the second sheet until all was taken back for it, and not yet noted in its own ledger."""
+    """Run the second sheet until all was revoked for it, and not yet noted in its own ledger."""
 
     async def cut_off(*_: object) -> None:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(take_back, "_answer", cut_off)
+        patch.setattr(revoke_earlier, "_answer", cut_off)
         with pytest.raises(asyncio.CancelledError):
             await scene.second.run()
 
 
 def three_actions(scene: Scene) -> None:
-    """One lead for another user, one taken back, one for another user."""
+    """One lead for another user, one revoked, one for another user."""
     rows = scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), scene.row(2, 4, "reassign")
     acting(scene.second, *rows)
 
@@ -748,8 +746,8 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
         assert ending.interrupted
         assert len(it.sent(REVOKE)) == 1
         assert ending.summary.states == {State.PENDING: 3}
-        told = "are taken back, or being so: 1. Their new users get these leads when this sheet is run again"
-        assert [told in remark for remark in ending.remarks] == [True]
+        reported = "are revoked, or being so: 1. Their new users get these leads when this sheet is run again"
+        assert [reported in remark for remark in ending.remarks] == [True]
         assert len(it.sent(CREATE)) == 3
         ending = await scene.second.resume()
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
@@ -778,7 +776,7 @@ async def test_stopped_between_two_ledgers_the_other_is_left_alone(tmp_path: Pat
         assert live(it) == {scene.pair(0, 3), scene.pair(1, 4)}
 
 
-async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(
+async def test_cut_off_after_it_was_revoked_it_still_says_what_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trial(tmp_path, rows=3) as it:
@@ -787,17 +785,17 @@ async def test_cut_off_after_it_was_taken_back_it_still_says_what_was(
         three_actions(scene)
         await run_cut_off_before_it_is_noted(scene, monkeypatch)
         assert live(it) == set()
-        assert scene.second.rows("state", "reason")[1] == ("pending", "being taken back first: leads.csv row 3")
+        assert scene.second.rows("state", "reason")[1] == ("pending", "being revoked first: leads.csv row 3")
         ending = await scene.second.resume()
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
-        assert scene.second.rows("reason")[1] == ("taken back: leads.csv row 3",)
+        assert scene.second.rows("reason")[1] == ("revoked: leads.csv row 3",)
         assert scene.second.rows("notice")[2] == (
-            "what other users had of the lead was taken back first: leads.csv row 4",
+            "what other users had of the lead was revoked first: leads.csv row 4",
         )
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
-async def test_cut_off_while_it_is_taken_back_the_share_counts_as_standing(tmp_path: Path, lost: str) -> None:
+async def test_cut_off_while_it_is_revoked_the_share_counts_as_standing(tmp_path: Path, lost: str) -> None:
     async def cut_off(step: Step, call: SandboxCall) -> Reply:
         if lost == "after":
             await step(call)

@@ -155,8 +155,8 @@ def bulk_trial(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncC
 
 def virtual_bulk_trial(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper, **changes: Any) -> Trial:
     """The same in virtual time: for what hangs on how long a share call waits for more rows."""
-    told = options(leads=70, users=7, latency=0.005, **changes)
-    return in_virtual_time(folder, monkeypatch, told, *faults, rows=ROWS)
+    reported = options(leads=70, users=7, latency=0.005, **changes)
+    return in_virtual_time(folder, monkeypatch, reported, *faults, rows=ROWS)
 
 
 async def run(it: Trial, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
@@ -475,7 +475,7 @@ async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kin
         assert [call["outcome"] for call in it.sent(endpoint)].count("refused") == 1
 
 
-def test_an_account_without_bulk_calls_is_told_of_and_served_one_by_one(
+def test_an_account_without_bulk_calls_is_reported_of_and_served_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = virtual_bulk_trial(tmp_path, monkeypatch, refuse=(BULK,))
@@ -608,8 +608,8 @@ REAL = {"rate": Rate(25, 5.0), "workers": None, "grace": 60.0, "wait": 600.0}
 def at_the_real_limit(folder: Path, monkeypatch: pytest.MonkeyPatch, bulk_rate: Rate, rows: int) -> Trial:
     """A run of so many rows in virtual time, ended."""
     pace: dict[str, Any] = {"rate": REAL["rate"], "latency": 0.15, "jitter": 0.4, "processing": 3.0}
-    told = options(leads=rows, bulk_rate=bulk_rate, **pace)
-    it = in_virtual_time(folder, monkeypatch, told, rows=rows, bulk=True, bulk_rate=bulk_rate, **REAL)
+    reported = options(leads=rows, bulk_rate=bulk_rate, **pace)
+    it = in_virtual_time(folder, monkeypatch, reported, rows=rows, bulk=True, bulk_rate=bulk_rate, **REAL)
     ending = run_virtually(it.run())
     assert ending.summary.states == {State.SHARED: rows}
     return it
@@ -644,7 +644,9 @@ def test_nobody_waits_for_a_bulk_call_that_nobody_needs(tmp_path: Path, monkeypa
     assert run_virtually(timed()) < 30
 
 
-def test_a_limit_told_of_bulk_calls_is_not_the_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_reported_of_bulk_calls_is_not_the_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pace: dict[str, Any] = {"rate": REAL["rate"], "bulk_rate": Rate(2, 5.0), "latency": 0.15, "processing": 3.0}
     changes: dict[str, Any] = {"rows": 400, "bulk": True, "bulk_rate": Rate(10, 5.0)}
     onlooker = Onlooker()

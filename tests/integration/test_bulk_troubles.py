@@ -38,8 +38,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tria
     """Makes a trial in bulk, in virtual time."""
 
     def make(*faults: Wrapper, rows: int, **changes: Any) -> Trial:
-        told = options(leads=rows + 20, **PACE | changes)
-        return in_virtual_time(tmp_path, monkeypatch, told, *faults, rows=rows, **REAL)
+        reported = options(leads=rows + 20, **PACE | changes)
+        return in_virtual_time(tmp_path, monkeypatch, reported, *faults, rows=rows, **REAL)
 
     return make
 

@@ -123,8 +123,12 @@ def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
 ) -> None:
     async def quote(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)
-        told = {"Id": "x\x1b[2J", "Role": "of\nsandbox-secret", "LSQCommonServiceURLs": {"api": "sandbox-secret"}}
-        return replace(reply, body=json.dumps(json.loads(reply.body) | told).encode())
+        reported = {
+            "Id": "x\x1b[2J",
+            "Role": "of\nsandbox-secret",
+            "LSQCommonServiceURLs": {"api": "sandbox-secret"},
+        }
+        return replace(reply, body=json.dumps(json.loads(reply.body) | reported).encode())
 
     found, _ = checked(monkeypatch, quote)
     said = "".join(finding.words + finding.next for finding in found.values())
@@ -133,7 +137,7 @@ def test_what_a_server_says_of_the_user_is_printed_on_one_line_and_without_keys(
 
 
 @pytest.mark.parametrize(("minutes", "level", "said"), [(-20, "problem", "20 min ahead"), (2, "warning", "behind")])
-def test_a_clock_that_is_wrong_is_told(
+def test_a_clock_that_is_wrong_is_reported(
     monkeypatch: pytest.MonkeyPatch, minutes: int, level: str, said: str
 ) -> None:
     async def at_another_time(step: Step, call: SandboxCall) -> Reply:
@@ -161,7 +165,7 @@ def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     assert calls == 0
 
 
-def test_a_limit_that_is_told_is_kept_and_set_beside_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_is_reported_is_kept_and_set_beside_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     async def one_too_many(_step: Step, _call: SandboxCall) -> Reply:
         return throttled(Rate(10, 5.0), 429)
 
@@ -192,7 +196,7 @@ def test_settings_that_make_no_sense_are_a_problem_and_no_folder_is_guessed(
     assert "state folder" not in found
 
 
-def test_an_env_file_that_others_can_read_is_told(tmp_path: Path) -> None:
+def test_an_env_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BATCH_SHARE_EVENT=201\n", encoding="utf-8")
     (tmp_path / ".env").chmod(0o644)
     found = {finding.check: finding for finding in asyncio.run(check_up())}
@@ -221,7 +225,7 @@ def test_a_folder_is_tried_where_it_would_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["Administrator", " ADMINISTRATOR", ""])
-def test_keys_of_an_administrator_cost_one_call_and_so_do_those_of_whom_no_role_is_told(
+def test_keys_of_an_administrator_cost_one_call_and_so_do_those_of_whom_no_role_is_reported(
     monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     assert kept(monkeypatch, in_the_role(role)) == ["Authentication.svc/UserByAccessKey.Get"]

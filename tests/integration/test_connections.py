@@ -89,7 +89,7 @@ async def test_a_certificate_that_is_not_trusted_ends_a_run_at_once_and_nothing_
         asked = await ask(it.settings(host=url, **KEYS))
         found = of_keys(asked.user, url, asked.why_not)
         assert "localhost is not trusted" in found.words
-        assert found.next == "Mend that, and ask again."
+        assert found.next == "Fix that, and ask again."
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"])
@@ -104,7 +104,7 @@ async def test_doctor_names_the_proxy_that_does_not_let_it_through(
         assert "hush" not in found.words + found.next
 
 
-async def test_a_proxy_that_can_not_be_used_is_told_before_anything_is_sent(
+async def test_a_proxy_that_can_not_be_used_is_reported_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")

@@ -75,7 +75,7 @@ async def test_leads_go_to_who_is_named_as_new_and_not_to_their_present_owners(t
         assert not watcher.doubts
         wanted = {user.id for user in active_users(it.sandbox.world)[5:10]}
         assert {user for (user,) in it.query("SELECT user_id FROM rows")} <= wanted
-        assert watcher.previews[0].told == []
+        assert watcher.previews[0].reported == []
 
 
 async def test_nobody_gets_a_lead_that_they_may_have_already_unless_a_person_says_so(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_a_person_is_shown_who_it_is_and_asked_once(tmp_path: Path) -> Non
         assert (await run(it, watcher)).summary.states == {State.SHARED: 6}
         (doubt,) = watcher.doubts
         first = ", ".join(map(repr, emails(it)[:3]))
-        assert doubt.told == [f"leads.csv: 'Owner' ({first}, …) most often says who has the lead now."]
+        assert doubt.reported == [f"leads.csv: 'Owner' ({first}, …) most often says who has the lead now."]
         assert doubt.question == "Share each lead with the person in 'Owner'?"
 
         write(it, ("Owner", emails(it)), rows=8)
@@ -225,12 +225,12 @@ async def test_in_an_inbox_such_a_sheet_fails_with_the_reason(tmp_path: Path) ->
         assert not it.sent(SHARE)
 
 
-async def test_people_who_are_not_read_are_told_before_anything_is_sent(tmp_path: Path) -> None:
+async def test_people_who_are_not_read_are_reported_before_anything_is_sent(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ("User Email", emails(it)), ("Team mate", emails(it)), ("Guest", ["a@x.example", "b@x.example"]))
         watcher = Onlooker()
         await run(it, watcher)
-        assert watcher.previews[0].told == [
+        assert watcher.previews[0].reported == [
             "column 'Team mate' holds e-mail addresses of users and is not read",
             "column 'Guest' holds e-mail addresses and is not read",
         ]

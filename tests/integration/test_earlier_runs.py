@@ -128,7 +128,7 @@ async def test_another_user_is_another_share(tmp_path: Path) -> None:
         assert states(second) == ["shared", "shared"]
 
 
-async def test_what_ends_soon_is_renewed_if_told_to(tmp_path: Path) -> None:
+async def test_what_ends_soon_is_renewed_if_reported_to(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write([*asking(1, READ, duration="2d"), asking(2, READ, duration="9d")[1]])
         await it.run()
@@ -244,7 +244,7 @@ async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> 
         assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
 
 
-async def test_a_ledger_that_was_moved_is_told_of_at_its_new_place(tmp_path: Path) -> None:
+async def test_a_ledger_that_was_moved_is_reported_of_at_its_new_place(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         (tmp_path / "done").mkdir()
@@ -426,7 +426,7 @@ async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_pa
         assert "can't be used" in seen.live.remarks[0]
 
 
-async def test_an_index_that_fails_in_the_middle_of_a_plan_is_told(
+async def test_an_index_that_fails_in_the_middle_of_a_plan_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -594,8 +594,8 @@ async def test_purge_leaves_what_somebody_changed_and_tells_it(tmp_path: Path, w
         results.write_text("with remarks")
         sweep = await delete(it.settings(), sweep)
         assert sorted(file.name for file in sweep.deleted) == [*GONE[:2]]
-        told = [str(results)] if when == "before it is looked for" else []
-        assert sweep.as_json()["changed"] == told
+        reported = [str(results)] if when == "before it is looked for" else []
+        assert sweep.as_json()["changed"] == reported
         assert files(tmp_path) == ["leads.csv", "leads.results.csv"]
 
 
@@ -645,7 +645,7 @@ async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
         assert it.ledger.is_file()
 
 
-async def test_a_ledger_that_is_gone_is_told(tmp_path: Path) -> None:
+async def test_a_ledger_that_is_gone_is_reported(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         it.ledger.unlink()
@@ -672,7 +672,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         }
 
 
-async def test_an_index_that_fails_while_it_is_purged_is_told(tmp_path: Path) -> None:
+async def test_an_index_that_fails_while_it_is_purged_is_reported(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         end_shares(it)

@@ -41,8 +41,8 @@ def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: i
             await it.sandbox.clock.sleep(2 * 86_400)
         return await step(call)
 
-    told = options(leads=40, users=7)
-    it = in_virtual_time(folder, monkeypatch, told, takes_days, workers=1, answer_timeout=1e6, timezone="UTC")
+    reported = options(leads=40, users=7)
+    it = in_virtual_time(folder, monkeypatch, reported, takes_days, workers=1, answer_timeout=1e6, timezone="UTC")
     header = ["Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event"]
     rows = [[*row[:4], end.isoformat(), row[5]] for row, end in zip(sheet_rows(len(ends)), ends, strict=True)]
     with (folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""The sheet of failed rows of a real run: mended, it runs by itself and shares what was left."""
+"""The sheet of failed rows of a real run: fixed, it runs by itself and shares what was left."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write(sheet: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-async def test_a_mended_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_path: Path) -> None:
     failed = tmp_path / "leads.failed.csv"
     async with trial(tmp_path, rows=6) as it:
         rows = sheet_rows(6)
@@ -56,53 +56,53 @@ async def test_a_mended_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_pa
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 4, State.INVALID: 2}
         assert ending.summary.failed_sheet == failed
-        to_mend = rows_of(failed)
-        assert [row["Sheet Row"] for row in to_mend] == ["4", "5"]
-        assert [*to_mend[0]] == [*rows_of(tmp_path / "leads.csv")[0], "Reason", "Sheet Row"]
+        to_fix = rows_of(failed)
+        assert [row["Sheet Row"] for row in to_fix] == ["4", "5"]
+        assert [*to_fix[0]] == [*rows_of(tmp_path / "leads.csv")[0], "Reason", "Sheet Row"]
 
-        again = await run_failed(it, failed)  # nothing was mended: nothing is sent
+        again = await run_failed(it, failed)  # nothing was fixed: nothing is sent
         assert again.summary.states == {State.INVALID: 2}
         assert again.summary.failed_sheet == tmp_path / "leads.failed.failed.csv"
 
-        to_mend[0] |= {"Lead Id": rows[2][0]}
-        to_mend[1] |= {"Duration": "7d"}
-        write(failed, to_mend)
-        mended = await run_failed(it, failed)
-        assert mended.summary.states == {State.SHARED: 2}
-        assert mended.summary.failed_sheet is None
+        to_fix[0] |= {"Lead Id": rows[2][0]}
+        to_fix[1] |= {"Duration": "7d"}
+        write(failed, to_fix)
+        fixed = await run_failed(it, failed)
+        assert fixed.summary.states == {State.SHARED: 2}
+        assert fixed.summary.failed_sheet is None
         assert not (tmp_path / "leads.failed.failed.csv").exists()
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
-async def test_a_refused_activity_can_be_mended_and_one_that_stands_is_left_out(tmp_path: Path) -> None:
+async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(tmp_path: Path) -> None:
     refusals = Fault(CREATE, [2], envelope(500, "No")), Fault(SHARE, [3], envelope(500, "No share"))
     async with trial(tmp_path, *refusals, rows=6) as it:
         ending = await it.run(workers=1)
         assert ending.summary.states == {State.SHARED: 4, State.FAILED: 2}
         assert ending.summary.standing == 1
         assert ending.summary.failed_sheet is not None
-        (to_mend,) = rows_of(ending.summary.failed_sheet)
-        assert to_mend["Reason"] == "LeadSquared refused the activity: No"
+        (to_fix,) = rows_of(ending.summary.failed_sheet)
+        assert to_fix["Reason"] == "LeadSquared refused the activity: No"
         assert (await run_failed(it, ending.summary.failed_sheet)).summary.states == {State.SHARED: 1}
         sent = it.leads_sent()
         assert len(sent) == len(set(sent)) == 6
 
 
-async def test_what_somebody_is_mending_is_not_touched_by_the_next_run_which_says_so(tmp_path: Path) -> None:
+async def test_what_somebody_is_fixing_is_not_touched_by_the_next_run_which_says_so(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         rows = sheet_rows(3)
         it.write([rows[0], [NOBODY, "", *rows[1][2:]]])
         failed = (await it.run()).summary.failed_sheet
         assert failed is not None
-        failed.write_text("half mended")
+        failed.write_text("half fixed")
         it.write([rows[0], [NOBODY, "", *rows[1][2:]], [*rows[2][:4], "soon", "201"]])
         ending = await it.run()
-        assert failed.read_text() == "half mended"
+        assert failed.read_text() == "half fixed"
         assert ending.summary.failed_sheet == tmp_path / "leads.failed-2.csv"
         assert any("leads.failed.csv was changed" in remark for remark in ending.remarks)
 
 
-async def test_it_goes_when_the_sheet_itself_was_mended(tmp_path: Path) -> None:
+async def test_it_goes_when_the_sheet_itself_was_fixed(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         rows = sheet_rows(2)
         it.write([rows[0], [*rows[1][:4], "soon", "201"]])
@@ -112,7 +112,7 @@ async def test_it_goes_when_the_sheet_itself_was_mended(tmp_path: Path) -> None:
         it.write(rows)
         ending = await it.run()
         assert (ending.summary.states, ending.summary.failed_sheet) == ({State.SHARED: 2}, None)
-        assert ending.remarks == ["No row is left to mend: leads.failed.csv was removed"]
+        assert ending.remarks == ["No row is left to fix: leads.failed.csv was removed"]
         assert not failed.exists()
         assert (await status_of(it.name)).failed_sheet is None
 
@@ -123,9 +123,9 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
         await it.run()
         target = await results_of(it.name, named(tmp_path / "answered.xlsx"))
     book = openpyxl.load_workbook(target.path)
-    told = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
-    assert told["run"][5] == "done"
-    assert str(told["Rows to mend"][0]).startswith("leads.failed.csv: ")
+    reported = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
+    assert reported["run"][5] == "done"
+    assert str(reported["Rows to fix"][0]).startswith("leads.failed.csv: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
     assert str(failure[4]).endswith(" in leads.failed.csv, or create it in LeadSquared; then run that file.")
 
@@ -155,7 +155,7 @@ async def test_that_it_can_not_be_written_hides_neither_the_results_nor_itself(
         with monkeypatch.context() as patch:
             patch.setattr(answers, "write_failed", refuse)
             ending = await it.run()
-        assert ending.remarks == ["The rows to mend are in no file: No space left on device"]
+        assert ending.remarks == ["The rows to fix are in no file: No space left on device"]
         assert ending.summary.results == tmp_path / "leads.results.csv"
         assert len(rows_of(tmp_path / "leads.results.csv")) == 2
         assert (await it.resume()).summary.failed_sheet == tmp_path / "leads.failed.csv"

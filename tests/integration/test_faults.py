@@ -323,7 +323,7 @@ async def test_what_the_status_api_never_says_is_never_guessed(tmp_path: Path, k
         assert is_clean(it)
 
 
-# -------------------------------------------------------------------------------------------- taking back
+# -------------------------------------------------------------------------------------------- revoking
 
 
 async def shared(it: Trial) -> Trial:
@@ -332,7 +332,7 @@ async def shared(it: Trial) -> Trial:
     return it
 
 
-async def taken_back(it: Trial) -> bool:
+async def revoked_earlier(it: Trial) -> bool:
     """Whether one more `revoke` leaves nothing shared, and nothing was shared or posted twice."""
     ending, report = await it.revoke(workers=1), it.sandbox.report()
     ended = (ending.error, ending.exit_code, ending.summary.states) == (None, ExitCode.DONE, {State.REVOKED: 2})
@@ -340,50 +340,48 @@ async def taken_back(it: Trial) -> bool:
 
 
 @pytest.mark.parametrize("kind", OPEN_KINDS)
-async def test_a_share_that_may_have_been_taken_back_is_unknown_and_taken_back_again(
-    tmp_path: Path, kind: str
-) -> None:
+async def test_a_share_that_may_have_been_revoked_is_unknown_and_revoked_again(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(REVOKE, kind, range(2, 2 + PASSES))) as it:
         ending = await (await shared(it)).revoke(workers=1, answer_timeout=patience(kind))
         assert ending.summary.states == {State.REVOKED: 1, State.UNKNOWN: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_UNKNOWN)
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the share was taken back: {words}. "
-        reason += "`batch-share revoke` takes it back again, which can't take more away"
+        reason = f"nobody knows whether the share was revoked: {words}. "
+        reason += "`batch-share revoke` revokes it again, which can't take more away"
         assert one_row(it, State.UNKNOWN) == ("revoke", reason)
         assert it.live() == (0 if kind.startswith("applied-") else 1)
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 2 + PASSES
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_a_share_that_is_refused_to_be_taken_back_stands_and_says_so(tmp_path: Path, kind: str) -> None:
+async def test_a_share_that_is_refused_to_be_revoked_stands_and_says_so(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(REVOKE, kind)) as it:
         ending = await (await shared(it)).revoke(workers=1)
         assert ending.summary.states == {State.REVOKED: 1, State.FAILED: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_FAILED)
-        reason = f"the share stands: LeadSquared refused to take it back: {REFUSED[kind]}"
+        reason = f"the share stands: LeadSquared refused to revoke it: {REFUSED[kind]}"
         assert (one_row(it, State.FAILED), it.live()) == (("revoke", reason), 1)
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 3
 
 
 @pytest.mark.parametrize("kind", DENIED)
-async def test_refused_keys_stop_the_undo_and_leave_the_share_to_be_taken_back(tmp_path: Path, kind: str) -> None:
+async def test_refused_keys_stop_the_undo_and_leave_the_share_to_be_revoked(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(REVOKE, kind)) as it:
         ending = await (await shared(it)).revoke(workers=1, follow_up=False)
         assert isinstance(ending.error, AccessDenied)
         assert ending.summary.states == {State.ENDING: 1, State.TO_REVOKE: 1}
         assert (one_row(it, State.TO_REVOKE), it.live()) == ((None, None), 1)
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
 
 
 @pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
-async def test_a_share_is_taken_back_late_or_with_a_strange_answer(tmp_path: Path, kind: str) -> None:
+async def test_a_share_is_revoked_late_or_with_a_strange_answer(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(REVOKE, kind)) as it:
         assert (await (await shared(it)).revoke(workers=1)).summary.states == {State.REVOKED: 2}
         assert len(it.sent(REVOKE)) == (3 if kind in THROTTLED else 2)
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
 
 
 @pytest.mark.parametrize("kind", [*OPEN, "applied-reset", *REFUSED, "pending", "unknown-number", "id-gone"])
@@ -393,9 +391,9 @@ async def test_a_status_that_does_not_say_processed_leaves_the_share_ending(tmp_
         assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         ((request,),) = it.query("SELECT revoke_id FROM rows WHERE state = 'ending'")
-        reason = f"it is being taken back (request Id {request}){not_processed(kind)}"
+        reason = f"it is being revoked (request Id {request}){not_processed(kind)}"
         assert one_row(it, State.ENDING) == (None, reason)
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 2
 
 
@@ -405,14 +403,14 @@ async def test_refused_keys_stop_the_follow_up_of_an_undo(tmp_path: Path, kind: 
         ending = await (await shared(it)).revoke(workers=1)
         assert isinstance(ending.error, AccessDenied)
         assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
 
 
 @pytest.mark.parametrize("kind", [*THROTTLED, *STRANGE])
 async def test_the_status_of_an_undo_that_comes_late_or_strangely_counts(tmp_path: Path, kind: str) -> None:
     async with few_rows(tmp_path, once(STATUS, kind, [4])) as it:
         assert (await (await shared(it)).revoke(workers=1)).summary.states == {State.REVOKED: 2}
-        assert await taken_back(it)
+        assert await revoked_earlier(it)
 
 
 @pytest.mark.parametrize("kind", ["pending", "unknown-number", "id-gone"])

@@ -29,8 +29,8 @@ def asked(it: Trial) -> int:
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     """A trial of one row, in an account that takes 50 to 150 seconds for a share."""
-    told = options(leads=3, users=7, processing=100.0)
-    return in_virtual_time(tmp_path, monkeypatch, told, rows=1, wait=600.0)
+    reported = options(leads=3, users=7, processing=100.0)
+    return in_virtual_time(tmp_path, monkeypatch, reported, rows=1, wait=600.0)
 
 
 @pytest.mark.usefixtures("traceable_sleep")
@@ -71,14 +71,14 @@ def test_a_stop_ends_the_wait_at_once_and_keeps_what_was_accepted(slow: Trial) -
     assert seconds < 16.0
 
 
-def test_while_there_is_nothing_to_do_but_wait_it_is_told_what_for_and_until_when(slow: Trial) -> None:
+def test_while_there_is_nothing_to_do_but_wait_it_is_reported_what_for_and_until_when(slow: Trial) -> None:
     def look(connection: Connection) -> tuple[float, Awaited | None]:
         return asyncio.get_running_loop().time(), connection.tally.awaited
 
     samples = Samples(look)
     assert run_virtually(slow.run(samples)).summary.states == {State.SHARED: 1}
-    told = [(at, awaited) for at, awaited in samples.seen if awaited is not None]
-    assert len(told) >= 60
-    assert {awaited.requests for _, awaited in told} == {1}
-    assert len({round(awaited.until) for _, awaited in told}) == 1
-    assert all(0 <= awaited.again - at <= LONGEST_INTERVAL for at, awaited in told if awaited.again is not None)
+    reported = [(at, awaited) for at, awaited in samples.seen if awaited is not None]
+    assert len(reported) >= 60
+    assert {awaited.requests for _, awaited in reported} == {1}
+    assert len({round(awaited.until) for _, awaited in reported}) == 1
+    assert all(0 <= awaited.again - at <= LONGEST_INTERVAL for at, awaited in reported if awaited.again is not None)

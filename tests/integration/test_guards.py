@@ -173,7 +173,7 @@ async def test_a_run_without_a_canary_lets_go_of_one_that_was_stopped(tmp_path: 
         assert made.query("SELECT value FROM about WHERE name = 'canary'") == [("",)]
 
 
-async def test_what_was_taken_back_is_no_canary_any_more(tmp_path: Path) -> None:
+async def test_what_was_revoked_is_no_canary_any_more(tmp_path: Path) -> None:
     onlooker = Onlooker()
     async with trial(tmp_path, Fault(CREATE, [3], stopping(onlooker))) as made:
         assert (await made.run(onlooker, canary=3, wait=5.0)).interrupted
@@ -190,7 +190,7 @@ async def test_a_canary_row_that_never_arrived_goes_first_again(tmp_path: Path) 
         assert made.leads_sent()[:3] == [sheet_rows(12)[at][0] for at in (0, 2, 1)]
 
 
-async def test_a_canary_row_whose_share_may_have_been_done_is_not_told_as_failed(tmp_path: Path) -> None:
+async def test_a_canary_row_whose_share_may_have_been_done_is_not_reported_as_failed(tmp_path: Path) -> None:
     """Its answer was lost, and the same share is refused when it is repeated."""
     faults = Fault(SHARE, [2], DROPPED), Fault(SHARE, [3], REFUSED)  # what is dropped is no call for the other
     async with trial(tmp_path, *faults) as made:

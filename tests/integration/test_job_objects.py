@@ -86,7 +86,7 @@ async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told", "error", "words"),
+    ("kind", "reported", "error", "words"),
     [
         ("share", {}, ValueError, "one of run, resume, retry, revoke, follow_up, not 'share'"),
         ("run", {"rows": "2-3"}, TypeError, "run is not told rows"),
@@ -96,33 +96,33 @@ async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
         ("retry", {"reason": ""}, SettingsError, "reason"),
     ],
 )
-async def test_what_a_job_is_not_told_is_never_passed_over(
-    tmp_path: Path, kind: Any, told: dict[str, Any], error: type[Exception], words: str
+async def test_what_a_job_is_not_reported_is_never_passed_over(
+    tmp_path: Path, kind: Any, reported: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
         await bs.run(tmp_path / "leads.csv")
         with pytest.raises(error, match=words):
-            await (await bs.start(kind, it.ledger, **told))
+            await (await bs.start(kind, it.ledger, **reported))
         assert it.live() == 12
 
 
 async def test_each_reader_sees_the_progress_from_the_beginning_to_the_end(tmp_path: Path) -> None:
     async def slowly(job: Job[Any]) -> list[Progress]:
-        told: list[Progress] = []
+        reported: list[Progress] = []
         async for progress in job:
-            told.append(progress)
+            reported.append(progress)
             await asyncio.sleep(0.3)
-        return told
+        return reported
 
     async with trial(tmp_path, latency=0.01) as it, BatchShare(it.settings(workers=1), every=0.01) as bs:
         job = await bs.start("run", tmp_path / "leads.csv")
         quick, slow, _ = await asyncio.gather(seen(job), slowly(job), job)
         assert len(quick) > len(slow) > 1
-        for told in (quick, slow):
-            assert told[0].states == {}
-            assert told[-1].states == {State.SHARED: 12}
-            assert [each.calls for each in told] == sorted(each.calls for each in told)
-            assert {each.job for each in told} == {job.id}
+        for reported in (quick, slow):
+            assert reported[0].states == {}
+            assert reported[-1].states == {State.SHARED: 12}
+            assert [each.calls for each in reported] == sorted(each.calls for each in reported)
+            assert {each.job for each in reported} == {job.id}
         assert any(each.states.get(State.PENDING) for each in slow), "the newest then, not the oldest"
         assert await seen(job) == [job.progress] == [quick[-1]]
 
@@ -244,8 +244,8 @@ async def test_an_error_that_nobody_foresaw_is_raised_by_the_job(
 
 def virtual(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Any, rows: int = 12, **changes: Any) -> Trial:
     """A trial in virtual time, the memory of the account with it, that keeps a strict limit."""
-    told = options(rate=STRICT, latency=0.1, processing=1.0)
-    it = in_virtual_time(folder, monkeypatch, told, *faults, rows=rows, rate=STRICT, wait=60.0, **changes)
+    reported = options(rate=STRICT, latency=0.1, processing=1.0)
+    it = in_virtual_time(folder, monkeypatch, reported, *faults, rows=rows, rate=STRICT, wait=60.0, **changes)
     monkeypatch.setattr(session, "AccountMemory", partial(AccountMemory, wall_clock=lambda: wall().timestamp()))
     return it
 
@@ -259,19 +259,21 @@ def test_progress_tells_what_is_waited_for_and_how_long_it_takes_if_that_is_know
         async with BatchShare(it.settings(), every=0.25) as bs:
             return await seen(await bs.start("run", it.folder / "leads.csv"))
 
-    told = run_virtually(watched())
-    lookups = [each.looked_up for each in told if each.looked_up is not None]
+    reported = run_virtually(watched())
+    lookups = [each.looked_up for each in reported if each.looked_up is not None]
     assert lookups == sorted(lookups)
     assert lookups[-1][0] == lookups[-1][1] > 0
-    etas = [each.eta for each in told if each.eta is not None]
+    etas = [each.eta for each in reported if each.eta is not None]
     assert etas[0] > etas[-1] > 0
-    awaited = [each.awaited for each in told if each.awaited is not None]
+    awaited = [each.awaited for each in reported if each.awaited is not None]
     for each in awaited:
         assert each.until.tzinfo is UTC
         assert each.again is None or each.again <= each.until
-    assert told[-1].eta is None
-    assert told[-1].daily == (told[-1].calls, 500)
-    assert [each.daily[0] for each in told if each.daily] == sorted(each.daily[0] for each in told if each.daily)
+    assert reported[-1].eta is None
+    assert reported[-1].daily == (reported[-1].calls, 500)
+    assert [each.daily[0] for each in reported if each.daily] == sorted(
+        each.daily[0] for each in reported if each.daily
+    )
 
 
 async def test_progress_tells_of_an_outage(tmp_path: Path) -> None:
@@ -300,11 +302,11 @@ async def test_progress_tells_until_when_leadsquared_wants_no_call(tmp_path: Pat
 async def test_what_nobody_knows_has_no_time_left(tmp_path: Path) -> None:
     lost = Fault(CREATE, [1], DROPPED, applied=True)
     async with trial(tmp_path, lost, latency=0.01) as it, BatchShare(it.settings(workers=1), every=0.001) as bs:
-        told = await seen(await bs.start("run", tmp_path / "leads.csv"))
-        unknown = [each for each in told if each.states.get(State.UNKNOWN)]
+        reported = await seen(await bs.start("run", tmp_path / "leads.csv"))
+        unknown = [each for each in reported if each.states.get(State.UNKNOWN)]
         assert unknown
         assert {each.eta for each in unknown} == {None}
-        assert any(each.eta for each in told)
+        assert any(each.eta for each in reported)
 
 
 # ------------------------------------------------------------------------------------------- two at once
@@ -332,16 +334,16 @@ async def test_two_jobs_of_one_account_take_turns_and_do_not_mix(
             while not it.sent(CREATE):  # noqa: ASYNC110 - the sandbox tells nobody
                 await asyncio.sleep(0.001)
             second = await bs.start("run", other.folder / "leads.csv")
-            told = dict(zip((first, second), await asyncio.gather(seen(first), seen(second)), strict=True))
+            reported = dict(zip((first, second), await asyncio.gather(seen(first), seen(second)), strict=True))
             endings = [await first, await second]
         assert [each.summary.states for each in endings] == [{State.SHARED: 12}, {State.SHARED: 8}]
-        assert {each.waiting_for for each in told[first]} == {None}
-        assert Holder(None) in {each.waiting_for for each in told[second]}
-        assert {sum(each.states.values()) for each in told[first]} <= {0, 12}
-        assert {sum(each.states.values()) for each in told[second]} <= {0, 8}
+        assert {each.waiting_for for each in reported[first]} == {None}
+        assert Holder(None) in {each.waiting_for for each in reported[second]}
+        assert {sum(each.states.values()) for each in reported[first]} <= {0, 12}
+        assert {sum(each.states.values()) for each in reported[second]} <= {0, 8}
         for job in (first, second):
             assert job.progress in heard
-            assert {each.job for each in told[job]} == {job.id}
+            assert {each.job for each in reported[job]} == {job.id}
         assert it.sandbox.report()["duplicates"] == 0
         assert it.sandbox.report()["total_calls"] == first.progress.calls + second.progress.calls
     runs = {(vars(record)["run"], record.getMessage()) for record in caplog.records if vars(record).get("run")}
@@ -355,9 +357,9 @@ async def test_two_accounts_are_called_at_the_same_time(tmp_path: Path) -> None:
         async with trial(tmp_path / "two", latency=0.01) as two:
             both = BatchShare(one.settings(workers=1)), BatchShare(two.settings(workers=1))
             jobs = [await bs.start("run", it.folder / "leads.csv") for bs, it in zip(both, (one, two), strict=True)]
-            told = await asyncio.gather(*map(seen, jobs))
+            reported = await asyncio.gather(*map(seen, jobs))
             assert [(await job).summary.states for job in jobs] == [{State.SHARED: 12}] * 2
-            assert {each.waiting_for for each in (*told[0], *told[1])} == {None}
+            assert {each.waiting_for for each in (*reported[0], *reported[1])} == {None}
             assert [len(it.leads_sent()) for it in (one, two)] == [12, 12]
 
 

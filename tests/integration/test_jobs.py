@@ -128,7 +128,7 @@ async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> Non
         assert (second.previews[0].to_send, second.previews[0].cost.calls) == (12, 35 + 2)
 
 
-async def test_a_person_is_told_what_is_given_to_whom_and_until_when(tmp_path: Path) -> None:
+async def test_a_person_is_reported_what_is_given_to_whom_and_until_when(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         rows = sheet_rows(12, it.sandbox.world)
         rows[1][4], rows[2][4], rows[3][0] = "30m", "10d", "nobody"
@@ -197,7 +197,7 @@ async def test_a_part_and_then_the_whole_is_sent_once(tmp_path: Path) -> None:
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
-async def test_why_a_sheet_is_taken_in_again_is_told(tmp_path: Path) -> None:
+async def test_why_a_sheet_is_taken_in_again_is_reported(tmp_path: Path) -> None:
     looking = Onlooker()
     async with trial(tmp_path, rows=3) as it:
         for options in (SheetOptions(), part((2, 3)), part((2, 3))):
@@ -213,7 +213,7 @@ async def test_why_a_sheet_is_taken_in_again_is_told(tmp_path: Path) -> None:
         ]
 
 
-async def test_that_somebody_is_found_at_last_is_told(tmp_path: Path) -> None:
+async def test_that_somebody_is_found_at_last_is_reported(tmp_path: Path) -> None:
     looking = Onlooker()
     async with trial(tmp_path, rows=3) as it:
         leads = it.sandbox.world._leads
@@ -287,7 +287,7 @@ async def test_a_run_whose_ledger_vanishes_sends_no_more_and_tells_what_it_did(t
         assert not it.ledger.exists()
 
 
-async def test_a_ledger_that_vanishes_at_the_very_end_is_told(tmp_path: Path) -> None:
+async def test_a_ledger_that_vanishes_at_the_very_end_is_reported(tmp_path: Path) -> None:
     async def vanish(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == STATUS:
             it.ledger.unlink(missing_ok=True)
@@ -350,8 +350,10 @@ async def test_results_that_somebody_wrote_in_are_kept_and_the_new_ones_go_besid
         results.write_text("with remarks")
         ending = await it.follow_up()
         assert ending.summary.results == second
-        told = "leads.results.csv was changed or written by somebody else, so it is kept, and the results are in"
-        assert [*ending.remarks] == [f"{told} leads.results-2.csv"]
+        reported = (
+            "leads.results.csv was changed or written by somebody else, so it is kept, and the results are in"
+        )
+        assert [*ending.remarks] == [f"{reported} leads.results-2.csv"]
         assert (await status_of(it.name)).results == second
         again = await it.resume()
         assert (again.summary.results, [*again.remarks]) == (second, [])
@@ -436,8 +438,8 @@ async def test_a_ledger_of_before_there_was_a_list_knows_what_it_wrote(tmp_path:
         it.change(f"INSERT INTO about VALUES ('{fact}', '{value}')")
         ending = await it.run()
     ours, theirs = (results, failed) if fact == "results" else (failed, results)
-    told = {file.name for file in (ending.summary.results, ending.summary.failed_sheet) if file}
-    assert told == {ours.name, theirs.with_stem(f"{theirs.stem}-2").name}
+    reported = {file.name for file in (ending.summary.results, ending.summary.failed_sheet) if file}
+    assert reported == {ours.name, theirs.with_stem(f"{theirs.stem}-2").name}
 
 
 async def test_a_ledger_that_can_not_note_what_is_written_of_it_tells_all_the_same(
@@ -466,7 +468,7 @@ async def test_results_are_written_again_after_a_run_that_was_cut_off(tmp_path: 
         assert results.stat() != before
 
 
-async def test_what_stopped_the_run_is_told_rather_than_that_there_are_no_results(
+async def test_what_stopped_the_run_is_reported_rather_than_that_there_are_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trial(tmp_path, Fault(CREATE, [1], envelope(401, "No such key"))) as it:

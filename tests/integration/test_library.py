@@ -86,14 +86,14 @@ async def test_what_is_not_agreed_to_is_not_sent(tmp_path: Path) -> None:
         assert (ending.exit_code, shown[0].to_send, it.sent(CREATE)) == (ExitCode.NOT_DONE, 12, [])
 
 
-async def test_progress_is_told_from_the_beginning_to_the_end(tmp_path: Path) -> None:
-    told: list[Progress] = []
+async def test_progress_is_reported_from_the_beginning_to_the_end(tmp_path: Path) -> None:
+    reported: list[Progress] = []
     async with trial(tmp_path) as it:
-        await BatchShare(it.settings(), on_progress=told.append, every=0.001).run(tmp_path / "leads.csv")
-    assert told[-1].states == {State.SHARED: 12}
-    assert told[-1].calls >= 36
-    assert [each.calls for each in told] == sorted(each.calls for each in told)
-    assert {sum(each.states.values()) for each in told} <= {0, 12}
+        await BatchShare(it.settings(), on_progress=reported.append, every=0.001).run(tmp_path / "leads.csv")
+    assert reported[-1].states == {State.SHARED: 12}
+    assert reported[-1].calls >= 36
+    assert [each.calls for each in reported] == sorted(each.calls for each in reported)
+    assert {sum(each.states.values()) for each in reported} <= {0, 12}
 
 
 async def test_a_callback_that_raises_ends_the_run_in_good_order(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ async def test_a_page_that_there_can_not_be_is_refused(tmp_path: Path, setting: 
         assert refused.value.setting == setting
 
 
-async def test_runs_report_and_rows_to_mend_are_there_for_programs(tmp_path: Path) -> None:
+async def test_runs_report_and_rows_to_fix_are_there_for_programs(tmp_path: Path) -> None:
     bad = Fault(CREATE, [1], envelope(500, "Lead does not exist"))
     async with trial(tmp_path, bad) as it, BatchShare(it.settings(workers=1)) as bs:
         await bs.run(tmp_path / "leads.csv")
@@ -283,22 +283,22 @@ async def test_runs_report_and_rows_to_mend_are_there_for_programs(tmp_path: Pat
         )
         beside = await bs.failed_sheet(it.ledger)
         assert (beside.path, beside.remark) == (tmp_path / "leads.failed.csv", None)
-        elsewhere = await bs.failed_sheet(it.ledger, tmp_path / "mend.csv")
+        elsewhere = await bs.failed_sheet(it.ledger, tmp_path / "fix.csv")
         assert elsewhere.path is not None
         assert beside.path is not None
         assert elsewhere.path.read_bytes() == beside.path.read_bytes()
         with pytest.raises(SettingsError, match="is the sheet itself"):
             await bs.failed_sheet(it.ledger, tmp_path / "leads.csv")
         with pytest.raises(BatchShareError, match=r"written as \.csv or \.xlsx"):
-            await bs.failed_sheet(it.ledger, tmp_path / "mend.txt")
+            await bs.failed_sheet(it.ledger, tmp_path / "fix.txt")
 
 
-async def test_no_row_to_mend_is_no_file(tmp_path: Path) -> None:
+async def test_no_row_to_fix_is_no_file(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
         await bs.run(tmp_path / "leads.csv")
-        assert (await bs.failed_sheet(it.ledger, tmp_path / "mend.csv")).path is None
+        assert (await bs.failed_sheet(it.ledger, tmp_path / "fix.csv")).path is None
         assert (await bs.failed_sheet(it.ledger)).path is None
-        assert not (tmp_path / "mend.csv").exists()
+        assert not (tmp_path / "fix.csv").exists()
 
 
 async def test_a_check_up_is_of_the_settings_that_were_given(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ async def test_keys_are_checked_before_anything_rests_on_them(tmp_path: Path) ->
         assert refused.value.hint.startswith("Check the keys")
 
 
-async def test_what_would_be_purged_is_shown_first_and_deleted_when_it_is_told_to(tmp_path: Path) -> None:
+async def test_what_would_be_purged_is_shown_first_and_deleted_when_it_is_reported_to(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
         await bs.run(tmp_path / "leads.csv")
         with closing(sqlite3.connect(tmp_path / "data" / HISTORY)) as index, index:

@@ -83,8 +83,8 @@ async def test_a_retry_and_an_undo_tell_what_they_are_about_to_do(
             await it.revoke(workers=1, rows="2")
             it.change("UPDATE rows SET state = 'revoking' WHERE id = 1")
             await it.revoke(workers=1)
-    told = [(each["command"], each["rows"], each["to_do"]) for each in said(caplog, "planned")]
-    assert told == [
+    reported = [(each["command"], each["rows"], each["to_do"]) for each in said(caplog, "planned")]
+    assert reported == [
         ("retry", {"shared": 1, "failed": 1, "unknown": 1}, {"pending": 1}),
         ("revoke", {"shared": 3}, {"to_revoke": 1}),
         ("revoke", {"shared": 2, "unknown": 1}, {"to_revoke": 3}),

@@ -164,7 +164,7 @@ async def test_a_user_that_the_list_lacks_is_asked_for_before_the_row_is_refused
         assert looked_up(it) == {BY_IDS: 1, USERS: 1, ONE_USER: 2}
 
 
-async def test_an_inactive_user_is_told_by_name(tmp_path: Path) -> None:
+async def test_an_inactive_user_is_reported_by_name(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         retired = it.sandbox.world.users[9]
         write(it, ["Lead Id", "New Owner"], [[it.sandbox.world.leads[0].id, retired.email]])
@@ -335,7 +335,7 @@ async def test_an_end_is_in_the_accounts_time_zone_unless_one_is_named(
 
 
 @pytest.mark.parametrize("named", ["India Standard Time", "", "Asia"])
-async def test_an_account_whose_time_zone_means_nothing_is_told_to_name_one(tmp_path: Path, named: str) -> None:
+async def test_an_account_whose_time_zone_means_nothing_is_reported_to_name_one(tmp_path: Path, named: str) -> None:
     nowhere = answer(200, json.dumps({"Id": "7", "TimeZone": named}))
     async with trial(tmp_path, Fault(KEY_USER, [1, 2], nowhere)) as it:
         write_ends(it)

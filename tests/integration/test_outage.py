@@ -32,15 +32,15 @@ def counted(it: Trial, onlooker: Onlooker) -> tuple[int, int, int]:
     return len(it.sandbox.journal.since(0)), connection.tally.calls, connection.memory.account.calls
 
 
-def test_calls_that_reach_nobody_are_neither_told_nor_spent(
+def test_calls_that_reach_nobody_are_neither_reported_nor_spent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = in_virtual_time(tmp_path, monkeypatch, options(), gone_for(1e6))
     onlooker = Onlooker()
     ending = run_virtually(it.run(onlooker))
     assert isinstance(ending.error, Unreachable)
-    arrived, told, spent = counted(it, onlooker)
-    assert (told, spent) == (arrived, arrived)
+    arrived, reported, spent = counted(it, onlooker)
+    assert (reported, spent) == (arrived, arrived)
 
 
 def test_an_outage_does_not_eat_up_the_calls_of_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,19 +48,19 @@ def test_an_outage_does_not_eat_up_the_calls_of_the_day(tmp_path: Path, monkeypa
     onlooker = Onlooker()
     ending = run_virtually(it.run(onlooker, daily_limit=60))
     assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
-    arrived, told, spent = counted(it, onlooker)
-    assert (told, spent) == (arrived, arrived)
+    arrived, reported, spent = counted(it, onlooker)
+    assert (reported, spent) == (arrived, arrived)
 
 
-def test_that_nobody_is_reached_is_told_at_once_and_until_somebody_is(
+def test_that_nobody_is_reached_is_reported_at_once_and_until_somebody_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = in_virtual_time(tmp_path, monkeypatch, options(), gone_for(20.0), workers=3)
     samples = Samples(lambda connection: connection.tally.outage)
     assert run_virtually(it.run(samples)).summary.states == {State.SHARED: 12}
-    told = [outage for outage in samples.seen if outage is not None]
-    assert {outage.words for outage in told} == {"no connection: Connection refused"}
-    assert [outage.tries for outage in told] == sorted(outage.tries for outage in told)
-    assert (told[0].tries, told[-1].most) == (1, calls.CONNECT_TRIES)
-    assert 40 <= len(told) <= 100  # the 20 s, and what is left of the last pause
+    reported = [outage for outage in samples.seen if outage is not None]
+    assert {outage.words for outage in reported} == {"no connection: Connection refused"}
+    assert [outage.tries for outage in reported] == sorted(outage.tries for outage in reported)
+    assert (reported[0].tries, reported[-1].most) == (1, calls.CONNECT_TRIES)
+    assert 40 <= len(reported) <= 100  # the 20 s, and what is left of the last pause
     assert samples.seen[-1] is None

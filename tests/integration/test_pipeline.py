@@ -112,7 +112,7 @@ async def test_a_throttle_in_any_form_costs_nothing_but_time(tmp_path: Path, for
         assert onlooker.connection.pacer.rate == Rate(10, 1.0)
 
 
-async def test_a_limit_that_was_told_is_kept_by_the_next_run_that_asks_for_auto(tmp_path: Path) -> None:
+async def test_a_limit_that_was_reported_is_kept_by_the_next_run_that_asks_for_auto(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=4, rate=Rate(10, 1.0), retry_after=0.02) as it:
         await it.run(rate=Rate(60, 1.0))
         assert "the limit is 10/1s" in it.query("SELECT ended FROM runs")[0][0]
@@ -243,7 +243,9 @@ async def test_an_activity_of_the_keys_own_user_proves_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("reply", [envelope(500, "Not allowed"), answer(200, "{}")])
-async def test_where_the_keys_user_is_not_told_the_owners_of_two_are_checked(tmp_path: Path, reply: Reply) -> None:
+async def test_where_the_keys_user_is_not_reported_the_owners_of_two_are_checked(
+    tmp_path: Path, reply: Reply
+) -> None:
     """The first row's user may be the key's own, whose activity it would be in any case."""
     async with trial(tmp_path, Fault("Authentication.svc/UserByAccessKey.Get", range(1, 9), reply)) as it:
         assert (await it.run()).summary.states == {State.SHARED: 12}
@@ -390,7 +392,7 @@ async def test_a_sheet_that_changed_keeps_what_was_done(tmp_path: Path) -> None:
         assert len(it.leads_sent()) == 17
 
 
-async def test_a_host_that_was_mistyped_before_anything_was_sent_can_be_mended(
+async def test_a_host_that_was_mistyped_before_anything_was_sent_can_be_fixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "CONNECT_TRIES", 1)

@@ -104,8 +104,8 @@ async def test_nothing_is_posted_before_two_looks(tmp_path: Path) -> None:
 
 def lagging(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper) -> Trial:
     """A trial in virtual time, in an account whose reads show nothing younger than ten seconds."""
-    told = options(leads=30, users=7, read_lag=10.0)
-    return in_virtual_time(folder, monkeypatch, told, *faults, workers=1, grace=60.0)
+    reported = options(leads=30, users=7, read_lag=10.0)
+    return in_virtual_time(folder, monkeypatch, reported, *faults, workers=1, grace=60.0)
 
 
 @pytest.mark.usefixtures("traceable_sleep")
@@ -124,8 +124,8 @@ def test_what_is_found_goes_on_before_anything_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, not_there = Fault(CREATE, [4], DROPPED, applied=True), Fault(CREATE, [6], DROPPED)
-    told = options(leads=30, users=7)
-    it = in_virtual_time(tmp_path, monkeypatch, told, there, not_there, workers=1, grace=60.0)
+    reported = options(leads=30, users=7)
+    it = in_virtual_time(tmp_path, monkeypatch, reported, there, not_there, workers=1, grace=60.0)
     ending = run_virtually(it.run())
     assert (ending.summary.states, ending.looked_up) == (ALL_SHARED, {"found": 1, "absent": 1})
     shared = [call["at"] for call in it.sent(SHARE)]
@@ -133,7 +133,7 @@ def test_what_is_found_goes_on_before_anything_is_waited_for(
     assert max(shared) >= 60
 
 
-def test_while_the_second_look_is_waited_for_it_is_told_when_that_is(
+def test_while_the_second_look_is_waited_for_it_is_reported_when_that_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(connection: Connection) -> tuple[float, Awaited | None]:
@@ -142,10 +142,10 @@ def test_while_the_second_look_is_waited_for_it_is_told_when_that_is(
     samples = Samples(look)
     it = lagging(tmp_path, monkeypatch, Fault(CREATE, [4, 6], DROPPED))
     assert run_virtually(it.run(samples)).summary.states == ALL_SHARED
-    told = [(at, awaited) for at, awaited in samples.seen if awaited is not None and not awaited.requests]
-    assert 100 <= len(told) <= 120
-    assert all(awaited.again is None or at <= awaited.again <= awaited.until + 1e-6 for at, awaited in told)
-    assert sum(awaited.again is not None for _, awaited in told) > 100
+    reported = [(at, awaited) for at, awaited in samples.seen if awaited is not None and not awaited.requests]
+    assert 100 <= len(reported) <= 120
+    assert all(awaited.again is None or at <= awaited.again <= awaited.until + 1e-6 for at, awaited in reported)
+    assert sum(awaited.again is not None for _, awaited in reported) > 100
 
 
 def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(
@@ -210,7 +210,7 @@ async def test_one_look_settles_all_rows_of_a_lead(tmp_path: Path) -> None:
         assert len(it.sent(OF_LEAD)) == 2 + 2  # one look for each type, and the owner's checks
 
 
-async def test_an_activity_that_is_there_twice_is_told(tmp_path: Path) -> None:
+async def test_an_activity_that_is_there_twice_is_reported(tmp_path: Path) -> None:
     creates = count(1)
 
     async def twice(step: Step, call: SandboxCall) -> Reply:
@@ -473,7 +473,7 @@ async def test_an_activity_of_another_lead_is_never_adopted(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["refused", "over", "gone"])
-async def test_of_a_share_that_may_have_been_done_nothing_false_is_told(tmp_path: Path, kind: str) -> None:
+async def test_of_a_share_that_may_have_been_done_nothing_false_is_reported(tmp_path: Path, kind: str) -> None:
     """The first one was done and its answer lost; it can't be repeated."""
     refusal = envelope(500, "Already shared in this context", "MXDuplicateEntryException")
     faults = Fault(SHARE, [2], DROPPED, applied=True), Fault(SHARE, range(4, 99), refusal)

@@ -38,7 +38,7 @@ async def test_a_failed_row_goes_on_from_the_step_that_failed(
         assert (len(it.sent(CREATE)), len(it.sent(SHARE))) == (posts, shares)
         assert sorted(it.leads_sent()) == sorted(lead for (lead,) in it.rows("lead_id"))
         assert (it.live(), onlooker.previews[0].to_send, onlooker.previews[0].left_out) == (12, 1, 0)
-        assert onlooker.previews[0].told[0].startswith("1 × LeadSquared ")
+        assert onlooker.previews[0].reported[0].startswith("1 × LeadSquared ")
 
 
 async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None
         await it.run()
         onlooker = Onlooker()
         assert (await it.retry(onlooker=onlooker)).summary.states == {State.SHARED: 11, State.FAILED: 1}
-        assert any("mend it" in line for line in onlooker.previews[0].told)
+        assert any("fix it" in line for line in onlooker.previews[0].reported)
         assert (await it.retry(Wanted(everything=True))).summary.states == {State.SHARED: 12}
 
 
@@ -56,7 +56,7 @@ async def test_nothing_is_tried_again_that_was_not_confirmed(tmp_path: Path) -> 
         onlooker = Refuses()
         ending = await it.retry(onlooker=onlooker)
         assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 5, State.FAILED: 7}, ExitCode.NOT_DONE)
-        assert onlooker.previews[0].told[-1] == "and 2 other reasons"
+        assert onlooker.previews[0].reported[-1] == "and 2 other reasons"
         assert (await it.retry()).summary.states == {State.SHARED: 12}
 
 
@@ -116,4 +116,4 @@ async def test_a_stopped_retry_goes_on_with_the_rows_that_it_chose_and_no_others
         ending = await it.retry(Wanted("no such reason"), onlooker=again)
         assert ending.summary.states == {State.SHARED: 11, State.PENDING: 1}
         assert again.previews[0].to_send == 3
-        assert again.previews[0].told == ["3 × put back by an earlier retry that was stopped"]
+        assert again.previews[0].reported == ["3 × put back by an earlier retry that was stopped"]

@@ -25,7 +25,7 @@ import pytest
 from placing import named
 from processes import SandboxProcess, shell_for
 from pydantic import SecretStr
-from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, told_by
+from secrets_hunt import ACCESS, SECRET, leaks, leaks_in, reported_by
 from trial import BULK, CREATE, FAST, SHARE, STATUS, Onlooker, Trial, hurry, options, trial
 
 from batch_share.cli.screen import Display
@@ -134,20 +134,20 @@ async def everything(it: Trial, seconds: float) -> str:
     shown: list[str] = []
     for _ in range(len(STEPS) + 1):
         ending = await it.run(Onlooker(), workers=1, answer_timeout=seconds)
-        shown += told(ending)
+        shown += reported(ending)
     for job in (it.resume, it.reconcile, it.follow_up):
-        shown += told(await job(answer_timeout=seconds))
+        shown += reported(await job(answer_timeout=seconds))
     await results_of(it.name, named(it.folder / "answered.xlsx"))
     shown += [repr(await status_of(it.name)), repr(it.settings()), str(it.settings())]
     shown += [it.settings().model_dump_json(), repr(it.settings().model_dump()), repr(it.settings().public())]
     return "\n".join(shown)
 
 
-def told(ending: Ending) -> list[str]:
+def reported(ending: Ending) -> list[str]:
     """What an ending shows, to people and to programs."""
     Display(json=False).end(ending)
     Display(json=True).end(ending)
-    return [repr(ending), told_by(ending.error) if ending.error else ""]
+    return [repr(ending), reported_by(ending.error) if ending.error else ""]
 
 
 async def hunt(
@@ -175,7 +175,7 @@ def test_the_hunt_finds_what_it_looks_for(tmp_path: Path) -> None:
         assert len(next(iter(leaks_in(tmp_path).values()))) >= 2
     error = ValueError()
     error.__context__ = KeyError(SECRET)
-    assert leaks(told_by(error))
+    assert leaks(reported_by(error))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -243,7 +243,7 @@ async def test_bulk_items_and_refused_shares_that_quote_the_keys_leave_no_piece_
     with talkative(tmp_path) as log:
         async with trial(tmp_path, quoting, rows=12, leads=12, users=7, **keys) as it:
             it.changes = {"bulk": True, "workers": 1} | {name: SecretStr(key) for name, key in keys.items()}
-            shown = [line for _ in range(2) for line in told(await it.run())]
+            shown = [line for _ in range(2) for line in reported(await it.run())]
             await results_of(it.name, named(it.folder / "answered.xlsx"))
             shown.append(repr(await status_of(it.name)))
     out, err = capsys.readouterr()
@@ -337,8 +337,8 @@ def test_a_key_can_not_be_given_as_an_option(tmp_path: Path, command: str, optio
     done = shell_for(SandboxProcess("http://127.0.0.1:9"), tmp_path).run(command, "leads.csv", f"{option}={SECRET}")
     assert done.returncode == 2
     takes_settings = command not in {"status", "results"}
-    told = f"{option}: a key is never typed in a command" if takes_settings else f"No such option: {option}"
-    assert told in done.stderr
+    reported = f"{option}: a key is never typed in a command" if takes_settings else f"No such option: {option}"
+    assert reported in done.stderr
     assert not leaks(done.stdout + done.stderr)
 
 
@@ -358,7 +358,7 @@ def test_a_key_can_not_be_given_as_an_option(tmp_path: Path, command: str, optio
         ("environment", "{1} {1}"),
     ],
 )
-def test_a_key_that_can_not_be_one_is_told_by_its_name_alone(tmp_path: Path, file: str, text: str) -> None:
+def test_a_key_that_can_not_be_one_is_reported_by_its_name_alone(tmp_path: Path, file: str, text: str) -> None:
     own, rest = json.dumps(SECRET), SECRET.replace('"', "")
     env = {"BATCH_SHARE_SECRET_KEY": text.format(own, SECRET)} if file == "environment" else {}
     shell = shell_for(SandboxProcess("http://127.0.0.1:9"), tmp_path)

@@ -185,15 +185,15 @@ def lines_of(it: Trial, *, one_line: bool, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("one_line", [False, True])
-@pytest.mark.parametrize(("seconds", "told"), [(61.0, 1), (300.0, 1), (60.0, 0)])
+@pytest.mark.parametrize(("seconds", "reported"), [(61.0, 1), (300.0, 1), (60.0, 0)])
 def test_a_wait_above_a_minute_is_one_line_where_no_terminal_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, told: int, *, one_line: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, reported: int, *, one_line: bool
 ) -> None:
     asks = throttled(Rate(25, 5.0), 429, seconds)
     it = in_virtual_time(tmp_path, monkeypatch, options(latency=0.05), Fault(SHARE, [2, 3, 4], asks))
     lines = lines_of(it, one_line=one_line)
-    if one_line or told:
-        assert len(lines) == told
+    if one_line or reported:
+        assert len(lines) == reported
     assert all(line.endswith(": LeadSquared asked for it") for line in lines)
     assert not any(" left" in line for line in lines)
 
@@ -206,15 +206,17 @@ def test_the_log_tells_of_a_long_wait_and_of_an_end_until_when(
     it = in_virtual_time(tmp_path, monkeypatch, options(), *waits, closes)
     with caplog.at_level(logging.INFO, "batch_share"):
         ending = run_virtually(it.run(workers=1))
-    told = {record.getMessage(): vars(record) for record in caplog.records}
-    waits_until = datetime.fromisoformat(told["waiting as LeadSquared asked"]["until"])
+    reported = {record.getMessage(): vars(record) for record in caplog.records}
+    waits_until = datetime.fromisoformat(reported["waiting as LeadSquared asked"]["until"])
     assert (waits_until - datetime.now(UTC)).total_seconds() == pytest.approx(61, abs=30)
     assert [record.getMessage() for record in caplog.records].count("waiting as LeadSquared asked") == 1
     assert isinstance(ending.error, AccountClosed)
-    assert told["stopped by an error"]["until"] == ending.error.until.isoformat(timespec="seconds")
+    assert reported["stopped by an error"]["until"] == ending.error.until.isoformat(timespec="seconds")
 
 
-def test_while_it_waits_its_end_is_told_and_no_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_it_waits_its_end_is_reported_and_no_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asks = throttled(Rate(25, 5.0), 429, 200.0)
     it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(SHARE, [2], asks))
     samples = Samples(lambda connection: status_line(connection.progress()))
@@ -225,7 +227,7 @@ def test_while_it_waits_its_end_is_told_and_no_time_left(tmp_path: Path, monkeyp
     assert not any("waiting until" in (line or "") for line in samples.seen[-3:])
 
 
-def test_a_refusal_that_does_not_say_how_long_is_told_as_that(
+def test_a_refusal_that_does_not_say_how_long_is_reported_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(SHARE, [2], throttled(Rate(25, 5.0), 429)))

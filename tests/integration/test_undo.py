@@ -1,4 +1,4 @@
-"""Undo: what a run shared is taken back in its own contexts, whatever happens on the way."""
+"""Undo: what a run shared is revoked in its own contexts, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 WHOLE = {State.REVOKED: 12}
 
 
-async def test_the_shares_of_a_run_are_taken_back_and_seen_to_be_gone(tmp_path: Path) -> None:
+async def test_the_shares_of_a_run_are_revoked_and_seen_to_be_gone(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         assert it.live() == 12
@@ -44,16 +44,16 @@ async def test_the_shares_of_a_run_are_taken_back_and_seen_to_be_gone(tmp_path: 
         assert ending.summary.states == WHOLE
         assert ending.exit_code is ExitCode.DONE
         assert it.live() == 0
-        assert all("was taken back" in reason for (reason,) in it.rows("reason"))
+        assert all("was revoked" in reason for (reason,) in it.rows("reason"))
 
 
-async def test_nothing_is_taken_back_that_was_not_confirmed(tmp_path: Path) -> None:
+async def test_nothing_is_revoked_that_was_not_confirmed(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         onlooker = Refuses()
         ending = await it.revoke(onlooker)
         (preview,) = onlooker.previews
-        assert (preview.deed, preview.to_send, preview.cost.calls) == ("take back", 12, 24)
+        assert (preview.deed, preview.to_send, preview.cost.calls) == ("revoke", 12, 24)
         assert ending.exit_code is ExitCode.NOT_DONE
         assert (it.live(), it.sent(REVOKE)) == (12, [])
         assert ending.summary.states == {State.SHARED: 12}
@@ -69,7 +69,7 @@ async def test_another_undo_and_a_run_change_nothing_any_more(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("by", ["User Id", "User Email"])
-async def test_a_person_is_told_who_loses_what_before_it_is_taken_back(tmp_path: Path, by: str) -> None:
+async def test_a_person_is_reported_who_loses_what_before_it_is_revoked(tmp_path: Path, by: str) -> None:
     async with trial(tmp_path) as it:
         users = active_users(it.sandbox.world)
         leads = it.sandbox.world.leads
@@ -86,19 +86,19 @@ async def test_a_person_is_told_who_loses_what_before_it_is_taken_back(tmp_path:
         await it.revoke(onlooker)
         await it.revoke(onlooker, rows="2-3,11")
         name = f"{users[0].name} <{users[0].email}>"
-        whole, few = (preview.told[0] for preview in onlooker.previews)
+        whole, few = (preview.reported[0] for preview in onlooker.previews)
         assert whole.startswith(f"from {name} (9), ")
         assert whole.endswith(" (1) and 2 others")
         assert few == f"from {name} (2), {users[1].name} <{users[1].email}> (1): rows 2, 3, 11"
 
 
-async def test_shares_that_an_earlier_revocation_began_with_are_told_of_too(tmp_path: Path) -> None:
+async def test_shares_that_an_earlier_revocation_began_with_are_reported_of_too(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=4) as it:
         await it.run()
         it.change("UPDATE rows SET state = 'to_revoke' WHERE id > 1")
         onlooker = Onlooker()
         assert (await it.revoke(onlooker, rows="2")).summary.states == {State.REVOKED: 4}
-        first, others = onlooker.previews[0].told[:2]
+        first, others = onlooker.previews[0].reported[:2]
         assert first.startswith("from ")
         assert first.endswith("(1): row 2")
         assert others.startswith("and, since it was begun before, from ")
@@ -124,7 +124,7 @@ async def test_a_share_that_may_stand_ends_when_it_was_to_end_whatever_the_sheet
         assert it.rows("duration") == [(7 * 1440,)] * 2
 
 
-async def test_only_the_chosen_rows_are_taken_back(tmp_path: Path) -> None:
+async def test_only_the_chosen_rows_are_revoked(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         assert (await it.revoke(rows="3-5,9")).summary.states == {State.SHARED: 8, State.REVOKED: 4}
@@ -133,7 +133,7 @@ async def test_only_the_chosen_rows_are_taken_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "email"])
-async def test_only_the_shares_of_a_user_are_taken_back(tmp_path: Path, name: str) -> None:
+async def test_only_the_shares_of_a_user_are_revoked(tmp_path: Path, name: str) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         user = it.sandbox.world.user(it.rows("user_id")[0][0])
@@ -162,9 +162,9 @@ async def test_a_choice_of_no_row_is_a_slip(tmp_path: Path, rows: str, user: int
     async with trial(tmp_path) as it:
         await it.run()
         wanted = None if user is None else it.rows("user_id")[user][0]
-        with pytest.raises(SettingsError) as told:
+        with pytest.raises(SettingsError) as reported:
             await it.revoke(rows=rows, user=wanted)
-        assert told.value.wrong == words
+        assert reported.value.wrong == words
         assert (it.live(), it.query("SELECT count(*) FROM runs")) == (12, [(1,)])
 
 
@@ -191,7 +191,7 @@ async def test_shares_that_have_ended_are_left_alone(tmp_path: Path) -> None:
         it.change("UPDATE attempts SET answered_at = '2020-01-01 00:00:00' WHERE row_id <= 4")
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == {State.SHARED: 4, State.REVOKED: 8}
-        assert "4 have ended by themselves: left alone" in onlooker.previews[0].told
+        assert "4 have ended by themselves: left alone" in onlooker.previews[0].reported
 
 
 async def test_what_was_never_shared_is_not_touched(tmp_path: Path) -> None:
@@ -210,17 +210,17 @@ async def test_a_revocation_without_an_answer_is_repeated(tmp_path: Path, applie
         assert it.live() == 0
 
 
-async def test_a_share_of_which_nobody_knows_is_taken_back_to_be_sure(tmp_path: Path) -> None:
+async def test_a_share_of_which_nobody_knows_is_revoked_to_be_sure(tmp_path: Path) -> None:
     lost = Fault(SHARE, [2], DROPPED, applied=True)
     async with trial(tmp_path, lost) as it:
         assert (await it.run(on_unknown="park")).summary.states[State.UNKNOWN] == 1
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == WHOLE
         assert it.live() == 0
-        assert any("to be sure" in line for line in onlooker.previews[0].told)
+        assert any("to be sure" in line for line in onlooker.previews[0].reported)
 
 
-async def test_a_share_that_was_to_be_repeated_is_taken_back_to_be_sure(tmp_path: Path) -> None:
+async def test_a_share_that_was_to_be_repeated_is_revoked_to_be_sure(tmp_path: Path) -> None:
     """Its row is posted, as one whose lead was never shared is: only the stage tells them apart."""
     lost, denied = Fault(SHARE, [2], DROPPED, applied=True), Fault(SHARE, [4], answer(403, "No"))
     async with trial(tmp_path, lost, denied, rows=3) as it:
@@ -230,8 +230,11 @@ async def test_a_share_that_was_to_be_repeated_is_taken_back_to_be_sure(tmp_path
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 3}
         assert it.live() == 0
-        told = onlooker.previews[0].told[1:]
-        assert (len(told), "1 of which nobody knows" in told[0]) == (1, True)  # and none that was never shared
+        reported = onlooker.previews[0].reported[1:]
+        assert (len(reported), "1 of which nobody knows" in reported[0]) == (
+            1,
+            True,
+        )  # and none that was never shared
 
 
 async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_again(tmp_path: Path) -> None:
@@ -242,7 +245,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert ending.exit_code is ExitCode.SOME_FAILED
         (trouble,) = ending.summary.troubles
         assert ending.summary.standing == 0  # retry has nothing to do with it
-        assert spell_row(trouble) == "the share stands: LeadSquared refused to take it back: Locked"
+        assert spell_row(trouble) == "the share stands: LeadSquared refused to revoke it: Locked"
         assert it.live() == 1
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
         assert (await it.revoke()).summary.states == WHOLE
@@ -250,7 +253,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
 
 
 @pytest.mark.parametrize("endpoint", [SHARE, REVOKE])
-async def test_a_share_in_doubt_that_is_refused_to_be_taken_back_is_not_said_to_stand(
+async def test_a_share_in_doubt_that_is_refused_to_be_revoked_is_not_said_to_stand(
     tmp_path: Path, endpoint: str
 ) -> None:
     """The share may never have been made, or an earlier call may have taken it back: that may be why."""
@@ -260,7 +263,7 @@ async def test_a_share_in_doubt_that_is_refused_to_be_taken_back_is_not_said_to_
         await it.run(on_unknown="park")
         ending = await it.revoke()
         assert (ending.summary.states, it.live()) == ({State.UNKNOWN: 1}, 0)
-        reason = "nobody knows whether the share stands, and LeadSquared refused to take it back: No such share. "
+        reason = "nobody knows whether the share stands, and LeadSquared refused to revoke it: No such share. "
         assert it.rows("stage", "reason") == [("revoke", f"{reason}Look at the lead in LeadSquared")]
         assert (await it.revoke()).summary.states == {State.REVOKED: 1}
 
@@ -273,7 +276,7 @@ async def test_a_share_stays_in_doubt_where_its_revocation_was_not_sent(tmp_path
         assert it.rows("state", "stage") == [("to_revoke", "revoke")]
 
 
-async def test_a_share_in_doubt_that_has_ended_is_left_alone_while_others_are_taken_back_again(
+async def test_a_share_in_doubt_that_has_ended_is_left_alone_while_others_are_revoked_again(
     tmp_path: Path,
 ) -> None:
     async with trial(tmp_path, Fault(REVOKE, [2], DROPPED), rows=3) as it:
@@ -298,7 +301,7 @@ async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) 
 async def test_a_share_in_doubt_whose_revocation_could_not_be_processed_is_not_said_to_stand(
     tmp_path: Path,
 ) -> None:
-    """The first revocation was done, and its answer lost: there was nothing to take back any more."""
+    """The first revocation was done, and its answer lost: there was nothing to revoke any more."""
     pending, failed = (
         answer(200, f'{{"Status":"Success","ShareStatus":{number},"ErrorMessage":"{words}","Message":{{}}}}')
         for number, words in ((1, ""), (4, "Nothing there"))
@@ -350,7 +353,7 @@ async def test_a_stopped_undo_goes_on_and_takes_nothing_back_twice(tmp_path: Pat
         assert (len(it.sent(REVOKE)), it.live()) == (12, 0)
 
 
-async def test_what_is_being_taken_back_is_followed_up_later(tmp_path: Path) -> None:
+async def test_what_is_being_revoked_is_followed_up_later(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         ending = await it.revoke(follow_up=False)
@@ -369,30 +372,30 @@ async def test_a_share_that_is_still_processed_is_waited_for(tmp_path: Path) -> 
         assert it.live() == 0
 
 
-async def test_a_person_is_told_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
+async def test_a_person_is_reported_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         it.change("UPDATE rows SET state = 'posted', stage = NULL, request_id = NULL WHERE id > 1")
         onlooker = Onlooker()
         assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 1, State.POSTED: 2}
-        assert onlooker.previews[0].told[1:] == ["2 were never shared, and a run would still do it"]
+        assert onlooker.previews[0].reported[1:] == ["2 were never shared, and a run would still do it"]
 
 
-async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
+async def test_who_waits_for_nothing_is_reported_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run(follow_up=False)
-        told: list[str] = []
+        reported: list[str] = []
         for follow_up in (False, True):
             onlooker = Refuses()
             await it.revoke(onlooker, follow_up=follow_up)
-            told += onlooker.previews[0].told[1:]
-        assert told == [
-            "2 still being processed: taken back all the same, since --no-follow-up waits for nothing",
-            "2 still being processed: waited for, then taken back",
+            reported += onlooker.previews[0].reported[1:]
+        assert reported == [
+            "2 still being processed: revoked all the same, since --no-follow-up waits for nothing",
+            "2 still being processed: waited for, then revoked",
         ]
 
 
-async def test_rows_that_the_sheet_lost_are_taken_back_too(tmp_path: Path) -> None:
+async def test_rows_that_the_sheet_lost_are_revoked_too(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
         it.write(_some(it.sandbox.world))

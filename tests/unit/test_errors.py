@@ -115,8 +115,8 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"most": 5},
     ),
     (
-        TooManyRevokes("5 shares of a.csv would be taken back from b (3), c (2)", {"b": 3, "c": 2}, ["a.csv"], 0),
-        "5 shares of a.csv would be taken back from b (3), c (2), and nobody was asked: add --max-revokes 5, or",
+        TooManyRevokes("5 shares of a.csv would be revoked from b (3), c (2)", {"b": 3, "c": 2}, ["a.csv"], 0),
+        "5 shares of a.csv would be revoked from b (3), c (2), and nobody was asked: add --max-revokes 5, or",
         {"users": {"b": 3, "c": 2}, "sheets": ["a.csv"], "most": 0},
     ),
     (

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def test_the_structure_gets_no_worse() -> None:
-    told = count()
-    assert told.circles == []
-    assert told.upward == []
-    assert told.sentences == 0
-    assert len(told.tiny) <= 62, told.tiny
-    assert round(told.functions_per_100_lines, 1) <= 9.0
+    reported = count()
+    assert reported.circles == []
+    assert reported.upward == []
+    assert reported.sentences == 0
+    assert len(reported.tiny) <= 62, reported.tiny
+    assert round(reported.functions_per_100_lines, 1) <= 9.0
 
 
 def test_one_row_enters_no_more_files_than_it_did(tmp_path: Path) -> None:

@@ -72,24 +72,24 @@ def test_the_files_rotate_and_are_their_owners_alone(tmp_path: Path, monkeypatch
     assert lines(tmp_path / FILE_NAME)[-1]["number"] == 99
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path) -> None:
+    reported: list[str] = []
     (tmp_path / "file").touch()
-    assert open_log(tmp_path / "file" / "log", told.append) is None
-    assert len(told) == 1
-    assert "BATCH_SHARE_LOG_FOLDER" in told[0]
+    assert open_log(tmp_path / "file" / "log", reported.append) is None
+    assert len(reported) == 1
+    assert "BATCH_SHARE_LOG_FOLDER" in reported[0]
 
 
-def test_a_file_that_can_no_longer_be_written_is_told_once(tmp_path: Path) -> None:
-    told: list[str] = []
-    file = LogFile(tmp_path, told.append)
+def test_a_file_that_can_no_longer_be_written_is_reported_once(tmp_path: Path) -> None:
+    reported: list[str] = []
+    file = LogFile(tmp_path, reported.append)
     assert file.stream is not None
     file.stream.close()
     with attached(file, level=logging.INFO):
         log.info("one")
         log.info("two")
-    assert len(told) == 1
-    assert "goes on without it" in told[0]
+    assert len(reported) == 1
+    assert "goes on without it" in reported[0]
 
 
 def test_a_person_gets_readable_lines() -> None:

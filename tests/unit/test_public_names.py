@@ -36,6 +36,6 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert not {"aiohttp", "pandas", "pydantic", "sqlalchemy", "typer", "rich"} & set(done.stdout.split())
 
 
-def test_a_name_that_is_not_there_is_told() -> None:
+def test_a_name_that_is_not_there_is_reported() -> None:
     with pytest.raises(AttributeError, match="module 'batch_share' has no attribute 'BatchShore'"):
         getattr(batch_share, "BatchShore")  # noqa: B009 - a type checker knows that it is not there

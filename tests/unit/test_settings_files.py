@@ -177,7 +177,7 @@ def test_others_may_read_a_file_but_not_write_it(mode: int, counts: bool) -> Non
         assert "others can write it" in problem()
 
 
-def test_the_line_that_mends_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_line_that_fixes_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BATCH_SHARE_CONFIG", str(write(tmp_path / "my own.toml", note="mine")))
     (tmp_path / "my own.toml").chmod(0o666)
     line = problem().partition("`")[2].rstrip("`")

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_command_is_described_in_half_a_sentence(width: int) -> None:
     said = CliRunner().invoke(app, ["--help"], terminal_width=width).stdout
-    told = said.partition("Every day:\n")[2].partition("Options:\n")[0].splitlines()
-    described = [line for line in told if line.startswith("  ")]
+    reported = said.partition("Every day:\n")[2].partition("Options:\n")[0].splitlines()
+    described = [line for line in reported if line.startswith("  ")]
     assert {line.split()[0] for line in described} == {name.split()[0] for name in commands()}
     assert [line for line in described if not line.endswith(".") or "..." in line or "…" in line] == []
 
 
-def test_commands_are_told_by_what_they_are_for() -> None:
+def test_commands_are_reported_by_what_they_are_for() -> None:
     said = CliRunner().invoke(app, ["--help"]).stdout
     headings = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
@@ -44,7 +44,7 @@ def test_commands_are_told_by_what_they_are_for() -> None:
     assert "reconcile" not in said
 
 
-def test_who_types_what_a_command_was_called_is_told_its_name() -> None:
+def test_who_types_what_a_command_was_called_is_reported_its_name() -> None:
     done = CliRunner().invoke(app, ["reconcile", "my leads.db", "--on-unknown", "settle"])
     assert (done.exit_code, done.stdout) == (2, "")
     now = "batch-share resume 'my leads.db' --on-unknown settle --only-unknown"
@@ -84,37 +84,37 @@ def test_the_example_of_every_command_is_one_that_it_takes(command: str) -> None
 
 
 @pytest.mark.parametrize("command", ["resume", "follow-up", "status", "results", "report"])
-def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
+def test_a_sheet_in_place_of_its_ledger_is_reported_where_that_is(command: str, tmp_path: Path) -> None:
     sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
     sheet.write_text("Lead Number\n", encoding="utf-8")
-    told = CliRunner().invoke(app, [command, str(sheet)]).exception
-    assert isinstance(told, SheetError)
-    assert told.wrong == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
+    reported = CliRunner().invoke(app, [command, str(sheet)]).exception
+    assert isinstance(reported, SheetError)
+    assert reported.wrong == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
     ledger.touch()
-    told = CliRunner().invoke(app, [command, str(sheet)]).exception
-    assert isinstance(told, SheetError)
-    assert told.wrong == f"a sheet, not a ledger: its own is {ledger}"
+    reported = CliRunner().invoke(app, [command, str(sheet)]).exception
+    assert isinstance(reported, SheetError)
+    assert reported.wrong == f"a sheet, not a ledger: its own is {ledger}"
 
 
 def test_a_ledger_may_be_called_like_a_sheet(tmp_path: Path) -> None:
     ledger = tmp_path / "kept.csv"
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("CREATE TABLE other (x)")
-    told = CliRunner().invoke(app, ["status", str(ledger)]).exception
-    assert isinstance(told, LedgerError)
+    reported = CliRunner().invoke(app, ["status", str(ledger)]).exception
+    assert isinstance(reported, LedgerError)
 
 
-def test_a_file_that_is_not_there_is_told_by_whoever_opens_it(tmp_path: Path) -> None:
-    told = CliRunner().invoke(app, ["status", str(tmp_path / "gone.csv")]).exception
-    assert isinstance(told, LedgerError)
-    assert "there is no such file" in told.wrong
+def test_a_file_that_is_not_there_is_reported_by_whoever_opens_it(tmp_path: Path) -> None:
+    reported = CliRunner().invoke(app, ["status", str(tmp_path / "gone.csv")]).exception
+    assert isinstance(reported, LedgerError)
+    assert "there is no such file" in reported.wrong
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: str, tmp_path: Path) -> None:
+def test_a_ledger_in_place_of_its_sheet_is_reported_what_goes_on_with_it(command: str, tmp_path: Path) -> None:
     ledger = tmp_path / "leads.csv.ledger.db"
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("CREATE TABLE other (x)")
-    told = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
-    assert isinstance(told, SheetError)
-    assert told.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"
+    reported = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
+    assert isinstance(reported, SheetError)
+    assert reported.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"

@@ -44,7 +44,7 @@ RUN = Asked("run", Path("leads.csv"))
         (BatchShareError("The disk is full. Delete something."), 0, "nothing sent: The disk is full"),
     ],
 )
-def test_why_is_told_in_few_words(error: BatchShareError, sent: int, words: str) -> None:
+def test_why_is_reported_in_few_words(error: BatchShareError, sent: int, words: str) -> None:
     assert in_short(error, sent) == words
 
 
@@ -71,8 +71,8 @@ def test_only_who_asked_for_an_answer_gets_one(capsys: pytest.CaptureFixture[str
         "leads.csv: nothing sent: keys refused (exit 1)\nretry: nothing sent: keys refused (exit 1)\n"
     )
     answer(REFUSED, RUN, {"json": True, "set": ["one_line=true"]})
-    told = json.loads(capsys.readouterr().out)
-    assert told == {
+    reported = json.loads(capsys.readouterr().out)
+    assert reported == {
         "command": "run",
         "file": str(Path("leads.csv").absolute()),
         "sent": 0,
@@ -100,8 +100,8 @@ def test_a_run_that_an_error_stopped_answers_with_its_totals(
     Display(one_line=True).end(ending, RUN)
     assert capsys.readouterr().out == f"{line}\n"
     Display(json=True).end(ending, RUN)
-    told = json.loads(capsys.readouterr().out)
-    assert told == ending.summary.as_json() | RUN.stopped(REFUSED, 1, sent)
+    reported = json.loads(capsys.readouterr().out)
+    assert reported == ending.summary.as_json() | RUN.stopped(REFUSED, 1, sent)
 
 
 def test_a_run_that_was_cut_answers_that_nobody_knows_what_it_sent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,5 +110,5 @@ def test_a_run_that_was_cut_answers_that_nobody_knows_what_it_sent(capsys: pytes
     Display(one_line=True).cut(RUN)
     assert capsys.readouterr().out == "leads.csv: cut off by a person (exit 130)\n"
     Display(json=True).cut(RUN)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["sent"], told["error"]["kind"], told["exit_code"]) == (None, "KeyboardInterrupt", 130)
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["sent"], reported["error"]["kind"], reported["exit_code"]) == (None, "KeyboardInterrupt", 130)

@@ -123,15 +123,15 @@ def test_how_a_run_ended_is_not_cut_where_it_is_long() -> None:
         f"  {REFUSED}",
         "  1,057 shared, 1 unknown, 22 failed",
     ]
-    told = listed(known(f"{UNREACHED}. Nothing was sent for the rows that are left; run it again."), width=60)
-    assert " ".join(line.strip() for line in told[1:]) == f"{UNREACHED} 1,057 shared, 1 unknown, 22 failed"
-    assert all(line.startswith("  ") for line in told[1:])
-    assert len(told) == 4
+    reported = listed(known(f"{UNREACHED}. Nothing was sent for the rows that are left; run it again."), width=60)
+    assert " ".join(line.strip() for line in reported[1:]) == f"{UNREACHED} 1,057 shared, 1 unknown, 22 failed"
+    assert all(line.startswith("  ") for line in reported[1:])
+    assert len(reported) == 4
 
 
 def test_a_name_that_is_longer_than_the_terminal_is_wide_goes_on_below() -> None:
-    told = listed(known(sheet=f"{'leads-of-the-north-' * 3}.xlsx"), width=60)
-    assert "".join(line.strip() for line in told[:-1]).replace(" ", "") == (
+    reported = listed(known(sheet=f"{'leads-of-the-north-' * 3}.xlsx"), width=60)
+    assert "".join(line.strip() for line in reported[:-1]).replace(" ", "") == (
         f"{FIRST}{'leads-of-the-north-' * 3}.xlsx".replace(" ", "")
     )
 
@@ -152,7 +152,7 @@ def test_of_words_without_an_end_the_beginning_is_listed() -> None:
     assert f"│ {('a long sentence ' * 20)[:120]}… │" in line
 
 
-def test_runs_lists_the_newest_alone_if_told_to(ledger: Path) -> None:
+def test_runs_lists_the_newest_alone_if_reported_to(ledger: Path) -> None:
     async def run_again() -> None:
         async with working(ledger) as opened:
             await opened.end_run("done")
@@ -174,24 +174,24 @@ def test_a_run_id_or_last_means_its_ledger(ledger: Path, command: str) -> None:
 
 def test_a_file_of_that_name_wins(ledger: Path, folder: Path) -> None:
     (folder / "last").write_text("no ledger")
-    told = call("status", "last").exception
-    assert isinstance(told, LedgerError)
-    assert "no ledger, or a damaged one" in told.wrong
+    reported = call("status", "last").exception
+    assert isinstance(reported, LedgerError)
+    assert "no ledger, or a damaged one" in reported.wrong
 
 
 @pytest.mark.parametrize(
     ("named", "words"), [("last", "no run yet on this machine"), ("abcdefgh", "no run with this Id")]
 )
-def test_a_run_that_is_not_there_is_told(named: str, words: str) -> None:
-    told = call("status", named).exception
-    assert isinstance(told, LedgerError)
-    assert words in told.wrong
+def test_a_run_that_is_not_there_is_reported(named: str, words: str) -> None:
+    reported = call("status", named).exception
+    assert isinstance(reported, LedgerError)
+    assert words in reported.wrong
 
 
-def test_a_file_that_is_no_id_is_told_as_ever() -> None:
-    told = call("status", "gone.db").exception
-    assert isinstance(told, LedgerError)
-    assert "there is no such file" in told.wrong
+def test_a_file_that_is_no_id_is_reported_as_ever() -> None:
+    reported = call("status", "gone.db").exception
+    assert isinstance(reported, LedgerError)
+    assert "there is no such file" in reported.wrong
 
 
 def test_purge_asks_and_deletes_nothing_where_nobody_answers(ledger: Path) -> None:
@@ -202,7 +202,7 @@ def test_purge_asks_and_deletes_nothing_where_nobody_answers(ledger: Path) -> No
     assert ledger.is_file()
 
 
-def test_purge_deletes_when_told_to_and_tells_of_the_run_afterwards(ledger: Path, folder: Path) -> None:
+def test_purge_deletes_when_reported_to_and_tells_of_the_run_afterwards(ledger: Path, folder: Path) -> None:
     (folder / "leads.csv").write_text("Lead\n1\n")
     run_id = str(only_run()["run"])
     done = call("purge", "--older-than", "1d", "--yes")
@@ -211,9 +211,9 @@ def test_purge_deletes_when_told_to_and_tells_of_the_run_afterwards(ledger: Path
     assert (folder / "leads.csv").is_file()
     assert only_run()["states"] == {"shared": 1}
     assert "done; purged" in call("runs").stdout
-    told = call("status", run_id).exception
-    assert isinstance(told, LedgerError)
-    assert f"run {run_id} was purged on" in told.wrong
+    reported = call("status", run_id).exception
+    assert isinstance(reported, LedgerError)
+    assert f"run {run_id} was purged on" in reported.wrong
     assert call("purge", "--older-than", "1d").stdout == "Nothing to delete.\n"
 
 
@@ -223,6 +223,6 @@ def test_purge_says_what_it_did_as_json(ledger: Path) -> None:
 
 
 def test_purge_tells_of_a_time_that_is_none() -> None:
-    told = call("purge", "--older-than", "long").exception
-    assert isinstance(told, SettingsError)
-    assert told.setting == "older-than"
+    reported = call("purge", "--older-than", "long").exception
+    assert isinstance(reported, SettingsError)
+    assert reported.setting == "older-than"

@@ -60,7 +60,7 @@ def test_every_option_is_a_setting_or_the_commands_own() -> None:
     assert OPTIONS.keys() - Settings.model_fields.keys() == OF_COMMANDS
 
 
-def test_no_option_of_the_table_is_told_otherwise_by_a_command() -> None:
+def test_no_option_of_the_table_is_reported_otherwise_by_a_command() -> None:
     """Commands may have options of their own, each in another meaning than the table's: in no group."""
     texts: dict[str, set[str]] = defaultdict(set)
     for command in commands().values():
@@ -144,7 +144,7 @@ def test_a_table_of_settings_is_set_bit_by_bit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "reported"),
     [
         (["--max-rows", "x"], "--max-rows: should be a whole number"),
         (["--max-rows=0"], "--max-rows: should be greater than 0"),
@@ -165,22 +165,24 @@ def test_a_table_of_settings_is_set_bit_by_bit() -> None:
         (["--set", "sheet=5"], "--set sheet: there is no such setting: "),
     ],
 )
-def test_a_setting_that_is_none_is_told_as_it_was_typed(typed: list[str], told: str) -> None:
-    assert refusal(*typed).startswith(told)
+def test_a_setting_that_is_none_is_reported_as_it_was_typed(typed: list[str], reported: str) -> None:
+    assert refusal(*typed).startswith(reported)
 
 
 @pytest.mark.parametrize("name", [*ELSEWHERE, "notify"])
-def test_what_belongs_elsewhere_is_told_where_and_not_quoted(name: str) -> None:
-    told = refusal("--set", f"{name}=sesame")
-    assert told.startswith(f"--set {name}: ")
-    assert f"BATCH_SHARE_{name.upper()} in the environment" in told
-    assert "sesame" not in told
+def test_what_belongs_elsewhere_is_reported_where_and_not_quoted(name: str) -> None:
+    reported = refusal("--set", f"{name}=sesame")
+    assert reported.startswith(f"--set {name}: ")
+    assert f"BATCH_SHARE_{name.upper()} in the environment" in reported
+    assert "sesame" not in reported
     if name != "notify":
-        assert refusal(option_of(name), "sesame") == told.replace("--set ", "").replace(name, option_of(name), 1)
+        assert refusal(option_of(name), "sesame") == reported.replace("--set ", "").replace(
+            name, option_of(name), 1
+        )
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "reported"),
     [
         (["--max-row", "5"], "No such option: --max-row (Did you mean --max-rows?)"),
         (["--verbos"], "No such option: --verbos (Did you mean --verbose?)"),
@@ -191,10 +193,10 @@ def test_what_belongs_elsewhere_is_told_where_and_not_quoted(name: str) -> None:
         (["--rate"], "Option '--rate' requires an argument."),
     ],
 )
-def test_an_option_that_is_none_is_told_with_the_one_that_may_be_meant(typed: list[str], told: str) -> None:
+def test_an_option_that_is_none_is_reported_with_the_one_that_may_be_meant(typed: list[str], reported: str) -> None:
     done = CliRunner().invoke(app, ["resume", "x.db", *typed])
     assert done.exit_code == 2
-    assert f"Error: {told}" in done.stderr
+    assert f"Error: {reported}" in done.stderr
 
 
 def test_what_sends_nothing_takes_no_settings() -> None:
@@ -210,5 +212,5 @@ def test_the_options_that_messages_name_are_there() -> None:
     known |= {f"--no-{name.replace('_', '-')}" for name, is_switch in setting_kinds().items() if is_switch}
     known |= {"--help", "--version"}
     for file in Path(batch_share.__file__).parent.rglob("*.py"):
-        told = {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", file.read_text(encoding="utf-8"))}
-        assert told <= known, file
+        reported = {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", file.read_text(encoding="utf-8"))}
+        assert reported <= known, file

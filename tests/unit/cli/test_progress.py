@@ -92,7 +92,7 @@ def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[
     return lines
 
 
-def test_the_time_that_the_calls_take_is_told_while_there_is_nothing_else_to_wait_for() -> None:
+def test_the_time_that_the_calls_take_is_reported_while_there_is_nothing_else_to_wait_for() -> None:
     assert line(connected(pending=50, shared=10)) == f"sharing: pending 50, shared 10 | {PACE} | about 30 s left"
     assert line(connected(accepted=10)) == f"sharing: accepted 10 | {PACE} | about 2 s left"
 
@@ -121,39 +121,39 @@ def test_asking_for_very_many_requests_takes_a_time_that_is_known_at_least() -> 
 
 
 @pytest.mark.parametrize(
-    ("awaited", "told"),
+    ("awaited", "reported"),
     [(Awaited(42.0, 58.0), " | the next look is in 42 s, the last in 58 s"), (Awaited(None, 58.0), "")],
 )
-def test_the_wait_for_another_look_is_told(awaited: Awaited, told: str) -> None:
+def test_the_wait_for_another_look_is_reported(awaited: Awaited, reported: str) -> None:
     session = connected("waiting to look again at what nobody knows", unknown=2, accepted=3)
     session.tally.calls = 9
     pace = PACE.replace("0 calls", "9 calls")
-    assert line(session, awaited=awaited) == f"{session.tally.phase}: accepted 3, unknown 2 | {pace}{told}"
+    assert line(session, awaited=awaited) == f"{session.tally.phase}: accepted 3, unknown 2 | {pace}{reported}"
 
 
-def test_while_nobody_is_reached_that_is_told_and_no_time() -> None:
+def test_while_nobody_is_reached_that_is_reported_and_no_time() -> None:
     session = connected(pending=50)
     session.tally.outage = NO_CONNECTION
-    told = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
-    assert line(session) == f"sharing: pending 50 | {PACE} | {told}"
-    assert told in screen(session, 80)
+    reported = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
+    assert line(session) == f"sharing: pending 50 | {PACE} | {reported}"
+    assert reported in screen(session, 80)
     session.stop.ask()
     assert str(line(session)).endswith("| finishing what is under way; press Ctrl-C again to cut it")
 
 
 @pytest.mark.parametrize(
-    ("pause", "told"),
+    ("pause", "reported"),
     [(120.0, "LeadSquared asked for it"), (None, "LeadSquared refused a call as one too many")],
 )
 @pytest.mark.parametrize("of_bulk", [False, True])
-def test_while_a_refusal_is_waited_out_its_end_is_told_and_no_time(
-    pause: float | None, told: str, *, of_bulk: bool
+def test_while_a_refusal_is_waited_out_its_end_is_reported_and_no_time(
+    pause: float | None, reported: str, *, of_bulk: bool
 ) -> None:
     session = connected(pending=50, bulk=of_bulk)
 
     async def said() -> tuple[str | None, str]:
         pacer = session.bulk_pacer if of_bulk else session.pacer
-        pacer.refused(pause=pause, told=None)
+        pacer.refused(pause=pause, reported=None)
         out = io.StringIO()
         Console(file=out, width=80, force_terminal=True, color_system=None).print(view(session.progress()))
         return status_line(session.progress()), out.getvalue()
@@ -161,15 +161,15 @@ def test_while_a_refusal_is_waited_out_its_end_is_told_and_no_time(
     line, shown = run_virtually(said())
     then = time.strftime("%H:%M:", time.localtime(time.time() + (pause or 5.0)))
     first = "bulk calls wait" if of_bulk else "waiting"
-    assert re.search(rf"\| {first} until {then}\d\d: {told}$", str(line))
+    assert re.search(rf"\| {first} until {then}\d\d: {reported}$", str(line))
     assert f"{first} until {then}" in shown
     assert (" left" in str(line) + shown) == of_bulk
 
 
 @pytest.mark.parametrize(
-    ("state", "told"), [(State.SHARING, " | waiting for LeadSquared to answer"), (State.POSTED, "")]
+    ("state", "reported"), [(State.SHARING, " | waiting for LeadSquared to answer"), (State.POSTED, "")]
 )
-def test_a_while_after_the_last_call_no_time_is_told(state: State, told: str) -> None:
+def test_a_while_after_the_last_call_no_time_is_reported(state: State, reported: str) -> None:
     session = connected()
     session.tally.states[state] = 10
 
@@ -182,19 +182,19 @@ def test_a_while_after_the_last_call_no_time_is_told(state: State, told: str) ->
 
     before, after = run_virtually(said())
     assert str(before).endswith(" s left")
-    assert after == f"sharing: {state} 10 | 1 calls, 0.0/s of 5/s{told}"
+    assert after == f"sharing: {state} 10 | 1 calls, 0.0/s of 5/s{reported}"
 
 
-def test_a_long_wait_is_told_at_once_and_once_and_with_one_line_nothing_else_is() -> None:
+def test_a_long_wait_is_reported_at_once_and_once_and_with_one_line_nothing_else_is() -> None:
     async def work(session: Connection) -> None:
         await asyncio.sleep(2.5)
         for _ in range(3):  # calls that were under way together
-            session.pacer.refused(pause=100.0, told=None)
+            session.pacer.refused(pause=100.0, reported=None)
             await asyncio.sleep(1.0)
         await asyncio.sleep(100.0)
-        session.pacer.refused(pause=60.0, told=None)
+        session.pacer.refused(pause=60.0, reported=None)
         await asyncio.sleep(70.0)
-        session.pacer.refused(pause=61.0, told=None)
+        session.pacer.refused(pause=61.0, reported=None)
         await asyncio.sleep(70.0)
 
     lines = printed(connected(pending=50), work)
@@ -204,7 +204,7 @@ def test_a_long_wait_is_told_at_once_and_once_and_with_one_line_nothing_else_is(
     assert all(line.endswith(": LeadSquared asked for it") for _, line in only)
 
 
-def test_the_end_of_the_wait_is_told_in_local_time_with_its_date_if_it_is_another_day(
+def test_the_end_of_the_wait_is_reported_in_local_time_with_its_date_if_it_is_another_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert _clock(datetime.now(UTC)) == time.strftime("%H:%M")
@@ -213,7 +213,7 @@ def test_the_end_of_the_wait_is_told_in_local_time_with_its_date_if_it_is_anothe
 
 
 @pytest.mark.parametrize("phase", ["starting", "sharing"])
-def test_where_nothing_is_left_to_do_and_nothing_was_done_nothing_is_told(phase: str) -> None:
+def test_where_nothing_is_left_to_do_and_nothing_was_done_nothing_is_reported(phase: str) -> None:
     session = connected(phase, shared=80)
     assert line(session) is None
     assert screen(session, 80) == [""]
@@ -242,7 +242,7 @@ def test_a_log_has_a_line_each_quarter_of_a_minute_while_calls_are_made() -> Non
     assert moments == [0.0, LINE_SECONDS, 2 * LINE_SECONDS]
 
 
-def test_a_log_is_not_told_again_and_again_of_what_is_waited_for() -> None:
+def test_a_log_is_not_reported_again_and_again_of_what_is_waited_for() -> None:
     async def work(session: Connection) -> None:
         until = asyncio.get_running_loop().time() + 900.0
         with session.tally.waits_for(lambda: Awaited(until - 880.0, until, session.tally.states[State.ACCEPTED])):
@@ -258,7 +258,7 @@ def test_a_log_is_not_told_again_and_again_of_what_is_waited_for() -> None:
     assert "2 requests are" in lines[-1][1]
 
 
-def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> None:
+def test_a_log_is_reported_at_once_when_nobody_is_reached_and_when_it_is_over() -> None:
     async def work(session: Connection) -> None:
         await asyncio.sleep(2.5)
         for tries in (1, 2, 3):
@@ -281,7 +281,7 @@ def test_a_log_of_a_run_that_finds_nothing_to_do_has_no_line() -> None:
 
 
 def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_over() -> None:
-    told = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
+    reported = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
 
     async def work() -> list[bool]:
         session, out, seen = connected(pending=50), io.StringIO(), list[bool]()
@@ -292,7 +292,7 @@ def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_
                 await asyncio.sleep(0.5)
                 out.truncate(out.seek(0))
                 await asyncio.sleep(0.5)
-                seen.append(told in out.getvalue())
+                seen.append(reported in out.getvalue())
         return seen
 
     assert run_virtually(work()) == [False, True, False]

@@ -22,11 +22,11 @@ from batch_share.ledger.states import State
 from batch_share.results.summary import Summary
 from batch_share.results.wording import NOT_ASKED
 from batch_share.sending.cost import Pace
-from batch_share.sending.onlookers import Doubt, Preview, TakenBack
+from batch_share.sending.onlookers import Doubt, Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 
-def previewed(states: dict[State, int] | None = None, **told: Any) -> Preview:
+def previewed(states: dict[State, int] | None = None, **reported: Any) -> Preview:
     """Ten rows to be sent, if nothing else is said."""
     states = states or {State.PENDING: 10}
     values: dict[str, Any] = {
@@ -40,7 +40,7 @@ def previewed(states: dict[State, int] | None = None, **told: Any) -> Preview:
         "events": 1,
         "to_do": {state: states[state] for state in (State.PENDING, State.POSTED) if state in states},
     }
-    return Preview(**values | told)
+    return Preview(**values | reported)
 
 
 def screen(preview: Preview) -> str:
@@ -71,19 +71,19 @@ class Person:
         return self.saw.getvalue().count("(y/N)")
 
 
-def test_how_the_sheet_was_read_is_told_below_its_name() -> None:
+def test_how_the_sheet_was_read_is_reported_below_its_name() -> None:
     first, second, *_ = screen(previewed(notes=["read as Windows-1252: “[Müller]”"])).splitlines()
     assert first.startswith("leads.csv")
     assert second == "  read as Windows-1252: “[Müller]”"
 
 
-FIVE = TakenBack({"asha@x.example": 3, "ravi@x.example": 2}, ["june.csv"])
+FIVE = RevokedEarlier({"asha@x.example": 3, "ravi@x.example": 2}, ["june.csv"])
 GIVEN = ToShare(10, 3, 10, 0, 10080, 10080)
 
 
 def taking(most: int = 0) -> dict[str, Any]:
-    """Five earlier shares are taken back; so many may be unasked."""
-    return {"taken_back": FIVE, "settings": Settings.model_construct(max_revokes=most)}
+    """Five earlier shares are revoked; so many may be unasked."""
+    return {"revoked_earlier": FIVE, "settings": Settings.model_construct(max_revokes=most)}
 
 
 @pytest.mark.parametrize("answer", ["y\n", "YES\n", "n\n", "\n", "", "sure\n"])
@@ -114,13 +114,13 @@ def test_where_nothing_is_to_be_done_nobody_is_asked(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("yes", "most", "asked"), [(False, 0, 1), (True, 0, 1), (True, 4, 1), (True, 5, 0), (False, 5, 1)]
 )
-def test_what_is_taken_back_is_asked_with_the_rest_once_and_yes_does_not_answer(
+def test_what_is_revoked_is_asked_with_the_rest_once_and_yes_does_not_answer(
     yes: bool, most: int, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person = Person("n\n")
     assert person.agrees(monkeypatch, previewed(to_share=GIVEN, **taking(most)), yes=yes) is not asked
     assert person.was_asked == asked
-    assert "5 shares of june.csv are taken back from asha@x.example (3), ravi@x.example (2)." in " ".join(
+    assert "5 shares of june.csv are revoked from asha@x.example (3), ravi@x.example (2)." in " ".join(
         person.saw.getvalue().split()
     )
 
@@ -177,7 +177,7 @@ def test_a_question_that_nobody_would_see_is_not_put(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("yes", [False, True])
-def test_where_nobody_can_be_asked_shares_are_taken_back_only_as_the_settings_allow(
+def test_where_nobody_can_be_asked_shares_are_revoked_only_as_the_settings_allow(
     yes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
@@ -206,7 +206,7 @@ def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
 
 
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
-def test_of_a_sheet_that_is_new_or_the_same_nothing_is_told(changes: Changes | None) -> None:
+def test_of_a_sheet_that_is_new_or_the_same_nothing_is_reported(changes: Changes | None) -> None:
     assert "as they were" not in screen(previewed(changes=changes))
 
 
@@ -230,7 +230,7 @@ def test_a_run_in_bulk_says_so() -> None:
 REASON = "LeadSquared refused the activity: " + "a long sentence without an end " * 12 + "0f8fad5b"
 
 
-def told(capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
+def reported(capsys: pytest.CaptureFixture[str], **changes: Any) -> list[str]:
     """The lines that are written at the end where output goes to a file."""
     Display().totals(Summary(ledger=LedgerName.of("leads.db"), **changes))
     return capsys.readouterr().out.splitlines()
@@ -250,21 +250,21 @@ def troubled(**changes: Any) -> Row:
 
 
 def test_a_long_reason_is_neither_cut_nor_broken_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(why=because(REASON))])
+    lines = reported(capsys, states={State.FAILED: 1}, troubles=[troubled(why=because(REASON))])
     assert f"Row 7: {REASON}" in lines
 
 
-def test_a_row_that_the_sheet_lost_is_told_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, why=Why(Cause.GONE))])
+def test_a_row_that_the_sheet_lost_is_reported_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = reported(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, why=Why(Cause.GONE))])
     assert f"Formerly row 7: {NOT_ASKED}: its activity was posted, the lead was not shared" in lines
 
 
-def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_unknown_rows_are_settled_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     Display().totals(Summary({State.UNKNOWN: 1}, LedgerName.of("/of mine/leads.db")))
     said = capsys.readouterr().out
     command = "batch-share resume '/of mine/leads.db' --only-unknown --set on_unknown=settle"
     assert f"send nothing else: {command}\n" in said
-    assert "--only-unknown" not in " ".join(told(capsys, states={State.FAILED: 1}))
+    assert "--only-unknown" not in " ".join(reported(capsys, states={State.FAILED: 1}))
 
 
 @pytest.mark.parametrize(
@@ -275,25 +275,27 @@ def test_how_unknown_rows_are_settled_is_told(capsys: pytest.CaptureFixture[str]
         ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows are"),
     ],
 )
-def test_how_rows_that_are_still_being_processed_are_asked_for_is_told(
+def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
 ) -> None:
     Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
-    told = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
-    assert told in capsys.readouterr().out
+    reported = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
+    assert reported in capsys.readouterr().out
 
 
-def test_where_all_is_processed_no_follow_up_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "follow-up" not in " ".join(told(capsys, states={State.SHARED: 1, State.REVOKED: 1, State.UNKNOWN: 1}))
+def test_where_all_is_processed_no_follow_up_is_reported_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "follow-up" not in " ".join(
+        reported(capsys, states={State.SHARED: 1, State.REVOKED: 1, State.UNKNOWN: 1})
+    )
 
 
-def test_why_rows_are_skipped_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_why_rows_are_skipped_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = [
         Skipped(Why(Cause.LEFT_OUT, {"by": "--rows 2-5"}), 90, 6),
         Skipped(because("the same as row 3"), 1, 9),
         Skipped(Why(Cause.GONE), 1, None),
     ]
-    lines = told(capsys, states={State.SKIPPED: 95}, skipped=reasons)
+    lines = reported(capsys, states={State.SKIPPED: 95}, skipped=reasons)
     assert [line for line in lines if line.startswith("Skipped")] == [
         "Skipped: 90 rows: left out by --rows 2-5",
         "Skipped: row 9: the same as row 3",
@@ -310,10 +312,10 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
 
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
+    assert reported(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
 
 
-def test_rows_that_wait_are_told_with_the_time_of_the_first() -> None:
+def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:
     waiting = Waiting(3, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - the ledger notes UTC without a zone
     shown = screen(previewed({State.PENDING: 10}, to_do={State.PENDING: 7}, waiting=waiting))
     assert "  7 rows to send: " in shown
@@ -324,8 +326,8 @@ def test_rows_that_wait_are_told_with_the_time_of_the_first() -> None:
 def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_apart() -> None:
     first = datetime(2026, 3, 1, 9)  # noqa: DTZ001
     states = {State.FAILED: 2, State.SHARED: 1097, State.PENDING: 3, State.INVALID: 0}
-    told = Summary(states, LedgerName.of("/elsewhere/a.db"), waiting=Waiting(2, first), sheet="leads.csv")
-    assert one_line(told, 1) == (
+    reported = Summary(states, LedgerName.of("/elsewhere/a.db"), waiting=Waiting(2, first), sheet="leads.csv")
+    assert one_line(reported, 1) == (
         "leads.csv: 1,097 shared, 1 pending, 2 failed, 2 waiting until 2026-03-01 09:00 UTC or later (exit 1); "
         "ledger /elsewhere/a.db"
     )
@@ -335,37 +337,37 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
     )
 
 
-def test_where_failed_rows_can_be_mended_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    mend = "batch-share run '/of mine/leads.failed.csv' --event 201"
-    lines = told(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), mend=mend)
-    assert any(line.endswith(f"then run it: {mend}") for line in lines)
-    assert "To mend: /of mine/leads.failed.csv" in lines
+def test_where_failed_rows_can_be_fixed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    fix = "batch-share run '/of mine/leads.failed.csv' --event 201"
+    lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), fix=fix)
+    assert any(line.endswith(f"then run it: {fix}") for line in lines)
+    assert "To fix: /of mine/leads.failed.csv" in lines
     assert not any("retry" in line for line in lines)
 
 
-def test_rows_whose_activity_stands_are_told_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.FAILED: 2}, standing=2)
+def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = reported(capsys, states={State.FAILED: 2}, standing=2)
     assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(
         lines
     )
-    assert not any(line.startswith("To mend") for line in lines)
+    assert not any(line.startswith("To fix") for line in lines)
 
 
-def test_rows_that_only_the_sheet_itself_can_mend_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = told(capsys, states={State.INVALID: 2}, in_sheet=2)
-    assert "2 rows can only be mended in the sheet itself, as the reason says: then run that again" in lines
-    assert not any(line.startswith("To mend") for line in lines)
+def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = reported(capsys, states={State.INVALID: 2}, in_sheet=2)
+    assert "2 rows can only be fixed in the sheet itself, as the reason says: then run that again" in lines
+    assert not any(line.startswith("To fix") for line in lines)
 
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, ""), (1, "1 earlier share was taken back.\n"), (1200, "1,200 earlier shares were taken back.\n")],
+    [(0, ""), (1, "1 earlier share was revoked.\n"), (1200, "1,200 earlier shares were revoked.\n")],
 )
-def test_how_many_earlier_shares_were_taken_back_is_told_at_the_end(
+def test_how_many_earlier_shares_were_revoked_is_reported_at_the_end(
     count: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = io.StringIO()
-    ending = Ending(Summary({State.SKIPPED: 1}, LedgerName.of("leads.db")), taken_back=count)
+    ending = Ending(Summary({State.SKIPPED: 1}, LedgerName.of("leads.db")), revoked_earlier=count)
     Display(console=console(file=out)).end(ending)
     assert out.getvalue() == said
     assert "skipped" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from batch_share.common import Rate
 from batch_share.ledger.records import ToShare
 from batch_share.ledger.states import State
 from batch_share.sending.cost import Pace
-from batch_share.sending.onlookers import Preview, TakenBack
+from batch_share.sending.onlookers import Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 NOW = datetime(2026, 9, 30, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone
@@ -30,7 +30,7 @@ def given(leads: int, people: int, reads: int, writes: int = 0, **lasting: Any) 
     return ToShare(leads, people, reads, writes, **(lasting or {"shortest": WEEK, "longest": WEEK}))
 
 
-def previewed(to_share: ToShare | None, **told: Any) -> Preview:
+def previewed(to_share: ToShare | None, **reported: Any) -> Preview:
     """A run of a sheet with ordinary headers, whose calls take no time to speak of."""
     values: dict[str, Any] = {
         "sheet": replace(sheet_record(), mapping=MAPPING),
@@ -45,11 +45,11 @@ def previewed(to_share: ToShare | None, **told: Any) -> Preview:
         "to_share": to_share,
         "zone": KOLKATA,
     }
-    return Preview(**values | told)
+    return Preview(**values | reported)
 
 
-def said(to_share: ToShare | None, **told: Any) -> str:
-    return spell_intent(previewed(to_share, **told), NOW)
+def said(to_share: ToShare | None, **reported: Any) -> str:
+    return spell_intent(previewed(to_share, **reported), NOW)
 
 
 FROM = "; lead from “Contact E-mail”, person from “New Owner”."
@@ -100,7 +100,7 @@ def ends(first: datetime | None, last: datetime | None = None) -> dict[str, Any]
         ({"first_end": None, "last_end": NOW - timedelta(days=1)}, "until a time that is over"),
     ],
 )
-def test_how_long_is_told_by_a_date_and_where_it_is_short_in_words(lasting: dict[str, Any], words: str) -> None:
+def test_how_long_is_reported_by_a_date_and_where_it_is_short_in_words(lasting: dict[str, Any], words: str) -> None:
     assert said(given(9, 3, 9, **lasting)) == f"9 leads to 3 people (read), {words}{FROM}"
 
 
@@ -137,8 +137,8 @@ def test_the_day_is_that_of_the_account(zone: ZoneInfo, day: str) -> None:
 def test_the_columns_are_called_as_the_sheet_calls_them_the_surest_first(
     mapping: dict[str, str], words: str
 ) -> None:
-    told = said(given(1, 1, 1), sheet=replace(sheet_record(), mapping=mapping))
-    assert told == f"1 lead to 1 person (read), until 7 Oct 2026; lead from {words}."
+    reported = said(given(1, 1, 1), sheet=replace(sheet_record(), mapping=mapping))
+    assert reported == f"1 lead to 1 person (read), until 7 Oct 2026; lead from {words}."
 
 
 def test_a_ledger_of_before_mappings_says_no_columns() -> None:
@@ -152,45 +152,45 @@ SHEETS = [f"{number}.csv" for number in range(7)]
 @pytest.mark.parametrize(
     ("taken", "words"),
     [
-        (TakenBack({"a@x.example": 1}, ["june.csv"]), "1 share of june.csv is taken back from a@x.example"),
+        (RevokedEarlier({"a@x.example": 1}, ["june.csv"]), "1 share of june.csv is revoked from a@x.example"),
         (
-            TakenBack({"a@x.example": 3, "b@x.example": 1}, ["june.csv", "july.csv"]),
-            "4 shares of june.csv, july.csv are taken back from a@x.example (3), b@x.example",
+            RevokedEarlier({"a@x.example": 3, "b@x.example": 1}, ["june.csv", "july.csv"]),
+            "4 shares of june.csv, july.csv are revoked from a@x.example (3), b@x.example",
         ),
         (
-            TakenBack(USERS, SHEETS),
+            RevokedEarlier(USERS, SHEETS),
             (
-                "10 shares of 0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more are taken back from a@x.example (3), "
+                "10 shares of 0.csv, 1.csv, 2.csv, 3.csv, 4.csv and 2 more are revoked from a@x.example (3), "
                 "b@x.example (2), c@x.example, d@x.example, e@x.example and 2 more"
             ),
         ),
     ],
 )
-def test_what_is_taken_back_is_told_first(taken: TakenBack, words: str) -> None:
+def test_what_is_revoked_is_reported_first(taken: RevokedEarlier, words: str) -> None:
     then = "Then 9 leads to 3 people (read), until 7 Oct 2026"
-    assert said(given(9, 3, 9), taken_back=taken) == f"{words}. {then}{FROM}"
-    assert said(ToShare(), taken_back=taken) == f"{words}{FROM}"
-    assert said(None, taken_back=taken, deed="try again") == f"{words}{FROM}"
+    assert said(given(9, 3, 9), revoked_earlier=taken) == f"{words}. {then}{FROM}"
+    assert said(ToShare(), revoked_earlier=taken) == f"{words}{FROM}"
+    assert said(None, revoked_earlier=taken, deed="try again") == f"{words}{FROM}"
 
 
 def test_nothing_is_said_where_nothing_is_done_or_that_is_said_elsewhere() -> None:
     assert said(ToShare()) == ""
-    assert said(None, deed="take back") == ""
+    assert said(None, deed="revoke") == ""
 
 
-SOME = TakenBack({"a@x.example": 1}, ["june.csv"])
+SOME = RevokedEarlier({"a@x.example": 1}, ["june.csv"])
 
 
 @pytest.mark.parametrize(
-    ("told", "question"),
+    ("reported", "question"),
     [
         ({}, "Send?"),
-        ({"taken_back": SOME}, "Take back and send?"),
-        ({"taken_back": SOME, "to_share": ToShare(), "to_do": {}}, "Take back?"),
+        ({"revoked_earlier": SOME}, "Revoke and send?"),
+        ({"revoked_earlier": SOME, "to_share": ToShare(), "to_do": {}}, "Revoke?"),
         ({"deed": "try again", "to_share": None}, "Try them again?"),
-        ({"deed": "try again", "to_share": None, "taken_back": SOME}, "Take back and try again?"),
-        ({"deed": "take back", "to_share": None}, "Take these shares back?"),
+        ({"deed": "try again", "to_share": None, "revoked_earlier": SOME}, "Revoke and try again?"),
+        ({"deed": "revoke", "to_share": None}, "Revoke these shares?"),
     ],
 )
-def test_the_question_says_what_yes_does(told: dict[str, Any], question: str) -> None:
-    assert question_of(previewed(**{"to_share": given(9, 3, 9)} | told)) == question
+def test_the_question_says_what_yes_does(reported: dict[str, Any], question: str) -> None:
+    assert question_of(previewed(**{"to_share": given(9, 3, 9)} | reported)) == question

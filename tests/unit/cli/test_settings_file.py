@@ -45,10 +45,10 @@ def test_every_setting_is_in_it_with_its_meaning_and_default(
 
 
 def test_a_default_with_a_unit_says_which() -> None:
-    told = template()
-    assert '# wait = "10m"\n' in told
-    assert '# grace = "1m"\n' in told
-    assert '# stop_at = "5%"\n' in told
+    reported = template()
+    assert '# wait = "10m"\n' in reported
+    assert '# grace = "1m"\n' in reported
+    assert '# stop_at = "5%"\n' in reported
 
 
 def test_nobody_else_may_read_or_write_it_whatever_the_umask(tmp_path: Path) -> None:

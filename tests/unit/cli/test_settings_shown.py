@@ -33,8 +33,8 @@ def test_each_setting_tells_the_source_that_won(tmp_path: Path, monkeypatch: pyt
     (tmp_path / ".env").write_text("BATCH_SHARE_RATE=6/5s\nBATCH_SHARE_EVENT=202\n", encoding="utf-8")
     monkeypatch.setenv("BATCH_SHARE_RATE", "7/5s")
     found = by_name()
-    told = {name: (found[name].text, found[name].origin) for name in ("rate", "event", "wait", "bulk", "host")}
-    assert told == {
+    reported = {name: (found[name].text, found[name].origin) for name in ("rate", "event", "wait", "bulk", "host")}
+    assert reported == {
         "rate": ("7/5s", "environment"),
         "event": ("202", ".env"),
         "wait": ("3m", "batch-share.toml"),
@@ -58,14 +58,14 @@ def test_each_setting_tells_the_source_that_won(tmp_path: Path, monkeypatch: pyt
         ("stop_at", "2.5 %", "2.5%"),
     ],
 )
-def test_a_value_with_a_unit_is_told_as_a_settings_file_may_have_it(
+def test_a_value_with_a_unit_is_reported_as_a_settings_file_may_have_it(
     tmp_path: Path, name: str, given: object, text: str
 ) -> None:
     value = f'"{given}"' if isinstance(given, str) else given
     (tmp_path / "batch-share.toml").write_text(f"{name} = {value}\n", encoding="utf-8")
-    before, told = getattr(load_settings(), name), by_name()[name]
-    assert (told.text, told.origin) == (text, "batch-share.toml")
-    again = f'"{told.value}"' if isinstance(told.value, str) else told.value
+    before, reported = getattr(load_settings(), name), by_name()[name]
+    assert (reported.text, reported.origin) == (text, "batch-share.toml")
+    again = f'"{reported.value}"' if isinstance(reported.value, str) else reported.value
     (tmp_path / "batch-share.toml").write_text(f"{name} = {again}\n", encoding="utf-8")
     assert getattr(load_settings(), name) == before
 
@@ -79,7 +79,7 @@ def test_a_table_tells_the_source_of_each_of_its_settings(tmp_path: Path, monkey
     assert found["sheet.ratio"].origin == "default"
 
 
-def test_keys_are_told_as_set_and_nothing_more(tmp_path: Path) -> None:
+def test_keys_are_reported_as_set_and_nothing_more(tmp_path: Path) -> None:
     text = f"BATCH_SHARE_HOST={HOST}\nBATCH_SHARE_ACCESS_KEY=open-sesame\nBATCH_SHARE_SECRET_KEY=hush-hush\n"
     (tmp_path / ".env").write_text(text, encoding="utf-8")
     found = by_name()
@@ -88,7 +88,7 @@ def test_keys_are_told_as_set_and_nothing_more(tmp_path: Path) -> None:
     assert "hush" not in repr(found)
 
 
-def test_host_and_keys_of_the_keyring_are_told_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_and_keys_of_the_keyring_are_reported_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"host": HOST, "access_key": "open-sesame", "secret_key": "hush-hush"}
     monkeypatch.setattr(keychain, "find", lambda _host: kept)
     found = by_name()

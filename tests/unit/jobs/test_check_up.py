@@ -31,7 +31,7 @@ def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "level", "then"),
+    ("reported", "level", "then"),
     [
         (user(), "ok", ""),
         (Denied("Invalid Access Details", 401), "problem", "Copy both keys again"),
@@ -39,14 +39,14 @@ def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
         (Denied("Wrong keys for api-in21.leadsquared.com", 401), "problem", "Copy both keys again"),
         (Throttled("too many"), "warning", "fewer calls"),
         (NotSent("the host's name was not found"), "problem", "proxy or firewall"),
-        (NotSent("its certificate is not trusted", hopeless=True), "problem", "Mend that"),
+        (NotSent("its certificate is not trusted", hopeless=True), "problem", "Fix that"),
         (Lost("HTTP 502: bad gateway"), "problem", "your region's"),
         (Refused("No such API", status=404), "problem", "your region's"),
         (None, "warning", ""),
     ],
 )
-def test_keys(told: KeyUser | Failure | None, level: str, then: str) -> None:
-    found = check_up.of_keys(told, HOST, "host is not set")
+def test_keys(reported: KeyUser | Failure | None, level: str, then: str) -> None:
+    found = check_up.of_keys(reported, HOST, "host is not set")
     assert found.level == level
     assert then in found.next
 
@@ -64,7 +64,7 @@ def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() ->
 
 
 @pytest.mark.parametrize(
-    ("told", "level"),
+    ("reported", "level"),
     [
         (user(), "ok"),
         (user(" administrator "), "ok"),
@@ -74,12 +74,12 @@ def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() ->
         (None, "warning"),
     ],
 )
-def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: str) -> None:
-    assert check_up.of_role(told).level == level
+def test_only_an_administrator_may_share(reported: KeyUser | Failure | None, level: str) -> None:
+    assert check_up.of_role(reported).level == level
 
 
 @pytest.mark.parametrize(
-    ("told", "level"),
+    ("reported", "level"),
     [
         (user(api="api-in21.leadsquared.com"), "ok"),
         (user(api="https://API-in21.leadsquared.com/v2/"), "ok"),
@@ -91,17 +91,17 @@ def test_only_an_administrator_may_share(told: KeyUser | Failure | None, level: 
         (None, "warning"),
     ],
 )
-def test_the_host_is_the_one_that_leadsquared_names(told: KeyUser | None, level: str) -> None:
-    assert check_up.of_region(told, HOST).level == level
+def test_the_host_is_the_one_that_leadsquared_names(reported: KeyUser | None, level: str) -> None:
+    assert check_up.of_region(reported, HOST).level == level
 
 
-def test_another_host_is_told_as_a_setting() -> None:
+def test_another_host_is_reported_as_a_setting() -> None:
     found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."
 
 
 @pytest.mark.parametrize(
-    ("told", "level"),
+    ("reported", "level"),
     [
         (Refused("Request Id does not exist", "MXInvalid", 500), "ok"),
         (ShareStatus("failed", None, "no such request"), "ok"),
@@ -112,10 +112,10 @@ def test_another_host_is_told_as_a_setting() -> None:
         (None, "warning"),
     ],
 )
-def test_sharing_is_quoted_and_never_promised(told: ShareStatus | Failure | None, level: str) -> None:
-    found = check_up.of_sharing(told)
+def test_sharing_is_quoted_and_never_promised(reported: ShareStatus | Failure | None, level: str) -> None:
+    found = check_up.of_sharing(reported)
     assert found.level == level
-    assert told is None or told.words in found.words
+    assert reported is None or reported.words in found.words
     assert ("only a first share tells" in found.words) == (level == "ok")
 
 
@@ -146,7 +146,7 @@ def test_the_clock(skew: float | None, level: str, said: str) -> None:
         (None, Rate(20, 5), "ok"),
     ],
 )
-def test_a_rate_above_the_limit_is_told(rate: Rate | None, learned: Rate | None, level: str) -> None:
+def test_a_rate_above_the_limit_is_reported(rate: Rate | None, learned: Rate | None, level: str) -> None:
     assert check_up.of_rate(rate, learned).level == level
 
 
@@ -173,11 +173,11 @@ def test_folders_that_cannot_be_written_are_problems() -> None:
 @pytest.mark.parametrize(
     ("mode", "level"), [(None, "ok"), (0o100600, "ok"), (0o100640, "warning"), (0o100604, "warning")]
 )
-def test_an_env_file_that_others_can_read_is_told(mode: int | None, level: str) -> None:
+def test_an_env_file_that_others_can_read_is_reported(mode: int | None, level: str) -> None:
     assert check_up.of_env_file(mode).level == level
 
 
-def test_an_env_file_of_another_user_is_told_whoever_can_read_it() -> None:
+def test_an_env_file_of_another_user_is_reported_whoever_can_read_it() -> None:
     found = check_up.of_env_file(0o100600, is_foreign=True)
     assert (found.level, found.words) == ("warning", ".env is another user's.")
 

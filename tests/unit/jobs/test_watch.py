@@ -32,7 +32,7 @@ class Scene:
     naps: int = 3
     time: float = 0.0
     worked: list[tuple[float, str]] = field(default_factory=list)
-    told: list[tuple[str, str | None]] = field(default_factory=list)
+    reported: list[tuple[str, str | None]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     between: Callable[[int], None] | None = None
     moves: list[tuple[LedgerName, LedgerName]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Scene:
     async def follow(self, outcomes: AsyncIterator[SheetOutcome]) -> None:
         async for outcome in outcomes:
             assert outcome.sheet.is_file()
-            self.told.append((outcome.sheet.name, outcome.place))
+            self.reported.append((outcome.sheet.name, outcome.place))
 
     def watch(self) -> Watch:
         arrivals = Arrivals(self.inbox, lambda: self.time)
@@ -79,7 +79,7 @@ async def test_what_is_there_is_done_once(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv", "c.pdf")
     scene.outcomes["b.csv"] = [ended(State.FAILED)]
     await scene.follow(scene.watch().once())
-    assert sorted(scene.told) == [("a.csv", "done"), ("b.csv", "failed")]
+    assert sorted(scene.reported) == [("a.csv", "done"), ("b.csv", "failed")]
     files = [(old.as_file(), new.as_file()) for old, new in scene.moves]
     moves = [(old.parent.parent.name, new.parent.parent.name, new.name) for old, new in files]
     assert sorted(moves) == [
@@ -89,7 +89,7 @@ async def test_what_is_there_is_done_once(scene: Scene) -> None:
     assert sorted(file.name for file in scene.inbox.glob("*.*") if file.is_file()) == ["c.pdf"]
 
 
-async def test_what_is_still_being_written_is_left_and_told(scene: Scene) -> None:
+async def test_what_is_still_being_written_is_left_and_reported(scene: Scene) -> None:
     drop(scene, "a.csv")
 
     def between(_left: int) -> None:
@@ -111,7 +111,7 @@ async def test_what_is_still_processed_stays_and_is_looked_at_again_later(scene:
     scene.outcomes["a.csv"] = [ended(State.ACCEPTED), ended(State.ACCEPTED)]
     scene.naps = 100
     await scene.follow(scene.watch().forever(10.0))
-    assert [place for _, place in scene.told] == [None, None, "done"]
+    assert [place for _, place in scene.reported] == [None, None, "done"]
     times = [at for at, _ in scene.worked]
     assert [later - earlier for earlier, later in pairwise(times)] == [AGAIN, AGAIN]
 
@@ -128,7 +128,7 @@ async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
     scene.outcomes["a.csv"] = [SheetOutcome(Path(), error=Unreachable("host", 3, "no"))]
     await scene.follow(scene.watch().once())
-    assert dict(scene.told) == {"a.csv": None, "b.csv": "done"}
+    assert dict(scene.reported) == {"a.csv": None, "b.csv": "done"}
     assert [case.sheet.name for case in Folders(scene.inbox).begun()] == ["a.csv"]
 
 
@@ -141,7 +141,7 @@ async def test_refused_keys_end_the_watch_and_lose_nothing(scene: Scene) -> None
     assert len(Folders(scene.inbox).begun()) + len(list(scene.inbox.glob("*.csv"))) == 2
 
 
-async def test_a_folder_that_is_gone_for_a_while_is_told_once(scene: Scene) -> None:
+async def test_a_folder_that_is_gone_for_a_while_is_reported_once(scene: Scene) -> None:
     watch, away, scene.naps = scene.watch(), scene.inbox.with_name("away"), 6
 
     def between(left: int) -> None:
@@ -155,7 +155,7 @@ async def test_a_folder_that_is_gone_for_a_while_is_told_once(scene: Scene) -> N
     await scene.follow(watch.forever(10.0))
     assert len(scene.troubles) == 1
     assert scene.troubles[0].endswith("It is tried again.")
-    assert scene.told == [("a.csv", "done")]
+    assert scene.reported == [("a.csv", "done")]
 
 
 async def test_when_it_is_over_no_further_sheet_is_begun(scene: Scene) -> None:

@@ -71,7 +71,7 @@ def test_the_code_is_that_of_a_run_of_the_sheet(outcome: SheetOutcome, code: Exi
     assert outcome.exit_code is code
 
 
-def test_of_several_sheets_the_most_urgent_code_is_told() -> None:
+def test_of_several_sheets_the_most_urgent_code_is_reported() -> None:
     error, refused = (
         SheetOutcome(SHEET, error=Unreachable("host", 3, "no")),
         SheetOutcome(SHEET, error=SheetError(Path("a.csv"), "bad")),

@@ -46,9 +46,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "state" / "name.account"
 
 
-def owed(file: Path, clock: Clock) -> float:
+def seconds_to_wait(file: Path, clock: Clock) -> float:
     """What a new process owes; it is killed at once."""
-    return AccountMemory(file, clock).__enter__().owed(PERIOD)
+    return AccountMemory(file, clock).__enter__().seconds_to_wait(PERIOD)
 
 
 def call_and_close(file: Path, clock: Clock) -> None:
@@ -63,13 +63,13 @@ def call_and_die(file: Path, clock: Clock) -> None:
 
 
 def test_an_account_never_called_owes_nothing(file: Path, clock: Clock) -> None:
-    assert owed(file, clock) == 0.0
+    assert seconds_to_wait(file, clock) == 0.0
 
 
 def test_opening_and_closing_are_no_calls(file: Path, clock: Clock) -> None:
     for _ in range(2):
         with AccountMemory(file, clock) as memory:
-            assert memory.owed(PERIOD) == 0.0
+            assert memory.seconds_to_wait(PERIOD) == 0.0
 
 
 @pytest.mark.parametrize(("later", "rest"), [(0.0, 5.0), (1.5, 3.5), (5.0, 0.0), (1e6, 0.0), (-3600.0, 5.0)])
@@ -78,7 +78,7 @@ def test_after_a_good_end_the_rest_of_the_period_is_owed(
 ) -> None:
     call_and_close(file, clock)
     clock.now += later
-    assert owed(file, clock) == pytest.approx(rest, abs=1e-5)
+    assert seconds_to_wait(file, clock) == pytest.approx(rest, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_after_a_good_end_the_rest_of_the_period_is_owed(
 def test_after_a_kill_a_call_may_still_be_on_its_way(file: Path, clock: Clock, later: float, rest: float) -> None:
     call_and_die(file, clock)
     clock.now += later
-    assert owed(file, clock) == pytest.approx(rest, abs=1e-5)
+    assert seconds_to_wait(file, clock) == pytest.approx(rest, abs=1e-5)
 
 
 def test_the_time_is_that_of_the_last_note(file: Path, clock: Clock) -> None:
@@ -95,14 +95,14 @@ def test_the_time_is_that_of_the_last_note(file: Path, clock: Clock) -> None:
         memory.note()
         clock.now += 4.0
         memory.note()
-    assert owed(file, clock) == pytest.approx(5.0, abs=1e-5)
+    assert seconds_to_wait(file, clock) == pytest.approx(5.0, abs=1e-5)
 
 
 def test_a_killed_process_that_called_nobody_changes_nothing(file: Path, clock: Clock) -> None:
     call_and_close(file, clock)
     clock.now += 100.0
     for _ in range(3):
-        assert owed(file, clock) == 0.0
+        assert seconds_to_wait(file, clock) == 0.0
 
 
 def test_what_others_did_while_it_was_closed_is_known_when_it_is_opened_again(file: Path, clock: Clock) -> None:
@@ -119,7 +119,7 @@ def test_what_others_did_while_it_was_closed_is_known_when_it_is_opened_again(fi
             other.close_for(900.0)
         clock.now += 1.0
         memory.open()
-        assert memory.owed(PERIOD) == pytest.approx(4.0, abs=1e-5)
+        assert memory.seconds_to_wait(PERIOD) == pytest.approx(4.0, abs=1e-5)
         assert (memory.account.calls, memory.account.learned) == (31, Rate(10, 5.0))
         with pytest.raises(AccountClosed):
             memory.check_open()
@@ -139,7 +139,7 @@ def test_an_end_by_an_exception_may_leave_calls_under_way(file: Path, clock: Clo
         memory.note()
         raise KeyboardInterrupt
     clock.now += 3.0
-    assert owed(file, clock) == 5.0
+    assert seconds_to_wait(file, clock) == 5.0
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\x00torn", b"closed"])
@@ -148,7 +148,7 @@ def test_a_torn_file_counts_as_left_open(file: Path, clock: Clock, text: bytes) 
     file.write_bytes(text)
     os.utime(file, (START, START))
     clock.now += 3.0
-    assert owed(file, clock) == 5.0
+    assert seconds_to_wait(file, clock) == 5.0
 
 
 def test_a_file_that_vanishes_disturbs_no_call_and_is_made_anew(file: Path, clock: Clock) -> None:
@@ -156,7 +156,7 @@ def test_a_file_that_vanishes_disturbs_no_call_and_is_made_anew(file: Path, cloc
         file.unlink()
         memory.note()
     clock.now += 2.0
-    assert owed(file, clock) == pytest.approx(3.0, abs=1e-5)
+    assert seconds_to_wait(file, clock) == pytest.approx(3.0, abs=1e-5)
 
 
 def test_a_folder_that_vanishes_disturbs_nothing(file: Path, clock: Clock) -> None:
@@ -169,14 +169,14 @@ def test_a_folder_that_vanishes_disturbs_nothing(file: Path, clock: Clock) -> No
 def test_the_longer_of_two_periods_is_owed(file: Path, clock: Clock) -> None:
     """The next run may be at another rate: the window of this one is still open."""
     with AccountMemory(file, clock) as memory:
-        memory.owed(PERIOD)
+        memory.seconds_to_wait(PERIOD)
         memory.note()
     clock.now += 1.0
     with AccountMemory(file, clock) as memory:
-        assert memory.owed(1.0) == pytest.approx(4.0, abs=1e-5)
+        assert memory.seconds_to_wait(1.0) == pytest.approx(4.0, abs=1e-5)
         memory.note()
     clock.now += 0.5
-    assert AccountMemory(file, clock).__enter__().owed(0.2) == pytest.approx(0.5, abs=1e-5)
+    assert AccountMemory(file, clock).__enter__().seconds_to_wait(0.2) == pytest.approx(0.5, abs=1e-5)
 
 
 def test_a_full_disk_forgets_nothing(file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,9 @@ def test_a_file_that_can_not_be_read_is_an_error_too(file: Path, clock: Clock) -
 # ------------------------------------------------------------------------------------- what was told, what is spent
 
 
-def test_a_limit_that_was_told_is_known_to_the_next_process_however_this_one_ends(file: Path, clock: Clock) -> None:
+def test_a_limit_that_was_reported_is_known_to_the_next_process_however_this_one_ends(
+    file: Path, clock: Clock
+) -> None:
     memory = AccountMemory(file, clock).__enter__()
     assert memory.account.learned is None
     memory.learn(Rate(20, 5.0))
@@ -337,7 +339,7 @@ def test_counting_and_learning_are_no_calls(file: Path, clock: Clock) -> None:
     with AccountMemory(file, clock) as memory:
         memory.spend(None)
         memory.learn(Rate(20, 5.0))
-    assert owed(file, clock) == 0.0
+    assert seconds_to_wait(file, clock) == 0.0
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"rate": 7}', "no json"])
@@ -405,7 +407,7 @@ def test_what_is_known_of_bulk_calls_survives_however_its_process_ends(file: Pat
 def test_a_bulk_call_is_noted_by_the_accounts_own_pacer(file: Path, clock: Clock) -> None:
     with AccountMemory(file, clock) as memory:
         BulkMemory(memory).note()
-    assert owed(file, clock) == 0.0
+    assert seconds_to_wait(file, clock) == 0.0
 
 
 @pytest.mark.parametrize("order", [(5.0, 20.0), (20.0, 5.0)])
@@ -413,13 +415,13 @@ def test_of_two_periods_that_were_kept_the_longer_one_is_owed(
     file: Path, clock: Clock, order: tuple[float, float]
 ) -> None:
     with AccountMemory(file, clock) as memory:
-        assert memory.owed(order[0]) == 0.0
-        assert BulkMemory(memory).owed(order[1]) == 0.0
+        assert memory.seconds_to_wait(order[0]) == 0.0
+        assert BulkMemory(memory).seconds_to_wait(order[1]) == 0.0
         memory.note()
     clock.now += 1.0
     with AccountMemory(file, clock) as memory:
-        assert memory.owed(5.0) == pytest.approx(19.0, abs=1e-5)
-        assert BulkMemory(memory).owed(30.0) == pytest.approx(29.0, abs=1e-5)
+        assert memory.seconds_to_wait(5.0) == pytest.approx(19.0, abs=1e-5)
+        assert BulkMemory(memory).seconds_to_wait(30.0) == pytest.approx(29.0, abs=1e-5)
 
 
 # ----------------------------------------------------------------------------- what is believed of what is written
@@ -456,7 +458,7 @@ def test_an_odd_value_counts_as_not_there_and_the_others_are_kept(
 
 
 @pytest.mark.parametrize("rate", ["1001/5s", "10000/86400s", "1/86400s", "20/61s", "20/500ms", "0/5s", "quick"])
-def test_a_limit_that_no_account_has_was_never_told(file: Path, rate: str) -> None:
+def test_a_limit_that_no_account_has_was_never_reported(file: Path, rate: str) -> None:
     file.parent.mkdir()
     file.write_text(json.dumps({"rate": rate, "bulk_rate": rate}))
     assert (Account.read(file).learned, Account.read(file).learned_bulk) == (None, None)

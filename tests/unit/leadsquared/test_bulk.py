@@ -188,8 +188,8 @@ def test_what_an_item_says_of_the_keys_is_hidden() -> None:
         {"ActivityCreated": False, "ExceptionMessage": "got SECRET", "ExceptionType": "MXSECRET"},
         {"ActivityCreated": False, "ExceptionMessage": f"{TOO_MANY} SECRET"},
     ]
-    told = Answer(200, {}, json.dumps({"Response": items}).encode(), redact)
-    assert read_items(told, activities(2)) == (
+    reported = Answer(200, {}, json.dumps({"Response": items}).encode(), redact)
+    assert read_items(reported, activities(2)) == (
         Refused("got ***", "MX***", 200),
         Throttled(f"{TOO_MANY} ***", rate=Rate(10, 5.0), status=200),
     )
@@ -296,8 +296,8 @@ def test_a_call_may_be_refused_as_a_whole(status: int, kind: str, outcome: Any, 
 @pytest.mark.parametrize("kind", ["MXSome", THROTTLE])
 def test_a_refusal_that_holds_items_is_none(status: int, kind: str) -> None:
     envelope = {"Status": "Error", "ExceptionType": kind, "ExceptionMessage": "words", "Response": [item(1)]}
-    told = read_items(answer(envelope, status), activities(1))
-    assert told == Lost("the answer is a refusal, but holds items", status)
+    reported = read_items(answer(envelope, status), activities(1))
+    assert reported == Lost("the answer is a refusal, but holds items", status)
 
 
 # ------------------------------------------------------------------------------------------ whatever comes
@@ -341,17 +341,17 @@ def leaves(value: Any) -> list[Any]:
 
 @given(BODIES, st.sampled_from([200, 201, 400, 401, 404, 429, 500, 502]), st.integers(1, 3))
 def test_whatever_comes_nothing_is_done_that_has_no_id_in_the_answer(body: bytes, status: int, count: int) -> None:
-    told = read_items(Answer(status, {}, body), activities(count))
-    if not isinstance(told, tuple):
-        assert isinstance(told, Refused | Throttled | Denied | Lost)
+    reported = read_items(Answer(status, {}, body), activities(count))
+    if not isinstance(reported, tuple):
+        assert isinstance(reported, Refused | Throttled | Denied | Lost)
         return
     assert 200 <= status < 300
-    assert len(told) == count
+    assert len(reported) == count
     given = [str(each).strip().strip("{}") for each in leaves(json.loads(body))]
-    done = [each.id for each in told if isinstance(each, Done)]
+    done = [each.id for each in reported if isinstance(each, Done)]
     assert len({each.lower() for each in done}) == len(done)
     assert {*done} <= {*given}
-    assert not [each for each in told if isinstance(each, NotSent | Denied)]
+    assert not [each for each in reported if isinstance(each, NotSent | Denied)]
 
 
 @given(st.permutations(range(1, 6)), st.lists(st.booleans(), min_size=5, max_size=5))

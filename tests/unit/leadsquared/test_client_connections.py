@@ -164,7 +164,9 @@ async def test_a_proxy_that_is_not_there_is_named_without_its_password(proxy: st
     assert outcome == NotSent(f"{words} (calls go through the proxy {shown})")
 
 
-async def test_the_certificate_of_a_proxy_that_looks_into_tls_is_told_as_the_hosts(authority: Authority) -> None:
+async def test_the_certificate_of_a_proxy_that_looks_into_tls_is_reported_as_the_hosts(
+    authority: Authority,
+) -> None:
     async with (
         host() as (port, seen),
         front(port, authority.server()) as (secure, _),

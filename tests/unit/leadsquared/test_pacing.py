@@ -100,12 +100,12 @@ async def instantly(pacer: Pacer, calls: int) -> list[float]:
 class Remembered:
     """A memory of a call some seconds ago, that counts how often it was told, and keeps what it was asked."""
 
-    def __init__(self, owed: float = 0.0) -> None:
-        self.owes, self.asked, self.noted = owed, list[float](), 0
+    def __init__(self, seconds_to_wait: float = 0.0) -> None:
+        self.owes, self.asked, self.noted = seconds_to_wait, list[float](), 0
         self.learnt: list[Rate] = []
 
-    def owed(self, period: float) -> float:
-        """What is owed, whatever the period."""
+    def seconds_to_wait(self, period: float) -> float:
+        """What is seconds_to_wait, whatever the period."""
         self.asked.append(period)
         return self.owes
 
@@ -163,21 +163,21 @@ async def make_calls_at(rate: Rate, server: Server, calls: int, workers: int) ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("pause", "told"), [(None, None), (0.3, None), (30.0, None), (None, Rate(10, 5.0))])
-def test_a_refusal_in_the_middle_breaks_no_window(seed: int, pause: float | None, told: Rate | None) -> None:
+@pytest.mark.parametrize(("pause", "reported"), [(None, None), (0.3, None), (30.0, None), (None, Rate(10, 5.0))])
+def test_a_refusal_in_the_middle_breaks_no_window(seed: int, pause: float | None, reported: Rate | None) -> None:
     async def with_refusals() -> None:
         pacer = Pacer(RATE)
         for at in (0.1, 3.0, 60.0, 60.1, 400.0):
-            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=pause, told=told))
+            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=pause, reported=reported))
         await make_calls(pacer.slot, server, 3_000)
 
     server = Server(seed)
     run_virtually(with_refusals())
     assert len(server.arrivals) == 3_000
     assert server.fullest(5.0) <= 25
-    if told is not None:
+    if reported is not None:
         late = Server(seed, [at for at in server.arrivals if at > 5.0])
-        assert late.fullest(told.period) == told.limit
+        assert late.fullest(reported.period) == reported.limit
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -244,7 +244,7 @@ def test_jobs_that_leave_the_account_to_each_other_break_no_window(seed: int, tm
 @pytest.mark.parametrize(
     ("known", "kept"), [(Rate(10, 5.0), Rate(10, 5.0)), (Rate(60, 60.0), Rate(60, 60.0)), (Rate(50, 5.0), RATE)]
 )
-def test_what_others_were_told_in_a_pause_is_kept_if_it_is_less(known: Rate, kept: Rate) -> None:
+def test_what_others_were_reported_in_a_pause_is_kept_if_it_is_less(known: Rate, kept: Rate) -> None:
     async def main() -> None:
         await make_calls(pacer.slot, server, 30)
         server.arrivals.clear()
@@ -252,7 +252,7 @@ def test_what_others_were_told_in_a_pause_is_kept_if_it_is_less(known: Rate, kep
         pacer.resume(known)
         await make_calls(pacer.slot, server, 100)
 
-    pacer, server = Pacer(RATE, Remembered(owed=2.0)), Server(0)
+    pacer, server = Pacer(RATE, Remembered(seconds_to_wait=2.0)), Server(0)
     run_virtually(main())
     assert (pacer.rate, pacer.limit) == (kept, kept)
     assert server.fullest(kept.period) == kept.limit
@@ -341,25 +341,25 @@ def test_turns_are_given_in_the_order_of_asking() -> None:
 # ------------------------------------------------------------------------------------------------- the gate
 
 
-def sent_after_a_refusal(pause: float | None, told: Rate | None, calls: int = 60) -> tuple[Pacer, list[float]]:
+def sent_after_a_refusal(pause: float | None, reported: Rate | None, calls: int = 60) -> tuple[Pacer, list[float]]:
     """A new pacer that is refused at once, and when it sent its next calls."""
 
     async def main() -> tuple[Pacer, list[float]]:
         pacer = Pacer(RATE)
-        pacer.refused(pause=pause, told=told)
+        pacer.refused(pause=pause, reported=reported)
         return pacer, await instantly(pacer, calls)
 
     return run_virtually(main())
 
 
 @pytest.mark.parametrize(
-    ("pause", "told", "first"),
+    ("pause", "reported", "first"),
     [(None, None, 5.0), (12.5, None, 12.5), (0.0, None, 0.0), (None, Rate(6, 3.0), 3.0), (1.0, Rate(6, 3.0), 1.0)],
 )
 def test_the_first_call_after_a_refusal_waits_for_the_pause_or_a_period(
-    pause: float | None, told: Rate | None, first: float
+    pause: float | None, reported: Rate | None, first: float
 ) -> None:
-    pacer, sent = sent_after_a_refusal(pause, told)
+    pacer, sent = sent_after_a_refusal(pause, reported)
     assert sent[0] == pytest.approx(first)
     assert pacer.refusals == 1
 
@@ -370,13 +370,13 @@ def test_it_tells_for_how_long_nothing_goes_by_the_refusal_that_is_over_last() -
         seen = [pacer.hold]
         await asyncio.sleep(1)
         for pause in (100.0, None, 20.0):
-            pacer.refused(pause=pause, told=None)
+            pacer.refused(pause=pause, reported=None)
             seen.append(pacer.hold)
         await asyncio.sleep(99)
         seen.append(pacer.hold)
         await asyncio.sleep(1)
         seen.append(pacer.hold)
-        pacer.refused(pause=None, told=Rate(10, 5.0))
+        pacer.refused(pause=None, reported=Rate(10, 5.0))
         return [*seen, pacer.hold]
 
     longest = Hold(1.0, 101.0, asked=True)
@@ -392,7 +392,7 @@ def test_a_refusal_ends_the_first_calls_that_go_unspaced() -> None:
     async def main() -> list[float]:
         pacer = Pacer(RATE)
         await instantly(pacer, 3)
-        pacer.refused(pause=0.0, told=None)
+        pacer.refused(pause=0.0, reported=None)
         return await instantly(pacer, 20)
 
     assert min(after - before for before, after in pairwise(run_virtually(main()))) > EVEN - 0.01
@@ -402,7 +402,7 @@ def sent_by_three(pacer: Pacer, refuse: Callable[[], None]) -> list[float]:
     """When three callers were sent, the second of them refused while it waits for its distance."""
 
     async def main() -> list[float]:
-        pacer.refused(pause=0.0, told=None)  # from here on calls are spaced
+        pacer.refused(pause=0.0, reported=None)  # from here on calls are spaced
         loop = asyncio.get_running_loop()
         loop.call_later(EVEN / 2, refuse)
         sent = await asyncio.gather(*(instantly(pacer, 1) for _ in range(3)))
@@ -411,13 +411,13 @@ def sent_by_three(pacer: Pacer, refuse: Callable[[], None]) -> list[float]:
     return run_virtually(main())
 
 
-@pytest.mark.parametrize("told", [None, Rate(10, 5.0)])
+@pytest.mark.parametrize("reported", [None, Rate(10, 5.0)])
 @pytest.mark.parametrize("pause", [0.0, 0.15, 7.0, None])
 def test_a_refusal_while_one_waits_for_its_distance_lets_no_two_go_together(
-    pause: float | None, told: Rate | None
+    pause: float | None, reported: Rate | None
 ) -> None:
     pacer = Pacer(RATE)
-    sent = sent_by_three(pacer, lambda: pacer.refused(pause=pause, told=told))
+    sent = sent_by_three(pacer, lambda: pacer.refused(pause=pause, reported=reported))
     assert sent[1] >= EVEN / 2 + (5.0 if pause is None else pause)
     assert sent[2] - sent[1] > pacer.rate.spacing - 0.01
 
@@ -425,10 +425,10 @@ def test_a_refusal_while_one_waits_for_its_distance_lets_no_two_go_together(
 def test_a_lower_limit_also_holds_for_one_who_waits_for_its_distance() -> None:
     async def main() -> tuple[int, float]:
         pacer = Pacer(Rate(10, 5.0))
-        pacer.refused(pause=0.0, told=None)  # from here on calls are spaced
+        pacer.refused(pause=0.0, reported=None)  # from here on calls are spaced
         sent = asyncio.create_task(instantly(pacer, 6))
         await asyncio.sleep(2.25)  # five are sent, at 0 to 2 s, the sixth waits for 2.5 s
-        pacer.refused(pause=0.0, told=Rate(3, 5.0))
+        pacer.refused(pause=0.0, reported=Rate(3, 5.0))
         return len([at for at in await sent if at < 2.25]), (await sent)[-1]
 
     before, last = run_virtually(main())
@@ -439,34 +439,34 @@ def test_a_lower_limit_also_holds_for_one_who_waits_for_its_distance() -> None:
 def test_a_refusal_also_holds_up_the_one_whose_turn_is_next() -> None:
     async def main() -> list[float]:
         pacer = Pacer(RATE)
-        pacer.refused(pause=0.0, told=None)  # from here on calls are spaced
+        pacer.refused(pause=0.0, reported=None)  # from here on calls are spaced
         await instantly(pacer, 1)
-        asyncio.get_running_loop().call_later(0.1, lambda: pacer.refused(pause=7.0, told=None))
+        asyncio.get_running_loop().call_later(0.1, lambda: pacer.refused(pause=7.0, reported=None))
         return await instantly(pacer, 1)
 
     assert run_virtually(main()) == [pytest.approx(7.1)]
 
 
-@pytest.mark.parametrize("told", [Rate(10, 5.0), Rate(1, 1.0), Rate(72, 60.0)], ids=str)
-def test_a_lower_limit_is_learnt(told: Rate) -> None:
-    pacer, sent = sent_after_a_refusal(None, told, 100)
-    assert pacer.rate == told
-    assert Server(0, sent).fullest(told.period) <= told.limit
+@pytest.mark.parametrize("reported", [Rate(10, 5.0), Rate(1, 1.0), Rate(72, 60.0)], ids=str)
+def test_a_lower_limit_is_learnt(reported: Rate) -> None:
+    pacer, sent = sent_after_a_refusal(None, reported, 100)
+    assert pacer.rate == reported
+    assert Server(0, sent).fullest(reported.period) <= reported.limit
 
 
-@pytest.mark.parametrize("told", [None, RATE, Rate(72, 5.0), Rate(30, 5.0), Rate(5, 1.0)], ids=str)
-def test_the_rate_is_never_raised(told: Rate | None) -> None:
-    pacer, sent = sent_after_a_refusal(None, told)
+@pytest.mark.parametrize("reported", [None, RATE, Rate(72, 5.0), Rate(30, 5.0), Rate(5, 1.0)], ids=str)
+def test_the_rate_is_never_raised(reported: Rate | None) -> None:
+    pacer, sent = sent_after_a_refusal(None, reported)
     assert pacer.rate == RATE
     assert Server(0, sent).fullest(5.0) <= 25
 
 
-def test_what_was_told_is_remembered() -> None:
+def test_what_was_reported_is_remembered() -> None:
     async def main() -> list[Rate]:
         memory = Remembered()
         pacer = Pacer(RATE, memory)
-        pacer.refused(pause=None, told=Rate(20, 5.0))
-        pacer.refused(pause=None, told=None)
+        pacer.refused(pause=None, reported=Rate(20, 5.0))
+        pacer.refused(pause=None, reported=None)
         return memory.learnt
 
     assert run_virtually(main()) == [Rate(20, 5.0)]
@@ -475,9 +475,9 @@ def test_what_was_told_is_remembered() -> None:
 def test_repeated_refusals_that_tell_nothing_new_lower_the_rate_by_a_quarter_a_burst() -> None:
     async def main() -> list[int]:
         pacer, limits = Pacer(RATE), []
-        for told in (RATE, None, RATE, Rate(72, 5.0)):
+        for reported in (RATE, None, RATE, Rate(72, 5.0)):
             for _ in range(5):
-                pacer.refused(pause=None, told=told)
+                pacer.refused(pause=None, reported=reported)
             limits.append(pacer.rate.limit)
             await asyncio.sleep(5.0)
         return limits
@@ -485,51 +485,51 @@ def test_repeated_refusals_that_tell_nothing_new_lower_the_rate_by_a_quarter_a_b
     assert run_virtually(main()) == [25, 18, 13, 9]
 
 
-def test_the_refusals_of_the_burst_that_told_the_limit_lower_it_no_further() -> None:
+def test_the_refusals_of_the_burst_that_reported_the_limit_lower_it_no_further() -> None:
     async def main() -> Rate:
         pacer = Pacer(RATE)
         for _ in range(10):
-            pacer.refused(pause=None, told=Rate(20, 5.0))
+            pacer.refused(pause=None, reported=Rate(20, 5.0))
             await asyncio.sleep(0.4)
         return pacer.rate
 
     assert run_virtually(main()) == Rate(20, 5.0)
 
 
-@pytest.mark.parametrize(("ours", "told"), [(Rate(10, 0.2), Rate(20, 0.5)), (Rate(10, 2.0), Rate(20, 5.0))])
-def test_a_limit_of_another_period_is_kept_however_the_rate_falls_and_rises(ours: Rate, told: Rate) -> None:
+@pytest.mark.parametrize(("ours", "reported"), [(Rate(10, 0.2), Rate(20, 0.5)), (Rate(10, 2.0), Rate(20, 5.0))])
+def test_a_limit_of_another_period_is_kept_however_the_rate_falls_and_rises(ours: Rate, reported: Rate) -> None:
     async def main() -> list[float]:
         pacer = Pacer(ours)
-        for limit in (None, None, told):
-            pacer.refused(pause=0.0, told=limit)
+        for limit in (None, None, reported):
+            pacer.refused(pause=0.0, reported=limit)
             await asyncio.sleep(ours.period)
-        assert pacer.rate.period == told.period
-        assert pacer.rate.per_second < told.per_second
+        assert pacer.rate.period == reported.period
+        assert pacer.rate.per_second < reported.per_second
         sent = await instantly(pacer, 2_000)
-        assert pacer.rate == told
+        assert pacer.rate == reported
         return sent
 
     sent = run_virtually(main())
-    assert Server(0, sent).fullest(told.period) <= told.limit
+    assert Server(0, sent).fullest(reported.period) <= reported.limit
 
 
 def test_a_rate_is_never_less_than_one_call() -> None:
     async def main() -> Rate:
         pacer = Pacer(Rate(2, 1.0))
         for _ in range(5):
-            pacer.refused(pause=0.0, told=None)
+            pacer.refused(pause=0.0, reported=None)
             await asyncio.sleep(1.0)
         return pacer.rate
 
     assert run_virtually(main()) == Rate(1, 1.0)
 
 
-def test_quiet_raises_the_rate_call_by_call_up_to_what_was_told() -> None:
+def test_quiet_raises_the_rate_call_by_call_up_to_what_was_reported() -> None:
     async def main() -> list[tuple[float, int]]:
         pacer, seen = Pacer(RATE), list[tuple[float, int]]()
-        pacer.refused(pause=0.0, told=Rate(6, 5.0))
+        pacer.refused(pause=0.0, reported=Rate(6, 5.0))
         await asyncio.sleep(5.0)
-        pacer.refused(pause=0.0, told=Rate(6, 5.0))
+        pacer.refused(pause=0.0, reported=Rate(6, 5.0))
         began = now()
         for _ in range(150):
             async with pacer.slot():
@@ -549,7 +549,7 @@ def test_a_rate_that_falls_and_rises_breaks_no_window(seed: int) -> None:
     async def with_refusals() -> None:
         pacer = Pacer(RATE)
         for at in range(1, 400, 37):
-            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=0.1, told=RATE))
+            asyncio.get_running_loop().call_later(at, lambda: pacer.refused(pause=0.1, reported=RATE))
         await make_calls(pacer.slot, server, 3_000)
 
     server = Server(seed)
@@ -561,8 +561,8 @@ def test_a_rate_that_falls_and_rises_breaks_no_window(seed: int) -> None:
 def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
     async def main() -> list[float]:
         pacer = Pacer(RATE)
-        pacer.refused(pause=30.0, told=None)
-        pacer.refused(pause=1.0, told=None)
+        pacer.refused(pause=30.0, reported=None)
+        pacer.refused(pause=1.0, reported=None)
         return await instantly(pacer, 1)
 
     assert run_virtually(main()) == [30.0]
@@ -571,7 +571,7 @@ def test_a_shorter_pause_does_not_open_the_gate_early() -> None:
 def test_the_gate_pauses_everybody_who_waits() -> None:
     async def main() -> None:
         pacer = Pacer(RATE)
-        asyncio.get_running_loop().call_later(2.0, lambda: pacer.refused(pause=100.0, told=None))
+        asyncio.get_running_loop().call_later(2.0, lambda: pacer.refused(pause=100.0, reported=None))
         await make_calls(pacer.slot, server, 40, workers=40)
 
     server = Server(5)
@@ -583,8 +583,8 @@ def test_the_gate_pauses_everybody_who_waits() -> None:
 def test_a_pause_can_grow_while_somebody_waits_for_it() -> None:
     async def main() -> list[float]:
         pacer = Pacer(RATE)
-        pacer.refused(pause=5.0, told=None)
-        asyncio.get_running_loop().call_later(4.0, lambda: pacer.refused(pause=10.0, told=None))
+        pacer.refused(pause=5.0, reported=None)
+        asyncio.get_running_loop().call_later(4.0, lambda: pacer.refused(pause=10.0, reported=None))
         return await instantly(pacer, 1)
 
     assert run_virtually(main()) == [14.0]
@@ -599,7 +599,7 @@ def waiting_for_a_permit(pacer: Pacer) -> None:
 
 def waiting_at_the_gate(pacer: Pacer) -> None:
     """Close the gate for a while."""
-    pacer.refused(pause=60.0, told=None)
+    pacer.refused(pause=60.0, reported=None)
 
 
 @pytest.mark.parametrize("hinder", [waiting_for_a_permit, waiting_at_the_gate])
@@ -626,7 +626,7 @@ def test_closing_wakes_all_who_wait_and_touches_no_call_under_way(hinder: Callab
 def test_closing_wakes_one_who_waits_for_a_long_distance() -> None:
     async def main() -> tuple[Any, float]:
         pacer = Pacer(Rate(2, 600.0))
-        pacer.refused(pause=0.0, told=None)  # from here on calls are spaced
+        pacer.refused(pause=0.0, reported=None)  # from here on calls are spaced
         await instantly(pacer, 1)
         asyncio.get_running_loop().call_later(1.0, pacer.close)
         (came,) = await asyncio.gather(instantly(pacer, 1), return_exceptions=True)
@@ -695,12 +695,12 @@ async def another_ahead(pacer: Pacer) -> None:
 
 async def gate_closed(pacer: Pacer) -> None:
     """Whoever asks next waits at the gate."""
-    pacer.refused(pause=20.0, told=None)
+    pacer.refused(pause=20.0, reported=None)
 
 
 async def one_just_sent(pacer: Pacer) -> None:
     """Whoever asks next waits for its distance."""
-    pacer.refused(pause=0.0, told=None)
+    pacer.refused(pause=0.0, reported=None)
     await instantly(pacer, 1)
 
 
@@ -747,7 +747,7 @@ def steps_until_done(interrupt_after: int, prepare: Callable[[Pacer], None]) -> 
         waiter = asyncio.create_task(call())
         for _ in range(interrupt_after):
             await asyncio.sleep(0)
-        pacer.refused(pause=0.5, told=None)
+        pacer.refused(pause=0.5, reported=None)
         before = bool(sent)
         waiter.cancel()
         (came,) = await asyncio.gather(waiter, return_exceptions=True)
@@ -763,7 +763,7 @@ def nothing(pacer: Pacer) -> None:
 
 def a_pause(pacer: Pacer) -> None:
     """The gate is closed for a moment."""
-    pacer.refused(pause=0.2, told=None)
+    pacer.refused(pause=0.2, reported=None)
 
 
 @pytest.mark.parametrize("prepare", [nothing, a_pause])
@@ -778,7 +778,7 @@ def test_a_cancellation_is_never_swallowed_at_any_await(turns: int, prepare: Cal
 def test_a_cancellation_that_comes_together_with_closing_is_not_swallowed() -> None:
     async def main() -> Any:
         pacer = Pacer(RATE)
-        pacer.refused(pause=60.0, told=None)
+        pacer.refused(pause=60.0, reported=None)
         waiter = asyncio.create_task(instantly(pacer, 1))
         await asyncio.sleep(1)
         pacer.close()
@@ -793,7 +793,7 @@ def test_a_cancellation_that_comes_together_with_closing_is_not_swallowed() -> N
 
 
 def test_what_is_owed_from_before_is_waited_out_and_asked_once() -> None:
-    memory = Remembered(owed=3.5)
+    memory = Remembered(seconds_to_wait=3.5)
     assert run_virtually(sent_by_a_new_pacer(30, memory))[0] == 3.5
     (period,) = memory.asked
     assert 5.0 < period < 5.1  # a whole period, and a margin for a clock that ticks otherwise
@@ -801,8 +801,8 @@ def test_what_is_owed_from_before_is_waited_out_and_asked_once() -> None:
 
 def test_a_pause_shorter_than_what_is_owed_does_not_shorten_it() -> None:
     async def main() -> list[float]:
-        pacer = Pacer(RATE, Remembered(owed=3.5))
-        pacer.refused(pause=1.0, told=None)
+        pacer = Pacer(RATE, Remembered(seconds_to_wait=3.5))
+        pacer.refused(pause=1.0, reported=None)
         return await instantly(pacer, 1)
 
     assert run_virtually(main()) == [3.5]
@@ -835,11 +835,11 @@ def test_a_call_that_fails_is_noted_and_its_error_comes_out() -> None:
 # ------------------------------------------------------------------------------------------------- spare slots
 
 
-def in_turn(pacer: Pacer, log: list[str], name: str, *, spare: bool = False) -> asyncio.Task[None]:
+def in_turn(pacer: Pacer, log: list[str], name: str, *, if_free: bool = False) -> asyncio.Task[None]:
     """Somebody who asks for a slot, and notes when he has it."""
 
     async def ask() -> None:
-        async with pacer.slot(spare=spare):
+        async with pacer.slot(if_free=if_free):
             log.append(name)
 
     return asyncio.create_task(ask())
@@ -856,7 +856,7 @@ def test_whoever_asks_for_another_slot_goes_before_all_who_ask_for_a_spare_one()
         pacer, log = Pacer(Rate(1, 5.0)), list[str]()
         tasks = [in_turn(pacer, log, "first")]
         await settle()
-        tasks += [in_turn(pacer, log, f"spare {at}", spare=True) for at in range(3)]
+        tasks += [in_turn(pacer, log, f"spare {at}", if_free=True) for at in range(3)]
         await settle()
         tasks += [in_turn(pacer, log, f"urgent {at}") for at in range(3)]
         await asyncio.gather(*tasks)
@@ -874,7 +874,7 @@ def test_no_spare_slot_is_given_while_anybody_waits_for_another() -> None:
         pacer, log = Pacer(Rate(1, 5.0)), list[str]()
         tasks = [in_turn(pacer, log, f"urgent {at}") for at in range(3)]
         await settle()
-        tasks.insert(0, in_turn(pacer, log, "spare", spare=True))
+        tasks.insert(0, in_turn(pacer, log, "spare", if_free=True))
         await asyncio.sleep(6)
         tasks.append(in_turn(pacer, log, "late"))
         await asyncio.gather(*tasks)
@@ -886,7 +886,7 @@ def test_no_spare_slot_is_given_while_anybody_waits_for_another() -> None:
 def test_spare_slots_are_slots_like_others_when_nobody_else_asks() -> None:
     async def main() -> float:
         pacer = Pacer(RATE)
-        return await make_calls(lambda: pacer.slot(spare=True), server, 500)
+        return await make_calls(lambda: pacer.slot(if_free=True), server, 500)
 
     server = Server(1)
     took = run_virtually(main())
@@ -900,7 +900,7 @@ def test_both_kinds_together_never_put_26_arrivals_into_5_seconds(seed: int) -> 
         pacer = Pacer(RATE)
         both = (
             make_calls(pacer.slot, server, 1000, workers=4),
-            make_calls(lambda: pacer.slot(spare=True), server, 1000),
+            make_calls(lambda: pacer.slot(if_free=True), server, 1000),
         )
         began = now()
         await asyncio.gather(*both)
@@ -918,28 +918,28 @@ def test_closing_wakes_those_who_wait_for_a_spare_slot() -> None:
         pacer, log = Pacer(Rate(1, 60.0)), list[str]()
         tasks = [in_turn(pacer, log, "first"), in_turn(pacer, log, "urgent")]
         await settle()
-        tasks += [in_turn(pacer, log, "spare", spare=True) for _ in range(3)]
+        tasks += [in_turn(pacer, log, "spare", if_free=True) for _ in range(3)]
         await settle()
         pacer.close()
-        told: list[object] = [*await asyncio.gather(*tasks, return_exceptions=True)]
+        reported: list[object] = [*await asyncio.gather(*tasks, return_exceptions=True)]
         with pytest.raises(PacerClosed):
-            async with pacer.slot(spare=True):
+            async with pacer.slot(if_free=True):
                 pass
-        return told, now()
+        return reported, now()
 
-    told, at = run_virtually(main())
-    assert [type(each) for each in told[1:]] == [PacerClosed] * 4
+    reported, at = run_virtually(main())
+    assert [type(each) for each in reported[1:]] == [PacerClosed] * 4
     assert at == 0.0
 
 
-@pytest.mark.parametrize("spare", [False, True])
-def test_whoever_gives_up_waiting_gives_everything_back(*, spare: bool) -> None:
+@pytest.mark.parametrize("if_free", [False, True])
+def test_whoever_gives_up_waiting_gives_everything_back(*, if_free: bool) -> None:
     async def main() -> list[str]:
         pacer, log = Pacer(Rate(1, 5.0)), list[str]()
         await in_turn(pacer, log, "first")
-        given_up = [in_turn(pacer, log, "given up", spare=each) for each in (spare, True, True, spare)]
+        given_up = [in_turn(pacer, log, "given up", if_free=each) for each in (if_free, True, True, if_free)]
         await settle()
-        last = [in_turn(pacer, log, "spare", spare=True), in_turn(pacer, log, "urgent")]
+        last = [in_turn(pacer, log, "spare", if_free=True), in_turn(pacer, log, "urgent")]
         await settle()
         for task in given_up:
             task.cancel()
@@ -954,14 +954,14 @@ def test_a_spare_slot_whose_call_is_cancelled_or_fails_is_given_back_a_period_la
         pacer = Pacer(Rate(1, 5.0))
 
         async def call() -> None:
-            async with pacer.slot(spare=True):
+            async with pacer.slot(if_free=True):
                 await asyncio.sleep(1000)
 
         task = asyncio.create_task(call())
         await asyncio.sleep(1)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        async with pacer.slot(spare=True):
+        async with pacer.slot(if_free=True):
             return now()
 
     assert run_virtually(main()) == pytest.approx(6.0, abs=0.1)

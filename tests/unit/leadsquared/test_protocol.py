@@ -438,7 +438,7 @@ def test_words_are_kept_on_one_line_and_within_bounds() -> None:
     assert len(clean("x" * 5000)) == 500
 
 
-def test_a_page_is_told_by_its_text_not_its_tags() -> None:
+def test_a_page_is_reported_by_its_text_not_its_tags() -> None:
     page = b"<html><title>Oops</title>" + b"<br/>" * 10 + b"\xff sorry" + b"x" * 5000
     outcome = read_activity_id(answer(502, page))
     assert isinstance(outcome, Lost)
@@ -456,8 +456,12 @@ def test_of_a_page_no_more_than_its_beginning_is_read() -> None:
 
 def status_answer(**fields: Any) -> Answer:
     """The status API's documented answer, some of it changed."""
-    told = {"Message": {"ResponseText": "Request processed successfully."}, "ShareStatus": 6, "ErrorMessage": None}
-    return answer(200, {"Status": "Success"} | told | fields)
+    reported = {
+        "Message": {"ResponseText": "Request processed successfully."},
+        "ShareStatus": 6,
+        "ErrorMessage": None,
+    }
+    return answer(200, {"Status": "Success"} | reported | fields)
 
 
 @pytest.mark.parametrize(
@@ -665,9 +669,12 @@ def test_only_a_success_with_an_id_is_done(status: int, body: bytes) -> None:
     outcome = read_activity_id(Answer(status, {}, body))
     if isinstance(outcome, Done):
         assert 200 <= status < 300
-        told = read_json(body)
-        assert told["status"].strip().lower() == "success"
+        reported = read_json(body)
+        assert reported["status"].strip().lower() == "success"
         # In the message or beside it, as text or as a number.
-        places = [told, *(told["message"] if isinstance(told.get("message"), list) else [told.get("message")])]
+        places = [
+            reported,
+            *(reported["message"] if isinstance(reported.get("message"), list) else [reported.get("message")]),
+        ]
         ids = [each.get(name) for each in places if isinstance(each, dict) for name in ACTIVITY_ID_KEYS]
         assert outcome.id in [str(each).strip().strip("{}") for each in ids]

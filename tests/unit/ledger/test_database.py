@@ -88,7 +88,7 @@ def test_a_file_is_made_for_its_owner_alone_and_one_that_is_there_stays(file: Pa
     assert file.read_text() == "something"
 
 
-def test_a_file_that_cannot_be_made_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_made_is_reported(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -123,15 +123,15 @@ def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         ("file is not a database", "this file is no ledger, or a damaged one (file is not a database)"),
         ("database disk image is malformed", "this file is no ledger, or a damaged one (database disk image"),
         ("disk I/O error\nand more", "it can't be read or written (disk I/O error). Every call that had left"),
     ],
 )
-def test_a_databases_error_is_told_in_words_for_a_person(file: Path, words: str, told: str) -> None:
-    assert explain(file, SQLAlchemyError(words)).wrong.startswith(told)
+def test_a_databases_error_is_reported_in_words_for_a_person(file: Path, words: str, reported: str) -> None:
+    assert explain(file, SQLAlchemyError(words)).wrong.startswith(reported)
 
 
 # -------------------------------------------------------------------------------------------------- writing
@@ -284,7 +284,7 @@ def test_what_is_written_as_a_loop_ends_is_committed_and_waited_for(file: Path) 
     assert (cut.is_written, noted(file)) == (["to the end"], [1, 2])
 
 
-async def test_what_waits_when_a_database_is_cut_off_is_told_and_never_written(file: Path) -> None:
+async def test_what_waits_when_a_database_is_cut_off_is_reported_and_never_written(file: Path) -> None:
     loop, is_writing, may_write = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
     def slowly(connection: Connection) -> int:

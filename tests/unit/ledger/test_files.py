@@ -88,7 +88,7 @@ async def test_a_ledger_keeps_the_host_it_was_made_for(file: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [open_ledger, read_ledger])
-async def test_a_missing_file_is_told_and_not_made(file: Path, way: Way) -> None:
+async def test_a_missing_file_is_reported_and_not_made(file: Path, way: Way) -> None:
     with pytest.raises(LedgerError, match="there is no such file"):
         async with way(LedgerName.of(file)):
             pass
@@ -96,7 +96,7 @@ async def test_a_missing_file_is_told_and_not_made(file: Path, way: Way) -> None
 
 
 @pytest.mark.parametrize("way", [open_ledger, read_ledger])
-async def test_a_file_that_may_not_even_be_looked_at_is_told(
+async def test_a_file_that_may_not_even_be_looked_at_is_reported(
     file: Path, way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Permission bits don't bind root, so the refusal is put in by hand."""
@@ -110,7 +110,7 @@ async def test_a_file_that_may_not_even_be_looked_at_is_told(
             pass
 
 
-async def test_a_missing_folder_is_told_and_not_made(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_reported_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="there is no such folder"):
         async with open_ledger(LedgerName.of(tmp_path / "typo" / "leads.db"), host=HOST):
             pass
@@ -154,7 +154,9 @@ async def test_a_short_file_of_somebody_else_is_never_made_a_ledger(file: Path, 
     assert file.read_bytes() == content
 
 
-async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_whose_beginning_can_not_be_read_is_reported(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_: Path) -> bool:
         raise PermissionError(13, "Permission denied")
 
@@ -164,7 +166,7 @@ async def test_a_file_whose_beginning_can_not_be_read_is_told(file: Path, monkey
         assert error.wrong == "it can't be looked at (Permission denied)"
 
 
-async def test_a_name_that_can_be_kept_nowhere_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+async def test_a_name_that_can_be_kept_nowhere_is_reported_and_nothing_is_made(tmp_path: Path) -> None:
     file = tmp_path / os.fsdecode(b"caf\xe9.db")
     with pytest.raises(
         LedgerError, match=r"caf\\udce9\.db: its name, or that of its folder, is not UTF-8: rename it"

@@ -51,7 +51,7 @@ def held_by_another_process(ledger: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
+def test_a_second_process_is_reported_what_is_the_matter(ledger: Path) -> None:
     with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
         LedgerLock(LedgerName.of(ledger)).acquire()
     assert caught.value.ledger == LedgerName.of(ledger)
@@ -96,7 +96,7 @@ def test_other_ledgers_are_free(ledger: Path, tmp_path: Path) -> None:
     second.release()
 
 
-def test_a_folder_that_cannot_be_written_is_told(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Permission bits don't bind root, so the refusal is put in by hand."""
 
     def refuse(*_: object, **__: object) -> int:

@@ -62,7 +62,7 @@ def test_runs_come_newest_first_with_their_ledger(tmp_path: Path) -> None:
         assert {run.ledger for run in history.runs()} == {a.ledger, b.ledger}
 
 
-def test_a_run_that_is_noted_again_keeps_what_is_not_told_anew(tmp_path: Path) -> None:
+def test_a_run_that_is_noted_again_keeps_what_is_not_reported_anew(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
         history.note_runs(known, [entry("run____a", ended_at=NOON, ended="done", counts={"shared": 1})])
@@ -157,8 +157,8 @@ def test_several_processes_write_it_at_once(tmp_path: Path) -> None:
     script = WRITER.format(tests=str(ROOT / "tests"))
     command = [sys.executable, "-c", script, str(tmp_path)]
     writers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in "abcd"]
-    told = [writer.communicate(timeout=60)[1] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * 4, told
+    reported = [writer.communicate(timeout=60)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 4, reported
     with open_history(tmp_path) as history:
         assert history.begun_anew is None
         assert len(history.runs()) == 4
@@ -211,13 +211,13 @@ def test_one_of_a_later_version_is_left_as_it_is(tmp_path: Path, monkeypatch: py
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
 
 
-def test_a_folder_that_cant_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cant_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HistoryError, match=r"can't be used"), open_history(tmp_path / "file" / "data"):
         pass
 
 
-def test_one_that_is_damaged_while_it_is_open_is_told(tmp_path: Path) -> None:
+def test_one_that_is_damaged_while_it_is_open_is_reported(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         note(history, "a")
         with closing(sqlite3.connect(history.file)) as connection, connection:

@@ -45,22 +45,22 @@ SAID: list[tuple[State, Stage | None, str, Cause]] = [
     (State.FAILED, Stage.REVOKE, f"{STANDS}refused to take it back: No", Cause.REFUSED),
     (State.FAILED, Stage.REVOKE, f"{STANDS}could not process its revocation (request Id r): ", Cause.NOT_PROCESSED),
     (State.FAILED, Stage.EARLIER, "not all that was shared before could be taken back: a row 2",
-     Cause.NOT_TAKEN),
+     Cause.EARLIER_NOT_REVOKED),
     (State.FAILED, Stage.ACTIVITY, "activity a was posted, but its owner is b, not the user", Cause.ANOTHERS),
     (State.UNKNOWN, Stage.ACTIVITY, "the program was cut off while this call was under way; it may", Cause.CUT_OFF),
-    (State.UNKNOWN, Stage.ACTIVITY, "nobody knows whether the activity was posted: HTTP 502.", Cause.TOLD),
+    (State.UNKNOWN, Stage.ACTIVITY, "nobody knows whether the activity was posted: HTTP 502.", Cause.OLD_WORDS),
     (State.POSTED, Stage.SHARE, "its share may have been done already: it is repeated", Cause.REPEATED),
     (State.ACCEPTED, None, "accepted, not yet processed (ShareStatus 3)", Cause.WAITING),
-    (State.TO_REVOKE, Stage.REVOKE, "its share is to be taken back", Cause.TOLD),
-    (State.TO_REVOKE, None, "its share is to be taken back", Cause.TOLD),
-    (State.REVOKED, None, "taken back: a.csv row 2", Cause.TAKEN_BACK),
+    (State.TO_REVOKE, Stage.REVOKE, "its share is to be taken back", Cause.OLD_WORDS),
+    (State.TO_REVOKE, None, "its share is to be taken back", Cause.OLD_WORDS),
+    (State.REVOKED, None, "taken back: a.csv row 2", Cause.EARLIER_REVOKED),
     (State.REVOKED, None, "the share was taken back (request Id req)", Cause.REVOKED),
     (State.INVALID, None, "Row 2: 3 cells for 2 headers: something may be under a wrong header", Cause.SHIFTED),
     (State.INVALID, None, "Row 2, User Id 'x': not an active user of the account", Cause.NO_USER),
     (State.INVALID, None, "Row 2, Lead Id: blank; Row 2, Note: an error, not a value: mend its formula",
      Cause.ERROR_VALUE),
     (State.INVALID, None, "Row 2, Duration 'soon': no duration", Cause.INVALID),
-    (State.FAILED, Stage.ACTIVITY, "LEFT OUT by whoever wrote this", Cause.TOLD),
+    (State.FAILED, Stage.ACTIVITY, "LEFT OUT by whoever wrote this", Cause.OLD_WORDS),
 ]  # fmt: skip
 """Rows as versions 1 to 7 had them: what was said, and the cause that it tells."""
 
@@ -82,7 +82,7 @@ def say(file: Path, *rows: tuple[int, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("version", range(OLDEST, schema.VERSION))
-async def test_every_row_of_an_older_ledger_has_the_cause_that_its_words_told_and_still_says_them(
+async def test_every_row_of_an_older_ledger_has_the_cause_that_its_words_reported_and_still_says_them(
     file: Path, version: int
 ) -> None:
     async with working(file, *map(new_row, range(len(SAID)))):
@@ -103,12 +103,12 @@ async def test_every_row_of_an_older_ledger_has_the_cause_that_its_words_told_an
 
 
 @pytest.mark.parametrize("version", range(3, schema.VERSION))
-async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_told(
+async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_reported(
     file: Path, version: int
 ) -> None:
     said = {
         "sent as it was before: 7 days; the sheet now says 14": NoticeKind.SENT_BEFORE,
-        TAKEN: NoticeKind.TAKEN_BEFORE,
+        TAKEN: NoticeKind.REVOKED_FIRST,
         "reassigned: no share of the lead with another user is known": NoticeKind.NOBODY_ELSE,
         "its activity was found 2 times: delete b": NoticeKind.DOUBLE,
     }
@@ -119,12 +119,12 @@ async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_t
     async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         found = [(await row_of(ledger, number)).notice for number in range(len(said))]
         assert [notice and notice.kind for notice in found] == [*said.values()]
-        assert found[1] == Notice(NoticeKind.TAKEN_BEFORE, {"of": ["a.csv row 2", "b.csv row 3"]})
+        assert found[1] == Notice(NoticeKind.REVOKED_FIRST, {"of": ["a.csv row 2", "b.csv row 3"]})
         assert [row.cells[0] for row in await ledger.troubled_rows(9)] == ["3"]
         assert await ledger.noticed() == 1
 
 
-async def test_rows_that_earlier_shares_are_taken_back_for_go_on_as_they_would_have(file: Path) -> None:
+async def test_rows_that_earlier_shares_are_revoked_for_go_on_as_they_would_have(file: Path) -> None:
     """Versions before 6 had no such rows."""
     rows = [new_row(number, action=Action.REASSIGN) for number in range(3)]
     async with working(file, *rows, new_row(3, action=Action.REVOKE)):
@@ -170,9 +170,9 @@ async def test_what_a_program_does_next_with_an_older_ledger_is_what_it_would_ha
             (State.TO_REVOKE, None),
         }
         assert [row.key async for row in ledger.wishes(State.SKIPPED, Action.SHARE)] == ["key1"]
-        assert await ledger.mendable_in_sheet() == 2
-        told = {reason_of_skipped(each) for each in await ledger.skipped(9)}
-        assert told == {said for state, _, said, *_ in SAID if state is State.SKIPPED}
+        assert await ledger.fixable_in_sheet() == 2
+        reported = {reason_of_skipped(each) for each in await ledger.skipped(9)}
+        assert reported == {said for state, _, said, *_ in SAID if state is State.SKIPPED}
         await ledger.begin_run("run", "1.0", {})
         assert {row.sheet_row - 1 for row in await ledger.unknown_rows(Stage.ACTIVITY)} == {14, 15}
         await again(ledger)
@@ -210,8 +210,8 @@ async def test_a_ledger_of_many_rows_is_upgraded_by_the_database_alone(file: Pat
         connection.commit()
     statements: list[str] = []
 
-    def note(*told: Any) -> None:
-        statements.append(told[2])
+    def note(*reported: Any) -> None:
+        statements.append(reported[2])
 
     event.listen(Engine, "before_cursor_execute", note)
     try:

@@ -147,19 +147,19 @@ async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -
         assert len(await ledger.skipped(9)) == 4
 
 
-async def test_skipped_rows_before_which_a_share_was_taken_back_are_told_apart(file: Path) -> None:
+async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(file: Path) -> None:
     rows = [new_row(number, action=Action.REASSIGN) for number in range(4)]
     async with working(file, *rows) as ledger:
         found = [await row_of(ledger, number) for number in range(4)]
         for row in found[:3]:
-            notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": [f"a.csv row {row.id}"]})
+            notice = Notice(NoticeKind.REVOKED_FIRST, {"of": [f"a.csv row {row.id}"]})
             await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
         noon = Why(Cause.ALREADY_SHARED, {"until": "noon"})
         await ledger.rejudge([(row, noon) for row in (found[0], found[3])])
-        notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": [f"a.csv row {found[0].id}"]})
+        notice = Notice(NoticeKind.REVOKED_FIRST, {"of": [f"a.csv row {found[0].id}"]})
         assert await ledger.skipped(9) == [Skipped(noon, 1, 1, notice), Skipped(noon, 1, 4)]
         await ledger.rejudge([(row, noon) for row in found[1:3]])
-        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Notice(NoticeKind.TAKEN_BEFORE))
+        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Notice(NoticeKind.REVOKED_FIRST))
         assert await ledger.skipped(9) == [many, Skipped(noon, 1, 4)]
 
 

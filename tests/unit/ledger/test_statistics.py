@@ -49,10 +49,10 @@ async def test_every_row_is_counted_once_by_state_and_once_by_user(file: Path) -
     assert (nobody.name, nobody.states) == ("", {State.INVALID: 1})
 
 
-async def test_the_busiest_users_are_told_and_the_others_counted(
+async def test_the_busiest_users_are_reported_and_the_others_counted(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "USERS_TOLD", 1)
+    monkeypatch.setattr(statistics, "USERS_REPORTED", 1)
     async with working(file, new_row(1), new_row(2, user_id="u"), new_row(3, user_id="u")) as ledger:
         found = await ledger.statistics({})
     assert [(user.user_id, user.rows) for user in found.users] == [("u", 2)]

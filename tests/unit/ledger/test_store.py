@@ -245,13 +245,15 @@ async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(f
 
 async def obeys(ledger: Ledger, row: Row, new: State) -> bool:
     """Whether the row could enter the state; if not, nothing at all may have changed."""
-    told = ledger._database.write(lambda connection: ledger._move(connection, row.id, new, since=frozenset(State)))
+    reported = ledger._database.write(
+        lambda connection: ledger._move(connection, row.id, new, since=frozenset(State))
+    )
     if new in TRANSITIONS[row.state]:
-        await told
+        await reported
         return (await row_of(ledger, int(row.cells[0]))).state is new
     before = everything(ledger)
     with pytest.raises(IllegalTransition) as caught:
-        await told
+        await reported
     assert (caught.value.row_id, caught.value.state, caught.value.ledger) == (row.id, new, ledger.name)
     assert everything(ledger) == before
     return False
@@ -453,7 +455,7 @@ async def test_rows_may_be_inserted_moved_and_removed_and_what_was_done_stays(fi
         ]
 
 
-async def test_a_mended_row_that_was_never_sent_takes_everything_from_the_sheet(file: Path) -> None:
+async def test_a_fixed_row_that_was_never_sent_takes_everything_from_the_sheet(file: Path) -> None:
     async with working(file, new_row(1), unsendable(2, State.SKIPPED)) as ledger:
         changed = replace(new_row(1, ["1", "Bye"], note="Bye", duration=5), sheet_row=40)
         await ledger.take_in(sheet_record(), [changed, new_row(2)])
@@ -466,7 +468,7 @@ async def test_a_mended_row_that_was_never_sent_takes_everything_from_the_sheet(
 @pytest.mark.parametrize(
     "state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED, State.FAILED})
 )
-async def test_a_mended_row_that_was_sent_keeps_what_was_asked_for(file: Path, state: State) -> None:
+async def test_a_fixed_row_that_was_sent_keeps_what_was_asked_for(file: Path, state: State) -> None:
     async with working(file, new_row(1)) as ledger:
         before = await advance(ledger, 1, state)
         await ledger.take_in(sheet_record(), [new_row(1, ["1", "Bye"], note="Bye", duration=5)])
@@ -509,7 +511,7 @@ async def test_a_posted_row_whose_share_may_have_been_done_is_unknown_when_the_s
         assert len(await ledger.unknown_rows(Stage.SHARE)) == 1
 
 
-async def test_a_duration_that_is_mended_before_the_share_left_is_the_one_that_is_sent(file: Path) -> None:
+async def test_a_duration_that_is_fixed_before_the_share_left_is_the_one_that_is_sent(file: Path) -> None:
     """Else a lead would be shared for longer than the sheet and the results say."""
     async with working(file, new_row(1, duration=60)) as ledger:
         await advance(ledger, 1, State.POSTED)
@@ -539,7 +541,9 @@ async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_n
         assert (await row_of(ledger, 1)).notice is None
 
 
-async def test_that_the_sheet_asks_for_another_length_is_still_told_once_the_share_is_processed(file: Path) -> None:
+async def test_that_the_sheet_asks_for_another_length_is_still_reported_once_the_share_is_processed(
+    file: Path,
+) -> None:
     end = NOON.replace(hour=18)
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)

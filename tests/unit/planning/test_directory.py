@@ -77,7 +77,7 @@ def test_what_leadsquared_does_not_know_contradicts_nothing() -> None:
     assert isinstance(resolved(row, OTHER), Instruction)
 
 
-def test_an_id_and_an_address_of_two_users_are_told() -> None:
+def test_an_id_and_an_address_of_two_users_are_reported() -> None:
     users = (Ref(Field.USER_ID, "user-id"), Ref(Field.USER_EMAIL, "x@example.com"))
     (problem,) = problems_of(resolved(asks(BY_ID, users=users), LEAD))
     assert problem.text == "is not that of User Id 'user-id', which has 'u@example.com'"
@@ -87,7 +87,7 @@ def test_a_lead_without_a_number_can_not_be_shared() -> None:
     assert "no lead has this" in problems_of(resolved(asks(BY_ID), FoundLead("lead-id", "", "", "")))[0].text
 
 
-def test_the_lead_and_the_user_are_both_told_at_once() -> None:
+def test_the_lead_and_the_user_are_both_reported_at_once() -> None:
     directory = Directory()
     found = directory.resolve(asks(BY_ID), RawRow(2, []), str)
     assert [problem.column for problem in problems_of(found)] == ["Lead Id", "User Email"]
@@ -156,7 +156,7 @@ def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:
     assert isinstance(by_id, Instruction)
     assert (by_id.user_id, by_id.action) == ("gone-id", Action.REVOKE)
     (problem,) = problems_of(asked(refs[1], Action.REVOKE))
-    assert problem.text.endswith("what it has can be taken back by its User Id")
+    assert problem.text.endswith("what it has can be revoked by its User Id")
     (problem,) = problems_of(asked(refs[0], Action.REASSIGN))
     assert problem.text == "Gone is no longer an active user of the account"
 

@@ -79,11 +79,11 @@ def test_names_are_kept_once_by_field_and_can_be_gone_through_again() -> None:
 @contextmanager
 def measured() -> Iterator[dict[str, int]]:
     """Says in `kept` how many bytes were taken and kept for each of MANY."""
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     tracemalloc.start()
     try:
-        yield told
-        told["kept"] = tracemalloc.get_traced_memory()[0] // MANY
+        yield reported
+        reported["kept"] = tracemalloc.get_traced_memory()[0] // MANY
     finally:
         tracemalloc.stop()
 
@@ -127,5 +127,5 @@ def test_a_row_that_is_looked_for_conflicts_takes_little_memory() -> None:
             conflicts.add(number, asked(number, 1))
     assert bytes_of_one["kept"] < 90
     conflicts.add(MANY, asked(3, 2))
-    (told,) = conflicts.told()
-    assert told.endswith(f"row 3 says read and row {MANY} says write")
+    (reported,) = conflicts.reported()
+    assert reported.endswith(f"row 3 says read and row {MANY} says write")

@@ -92,7 +92,7 @@ def test_what_rows_take_that_do_not_say_comes_from_the_settings(see: See) -> Non
     assert look.defaults["Activity Event"] == "201"
 
 
-def test_a_row_that_can_not_be_read_is_told_by_its_number(see: See) -> None:
+def test_a_row_that_can_not_be_read_is_reported_by_its_number(see: See) -> None:
     look = see("Lead Number,User Email", "1,a@x.example", *["2,b@x.example"] * 300, '"3,c@x.example')
     (problem,) = look.problems
     assert problem.row is not None

@@ -126,7 +126,7 @@ def test_each_activity_type_has_its_owner_checked_and_nothing_to_send_costs_noth
 
 
 @pytest.mark.parametrize(("day", "made"), [("today", 40), ("2026-01-01", 0)])
-def test_the_calls_of_today_are_told(see: See, day: str, made: int) -> None:
+def test_the_calls_of_today_are_reported(see: See, day: str, made: int) -> None:
     today = datetime.now(UTC).date().isoformat() if day == "today" else day
     seen = see(*map(row, range(1, 21)), daily_limit=100)
     seen.account = Account(closed=True, day=today, calls=40)
@@ -153,7 +153,7 @@ def test_a_sheet_that_is_too_large_would_stop(see: See) -> None:
     assert seen.as_json()["guards"].startswith("at most 2 rows, at most 1 leads for each user, stops after 10")
 
 
-def test_why_it_would_stop_is_told_without_options_too(see: See) -> None:
+def test_why_it_would_stop_is_reported_without_options_too(see: See) -> None:
     seen = see(row(1), row(2), row(3), max_rows=2, max_per_user=1)
     assert [each.text for each in seen.obstacles] == [
         "3 rows would be sent and 2 are allowed, so nothing was sent.",
@@ -176,7 +176,7 @@ def test_rows_that_wait_for_their_time_are_not_too_many_now(see: See) -> None:
 # -------------------------------------------------------------------------------------------------- oddities
 
 
-def test_nothing_odd_is_nothing_told(see: See) -> None:
+def test_nothing_odd_is_nothing_reported(see: See) -> None:
     assert see(row(1), row(2, user="b@x.example")).oddities() == []
 
 
@@ -191,8 +191,8 @@ def test_a_user_who_gets_more_than_half_of_five_leads_or_more_is_odd(
 ) -> None:
     rows = [row(lead) for lead in range(1, 1 + mine)]
     rows += [row(100 + lead, user=f"u{lead}@x.example") for lead in range(others)]
-    told = [f"a@x.example gets {mine} of {mine + others} leads"]
-    assert see(*rows).oddities() == (told if is_odd else [])
+    reported = [f"a@x.example gets {mine} of {mine + others} leads"]
+    assert see(*rows).oddities() == (reported if is_odd else [])
 
 
 def test_shares_of_more_than_ninety_days_are_odd_and_the_first_five_are_shown(see: See) -> None:
@@ -214,22 +214,22 @@ def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: boo
 
 def test_as_json_the_numbers_are_those_on_the_screen(see: See) -> None:
     seen = see(row(1, lasting="91d"), row(2, user="nobody"), row(3), selection=Selection(limit=2), daily_limit=10)
-    told = seen.as_json()
-    assert {name: told[name] for name in ("rows", "to_send", "invalid", "skipped", "left_out")} == {
+    reported = seen.as_json()
+    assert {name: reported[name] for name in ("rows", "to_send", "invalid", "skipped", "left_out")} == {
         "rows": 3,
         "to_send": 1,
         "invalid": 1,
         "skipped": 0,
         "left_out": 1,
     }
-    assert told["columns"] == {name: name for name in HEADER[:4]}
-    assert told["ignored_columns"] == ["City"]
-    assert (told["calls"], told["seconds"], told["share_of_daily_limit"]) == (5, 0, 0.5)
-    assert told["leads_per_user"] == {"a@x.example": 1}
-    assert (told["access"], told["lasting"]) == ({"read": 1}, {"91 days": 1})
-    assert told["oddities"] == ["1 share lasts longer than 90 days: row 2"]
-    assert told["problems"] == seen.invalid
-    (cell,) = told["problem_cells"]
+    assert reported["columns"] == {name: name for name in HEADER[:4]}
+    assert reported["ignored_columns"] == ["City"]
+    assert (reported["calls"], reported["seconds"], reported["share_of_daily_limit"]) == (5, 0, 0.5)
+    assert reported["leads_per_user"] == {"a@x.example": 1}
+    assert (reported["access"], reported["lasting"]) == ({"read": 1}, {"91 days": 1})
+    assert reported["oddities"] == ["1 share lasts longer than 90 days: row 2"]
+    assert reported["problems"] == seen.invalid
+    (cell,) = reported["problem_cells"]
     assert {name: cell[name] for name in ("row", "column", "value")} == {
         "row": 3,
         "column": "User Email",
@@ -270,16 +270,16 @@ def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
     assert seen.top_users[0] == ("u5@x.example", 4)
 
 
-def test_what_is_taken_back_is_counted_apart(see: See) -> None:
+def test_what_is_revoked_is_counted_apart(see: See) -> None:
     rows = [*row(1), "revoke"], [*row(2), "reassign"], [*row(3), ""], [*row(1), "revoke"]
     seen = see(*rows, header=[*HEADER, "Action"])
     assert (seen.to_send, seen.claiming, seen.revoking, seen.earlier) == (2, 2, 1, 0)
     assert seen.users.total() == 2
     assert seen.states == {State.PENDING: 3, State.SKIPPED: 1}
     assert seen.unasked == 2, "users by e-mail address: which shares they have, nobody knows yet"
-    told = seen.as_json()
-    assert (told["to_send"], told["taking_back"], told["earlier_shares"]) == (2, 2, None)
-    assert told["repeats"] == ["row 5: the same lead, user, access and activity as row 2"]
+    reported = seen.as_json()
+    assert (reported["to_send"], reported["taking_back"], reported["earlier_shares"]) == (2, 2, None)
+    assert reported["repeats"] == ["row 5: the same lead, user, access and activity as row 2"]
     assert seen.cost.calls == see(row(2), row(3)).cost.calls
 
 

@@ -118,7 +118,7 @@ def test_a_worksheet_of_headers_alone_is_refused_by_its_name(tmp_path: Path) -> 
 # ---------------------------------------------------------------------------------------------------- keys
 
 
-def test_a_key_stays_when_rows_move_and_when_other_rows_are_mended(write: Write) -> None:
+def test_a_key_stays_when_rows_move_and_when_other_rows_are_fixed(write: Write) -> None:
     before = planned(write(cells(1), cells(2), cells(3, id="x")))
     after = planned(write(cells(7), cells(3, id="x"), [], cells(2), cells(1)))
     assert keys(after)[1:] == list(reversed(keys(before)))
@@ -162,7 +162,7 @@ def test_no_two_rows_of_a_sheet_have_the_same_key(write: Write) -> None:
     assert len(set(keys(rows))) == 7
 
 
-def test_an_invalid_row_has_a_new_key_once_it_is_mended(write: Write) -> None:
+def test_an_invalid_row_has_a_new_key_once_it_is_fixed(write: Write) -> None:
     assert keys(planned(write(cells(1, id="x")))) != keys(planned(write(cells(1))))
 
 
@@ -241,17 +241,17 @@ def test_a_row_that_is_left_out_and_was_never_looked_up_asks_for_nothing(write: 
         ),
     ],
 )
-def test_a_selection_that_chooses_no_row_is_told(write: Write, selection: Selection, words: str) -> None:
+def test_a_selection_that_chooses_no_row_is_reported(write: Write, selection: Selection, words: str) -> None:
     plan = make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings())
-    with pytest.raises(SheetError) as told:
+    with pytest.raises(SheetError) as reported:
         plan.check_rows()
-    assert str(told.value) == f"leads.csv: {words}"
+    assert str(reported.value) == f"leads.csv: {words}"
 
 
 @pytest.mark.parametrize(
     "selection", [Selection(), Selection(ranges=((4, 9),)), Selection(only=(("City", "pune"),))]
 )
-def test_a_selection_that_chooses_some_row_is_none_to_be_told(write: Write, selection: Selection) -> None:
+def test_a_selection_that_chooses_some_row_is_none_to_be_reported(write: Write, selection: Selection) -> None:
     make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings()).check_rows()
 
 
@@ -259,7 +259,7 @@ def test_a_selection_that_chooses_some_row_is_none_to_be_told(write: Write, sele
 
 
 @pytest.mark.parametrize("named", ["Asia/Atlantis", "../etc/passwd", "Asia", "a\0b"])
-def test_a_time_zone_that_nobody_knows_is_told(write: Write, named: str) -> None:
+def test_a_time_zone_that_nobody_knows_is_reported(write: Write, named: str) -> None:
     with pytest.raises(SettingsError, match="timezone: not the name of a time zone, such as Asia/Kolkata"):
         make_plan(write(cells()), SheetOptions(), settings(timezone=named))
 
@@ -287,7 +287,9 @@ def test_a_column_in_the_place_of_the_marker_is_refused(write: Write) -> None:
     assert make_plan(path, SheetOptions(), settings(marker_field="mx_Custom_8"))
 
 
-def test_a_sheet_that_goes_away_while_it_is_planned_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_that_goes_away_while_it_is_planned_is_reported(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def read_then_lose(path: Path, options: ReadOptions) -> Sheet:
         sheet = read_sheet(path, options)
         path.unlink()
@@ -316,7 +318,7 @@ def test_options_fill_blank_cells_and_missing_columns(write: Write) -> None:
 
 
 @pytest.mark.parametrize(("column", "flag"), [("Duration", "--duration"), ("Activity Event", "--event")])
-def test_a_field_that_nobody_gives_is_told_with_the_option_for_it(write: Write, column: str, flag: str) -> None:
+def test_a_field_that_nobody_gives_is_reported_with_the_option_for_it(write: Write, column: str, flag: str) -> None:
     header = [name for name in HEADER if name != column]
     row = [cell for name, cell in zip(HEADER, cells(), strict=True) if name != column]
     with pytest.raises(SheetError) as caught:
@@ -329,14 +331,14 @@ SENSELESS = [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", 
 
 
 @pytest.mark.parametrize(("name", "value"), SENSELESS)
-def test_an_option_that_makes_no_sense_is_told_before_any_row(write: Write, name: str, value: str) -> None:
+def test_an_option_that_makes_no_sense_is_reported_before_any_row(write: Write, name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         make_plan(write(cells()), SheetOptions(), settings(**{name: value}))
     assert caught.value.setting == name
 
 
 @pytest.mark.parametrize(("name", "value"), [*SENSELESS, ("timezone", "Asia/Atlantis")])
-def test_an_option_that_makes_no_sense_is_told_before_there_is_a_sheet(name: str, value: str) -> None:
+def test_an_option_that_makes_no_sense_is_reported_before_there_is_a_sheet(name: str, value: str) -> None:
     good = {"access": "write", "duration": "7d", "event": "201", "note": "Hi", "timezone": "Asia/Kolkata"}
     check_options(settings(**good))
     with pytest.raises(SettingsError) as caught:
@@ -491,8 +493,8 @@ def test_rows_of_which_only_one_can_be_meant_are_both_refused(
         assert [row.state for row in rows] == states
     if is_one_meant:
         how = "to another user" if first == second else f"and this one says {second}"
-        told = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
-        assert spell_row(rows[0]) == told
+        reported = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
+        assert spell_row(rows[0]) == reported
 
 
 def test_a_row_that_is_left_out_contradicts_nobody(write: Write) -> None:

@@ -103,12 +103,12 @@ def test_no_key_is_saved(approved: Path) -> None:
     assert json.loads(said)["settings"]["event"] == "201"
 
 
-def test_a_plan_that_cannot_be_saved_is_told(sheet: Path) -> None:
+def test_a_plan_that_cannot_be_saved_is_reported(sheet: Path) -> None:
     with pytest.raises(SettingsError, match=r"save: .*plan\.json can't be written \(No such file or directory\)"):
         Approval.of(planned(sheet), settings()).save(named(sheet.parent / "gone" / "plan.json", "save"))
 
 
-def test_a_plan_that_cannot_be_read_is_told(sheet: Path) -> None:
+def test_a_plan_that_cannot_be_read_is_reported(sheet: Path) -> None:
     with pytest.raises(SettingsError, match=r"plan: .*plan\.json can't be read \(No such file or directory\)"):
         check(sheet.with_name("plan.json"), sheet)
 
@@ -116,7 +116,7 @@ def test_a_plan_that_cannot_be_read_is_told(sheet: Path) -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"{}", b"[]", b"\xff", b'{"sheet": "x", "digest": "y", "settings": {"a": []}}']
 )
-def test_a_file_that_is_no_plan_is_told(sheet: Path, said: bytes) -> None:
+def test_a_file_that_is_no_plan_is_reported(sheet: Path, said: bytes) -> None:
     file = sheet.with_name("plan.json")
     file.write_bytes(said)
     with pytest.raises(SettingsError, match="is not a plan that `batch-share plan --save` wrote"):

@@ -134,14 +134,14 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
     assert reason.endswith("; a run that asks for it again, as the sheet and its options were, settles it")
 
 
-async def test_what_was_taken_back_before_a_row_is_told_in_words(file: Path) -> None:
+async def test_what_was_revoked_before_a_row_is_reported_in_words(file: Path) -> None:
     async with working(file, new_row(1, action=Action.REASSIGN)) as ledger:
         row = await row_of(ledger, 1)
-        notice = Notice(NoticeKind.TAKEN_BEFORE, {"of": ["leads.csv row 17"]})
+        notice = Notice(NoticeKind.REVOKED_FIRST, {"of": ["leads.csv row 17"]})
         await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
         await ledger.rejudge([(row, because("already shared"))])
         reason = reason_of(await row_of(ledger, 1))
-    assert reason == "already shared; what other users had of the lead was taken back first: leads.csv row 17"
+    assert reason == "already shared; what other users had of the lead was revoked first: leads.csv row 17"
 
 
 @BOTH
@@ -318,7 +318,7 @@ async def test_another_format_is_refused_and_nothing_written(file: Path, name: s
 
 
 @BOTH
-async def test_a_folder_that_does_not_exist_is_told(file: Path, suffix: str) -> None:
+async def test_a_folder_that_does_not_exist_is_reported(file: Path, suffix: str) -> None:
     target = file.parent / "missing" / f"out{suffix}"
     async with working(file, new_row(1)) as ledger:
         with pytest.raises(BatchShareError, match=r"can't be written \(No such file or directory\)"):
@@ -340,7 +340,7 @@ async def test_results_take_the_place_of_older_ones_and_are_for_their_owner_alon
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # xlsxwriter's own open file
-async def test_a_workbook_that_cannot_be_packed_is_told_and_leaves_nothing(
+async def test_a_workbook_that_cannot_be_packed_is_reported_and_leaves_nothing(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -358,7 +358,7 @@ async def test_a_workbook_that_cannot_be_packed_is_told_and_leaves_nothing(
     ] == []
 
 
-async def test_more_than_a_worksheet_holds_is_told_and_not_cut(file: Path) -> None:
+async def test_more_than_a_worksheet_holds_is_reported_and_not_cut(file: Path) -> None:
     target = file.with_name("out.xlsx")
     async with working(file) as ledger:
         await with_cells(ledger, ["x"] * 16_380)

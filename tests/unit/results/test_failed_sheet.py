@@ -69,7 +69,7 @@ def invalid(number: int, cells: Sequence[str]) -> NewRow:
 
 
 @BOTH
-async def test_it_has_the_rows_to_mend_in_the_sheets_own_columns_and_why(tmp_path: Path, suffix: str) -> None:
+async def test_it_has_the_rows_to_fix_in_the_sheets_own_columns_and_why(tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"leads.failed{suffix}"
     rows = [*map(new_row, range(6)), unsendable(8, State.INVALID), unsendable(9, State.SKIPPED)]
     async with working(tmp_path / "leads.db", *rows) as ledger:
@@ -206,22 +206,22 @@ async def test_other_rows_take_the_place_of_those_that_nobody_touched(tmp_path: 
     assert not target.with_name(f"leads.failed-2{suffix}").exists()
 
 
-async def test_what_somebody_changed_is_kept_and_told_while_its_rows_are_the_same(tmp_path: Path) -> None:
+async def test_what_somebody_changed_is_kept_and_reported_while_its_rows_are_the_same(tmp_path: Path) -> None:
     target = tmp_path / "leads.failed.csv"
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
-        target.write_text("half mended")
+        target.write_text("half fixed")
         outcome = await write_failed(ledger, target)
     assert outcome.path == target
     assert outcome.remark == "leads.failed.csv was changed or written by somebody else: it is kept"
-    assert target.read_text() == "half mended"
+    assert target.read_text() == "half fixed"
 
 
-async def test_other_rows_go_beside_what_somebody_changed_and_that_is_told(tmp_path: Path) -> None:
+async def test_other_rows_go_beside_what_somebody_changed_and_that_is_reported(tmp_path: Path) -> None:
     target, second, third = (tmp_path / f"leads.failed{number}.csv" for number in ("", "-2", "-3"))
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
-        target.write_text("half mended")
+        target.write_text("half fixed")
         await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
         outcome = await write_failed(ledger, target)
         assert outcome.path == second == await failed_sheet_of(ledger)
@@ -230,10 +230,10 @@ async def test_other_rows_go_beside_what_somebody_changed_and_that_is_told(tmp_p
         assert outcome.remark.endswith("the rows that fail now are in leads.failed-2.csv")
         await ledger.take_in(sheet_record(), [unsendable(3, State.INVALID)])
         assert await write_failed(ledger, target) == FailedSheet(second)
-        second.write_text("half mended too")
+        second.write_text("half fixed too")
         await ledger.take_in(sheet_record(), [unsendable(4, State.INVALID)])
         assert (await write_failed(ledger, target)).path == third
-    assert (target.read_text(), second.read_text()) == ("half mended", "half mended too")
+    assert (target.read_text(), second.read_text()) == ("half fixed", "half fixed too")
 
 
 async def test_a_file_that_another_wrote_before_is_never_written_over(tmp_path: Path) -> None:
@@ -253,23 +253,23 @@ async def test_one_that_was_deleted_is_written_again(tmp_path: Path) -> None:
         assert await write_failed(ledger, target) == FailedSheet(target)
 
 
-async def test_when_no_row_is_left_to_mend_ours_is_removed(tmp_path: Path) -> None:
+async def test_when_no_row_is_left_to_fix_ours_is_removed(tmp_path: Path) -> None:
     target = tmp_path / "leads.failed.csv"
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
         await ledger.take_in(sheet_record(), [new_row(1)])
         outcome = await write_failed(ledger, target)
-        assert outcome == FailedSheet(None, "No row is left to mend: leads.failed.csv was removed")
+        assert outcome == FailedSheet(None, "No row is left to fix: leads.failed.csv was removed")
         assert await write_failed(ledger, target) == FailedSheet()
     assert not target.exists()
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-async def test_when_no_row_is_left_to_mend_what_somebody_changed_stays(tmp_path: Path, is_there: bool) -> None:
+async def test_when_no_row_is_left_to_fix_what_somebody_changed_stays(tmp_path: Path, is_there: bool) -> None:
     target = tmp_path / "leads.failed.csv"
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
-        target.write_text("mended") if is_there else target.unlink()
+        target.write_text("fixed") if is_there else target.unlink()
         await ledger.take_in(sheet_record(), [new_row(1)])
         outcome = await write_failed(ledger, target)
     assert outcome.path is None
@@ -277,7 +277,7 @@ async def test_when_no_row_is_left_to_mend_what_somebody_changed_stays(tmp_path:
     assert target.exists() is is_there
 
 
-async def test_that_it_can_not_be_written_is_told(tmp_path: Path) -> None:
+async def test_that_it_can_not_be_written_is_reported(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         with pytest.raises(BatchShareError, match="can't be written"):
             await write_failed(ledger, tmp_path / "missing" / "leads.failed.csv")

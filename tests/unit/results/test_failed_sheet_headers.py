@@ -60,8 +60,8 @@ async def test_it_has_the_options_that_change_what_a_row_means_and_no_others(tmp
     )  # fmt: skip
     columns = ["Lead Number", "User Email", "Until"]
     dated = replace(sheet_record(columns), mapping=dict(zip(columns, columns, strict=True)))
-    told = await command(tmp_path, dated, ("run", settings.public()))
-    assert shlex.split(told)[2:] == [
+    reported = await command(tmp_path, dated, ("run", settings.public()))
+    assert shlex.split(reported)[2:] == [
         "my leads.failed.csv", "--event", "201", "--access", "write", "--duration", "7d",
         "--set", "note=it's $HOME", "--set", "timezone=Asia/Kolkata", "--set", "allow_duplicates=true",
     ]  # fmt: skip
@@ -69,8 +69,8 @@ async def test_it_has_the_options_that_change_what_a_row_means_and_no_others(tmp
 
 async def test_how_the_sheet_was_read_is_not_how_the_file_is(tmp_path: Path) -> None:
     settings = Settings(header_row=4, encoding="windows-1250").public()
-    told = await command(tmp_path, PLAIN, ("run", settings))
-    assert told.endswith(" --set header_row=1 --set encoding=utf-8")
+    reported = await command(tmp_path, PLAIN, ("run", settings))
+    assert reported.endswith(" --set header_row=1 --set encoding=utf-8")
 
 
 async def test_what_was_not_set_is_not_in_it(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
 
 
 def test_as_data_it_says_the_same() -> None:
-    told = json.loads(json.dumps(notice().as_json()))
-    assert told.pop("text") == notice().text
-    assert told == {
+    reported = json.loads(json.dumps(notice().as_json()))
+    assert reported.pop("text") == notice().text
+    assert reported == {
         "at": "2026-01-02T12:00:00Z",
         "command": "run",
         "file": "leads.csv",
@@ -80,37 +80,37 @@ def test_as_data_it_says_the_same() -> None:
 
 
 def test_nobody_is_named_in_it_and_no_folder() -> None:
-    told = json.dumps(notice().as_json())
+    reported = json.dumps(notice().as_json())
     for private in ("Nisha", "n@x.example", "asha", "home", instruction().lead_id):
-        assert private not in told
+        assert private not in reported
 
 
-def test_what_was_not_checked_is_told_without_a_name() -> None:
+def test_what_was_not_checked_is_reported_without_a_name() -> None:
     unchecked = [NotChecked(Unchecked.OWNER, 0, "it is shown as Asha Rao")]
-    told = notice(summary=replace(summary(shared=1), unchecked=unchecked)).as_json()
-    assert told["unchecked"] == [{"what": "owner", "rows": 0}]
-    assert "Asha" not in json.dumps(told)
+    reported = notice(summary=replace(summary(shared=1), unchecked=unchecked)).as_json()
+    assert reported["unchecked"] == [{"what": "owner", "rows": 0}]
+    assert "Asha" not in json.dumps(reported)
 
 
 def test_without_totals_it_says_so() -> None:
-    told = notice(summary=None)
-    assert "Nothing is known of its rows" in told.text
-    assert set(told.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
+    reported = notice(summary=None)
+    assert "Nothing is known of its rows" in reported.text
+    assert set(reported.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
 
 
 def test_where_there_are_no_results_none_are_named() -> None:
-    told = notice(summary=Summary({State.SHARED: 1}, LedgerName.of("x.db")))
-    assert told.text.endswith("Ledger: x.db")
-    assert told.as_json()["results"] is None
+    reported = notice(summary=Summary({State.SHARED: 1}, LedgerName.of("x.db")))
+    assert reported.text.endswith("Ledger: x.db")
+    assert reported.as_json()["results"] is None
 
 
 def test_the_name_of_a_file_is_one_line_and_no_link() -> None:
-    told = notice(subject=Path("here\n/<!channel>\nx>&.csv"))
-    assert told.text.splitlines()[0] == "batch-share run of <!channel>?x>&.csv: done."
+    reported = notice(subject=Path("here\n/<!channel>\nx>&.csv"))
+    assert reported.text.splitlines()[0] == "batch-share run of <!channel>?x>&.csv: done."
     assert for_chat("<!channel> & co") == "&lt;!channel&gt; &amp; co"
 
 
-def test_an_error_is_told_without_what_it_quotes() -> None:
+def test_an_error_is_reported_without_what_it_quotes() -> None:
     found = why_stopped(OwnerNotVerified("act-1", "user-1", "user-2"))
     assert found == "stopped, the owner of the first activity is not proved"
     assert why_stopped(AccessDenied(401, "no such key")) == "stopped, LeadSquared refused access"

@@ -92,7 +92,9 @@ async def test_what_may_pass_is_tried_once_more(first: int | str) -> None:
         (("silent", "silent"), 2, "no answer within 0.3 s"),
     ],
 )
-async def test_what_fails_is_told_in_a_few_words(answers: tuple[int | str, ...], tries: int, words: str) -> None:
+async def test_what_fails_is_reported_in_a_few_words(
+    answers: tuple[int | str, ...], tries: int, words: str
+) -> None:
     async with hook(*answers) as made:
         assert await post(made.secret(), "text", seconds=0.3) == words
     assert len(made.bodies) == tries
@@ -101,13 +103,13 @@ async def test_what_fails_is_told_in_a_few_words(answers: tuple[int | str, ...],
 async def test_a_failure_is_one_sentence_without_the_url(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     async with hook(404) as made:
-        told = await tell(SecretStr(f"{made.url}/{TOKEN}"), NOTICE)
-    assert told == "The webhook was not told how it ended (HTTP 404). The run itself is not changed by that."
+        reported = await tell(SecretStr(f"{made.url}/{TOKEN}"), NOTICE)
+    assert reported == "The webhook was not told how it ended (HTTP 404). The run itself is not changed by that."
     refused = await tell(SecretStr(f"http://127.0.0.1:9/{TOKEN}"), NOTICE)
     assert refused is not None
     assert "no connection" in refused
     logged = [each.getMessage() for each in caplog.records if each.name != "aiohttp.access"]  # the hook's own log
-    assert TOKEN not in "".join([told, refused, *logged])
+    assert TOKEN not in "".join([reported, refused, *logged])
 
 
 @pytest.mark.parametrize("prefix", ["", "file:"])
@@ -121,31 +123,31 @@ async def test_a_file_gets_a_line_a_run(tmp_path: Path, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing/hooks.slack.example/T0/B1", "."])
-async def test_a_file_that_can_not_be_written_is_told_without_its_name(tmp_path: Path, name: str) -> None:
-    told = await tell(SecretStr(str(tmp_path / name)), NOTICE)
-    assert told is not None
-    assert told.startswith("The file that `notify` names was not written (")
-    assert str(tmp_path) not in told
-    assert "slack" not in told
+async def test_a_file_that_can_not_be_written_is_reported_without_its_name(tmp_path: Path, name: str) -> None:
+    reported = await tell(SecretStr(str(tmp_path / name)), NOTICE)
+    assert reported is not None
+    assert reported.startswith("The file that `notify` names was not written (")
+    assert str(tmp_path) not in reported
+    assert "slack" not in reported
 
 
 @pytest.mark.parametrize("held", [b"Lead Id,User Id\n", b"SQLite format 3\0", b"PK\x03\x04", b"[]", b"{}", b"\n"])
 async def test_nothing_is_added_to_a_file_that_holds_something_else(tmp_path: Path, held: bytes) -> None:
     file = tmp_path / "leads.csv"
     file.write_bytes(held)
-    with pytest.raises(SettingsError, match="since it holds something else than such lines") as told:
+    with pytest.raises(SettingsError, match="since it holds something else than such lines") as reported:
         check_target(SecretStr(str(file)))
     words = await tell(SecretStr(str(file)), NOTICE)
     assert words is not None
     assert "it holds something else than such lines" in words
     assert file.read_bytes() == held
-    assert str(tmp_path) not in f"{told.value}{words}"
+    assert str(tmp_path) not in f"{reported.value}{words}"
 
 
 @pytest.mark.parametrize(
     "target", ["told.jsonl", "empty", "missing/told", "/dev/null", "https://hooks.example/T0", "\0"]
 )
-async def test_what_may_be_told_is_not_refused(
+async def test_what_may_be_reported_is_not_refused(
     tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -68,12 +68,12 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
         await advance(ledger, 1, State.SHARED)
         await advance(ledger, 2, State.UNKNOWN)
         await write_results(ledger, target)
-    told, lines = facts(target), page(target, "Summary")
+    reported, lines = facts(target), page(target, "Summary")
     assert lines[0][0] == "2 of 6 rows shared"
     assert lines[1][0].startswith("2 rows need somebody to look: the worksheet Failures")
-    assert told["shared"][:2] == (2, "LeadSquared says the share was processed")
-    assert [told[name][0] for name in ("pending", "invalid", "skipped", "unknown")] == [1, 1, 1, 1]
-    assert told["1 row"][0] == "why it is skipped"
+    assert reported["shared"][:2] == (2, "LeadSquared says the share was processed")
+    assert [reported[name][0] for name in ("pending", "invalid", "skipped", "unknown")] == [1, 1, 1, 1]
+    assert reported["1 row"][0] == "why it is skipped"
 
 
 async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
@@ -89,11 +89,11 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
         await advance(ledger, 2, State.ACCEPTED)
         await advance(ledger, 7, State.UNKNOWN)
         await write_results(ledger, target)
-    told = facts(target)
-    assert told["User"][:7] == ("Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-    assert told["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 2, 5)
-    assert told[other][:7] == ("", "", "", 1, "", "", 1)
-    assert told["(rows whose user was not found, or not looked up)"][:7] == ("", "", "", "", "", 1, 1)
+    reported = facts(target)
+    assert reported["User"][:7] == ("Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
+    assert reported["Asha Rao <asha@x.example>"][:7] == (1, 1, 1, "", "", 2, 5)
+    assert reported[other][:7] == ("", "", "", 1, "", "", 1)
+    assert reported["(rows whose user was not found, or not looked up)"][:7] == ("", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
@@ -103,15 +103,15 @@ async def test_the_summary_says_which_sheet_which_account_and_when(target: Path)
         await ledger.end_run("done")
         await ledger.begin_run("reconcile", "1.0", {})
         await write_results(ledger, target, target.with_name("leads.failed.xlsx"))
-    told = facts(target)
-    assert told["Sheet"][0] == "leads.xlsx, worksheet June"
-    assert told["Account"][0] == "https://leads.example"
-    assert told["Ledger"][0] == str(target.with_suffix(".db"))
-    assert told["Rows to mend"][0].startswith("leads.failed.xlsx: ")
+    reported = facts(target)
+    assert reported["Sheet"][0] == "leads.xlsx, worksheet June"
+    assert reported["Account"][0] == "https://leads.example"
+    assert reported["Ledger"][0] == str(target.with_suffix(".db"))
+    assert reported["Rows to fix"][0].startswith("leads.failed.xlsx: ")
     noon = NOON.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ")
-    assert (told["run"][0], told["run"][2]) == (noon, noon)
-    assert (told["run"][4], told["run"][5]) == ("1 s", "done")
-    assert (told["reconcile"][2], told["reconcile"][5]) == ("not noted", OPEN)
+    assert (reported["run"][0], reported["run"][2]) == (noon, noon)
+    assert (reported["run"][4], reported["run"][5]) == ("1 s", "done")
+    assert (reported["reconcile"][2], reported["reconcile"][5]) == ("not noted", OPEN)
 
 
 async def test_the_summary_says_that_a_run_after_which_others_came_was_cut_off(target: Path) -> None:
@@ -119,8 +119,8 @@ async def test_the_summary_says_that_a_run_after_which_others_came_was_cut_off(t
         await ledger.begin_run("resume", "1.0", {})
         await ledger.end_run("done")
         await write_results(ledger, target)
-    told = facts(target)
-    assert (told["run"][5], told["resume"][5]) == ("cut off", "done")
+    reported = facts(target)
+    assert (reported["run"][5], reported["resume"][5]) == ("cut off", "done")
 
 
 async def test_of_many_runs_the_last_are_shown(target: Path) -> None:

@@ -97,7 +97,7 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
         "1 failed, 1 unknown (sent and never answered), 1 invalid (never sent), 1 skipped, "
         "1 accepted (not yet known to be processed), 2 still to be sent."
     ) in page.text
-    for told in (
+    for reported in (
         HOST,
         "leads.csv",
         "leads.db",
@@ -105,11 +105,11 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
         "nobody knows",
         "batch-share resume leads.db --only-unknown",
     ):
-        assert told in page.text
+        assert reported in page.text
     assert "A run was going on when this was written" in page.text
 
 
-async def test_how_each_run_ended_is_told(tmp_path: Path) -> None:
+async def test_how_each_run_ended_is_reported(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", new_row(1)) as ledger:
         await ledger.end_run("LeadSquared <refused> access")
         page = await report_of(ledger, tmp_path)

@@ -71,8 +71,8 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
 
 def test_its_json_names_the_states_that_there_are_and_where_things_lie() -> None:
     states = {State.INVALID: 1, State.SHARED: 97, State.FAILED: 2, State.PENDING: 0}
-    told = Summary(states, LedgerName.of("leads.db"), Path("leads.results.csv")).as_json()
-    assert json.loads(json.dumps(told)) == {
+    reported = Summary(states, LedgerName.of("leads.db"), Path("leads.results.csv")).as_json()
+    assert json.loads(json.dumps(reported)) == {
         "rows": 100,
         "states": {"shared": 97, "failed": 2, "invalid": 1},
         "doubles": 0,
@@ -89,8 +89,10 @@ def test_its_json_without_results_says_so() -> None:
 
 
 def test_its_json_names_the_sheet_of_failed_rows() -> None:
-    told = Summary({State.FAILED: 1}, LedgerName.of("leads.db"), failed_sheet=Path("leads.failed.csv")).as_json()
-    assert told["failed_sheet"] == "leads.failed.csv"
+    reported = Summary(
+        {State.FAILED: 1}, LedgerName.of("leads.db"), failed_sheet=Path("leads.failed.csv")
+    ).as_json()
+    assert reported["failed_sheet"] == "leads.failed.csv"
 
 
 async def test_a_ledger_is_summed_up_with_its_first_rows_in_trouble(tmp_path: Path) -> None:
@@ -113,8 +115,8 @@ def test_rows_that_wait_for_their_time_are_no_fault() -> None:
         Summary({State.PENDING: 3}, LedgerName.of("leads.db"), waiting=Waiting(2, first)).exit_code
         is ExitCode.NOT_DONE
     )
-    told = waiting.as_json()
-    assert (told["waiting"], told["first_due"]) == (2, "2026-03-01T09:00:00Z")
+    reported = waiting.as_json()
+    assert (reported["waiting"], reported["first_due"]) == (2, "2026-03-01T09:00:00Z")
     assert "waiting" not in summary([State.PENDING]).as_json()
 
 

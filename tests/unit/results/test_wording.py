@@ -10,7 +10,7 @@ from ledgers import because
 from batch_share.common import IN_THE_SHEET, Cause
 from batch_share.ledger.records import Notice, NoticeKind, Row, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.wording import _MENDING, _REASONS, Advice, reason_of, spell, spell_notice
+from batch_share.results.wording import _FIXING, _REASONS, Advice, reason_of, spell, spell_notice
 
 TWICE = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2", "act3"]})
 ADVICE = Advice("my leads.db", "my leads.failed.csv")
@@ -33,7 +33,7 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
 
 
 @pytest.mark.parametrize(
-    ("mended", "step"),
+    ("fixed", "step"),
     [
         (
             invalid(Cause.NO_LEAD),
@@ -66,11 +66,11 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
         (row(State.FAILED, why=because("lead not found")), "Correct what the reason names"),
     ],
 )
-def test_a_row_with_nothing_at_leadsquared_is_mended_in_the_sheet_of_failed_rows(mended: Row, step: str) -> None:
-    told = ADVICE.next_step(mended)
-    assert step in told
-    assert "my leads.failed.csv" in told
-    assert told.endswith("; then run that file.")
+def test_a_row_with_nothing_at_leadsquared_is_fixed_in_the_sheet_of_failed_rows(fixed: Row, step: str) -> None:
+    reported = ADVICE.next_step(fixed)
+    assert step in reported
+    assert "my leads.failed.csv" in reported
+    assert reported.endswith("; then run that file.")
 
 
 def test_what_leadsquared_said_counts_as_the_reason_does() -> None:
@@ -85,22 +85,22 @@ def test_without_such_a_sheet_another_one_is_made() -> None:
 
 
 @pytest.mark.parametrize("cause", sorted(IN_THE_SHEET))
-def test_what_only_the_sheet_shows_is_mended_there(cause: Cause) -> None:
-    told = ADVICE.next_step(invalid(cause))
-    assert "the sheet itself" in told
-    assert "failed.csv" not in told
+def test_what_only_the_sheet_shows_is_fixed_there(cause: Cause) -> None:
+    reported = ADVICE.next_step(invalid(cause))
+    assert "the sheet itself" in reported
+    assert "failed.csv" not in reported
 
 
 @pytest.mark.parametrize("stage", [Stage.SHARE, Stage.PROCESSING])
-def test_a_row_whose_activity_stands_is_never_told_to_be_run_elsewhere(stage: Stage) -> None:
-    told = ADVICE.next_step(failed(stage=stage, activity_id="act"), "Lead does not exist")
-    assert told.endswith("in the same activity: batch-share retry 'my leads.db' --all")
-    assert "batch-share run" not in told
+def test_a_row_whose_activity_stands_is_never_reported_to_be_run_elsewhere(stage: Stage) -> None:
+    reported = ADVICE.next_step(failed(stage=stage, activity_id="act"), "Lead does not exist")
+    assert reported.endswith("in the same activity: batch-share retry 'my leads.db' --all")
+    assert "batch-share run" not in reported
 
 
 def test_an_activity_of_somebody_else_is_looked_at() -> None:
-    told = ADVICE.next_step(failed(cause=Cause.ANOTHERS, activity_id="act"))
-    assert told.startswith("Look at the activity in LeadSquared")
+    reported = ADVICE.next_step(failed(cause=Cause.ANOTHERS, activity_id="act"))
+    assert reported.startswith("Look at the activity in LeadSquared")
 
 
 def test_a_share_whose_time_is_over_is_not_repeated() -> None:
@@ -116,20 +116,20 @@ def test_a_share_whose_time_is_over_is_not_repeated() -> None:
         row(State.TO_REVOKE, activity_id="act"),
     ],
 )
-def test_a_share_that_was_to_be_taken_back_is_taken_back_again(standing: Row) -> None:
+def test_a_share_that_was_to_be_revoked_is_revoked_again(standing: Row) -> None:
     step = ADVICE.next_step(standing)
     assert step.endswith("batch-share revoke 'my leads.db'")
     assert "retry" not in step
 
 
 @pytest.mark.parametrize("stage", [None, Stage.REVOKE])
-def test_a_share_that_is_being_taken_back_needs_nothing(stage: Stage | None) -> None:
+def test_a_share_that_is_being_revoked_needs_nothing(stage: Stage | None) -> None:
     assert ADVICE.next_step(row(State.ENDING, activity_id="act", stage=stage)) == ""
 
 
 def test_an_unknown_row_is_settled_alone() -> None:
-    told = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, why=Why(Cause.CUT_OFF)))
-    assert told.endswith("batch-share resume 'my leads.db' --only-unknown --set on_unknown=settle")
+    reported = ADVICE.next_step(row(State.UNKNOWN, stage=Stage.ACTIVITY, why=Why(Cause.CUT_OFF)))
+    assert reported.endswith("batch-share resume 'my leads.db' --only-unknown --set on_unknown=settle")
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_an_unknown_row_is_settled_alone() -> None:
         (failed(position=None), "Nothing: the sheet no longer asks for it."),
     ],
 )
-def test_a_row_that_the_sheet_lost_is_not_told_to_be_mended(lost: Row, step: str) -> None:
-    told = ADVICE.next_step(lost)
-    assert step in told
-    assert "failed.csv" not in told
+def test_a_row_that_the_sheet_lost_is_not_reported_to_be_fixed(lost: Row, step: str) -> None:
+    reported = ADVICE.next_step(lost)
+    assert step in reported
+    assert "failed.csv" not in reported
 
 
 def test_a_double_is_deleted_whatever_became_of_the_row() -> None:
@@ -165,8 +165,8 @@ def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
     assert ADVICE.next_step(failed, "Try later").endswith("batch-share retry 'my leads.db'")
 
 
-def test_a_row_before_which_nothing_could_be_taken_back_is_tried_again() -> None:
-    failed = row(State.FAILED, stage=Stage.EARLIER, why=Why(Cause.NOT_TAKEN))
+def test_a_row_before_which_nothing_could_be_revoked_is_tried_again() -> None:
+    failed = row(State.FAILED, stage=Stage.EARLIER, why=Why(Cause.EARLIER_NOT_REVOKED))
     assert ADVICE.next_step(failed).endswith("then try again: batch-share retry 'my leads.db'")
 
 
@@ -185,8 +185,14 @@ SAID = {"said": "No", "request": "req"}
         (State.SKIPPED, None, Cause.GONE, {}, "user or access; nothing was sent for it"),
         (State.FAILED, Stage.SHARE, Cause.GONE, {}, "its activity was posted, the lead was not shared"),
         (State.UNKNOWN, Stage.SHARE, Cause.GONE, {}, "nobody knows whether the lead was shared"),
-        (State.PENDING, None, Cause.BEING_TAKEN, {"of": ["a row 2", "b row 3"]}, "back first: a row 2, b row 3"),
-        (State.REVOKED, None, Cause.TAKEN_BACK, {"of": ["a row 2"]}, "taken back: a row 2"),
+        (
+            State.PENDING,
+            None,
+            Cause.REVOKING_EARLIER,
+            {"of": ["a row 2", "b row 3"]},
+            "revoked first: a row 2, b row 3",
+        ),
+        (State.REVOKED, None, Cause.EARLIER_REVOKED, {"of": ["a row 2"]}, "revoked: a row 2"),
         (State.SKIPPED, None, Cause.NOTHING_KNOWN, {}, "no share of this lead with this user is known"),
         (State.FAILED, Stage.ACTIVITY, Cause.REFUSED, SAID, "LeadSquared refused the activity: No"),
         (
@@ -194,14 +200,14 @@ SAID = {"said": "No", "request": "req"}
             Stage.REVOKE,
             Cause.REFUSED,
             SAID,
-            "the share stands: LeadSquared refused to take it back: No",
+            "the share stands: LeadSquared refused to revoke it: No",
         ),
         (
             State.UNKNOWN,
             Stage.REVOKE,
             Cause.REFUSED,
             SAID,
-            f"nobody knows whether the share stands, and LeadSquared refused to take it back: No. {LOOK}",
+            f"nobody knows whether the share stands, and LeadSquared refused to revoke it: No. {LOOK}",
         ),
         (
             State.UNKNOWN,
@@ -218,7 +224,7 @@ SAID = {"said": "No", "request": "req"}
             "(request Id req), not yet processed (no",
         ),
         (State.ENDING, Stage.REVOKE, Cause.STATUS_REFUSED, SAID, f"its status could not be read: No. {LOOK}"),
-        (State.REVOKED, None, Cause.REVOKED, SAID, "the share was taken back (request Id req)"),
+        (State.REVOKED, None, Cause.REVOKED, SAID, "the share was revoked (request Id req)"),
         (State.UNKNOWN, Stage.ACTIVITY, Cause.PARKED, {}, f"{NOBODY}it was not found in two looks, and"),
         (State.UNKNOWN, Stage.ACTIVITY, Cause.SENT_AGAIN, {}, "and was not found. The next run looks again"),
         (State.UNKNOWN, Stage.SHARE, Cause.CUT_OFF, {}, "the program was cut off while this call was under way"),
@@ -227,25 +233,27 @@ SAID = {"said": "No", "request": "req"}
 def test_a_reason_is_made_of_its_cause_with_the_state_and_the_step(
     state: State, stage: Stage | None, cause: Cause, details: dict[str, Any], words: str
 ) -> None:
-    told = reason_of(row(state, stage=stage, why=Why(cause, details), sheet_row=7))
-    assert words in told
-    assert "{" not in told
+    reported = reason_of(row(state, stage=stage, why=Why(cause, details), sheet_row=7))
+    assert words in reported
+    assert "{" not in reported
 
 
-def test_why_a_share_could_not_be_taken_back_is_told_as_its_own_row_tells_it() -> None:
+def test_why_a_share_could_not_be_revoked_is_reported_as_its_own_row_tells_it() -> None:
     left = [
         {"of": "a row 2", "state": "failed", "stage": "revoke", "cause": "refused", "details": {"said": "No."}},
         {"of": "b row 3", "state": "to_revoke", "stage": None, "cause": None, "details": None},
         {"of": "c row 4", "said": "it is not there any more"},
     ]
-    assert spell(State.FAILED, Stage.EARLIER, Why(Cause.NOT_TAKEN, {"reassigns": True, "left": left})) == (
-        "not all that was shared before could be taken back, and it was not shared with this one: a row 2: the "
-        "share stands: LeadSquared refused to take it back: No; b row 3: its share is to "
-        "be taken back; c row 4: it is not there any more"
+    assert spell(
+        State.FAILED, Stage.EARLIER, Why(Cause.EARLIER_NOT_REVOKED, {"reassigns": True, "left": left})
+    ) == (
+        "not all that was shared before could be revoked, and it was not shared with this one: a row 2: the "
+        "share stands: LeadSquared refused to revoke it: No; b row 3: its share is to "
+        "be revoked; c row 4: it is not there any more"
     )
 
 
-def test_what_an_older_ledger_said_is_told_as_it_was() -> None:
+def test_what_an_older_ledger_said_is_reported_as_it_was() -> None:
     assert (
         reason_of(row(State.FAILED, stage=Stage.SHARE, why=Why(Cause.REFUSED, {"told": "as it was"})))
         == "as it was"
@@ -253,7 +261,7 @@ def test_what_an_older_ledger_said_is_told_as_it_was() -> None:
     assert spell_notice(Notice(NoticeKind.DOUBLE, {"told": "twice"})) == "twice"
 
 
-def test_notices_are_told_in_words() -> None:
+def test_notices_are_reported_in_words() -> None:
     assert spell_notice(TWICE) == (
         "its activity was found 3 times: act is the one that counts, delete act2, act3 in LeadSquared"
     )
@@ -274,5 +282,5 @@ def test_every_cause_has_words(cause: Cause) -> None:
     """What the checker of the sheet found, and what an older ledger said, are words already."""
     has_words = any(cause in (key if isinstance(key, tuple) else (key,)) for key in _REASONS)
     assert has_words is (
-        cause not in {Cause.TOLD, Cause.INVALID, *_MENDING, *IN_THE_SHEET} or cause is Cause.TOO_LATE
+        cause not in {Cause.OLD_WORDS, Cause.INVALID, *_FIXING, *IN_THE_SHEET} or cause is Cause.TOO_LATE
     )

@@ -27,7 +27,7 @@ def test_no_state_is_left_out_of_the_rest(state: State) -> None:
     assert others({State.SHARED: 5, state: 2}).startswith("2 ")
 
 
-def test_the_rest_is_told_in_one_line() -> None:
+def test_the_rest_is_reported_in_one_line() -> None:
     found = others({State.SHARED: 5, State.FAILED: 2, State.SKIPPED: 1, State.PENDING: 3, State.POSTED: 1})
     assert found == "2 failed, 1 skipped, 4 still to be sent."
     assert others({State.SHARED: 5}) == ""
@@ -73,7 +73,7 @@ def test_what_to_do_next(state: State, word: str) -> None:
     assert word in step
 
 
-def test_rows_that_have_a_sheet_of_their_own_are_told_with_its_command() -> None:
+def test_rows_that_have_a_sheet_of_their_own_are_reported_with_its_command() -> None:
     (step,) = next_steps({State.FAILED: 1, State.INVALID: 1}, 0, "x.db", "batch-share run a.csv --event 201")
     assert step.startswith("See to the rows that failed or are invalid: ")
     assert step.endswith("correct them there, then run it: batch-share run a.csv --event 201")

@@ -54,7 +54,7 @@ async def test_an_error_in_the_middle_leaves_the_older_file_and_no_other(
 
 
 @pytest.mark.parametrize("there", ["a file", "a folder", "a link to nothing"])
-async def test_what_is_in_the_way_stays_and_the_next_free_name_is_told(
+async def test_what_is_in_the_way_stays_and_the_next_free_name_is_reported(
     file: Path, target: Path, there: str
 ) -> None:
     second, third = (target.with_name(f"leads.results-{number}.csv") for number in (2, 3))
@@ -67,8 +67,10 @@ async def test_what_is_in_the_way_stays_and_the_next_free_name_is_told(
         target.symlink_to("nowhere")
     async with working(file, new_row(1)) as ledger:
         placed = await write_output(ledger, Output.RESULTS, target, saying("ours"))
-        told = "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
-        assert placed == Placed(third, f"{told} leads.results-3.csv")
+        reported = (
+            "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
+        )
+        assert placed == Placed(third, f"{reported} leads.results-3.csv")
         assert await write_output(ledger, Output.RESULTS, target, saying("newer")) == Placed(third)
     assert (third.read_text(), second.read_text()) == ("newer", "theirs")
     assert target.is_symlink() is (there == "a link to nothing")
@@ -106,8 +108,8 @@ async def test_a_file_that_another_program_holds_open_is_left_and_the_next_name_
         await write_output(ledger, Output.RESULTS, target, saying("older"))
         monkeypatch.setattr(Path, "replace", hold)
         placed = await write_output(ledger, Output.RESULTS, target, saying("newer"))
-        told = "leads.results.csv is held open by another program, so it is kept, and the results are in"
-        assert placed == Placed(target.with_name("leads.results-2.csv"), f"{told} leads.results-2.csv")
+        reported = "leads.results.csv is held open by another program, so it is kept, and the results are in"
+        assert placed == Placed(target.with_name("leads.results-2.csv"), f"{reported} leads.results-2.csv")
         target.unlink()
         placed.path.unlink()
         with pytest.raises(BatchShareError, match=r"leads\.results\.csv can't be written \(Access is denied\)"):
@@ -123,6 +125,8 @@ async def test_each_kind_goes_on_where_its_last_one_is(file: Path, target: Path)
         target.unlink()
         assert await write_output(ledger, Output.RESULTS, target, saying("newer")) == Placed(results)
         results.write_text("with remarks")
-        told = "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
+        reported = (
+            "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
+        )
         placed = await write_output(ledger, Output.RESULTS, target, saying("newest"))
-        assert placed == Placed(target, f"{told} leads.results.csv")
+        assert placed == Placed(target, f"{reported} leads.results.csv")

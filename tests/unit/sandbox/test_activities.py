@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import told
+from asking import reported
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.window import ManualClock
@@ -34,12 +34,12 @@ def post(sandbox: Sandbox, event: int = 201, owner: int = 1) -> Activity:
 async def test_types_have_names_that_reads_show_too() -> None:
     sandbox = a_sandbox()
     names = {201: "Site visit", 202: "SandboxCall back", 300: "Activity 300"}
-    types = await told(sandbox, "GET", TYPES)
+    types = await reported(sandbox, "GET", TYPES)
     assert {each["ActivityEvent"]: each["ActivityEventName"] for each in types} == names
     for event, name in names.items():
         activity = post(sandbox, event)
-        assert (await told(sandbox, "GET", DETAILS, activityId=activity.id))["DisplayName"] == name
-        shown = await told(sandbox, "POST", OF_LEAD, {}, leadId=activity.lead.id)
+        assert (await reported(sandbox, "GET", DETAILS, activityId=activity.id))["DisplayName"] == name
+        shown = await reported(sandbox, "POST", OF_LEAD, {}, leadId=activity.lead.id)
         assert (shown["ProspectActivities"][0]["EventCode"], shown["ProspectActivities"][0]["EventName"]) == (
             event,
             name,
@@ -52,9 +52,9 @@ async def test_types_have_names_that_reads_show_too() -> None:
 async def shown_owners(sandbox: Sandbox) -> list[dict[str, str]]:
     """What each of the three reads shows that has to do with an owner."""
     activity = post(sandbox)
-    details = await told(sandbox, "GET", DETAILS, activityId=activity.id)
-    of_lead = await told(sandbox, "POST", OF_LEAD, {}, leadId=activity.lead.id)
-    (of_type,) = (await told(sandbox, "POST", OF_TYPE, {"Parameter": ALWAYS}))["List"]
+    details = await reported(sandbox, "GET", DETAILS, activityId=activity.id)
+    of_lead = await reported(sandbox, "POST", OF_LEAD, {}, leadId=activity.lead.id)
+    (of_type,) = (await reported(sandbox, "POST", OF_TYPE, {"Parameter": ALWAYS}))["List"]
     shown = [
         {field["SchemaName"]: field["Value"] for field in details["Fields"]},
         of_lead["ProspectActivities"][0]["ActivityFields"],
@@ -95,9 +95,9 @@ async def listed(paging: str, pages: int = 4) -> list[tuple[int, list[int]]]:
     latest_first = {"ColumnName": "ModifiedOn", "Direction": 1}
     for page in range(pages):
         asked: dict[str, Any] = {"Paging": {"Offset": str(page), "RowCount": "2"}}
-        of_lead = await told(sandbox, "POST", OF_LEAD, asked, leadId=sandbox.world.leads[0].id)
+        of_lead = await reported(sandbox, "POST", OF_LEAD, asked, leadId=sandbox.world.leads[0].id)
         asked = {"Paging": {"PageIndex": page + 1, "PageSize": 2}, "Parameter": ALWAYS, "Sorting": latest_first}
-        of_type = await told(sandbox, "POST", OF_TYPE, asked)
+        of_type = await reported(sandbox, "POST", OF_TYPE, asked)
         ids = [entry["Id"] for entry in of_lead["ProspectActivities"]]
         assert ids == [entry["ProspectActivityId"] for entry in of_type.get("List", [])]
         assert of_lead["RecordCount"] == of_type["RecordCount"]

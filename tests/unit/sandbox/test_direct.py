@@ -43,8 +43,8 @@ def activity(sandbox: Sandbox, at: int = 0) -> Request:
 
 def always(kind: str) -> Callable[[Callable[[SandboxCall], Awaitable[Reply]], SandboxCall], Awaitable[Reply]]:
     """A wrapper that lets `kind` hit every call."""
-    told = Particulars(RATE, away=3.0, drip=2.0)
-    return lambda step, call: strike(kind, told, step, call)
+    reported = Particulars(RATE, away=3.0, drip=2.0)
+    return lambda step, call: strike(kind, reported, step, call)
 
 
 def sent(sandbox: Sandbox, **how: Any) -> tuple[object, float]:

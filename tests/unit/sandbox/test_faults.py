@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import KEYS, ask, told
+from asking import KEYS, ask, reported
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CREATE, SHARE = "ProspectActivity.svc/Create", "EntityAccess.svc/Share"
-TOLD = Particulars(Rate(20, 5), elsewhere="https://other.example/", retry_after=7.0, away=2.0, drip=3.0)
+PARTICULARS = Particulars(Rate(20, 5), elsewhere="https://other.example/", retry_after=7.0, away=2.0, drip=3.0)
 RIGHT = Reply(200, b'{"Right":true}')
 
 
@@ -36,7 +36,7 @@ async def right(call: SandboxCall) -> Reply:
 
 async def hit(spec: str, *, seed: int = 1, calls: int = 2000) -> list[int]:
     """The numbers of the calls that a spec hits."""
-    faults, made = Faults(spec, seed, TOLD), [call(n) for n in range(calls)]
+    faults, made = Faults(spec, seed, PARTICULARS), [call(n) for n in range(calls)]
     for each in made:
         await faults(right, each)
     return [each.n for each in made if each.fault]
@@ -115,19 +115,19 @@ async def test_as_many_calls_are_hit_as_was_said() -> None:
 
 
 async def test_one_call_has_one_fault_the_first_that_hits() -> None:
-    both, made = Faults("503=100%,502=100%", 1, TOLD), call()
+    both, made = Faults("503=100%,502=100%", 1, PARTICULARS), call()
     assert (await both(right, made)).status == 503
     assert made.fault == "503"
 
 
 async def test_another_endpoint_is_left_alone() -> None:
-    faults, made = Faults("Share:503=100%", 1, TOLD), call(endpoint=SHARE)
+    faults, made = Faults("Share:503=100%", 1, PARTICULARS), call(endpoint=SHARE)
     assert await faults(right, call()) is RIGHT
     assert (await faults(right, made)).status == 503
 
 
 async def test_a_request_that_is_pending_stays_so() -> None:
-    faults = Faults("pending=30%", 1, TOLD)
+    faults = Faults("pending=30%", 1, PARTICULARS)
     stuck = []
     for at in range(50):
         polls = [call(n, STATUS, {"id": f"request {at}"}) for n in range(at, at + 9)]
@@ -144,7 +144,7 @@ async def test_a_request_that_is_pending_stays_so() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
     made = call()
-    await strike(kind, TOLD, right, made)
+    await strike(kind, PARTICULARS, right, made)
     assert made.fault == kind
     done = {"wrong-type", "slow", "shuffled", "unnumbered", "item-missing", "item-doubled", "misnumbered", "unsaid"}
     done |= {"failed-with-id", "error-with-id"}
@@ -152,7 +152,7 @@ async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "told"),
+    ("kind", "status", "reported"),
     [
         ("failed-with-id", 200, {"Status": "Failed", "Message": {"Id": "a1", "Message": "The request failed"}}),
         (
@@ -167,28 +167,28 @@ async def test_a_call_is_done_only_where_the_name_says_so(kind: str) -> None:
         ),
     ],
 )
-async def test_a_denial_names_the_id_of_what_was_made(kind: str, status: int, told: object) -> None:
+async def test_a_denial_names_the_id_of_what_was_made(kind: str, status: int, reported: object) -> None:
     async def made(_call: SandboxCall) -> Reply:
         return Reply.json({"Status": "Success", "Message": {"Id": "a1"}})
 
-    reply = await strike(kind, TOLD, made, call())
-    assert (reply.status, json.loads(reply.body)) == (status, told)
+    reply = await strike(kind, PARTICULARS, made, call())
+    assert (reply.status, json.loads(reply.body)) == (status, reported)
 
 
 @pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id"])
 @pytest.mark.parametrize("value", [{"Status": "Failed", "Message": {"Message": "no"}}, {"Message": None}, [], {}])
-async def test_what_has_no_id_is_told_as_it_is(kind: str, value: object) -> None:
+async def test_what_has_no_id_is_reported_as_it_is(kind: str, value: object) -> None:
     async def refused(_call: SandboxCall) -> Reply:
         return Reply.json(value)
 
-    assert await strike(kind, TOLD, refused, call()) == Reply.json(value)
+    assert await strike(kind, PARTICULARS, refused, call()) == Reply.json(value)
 
 
 BULK_RIGHT = [{"RowNumber": n, "ProspectActivityId": f"a{n}", "ActivityCreated": True} for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "reported"),
     [
         ("shuffled", BULK_RIGHT[::-1]),
         ("unnumbered", [{name: item[name] for name in list(item)[1:]} for item in BULK_RIGHT]),
@@ -198,16 +198,16 @@ BULK_RIGHT = [{"RowNumber": n, "ProspectActivityId": f"a{n}", "ActivityCreated":
         ("unsaid", [{"RowNumber": 1}, *BULK_RIGHT[1:]]),
     ],
 )
-async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind: str, told: object) -> None:
+async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind: str, reported: object) -> None:
     async def posted(_call: SandboxCall) -> Reply:
         return Reply.json({"Response": BULK_RIGHT})
 
-    reply = await strike(kind, TOLD, posted, call())
-    assert json.loads(reply.body) == {"Response": told}
+    reply = await strike(kind, PARTICULARS, posted, call())
+    assert json.loads(reply.body) == {"Response": reported}
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "told"),
+    ("kind", "status", "reported"),
     [
         ("error-envelope", 200, "MX"),
         ("failed", 200, '"Failed"'),
@@ -226,14 +226,14 @@ async def test_a_fault_of_bulk_calls_changes_the_items_of_the_right_answer(kind:
         *((str(status), status, "") for status in (204, 302, 400, 401, 403, 404, 502, 503, 504)),
     ],
 )
-async def test_a_fault_says_what_its_name_says(kind: str, status: int, told: str) -> None:
-    reply = await strike(kind, TOLD, right, call())
+async def test_a_fault_says_what_its_name_says(kind: str, status: int, reported: str) -> None:
+    reply = await strike(kind, PARTICULARS, right, call())
     assert reply.status == status
-    assert told in reply.body.decode()
+    assert reported in reply.body.decode()
 
 
 async def test_faults_of_the_wire_are_made_on_the_wire() -> None:
-    said = {kind: await strike(kind, TOLD, right, call()) for kind in KINDS}
+    said = {kind: await strike(kind, PARTICULARS, right, call()) for kind in KINDS}
     assert said["302"].headers == {"Location": "https://other.example/"}
     assert said["429-retry-after"].headers == {"Retry-After": "7"}
     assert (said["reset"].drop, said["silent"].silent) == (True, True)
@@ -283,9 +283,9 @@ async def test_one_request_id_is_the_first_ones_and_the_others_are_not_done() ->
     assert (grant.lead, grant.activity.id) == (sandbox.world.leads[0], bodies[0]["ContextEntityId"])
     assert sandbox.report()["outcomes"] == {"refused": 1, "done": 1, "not done": 2}
     request = json.loads(replies[0].body)["Message"]["Id"]
-    status = await told(sandbox, "GET", STATUS, id=request)
+    status = await reported(sandbox, "GET", STATUS, id=request)
     assert status["ShareStatus"] == 6
-    revoked = [await told(sandbox, "POST", "EntityAccess.svc/Revoke", [body]) for body in bodies[:2]]
+    revoked = [await reported(sandbox, "POST", "EntityAccess.svc/Revoke", [body]) for body in bodies[:2]]
     assert revoked[0] != revoked[1]
 
 

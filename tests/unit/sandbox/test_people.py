@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from asking import ask, told
+from asking import ask, reported
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.window import ManualClock
@@ -22,7 +22,7 @@ def a_sandbox(**changes: Any) -> Sandbox:
 async def numbers(sign: str, value: object, **more: Any) -> list[int]:
     """The numbers, less 869000, of the leads that are found."""
     lookup = {"LookupName": "ProspectAutoId", "LookupValue": value, "SqlOperator": sign}
-    found = await told(a_sandbox(), "POST", LEADS, {"Parameter": lookup} | more)
+    found = await reported(a_sandbox(), "POST", LEADS, {"Parameter": lookup} | more)
     return [int(lead["ProspectAutoId"]) - 869000 for lead in found]
 
 
@@ -95,7 +95,7 @@ async def found_users(sandbox: Sandbox, *groups: dict[str, object], **more: Any)
     """The positions of the users that are found."""
     users = [user.id for user in sandbox.world.users]
     body = {"Columns": {"Include_CSV": "UserID"}, "GroupConditions": groups, "GroupOperator": None} | more
-    shown = await told(sandbox, "POST", SEARCH, body)
+    shown = await reported(sandbox, "POST", SEARCH, body)
     return [users.index(user["UserID"]) for user in shown["Users"]]
 
 
@@ -105,7 +105,7 @@ async def test_a_user_is_found_whether_active_or_listed_or_not() -> None:
         user = sandbox.world.users[at]
         for name, value in (("UserID", user.id), ("EmailAddress", user.email.upper())):
             body = {"Columns": {"Include_CSV": "*"}, "GroupConditions": [group(condition(name, "eq", value))]}
-            assert await told(sandbox, "POST", SEARCH, body) == {
+            assert await reported(sandbox, "POST", SEARCH, body) == {
                 "RecordCount": 1,
                 "Users": [
                     {
@@ -123,7 +123,7 @@ async def test_a_user_is_found_whether_active_or_listed_or_not() -> None:
 
 async def test_what_was_not_asked_for_is_null() -> None:
     body = {"Columns": {"Include_CSV": "userid, StatusCode"}, "Paging": {"PageIndex": 2, "PageSize": 9}}
-    shown = await told(sandbox := a_sandbox(), "POST", SEARCH, body)
+    shown = await reported(sandbox := a_sandbox(), "POST", SEARCH, body)
     assert shown["RecordCount"] == 12
     assert [user["UserID"] for user in shown["Users"]] == [user.id for user in sandbox.world.users[9:]]
     assert [user["StatusCode"] for user in shown["Users"]] == [1, 0, 0]

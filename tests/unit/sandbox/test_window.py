@@ -48,7 +48,7 @@ def test_asking_for_room_counts_nothing() -> None:
 
 
 @pytest.mark.parametrize("bulk", [True, False])
-def test_calls_beyond_the_rate_are_told_which_rate(bulk: bool) -> None:
+def test_calls_beyond_the_rate_are_reported_which_rate(bulk: bool) -> None:
     limits = Limits(SandboxOptions(rate=RATE, bulk_rate=None))
     assert [limits.exceeded(0.0, bulk=bulk) for _ in range(3)] == [None, None, RATE]
 

@@ -21,7 +21,7 @@ LEADS, USERS = "LeadManagement.svc/Leads.Get", "UserManagement.svc/Users.Get"
 OF_TYPE = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 
 
-def told(dialect: str, value: object, endpoint: str = "Any.svc/Where") -> Any:
+def reported(dialect: str, value: object, endpoint: str = "Any.svc/Where") -> Any:
     """What a value becomes in a dialect."""
     return json.loads(in_dialect(dialect, endpoint, Reply.json(value)).body)
 
@@ -53,25 +53,25 @@ def told(dialect: str, value: object, endpoint: str = "Any.svc/Where") -> Any:
     ],
 )
 def test_a_dialect_is_what_it_is_said_to_be(dialect: str, value: object, becomes: object) -> None:
-    assert told(dialect, value) == becomes
+    assert reported(dialect, value) == becomes
 
 
 @pytest.mark.parametrize(
     ("endpoint", "name"), [(LEADS, "Leads"), (USERS, "Users"), ("ProspectActivity.svc/ActivityTypes.Get", "Data")]
 )
 def test_a_bare_list_is_wrapped_by_the_name_of_what_it_holds(endpoint: str, name: str) -> None:
-    assert told("wrapped", [{"a": 1}], endpoint) == {name: [{"a": 1}]}
-    assert told("wrapped", [], endpoint) == {name: []}
-    assert told("wrapped", {"Leads": [1]}, endpoint) == {"Leads": [1]}
+    assert reported("wrapped", [{"a": 1}], endpoint) == {name: [{"a": 1}]}
+    assert reported("wrapped", [], endpoint) == {name: []}
+    assert reported("wrapped", {"Leads": [1]}, endpoint) == {"Leads": [1]}
 
 
 def test_nulls_stand_for_the_names_that_are_left_out() -> None:
     envelope = {"Message": None, "ExceptionType": None, "ExceptionMessage": None}
-    assert told("nulls", {"Status": "Success", "Message": {}}) == {"Status": "Success"} | envelope
-    (row,) = told("nulls", {"Response": [{"RowNumber": 1, "ActivityCreated": True}]})["Response"]
+    assert reported("nulls", {"Status": "Success", "Message": {}}) == {"Status": "Success"} | envelope
+    (row,) = reported("nulls", {"Response": [{"RowNumber": 1, "ActivityCreated": True}]})["Response"]
     assert row["ActivityCreated"] is True
     assert row.keys() > {"ProspectActivityId", "ExceptionType", "ExceptionMessage"}
-    (lead,) = told("nulls", [{"ProspectID": "a"}])
+    (lead,) = reported("nulls", [{"ProspectID": "a"}])
     assert (lead["ProspectID"], lead["ProspectAutoId"], lead["EmailAddress"]) == ("a", None, None)
 
 

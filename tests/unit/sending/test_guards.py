@@ -29,15 +29,15 @@ def test_as_much_as_is_allowed_may_be_sent() -> None:
     check_sizes({"a": 1_000_000}, sized(), {})
 
 
-def test_more_is_told() -> None:
+def test_more_is_reported() -> None:
     with pytest.raises(TooManyRows):
         check_sizes({"a": 3, "b": 2}, sized(max_rows=4), {})
-    with pytest.raises(TooManyForUser) as told:
+    with pytest.raises(TooManyForUser) as reported:
         check_sizes({"a": 3, "b": 2, "c": 4}, sized(max_per_user=2), {"c": "c@x.example"})
-    assert told.value.users == {"c@x.example": 4, "a": 3}
+    assert reported.value.users == {"c@x.example": 4, "a": 3}
 
 
-def test_a_plan_is_told_of_all_that_is_too_much() -> None:
+def test_a_plan_is_reported_of_all_that_is_too_much() -> None:
     rows, users = excesses({"a": 3, "b": 2}, sized(4, 2), {})
     assert rows.excess == "5 rows would be sent and --max-rows allows 4"
     assert users.excess == "these users would get more leads than the 2 that --max-per-user allows: a (3)"
@@ -181,24 +181,24 @@ def test_a_guard_that_is_off_ends_nothing() -> None:
     guard.check()
 
 
-def test_all_guards_are_told_in_one_line() -> None:
+def test_all_guards_are_reported_in_one_line() -> None:
     settings = Settings(max_rows=500, max_revokes=9, canary=5, stop_after_failures=10, stop_at="5%")
     assert spell_guards(settings) == (
-        "at most 500 rows, takes back at most 9 unasked, a canary of 5, stops after 10 failures in a row or at 5 % "
+        "at most 500 rows, revokes at most 9 unasked, a canary of 5, stops after 10 failures in a row or at 5 % "
         "failed of 50 or more"
     )
     assert spell_guards(Settings(stop_after_failures=0)) == ""
     assert spell_guards(Settings()) == "stops after 10 failures in a row"
 
 
-def test_what_a_retry_or_a_revocation_is_not_held_to_is_not_told() -> None:
+def test_what_a_retry_or_a_revocation_is_not_held_to_is_not_reported() -> None:
     settings = Settings(max_rows=500, canary=5, stop_after_failures=3)
     assert spell_guards(settings, "try again") == "stops after 3 failures in a row"
-    assert spell_guards(settings, "take back") == ""
+    assert spell_guards(settings, "revoke") == ""
 
 
-def test_shares_taken_back_count_as_rows() -> None:
+def test_shares_revoked_count_as_rows() -> None:
     check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=2)
     with pytest.raises(TooManyRows) as caught:
         check_sizes({"a": 3}, sized(max_rows=5), {}, revocations=3)
-    assert caught.value.excess == "6 rows would be sent or taken back (3) and --max-rows allows 5"
+    assert caught.value.excess == "6 rows would be sent or revoked (3) and --max-rows allows 5"

@@ -48,7 +48,7 @@ def test_a_remark_is_kept_once_however_often_it_is_made() -> None:
 def test_a_call_that_never_left_is_not_counted_here_nor_above() -> None:
     async def counted() -> tuple[int, int, float]:
         above = Tally()
-        tally = Tally(above=above)
+        tally = Tally(parent=above)
         tally.called()
         await asyncio.sleep(1.0)
         at = tally.called()
@@ -73,9 +73,9 @@ def test_a_call_that_never_left_may_be_too_old_to_be_among_the_recent_ones() -> 
     assert run_virtually(counted()) == 500
 
 
-def test_of_an_outage_the_call_that_is_nearest_to_giving_up_is_told_until_one_is_answered() -> None:
+def test_of_an_outage_the_call_that_is_nearest_to_giving_up_is_reported_until_one_is_answered() -> None:
     above = Tally()
-    tally = Tally(above=above)
+    tally = Tally(parent=above)
     for tries in (1, 3, 2):
         tally.out_of_reach(Outage("no connection", tries, 7))
     assert above.outage == tally.outage == Outage("no connection", 3, 7)
@@ -87,10 +87,10 @@ def test_of_an_outage_the_call_that_is_nearest_to_giving_up_is_told_until_one_is
 
 def test_what_is_waited_for_is_asked_for_anew_each_time_and_above_too() -> None:
     above = Tally()
-    tally = Tally(above=above)
-    told = iter([Awaited(5.0, 9.0, 2), None])
+    tally = Tally(parent=above)
+    reported = iter([Awaited(5.0, 9.0, 2), None])
     assert tally.awaited is None
-    with tally.waits_for(lambda: next(told)):
+    with tally.waits_for(lambda: next(reported)):
         assert above.awaited == Awaited(5.0, 9.0, 2)
         assert tally.awaited is None
     assert tally.awaited is None
@@ -105,7 +105,7 @@ def test_whatever_ends_the_waiting_nothing_is_waited_for_then() -> None:
 
 def test_what_was_sent_is_counted_here_and_above_but_not_what_certainly_did_nothing() -> None:
     above = Tally()
-    tally = Tally(above=above)
+    tally = Tally(parent=above)
     for old, new, rows in (
         (State.PENDING, State.POSTING, 3),
         (State.POSTING, State.PENDING, 1),  # refused as one call too many, or the keys were

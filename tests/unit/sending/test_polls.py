@@ -69,7 +69,7 @@ def test_without_a_wait_each_is_asked_for_once() -> None:
 def test_how_long_processing_takes_is_learnt(takes: float) -> None:
     """Of many requests, hardly more asks than requests: and hardly a wait longer than it takes."""
     accepted: dict[str, float] = {}
-    told: dict[str, float] = {}
+    reported: dict[str, float] = {}
 
     async def share(polls: Polls) -> None:
         for number in range(500):
@@ -79,8 +79,8 @@ def test_how_long_processing_takes_is_learnt(takes: float) -> None:
         polls.complete()
 
     def is_settled(request: str) -> bool:
-        told[request] = now() - accepted[request]
-        return told[request] >= takes
+        reported[request] = now() - accepted[request]
+        return reported[request] >= takes
 
     async def job() -> int:
         polls = Polls(wait=600)
@@ -90,7 +90,7 @@ def test_how_long_processing_takes_is_learnt(takes: float) -> None:
         return sum(map(len, asked))
 
     assert run_virtually(job()) <= 500 * 1.1
-    assert sorted(told.values())[250] <= takes * 1.4 + FIRST_PATIENCE
+    assert sorted(reported.values())[250] <= takes * 1.4 + FIRST_PATIENCE
 
 
 def test_patience_has_an_end() -> None:
@@ -216,23 +216,23 @@ def test_nobody_waits_for_requests_when_the_work_is_to_end() -> None:
 # ------------------------------------------------------------------------------------------ what is told of it
 
 
-def test_of_a_request_that_is_asked_for_soon_no_waiting_is_told() -> None:
+def test_of_a_request_that_is_asked_for_soon_no_waiting_is_reported() -> None:
     async def job() -> list[Awaited | None]:
         polls = Polls(wait=600)
-        told = [polls.awaited()]
+        reported = [polls.awaited()]
         polls.add("a")
-        told.append(polls.awaited())
+        reported.append(polls.awaited())
         await asyncio.sleep(FIRST_PATIENCE)
         poll = await polls.take()
         assert poll is not None
-        told.append(polls.awaited())
+        reported.append(polls.awaited())
         polls.done(poll, settled=True)
-        return [*told, polls.awaited()]
+        return [*reported, polls.awaited()]
 
     assert run_virtually(job()) == [None] * 4
 
 
-def test_a_first_ask_that_is_far_off_is_told() -> None:
+def test_a_first_ask_that_is_far_off_is_reported() -> None:
     async def job() -> Awaited | None:
         polls = Polls(wait=600)
         polls.patience = 40.0
@@ -243,20 +243,20 @@ def test_a_first_ask_that_is_far_off_is_told() -> None:
     assert run_virtually(job()) == Awaited(40.0, 640.0, 1)
 
 
-def test_requests_that_were_asked_for_in_vain_are_told_with_the_next_ask_and_the_end_of_the_last() -> None:
+def test_requests_that_were_asked_for_in_vain_are_reported_with_the_next_ask_and_the_end_of_the_last() -> None:
     async def job() -> list[Awaited | None]:
         polls = Polls(wait=600)
         polls.add_old(["a"])
         poll = await polls.take()
         assert poll is not None
         polls.done(poll, settled=False)
-        told = [polls.awaited()]
+        reported = [polls.awaited()]
         await asyncio.sleep(FIRST_INTERVAL)
         poll = await polls.take()
         assert poll is not None
-        told.append(polls.awaited())
+        reported.append(polls.awaited())
         polls.add("b")
-        return [*told, polls.awaited()]
+        return [*reported, polls.awaited()]
 
     asked = FIRST_INTERVAL
     assert run_virtually(job()) == [

@@ -218,8 +218,8 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
         waiting = [await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
         them.posted(posted(out[0]))
-        told: list[object] = [await each for each in waiting]
-        return [*told, await them.to_post(25), await them.to_post_alone(), await them.to_share(25)]
+        reported: list[object] = [await each for each in waiting]
+        return [*reported, await them.to_post(25), await them.to_post_alone(), await them.to_share(25)]
 
     assert virtually(job) == [[], False, [], None, []]
 

@@ -17,7 +17,7 @@ from batch_share.sending.verdict import (
     decide_status,
     decide_status_of_many,
     decide_step,
-    goes_alone,
+    needs_own_call,
 )
 
 if TYPE_CHECKING:
@@ -112,18 +112,18 @@ def test_an_error_message_is_failed_in_processing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "reported"),
     [
         (ShareStatus("pending", 3, "Queued"), "(ShareStatus 3: Queued)"),
         (ShareStatus("pending", 3, ""), "(ShareStatus 3)"),
         (ShareStatus("pending", None, ""), "(no ShareStatus)"),
     ],
 )
-def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: ShareStatus, told: str) -> None:
+def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: ShareStatus, reported: str) -> None:
     result = decide_status(status)
     assert (result.state, result.outcome) == (State.ACCEPTED, "pending")
     assert (result.words, result.learned) == (status.words, {"share_status": status.number})
-    assert spell_result(result) == f"accepted, not yet processed {told}"
+    assert spell_result(result) == f"accepted, not yet processed {reported}"
 
 
 @pytest.mark.parametrize("failure", ANY[1:])
@@ -189,7 +189,7 @@ def test_a_bulk_call_that_was_refused_otherwise_may_have_done_a_part(status: int
 @pytest.mark.parametrize("state", [State.PENDING, State.POSTED])
 @pytest.mark.parametrize("stage", [None, *Stage])
 def test_a_row_goes_by_itself_when_it_was_sent_before(state: State, stage: Stage | None) -> None:
-    assert goes_alone(row(state, stage)) is (stage is not None)
+    assert needs_own_call(row(state, stage)) is (stage is not None)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_two_columns_for_the_user_are_refused_only_where_one_is_needed() -> None
         (["Lead Number", "Usr Emial"], "'Usr Emial' for User Email? Then add --map \"Usr Emial=User Email\"."),
     ],
 )
-def test_what_is_missing_is_told_with_what_there_is(columns: list[str], words: str) -> None:
+def test_what_is_missing_is_reported_with_what_there_is(columns: list[str], words: str) -> None:
     problem = refusal(columns)
     assert words in problem
     assert all(repr(column) in problem for column in columns)
@@ -148,7 +148,7 @@ def option(header: str, cells: list[str], *others: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("header", "cells", "told"),
+    ("header", "cells", "reported"),
     [
         ("Lead", ["869000", "869001"], '"Lead=Lead Number"'),
         ("Lead #", ["", "869000"], '"Lead #=Lead Number"'),
@@ -163,12 +163,12 @@ def option(header: str, cells: list[str], *others: str) -> str:
         ("Town", ["869000"], ""),
     ],
 )
-def test_a_column_is_suggested_for_what_it_holds(header: str, cells: list[str], told: str) -> None:
-    assert option(header, cells, "User Id") == told
+def test_a_column_is_suggested_for_what_it_holds(header: str, cells: list[str], reported: str) -> None:
+    assert option(header, cells, "User Id") == reported
 
 
 @pytest.mark.parametrize(
-    ("header", "cells", "told"),
+    ("header", "cells", "reported"),
     [
         ("Usr Id", [GUID], '"Usr Id=User Id"'),
         ("Usr", [MAIL], '"Usr=Sales User"'),
@@ -180,8 +180,8 @@ def test_a_column_is_suggested_for_what_it_holds(header: str, cells: list[str], 
         ("Last Modified By E-mail", [MAIL], ""),
     ],
 )
-def test_so_is_one_for_the_user(header: str, cells: list[str], told: str) -> None:
-    assert option(header, cells, "Lead Number") == told
+def test_so_is_one_for_the_user(header: str, cells: list[str], reported: str) -> None:
+    assert option(header, cells, "Lead Number") == reported
 
 
 def test_a_column_that_is_read_already_is_not_suggested_for_something_else() -> None:
@@ -198,12 +198,12 @@ def test_what_is_another_field_s_header_is_not_suggested_for_the_user() -> None:
     assert option("Email", [MAIL], "Lead Number") == ""
 
 
-def test_the_option_that_is_told_can_be_typed_and_means_the_column() -> None:
+def test_the_option_that_is_reported_can_be_typed_and_means_the_column() -> None:
     header = 'Lead "$#`\\\n!'
-    told = option(header, ["869000"], "User Id")
-    (typed,) = shlex.split(told)
+    reported = option(header, ["869000"], "User Id")
+    (typed,) = shlex.split(reported)
     name, _, field = typed.rpartition("=")
-    assert not set("$`\\!") & set(told)
+    assert not set("$`\\!") & set(reported)
     assert fields([header, "User Id"], {name: field})[Field.LEAD_NUMBER] == header
 
 
@@ -423,18 +423,18 @@ def test_a_plain_phone_and_an_address_must_agree() -> None:
 # ------------------------------------------------------------------------------------- people left unread
 
 
-def told(held: Held, mapping: dict[str, str] | None = None, users: tuple[str, ...] = ()) -> list[str]:
+def reported(held: Held, mapping: dict[str, str] | None = None, users: tuple[str, ...] = ()) -> list[str]:
     return unread_people([*held], match(held, mapping), users)
 
 
-def test_a_column_of_addresses_or_ids_that_is_not_read_is_told() -> None:
+def test_a_column_of_addresses_or_ids_that_is_not_read_is_reported() -> None:
     held = LEAD | {"User Email": USERS_MAILS, "Team mate": LEADS_MAILS, "Made by": IDS, "City": NAMES}
-    assert told(held) == [
+    assert reported(held) == [
         "column 'Team mate' holds e-mail addresses and is not read",
         "column 'Made by' holds Ids and is not read",
     ]
-    assert told(held, {"Team mate": "ignore", "Made by": "mx_Custom_1"}) == []
-    assert told(held, users=(LEADS_MAILS[1], IDS[0])) == [
+    assert reported(held, {"Team mate": "ignore", "Made by": "mx_Custom_1"}) == []
+    assert reported(held, users=(LEADS_MAILS[1], IDS[0])) == [
         "column 'Team mate' holds e-mail addresses of users and is not read",
         "column 'Made by' holds Ids of users and is not read",
     ]
@@ -442,19 +442,19 @@ def test_a_column_of_addresses_or_ids_that_is_not_read_is_told() -> None:
 
 @pytest.mark.parametrize("header", ["Email", "Contact E-mail", "OwnerIdEmailAddress", "Request Id", "mx_Custom_4"])
 def test_one_whose_header_says_what_it_holds_is_not(header: str) -> None:
-    assert told({"Lead Id": IDS, "User Id": IDS, header: USERS_MAILS}) == []
+    assert reported({"Lead Id": IDS, "User Id": IDS, header: USERS_MAILS}) == []
 
 
 def test_so_is_a_column_of_leads_addresses_where_they_are_looked_up_by_phone() -> None:
     phones = {"Mobile": ["9810000019", "9810000020", "9810000021"], "User Id": IDS}
-    assert told(phones | {"Kontakt": LEADS_MAILS}) == [
+    assert reported(phones | {"Kontakt": LEADS_MAILS}) == [
         "column 'Kontakt' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
     ]
     by_phone = {"Mobile": "Lead Phone"}
-    assert told(phones | {"Email": LEADS_MAILS}, by_phone) == [
+    assert reported(phones | {"Email": LEADS_MAILS}, by_phone) == [
         "column 'Email' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
     ]
-    assert told(phones | {"Owner Email": LEADS_MAILS}, by_phone) == []
+    assert reported(phones | {"Owner Email": LEADS_MAILS}, by_phone) == []
 
 
 # ------------------------------------------------------------------------------------------------- mapping

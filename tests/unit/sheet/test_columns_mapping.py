@@ -22,7 +22,7 @@ def test_an_option_maps_a_header_even_with_an_equals_sign_in_it() -> None:
 
 
 @pytest.mark.parametrize("option", ["=Note", "Owner="])
-def test_what_is_no_mapping_is_told(option: str) -> None:
+def test_what_is_no_mapping_is_reported(option: str) -> None:
     with pytest.raises(SettingsError, match="is no mapping"):
         read_mapping(None, [option])
 
@@ -31,15 +31,15 @@ def test_an_option_may_name_a_file_and_what_is_given_later_wins(tmp_path: Path) 
     files = [tmp_path / name for name in ("one.toml", "two.toml")]
     write_mapping(named(files[0]), {"A": "Note", "B": "Note"})
     write_mapping(named(files[1]), {"B": "Access", "C": "Note"})
-    told = read_mapping(files[0], [str(files[1]), "C=Duration"])
-    assert told == {"A": "Note", "B": "Access", "C": "Duration"}
+    reported = read_mapping(files[0], [str(files[1]), "C=Duration"])
+    assert reported == {"A": "Note", "B": "Access", "C": "Duration"}
 
 
-def test_a_slip_in_an_option_is_told_with_what_it_may_be() -> None:
+def test_a_slip_in_an_option_is_reported_with_what_it_may_be() -> None:
     with pytest.raises(SettingsError) as caught:
         read_mapping(None, ["Owner mail:User Email"])
-    told = """map: there is no file 'Owner mail:User Email': name one, or write "your column=field", as in """
-    assert str(caught.value) == f'{told}"Owner mail=User Email"'
+    reported = """map: there is no file 'Owner mail:User Email': name one, or write "your column=field", as in """
+    assert str(caught.value) == f'{reported}"Owner mail=User Email"'
 
 
 @pytest.mark.parametrize("header", ["Owner mail", 'say "hi"', "a\\b", "Größe", "a=b", "two\nlines", "[x]"])
@@ -67,13 +67,13 @@ def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
         (b"[columns]\na = 1", "has no table"),
     ],
 )
-def test_a_file_that_is_none_is_told(content: bytes, words: str, tmp_path: Path) -> None:
+def test_a_file_that_is_none_is_reported(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "map.toml").write_bytes(content)
     with pytest.raises(SettingsError, match=words):
         read_mapping(tmp_path / "map.toml", [])
 
 
-def test_files_that_can_not_be_read_or_written_are_told(tmp_path: Path) -> None:
+def test_files_that_can_not_be_read_or_written_are_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"mapping: there is no file '.*none.toml'"):
         read_mapping(tmp_path / "none.toml", [])
     with pytest.raises(SettingsError, match=r"mapping: .* can't be read"):

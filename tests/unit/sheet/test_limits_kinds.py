@@ -73,7 +73,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", ["leads.xls", "leads.xlsx", "leads.ods"])
 @pytest.mark.parametrize(("content", "problem"), FOREIGN.values(), ids=FOREIGN)
-def test_what_is_no_workbook_is_told_for_what_it_is(
+def test_what_is_no_workbook_is_reported_for_what_it_is(
     content: bytes, problem: str, name: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)

@@ -247,7 +247,7 @@ WORKBOOKS: list[tuple[Callable[[Any, Any], None], list[str] | str]] = [
     (hidden, ["ok 2", "ok 3"]),
     (merged_users, ["ok 2", "Row 3, User Email: blank"]),
     (formula_without_value, ["ok 2", f"Row 3, Lead Number: {NEVER}"]),
-    (error_values, ["ok 2", "Row 3, Lead Number: an error, not a value: mend its formula"]),
+    (error_values, ["ok 2", "Row 3, Lead Number: an error, not a value: fix its formula"]),
     (error_in_a_column_that_is_not_read, ["ok 2"]),
     (rounded_number, ["Row 2, Lead Number '1.23456789012346E+19': too long for a number in Excel, its last digits are lost: keep the column as text"]),
     (dates, ["ok 2"]),
@@ -280,7 +280,7 @@ def test_a_hidden_sheet_is_read_where_it_is_named(tmp_path: Path) -> None:
         (on_the_second_sheet, ["worksheet 'Two'"]),
     ],
 )
-def test_what_a_person_should_know_is_told(
+def test_what_a_person_should_know_is_reported(
     fill: Callable[[Any, Any], None], notes: list[str], tmp_path: Path
 ) -> None:
     xlsx(tmp_path / "leads.xlsx", fill)
@@ -402,7 +402,7 @@ QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], de
 @pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(table=st.lists(st.lists(ANYTHING, min_size=4, max_size=4), min_size=1, max_size=6))
-def test_whatever_cells_come_in_each_row_is_valid_or_told_with_its_place(
+def test_whatever_cells_come_in_each_row_is_valid_or_reported_with_its_place(
     table: list[list[str]], tmp_path: Path
 ) -> None:
     path = tmp_path / "leads.xlsx"

@@ -128,7 +128,7 @@ def test_what_is_repeated_beyond_memory_is_refused(rows: str, tmp_path: Path) ->
         read_sheet(document(tmp_path / "leads.ods", HEAD, rows))
 
 
-def test_what_is_hidden_and_merged_is_told(tmp_path: Path) -> None:
+def test_what_is_hidden_and_merged_is_reported(tmp_path: Path) -> None:
     hidden = 'table:visibility="collapse"'
     columns = [
         '<table:table-column table:number-columns-repeated="3"/>',

@@ -75,8 +75,8 @@ def test_a_workbook_takes_no_more_memory_than_it_may(
 ) -> None:
     """Within the lesser not even its parser has room, which says nothing of the workbook."""
     limit = f"{memory_mb} MB (sheet.memory_mb)"
-    told = f"damaged, or too large to be read within {limit}: {SAVE_AS}"
-    assert refusal(wide(tmp_path / "leads.xlsx"), memory_mb=memory_mb) == told
+    reported = f"damaged, or too large to be read within {limit}: {SAVE_AS}"
+    assert refusal(wide(tmp_path / "leads.xlsx"), memory_mb=memory_mb) == reported
     assert None not in [process.returncode for process in started]
 
 
@@ -88,8 +88,8 @@ def test_a_workbook_takes_no_more_time_than_it_may(started: list[subprocess.Pope
 
 
 def test_a_workbook_takes_no_more_room_than_it_may(started: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
-    told = "its cells hold more than can be taken in; the limit is 9 MB (sheet.unpacked_mb)"
-    assert refusal(long(tmp_path / "leads.ods"), unpacked_mb=9) == told
+    reported = "its cells hold more than can be taken in; the limit is 9 MB (sheet.unpacked_mb)"
+    assert refusal(long(tmp_path / "leads.ods"), unpacked_mb=9) == reported
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
@@ -100,20 +100,20 @@ def test_a_row_is_no_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch, tmp_
     assert refusal(tmp_path / "leads.xlsx").startswith("its cells hold more than can be taken in; ")
 
 
-def test_no_room_in_the_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_room_in_the_temporary_folder_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Full(workbook._Rows):
         def add(self, line: bytes) -> None:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(workbook, "_Rows", Full)
-    told = "no room for its rows in the temporary folder (No space left on device)"
-    assert refusal(book(tmp_path / "leads.xlsx")) == told
+    reported = "no room for its rows in the temporary folder (No space left on device)"
+    assert refusal(book(tmp_path / "leads.xlsx")) == reported
 
 
-def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    told = "no process could be started to read it (No such file or directory)"
-    assert refusal(book(tmp_path / "leads.xlsx")) == told
+    reported = "no process could be started to read it (No such file or directory)"
+    assert refusal(book(tmp_path / "leads.xlsx")) == reported
 
 
 # --------------------------------------------------------------------------------------------------- the end
@@ -233,7 +233,7 @@ def two(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_worksheet_that_is_damaged_is_told_unless_another_can_be_read(two: Path) -> None:
+def test_a_worksheet_that_is_damaged_is_reported_unless_another_can_be_read(two: Path) -> None:
     (row,) = read_sheet(two).rows()
     assert row.cells == ["7", "a@x.com", "Two"]
     with pytest.raises(SheetError) as caught:

@@ -159,8 +159,8 @@ def test_a_sheet_that_begins_far_down_is_not_called_empty(tmp_path: Path, name: 
         (tmp_path / name).write_text("\n" * 60 + "A\n1\n")
     else:
         workbook(tmp_path, [*blank, ["A"], [1]])
-    told = "its first 50 rows are blank: name that of the headers with --header-row"
-    assert refusal(tmp_path / name).wrong == told
+    reported = "its first 50 rows are blank: name that of the headers with --header-row"
+    assert refusal(tmp_path / name).wrong == reported
     assert cells(read_sheet(tmp_path / name, ReadOptions(header_row=61))) == [["1"]]
 
 
@@ -172,7 +172,9 @@ def test_a_header_without_rows_is_a_sheet_of_no_rows(csv_file: Callable[[bytes],
     assert numbers(read_sheet(csv_file(b"A,B"))) == []
 
 
-def test_an_unclosed_quotation_mark_is_told_with_the_row_it_stands_in(csv_file: Callable[[bytes], Path]) -> None:
+def test_an_unclosed_quotation_mark_is_reported_with_the_row_it_stands_in(
+    csv_file: Callable[[bytes], Path],
+) -> None:
     error = refusal(csv_file(b'A,B\n1,2\n\n"3,4\n5,6\n'))
     assert error.row == 4
     assert "quotation mark" in error.wrong
@@ -341,7 +343,7 @@ def test_the_first_worksheet_is_read_unless_one_is_named(tmp_path: Path) -> None
     assert (named.worksheet, named.columns) == ("Two", ["B"])
 
 
-def test_an_unknown_worksheet_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+def test_an_unknown_worksheet_is_reported_with_those_that_there_are(tmp_path: Path) -> None:
     assert refusal(workbook(tmp_path, [["A"]], [["B"]]), "Three").wrong == (
         "it has no worksheet 'Three', only 'One', 'Two'"
     )

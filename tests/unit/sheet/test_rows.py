@@ -120,7 +120,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("field", "value", "wrong"), BAD)
-def test_a_bad_value_is_told_with_row_column_value_and_what_is_wrong(field: Field, value: str, wrong: str) -> None:
+def test_a_bad_value_is_reported_with_row_column_value_and_what_is_wrong(
+    field: Field, value: str, wrong: str
+) -> None:
     (problem,) = problems({field: value})
     assert (problem.row, problem.column, problem.value) == (7, field.upper(), value)
     assert wrong in problem.text
@@ -141,7 +143,7 @@ def test_a_lead_must_be_named_in_one_way_at_least() -> None:
     assert problems({Field.LEAD_ID: "", Field.LEAD_NUMBER: ""}) == [Problem(7, "LEAD ID", "", "blank")]
 
 
-def test_everything_that_is_wrong_with_a_row_is_told_at_once() -> None:
+def test_everything_that_is_wrong_with_a_row_is_reported_at_once() -> None:
     wrong = {Field.LEAD_ID: "x", Field.USER_ID: "", Field.DURATION: "soon"}
     assert [problem.column for problem in problems(wrong)] == ["LEAD ID", "USER ID", "DURATION"]
 
@@ -225,7 +227,7 @@ def test_a_sales_user_may_be_an_address_or_an_id(text: str, ref: Ref) -> None:
         (Field.USER, "Asha Rao", "a name does not say which user it is"),
     ],
 )
-def test_a_name_that_names_nobody_is_told(field: Field, text: str, wrong: str) -> None:
+def test_a_name_that_names_nobody_is_reported(field: Field, text: str, wrong: str) -> None:
     (problem,) = problems({field: text})
     assert (problem.column, problem.value) == (field.upper(), text)
     assert wrong in problem.text
@@ -265,7 +267,7 @@ def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str
         ("soon", "not a date"),
     ],
 )
-def test_an_end_that_is_none_is_told(text: str, wrong: str) -> None:
+def test_an_end_that_is_none_is_reported(text: str, wrong: str) -> None:
     (problem,) = problems({Field.DURATION: "", Field.UNTIL: text})
     assert (problem.column, problem.value) == ("UNTIL", text)
     assert wrong in problem.text
@@ -291,7 +293,7 @@ def test_custom_fields_go_along_where_they_are_filled() -> None:
     ]
 
 
-def test_a_cell_that_could_not_be_read_is_told_where_it_matters() -> None:
+def test_a_cell_that_could_not_be_read_is_reported_where_it_matters() -> None:
     found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.DURATION: 2}, {})
     rules = RowRules(["a", "b", "c", "d"], found, DEFAULTS)
     for fault, words in FAULTS.items():
@@ -336,7 +338,7 @@ def test_an_end_that_is_not_after_its_start_is_wrong() -> None:
         ("2046-01-01", "is more than ten years away"),
     ],
 )
-def test_a_start_that_is_none_is_told(text: str, wrong: str) -> None:
+def test_a_start_that_is_none_is_reported(text: str, wrong: str) -> None:
     assert problems({Field.START: text}) == [Problem(7, "START", text, wrong)]
 
 
@@ -351,7 +353,7 @@ def test_a_row_may_say_what_is_to_be_done(text: str, action: Action) -> None:
     assert good({Field.ACTION: text}).action is action
 
 
-def test_an_action_that_is_none_is_told() -> None:
+def test_an_action_that_is_none_is_reported() -> None:
     (problem,) = problems({Field.ACTION: "lend"})
     assert str(problem).startswith("Row 7, ACTION 'lend': none of share, revoke, reassign; ")
 
@@ -370,7 +372,7 @@ def test_whom_it_is_taken_from_and_when_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "reported"),
     [
         ({Field.UNTIL: "End Date"}, ", End Date: blank"),
         ({Field.DURATION: "Minutes", Field.UNTIL: "End Date"}, ", Minutes or End Date: blank"),
@@ -381,11 +383,11 @@ def test_whom_it_is_taken_from_and_when_is_read() -> None:
         ({}, ", Duration: blank"),
     ],
 )
-def test_how_long_is_missed_in_the_columns_that_the_sheet_has(headers: dict[Field, str], told: str) -> None:
+def test_how_long_is_missed_in_the_columns_that_the_sheet_has(headers: dict[Field, str], reported: str) -> None:
     cells = {field: value for field, value in GOOD.items() if field is not Field.DURATION} | dict.fromkeys(
         headers, ""
     )
     columns = [headers.get(field, str(field)) for field in cells]
     rules = RowRules(columns, Columns({field: n for n, field in enumerate(cells)}, {}), {}, now=NOON)
     (problem,) = rules.check(RawRow(7, [*cells.values()]))  # type: ignore[misc]
-    assert str(problem) == f"Row 7{told}"
+    assert str(problem) == f"Row 7{reported}"

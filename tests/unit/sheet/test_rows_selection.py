@@ -37,18 +37,18 @@ def test_what_is_taken(limit: int | None, rows: str | None, only: tuple[str, ...
 
 
 @pytest.mark.parametrize("rows", ["x", "7-5", "5-", "-5", "1,,2", "", " ", "\t"])
-def test_what_is_no_range_is_told(rows: str) -> None:
+def test_what_is_no_range_is_reported(rows: str) -> None:
     with pytest.raises(SettingsError, match="is no range of rows"):
         Selection.parse(None, rows, ())
 
 
 @pytest.mark.parametrize("only", ["Region", "", " "])
-def test_what_is_no_condition_is_told(only: str) -> None:
+def test_what_is_no_condition_is_reported(only: str) -> None:
     with pytest.raises(SettingsError, match=f"only: '{only}' is no condition"):
         Selection.parse(None, None, [only])
 
 
-def test_a_column_that_is_not_there_is_told() -> None:
+def test_a_column_that_is_not_there_is_reported() -> None:
     with pytest.raises(SheetError, match="Did you mean 'Region'"):
         chosen(None, None, "Regoin=x")
 

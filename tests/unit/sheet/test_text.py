@@ -30,15 +30,15 @@ ENCODINGS = {
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_every_delimiter_is_read_in_every_encoding_and_told(name: str, delimiter: str, tmp_path: Path) -> None:
+def test_every_delimiter_is_read_in_every_encoding_and_reported(name: str, delimiter: str, tmp_path: Path) -> None:
     bom, encoding = ENCODINGS[name]
     path = tmp_path / "leads.csv"
     path.write_bytes(bom + "\r\n".join(delimiter.join(cells) for cells in TABLE).encode(encoding))
     sheet = read_sheet(path)
     assert [sheet.columns, *(row.cells for row in sheet.rows())] == TABLE
-    told = {"UTF-1": "UTF-16 text", "Windo": "read as Windows-1252: “Málaga”, “Köln”"}.get(name[:5])
-    assert [note for note in sheet.notes() if note == told] == ([told] if told else [])
-    assert len(sheet.notes()) == (told is not None) + (delimiter != ",")
+    reported = {"UTF-1": "UTF-16 text", "Windo": "read as Windows-1252: “Málaga”, “Köln”"}.get(name[:5])
+    assert [note for note in sheet.notes() if note == reported] == ([reported] if reported else [])
+    assert len(sheet.notes()) == (reported is not None) + (delimiter != ",")
     assert (f"cells divided by {DELIMITERS[delimiter]}" in sheet.notes()) == (delimiter != ",")
 
 

@@ -75,7 +75,7 @@ def test_no_sheet_of_words_is_refused_by_chance(cities: list[str], tmp_path: Pat
     assert found == cities
 
 
-def test_a_sample_of_what_was_read_is_told(tmp_path: Path) -> None:
+def test_a_sample_of_what_was_read_is_reported(tmp_path: Path) -> None:
     path = sheet_of(tmp_path, ["Pune", "Müller Söhne", "Müller", "Straße, 5 €", "Århus"], "cp1252")
     assert cities_of(path)[1][0] == "read as Windows-1252: “Müller”, “Söhne”, “Straße”"
     path = sheet_of(tmp_path, ["x" * 5000, "ü" * 100], "cp1252")
@@ -90,7 +90,7 @@ def test_what_is_foreign_stands_far_into_a_large_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 3, 60])
-def test_a_byte_that_windows_1252_has_not_is_told_with_its_place(at: int, tmp_path: Path) -> None:
+def test_a_byte_that_windows_1252_has_not_is_reported_with_its_place(at: int, tmp_path: Path) -> None:
     """A sheet in the alphabet of Prague: it is not taken for Western Europe's, in which it would be nonsense."""
     cities = ["Praha"] * (at - 1) + ["Plzeň, Ťažká"] + ["Praha"] * 3
     path = sheet_of(tmp_path, cities, "cp1250")
@@ -125,7 +125,7 @@ def test_every_utf_is_read(encoding: str, mark: bytes, note: str | None, rows: i
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_half_a_letter_in_utf_16_is_told_with_its_place(encoding: str, tmp_path: Path) -> None:
+def test_half_a_letter_in_utf_16_is_reported_with_its_place(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "leads.csv"
     lines = [
         "Lead Number,User Email,City",
@@ -143,7 +143,7 @@ def test_half_a_letter_in_utf_16_is_told_with_its_place(encoding: str, tmp_path:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("broken", [1, 2, 49, 50, 120])
 @pytest.mark.parametrize("wrong", [b"M\xfcller", b"\xff", b"\xe2\x82", b"\x81", b"\xc3"])
-def test_a_wrong_byte_in_utf_8_is_told_with_its_row_and_column(
+def test_a_wrong_byte_in_utf_8_is_reported_with_its_row_and_column(
     wrong: bytes, broken: int, delimiter: str, tmp_path: Path
 ) -> None:
     cities = ["Köln", "München"] * 75
@@ -153,7 +153,7 @@ def test_a_wrong_byte_in_utf_8_is_told_with_its_row_and_column(
     said = refusal(path)
     assert said.startswith(f"leads.csv, row {broken + 1}: column C holds a byte (0x")
     assert said.endswith(
-        "that is no UTF-8, as the rest of the sheet is: mend that cell and save the sheet as “CSV UTF-8”, or say "
+        "that is no UTF-8, as the rest of the sheet is: fix that cell and save the sheet as “CSV UTF-8”, or say "
         "which encoding it is in with --encoding"
     )
 
@@ -196,7 +196,7 @@ def test_two_files_of_different_encodings_in_one_are_not_read_as_either(tmp_path
 @pytest.mark.parametrize(
     ("encoding", "mark"), [("utf-8", b""), ("cp1252", b""), ("utf-16-le", codecs.BOM_UTF16_LE)]
 )
-def test_a_nul_byte_is_told_with_its_row_and_column(encoding: str, mark: bytes, tmp_path: Path) -> None:
+def test_a_nul_byte_is_reported_with_its_row_and_column(encoding: str, mark: bytes, tmp_path: Path) -> None:
     path = sheet_of(tmp_path, ["Köln", "Pu\0ne"], encoding, mark=mark)
     assert refusal(path) == (
         "leads.csv, row 3: column C holds a NUL byte, which no text has: remove it, or export the sheet again"
@@ -247,7 +247,7 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("name", "city"), NAMED)
-def test_what_is_named_is_taken_and_told_with_a_sample(name: str, city: str, tmp_path: Path) -> None:
+def test_what_is_named_is_taken_and_reported_with_a_sample(name: str, city: str, tmp_path: Path) -> None:
     path = sheet_of(tmp_path, ["Pune", city], name.replace(" ", "-"), delimiter=",")
     assert cities_of(path, name) == (["Pune", city], [f"read as {name}: “{city}”"])
 
@@ -271,7 +271,7 @@ def test_a_mark_is_skipped_where_the_encoding_is_named(name: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "wrong"), [("windows-1251", b"\x98"), ("shift_jis", b"\x81\x20"), ("ascii", b"\xe4")]
 )
-def test_a_byte_that_is_not_of_what_was_named_is_told_with_its_place(
+def test_a_byte_that_is_not_of_what_was_named_is_reported_with_its_place(
     name: str, wrong: bytes, tmp_path: Path
 ) -> None:
     path = sheet_of(tmp_path, ["Pune", "HERE"], "utf-8")

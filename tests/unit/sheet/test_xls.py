@@ -84,7 +84,7 @@ def test_an_error_of_a_formula_is_one_too(tmp_path: Path) -> None:
     assert (row.cells[2], row.faults) == ("", {2: Cause.ERROR_VALUE})
 
 
-def test_an_error_in_a_column_that_is_not_read_does_no_harm_and_one_below_all_is_told(tmp_path: Path) -> None:
+def test_an_error_in_a_column_that_is_not_read_does_no_harm_and_one_below_all_is_reported(tmp_path: Path) -> None:
     rows: list[list[object]] = [[*FILLED, None, "#N/A"], ["#N/A"] * 2, [None] * 7 + ["#N/A"]]
     sheet = read_sheet(saved(book(*rows)[0], tmp_path / "leads.xls"))
     first, last = sheet.rows()
@@ -92,7 +92,7 @@ def test_an_error_in_a_column_that_is_not_read_does_no_harm_and_one_below_all_is
     assert (last.number, last.faults) == (3, {0: Cause.ERROR_VALUE, 1: Cause.ERROR_VALUE})
 
 
-def test_hidden_rows_and_columns_and_merged_ranges_are_told(tmp_path: Path) -> None:
+def test_hidden_rows_and_columns_and_merged_ranges_are_reported(tmp_path: Path) -> None:
     made, page = book(FILLED, FILLED, FILLED)
     page.row(2).hidden = page.row(3).hidden = page.row(90).hidden = True
     page.col(5).hidden = page.col(90).hidden = True
@@ -106,7 +106,7 @@ def test_hidden_rows_and_columns_and_merged_ranges_are_told(tmp_path: Path) -> N
     ]
 
 
-def test_a_workbook_with_odd_formats_is_read_and_what_it_hides_is_said_to_be_untold(tmp_path: Path) -> None:
+def test_a_workbook_with_odd_formats_is_read_and_what_it_hides_is_said_to_be_unreported(tmp_path: Path) -> None:
     content = book(FILLED, ["#N/A"])[0].get_biff_data()
     function_groups, palette = struct.pack("<HH", 0x009C, 2), struct.pack("<HHH", 0x0092, 2, 56)
     assert content.count(function_groups) == 1

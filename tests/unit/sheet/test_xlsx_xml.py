@@ -62,7 +62,7 @@ def package(
     return path
 
 
-def told(path: Path) -> list[str]:
+def reported(path: Path) -> list[str]:
     """Of each row with which access it goes, or what is wrong with it."""
     sheet = read_sheet(path)
     rules = RowRules(sheet.columns, sheet.found, DEFAULTS)
@@ -90,7 +90,7 @@ def told(path: Path) -> list[str]:
     ids=["no addresses", "rows", "some", "lower case", "apostrophes", "spaced", "empty", "text", "prefixes"],
 )
 def test_an_error_is_one_however_its_cell_is_written(cells: str, tmp_path: Path) -> None:
-    (wrong,) = told(package(tmp_path / "leads.xlsx", cells))
+    (wrong,) = reported(package(tmp_path / "leads.xlsx", cells))
     assert wrong.startswith("Row 2, Access")
     assert wrong.endswith(FAULTS[Cause.ERROR_VALUE])
 
@@ -114,16 +114,16 @@ def test_an_error_is_one_whatever_the_parts_are_called(names: dict[str, str], tm
     """Or the workbook is refused: some are more than its parser finds."""
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}{ERROR}</row>"
     try:
-        assert told(package(tmp_path / "leads.xlsx", rows, **names)) == [
+        assert reported(package(tmp_path / "leads.xlsx", rows, **names)) == [
             f"Row 2, Access: {FAULTS[Cause.ERROR_VALUE]}"
         ]
     except SheetError as error:
         assert "damaged, or not a workbook" in error.wrong  # noqa: PT017 - either ending is right
 
 
-def test_a_formula_whose_value_was_never_stored_is_told_without_addresses_too(tmp_path: Path) -> None:
+def test_a_formula_whose_value_was_never_stored_is_reported_without_addresses_too(tmp_path: Path) -> None:
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}<c><f>B9</f></c></row>"
-    assert told(package(tmp_path / "leads.xlsx", rows)) == [f"Row 2, Access: {FAULTS[Cause.NEVER_STORED]}"]
+    assert reported(package(tmp_path / "leads.xlsx", rows)) == [f"Row 2, Access: {FAULTS[Cause.NEVER_STORED]}"]
 
 
 def test_a_row_of_nothing_but_errors_is_a_row_unless_no_column_of_them_is_read(tmp_path: Path) -> None:
@@ -132,18 +132,18 @@ def test_a_row_of_nothing_but_errors_is_a_row_unless_no_column_of_them_is_read(t
     rows = f"<row>{HEAD}</row>{unread}{full}{unread}<row><c><v>7</v></c>{MAIL}<c/>{ERROR}</row>{full}"
     names = ("Lead Number", "User Email", "Access")
     wrong = [[f"Row {number}, {name}: {FAULTS[Cause.ERROR_VALUE]}" for name in names] for number in (3, 6)]
-    assert sorted(told(package(tmp_path / "leads.xlsx", rows))) == sorted(["access 2", *wrong[0], *wrong[1]])
+    assert sorted(reported(package(tmp_path / "leads.xlsx", rows))) == sorted(["access 2", *wrong[0], *wrong[1]])
 
 
 @pytest.mark.parametrize("spoilt", ['<c x="&nowhere;"', '<c:c xmlns:d=""'])
-def test_a_workbook_whose_errors_cannot_be_told_is_refused(spoilt: str, tmp_path: Path) -> None:
+def test_a_workbook_whose_errors_cannot_be_reported_is_refused(spoilt: str, tmp_path: Path) -> None:
     """Its parser minds less than an XML parser does, and would show an error as a blank."""
     rows = f"<row>{HEAD}</row><row><c><v>7</v></c>{MAIL}{ERROR}</row><row>{spoilt}><v>1</v></c></row>"
     with pytest.raises(SheetError, match="damaged, or not a workbook"):
-        told(package(tmp_path / "leads.xlsx", rows))
+        reported(package(tmp_path / "leads.xlsx", rows))
 
 
-def test_a_binary_workbook_is_refused_for_its_errors_cannot_be_told(tmp_path: Path) -> None:
+def test_a_binary_workbook_is_refused_for_its_errors_cannot_be_reported(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "leads.xlsx", "w") as out:
         out.writestr("xl/workbook.bin", b"\x83\x01\x00")
     with pytest.raises(SheetError, match=r"save it as \.xlsx"):
@@ -157,7 +157,7 @@ ROWS = st.lists(st.tuples(st.none() | st.integers(1, 9), PLACES), min_size=1, ma
 @pytest.mark.usefixtures("parsed_here")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(table=ROWS, data=st.data())
-def test_an_error_is_told_in_the_very_place_where_its_value_would_stand(
+def test_an_error_is_reported_in_the_very_place_where_its_value_would_stand(
     table: list[tuple[int | None, list[tuple[int | None, str]]]], data: st.DataObject, tmp_path: Path
 ) -> None:
     """Whichever rows and cells have addresses, in whatever order."""

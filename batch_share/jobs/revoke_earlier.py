@@ -1,6 +1,6 @@
-"""Taking back what was shared before, for rows whose action says so; then, and only then, they are shared.
+"""Revoking what was shared before, for rows whose action says so; then, and only then, they are shared.
 
-Each share is taken back in the ledger that made it: there, and nowhere else, is the truth about it. Which ones
+Each share is revoked in the ledger that made it: there, and nowhere else, is the truth about it. Which ones
 stand is asked of the index of runs, and not guessed where it can't be read. A row of which a share can't be taken
 back ends as failed: nobody is given access in the place of somebody who has it still.
 """
@@ -25,7 +25,7 @@ from batch_share.results.wording import HOW_TO_ADD, spell_row
 from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
-from batch_share.sending.onlookers import TakenBack, Tally
+from batch_share.sending.onlookers import RevokedEarlier, Tally
 from batch_share.sending.polls import Polls
 from batch_share.sending.session import Session, name_of_account
 from batch_share.sending.steps import asked
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from batch_share.ledger.store import Ledger
 
     Ended = Mapping[int, Row] | BatchShareError
-    """The rows of a ledger once their shares were taken back, or why the ledger could not be used."""
+    """The rows of a ledger once their shares were revoked, or why the ledger could not be used."""
 
 _PAGE: Final = 500
-_STALE: Final = "The results of another ledger still show shares that were taken back"
+_STALE: Final = "The results of another ledger still show shares that were revoked"
 
 
 class Origin(NamedTuple):
@@ -54,14 +54,14 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A row that asks for shares to be taken back, its user's or those of all others, and which these are."""
+    """A row that asks for shares to be revoked, its user's or those of all others, and which these are."""
 
     claim: Row
     shares: Sequence[LiveShare]
 
     @property
     def is_vain(self) -> bool:
-        """Whether there is nothing to take back, and this is the first to see that."""
+        """Whether there is nothing to revoke, and this is the first to see that."""
         return not self.shares and not self.claim.begun and self.claim.state is not State.SKIPPED
 
     @property
@@ -80,24 +80,24 @@ async def find_due(session: Session, claims: Sequence[Row]) -> list[Due]:
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
         for unseen in await look_at_all(history, host, ledger.name):
-            session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not taken back")
+            session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
         await refresh(history, ledger, account, goes_on=True)
         shares = shares_meant(history, host, [asked(claim) for claim in claims])
         return [Due(claim, meant) for claim, meant in zip(claims, shares, strict=True)]
 
 
-def told_of(due: Sequence[Due]) -> Iterator[str]:
-    """Rows that ask for shares to be taken back and of which none is known, if that was not told before."""
+def reported_of(due: Sequence[Due]) -> Iterator[str]:
+    """Rows that ask for shares to be revoked and of which none is known, if that was not told before."""
     if nothing := sum(each.is_vain for each in due):
         rows, them = ("row", "it") if nothing == 1 else ("rows", "them")
         yield (
-            f"{nothing:,} {rows} with revoke or reassign as Action, and nothing to take back is known here for "
+            f"{nothing:,} {rows} with revoke or reassign as Action, and nothing to revoke is known here for "
             f"{them}: {HOW_TO_ADD}"
         )
 
 
-async def taken_back(session: Session, due: Sequence[Due]) -> TakenBack:
-    """What is to be taken back, from whom, and of which sheets. Raises LedgerError for the session's own ledger."""
+async def revoked_earlier(session: Session, due: Sequence[Due]) -> RevokedEarlier:
+    """What is to be revoked, from whom, and of which sheets. Raises LedgerError for the session's own ledger."""
     shares = sorted({share for each in due for share in each.shares}, key=lambda share: (share.sheet, share.row_id))
     losing = Counter(share.user_id for share in shares)
     known = await session.ledger.known_users()
@@ -107,16 +107,16 @@ async def taken_back(session: Session, due: Sequence[Due]) -> TakenBack:
                 known = await reader.known_users() | known
     names = call_by_address({user: name for user, name in known.items() if user in losing})
     users = {names.get(user, user): count for user, count in losing.most_common()}
-    return TakenBack(users, [*dict.fromkeys(share.sheet for share in shares)])
+    return RevokedEarlier(users, [*dict.fromkeys(share.sheet for share in shares)])
 
 
-async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
-    """Take the shares back, wait until that is processed, and say of each row what came of it.
+async def revoke_earlier(session: Session, due: Sequence[Due]) -> None:
+    """Revoke the shares, wait until that is processed, and say of each row what came of it.
 
     When the work is to end, rows of which not all is back stay as they are, to go on. Raises LedgerError for the
     session's own ledger.
     """
-    session.tally.phase = "taking earlier shares back"
+    session.tally.phase = "revoking earlier shares"
     await _claim(session, due)
     wanted: dict[Origin, set[int]] = defaultdict(set)
     for each in due:
@@ -125,32 +125,32 @@ async def take_back_earlier(session: Session, due: Sequence[Due]) -> None:
     ends: dict[Origin, Ended] = {}
     for place, row_ids in wanted.items():
         if not session.stop.asked:
-            ends[place] = await _take_back(session, place, row_ids)
+            ends[place] = await _revoke_earlier(session, place, row_ids)
     now = {share: _found(share, ends) for each in due for share in each.shares}
-    session.tally.taken_back.update(share for share, row in now.items() if row and row.state is State.REVOKED)
+    session.tally.revoked_earlier.update(share for share, row in now.items() if row and row.state is State.REVOKED)
     await _answer(session, due, ends)
     if session.stop.asked:
         moving = {share for each in due if asked(each.claim).action is Action.REASSIGN for share in each.shares}
         rows = filter(None, (now[share] for share in moving))
-        # Those that were taken back, and those that will have been once LeadSquared gets to it.
+        # Those that were revoked, and those that will have been once LeadSquared gets to it.
         if lost := sum(row.state in {State.REVOKING, State.ENDING, State.REVOKED} for row in rows):
             session.tally.remark(
-                f"Shares of leads to be reassigned that are taken back, or being so: {lost:,}. Their new users get "
+                f"Shares of leads to be reassigned that are revoked, or being so: {lost:,}. Their new users get "
                 "these leads when this sheet is run again, and nobody has them until then"
             )
 
 
 async def _claim(session: Session, due: Sequence[Due]) -> None:
-    """Commit what is about to be taken back: whoever goes on after a kill finds it gone, and must know why."""
+    """Commit what is about to be revoked: whoever goes on after a kill finds it gone, and must know why."""
     skipped = [each.claim for each in due if each.claim.state is State.SKIPPED]
     await session.ledger.rejudge([(claim, None) for claim in skipped])
     session.moved(State.SKIPPED, Result(State.PENDING, ""), len(skipped))
-    begun = {each.claim.id: Why(Cause.BEING_TAKEN, {"of": each.where}) for each in due if each.shares}
+    begun = {each.claim.id: Why(Cause.REVOKING_EARLIER, {"of": each.where}) for each in due if each.shares}
     for page in _pages({row_id: Result(State.PENDING, "", why=why) for row_id, why in begun.items()}):
         await session.ledger.answer_claims(page)
 
 
-async def _take_back(session: Session, place: Origin, row_ids: set[int]) -> Ended:
+async def _revoke_earlier(session: Session, place: Origin, row_ids: set[int]) -> Ended:
     """What became of the rows, or why their ledger could not be used. Raises LedgerError of the session's own."""
     if place.ledger == session.ledger.name.resolved():
         if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
@@ -181,7 +181,7 @@ async def _opened(session: Session, place: Origin) -> AsyncIterator[tuple[Ledger
         if (await ledger.facts())["job"] != place.job:
             raise LedgerError(place.ledger, "another ledger has taken its place")
         await ledger.begin_run("revoke", __version__, session.settings.public())
-        ended, tally = "cut off", Tally(above=session.tally)
+        ended, tally = "cut off", Tally(parent=session.tally)
         with open_history(session.settings.data_folder) as history:
             await note_runs(history, ledger, account, goes_on=True)
             try:
@@ -190,12 +190,12 @@ async def _opened(session: Session, place: Origin) -> AsyncIterator[tuple[Ledger
             finally:
                 await ledger.end_run(ended)
                 session.tally.refusals += tally.refusals
-            with remarking(session.tally.remark):  # what was taken back is in the ledger, which is the truth
+            with remarking(session.tally.remark):  # what was revoked is in the ledger, which is the truth
                 await refresh(history, ledger, account)
 
 
 async def _revoke_in(session: Session, ledger: Ledger, tally: Tally, row_ids: set[int]) -> dict[int, Row]:
-    """Take back the shares of these rows of a ledger, each followed to its end; the rows as they are then."""
+    """Revoke the shares of these rows of a ledger, each followed to its end; the rows as they are then."""
     values = vars(session) | {"ledger": ledger, "tally": tally, "health": Health()}
     values |= {"polls": Polls(session.settings.wait), "guard": FailureGuard()}
     values["settings"] = session.settings.model_copy(update={"follow_up": True})
@@ -221,7 +221,7 @@ async def _rows(ledger: Ledger, row_ids: Iterable[int]) -> list[Row]:
 
 
 async def check_canary_of(session: Session, due: Sequence[Due]) -> None:
-    """Raises CanaryFailed unless everything was taken back for these rows, which go before all others."""
+    """Raises CanaryFailed unless everything was revoked for these rows, which go before all others."""
     rows = await _rows(session.ledger, {each.claim.id for each in due})
     bad = next((row for row in rows if row.stage is Stage.EARLIER), None)
     if bad is not None:
@@ -256,7 +256,7 @@ def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[dict[str, Any
         if isinstance(found, BatchShareError):
             yield {"of": _row_of(share), "said": str(found).rstrip(".")}
         elif row is None:
-            yield {"of": _row_of(share), "said": "it was not taken back"}
+            yield {"of": _row_of(share), "said": "it was not revoked"}
         else:
             why = {"cause": row.cause, "details": row.why.details if row.why else None}
             yield {"of": _row_of(share), "state": row.state, "stage": row.stage, **why}
@@ -276,7 +276,7 @@ def _is_busy(session: Session, due: Due, ends: Mapping[Origin, Ended]) -> bool:
     """Whether a ledger is in use by another process: that passes, so its rows stay to be done."""
     for share in due.shares:
         if isinstance(ends.get(Origin(share.ledger, share.job)), LedgerLocked):
-            session.tally.remark(f"{share.ledger} is in use, so rows that take back its shares wait: run again")
+            session.tally.remark(f"{share.ledger} is in use, so rows that revoke its shares wait: run again")
             return True
     return False
 
@@ -284,14 +284,14 @@ def _is_busy(session: Session, due: Due, ends: Mapping[Origin, Ended]) -> bool:
 def _result(due: Due, left: Sequence[Mapping[str, Any]]) -> Result:
     reassigns = asked(due.claim).action is Action.REASSIGN
     if left:
-        why = Why(Cause.NOT_TAKEN, {"reassigns": reassigns, "left": left})
+        why = Why(Cause.EARLIER_NOT_REVOKED, {"reassigns": reassigns, "left": left})
         return Result(State.FAILED, "failed", stage=Stage.EARLIER, why=why)
     taken = {"of": due.where}
     if reassigns:
-        notice = Notice(NoticeKind.TAKEN_BEFORE, taken) if due.where else Notice(NoticeKind.NOBODY_ELSE)
+        notice = Notice(NoticeKind.REVOKED_FIRST, taken) if due.where else Notice(NoticeKind.NOBODY_ELSE)
         return Result(State.PENDING, "", notice=notice)
     if due.where:
-        return Result(State.REVOKED, "", why=Why(Cause.TAKEN_BACK, taken))
+        return Result(State.REVOKED, "", why=Why(Cause.EARLIER_REVOKED, taken))
     return Result(State.SKIPPED, "", why=Why(Cause.NOTHING_KNOWN))
 
 
