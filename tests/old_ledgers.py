@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DROPPED: Final = {
+    8: ["rows_by_renewal", "rows.ends_at", "rows.renewal", "rows.renewed_as"],
     7: ["rows.cause", "rows.details", "rows.doubtful", "rows.notice_kind", "rows.notice_details", "lookups.cause"],
     6: ["rows_by_activity"],
     5: ["rows.action"],
@@ -26,8 +27,9 @@ OLDEST: Final = min(_DROPPED)
 def turn_back(file: Path, version: int) -> None:
     """Make a ledger of today one of this version. No row says why it is where it is, and none has a notice."""
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute("ALTER TABLE rows ADD COLUMN reason TEXT")
-        connection.execute("ALTER TABLE rows ADD COLUMN notice TEXT")
+        if version < 8:
+            connection.execute("ALTER TABLE rows ADD COLUMN reason TEXT")
+            connection.execute("ALTER TABLE rows ADD COLUMN notice TEXT")
         for number in range(max(_DROPPED), version - 1, -1):
             for name in _DROPPED[number]:
                 table, _, column = name.partition(".")

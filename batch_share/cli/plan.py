@@ -38,6 +38,7 @@ _BEFORE = {
     State.UNKNOWN: _LOOKED_UP,
     State.ACCEPTED: "asked for, and nothing more is sent",
     State.SHARED: _NOTHING,
+    State.ENDED: "--renew 1d shares them again",
     State.FAILED: "`batch-share retry` sends them again",
     State.TO_REVOKE: _NOTHING,
     State.REVOKING: _NOTHING,

@@ -128,6 +128,7 @@ ASK_ABOVE: Final = 50
 
 STYLES: Final = {
     State.SHARED: "green",
+    State.ENDED: "yellow",
     State.ACCEPTED: "cyan",
     State.POSTED: "blue",
     State.FAILED: "bold red",
@@ -169,6 +170,7 @@ AGAIN: Final = "--renew 3d shares again what ends within 3 days, --force everyth
 
 SETTLED: Final = (
     State.SHARED,
+    State.ENDED,
     State.ACCEPTED,
     State.FAILED,
     State.UNKNOWN,
@@ -519,6 +521,9 @@ def next_steps(summary: Summary) -> list[str]:
     if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
         rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
         reported.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
+    if ended := states.get(State.ENDED):
+        over = "1 share has" if ended == 1 else f"{ended:,} shares have"
+        reported.append(f"{over} ended. To share again: batch-share resume {ledger} --renew 1d")
     return [*reported, *fixing(summary)]
 
 

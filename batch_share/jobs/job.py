@@ -20,7 +20,7 @@ from batch_share.errors import (
     SettingsError,
 )
 from batch_share.ledger.files import open_ledger
-from batch_share.ledger.states import rows_in
+from batch_share.ledger.states import State, rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import note_begin, note_end
 from batch_share.planning.intake import check_said
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.states import State
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
@@ -52,7 +51,8 @@ class Ending:
 
     `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
-    foreign (another's); `remarks` are what else a person should know.
+    foreign (another's); `remarks` are what else a person should know. `sends`: it is a job that sends what a sheet
+    asks for, so that to send nothing, since shares have ended, is no success.
     """
 
     summary: Summary
@@ -62,13 +62,18 @@ class Ending:
     revoked_earlier: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    sends: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
         if self.error is not None:
             return ExitCode.of_ended(self.error)
-        return ExitCode.INTERRUPTED if self.interrupted else self.summary.exit_code
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        code = self.summary.exit_code
+        is_over = code is ExitCode.DONE and not self.sent and self.summary.states.get(State.ENDED)
+        return ExitCode.ENDED if self.sends and is_over else code
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,14 @@ class Kind:
     Only for a `host` is a ledger made that is not there.
     `guarded`: failures may stop it; else it must see every row to its end, however many fail. `posts`: it may post
     activities and share. `only_looked_up`: it sends no other rows than those that it looks up or puts back.
+    `renews`: it sends what has ended once more, if it is told to.
     """
 
     command: ClassVar[str]
     guarded: ClassVar[bool] = True
     posts: ClassVar[bool] = True
     only_looked_up: ClassVar[bool] = False
+    renews: ClassVar[bool] = False
 
     def __init__(self, ledger: LedgerName) -> None:
         self.ledger = ledger
@@ -152,7 +159,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
-            return await _end(session)
+            return replace(await _end(session), sends=job.renews)
 
 
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:

@@ -13,6 +13,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
+from batch_share.planning.already_shared import renew
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
@@ -52,6 +53,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
             return None
+        renew(ledger, settings)
         return await _at_rest(ledger)
 
 
@@ -64,6 +66,8 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
 async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 
+    Nor where shares have ended: somebody is to know that they may be renewed.
+
     Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
     """
     facts = await ledger.facts()
@@ -71,7 +75,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    if rows_in(await ledger.counts(), lambda state: state.is_open):
+    if rows_in(await ledger.counts(), lambda state: state.is_open or state is State.ENDED):
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 

@@ -17,7 +17,7 @@ from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke_earlier import check_canary_of, find_due, reported_of, revoke_earlier, revoked_earlier
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
-from batch_share.planning.already_shared import skip_reassigned, skip_shared
+from batch_share.planning.already_shared import renew, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_reported
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
@@ -30,7 +30,7 @@ from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
@@ -66,7 +66,8 @@ async def send_canary(session: Session, most: int) -> None:
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
     """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
     chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
-    shared_before = (await ledger.counts()).get(State.SHARED, 0)
+    counts = await ledger.counts()
+    shared_before = counts.get(State.SHARED, 0) + counts.get(State.ENDED, 0)
     room = most - shared_before + sum(row.state is State.SHARED for row in chosen.values())
     chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
     async for row in ledger.to_do():
@@ -128,6 +129,7 @@ class Resume(Kind):
     """Go on with a ledger, without its sheet."""
 
     command = "resume"
+    renews = True
 
     def __init__(self, ledger: LedgerName) -> None:
         super().__init__(ledger)
@@ -144,6 +146,9 @@ class Resume(Kind):
         """All rows that are to be sent, but for those that other ledgers have shared."""
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
+        # What an earlier run began to renew comes to its end first: who types `--force` again means the same.
+        if not await ledger.is_renewing():
+            renew(ledger, settings)
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)
         session.tally.waiting = preview.waiting.rows
@@ -153,7 +158,7 @@ class Resume(Kind):
             changes=self.changes,
             notes=self.notes,
             cut_off=cut_off,
-            reported=[*reported, *self.reported],
+            reported=[*renewed(*await ledger.renewals()), *reported, *self.reported],
             revoked_earlier=taken,
             to_share=await ledger.to_share(),
             zone=await _zone(session),
@@ -163,8 +168,13 @@ class Resume(Kind):
         return Choice(preview, await ledger.ids_to_do(), due)
 
     async def begin(self, session: Session) -> None:
-        """What somebody was sure of is said now."""
-        await session.ledger.note_said(self.meant)
+        """What somebody was sure of is said now; each share that is to be renewed has another row from now on."""
+        ledger = session.ledger
+        await ledger.note_said(self.meant)
+        if await ledger.renew():
+            ledger.renew_before = None
+            await skip_shared(session)
+            session.tally.begin(await ledger.counts())
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:
         """The canary first, if there is to be one: its rows that were cut off are its own again once settled.
@@ -252,6 +262,14 @@ class FollowUp(Kind):
         if not session.settings.follow_up:
             async with following_up(session):
                 pass
+
+
+def renewed(shares: int, standing: int) -> Iterator[str]:
+    """What a person is to know of shares that are renewed."""
+    if shares:
+        one = "1 share is" if shares == 1 else f"{shares:,} shares are"
+        overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
+        yield f"{one} renewed, each with an activity of its own{overlap}"
 
 
 async def due_in(

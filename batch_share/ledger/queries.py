@@ -52,6 +52,16 @@ GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases dif
 MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 """Rows that the sheet in force has, and that were not left out of it."""
 
+COUNTED: Final = rows.c.renewed_as.is_(None) | rows.c.state.not_in((State.SHARED, State.REVOKED))
+"""Rows but for those whose share was renewed: the row in their place is told of, while nothing is the matter."""
+
+
+def state_at(now: datetime) -> ColumnElement[str]:
+    """The state of a row as people are told it: a share that is over by now is `ended`."""
+    is_over = (rows.c.state == State.SHARED) & (rows.c.ends_at <= now)
+    return case((is_over, State.ENDED.value), else_=rows.c.state)
+
+
 _LAST_SHARE: Final = (
     select(func.max(attempts.c.id))
     .where(attempts.c.row_id == rows.c.id, attempts.c.step == Stage.SHARE, attempts.c.outcome == "done")
@@ -103,14 +113,17 @@ INSTRUCTION: Final = tuple(Instruction.__slots__)
 _STANDS: Final = rows.c.state.in_([state for state in State if state.is_shared]) | (
     (rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE)
 )
+_NOW = rows.alias()
 SHARES: Final = select(
-    *(rows.c[name] for name in ("id", "sheet_row", "position", "state", "doubtful", "lead_id", "user_id")),
+    *(rows.c[name] for name in ("id", "state", "doubtful", "lead_id", "user_id")),
+    func.coalesce(_NOW.c.sheet_row, rows.c.sheet_row).label("sheet_row"),
+    func.coalesce(_NOW.c.position, rows.c.position).label("position"),
     *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at")),
     case((_STANDS, rows.c.access), else_=0).label("access"),
     attempts.c.answered_at,
     attempts.c.run_id,
-).select_from(WITH_SHARE)
-"""What rows shared, each with the call that did, if there was one."""
+).select_from(WITH_SHARE.outerjoin(_NOW, _NOW.c.id == rows.c.renewed_as))
+"""What rows shared, each with the call that did, if there was one; a renewed one stands where its row is now."""
 
 
 def row_of(found: RowMapping) -> Row:
@@ -136,6 +149,8 @@ def row_of(found: RowMapping) -> Row:
         notice=Notice(NoticeKind(kind), found["notice_details"] or {}) if kind else None,
         revoke_id=found["revoke_id"],
         changed_at=found["changed_at"],
+        ends_at=found["ends_at"],
+        renewal=found["renewal"],
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Text, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
+from sqlalchemy import Text, and_, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
+    COUNTED,
     FIXABLE,
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
@@ -32,6 +34,7 @@ from batch_share.ledger.queries import (
     end_of,
     row_of,
     share_of,
+    state_at,
     state_in_sheet,
     to_go_on,
     with_last_call,
@@ -108,13 +111,17 @@ class LedgerReader:
     """An open ledger, to be looked at. Make one with `read_ledger`.
 
     Every method raises LedgerError, in one sentence, when the file can't be read.
+    Rows whose share ends before `renew_before` (UTC, without a zone), or with `renews_all` each that is shared, are
+    to be sent too, once more; None: no row is.
     """
 
     def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
         self.name = name
         self._database = opened
-        self._now = now
+        self.now = now
         self._only_looked_up_in: int | None = None
+        self.renew_before: datetime | None = None
+        self.renews_all = False
 
     async def facts(self) -> dict[str, str]:
         """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
@@ -186,7 +193,8 @@ class LedgerReader:
 
     async def counts(self) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows."""
-        found = await self._all(select(rows.c.state, func.count().label("n")).group_by(rows.c.state))
+        state = state_at(self.now()).label("state")
+        found = await self._all(select(state, func.count().label("n")).where(COUNTED).group_by(state))
         return {State(row["state"]): row["n"] for row in found}
 
     async def to_do_counts(self) -> dict[State, int]:
@@ -194,14 +202,20 @@ class LedgerReader:
 
         Those that were left out of the sheet do not count, nor do those whose time has not come.
         """
-        found = await self._all(
-            select(rows.c.state, func.count().label("n")).where(self._to_do()).group_by(rows.c.state)
-        )
+        state = case((rows.c.state == State.SHARED, State.PENDING.value), else_=rows.c.state).label("state")
+        found = await self._all(select(state, func.count().label("n")).where(self._to_do()).group_by(state))
         return {State(row["state"]): row["n"] for row in found}
 
     async def keys(self) -> AsyncIterator[tuple[str, State]]:
-        """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page."""
-        page = select(rows.c.id, rows.c.key, rows.c.state, rows.c.cause).order_by(rows.c.id).limit(SHARES_PAGE)
+        """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page.
+
+        One whose share is to be renewed is `pending`.
+        """
+        state = state_at(self.now())
+        if self.renew_before is not None:
+            state = case((self.to_renew(), State.PENDING.value), else_=state)
+        page = select(rows.c.id, rows.c.key, state.label("state"), rows.c.cause).order_by(rows.c.id)
+        page = page.limit(SHARES_PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
@@ -210,7 +224,7 @@ class LedgerReader:
 
     async def waiting(self) -> Waiting:
         """The rows that are to be sent once their time has come."""
-        which = (MEANT, rows.c.state == State.PENDING, rows.c.start > self._now())
+        which = (MEANT, rows.c.state == State.PENDING, rows.c.start > self.now())
         found = await self._all(
             select(func.count().label("n"), func.min(rows.c.start).label("first")).where(*which)
         )
@@ -247,7 +261,7 @@ class LedgerReader:
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
-        is_ahead = case((rows.c.until > self._now(), rows.c.until))
+        is_ahead = case((rows.c.until > self.now(), rows.c.until))
         found = await self._all(
             select(
                 func.count(rows.c.lead_id.distinct()).label("leads"),
@@ -382,7 +396,7 @@ class LedgerReader:
         """Every row in the sheet's order, then those that the sheet no longer has."""
         async for row in self._in_order(rows.c.position.is_not(None)):
             yield row
-        async for row in self._in_order(rows.c.position.is_(None), rows.c.id):
+        async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
             yield row
 
     async def page(
@@ -394,9 +408,10 @@ class LedgerReader:
         and the row's position, or its Id if it is: (False, -1) is the beginning. With `states`, only rows in these.
         """
         is_gone, last = after
-        which = true() if states is None else (rows.c.state + "").in_(states)
+        which = true() if states is None else (state_at(self.now()) + "").in_(states)
         found: list[RowMapping] = []
-        ways = ((rows.c.position.is_not(None), rows.c.position), (rows.c.position.is_(None), rows.c.id))
+        lost = rows.c.position.is_(None) & COUNTED
+        ways = ((rows.c.position.is_not(None), rows.c.position), (lost, rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
             page = select(rows, attempts.c.answered_at).select_from(WITH_SHARE).where(there, which, by > begin)
             found += await self._all(page.order_by(by).limit(most - len(found)))
@@ -435,7 +450,7 @@ class LedgerReader:
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
         """By user Id, None for rows whose user is not known, how many rows are in each state."""
-        return await self._database.read(counts_by_user)
+        return await self._database.read(lambda connection: counts_by_user(connection, self.now()))
 
     async def known_users(self) -> dict[str | None, tuple[str, str]]:
         """By Id, name and e-mail address of the users that LeadSquared was asked for."""
@@ -460,7 +475,7 @@ class LedgerReader:
 
     async def statistics(self, periods: Mapping[int, float]) -> Statistics:
         """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
-        return await self._database.read(lambda connection: gather(connection, periods))
+        return await self._database.read(lambda connection: gather(connection, periods, self.now()))
 
     async def skipped(self, most: int) -> list[Skipped]:
         """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
@@ -575,14 +590,55 @@ class LedgerReader:
         while True:
             page = select(rows).where(which, by > last).order_by(by).limit(PAGE)
             found = await self._all(page)
+            earlier = await self._earlier([row["id"] for row in found if row["renewal"]])
             for row in found:
-                yield row_of(row)
+                read = row_of(row)
+                yield replace(read, earlier=earlier[read.id]) if read.id in earlier else read
             if len(found) < PAGE:
                 return
             last = found[-1][by]
 
+    async def _earlier(self, renewed: Sequence[int]) -> dict[int, list[tuple[datetime, datetime]]]:
+        """By the Id of a row that was renewed, its shares before, each from when until when."""
+        columns = rows.c.renewed_as, attempts.c.answered_at, rows.c.ends_at
+        which = rows.c.renewed_as.in_(renewed), attempts.c.answered_at.is_not(None), rows.c.ends_at.is_not(None)
+        found: dict[int, list[tuple[datetime, datetime]]] = {}
+        if renewed:
+            before = select(*columns).select_from(WITH_SHARE).where(*which).order_by(rows.c.renewal)
+            for row in await self._all(before):
+                found.setdefault(row["renewed_as"], []).append((row["answered_at"], row["ends_at"]))
+        return found
+
+    async def renewals(self) -> tuple[int, int]:
+        """How many shares are to be renewed, and how many of them have not ended by now."""
+        if self.renew_before is None:
+            return 0, 0
+        stands = func.count(case((rows.c.ends_at > self.now(), 1)))
+        which = self.to_renew() & MEANT & GIVES_ACCESS
+        found = await self._all(select(func.count().label("n"), stands.label("standing")).where(which))
+        return found[0]["n"], found[0]["standing"]
+
+    async def is_renewing(self) -> bool:
+        """Whether an earlier run began to renew shares and has not sent them all."""
+        states = [state for state in State if state.is_on_its_way]
+        under_way = select(rows.c.id).where(MEANT, rows.c.renewal > 0, rows.c.state.in_(states)).limit(1)
+        return bool(await self._all(under_way))
+
+    def to_renew(self) -> ColumnElement[bool]:
+        """Rows whose share is renewed, unless the sheet itself says until when it lasts."""
+        now = self.now()
+        is_other = func.coalesce(rows.c.notice_kind, "") == NoticeKind.SENT_BEFORE  # another length than was sent
+        end = rows.c.notice_details["now"][1].as_string()
+        other = is_other & (end.is_(None) | (end > now.isoformat()))
+        same = ~is_other & (rows.c.until.is_(None) | (rows.c.until > now) & self.renews_all)
+        which = true() if self.renews_all else rows.c.ends_at <= self.renew_before
+        return and_(rows.c.state == State.SHARED, which, other | same)
+
     def _to_do(self) -> ColumnElement[bool]:
-        return rows.c.state.in_(TO_DO) & MEANT & self._is_due() & GIVES_ACCESS
+        left: ColumnElement[bool] = rows.c.state.in_(TO_DO)
+        if self.renew_before is not None:
+            left = left | self.to_renew()
+        return left & MEANT & self._is_due() & GIVES_ACCESS
 
     def _to_send(self) -> ColumnElement[bool]:
         """Of those, the ones that are for this run to send."""
@@ -590,7 +646,7 @@ class LedgerReader:
 
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""
-        return or_(rows.c.start.is_(None), rows.c.start <= self._now(), rows.c.state != State.PENDING)
+        return or_(rows.c.start.is_(None), rows.c.start <= self.now(), rows.c.state != State.PENDING)
 
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
         return await self._database.read(lambda connection: connection.execute(query).mappings().all())

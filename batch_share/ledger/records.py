@@ -130,7 +130,8 @@ class Row:
     """A row as the ledger holds it. `notice` is what a person must know whatever becomes of the row.
 
     `doubtful`: a call that may have been done stands behind its state, and nobody knows. `changed_at` is when it
-    entered that (UTC, without a zone), `last_call` the one that was asked for with it, if any.
+    entered that (UTC, without a zone), `last_call` the one that was asked for with it, if any. Its share ends at
+    `ends_at`; there were so many before it as `renewal` says, the `earlier` ones, each from when until when.
     """
 
     id: int
@@ -150,11 +151,19 @@ class Row:
     revoke_id: str | None = None
     changed_at: datetime | None = None
     last_call: LastCall | None = None
+    ends_at: datetime | None = None
+    renewal: int = 0
+    earlier: Sequence[tuple[datetime, datetime]] = ()
 
     @property
     def cause(self) -> Cause | None:
         """Why it is where it is, if there is anything to say of it."""
         return self.why.cause if self.why else None
+
+    def state_at(self, now: datetime) -> State:
+        """Its state as people are told it: a share that is over by now (UTC, without a zone) is `ended`."""
+        is_over = self.state is State.SHARED and self.ends_at is not None and self.ends_at <= now
+        return State.ENDED if is_over else self.state
 
     @property
     def begun(self) -> Sequence[str]:

@@ -141,7 +141,7 @@ def _details(said: ColumnClause[Any], beginning: str) -> ColumnElement[Any]:
     return case((said.is_(None), None), (is_of_rows, named), else_=func.json_object(OLD_WORDS, said))
 
 
-VERSION: Final = 8
+VERSION: Final = 9
 
 metadata = MetaData()
 
@@ -186,7 +186,7 @@ rows = Table(
     "rows",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("key", String(64), nullable=False, unique=True),
+    Column("key", String(80), nullable=False, unique=True),
     Column("position", Integer),  # in the sheet in force; NULL: that sheet no longer has the row
     Column("sheet_row", Integer, nullable=False),
     Column("cells", JSON, nullable=False),
@@ -214,11 +214,17 @@ rows = Table(
     Column("notice_kind", String(20)),  # what a person must know whatever becomes of the row; since version 8
     Column("notice_details", JSON(none_as_null=True)),
     Column("changed_at", DateTime, nullable=False),
+    Column(
+        "ends_at", DateTime
+    ),  # when its share ends; NULL before it is accepted; since version 9, as the next two
+    Column("renewal", Integer, nullable=False, server_default="0"),  # how many shares of it there were before
+    Column("renewed_as", Integer),  # the row that took its place when its share was renewed; NULL: none
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
     Index("rows_by_request", "request_id", "state"),  # since version 4
     Index("rows_by_revoke", "revoke_id", "state"),  # since version 5
     Index("rows_by_activity", "activity_id"),  # since version 7
+    Index("rows_by_renewal", "renewed_as"),  # since version 9
 )
 
 attempts = Table(
@@ -311,6 +317,21 @@ def _to_version_8(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE rows DROP COLUMN notice"))
 
 
+def _to_version_9(connection: Connection) -> None:
+    """Until version 8 no share could be renewed, and its end was reckoned whenever somebody asked."""
+    _add_columns(connection, (rows, "ends_at"), (rows, "renewed_as"))
+    connection.execute(text("ALTER TABLE rows ADD COLUMN renewal INTEGER NOT NULL DEFAULT 0"))
+    _create_index(connection, "rows_by_renewal")
+    connection.execute(
+        text(
+            "UPDATE rows SET ends_at = coalesce(until, strftime('%Y-%m-%d %H:%M:%f', ("
+            "SELECT answered_at FROM attempts WHERE attempts.id = (SELECT max(id) FROM attempts "
+            "WHERE row_id = rows.id AND step = 'share' AND outcome = 'done')"
+            "), CAST(coalesce(duration, 0) AS TEXT) || ' minutes') || '000') WHERE request_id IS NOT NULL"
+        )
+    )
+
+
 def _create_index(connection: Connection, name: str) -> None:
     next(index for index in rows.indexes if index.name == name).create(connection)
 
@@ -329,5 +350,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     5: _to_version_6,
     6: _to_version_7,
     7: _to_version_8,
+    8: _to_version_9,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

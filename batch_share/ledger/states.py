@@ -39,6 +39,9 @@ class State(StrEnum):
     ENDING = "ending"
     REVOKED = "revoked"
 
+    ENDED = "ended"
+    """Shared, and the time of the share is over. No ledger holds it: by the time it is told of what is `shared`."""
+
     @property
     def is_intent(self) -> bool:
         """A call may be under way."""
@@ -87,7 +90,7 @@ class State(StrEnum):
     @property
     def is_at_rest(self) -> bool:
         """Nothing is to be done."""
-        return self in {State.SHARED, State.SKIPPED, State.REVOKED}
+        return self in {State.SHARED, State.ENDED, State.SKIPPED, State.REVOKED}
 
 
 class Stage(StrEnum):
@@ -127,6 +130,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     # unknown: nobody knew whether there was a share to revoke, which may be why that could not be processed
     State.ENDING: frozenset({State.REVOKED, State.FAILED, State.UNKNOWN}),
     State.REVOKED: frozenset(),
+    State.ENDED: frozenset(),
 }
 
 INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE, State.REVOKING: Stage.REVOKE}

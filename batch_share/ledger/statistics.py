@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, cast, func, select
 
-from batch_share.ledger.queries import TROUBLED
+from batch_share.ledger.queries import COUNTED, TROUBLED, state_at
 from batch_share.ledger.records import Why, why_of
 from batch_share.ledger.schema import attempts, lookups, rows
 from batch_share.ledger.states import Stage, State
@@ -35,7 +35,6 @@ KINDS_KEPT: Final = 2000
 USER_KINDS: Final = ("User Id", "User Email", "Sales User")
 """The kinds of look-ups that are of users."""
 
-_BY_STATE: Final = select(rows.c.state, func.count()).group_by(rows.c.state)
 _BATCH: Final = 2000
 _PERIODS: Final = 2
 """Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
@@ -112,12 +111,16 @@ class Statistics:
     calls: Sequence[CallsOfRun]
 
 
-def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
-    """Sum a ledger up. `periods` are those of each run's rate, in seconds: calls are counted by multiples."""
+def gather(connection: Connection, periods: Mapping[int, float], now: datetime) -> Statistics:
+    """Sum a ledger up as it is `now` (UTC, without a zone).
+
+    `periods` are those of each run's rate, in seconds: calls are counted by multiples.
+    """
     kinds = _reasons(connection)
-    found = _users(connection)
+    found = _users(connection, now)
+    by_state = select(state_at(now), func.count()).where(COUNTED).group_by(state_at(now))
     return Statistics(
-        states={State(state): count for state, count in connection.execute(_BY_STATE)},
+        states={State(state): count for state, count in connection.execute(by_state)},
         users=found[:USERS_REPORTED],
         all_users=len(found),
         reasons=kinds[:REASONS_REPORTED],
@@ -126,17 +129,18 @@ def gather(connection: Connection, periods: Mapping[int, float]) -> Statistics:
     )
 
 
-def _users(connection: Connection) -> list[UserResults]:
+def _users(connection: Connection, now: datetime) -> list[UserResults]:
     """Every user's results, the busiest first."""
-    counted, known = counts_by_user(connection), known_users(connection)
+    counted, known = counts_by_user(connection, now), known_users(connection)
     found = [UserResults(user_id, *known.get(user_id, ("", "")), states) for user_id, states in counted.items()]
     return sorted(found, key=lambda user: (-user.rows, user.name, user.user_id or ""))
 
 
-def counts_by_user(connection: Connection) -> dict[str | None, dict[State, int]]:
+def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, dict[State, int]]:
     """By user Id, None for rows whose user is not known, how many rows are in each state."""
     counted: dict[str | None, dict[State, int]] = {}
-    by_user = select(rows.c.user_id, rows.c.state, func.count()).group_by(rows.c.user_id, rows.c.state)
+    by_user = select(rows.c.user_id, state_at(now), func.count()).where(COUNTED)
+    by_user = by_user.group_by(rows.c.user_id, state_at(now))
     for user_id, state, count in connection.execute(by_user):
         counted.setdefault(user_id, {})[State(state)] = count
     return counted

@@ -7,6 +7,7 @@ import os
 import platform
 import uuid
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -16,7 +17,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
-from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
+from batch_share.ledger.queries import GIVES_ACCESS, INSTRUCTION, LOOK, MEANT, NEVER_SENT, RETRY, state_in_sheet
 from batch_share.ledger.reading import (
     CANARY,
     PAGE,
@@ -48,9 +49,8 @@ from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Executable, Update
+    from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, Update
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
@@ -129,7 +129,7 @@ class Ledger(LedgerReader):
         """
 
         def begin(connection: Connection) -> None:
-            values = {"command": command, "version": version, "settings": dict(settings), "started_at": self._now()}
+            values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
             self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
             facts = {row.name: row.value for row in connection.execute(select(about))}
@@ -198,7 +198,7 @@ class Ledger(LedgerReader):
 
     async def end_run(self, ended: str) -> None:
         """Note how this process ended, in words."""
-        values = {"ended_at": self._now(), "ended": ended}
+        values = {"ended_at": self.now(), "ended": ended}
         await self._execute(update(runs).where(runs.c.id == self._run_id).values(values))
 
     # ------------------------------------------------------------------------------------------ the sheet
@@ -223,7 +223,7 @@ class Ledger(LedgerReader):
             gone = self._drop_gone(connection)
             if not kept:
                 self._refuse_another(connection, sheet.name)
-            connection.execute(insert(sheets).values(taken_at=self._now(), **_fields(sheet)))
+            connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
             total = connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
             return Changes(new=(total or 0) - kept, kept=kept, gone=gone)
 
@@ -290,14 +290,14 @@ class Ledger(LedgerReader):
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
         asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED | {"user_id": row.user_id}
-        state = {"key": row.key, "state": row.state, "changed_at": self._now()}
+        state = {"key": row.key, "state": row.state, "changed_at": self.now()}
         return _place(position, row) | asked | state | _why_values(row.why)
 
     def _drop_gone(self, connection: Connection) -> int:
         """Rows without a place: forget those nothing was ever tried for, end those that still would be sent."""
         gone = rows.c.position.is_(None)
         tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
-        unsent = delete(rows).where(gone, rows.c.state.in_(NEVER_SENT), ~tried)
+        unsent = delete(rows).where(gone, rows.c.state.in_(NEVER_SENT), rows.c.renewal == 0, ~tried)
         count = (connection.execute(unsent)).rowcount
         why = Why(Cause.GONE)
         for old, which, ending in (
@@ -340,11 +340,15 @@ class Ledger(LedgerReader):
 
     async def settle(self, attempt_ids: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
         """Commit what became of the call of an intent, for each of its rows."""
+        now = self.now()
 
         def note(connection: Connection) -> None:
             for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
-                self._move(connection, row.id, result.state, _row_values(result), since=_INTENTS)
-                values = {"attempt_id": attempt_id, "answered_at": self._now()}
+                changes = _row_values(result)
+                if result.state is State.ACCEPTED and (asked := row.instruction) is not None:
+                    changes["ends_at"] = asked.until or now + timedelta(minutes=asked.duration or 0)
+                self._move(connection, row.id, result.state, changes, since=_INTENTS)
+                values = {"attempt_id": attempt_id, "answered_at": now}
                 self._database.change(connection, _ANSWERED, values | _attempt_values(result))
 
         await self._database.write(note)
@@ -374,7 +378,7 @@ class Ledger(LedgerReader):
 
         def note(connection: Connection) -> None:
             self._move_or_touch(connection, row.id, State.UNKNOWN, result)
-            values = {"answered_at": self._now()} | _attempt_values(result)
+            values = {"answered_at": self.now()} | _attempt_values(result)
             self._attempt(connection, row.id, LOOK, looked_at, **values)
 
         await self._database.write(note)
@@ -386,6 +390,31 @@ class Ledger(LedgerReader):
         """
         results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
         await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
+
+    async def renew(self) -> int:
+        """Let another row take the place of each whose share is to be renewed: how many there are.
+
+        The row before stays as what it shared, out of the sheet's order; the marker of the new one is another.
+        """
+
+        def note(connection: Connection) -> int:
+            which = self.to_renew() & MEANT & GIVES_ACCESS
+            ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.position)).all()
+            last = connection.scalar(select(func.max(rows.c.id))) or 0
+            for chunk in _chunks(enumerate(ids, last + 1), PAGE):
+                new_ids = {old: new for new, old in chunk}
+                found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
+                for row in found:
+                    values = {"key": f"{row['key']}~{row['renewal']}", "position": None}
+                    connection.execute(update(rows).where(rows.c.id == row["id"]).values(values))
+                connection.execute(insert(rows), [_renewed(row, new_ids[row["id"]], self.now()) for row in found])
+                for old, new in new_ids.items():
+                    earlier = (rows.c.id == old) | (rows.c.renewed_as == old)
+                    connection.execute(update(rows).where(earlier).values(renewed_as=new))
+            self._results = None if ids else self._results
+            return len(ids)
+
+        return await self._database.write(note) if self.renew_before is not None else 0
 
     async def undo(self, row_ids: Iterable[int], doubtful: Collection[int] = ()) -> None:
         """Commit that the shares of these rows are to be revoked; the `doubtful` ones may not stand."""
@@ -420,7 +449,7 @@ class Ledger(LedgerReader):
             meant = status.meant(before, len(found), doubtful=bool(found) and found[0].doubtful)
             for row_id, _ in found:
                 self._move_or_touch(connection, row_id, before, meant)
-                answered = {"answered_at": self._now()} | _attempt_values(meant)
+                answered = {"answered_at": self.now()} | _attempt_values(meant)
                 self._attempt(connection, row_id, "status", sent_at, **answered)
             return Noted(len(found), before, meant)
 
@@ -428,7 +457,7 @@ class Ledger(LedgerReader):
 
     async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""
-        values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self._now()}
+        values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self.now()}
 
         def note(connection: Connection) -> None:
             connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
@@ -442,7 +471,7 @@ class Ledger(LedgerReader):
         def note(connection: Connection) -> None:
             same = [{"kind_": answer.kind, "value_": answer.value} for answer in answers]
             connection.execute(_SAME_LOOKUP, same)
-            values = [{**_fields(answer), "asked_at": self._now()} for answer in answers]
+            values = [{**_fields(answer), "asked_at": self.now()} for answer in answers]
             connection.execute(insert(lookups), values)
 
         if answers:
@@ -459,14 +488,14 @@ class Ledger(LedgerReader):
     ) -> None:
         """How a row's state changes once something was tried for it: from one of `since`, as the table allows."""
         self._results = None
-        changes = {"row_id": row_id, "state": state, "changed_at": self._now(), **(values or {})}
+        changes = {"row_id": row_id, "state": state, "changed_at": self.now(), **(values or {})}
         if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.name, row_id, state)
 
     def _move_all(self, connection: Connection, which: ColumnElement[bool], old: State, result: Result) -> int:
         """What became of all rows in `old` of which this is true, as the table allows: how many there were."""
         assert result.state in TRANSITIONS[old], (old, result.state)  # noqa: S101 - a slip of ours
-        values = {"state": result.state, "changed_at": self._now()} | _row_values(result)
+        values = {"state": result.state, "changed_at": self.now()} | _row_values(result)
         moved = connection.execute(update(rows).where(rows.c.state == old, which).values(values)).rowcount
         self._results = None if moved else self._results
         return moved
@@ -491,7 +520,7 @@ class Ledger(LedgerReader):
     ) -> int:
         self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
         call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
-        self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self._now()} | values)
+        self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self.now()} | values)
         return self._last_attempt
 
     # ------------------------------------------------------------------------------------------ plumbing
@@ -521,6 +550,18 @@ def _other_length(duration: int | None, until: datetime | None, asked: Instructi
     lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
     reported = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
     return Notice(NoticeKind.SENT_BEFORE, reported)
+
+
+def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
+    """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
+    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "notice_kind", "notice_details")
+    values = {name: row[name] for name in kept}
+    if row["notice_kind"] == NoticeKind.SENT_BEFORE:
+        minutes, until = row["notice_details"]["now"]
+        values |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
+        values |= {"notice_kind": None, "notice_details": None}
+    new = {"id": row_id, "state": State.PENDING, "renewal": row["renewal"] + 1, "changed_at": now}
+    return values | new
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

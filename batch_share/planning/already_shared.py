@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownRun, LiveShare
+    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Instruction, NewRow, Row
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
@@ -138,6 +139,12 @@ def live_for(settings: Settings, job: str) -> AlreadyShared:
         return AlreadyShared()
     host = settings.account()[0]
     return AlreadyShared(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
+
+
+def renew(ledger: LedgerReader, settings: Settings) -> None:
+    """Let a ledger's shares be sent again that end within the time that the settings say, or all if forced."""
+    if settings.renew or settings.force:
+        ledger.renew_before, ledger.renews_all = _after(settings), settings.force
 
 
 def _after(settings: Settings) -> dt.datetime:

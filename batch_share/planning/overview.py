@@ -21,7 +21,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
 from batch_share.outputs import Named
-from batch_share.planning.already_shared import AlreadyShared
+from batch_share.planning.already_shared import AlreadyShared, renew
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.planning.plan import Approval
@@ -100,6 +100,7 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
             )
         async for answer in opened.lookups():
             directory.learn([answer])
+        renew(opened, settings)
         before = KnownRows(facts["job"])
         await before.learn(opened)
         return before

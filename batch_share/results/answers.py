@@ -40,13 +40,14 @@ if TYPE_CHECKING:
 
 RUNS_SHOWN: Final = 20
 REASONS_SHOWN: Final = 20
-_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 24)
+_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
 _WIDEST_NAME: Final = 60
 _LAST: Final = len(_WIDTHS) - 1
-_WHO: Final = ("User", "Shared", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
+_WHO: Final = ("User", "Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
 _WHEN: Final = ("Command", "Started", "", "Ended", "", "Took", "How it ended")
 _GROUPS: Final = {
     State.SHARED: "Shared",
+    State.ENDED: "Ended",
     State.FAILED: "Failed",
     State.UNKNOWN: "Unknown",
     State.INVALID: "Not sent",
@@ -350,17 +351,19 @@ async def page_of(
     if len(found) == most:
         row, _ = found[-1]
         following = f"{_GONE}{row.id}" if row.position is None else str(row.position)
-    return Page([_shown(row, ends_at, users) for row, ends_at in found], following)
+    return Page([_shown(row, ends_at, users, ledger.now()) for row, ends_at in found], following)
 
 
-def _shown(row: Row, ends_at: datetime | None, users: dict[str | None, tuple[str, str]]) -> LedgerRow:
+def _shown(
+    row: Row, ends_at: datetime | None, users: dict[str | None, tuple[str, str]], now: datetime
+) -> LedgerRow:
     asked = row.instruction
     user_id = asked.user_id if asked else ""
     return LedgerRow(
         row=row.sheet_row,
         is_in_sheet=row.position is not None,
         cells=row.cells,
-        state=row.state,
+        state=row.state_at(now),
         reason=reason_of(row),
         lead_id=asked.lead_id if asked else "",
         user_id=user_id,
@@ -442,9 +445,12 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
     return await write_output(ledger, Output.RESULTS, target, write)
 
 
-def fingerprint(target: Path) -> str:
-    """What a file of results is known by: another if anybody else wrote it, or another version of this program."""
-    return json.dumps([__version__, digest_of(target)])
+async def fingerprint(ledger: LedgerReader, target: Path) -> str:
+    """What a file of results is known by.
+
+    It is another if anybody else wrote it, or another version of this program, or if more shares have ended.
+    """
+    return json.dumps([__version__, digest_of(target), (await ledger.counts()).get(State.ENDED, 0)])
 
 
 async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | None:
@@ -457,7 +463,7 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
         return None
     there = beside(ledger.name, sheet)
     before = await written_last(ledger, Output.RESULTS)
-    if before is not None and ledger.results == fingerprint(before):
+    if before is not None and ledger.results == await fingerprint(ledger, before):
         await ledger.note_results(ledger.results)
         return before
     failed = await _failed_beside(ledger, remark, failed_path(there))
@@ -465,7 +471,7 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
     if results.remark:
         remark(results.remark)
     if failed is not None:
-        await ledger.note_results(fingerprint(results.path))
+        await ledger.note_results(await fingerprint(ledger, results.path))
     return results.path
 
 
@@ -500,13 +506,13 @@ async def write_table(
 
 async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[State, list[str]]]:
     async for row in ledger.all_rows():
-        cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
-        yield row.state, cells + _answer(row)
+        cells, state = [*row.cells[:width], *[""] * (width - len(row.cells))], row.state_at(ledger.now())
+        yield state, cells + _answer(row, state)
 
 
-def _answer(row: Row) -> list[str]:
+def _answer(row: Row, state: State) -> list[str]:
     return [
-        str(row.state),
+        str(state),
         reason_of(row),
         row.activity_id or "",
         row.request_id or "",

@@ -38,6 +38,7 @@ HEIGHT: Final = 40.0
 
 COLOUR: Final = {
     State.SHARED: "good",
+    State.ENDED: "quiet",
     State.ACCEPTED: "way",
     State.FAILED: "bad",
     State.UNKNOWN: "doubt",

@@ -29,7 +29,7 @@ REASONS_SHOWN: Final = 5
 
 
 class ExitCode(IntEnum):
-    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5."""
+    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5, 6."""
 
     DONE = 0
     NOT_DONE = 1
@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     SOME_UNKNOWN = 4
     STILL_PROCESSING = 5
+    ENDED = 6
     INTERRUPTED = 130
 
     @classmethod
@@ -71,6 +72,7 @@ _ORDER: Final = (
     ExitCode.USAGE,
     ExitCode.SOME_FAILED,
     ExitCode.STILL_PROCESSING,
+    ExitCode.ENDED,
     ExitCode.DONE,
 )
 

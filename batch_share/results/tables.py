@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COLOURS: Final = {
     State.SHARED: "#C6EFCE",
+    State.ENDED: "#F2E6C9",
     State.ACCEPTED: "#DDEBF7",
     State.SKIPPED: "#EDEDED",
     State.INVALID: "#FCE4D6",

@@ -57,6 +57,7 @@ MEANING: Final = {
     State.SHARING: "being shared, or was when the run was cut off",
     State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
     State.SHARED: "LeadSquared says the share was processed",
+    State.ENDED: "it was shared, and the time of the share is over",
     State.INVALID: "can't be sent: something is wrong in the sheet",
     State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
@@ -297,11 +298,19 @@ def reason_of(row: Row) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results."""
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
-    reason = "; ".join(filter(None, (spell_row(row) or label, spell_notice(row.notice))))
+    history = _history(row) if row.earlier else ""
+    reason = "; ".join(filter(None, (history, spell_row(row) or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
     return f"{reported}; a run that asks for it again, as the sheet and its options were, settles it"
+
+
+def _history(row: Row) -> str:
+    """Which shares a row had before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`."""
+    spans = [f"{begun:%-d %b %Y} - {ended:%-d %b %Y}" for begun, ended in row.earlier]
+    again = f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC" if row.ends_at and row.state.is_shared else ""
+    return f"shared {', '.join(spans)}{again}"
 
 
 def reason_of_skipped(skipped: Skipped) -> str:
@@ -329,6 +338,8 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, fix: str 
         steps.append(f"Shares are still to be revoked: batch-share revoke {ledger}")
     if rows_in(states, lambda state: state.is_processing):
         steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
+    if states.get(State.ENDED):
+        steps.append(f"To share again what has ended: batch-share resume {ledger} --renew 1d")
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")
     return steps

@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 _MARKER: Final = re.compile(r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}$)", re.MULTILINE)
 
 
-def marker_of(key: str, step: Stage) -> str:
-    """The marker of a row's step; `key` is the row's, which its ledger's job is part of."""
-    digest = hashlib.blake2b(f"{key}\n{step}".encode(), digest_size=10).digest()
+def marker_of(key: str, step: Stage, renewal: int = 0) -> str:
+    """The marker of a row's step and renewal; `key` is the row's, which its ledger's job is part of."""
+    named = f"{key}\n{step}\n{renewal}" if renewal else f"{key}\n{step}"  # as it was before there were renewals
+    digest = hashlib.blake2b(named.encode(), digest_size=10).digest()
     # Letters and digits in one case: an account may fold it, and its filters look for markup.
     return f"bs-{base64.b32encode(digest).decode().lower()}"
 
@@ -112,7 +113,7 @@ def activity_for_bulk(session: Session, row: Row, owner_email: str) -> tuple[Bul
 def texts_of(session: Session, row: Row) -> Texts:
     """The texts of the activity of `row`: the same for every attempt."""
     wanted, field = asked(row), session.settings.marker_field
-    bare = marker_of(row.key, Stage.ACTIVITY)
+    bare = marker_of(row.key, Stage.ACTIVITY, row.renewal)
     if field:
         return Texts(bare, wanted.note, {**(wanted.custom or {}), field: bare})
     return Texts(in_note(bare), f"{in_note(bare)} {wanted.note}", wanted.custom)

@@ -66,10 +66,10 @@ def test_where_nothing_ran_that_is_said() -> None:
 
 def test_runs_tells_of_each(ledger: Path) -> None:
     run = only_run()
-    assert (run["command"], run["how"], run["states"]) == ("run", "done", {"shared": 1})
+    assert (run["command"], run["how"], run["states"]) == ("run", "done", {"ended": 1})
     assert (run["sheet"], run["ledger"], run["started"]) == ("leads.csv", str(ledger), "2026-01-02T12:00:00Z")
     (line,) = call("runs").stdout.splitlines()[2:]
-    assert [cell.strip() for cell in line.split("│")][2:] == ["run", "leads.csv", "done", "1 shared"]
+    assert [cell.strip() for cell in line.split("│")][2:] == ["run", "leads.csv", "done", "1 ended"]
     assert line.startswith(str(run["run"]))
 
 
@@ -209,7 +209,7 @@ def test_purge_deletes_when_reported_to_and_tells_of_the_run_afterwards(ledger: 
     assert "Deleted: 2 files." in done.stdout
     assert not ledger.exists()
     assert (folder / "leads.csv").is_file()
-    assert only_run()["states"] == {"shared": 1}
+    assert only_run()["states"] == {"ended": 1}
     assert "done; purged" in call("runs").stdout
     reported = call("status", run_id).exception
     assert isinstance(reported, LedgerError)

@@ -30,6 +30,7 @@ LEGAL = {
     "revoking": "ending to_revoke failed unknown",
     "ending": "revoked failed unknown",
     "revoked": "",
+    "ended": "",  # no ledger holds it
 }
 
 
@@ -85,7 +86,10 @@ def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
     ("name", "states"),
     [
         ("is_intent", "posting sharing revoking"),
-        ("was_sent", "posting posted sharing accepted shared failed unknown to_revoke revoking ending revoked"),
+        (
+            "was_sent",
+            "posting posted sharing accepted shared failed unknown to_revoke revoking ending revoked ended",
+        ),
         ("is_to_do", "pending posted"),
         ("is_shared", "accepted shared"),
         ("is_on_its_way", "pending posting posted sharing"),
@@ -93,7 +97,7 @@ def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
         ("is_processing", "accepted ending"),
         ("is_open", "posting sharing revoking accepted ending unknown"),
         ("needs_person", "failed unknown invalid"),
-        ("is_at_rest", "shared skipped revoked"),
+        ("is_at_rest", "shared ended skipped revoked"),
     ],
 )
 def test_what_states_have_in_common(name: str, states: str) -> None:

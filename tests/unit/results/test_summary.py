@@ -28,6 +28,7 @@ CODES = {
     State.INVALID: 3,
     State.ACCEPTED: 5,
     State.SHARED: 0,
+    State.ENDED: 0,
     State.SKIPPED: 0,
     State.TO_REVOKE: 1,
     State.REVOKING: 1,
@@ -65,6 +66,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         "SOME_FAILED": 3,
         "SOME_UNKNOWN": 4,
         "STILL_PROCESSING": 5,
+        "ENDED": 6,
         "INTERRUPTED": 130,
     }
 

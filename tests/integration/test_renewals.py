@@ -1,0 +1,206 @@
+"""Shares that have ended are told as that, and renewed by a wish: in virtual time, within one ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from trial import CREATE, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
+from virtual_time import run_virtually
+from virtual_trial import START, in_virtual_time
+
+from batch_share.jobs.outputs import results_of, unchanged
+from batch_share.ledger.states import State
+from batch_share.planning.intake import SheetJob
+from batch_share.planning.plan import SheetOptions
+from batch_share.results.summary import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from trial import Step
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
+
+DAY = 86_400.0
+WEEKS = 52 if os.environ.get("EVERY") == "1" else 8
+DAILY = "1d"
+EIGHT = 8 * DAY
+
+
+@pytest.fixture
+def it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """Three rows, each for seven days."""
+    return in_virtual_time(tmp_path, monkeypatch, options(), rows=3)
+
+
+def markers(it: Trial) -> list[str]:
+    return [marker for (marker,) in it.query("SELECT marker FROM attempts WHERE step = 'activity'")]
+
+
+def test_a_share_that_is_over_has_ended_and_a_run_says_so_with_a_code_of_its_own(it: Trial) -> None:
+    async def main() -> None:
+        first = await it.run()
+        assert (first.summary.states, first.exit_code) == ({State.SHARED: 3}, ExitCode.DONE)
+        await asyncio.sleep(EIGHT)
+        again = await it.run()
+        assert (again.summary.states, again.exit_code, again.sent) == ({State.ENDED: 3}, ExitCode.ENDED, 0)
+        assert (again.summary.exit_code, it.live()) == (ExitCode.DONE, 0)
+        assert again.summary.as_json()["states"] == {"ended": 3}
+        assert "ended" in (it.folder / "leads.results.csv").read_text()
+
+    run_virtually(main())
+
+
+def test_a_sheet_whose_shares_have_ended_is_not_unchanged(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        job = SheetJob(it.folder / "leads.csv", it.name, SheetOptions())
+        assert await unchanged(job, it.settings()) is not None
+        assert await unchanged(job, it.settings(renew="8d")) is None
+        await asyncio.sleep(EIGHT)
+        assert await unchanged(job, it.settings()) is None
+
+    run_virtually(main())
+
+
+def test_what_has_ended_is_renewed_with_an_activity_of_its_own(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        onlooker = Onlooker()
+        ending = await it.run(onlooker, renew=DAILY)
+        assert (ending.summary.states, ending.sent) == ({State.SHARED: 3}, 6)
+        assert [*onlooker.previews[0].reported] == ["3 shares are renewed, each with an activity of its own"]
+        assert (it.live(), len(it.sent(CREATE)), len({*markers(it)})) == (3, 6, 6)
+        again = await it.run(renew=DAILY)
+        assert (again.sent, again.exit_code) == (0, ExitCode.DONE)
+
+    run_virtually(main())
+
+
+def test_results_have_one_line_for_a_row_with_its_history(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        await it.run(renew=DAILY)
+        written = await results_of(it.name, None)
+        with written.path.open(newline="") as file:
+            rows = [*csv.DictReader(file)]
+        days = [f"{START + timedelta(days=day):%-d %b %Y}" for day in (0, 7, 15)]
+        assert [row["Result"] for row in rows] == ["shared"] * 3
+        assert rows[0]["Reason"].startswith(f"shared {days[0]} - {days[1]}; again until {days[2]} ")
+
+    run_virtually(main())
+
+
+def test_what_ends_soon_is_renewed_while_it_stands_and_both_are_revoked(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(5 * DAY)
+        onlooker = Onlooker()
+        await it.run(onlooker, renew=DAILY)
+        assert (len(it.sent(SHARE)), onlooker.previews[0].reported) == (3, [])
+        await it.run(onlooker, renew="3d")
+        assert "3 of them not ended yet: old and new overlap" in onlooker.previews[-1].reported[0]
+        assert len(it.sent(SHARE)) == 6
+        await it.revoke(rows="2")
+        assert (it.live(), len(it.sent(REVOKE))) == (4, 2)
+        await it.revoke()
+        assert it.live() == 0
+
+    run_virtually(main())
+
+
+def test_what_was_revoked_is_never_renewed(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await it.revoke(rows="2")
+        await asyncio.sleep(EIGHT)
+        for wish in ({"renew": DAILY}, {"force": True}):
+            await it.run(**wish)
+        states = sorted(state for (state,) in it.query("SELECT state FROM rows WHERE renewed_as IS NULL"))
+        assert states == ["revoked", "shared", "shared"]
+
+    run_virtually(main())
+
+
+def test_force_renews_what_stands_and_after_a_run_that_was_stopped_only_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onlooker = Onlooker()
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        assert onlooker.connection is not None
+        onlooker.connection.stop.ask()
+        return await step(call)
+
+    it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(CREATE, [4], stop), rows=3, workers=1)
+
+    async def main() -> None:
+        await it.run()
+        stopped = await it.run(onlooker, force=True)
+        assert stopped.interrupted
+        assert len(it.sent(CREATE)) < 6
+        ending = await it.run(force=True)
+        assert (ending.summary.states, len(it.sent(CREATE))) == ({State.SHARED: 3}, 6)
+
+    run_virtually(main())
+
+
+def test_nothing_is_renewed_that_nobody_agreed_to(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        await it.run(Refuses(), renew=DAILY)
+        ending = await it.run()
+        assert (ending.summary.states, len(it.sent(CREATE))) == ({State.ENDED: 3}, 3)
+
+    run_virtually(main())
+
+
+def test_a_share_that_the_sheet_ends_by_a_date_is_renewed_once_the_sheet_says_a_later_one(it: Trial) -> None:
+    async def main() -> None:
+        write(it, START + timedelta(days=7))
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        await it.run(renew=DAILY)
+        assert (it.live(), len(it.sent(CREATE))) == (0, 3)
+        write(it, START + timedelta(days=30))
+        await it.run(renew=DAILY)
+        assert (it.live(), len(it.sent(CREATE))) == (3, 6)
+
+    run_virtually(main())
+
+
+def write(it: Trial, until: datetime) -> None:
+    rows = sheet_rows(3, it.sandbox.world)
+    header = ("Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event")
+    with (it.folder / "leads.csv").open("w", newline="") as out:
+        csv.writer(out).writerows([header, *([*row[:4], f"{until:%Y-%m-%d %H:%M}", *row[5:]] for row in rows)])
+
+
+def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it: Trial) -> None:
+    async def main() -> None:
+        rows: Sequence[Sequence[str]] = sheet_rows(4, it.sandbox.world)
+        for week in range(WEEKS):
+            there = rows[: 2 + week % 3]
+            it.write(there)
+            for _ in range(7):
+                ending = await it.run(renew=DAILY)
+                assert ending.exit_code in {ExitCode.DONE, ExitCode.ENDED}
+                assert {row[0] for row in there} <= leads_live(it)
+                await asyncio.sleep(DAY)
+        assert leads_live(it) <= {row[0] for row in rows}
+        assert len({*markers(it)}) == len(it.sent(CREATE))
+
+    run_virtually(main())
+
+
+def leads_live(it: Trial) -> set[str]:
+    return {grant.lead.id for grant in it.sandbox.account.shares.live()}
