@@ -631,7 +631,10 @@ class LedgerReader:
         end = rows.c.notice_details["now"][1].as_string()
         other = is_other & (end.is_(None) | (end > now.isoformat()))
         same = ~is_other & (rows.c.until.is_(None) | (rows.c.until > now) & self.renews_all)
-        which = true() if self.renews_all else rows.c.ends_at <= self.renew_before
+        # A share that is shorter than the time before its end that is asked for would be renewed by every run.
+        days_left = func.julianday(rows.c.ends_at) - func.julianday(f"{now:%Y-%m-%d %H:%M:%S}")
+        is_late = rows.c.duration.is_(None) | (days_left <= rows.c.duration / 2880.0)
+        which = true() if self.renews_all else and_(rows.c.ends_at <= self.renew_before, is_late)
         return and_(rows.c.state == State.SHARED, which, other | same)
 
     def _to_do(self) -> ColumnElement[bool]:

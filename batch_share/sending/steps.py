@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
-_MARKER: Final = re.compile(r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}$)", re.MULTILINE)
+_MARKER: Final = re.compile(
+    r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}(?=(?: \d{4}-\d\d-\d\dt\d\d:\d\dz)?$))", re.MULTILINE
+)
 
 
 def marker_of(key: str, step: Stage, renewal: int = 0) -> str:
@@ -51,7 +54,7 @@ def in_note(marker: str) -> str:
 
 
 def markers_in(said: str) -> frozenset[str]:
-    """The markers, as they were written, in texts of lower case, one to a line.
+    """The markers, as they were written, in texts of lower case, one to a line; what follows them says until when.
 
     Only at the start of a note or as the whole of a field: somebody's note may quote another row's.
     """
@@ -111,12 +114,13 @@ def activity_for_bulk(session: Session, row: Row, owner_email: str) -> tuple[Bul
 
 
 def texts_of(session: Session, row: Row) -> Texts:
-    """The texts of the activity of `row`: the same for every attempt."""
+    """The texts of the activity of `row`: its marker, the same for every attempt, then when its share ends."""
     wanted, field = asked(row), session.settings.marker_field
+    end = f"{wanted.until or utc_now() + timedelta(minutes=wanted.duration or 0):%Y-%m-%dT%H:%MZ}"
     bare = marker_of(row.key, Stage.ACTIVITY, row.renewal)
     if field:
-        return Texts(bare, wanted.note, {**(wanted.custom or {}), field: bare})
-    return Texts(in_note(bare), f"{in_note(bare)} {wanted.note}", wanted.custom)
+        return Texts(bare, wanted.note, {**(wanted.custom or {}), field: f"{bare} {end}"})
+    return Texts(in_note(bare), f"{in_note(bare)} [{end}] {wanted.note}", wanted.custom)
 
 
 def _share_item(row: Row) -> ShareItem:

@@ -14,8 +14,8 @@ from batch_share.common import Action, Cause, Wrong, ascii_lower, parse_duration
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-NOTE_LIMIT: Final = 1775
-"""Characters of a note: with its marker fewer than the 1,800 that every account seen so far keeps whole."""
+NOTE_LIMIT: Final = 1755
+"""Characters of a note: with marker and end fewer than the 1,800 that every account seen so far keeps whole."""
 
 CUSTOM_LIMIT: Final = 200
 """Characters of a custom text field of an activity."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from trial import CREATE, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
 from virtual_time import run_virtually
-from virtual_trial import START, in_virtual_time
+from virtual_trial import START, in_virtual_time, wall
 
 from batch_share.jobs.outputs import results_of, unchanged
 from batch_share.ledger.states import State
@@ -62,7 +62,10 @@ def test_a_sheet_whose_shares_have_ended_is_not_unchanged(it: Trial) -> None:
         await it.run()
         job = SheetJob(it.folder / "leads.csv", it.name, SheetOptions())
         assert await unchanged(job, it.settings()) is not None
-        assert await unchanged(job, it.settings(renew="8d")) is None
+        for days, renew, is_unchanged in ((3, "8d", True), (4, DAILY, True), (4, "8d", False)):
+            await asyncio.sleep(max(0.0, START.timestamp() + days * DAY - wall().timestamp()))
+            found = await unchanged(job, it.settings(renew=renew))
+            assert (found is not None) is is_unchanged, (days, renew)
         await asyncio.sleep(EIGHT)
         assert await unchanged(job, it.settings()) is None
 

@@ -50,7 +50,7 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
         (invalid(Cause.OVER), "Give the row a later end"),
         (failed("A potentially dangerous value was detected in the request"), "Take signs such as < and >"),
         (invalid(Cause.MARKUP), "Take signs such as < and >"),
-        (failed("A note has at most 1,775 characters"), "Shorten the text"),
+        (failed("A note has at most 1,755 characters"), "Shorten the text"),
         (invalid(Cause.TOO_LONG), "Shorten the text"),
         (failed("Attribute(s) does not exist - mx_Custom_9"), "leave only fields that this activity type has"),
         (
