@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
-    from batch_share.ledger.records import Changes, Occasion, Skipped, ToShare, Waiting
     from batch_share.ledger.states import State
+    from batch_share.ledger.statistics import Changes, Occasion, Skipped, ToShare, Waiting
     from batch_share.library import BatchShare, Job
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look, LookColumn
@@ -151,7 +151,7 @@ _ELSEWHERE: Final = {
     "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
-    "Changes": "ledger.records",
+    "Changes": "ledger.statistics",
     "Cost": "sending.cost",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
@@ -168,7 +168,7 @@ _ELSEWHERE: Final = {
     "Level": "jobs.check_up",
     "Look": "planning.look",
     "LookColumn": "planning.look",
-    "Occasion": "ledger.records",
+    "Occasion": "ledger.statistics",
     "Outage": "sending.onlookers",
     "Overview": "planning.overview",
     "Page": "results.answers",
@@ -182,12 +182,12 @@ _ELSEWHERE: Final = {
     "Settings": "settings",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
-    "Skipped": "ledger.records",
+    "Skipped": "ledger.statistics",
     "State": "ledger.states",
     "Summary": "results.summary",
     "Sweep": "jobs.purge",
-    "ToShare": "ledger.records",
-    "Waiting": "ledger.records",
+    "ToShare": "ledger.statistics",
+    "Waiting": "ledger.statistics",
     "Watcher": "sending.onlookers",
     "check_sheet_file": "sheet.reader",
     "load_settings": "settings",

@@ -75,6 +75,21 @@ class Cause(StrEnum):
     PARKED = "parked"
     SENT_AGAIN = "sent_again"
 
+    # what a person must know of a row whatever becomes of it, its notice
+    DOUBLE = "double"
+    """Its activity was found twice: one of them is to be deleted."""
+
+    SENT_BEFORE = "sent_before"
+    """Its share was sent before the sheet asked for another length."""
+
+    REVOKED_FIRST = "taken_before"
+    NOBODY_ELSE = "nobody_else"
+    """What others had of its lead was revoked first, or nobody had any: without one it may not be reassigned."""
+
+    # what could not be checked, so that a run went on without: that Ids are right, whose an activity is
+    IDS_NOT_CHECKED = "ids"
+    OWNER_NOT_CHECKED = "owner"
+
 
 IN_THE_SHEET = frozenset({Cause.SHIFTED, Cause.NEVER_STORED, Cause.ERROR_VALUE})
 """What can be fixed in the sheet itself alone: no sheet of failed rows can hold such a row as it is."""

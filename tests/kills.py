@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine.default import DefaultDialect
 from trial import BULK, CREATE, DROPPED, REVOKE, SHARE
 
-from batch_share.ledger.states import Stage
+from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import Ledger
 from batch_share.results import answers, tables
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
-    from batch_share.ledger.records import Noted, Result, Row
+    from batch_share.ledger.records import Result, Row
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 WHERE = {Stage.ACTIVITY: {CREATE, BULK}, Stage.SHARE: {SHARE}, Stage.REVOKE: {REVOKE}}
@@ -128,7 +128,7 @@ def _arm_commit(hit: Callable[[], None]) -> None:
 def _arm_status(hit: Callable[[], None]) -> None:
     note = Ledger.note_status
 
-    async def dies(self: Ledger, *rest: Any) -> Noted:
+    async def dies(self: Ledger, *rest: Any) -> tuple[int, State, Result]:
         noted = await note(self, *rest)
         hit()
         return noted

@@ -8,23 +8,14 @@ from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.common import Cause
 from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.records import (
-    Instruction,
-    NewRow,
-    Notice,
-    NoticeKind,
-    Result,
-    SheetRecord,
-    Status,
-    Why,
-    why_of,
-)
+from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord, Why, why_of
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import spell, spell_notice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from batch_share.ledger.records import Row
@@ -41,6 +32,11 @@ ACCEPTED: Final = Result(State.ACCEPTED, "done", http_status=200, answer_id="req
 SHARED: Final = Result(State.SHARED, "processed", "Done.", 200, learned={"share_status": 6})
 REFUSED: Final = Result(State.FAILED, "refused", "No such lead", 400, stage=Stage.ACTIVITY, why=because("refused"))
 LOST: Final = Result(State.UNKNOWN, "lost", "timeout", stage=Stage.ACTIVITY, why=because("nobody knows"))
+
+
+def always(result: Result) -> Callable[[State, int, bool], Result]:
+    """What an answer of the status API means, whatever the request is of."""
+    return lambda _before, _rows, _doubtful: result
 
 
 def sheet_record(columns: Sequence[str] = ("Lead", "Note"), digest: str = "digest") -> SheetRecord:
@@ -113,7 +109,7 @@ async def _send(ledger: Ledger, row: Row, to: State) -> None:
     await ledger.settle(attempt, [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
     if to is State.ACCEPTED:
         return
-    await ledger.note_status(request, NOON, Status(SHARED))
+    await ledger.note_status(request, NOON, always(SHARED))
     if to is not State.SHARED:
         await _revoke(ledger, row, to)
 
@@ -128,7 +124,7 @@ async def _revoke(ledger: Ledger, row: Row, to: State) -> None:
     request = f"rev{row.id}"
     await ledger.settle(attempt, [row], [Result(State.ENDING, "done", learned={"revoke_id": request})])
     if to is State.REVOKED:
-        await ledger.note_status(request, NOON, Status(Result(State.REVOKED, "processed")))
+        await ledger.note_status(request, NOON, always(Result(State.REVOKED, "processed")))
 
 
 def seen_from_outside(file: Path, query: str) -> list[Any]:
@@ -155,4 +151,4 @@ def _reason(state: str, stage: str | None, cause: str | None, details: str | Non
 
 
 def _notice(kind: str | None, details: str | None) -> str | None:
-    return spell_notice(Notice(NoticeKind(kind), json.loads(details or "{}"))) if kind else None
+    return spell_notice(Why(Cause(kind), json.loads(details or "{}"))) if kind else None

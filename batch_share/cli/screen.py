@@ -26,10 +26,17 @@ from rich.text import Text
 
 from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, utc_now
-from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
+from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import CUT, meaning_of, reason_of_skipped, spell_guards, spell_trouble
+from batch_share.results.wording import (
+    CUT,
+    meaning_of,
+    reason_of_skipped,
+    spell_guards,
+    spell_trouble,
+    spell_unchecked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.records import Changes, Skipped, ToShare, Waiting
+    from batch_share.ledger.statistics import Changes, Skipped, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Preview, Progress
@@ -427,7 +434,7 @@ class Display:
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
-            out.print(f"\nNot checked: {each}.", soft_wrap=True, markup=False)
+            out.print(f"\nNot checked: {spell_unchecked(each)}.", soft_wrap=True, markup=False)
         for reported in next_steps(summary):
             out.print(f"\n{reported}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)

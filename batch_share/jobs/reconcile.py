@@ -19,7 +19,7 @@ from batch_share.common import Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities
-from batch_share.ledger.records import Notice, NoticeKind, Result, Why
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
 from batch_share.sending.onlookers import Awaited
@@ -260,7 +260,7 @@ class Reconciler:
         learned = {"activity_id": first.id}
         double = None
         if others:
-            double = Notice(NoticeKind.DOUBLE, {"counts": first.id, "others": [view.id for view in others]})
+            double = Why(Cause.DOUBLE, {"counts": first.id, "others": [view.id for view in others]})
         asked = each.instruction
         if asked is not None and first.owner is not None:
             whose = await whose_is(self._session, first.owner, asked.user_id)

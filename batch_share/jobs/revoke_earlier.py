@@ -18,7 +18,7 @@ from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, Ledge
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
-from batch_share.ledger.records import Notice, NoticeKind, Result, Why
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import remarking, shares_meant
 from batch_share.results.wording import HOW_TO_ADD, spell_row
@@ -288,7 +288,7 @@ def _result(due: Due, left: Sequence[Mapping[str, Any]]) -> Result:
         return Result(State.FAILED, "failed", stage=Stage.EARLIER, why=why)
     taken = {"of": due.where}
     if reassigns:
-        notice = Notice(NoticeKind.REVOKED_FIRST, taken) if due.where else Notice(NoticeKind.NOBODY_ELSE)
+        notice = Why(Cause.REVOKED_FIRST, taken) if due.where else Why(Cause.NOBODY_ELSE)
         return Result(State.PENDING, "", notice=notice)
     if due.where:
         return Result(State.REVOKED, "", why=Why(Cause.EARLIER_REVOKED, taken))

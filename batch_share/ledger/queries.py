@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import case, func, or_, select
 
 from batch_share.common import IN_THE_SHEET, Action, Cause
-from batch_share.ledger.records import Instruction, LastCall, Notice, NoticeKind, Row, Share, why_of
+from batch_share.ledger.records import Instruction, LastCall, Row, Share, why_of
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
@@ -29,7 +29,7 @@ NEVER_SENT: Final = [state for state in State if not state.was_sent]
 TO_DO: Final = [state for state in State if state.is_to_do]
 TROUBLED: Final = [state for state in State if state.needs_person]
 
-IS_DOUBLE: Final = rows.c.notice_kind == NoticeKind.DOUBLE
+IS_DOUBLE: Final = rows.c.notice_kind == Cause.DOUBLE
 """Rows whose activity was found twice."""
 
 TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), IS_DOUBLE)
@@ -131,7 +131,6 @@ def row_of(found: RowMapping) -> Row:
     values = {name: found[name] for name in INSTRUCTION} | {"action": Action(found["action"])}
     asked = Instruction(**values) if found["lead_id"] else None
     stage = Stage(found["stage"]) if found["stage"] else None
-    kind = found["notice_kind"]
     return Row(
         id=found["id"],
         key=found["key"],
@@ -146,7 +145,7 @@ def row_of(found: RowMapping) -> Row:
         activity_id=found["activity_id"],
         request_id=found["request_id"],
         share_status=found["share_status"],
-        notice=Notice(NoticeKind(kind), found["notice_details"] or {}) if kind else None,
+        notice=why_of(found["notice_kind"], found["notice_details"]),
         revoke_id=found["revoke_id"],
         changed_at=found["changed_at"],
         ends_at=found["ends_at"],

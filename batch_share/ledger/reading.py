@@ -39,26 +39,10 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import (
-    Lookup,
-    NotChecked,
-    Notice,
-    NoticeKind,
-    Row,
-    RunRecord,
-    Share,
-    SheetRecord,
-    Skipped,
-    ToShare,
-    Unchecked,
-    Waiting,
-    Why,
-    run_id,
-    why_of,
-)
+from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id, why_of
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
-from batch_share.ledger.statistics import Statistics, counts_by_user, gather, known_users
+from batch_share.ledger.statistics import Skipped, Statistics, ToShare, Waiting, counts_by_user, gather, known_users
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
@@ -137,10 +121,10 @@ class LedgerReader:
         left: list[str] = json.loads((await self.facts()).get(UNSAID, "[]"))
         return left
 
-    async def unchecked(self) -> list[NotChecked]:
-        """What could not be checked."""
+    async def unchecked(self) -> list[Why]:
+        """What could not be checked: for so many `rows` (0: for all alike), and `why`, in the API's own words."""
         noted = json.loads((await self.facts()).get(UNCHECKED, "{}"))
-        return [NotChecked(Unchecked(what), *each) for what, each in noted.items()]
+        return [Why(Cause(what), {"rows": rows, "why": why}) for what, (rows, why) in noted.items()]
 
     async def written(self) -> list[Written]:
         """What was written of it, oldest first."""
@@ -485,7 +469,7 @@ class LedgerReader:
         """
         count, position = func.count(), func.min(rows.c.position)
         is_already = rows.c.cause == Cause.ALREADY_SHARED
-        revokes = is_already & (rows.c.notice_kind == NoticeKind.REVOKED_FIRST)
+        revokes = is_already & (rows.c.notice_kind == Cause.REVOKED_FIRST)
         said, noticed = cast(rows.c.details, Text), cast(rows.c.notice_details, Text)
         is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
         found = await self._all(
@@ -627,7 +611,7 @@ class LedgerReader:
     def to_renew(self) -> ColumnElement[bool]:
         """Rows whose share is renewed, unless the sheet itself says until when it lasts."""
         now = self.now()
-        is_other = func.coalesce(rows.c.notice_kind, "") == NoticeKind.SENT_BEFORE  # another length than was sent
+        is_other = func.coalesce(rows.c.notice_kind, "") == Cause.SENT_BEFORE  # another length than was sent
         end = rows.c.notice_details["now"][1].as_string()
         other = is_other & (end.is_(None) | (end > now.isoformat()))
         same = ~is_other & (rows.c.until.is_(None) | (rows.c.until > now) & self.renews_all)
@@ -668,7 +652,7 @@ def _skipped(found: RowMapping) -> Skipped:
     is_of_many = found["cause"] == Cause.ALREADY_SHARED and found["rows"] > 1
     details = {} if is_of_many else json.loads(found["details"] or "{}")
     before = {} if is_of_many else json.loads(found["notice"] or "{}")
-    notice = Notice(NoticeKind.REVOKED_FIRST, before) if found["revokes"] else None
+    notice = Why(Cause.REVOKED_FIRST, before) if found["revokes"] else None
     why = why_of(found["cause"], details) or Why.in_old_words("")
     return Skipped(why, found["rows"], found["sheet_row"], notice)
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Action, Cause
@@ -21,23 +20,12 @@ CHOICE_FROM: Final = 40
 """Where in a sheet's digest the part begins that is of the chosen rows."""
 
 
-class NoticeKind(StrEnum):
-    """What a person must know of a row whatever becomes of it."""
-
-    DOUBLE = "double"
-    """Its activity was found twice: one of them is to be deleted."""
-
-    SENT_BEFORE = "sent_before"
-    """Its share was sent before the sheet asked for another length."""
-
-    REVOKED_FIRST = "taken_before"
-    NOBODY_ELSE = "nobody_else"
-    """What others had of its lead was revoked first, or nobody had any: without one it may not be reassigned."""
-
-
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a row is where it is: the `cause`, and the `details`, as JSON has them, that its sentence needs."""
+    """Why a row is where it is, or what else is to be known of it, its notice.
+
+    It is the `cause`, with the `details`, as JSON has them, that its sentence needs.
+    """
 
     cause: Cause
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -54,14 +42,6 @@ class Why:
 def why_of(cause: str | None, details: Mapping[str, Any] | None) -> Why | None:
     """Why a row is where it is, as two columns of a ledger hold it."""
     return Why(Cause(cause), details or {}) if cause else None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A notice by its `kind`, with the `details`, as JSON has them, that its sentence needs."""
-
-    kind: NoticeKind
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 OLD_WORDS: Final = "told"
@@ -147,7 +127,7 @@ class Row:
     activity_id: str | None = None
     request_id: str | None = None
     share_status: int | None = None
-    notice: Notice | None = None
+    notice: Why | None = None
     revoke_id: str | None = None
     changed_at: datetime | None = None
     last_call: LastCall | None = None
@@ -170,53 +150,9 @@ class Row:
         """The rows that made the shares which an earlier try revoked for it, or began to."""
         if self.why and self.why.cause is Cause.REVOKING_EARLIER:
             return tuple(self.why.details["of"])
-        if self.notice and self.notice.kind is NoticeKind.REVOKED_FIRST:
+        if self.notice and self.notice.cause is Cause.REVOKED_FIRST:
             return tuple(self.notice.details["of"])
         return ()
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
-
-    Of rows that earlier runs have shared `why` has no details where they are many, nor has the `notice` of those
-    before which a share was revoked.
-    """
-
-    why: Why
-    rows: int
-    sheet_row: int | None
-    notice: Notice | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many rows wait for their time, and when that of the first has come (UTC, without a zone)."""
-
-    rows: int = 0
-    first: datetime | None = None
-
-
-NONE_WAITING: Final = Waiting()
-
-
-@dataclass(frozen=True, slots=True)
-class ToShare:
-    """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
-
-    `reads` and `writes` count the shares. Of rows that say how long they last, the `shortest` and `longest` in
-    minutes; of those that say until when, `first_end` (of ends still to come) and `last_end` (UTC, without a zone).
-    None where no row says so.
-    """
-
-    leads: int = 0
-    people: int = 0
-    reads: int = 0
-    writes: int = 0
-    shortest: int | None = None
-    longest: int | None = None
-    first_end: datetime | None = None
-    last_end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,56 +187,6 @@ class Lookup:
     found: Mapping[str, Any] | None
     problem: str | None = None
     cause: Cause | None = None
-
-
-class Unchecked(StrEnum):
-    """What LeadSquared could not be asked about, so that a run went on without."""
-
-    IDS = "ids"
-    OWNER = "owner"
-
-
-@dataclass(frozen=True, slots=True)
-class NotChecked:
-    """Something that was not checked: for so many `rows` (0: for all alike), and `why`, in the API's own words."""
-
-    what: Unchecked
-    rows: int
-    why: str
-
-    def __str__(self) -> str:
-        because = f" ({self.why.rstrip('.')})" if self.why else ""
-        if self.what is Unchecked.OWNER:
-            return f"whether activities belong to the users that they are posted for{because}"
-        rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
-        return f"whether the lead and user Ids of {rows} are right{because}"
-
-
-class Occasion(StrEnum):
-    """Why a sheet was taken in again."""
-
-    SHEET = "its bytes or its options changed"
-    CHOICE = "other rows were chosen"
-    FOUND = "somebody was found who was not found before"
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
-
-    new: int
-    kept: int
-    gone: int
-    occasion: Occasion = Occasion.SHEET
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """An answer of the status API that was noted: for so many `rows`, in `before` till then, and its meaning."""
-
-    rows: int
-    before: State
-    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,25 +245,5 @@ class Result:
     stage: Stage | None = None
     why: Why | None = None
     doubtful: bool = False
-    notice: Notice | None = None
+    notice: Why | None = None
     learned: Mapping[str, str | int | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What an answer of the status API means for the rows of its request.
-
-    `of_many` where the request shares more than one row, `of_revocation` where it revokes a share, `in_doubt`
-    where nobody knew whether there was one to revoke; None: the same.
-    """
-
-    result: Result
-    of_many: Result | None = None
-    of_revocation: Result | None = None
-    in_doubt: Result | None = None
-
-    def meant(self, before: State, rows: int, *, doubtful: bool) -> Result:
-        """What it means for the `rows` rows of the request, which were in `before`, `doubtful` or not."""
-        if before is State.ENDING:
-            return (self.in_doubt if doubtful else None) or self.of_revocation or self.result
-        return (self.of_many if rows > 1 else None) or self.result

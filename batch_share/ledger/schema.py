@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from batch_share.common import Cause
-from batch_share.ledger.records import OLD_WORDS, NoticeKind
+from batch_share.ledger.records import OLD_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,10 +93,10 @@ _REASONS: Final = (
 """By how it was said, the first that fits: why a row is where it is. What fits none was merely told."""
 
 _NOTICES: Final = (
-    (NoticeKind.SENT_BEFORE, "sent as it was before: *"),
-    (NoticeKind.REVOKED_FIRST, f"{_TAKEN_BEFORE}*"),
-    (NoticeKind.NOBODY_ELSE, "reassigned: *"),
-    (NoticeKind.DOUBLE, "*"),
+    (Cause.SENT_BEFORE, "sent as it was before: *"),
+    (Cause.REVOKED_FIRST, f"{_TAKEN_BEFORE}*"),
+    (Cause.NOBODY_ELSE, "reassigned: *"),
+    (Cause.DOUBLE, "*"),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Text, cast, func, select
@@ -54,6 +55,68 @@ _VARYING: Final = (
 )
 """What differs between two reasons of one kind, in what LeadSquared or the checker of the sheet said: Ids, markers,
 addresses, times, rows, what a cell said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
+
+    Of rows that earlier runs have shared `why` has no details where they are many, nor has the `notice` of those
+    before which a share was revoked.
+    """
+
+    why: Why
+    rows: int
+    sheet_row: int | None
+    notice: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many rows wait for their time, and when that of the first has come (UTC, without a zone)."""
+
+    rows: int = 0
+    first: datetime | None = None
+
+
+NONE_WAITING: Final = Waiting()
+
+
+@dataclass(frozen=True, slots=True)
+class ToShare:
+    """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
+
+    `reads` and `writes` count the shares. Of rows that say how long they last, the `shortest` and `longest` in
+    minutes; of those that say until when, `first_end` (of ends still to come) and `last_end` (UTC, without a zone).
+    None where no row says so.
+    """
+
+    leads: int = 0
+    people: int = 0
+    reads: int = 0
+    writes: int = 0
+    shortest: int | None = None
+    longest: int | None = None
+    first_end: datetime | None = None
+    last_end: datetime | None = None
+
+
+class Occasion(StrEnum):
+    """Why a sheet was taken in again."""
+
+    SHEET = "its bytes or its options changed"
+    CHOICE = "other rows were chosen"
+    FOUND = "somebody was found who was not found before"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
+
+    new: int
+    kept: int
+    gone: int
+    occasion: Occasion = Occasion.SHEET
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,23 +28,10 @@ from batch_share.ledger.reading import (
     ZONE,
     LedgerReader,
 )
-from batch_share.ledger.records import (
-    Changes,
-    Instruction,
-    Lookup,
-    NewRow,
-    Noted,
-    Notice,
-    NoticeKind,
-    Result,
-    Row,
-    SheetRecord,
-    Status,
-    Unchecked,
-    Why,
-)
+from batch_share.ledger.records import Instruction, Lookup, NewRow, Result, Row, SheetRecord, Why, why_of
 from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
+from batch_share.ledger.statistics import Changes
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
@@ -156,9 +143,9 @@ class Ledger(LedgerReader):
         self._results = stamp
         await self._note_fact(RESULTS, stamp)
 
-    async def note_unchecked(self, what: Unchecked, rows: int | None, why: str = "") -> None:
+    async def note_unchecked(self, what: Cause, rows: int | None, why: str = "") -> None:
         """Commit that this could not be checked, for so many rows; with `rows` None that it was, after all."""
-        noted = {each.what: [each.rows, each.why] for each in await self.unchecked()}
+        noted = {each.cause: [each.details["rows"], each.details["why"]] for each in await self.unchecked()}
         changed = {each: reported for each, reported in noted.items() if each is not what}
         if rows is not None:
             changed[what] = [rows, why]
@@ -267,10 +254,10 @@ class Ledger(LedgerReader):
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
         for row_id, duration, until, kind, details in sent.all():
             row = by_id[row_id]
-            if row.instruction is None or not row.chosen or kind not in {None, NoticeKind.SENT_BEFORE}:
+            if row.instruction is None or not row.chosen or kind not in {None, Cause.SENT_BEFORE}:
                 continue
             reported = _other_length(duration, until, row.instruction)
-            if reported != (Notice(NoticeKind(kind), details or {}) if kind else None):
+            if reported != why_of(kind, details):
                 connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(reported)))
 
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
@@ -435,23 +422,28 @@ class Ledger(LedgerReader):
         if chosen := [*results, *begun]:
             await self._database.write(note)
 
-    async def note_status(self, request_id: str, sent_at: datetime, status: Status) -> Noted:
+    async def note_status(
+        self, request_id: str, sent_at: datetime, meaning: Callable[[State, int, bool], Result]
+    ) -> tuple[int, State, Result]:
         """Commit the status API's answer for every accepted row of `request_id`.
+
+        By its `meaning` for the rows: the state that they are in, how many they are, and whether they are doubtful.
+        Returns how many there are, the state before, and what it means for them.
 
         A state of `accepted` or `ending` leaves the rows where they are, with the raw number and text.
         """
 
-        def note(connection: Connection) -> Noted:
+        def note(connection: Connection) -> tuple[int, State, Result]:
             before = State.ACCEPTED
             found = connection.execute(_SHARING, {"request": request_id}).all()
             if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
                 before = State.ENDING
-            meant = status.meant(before, len(found), doubtful=bool(found) and found[0].doubtful)
+            meant = meaning(before, len(found), bool(found) and found[0].doubtful)
             for row_id, _ in found:
                 self._move_or_touch(connection, row_id, before, meant)
                 answered = {"answered_at": self.now()} | _attempt_values(meant)
                 self._attempt(connection, row_id, "status", sent_at, **answered)
-            return Noted(len(found), before, meant)
+            return len(found), before, meant
 
         return await self._database.write(note)
 
@@ -544,19 +536,19 @@ class Ledger(LedgerReader):
             )
 
 
-def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> Notice | None:
+def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> Why | None:
     if (asked.duration, asked.until) == (duration, until):
         return None
     lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
     reported = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
-    return Notice(NoticeKind.SENT_BEFORE, reported)
+    return Why(Cause.SENT_BEFORE, reported)
 
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
     """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
     kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "notice_kind", "notice_details")
     values = {name: row[name] for name in kept}
-    if row["notice_kind"] == NoticeKind.SENT_BEFORE:
+    if row["notice_kind"] == Cause.SENT_BEFORE:
         minutes, until = row["notice_details"]["now"]
         values |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
         values |= {"notice_kind": None, "notice_details": None}
@@ -578,8 +570,8 @@ def _why_values(why: Why | None) -> dict[str, Any]:
     return {"cause": why.cause if why else None, "details": (why.details or None) if why else None}
 
 
-def _notice_values(notice: Notice | None) -> dict[str, Any]:
-    return {"notice_kind": notice.kind if notice else None, "notice_details": notice.details if notice else None}
+def _notice_values(notice: Why | None) -> dict[str, Any]:
+    return {"notice_kind": notice.cause if notice else None, "notice_details": notice.details if notice else None}
 
 
 def _attempt_values(result: Result) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.common import ascii_lower
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.ledger.files import LedgerName, read_ledger
-from batch_share.ledger.records import NotChecked, Occasion, Unchecked
+from batch_share.ledger.records import Why
+from batch_share.ledger.statistics import Occasion
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Changes, SheetRecord
+    from batch_share.ledger.records import SheetRecord
+    from batch_share.ledger.statistics import Changes
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval
     from batch_share.sending.onlookers import Watcher
@@ -85,11 +87,11 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if unchecked is not None:
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
         if directory.trusts_ids and not session.settings.trust_ids:
-            await ledger.note_unsaid([Unchecked.IDS])
+            await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
     if is_same and not directory.unanswered and not any(map(directory.is_found, wanted)):
         return None
     if directory.trusts_ids and unchecked is not None:
-        await ledger.note_unchecked(Unchecked.IDS, unchecked.rows, unchecked.why)
+        await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
     final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
     if zone:
         await ledger.note_zone(zone.key)
@@ -104,7 +106,7 @@ async def unread_reported(plan: Plan, ledger: LedgerReader) -> list[str]:
     return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
-async def _note_unreported(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> NotChecked | None:
+async def _note_unreported(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
@@ -113,14 +115,15 @@ async def _note_unreported(ledger: Ledger, plan: Plan, directory: Directory, job
     unsent = await ledger.unsent(unreported)
     await ledger.note_unanswered(len(unsent))
     if len(unsent) == len(unreported):  # whatever was trusted before, nothing was sent
-        await ledger.note_unchecked(Unchecked.IDS, None)
+        await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, None)
     whys = [why for key in unsent if (why := unreported[key]) is not None]
-    return NotChecked(Unchecked.IDS, len(whys), whys[0]) if whys else None
+    return Why(Cause.IDS_NOT_CHECKED, {"rows": len(whys), "why": whys[0]}) if whys else None
 
 
-def _doubt(unchecked: NotChecked) -> Doubt:
+def _doubt(unchecked: Why) -> Doubt:
     reported = (
-        f"LeadSquared could not be asked whether the Ids of {unchecked.rows:,} rows are right ({unchecked.why})."
+        f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
+        f"({unchecked.details['why']})."
     )
     risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
     return Doubt([reported, risk], "Take these Ids as they are?")
@@ -227,9 +230,9 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
 
 async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     """Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then."""
-    unsaid = [each for each in await ledger.unsaid() if each != Unchecked.IDS or not settings.trust_ids]
+    unsaid = [each for each in await ledger.unsaid() if each != Cause.IDS_NOT_CHECKED or not settings.trust_ids]
     if unsaid:
-        about = "their Ids" if unsaid == [Unchecked.IDS] else "who is to get them"
+        about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
         raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
 
 

@@ -18,8 +18,9 @@ from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
+from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
+from batch_share.ledger.statistics import NONE_WAITING, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, renew
 from batch_share.planning.directory import Directory, Numbers

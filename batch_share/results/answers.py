@@ -21,7 +21,15 @@ from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output, digest_of
 from batch_share.results.failed_sheet import command_for, failed_path, write_failed
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
-from batch_share.results.wording import NO_USER, Advice, how_it_ended, meaning_of, reason_of, reason_of_skipped
+from batch_share.results.wording import (
+    NO_USER,
+    Advice,
+    how_it_ended,
+    meaning_of,
+    reason_of,
+    reason_of_skipped,
+    spell_unchecked,
+)
 from batch_share.results.writing import beside, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.workbook import ANSWERED
@@ -170,7 +178,7 @@ async def _head(
     page.fact("Ledger", str(ledger.name.absolute()))
     page.fact("Took", _took_in_all(runs))
     for each in await ledger.unchecked():
-        page.fact("Not checked", str(each))
+        page.fact("Not checked", spell_unchecked(each))
     if failed_sheet is not None:
         command = await command_for(ledger, failed_sheet.name)
         page.fact("Rows to fix", f"{failed_sheet.name}: correct them there, then run it: {command}")

@@ -242,7 +242,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "ledger": ledger.name.absolute(),
         "headline": wording.headline(numbers.states),
         "others": wording.others(numbers.states),
-        "unchecked": [str(each) for each in await ledger.unchecked()],
+        "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.name.short), fix),
         "at_rest": wording.at_rest(numbers.states),

@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
-from batch_share.ledger.records import NONE_WAITING, Waiting
 from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.statistics import NONE_WAITING, Waiting
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import NotChecked, Row, Skipped
+    from batch_share.ledger.records import Row, Why
+    from batch_share.ledger.statistics import Skipped
 
 
 TROUBLES_SHOWN: Final = 10
@@ -105,7 +106,7 @@ class Summary:
     standing: int = 0
     in_sheet: int = 0
     fix: str = ""
-    unchecked: Sequence[NotChecked] = ()
+    unchecked: Sequence[Why] = ()
     waiting_until: datetime | None = None
 
     def __str__(self) -> str:
@@ -137,7 +138,7 @@ class Summary:
         results = str(self.results) if self.results else None
         failed = str(self.failed_sheet) if self.failed_sheet else None
         reported: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
-        reported["unchecked"] = [{"what": each.what, "rows": each.rows, "why": each.why} for each in self.unchecked]
+        reported["unchecked"] = [{"what": each.cause, **each.details} for each in self.unchecked]
         reported |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
         if self.waiting_until is not None:
             reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

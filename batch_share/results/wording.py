@@ -33,7 +33,7 @@ from batch_share.errors import (
     sentence,
 )
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.records import OLD_WORDS, NoticeKind, Row, why_of
+from batch_share.ledger.records import OLD_WORDS, Row, why_of
 from batch_share.ledger.states import Stage, State, rows_in
 from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
@@ -41,7 +41,8 @@ from batch_share.sheet.rows import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.ledger.records import NewRow, Notice, Result, RunRecord, Skipped, Why
+    from batch_share.ledger.records import NewRow, Result, RunRecord, Why
+    from batch_share.ledger.statistics import Skipped
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -259,35 +260,44 @@ def spell_result(result: Result) -> str:
 
 
 _NOTICES: Final = {
-    NoticeKind.DOUBLE: (
+    Cause.DOUBLE: (
         "its activity was found {times} times: {counts} is the one that counts, delete {others} in LeadSquared"
     ),
-    NoticeKind.SENT_BEFORE: (
+    Cause.SENT_BEFORE: (
         "sent as it was before: {before}; the sheet or its options now say {now}: nothing was changed"
     ),
-    NoticeKind.REVOKED_FIRST: "what other users had of the lead was revoked first: {of}",
-    NoticeKind.NOBODY_ELSE: (
+    Cause.REVOKED_FIRST: "what other users had of the lead was revoked first: {of}",
+    Cause.NOBODY_ELSE: (
         "reassigned: no share of the lead with another user is known to the ledgers of this machine"
     ),
 }
 
 
-def spell_notice(notice: Notice | None) -> str:
+def spell_notice(notice: Why | None) -> str:
     """What a notice says to people; "" for none."""
     if notice is None:
         return ""
     details = notice.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
-    match notice.kind:
-        case NoticeKind.DOUBLE:
+    match notice.cause:
+        case Cause.DOUBLE:
             others = ", ".join(details["others"])
             shown = {"times": 1 + len(details["others"]), "counts": details["counts"], "others": others}
-        case NoticeKind.SENT_BEFORE:
+        case Cause.SENT_BEFORE:
             shown = {name: _length(*details[name]) for name in ("before", "now")}
         case _:
             shown = {"of": ", ".join(details.get("of", ()))}
-    return _NOTICES[notice.kind].format_map(shown)
+    return _NOTICES[notice.cause].format_map(shown)
+
+
+def spell_unchecked(why: Why) -> str:
+    """What could not be checked, and because of what."""
+    rows, said = why.details["rows"], why.details["why"]
+    because = f" ({said.rstrip('.')})" if said else ""
+    if why.cause is Cause.OWNER_NOT_CHECKED:
+        return f"whether activities belong to the users that they are posted for{because}"
+    return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
 
 
 def _length(minutes: int | None, until: str | None) -> str:
@@ -453,7 +463,7 @@ class Advice:
     def next_step(self, row: Row, words: str = "") -> str:
         """What a person does next about `row`, of which LeadSquared last said `words`."""
         steps = [self._about(row, words)]
-        if row.notice and row.notice.kind is NoticeKind.DOUBLE:
+        if row.notice and row.notice.cause is Cause.DOUBLE:
             steps.insert(0, "Delete the second activity, as the reason says.")
         return " ".join(filter(None, steps))
 

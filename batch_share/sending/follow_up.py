@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import utc_now
@@ -90,13 +91,13 @@ async def _ask(session: Session, poll: Poll) -> bool:
         if call.path not in session.apis.worked and len(session.not_there) >= MOST_NOT_THERE:
             raise NoSuchApi(session.client.base_url, call.path, answer.words)
         answer = Lost(answer.words, answer.status)
-    noted = await session.ledger.note_status(request_id, sent_at, decide_answer(answer, request_id))
-    state = noted.result.state
-    if state is noted.before:
+    meaning = partial(decide_answer, answer, request_id)
+    rows, before, result = await session.ledger.note_status(request_id, sent_at, meaning)
+    if result.state is before:
         return False
-    if state is State.FAILED:
-        log.info("processing failed", rows=noted.rows)
-    session.moved(noted.before, noted.result, noted.rows)
-    session.health.returned += noted.rows if state is State.POSTED else 0
+    if result.state is State.FAILED:
+        log.info("processing failed", rows=rows)
+    session.moved(before, result, rows)
+    session.health.returned += rows if result.state is State.POSTED else 0
     session.guard.check()
     return True

@@ -23,7 +23,7 @@ from batch_share.leadsquared.protocol import (
     activity_details,
     read_activities,
 )
-from batch_share.ledger.records import Result, Unchecked, Why
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import consult
 from batch_share.sending.session import Form
@@ -149,7 +149,7 @@ async def verify_owner(session: Session, row: Row, asked: Instruction, activity_
     if whose is Whose.UNKNOWN:
         if not session.settings.trust_owner:
             raise OwnerNotVerified(activity_id, asked.user_id, shown)
-        await session.ledger.note_unchecked(Unchecked.OWNER, 0, shown and f"it is shown as {shown}")
+        await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
     await session.ledger.note_owner_check(asked.event, activity_id, verified=whose is Whose.THEIRS)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
-from batch_share.ledger.records import Result, Status, Why
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import BEFORE, Stage, State
 
 if TYPE_CHECKING:
@@ -138,7 +138,16 @@ def decide_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
     return replace(shared, state=state, why=why, learned={})
 
 
-def decide_answer(answer: ShareStatus | Failure, request_id: str) -> Status:
-    """What the status API's answer means, whatever the request is of."""
-    result, revocation = decide_status(answer), decide_revocation(answer, request_id)
-    return Status(result, decide_status_of_many(result), revocation, undone_in_doubt(revocation))
+def decide_answer(
+    answer: ShareStatus | Failure,
+    request_id: str,
+    before: State,
+    rows: int,
+    doubtful: bool,
+) -> Result:
+    """What an answer of the status API means for the `rows` rows of a request, in `before`, `doubtful` or not."""
+    if before is State.ENDING:
+        revocation = decide_revocation(answer, request_id)
+        return undone_in_doubt(revocation) if doubtful else revocation
+    result = decide_status(answer)
+    return decide_status_of_many(result) if rows > 1 else result

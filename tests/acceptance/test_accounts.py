@@ -144,7 +144,10 @@ async def test_three_calls_are_enough(tmp_path: Path) -> None:
         ending = await it.run(trust_ids=True, trust_owner=True)
         assert (ending.error, ending.summary.states) == (None, {State.SHARED: 12})
         assert is_right(it, 12)
-        assert [(each.what, each.rows) for each in ending.summary.unchecked] == [("ids", 12), ("owner", 0)]
+        assert [(each.cause, each.details["rows"]) for each in ending.summary.unchecked] == [
+            ("ids", 12),
+            ("owner", 0),
+        ]
         assert [each["what"] for each in ending.summary.as_json()["unchecked"]] == ["ids", "owner"]
         called = {call["endpoint"] for call in it.sandbox.journal.since(0) if call["outcome"] == "done"}
         assert called == {CREATE, SHARE, STATUS}
@@ -235,7 +238,7 @@ async def test_an_owner_that_can_not_be_compared_is_said_to_be_so_and_can_be_tru
         assert it.sent(SHARE) == []
         ending = await it.run(trust_owner=True)
         assert ending.summary.states == {State.SHARED: 12}
-        assert [each.what for each in ending.summary.unchecked] == ["owner"]
+        assert [each.cause for each in ending.summary.unchecked] == ["owner"]
         assert is_right(it, 12)
 
 

@@ -23,14 +23,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledgers import HOST, NOON, new_row, seen_from_outside, sheet_record
+from ledgers import HOST, NOON, always, new_row, seen_from_outside, sheet_record
 from sqlalchemy import create_engine
 from virtual_time import VirtualTimeLoop
 
 from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import Noted, Result, Row, Status
+from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
 
@@ -201,11 +201,11 @@ class LedgerMachine(RuleBasedStateMachine):
         waiting = number in self.model and self.model[number].state is before
         legal = state is before or state in TRANSITIONS[before]
         meant = result(state, number, Stage.PROCESSING)
-        work = self.ledger.note_status(f"{request}{number}", NOON, Status(meant))
+        work = self.ledger.note_status(f"{request}{number}", NOON, always(meant))
         if waiting and not legal:
             self.attempt(work, number, state, frozenset({before}))
             return
-        assert self.do(work) == Noted(int(waiting), before if waiting else State.ACCEPTED, meant)
+        assert self.do(work) == (int(waiting), before if waiting else State.ACCEPTED, meant)
         if waiting:
             self.model[number].state = state
 

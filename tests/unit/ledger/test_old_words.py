@@ -15,8 +15,9 @@ from batch_share.common import Action, Cause
 from batch_share.jobs.retry import is_hopeless
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.records import Lookup, Notice, NoticeKind, Skipped, Why
+from batch_share.ledger.records import Lookup, Why
 from batch_share.ledger.states import Stage, State
+from batch_share.ledger.statistics import Skipped
 from batch_share.results.wording import reason_of, reason_of_skipped
 
 if TYPE_CHECKING:
@@ -107,10 +108,10 @@ async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_r
     file: Path, version: int
 ) -> None:
     said = {
-        "sent as it was before: 7 days; the sheet now says 14": NoticeKind.SENT_BEFORE,
-        TAKEN: NoticeKind.REVOKED_FIRST,
-        "reassigned: no share of the lead with another user is known": NoticeKind.NOBODY_ELSE,
-        "its activity was found 2 times: delete b": NoticeKind.DOUBLE,
+        "sent as it was before: 7 days; the sheet now says 14": Cause.SENT_BEFORE,
+        TAKEN: Cause.REVOKED_FIRST,
+        "reassigned: no share of the lead with another user is known": Cause.NOBODY_ELSE,
+        "its activity was found 2 times: delete b": Cause.DOUBLE,
     }
     async with working(file, *map(new_row, range(len(said)))):
         pass
@@ -118,8 +119,8 @@ async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_r
     say(file, *enumerate({"state": State.SHARED, "notice": notice} for notice in said))
     async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
         found = [(await row_of(ledger, number)).notice for number in range(len(said))]
-        assert [notice and notice.kind for notice in found] == [*said.values()]
-        assert found[1] == Notice(NoticeKind.REVOKED_FIRST, {"of": ["a.csv row 2", "b.csv row 3"]})
+        assert [notice and notice.cause for notice in found] == [*said.values()]
+        assert found[1] == Why(Cause.REVOKED_FIRST, {"of": ["a.csv row 2", "b.csv row 3"]})
         assert [row.cells[0] for row in await ledger.troubled_rows(9)] == ["3"]
         assert await ledger.noticed() == 1
 
@@ -229,8 +230,8 @@ def test_what_ledgers_hold_keeps_its_name() -> None:
         "told shifted never_stored error_value ambiguous no_user no_lead no_type over markup too_long invalid "
         "contradicted unchecked left_out repeat already_shared gone being_taken taken_back not_taken nothing_known "
         "refused not_processed waiting status_unread status_refused revoked too_late no_address anothers lost "
-        "cut_off repeated unread unshown parked sent_again"
+        "cut_off repeated unread unshown parked sent_again double nobody_else sent_before taken_before "
+        "ids owner"
     )
     assert sorted(Cause) == sorted(names.split())
     assert max(map(len, Cause)) <= 20
-    assert sorted(NoticeKind) == ["double", "nobody_else", "sent_before", "taken_before"]

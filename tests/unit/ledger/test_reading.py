@@ -7,15 +7,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import HOST, NOON, advance, because, instruction, new_row, row_of, sheet_record, unsendable, working
+from ledgers import (
+    HOST,
+    NOON,
+    advance,
+    always,
+    because,
+    instruction,
+    new_row,
+    row_of,
+    sheet_record,
+    unsendable,
+    working,
+)
 from sqlalchemy import Engine, event
 
 from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Notice, NoticeKind, Result, Skipped, Status, ToShare, Waiting, Why
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import USER_KINDS
+from batch_share.ledger.statistics import USER_KINDS, Skipped, ToShare, Waiting
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
@@ -152,14 +164,14 @@ async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(
     async with working(file, *rows) as ledger:
         found = [await row_of(ledger, number) for number in range(4)]
         for row in found[:3]:
-            notice = Notice(NoticeKind.REVOKED_FIRST, {"of": [f"a.csv row {row.id}"]})
+            notice = Why(Cause.REVOKED_FIRST, {"of": [f"a.csv row {row.id}"]})
             await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
         noon = Why(Cause.ALREADY_SHARED, {"until": "noon"})
         await ledger.rejudge([(row, noon) for row in (found[0], found[3])])
-        notice = Notice(NoticeKind.REVOKED_FIRST, {"of": [f"a.csv row {found[0].id}"]})
+        notice = Why(Cause.REVOKED_FIRST, {"of": [f"a.csv row {found[0].id}"]})
         assert await ledger.skipped(9) == [Skipped(noon, 1, 1, notice), Skipped(noon, 1, 4)]
         await ledger.rejudge([(row, noon) for row in found[1:3]])
-        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Notice(NoticeKind.REVOKED_FIRST))
+        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Why(Cause.REVOKED_FIRST))
         assert await ledger.skipped(9) == [many, Skipped(noon, 1, 4)]
 
 
@@ -205,7 +217,7 @@ async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> 
             row = await advance(ledger, number, State.SHARING)
             await ledger.settle([0], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
         assert sorted(await ledger.waiting_requests()) == ["a", "b", "c"]
-        await ledger.note_status("b", NOON, Status(Result(State.SHARED, "processed")))
+        await ledger.note_status("b", NOON, always(Result(State.SHARED, "processed")))
         assert sorted(await ledger.waiting_requests()) == ["a", "c"]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from ledgers import (
     REFUSED,
     SHARED,
     advance,
+    always,
     because,
     instruction,
     new_row,
@@ -32,8 +34,9 @@ from ledgers import (
 from batch_share.common import Cause
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
-from batch_share.ledger.records import Changes, LastCall, Noted, Notice, NoticeKind, Result, Status, Why
+from batch_share.ledger.records import LastCall, Result, Why
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
+from batch_share.ledger.statistics import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +78,7 @@ async def test_an_attempt_keeps_the_answer_its_time_and_the_apis_own_words(file:
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [throttled])
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
         await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
-        await ledger.note_status("req", NOON, Status(SHARED))
+        await ledger.note_status("req", NOON, always(SHARED))
     assert seen_from_outside(file, ATTEMPTS) == [
         ("activity", MOMENT, MOMENT, "throttled", 429, None, "too many calls"),
         ("activity", MOMENT, MOMENT, "done", 200, "act", None),
@@ -144,6 +147,10 @@ async def test_one_result_that_may_not_be_leaves_all_rows_of_a_call_as_they_were
         assert {answered for _, _, answered, *_ in seen_from_outside(file, ATTEMPTS)} == {None}
 
 
+def meant_for(one: Result, of_many: Result, _before: State, rows: int, _doubtful: bool) -> Result:
+    return of_many if rows > 1 else one
+
+
 @pytest.mark.parametrize(
     ("rows", "of_many", "state"),
     [(2, True, State.POSTED), (1, True, State.FAILED), (2, False, State.FAILED), (1, False, State.FAILED)],
@@ -158,8 +165,8 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
         await ledger.settle(await ledger.intend(them, Stage.SHARE, [None] * rows), them, [ACCEPTED] * rows)
         assert await ledger.waiting_requests() == ["req"]
         meant = again if state is State.POSTED else failed
-        status = Status(failed, again if of_many else None)
-        assert await ledger.note_status("req", NOON, status) == Noted(rows, State.ACCEPTED, meant)
+        meaning = partial(meant_for, failed, again if of_many else failed)
+        assert await ledger.note_status("req", NOON, meaning) == (rows, State.ACCEPTED, meant)
         assert await ledger.waiting_requests() == []
         row = await row_of(ledger, rows)
         assert (row.state, row.stage, row.why) == (meant.state, meant.stage, meant.why)
@@ -169,7 +176,7 @@ async def test_a_failure_means_something_else_for_a_request_of_many(
 async def test_a_request_that_nobody_waits_for_concerns_no_row(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         await advance(ledger, 1, State.SHARED)
-        assert (await ledger.note_status("req1", NOON, Status(SHARED))).rows == 0
+        assert (await ledger.note_status("req1", NOON, always(SHARED)))[0] == 0
 
 
 async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> None:
@@ -177,7 +184,7 @@ async def test_what_was_learned_on_the_way_stays_with_the_row(file: Path) -> Non
         row = await row_of(ledger, 1)
         await ledger.settle(await ledger.intend([row], Stage.ACTIVITY, [None]), [row], [POSTED])
         await ledger.settle(await ledger.intend([row], Stage.SHARE, [None]), [row], [ACCEPTED])
-        await ledger.note_status("req", NOON, Status(SHARED))
+        await ledger.note_status("req", NOON, always(SHARED))
         row = await row_of(ledger, 1)
         assert (row.state, row.activity_id, row.request_id, row.share_status) == (State.SHARED, "act", "req", 6)
         assert (row.stage, row.why) == (None, None)
@@ -207,8 +214,8 @@ async def test_a_status_that_settles_nothing_is_kept_and_leaves_the_row_accepted
         pending = Result(
             State.ACCEPTED, "pending", "Queued", 200, why=because("not yet"), learned={"share_status": 3}
         )
-        noted = await ledger.note_status(str(row.request_id), NOON, Status(pending))
-        assert noted == Noted(1, State.ACCEPTED, pending)
+        noted = await ledger.note_status(str(row.request_id), NOON, always(pending))
+        assert noted == (1, State.ACCEPTED, pending)
         row = await row_of(ledger, 1)
         assert (row.state, row.why, row.share_status) == (State.ACCEPTED, because("not yet"), 3)
 
@@ -219,7 +226,7 @@ async def test_a_status_concerns_every_accepted_row_of_its_request_and_no_other(
             row = await advance(ledger, number, State.SHARING)
             await ledger.settle([1], [row], [Result(State.ACCEPTED, "done", learned={"request_id": request})])
         for count in (2, 0):  # asked twice, counted once
-            assert await ledger.note_status("a", NOON, Status(SHARED)) == Noted(count, State.ACCEPTED, SHARED)
+            assert await ledger.note_status("a", NOON, always(SHARED)) == (count, State.ACCEPTED, SHARED)
         assert await ledger.counts() == {State.SHARED: 2, State.ACCEPTED: 1, State.PENDING: 1}
 
 
@@ -382,7 +389,7 @@ async def test_the_results_that_were_noted_hold_only_while_no_row_changes(file: 
             await ledger.end(row, REFUSED)
         if old is State.ACCEPTED:
             assert ledger.results == "these"
-            await ledger.note_status("req1", NOON, Status(replace(SHARED, state=State.ACCEPTED)))
+            await ledger.note_status("req1", NOON, always(replace(SHARED, state=State.ACCEPTED)))
         assert ledger.results is None
 
 
@@ -530,7 +537,7 @@ async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_n
         await ledger.take_in(sheet_record(), [new_row(1, duration=20160), new_row(2)])
         row = await row_of(ledger, 1)
         lengths = {"before": [10080, None], "now": [20160, None]}
-        assert row.notice == Notice(NoticeKind.SENT_BEFORE, lengths)
+        assert row.notice == Why(Cause.SENT_BEFORE, lengths)
         assert row.instruction == instruction(1, duration=10080)
         assert (await row_of(ledger, 2)).notice is None
         left_out = replace(new_row(1, duration=10080), state=State.SKIPPED, chosen=False)
@@ -548,17 +555,17 @@ async def test_that_the_sheet_asks_for_another_length_is_still_reported_once_the
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.ACCEPTED)
         await ledger.take_in(sheet_record(), [new_row(1, duration=None, until=end)])
-        await ledger.note_status(f"req{row.id}", NOON, Status(SHARED))
+        await ledger.note_status(f"req{row.id}", NOON, always(SHARED))
         row = await row_of(ledger, 1)
         assert (row.state, row.why) == (State.SHARED, None)
         lengths = {"before": [60, None], "now": [None, end.isoformat()]}
-        assert row.notice == Notice(NoticeKind.SENT_BEFORE, lengths)
+        assert row.notice == Why(Cause.SENT_BEFORE, lengths)
 
 
 async def test_that_an_activity_is_there_twice_matters_more_than_another_length(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.UNKNOWN)
-        twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
+        twice = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2"]})
         await ledger.resolve(row, NOON, Result(State.POSTED, "found", notice=twice))
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
         await ledger.settle(attempt, [row], [ACCEPTED])
@@ -684,7 +691,7 @@ class Walk:
         elif what == "sheet":
             await self.ledger.take_in(sheet_record(), map(new_row, how))
         elif what == "status":
-            await self.ledger.note_status("req", NOON, Status(how))
+            await self.ledger.note_status("req", NOON, always(how))
         elif row := rows.get(str(number)):
             await self._call(row, what, how)
 

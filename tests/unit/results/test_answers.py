@@ -15,12 +15,12 @@ import pytest
 import xlsxwriter.workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import NOON, SHARED, advance, because, new_row, row_of, sheet_record, unsendable, working
+from ledgers import NOON, SHARED, advance, always, because, new_row, row_of, sheet_record, unsendable, working
 from spreadsheets import LIVE, NUMBERS, live_cells
 
-from batch_share.common import Action
+from batch_share.common import Action, Cause
 from batch_share.errors import BatchShareError
-from batch_share.ledger.records import Notice, NoticeKind, Result, Status
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import COLUMNS, results_path, write_results
 from batch_share.results.wording import NOT_ASKED, reason_of
@@ -78,7 +78,7 @@ async def test_every_row_is_answered_in_the_sheets_order(file: Path, tmp_path: P
     rows = [new_row(3), unsendable(2, State.INVALID), new_row(1), new_row(0)]
     async with working(file, *rows) as ledger:
         row = await advance(ledger, 3, State.ACCEPTED)
-        await ledger.note_status(str(row.request_id), NOON, Status(SHARED))
+        await ledger.note_status(str(row.request_id), NOON, always(SHARED))
         await advance(ledger, 1, State.FAILED)
         await write_results(ledger, target)
     columns, answered = read_back(target)
@@ -137,7 +137,7 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
 async def test_what_was_revoked_before_a_row_is_reported_in_words(file: Path) -> None:
     async with working(file, new_row(1, action=Action.REASSIGN)) as ledger:
         row = await row_of(ledger, 1)
-        notice = Notice(NoticeKind.REVOKED_FIRST, {"of": ["leads.csv row 17"]})
+        notice = Why(Cause.REVOKED_FIRST, {"of": ["leads.csv row 17"]})
         await ledger.answer_claims({row.id: Result(State.PENDING, "", notice=notice)})
         await ledger.rejudge([(row, because("already shared"))])
         reason = reason_of(await row_of(ledger, 1))

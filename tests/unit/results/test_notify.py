@@ -12,6 +12,7 @@ import pytest
 from ledgers import NOON, because, instruction
 
 from batch_share import errors
+from batch_share.common import Cause
 from batch_share.errors import (
     AccessDenied,
     BatchShareError,
@@ -21,7 +22,7 @@ from batch_share.errors import (
     Unreachable,
 )
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import NotChecked, Row, Unchecked
+from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import State
 from batch_share.results.notify import Notice, for_chat
 from batch_share.results.summary import Summary
@@ -86,7 +87,7 @@ def test_nobody_is_named_in_it_and_no_folder() -> None:
 
 
 def test_what_was_not_checked_is_reported_without_a_name() -> None:
-    unchecked = [NotChecked(Unchecked.OWNER, 0, "it is shown as Asha Rao")]
+    unchecked = [Why(Cause.OWNER_NOT_CHECKED, {"rows": 0, "why": "it is shown as Asha Rao"})]
     reported = notice(summary=replace(summary(shared=1), unchecked=unchecked)).as_json()
     assert reported["unchecked"] == [{"what": "owner", "rows": 0}]
     assert "Asha" not in json.dumps(reported)

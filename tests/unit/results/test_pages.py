@@ -11,7 +11,8 @@ import pytest
 from ledgers import NOON, REFUSED, advance, because, new_row, sheet_record, unsendable, working
 from spreadsheets import LIVE, live_cells
 
-from batch_share.ledger.records import Lookup, Notice, NoticeKind, Result, SheetRecord
+from batch_share.common import Cause
+from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
 from batch_share.results.tables import Layout, fill, writing
@@ -195,7 +196,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
         await advance(ledger, 5000, State.UNKNOWN)
         double = await advance(ledger, 5001, State.UNKNOWN)
         learned = {"activity_id": "act"}
-        twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
+        twice = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2"]})
         await ledger.resolve(double, NOON, Result(State.POSTED, "found", notice=twice, learned=learned))
         await ledger.take_in(sheet_record(), [new_row(5001), *rows])
         await write_results(ledger, target)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ledgers import HOST, NOON, advance, because, new_row, row_of, sheet_record, unsendable, working
 
+from batch_share.common import Cause
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Notice, NoticeKind, Result, SheetRecord
+from batch_share.ledger.records import Result, SheetRecord, Why
 from batch_share.ledger.states import State
 from batch_share.results.report import report_path, write_report
 
@@ -198,7 +199,7 @@ async def test_only_the_first_rows_in_trouble_are_listed_and_it_says_so(tmp_path
 
 
 async def test_doubles_are_listed(tmp_path: Path) -> None:
-    twice = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2"]})
+    twice = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2"]})
     async with working(tmp_path / "leads.db", new_row(1)) as ledger:
         assert "there twice" not in (await report_of(ledger, tmp_path)).text
         row = await advance(ledger, 1, State.UNKNOWN)

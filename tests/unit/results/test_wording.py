@@ -8,12 +8,23 @@ import pytest
 from ledgers import because
 
 from batch_share.common import IN_THE_SHEET, Cause
-from batch_share.ledger.records import Notice, NoticeKind, Row, Why
+from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.wording import _FIXING, _REASONS, Advice, reason_of, spell, spell_notice
+from batch_share.results.wording import (
+    _FIXING,
+    _NOTICES,
+    _REASONS,
+    Advice,
+    reason_of,
+    spell,
+    spell_notice,
+    spell_unchecked,
+)
 
-TWICE = Notice(NoticeKind.DOUBLE, {"counts": "act", "others": ["act2", "act3"]})
+TWICE = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2", "act3"]})
 ADVICE = Advice("my leads.db", "my leads.failed.csv")
+
+_UNCHECKED = Cause.IDS_NOT_CHECKED, Cause.OWNER_NOT_CHECKED
 
 
 def row(state: State, **changes: Any) -> Row:
@@ -151,7 +162,7 @@ def test_a_double_is_deleted_whatever_became_of_the_row() -> None:
     both = ADVICE.next_step(failed(stage=Stage.SHARE, activity_id="act", notice=TWICE))
     assert both.startswith("Delete the second activity")
     assert "retry" in both
-    assert ADVICE.next_step(row(State.SHARED, notice=Notice(NoticeKind.SENT_BEFORE))) == ""
+    assert ADVICE.next_step(row(State.SHARED, notice=Why(Cause.SENT_BEFORE))) == ""
 
 
 @pytest.mark.parametrize("state", [*State])
@@ -258,7 +269,7 @@ def test_what_an_older_ledger_said_is_reported_as_it_was() -> None:
         reason_of(row(State.FAILED, stage=Stage.SHARE, why=Why(Cause.REFUSED, {"told": "as it was"})))
         == "as it was"
     )
-    assert spell_notice(Notice(NoticeKind.DOUBLE, {"told": "twice"})) == "twice"
+    assert spell_notice(Why(Cause.DOUBLE, {"told": "twice"})) == "twice"
 
 
 def test_notices_are_reported_in_words() -> None:
@@ -266,7 +277,7 @@ def test_notices_are_reported_in_words() -> None:
         "its activity was found 3 times: act is the one that counts, delete act2, act3 in LeadSquared"
     )
     lengths = {"before": [60, None], "now": [None, "2026-01-02T18:00:00"]}
-    assert spell_notice(Notice(NoticeKind.SENT_BEFORE, lengths)) == (
+    assert spell_notice(Why(Cause.SENT_BEFORE, lengths)) == (
         "sent as it was before: 1 hour; the sheet or its options now say until 2026-01-02 18:00 UTC: nothing was "
         "changed"
     )
@@ -279,8 +290,25 @@ def test_a_name_in_braces_is_no_part_of_a_sentence() -> None:
 
 @pytest.mark.parametrize("cause", [*Cause])
 def test_every_cause_has_words(cause: Cause) -> None:
-    """What the checker of the sheet found, and what an older ledger said, are words already."""
+    """What the checker of the sheet found and an older ledger said are words already; a notice has its own."""
     has_words = any(cause in (key if isinstance(key, tuple) else (key,)) for key in _REASONS)
     assert has_words is (
-        cause not in {Cause.OLD_WORDS, Cause.INVALID, *_FIXING, *IN_THE_SHEET} or cause is Cause.TOO_LATE
+        cause
+        not in {
+            Cause.OLD_WORDS,
+            Cause.INVALID,
+            Cause.IDS_NOT_CHECKED,
+            Cause.OWNER_NOT_CHECKED,
+            *_NOTICES,
+            *_FIXING,
+            *IN_THE_SHEET,
+        }
+        or cause is Cause.TOO_LATE
     )
+
+
+def test_what_was_not_checked_says_of_how_many_rows_and_why() -> None:
+    ids = Why(Cause.IDS_NOT_CHECKED, {"rows": 1200, "why": "HTTP 404."})
+    assert spell_unchecked(ids) == "whether the lead and user Ids of 1,200 rows are right (HTTP 404)"
+    owner = Why(Cause.OWNER_NOT_CHECKED, {"rows": 0, "why": ""})
+    assert spell_unchecked(owner) == "whether activities belong to the users that they are posted for"

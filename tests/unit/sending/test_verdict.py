@@ -14,6 +14,7 @@ from batch_share.results.wording import spell_result
 from batch_share.sending.verdict import (
     carry,
     decide,
+    decide_answer,
     decide_status,
     decide_status_of_many,
     decide_step,
@@ -132,6 +133,27 @@ def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: L
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
     advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
     assert spell_result(result) == f"accepted; its status could not be read: {failure.words}{advice}"
+
+
+FAILED, PROCESSED = ShareStatus("failed", 4, "User is inactive"), ShareStatus("processed", 6, "Done")
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "rows", "doubtful", "after"),
+    [
+        (PROCESSED, State.ACCEPTED, 1, False, State.SHARED),
+        (PROCESSED, State.ACCEPTED, 25, False, State.SHARED),
+        (PROCESSED, State.ENDING, 1, False, State.REVOKED),
+        (FAILED, State.ACCEPTED, 1, False, State.FAILED),
+        (FAILED, State.ACCEPTED, 25, False, State.POSTED),  # it does not say which is to blame
+        (FAILED, State.ENDING, 1, False, State.FAILED),
+        (FAILED, State.ENDING, 1, True, State.UNKNOWN),  # perhaps since there was nothing to revoke
+    ],
+)
+def test_what_an_answer_means_depends_on_what_its_request_is_of(
+    answer: ShareStatus, before: State, rows: int, after: State, *, doubtful: bool
+) -> None:
+    assert decide_answer(answer, "req", before, rows, doubtful).state is after
 
 
 # ------------------------------------------------------------------------------------------ calls for many
