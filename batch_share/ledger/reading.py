@@ -7,7 +7,22 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Text, and_, bindparam, case, cast, delete, func, insert, or_, select, true, tuple_
+from sqlalchemy import (
+    DateTime,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    tuple_,
+    type_coerce,
+)
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.ledger.database import check_version
@@ -245,17 +260,22 @@ class LedgerReader:
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
-        is_ahead = case((rows.c.until > self.now(), rows.c.until))
+        # A share that is renewed lasts as the sheet says now, and not as when it was sent.
+        is_other = rows.c.notice_kind == Cause.SENT_BEFORE
+        minutes, end = (rows.c.notice_details["now"][at] for at in (0, 1))
+        duration = case((is_other, minutes.as_integer()), else_=rows.c.duration)
+        until = case((is_other, type_coerce(func.replace(end.as_string(), "T", " "), DateTime)), else_=rows.c.until)
+        is_ahead = case((until > self.now(), until))
         found = await self._all(
             select(
                 func.count(rows.c.lead_id.distinct()).label("leads"),
                 func.count(rows.c.user_id.distinct()).label("people"),
                 func.count(case((rows.c.access == 1, 1))).label("reads"),
                 func.count(case((rows.c.access == 2, 1))).label("writes"),
-                func.min(rows.c.duration).label("shortest"),
-                func.max(rows.c.duration).label("longest"),
+                func.min(duration).label("shortest"),
+                func.max(duration).label("longest"),
                 func.min(is_ahead).label("first_end"),
-                func.max(rows.c.until).label("last_end"),
+                func.max(until).label("last_end"),
             ).where(self._to_do())
         )
         return ToShare(**found[0])

@@ -318,7 +318,8 @@ def reason_of(row: Row) -> str:
 
 def _history(row: Row) -> str:
     """Which shares a row had before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`."""
-    spans = [f"{begun:%-d %b %Y} - {ended:%-d %b %Y}" for begun, ended in row.earlier]
+    days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
+    spans = [first if first == last else f"{first} - {last}" for first, last in days]
     again = f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC" if row.ends_at and row.state.is_shared else ""
     return f"shared {', '.join(spans)}{again}"
 

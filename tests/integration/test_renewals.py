@@ -175,8 +175,13 @@ def test_a_share_that_the_sheet_ends_by_a_date_is_renewed_once_the_sheet_says_a_
         await it.run(renew=DAILY)
         assert (it.live(), len(it.sent(CREATE))) == (0, 3)
         write(it, START + timedelta(days=30))
-        await it.run(renew=DAILY)
+        onlooker = Onlooker()
+        await it.run(onlooker, renew=DAILY)
         assert (it.live(), len(it.sent(CREATE))) == (3, 6)
+        would = onlooker.previews[0].to_share
+        assert would is not None
+        ((until,),) = it.query("SELECT DISTINCT until FROM rows WHERE renewed_as IS NULL")
+        assert (would.shortest, f"{would.last_end:%Y-%m-%d %H:%M}") == (None, until[:16])
 
     run_virtually(main())
 
