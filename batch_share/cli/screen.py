@@ -528,7 +528,7 @@ def next_steps(summary: Summary) -> list[str]:
     if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
         rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
         reported.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
-    if ended := states.get(State.ENDED):
+    if ended := summary.renewable:
         over = "1 share has" if ended == 1 else f"{ended:,} shares have"
         reported.append(f"{over} ended. To share again: batch-share resume {ledger} --renew 1d")
     return [*reported, *fixing(summary)]

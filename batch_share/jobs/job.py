@@ -72,7 +72,7 @@ class Ending:
         if self.interrupted:
             return ExitCode.INTERRUPTED
         code = self.summary.exit_code
-        is_over = code is ExitCode.DONE and not self.sent and self.summary.states.get(State.ENDED)
+        is_over = code is ExitCode.DONE and not self.sent and self.summary.renewable
         return ExitCode.ENDED if self.sends and is_over else code
 
 

@@ -66,7 +66,7 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
 async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 
-    Nor where shares have ended: somebody is to know that they may be renewed.
+    Nor where shares have ended that may be renewed: somebody is to know that.
 
     Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
     """
@@ -75,7 +75,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    if rows_in(await ledger.counts(), lambda state: state.is_open or state is State.ENDED):
+    if rows_in(await ledger.counts(), lambda state: state.is_open) or await ledger.renewable():
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 

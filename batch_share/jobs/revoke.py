@@ -112,6 +112,7 @@ class Revoke(Kind):
         fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
         to_do = {State.TO_REVOKE: begun + fresh}
         preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="revoke")
+        session.tally.begin(await session.ledger.counts(shares=True))
         reported = from_whom(chosen, standing, await session.ledger.known_users())
         reported = chain(reported, reported_before(chosen, ended, preview.states, waits=session.settings.follow_up))
         return Choice(replace(preview, reported=[*reported]), frozenset(row.row_id for row in chosen))
@@ -156,7 +157,7 @@ def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
     )
     if (more := len(counted) - USERS_REPORTED) > 0:
         reported += f" and {more:,} other{'' if more == 1 else 's'}"
-    rows = [str(row.sheet_row) for row in losing if row.is_in_sheet]
+    rows = [str(number) for number in sorted({row.sheet_row for row in losing if row.is_in_sheet})]
     if 0 < len(rows) <= ROWS_REPORTED:
         reported += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
     yield reported

@@ -147,8 +147,8 @@ class Resume(Kind):
         """All rows that are to be sent, but for those that other ledgers have shared."""
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
-        # What an earlier run began to renew comes to its end first: who types `--force` again means the same.
-        if not await ledger.is_renewing():
+        # Who types `--force` again after a run that was cut off means the same renewals.
+        if not (settings.force and await ledger.is_renewing()):
             renew(ledger, settings)
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)

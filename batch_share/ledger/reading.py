@@ -190,10 +190,15 @@ class LedgerReader:
         last = await self._all(select(runs).order_by(runs.c.id.desc()).limit(1))
         return run_id((await self.facts())["job"], RunRecord(**last[0])) if last else None
 
-    async def counts(self) -> dict[State, int]:
-        """How many rows are in each state; the sum is the number of rows."""
+    async def counts(self, *, shares: bool = False) -> dict[State, int]:
+        """How many rows are in each state; the sum is the number of rows.
+
+        With `shares`, those whose share was renewed count for each of their shares.
+        """
         state = state_at(self.now()).label("state")
-        found = await self._all(select(state, func.count().label("n")).where(COUNTED).group_by(state))
+        found = await self._all(
+            select(state, func.count().label("n")).where(true() if shares else COUNTED).group_by(state)
+        )
         return {State(row["state"]): row["n"] for row in found}
 
     async def to_do_counts(self) -> dict[State, int]:
@@ -618,28 +623,42 @@ class LedgerReader:
         if self.renew_before is None:
             return 0, 0
         stands = func.count(case((rows.c.ends_at > self.now(), 1)))
-        which = self.to_renew() & MEANT & GIVES_ACCESS
+        which = self.to_renew()
         found = await self._all(select(func.count().label("n"), stands.label("standing")).where(which))
         return found[0]["n"], found[0]["standing"]
 
     async def is_renewing(self) -> bool:
-        """Whether an earlier run began to renew shares and has not sent them all."""
-        states = [state for state in State if state.is_on_its_way]
-        under_way = select(rows.c.id).where(MEANT, rows.c.renewal > 0, rows.c.state.in_(states)).limit(1)
-        return bool(await self._all(under_way))
+        """Whether an earlier run began to renew shares and has not come to the end of them all."""
+        states = [state for state in State if state.is_on_its_way or state is State.UNKNOWN]
+        under_way = MEANT & (rows.c.renewal > 0) & rows.c.state.in_(states) & self._is_due()
+        return bool(await self._all(select(rows.c.id).where(under_way).limit(1)))
 
-    def to_renew(self) -> ColumnElement[bool]:
-        """Rows whose share is renewed, unless the sheet itself says until when it lasts."""
+    async def renewable(self) -> int:
+        """How many shares have ended that can be renewed: of rows of the sheet, which does not say their end."""
         now = self.now()
+        ended = (rows.c.state == State.SHARED) & (rows.c.ends_at <= now) & self._may_last(now)
+        counted = await self._all(select(func.count().label("n")).where(ended))
+        return int(counted[0]["n"])
+
+    def _may_last(self, now: datetime, *, is_later: bool = False) -> ColumnElement[bool]:
+        """Rows whose share may be renewed: those that share and do no more, unless the sheet says until when.
+
+        If it says another time than before, that counts; with `is_later`, also the same one while it is to come.
+        """
         is_other = func.coalesce(rows.c.notice_kind, "") == Cause.SENT_BEFORE  # another length than was sent
         end = rows.c.notice_details["now"][1].as_string()
         other = is_other & (end.is_(None) | (end > now.isoformat()))
-        same = ~is_other & (rows.c.until.is_(None) | (rows.c.until > now) & self.renews_all)
+        same = ~is_other & (rows.c.until.is_(None) | ((rows.c.until > now) & is_later))
+        return and_(MEANT, rows.c.action == Action.SHARE, other | same)
+
+    def to_renew(self) -> ColumnElement[bool]:
+        """Rows whose share is renewed now."""
+        now = self.now()
         # A share that is shorter than the time before its end that is asked for would be renewed by every run.
         days_left = func.julianday(rows.c.ends_at) - func.julianday(f"{now:%Y-%m-%d %H:%M:%S}")
         is_late = rows.c.duration.is_(None) | (days_left <= rows.c.duration / 2880.0)
         which = true() if self.renews_all else and_(rows.c.ends_at <= self.renew_before, is_late)
-        return and_(rows.c.state == State.SHARED, which, other | same)
+        return and_(rows.c.state == State.SHARED, which, self._may_last(now, is_later=self.renews_all))
 
     def _to_do(self) -> ColumnElement[bool]:
         left: ColumnElement[bool] = rows.c.state.in_(TO_DO)

@@ -224,7 +224,8 @@ rows = Table(
     Index("rows_by_request", "request_id", "state"),  # since version 4
     Index("rows_by_revoke", "revoke_id", "state"),  # since version 5
     Index("rows_by_activity", "activity_id"),  # since version 7
-    Index("rows_by_renewal", "renewed_as"),  # since version 9
+    Index("rows_by_renewal", "renewed_as"),  # since version 9, as the next
+    Index("rows_by_end", "state", "renewed_as", "ends_at"),
 )
 
 attempts = Table(
@@ -322,6 +323,7 @@ def _to_version_9(connection: Connection) -> None:
     _add_columns(connection, (rows, "ends_at"), (rows, "renewed_as"))
     connection.execute(text("ALTER TABLE rows ADD COLUMN renewal INTEGER NOT NULL DEFAULT 0"))
     _create_index(connection, "rows_by_renewal")
+    _create_index(connection, "rows_by_end")
     connection.execute(
         text(
             "UPDATE rows SET ends_at = coalesce(until, strftime('%Y-%m-%d %H:%M:%f', ("

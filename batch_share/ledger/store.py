@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
-from batch_share.ledger.queries import GIVES_ACCESS, INSTRUCTION, LOOK, MEANT, NEVER_SENT, RETRY, state_in_sheet
+from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
 from batch_share.ledger.reading import (
     CANARY,
     PAGE,
@@ -273,6 +273,8 @@ class Ledger(LedgerReader):
             return _place(position, row) | {name: asked[name] for name in ("duration", "until", "note", "custom")}
         if state is State.POSTED:
             return _place(position, row) | {name: asked[name] for name in ("duration", "until")}
+        if state is State.SHARED:  # for its next share, should it be renewed
+            return _place(position, row) | {name: asked[name] for name in ("note", "custom")}
         return _place(position, row)
 
     def _values(self, position: int, row: NewRow) -> dict[str, Any]:
@@ -385,8 +387,7 @@ class Ledger(LedgerReader):
         """
 
         def note(connection: Connection) -> int:
-            which = self.to_renew() & MEANT & GIVES_ACCESS
-            ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.position)).all()
+            ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
             last = connection.scalar(select(func.max(rows.c.id))) or 0
             for chunk in _chunks(enumerate(ids, last + 1), PAGE):
                 new_ids = {old: new for new, old in chunk}
@@ -546,12 +547,11 @@ def _other_length(duration: int | None, until: datetime | None, asked: Instructi
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
     """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
-    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "notice_kind", "notice_details")
+    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen")
     values = {name: row[name] for name in kept}
     if row["notice_kind"] == Cause.SENT_BEFORE:
         minutes, until = row["notice_details"]["now"]
         values |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
-        values |= {"notice_kind": None, "notice_details": None}
     new = {"id": row_id, "state": State.PENDING, "renewal": row["renewal"] + 1, "changed_at": now}
     return values | new
 

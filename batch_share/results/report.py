@@ -244,7 +244,9 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "others": wording.others(numbers.states),
         "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": wording.next_steps(numbers.states, doubles, shlex.quote(ledger.name.short), fix),
+        "steps": wording.next_steps(
+            numbers.states, doubles, shlex.quote(ledger.name.short), fix, renewable=await ledger.renewable()
+        ),
         "at_rest": wording.at_rest(numbers.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),

@@ -88,7 +88,8 @@ class Summary:
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
     activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself; `fix` is the command that
     runs it. `noticed` rows have
-    something a person must know, whatever became of them: an activity that is there twice. `unchecked` is what
+    something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
+    have ended, and the sheet does not say so; `unchecked` is what
     LeadSquared could not be asked about, so that a run went on without. Before `waiting_until` (with its zone)
     LeadSquared wants no call.
     """
@@ -107,6 +108,7 @@ class Summary:
     in_sheet: int = 0
     fix: str = ""
     unchecked: Sequence[Why] = ()
+    renewable: int = 0
     waiting_until: datetime | None = None
 
     def __str__(self) -> str:
@@ -169,4 +171,5 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.fixable_in_sheet(),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
+        await ledger.renewable(),
     )

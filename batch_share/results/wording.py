@@ -333,10 +333,13 @@ def reason_of_skipped(skipped: Skipped) -> str:
     return "; ".join(filter(None, (reported, spell_notice(skipped.notice))))
 
 
-def next_steps(states: Mapping[State, int], doubles: int, ledger: str, fix: str = "") -> list[str]:
+def next_steps(
+    states: Mapping[State, int], doubles: int, ledger: str, fix: str = "", *, renewable: int = 0
+) -> list[str]:
     """What to do next, the most urgent first; nothing where all is well.
 
-    `ledger` as it should be written, `fix` the command that runs the sheet of failed rows, if there is one.
+    `ledger` as it should be written, `fix` the command that runs the sheet of failed rows, if there is
+    one; so many shares that have ended are `renewable`.
     """
     steps = []
     if rows_in(states, lambda state: state.is_on_its_way):
@@ -349,7 +352,7 @@ def next_steps(states: Mapping[State, int], doubles: int, ledger: str, fix: str 
         steps.append(f"Shares are still to be revoked: batch-share revoke {ledger}")
     if rows_in(states, lambda state: state.is_processing):
         steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
-    if states.get(State.ENDED):
+    if renewable:
         steps.append(f"To share again what has ended: batch-share resume {ledger} --renew 1d")
     if doubles:
         steps.append("Delete the activities that are there twice; the results say which.")

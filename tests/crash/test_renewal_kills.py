@@ -53,3 +53,19 @@ async def test_what_has_ended_is_renewed_once_whatever_kills_it(
         ]
         assert await storm.run(command=RENEW) == 0, storm.said()
         assert sandbox.account.activity_count() == 2 * ROWS
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if ":" in point])
+async def test_a_forced_renewal_that_was_killed_at_its_last_row_is_gone_on_with_and_not_begun_anew(
+    tmp_path: Path, forks: Forks, point: str
+) -> None:
+    killer = [Killer(point, ROWS)] if point.rpartition(":")[2] in AT_THE_SERVER else []
+    async with Sandbox(options(), wrappers=killer) as sandbox:
+        it = Trial(tmp_path, sandbox)
+        storm, force = Storm(it, forks, ROWS, workers=1), ("run", "leads.csv", "--force")
+        await it.run()
+        dies = storm.run_into(killer[0], force) if killer else storm.run([point, ROWS], force)
+        assert await dies == KILLED, storm.said()
+        assert await storm.run(command=force) == 0, storm.said()
+        check_never_twice(it)
+        assert sandbox.account.activity_count() == 2 * ROWS

@@ -114,8 +114,10 @@ def test_what_ends_soon_is_renewed_while_it_stands_and_both_are_revoked(it: Tria
         assert len(it.sent(SHARE)) == 6
         await it.revoke(rows="2")
         assert (it.live(), len(it.sent(REVOKE))) == (4, 2)
-        await it.revoke()
+        await it.revoke(onlooker)
         assert it.live() == 0
+        assert onlooker.connection is not None
+        assert min(onlooker.connection.progress().states.values()) >= 0
 
     run_virtually(main())
 
@@ -201,7 +203,7 @@ def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it
             it.write(there)
             for _ in range(7):
                 ending = await it.run(renew=DAILY)
-                assert ending.exit_code in {ExitCode.DONE, ExitCode.ENDED}
+                assert ending.exit_code is ExitCode.DONE
                 assert {row[0] for row in there} <= leads_live(it)
                 await asyncio.sleep(DAY)
         assert leads_live(it) <= {row[0] for row in rows}
@@ -212,3 +214,48 @@ def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it
 
 def leads_live(it: Trial) -> set[str]:
     return {grant.lead.id for grant in it.sandbox.account.shares.live()}
+
+
+def test_a_row_that_left_the_sheet_has_ended_for_good(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        it.write(sheet_rows(2, it.sandbox.world))
+        await asyncio.sleep(EIGHT)
+        await it.run(renew=DAILY)
+        ending = await it.run()
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 2, State.ENDED: 1}, ExitCode.DONE)
+        assert (
+            await unchanged(SheetJob(it.folder / "leads.csv", it.name, SheetOptions()), it.settings()) is not None
+        )
+
+    run_virtually(main())
+
+
+def test_a_renewal_that_waits_for_its_time_keeps_no_other_from_being_renewed(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        await it.run(Onlooker(lambda session: session.stop.ask()), renew=DAILY)
+        it.change("UPDATE rows SET start = '2999-01-01 00:00:00.000000' WHERE renewed_as IS NULL AND sheet_row = 2")
+        await it.run(renew=DAILY)
+        await asyncio.sleep(EIGHT)
+        await it.run(renew=DAILY)
+        assert it.live() == 2
+
+    run_virtually(main())
+
+
+def test_a_renewed_share_says_what_the_sheet_says_now(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        header = ("Lead Id", "Lead Number", "User Id", "Access", "Duration", "Activity Event", "Note")
+        rows = [[*row[:4], "1d", *row[5:], "Second time"] for row in sheet_rows(3, it.sandbox.world)]
+        with (it.folder / "leads.csv").open("w", newline="") as out:
+            csv.writer(out).writerows([header, *rows])
+        await it.run(renew=DAILY)
+        notes = [activity.note for activity in it.sandbox.account.visible()]
+        assert sum("Second time" in note for note in notes) == 3
+        assert {grant.minutes for grant in it.sandbox.account.shares.live()} == {1440}
+
+    run_virtually(main())

@@ -54,8 +54,13 @@ def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, in
 
 @pytest.mark.parametrize("state", [*State])
 def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
-    """What has ended is at rest, and can be shared again."""
-    assert (next_steps({state: 1}, 0, "x.db") == []) is (state.is_at_rest and state is not State.ENDED)
+    assert (next_steps({state: 1}, 0, "x.db") == []) is state.is_at_rest
+
+
+def test_what_has_ended_may_be_shared_again() -> None:
+    assert next_steps({State.ENDED: 1}, 0, "x.db", renewable=1) == [
+        "To share again what has ended: batch-share resume x.db --renew 1d"
+    ]
 
 
 @pytest.mark.parametrize(
