@@ -51,8 +51,8 @@ class Ending:
 
     `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
-    foreign (another's); `remarks` are what else a person should know. `sends`: it is a job that sends what a sheet
-    asks for, so that to send nothing, since shares have ended, is no success.
+    foreign (another's); `remarks` are what else a person should know. `renews`: it could have shared
+    again what has ended, so that to send nothing is no success then.
     """
 
     summary: Summary
@@ -62,7 +62,7 @@ class Ending:
     revoked_earlier: int = 0
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
-    sends: bool = False
+    renews: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -73,7 +73,7 @@ class Ending:
             return ExitCode.INTERRUPTED
         code = self.summary.exit_code
         is_over = code is ExitCode.DONE and not self.sent and self.summary.renewable
-        return ExitCode.ENDED if self.sends and is_over else code
+        return ExitCode.ENDED if self.renews and is_over else code
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
-            return replace(await _end(session), sends=job.renews)
+            return await _end(session, job)
 
 
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:
@@ -267,7 +267,7 @@ def _ended(session: Session) -> str:
     return f"{ended} ({tally.refusals} calls were refused; the limit is {session.pacer.limit}{of_bulk})"
 
 
-async def _end(session: Session) -> Ending:
+async def _end(session: Session, job: Kind) -> Ending:
     """Write the results; that they can't be written must not hide what the ledger knows."""
     ledger, error = session.ledger, session.stop.error
     if isinstance(error, NotConfirmed):
@@ -294,4 +294,5 @@ async def _end(session: Session) -> Ending:
         revoked_earlier=len(tally.revoked_earlier),
         looked_up=dict(tally.looked_up),
         remarks=tally.remarks,
+        renews=job.renews,
     )

@@ -13,7 +13,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
-from batch_share.planning.already_shared import renew
+from batch_share.planning.already_shared import choose_renewals
 from batch_share.planning.intake import plan_job
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
@@ -53,7 +53,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
             return None
-        renew(ledger, settings)
+        choose_renewals(ledger, settings)
         return await _at_rest(ledger)
 
 
@@ -66,9 +66,8 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
 async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 
-    Nor where shares have ended that may be renewed: somebody is to know that.
-
-    Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them.
+    Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them, or while
+    shares have ended that may be renewed: a person is to know that.
     """
     facts = await ledger.facts()
     if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():

@@ -195,7 +195,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
     for _ in range(PASSES):
         await _begin(session, chosen)
-        await _revoke_earlier(session, undone)
+        await _revoke_each(session, undone)
         left, _ = undone.of(await session.ledger.shared_rows(), utc_now())
         chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not revoked
         if session.stop.asked or not chosen:
@@ -211,7 +211,7 @@ async def _begin(session: Session, chosen: Sequence[Share]) -> None:
             session.tally.moved(row.state, State.TO_REVOKE)
 
 
-async def _revoke_earlier(session: Session, undone: Undone) -> None:
+async def _revoke_each(session: Session, undone: Undone) -> None:
     feed = Feed(session.ledger.to_revoke())
 
     async def work() -> None:

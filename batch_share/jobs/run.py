@@ -17,8 +17,8 @@ from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke_earlier import check_canary_of, find_due, reported_of, revoke_earlier, revoked_earlier
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
-from batch_share.planning.already_shared import renew, skip_reassigned, skip_shared
-from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_reported
+from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
+from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_columns
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
@@ -149,7 +149,7 @@ class Resume(Kind):
         await skip_shared(session)
         # Who types `--force` again after a run that was cut off means the same renewals.
         if not (settings.force and await ledger.is_renewing()):
-            renew(ledger, settings)
+            choose_renewals(ledger, settings)
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)
         session.tally.waiting = preview.waiting.rows
@@ -235,7 +235,7 @@ class RunSheet(Resume):
         except BatchShareError as error:
             session.stop.ask(error)
         self.notes = self.plan.sheet.notes() if self.changes else ()
-        self.reported = await unread_reported(self.plan, session.ledger)
+        self.reported = await unread_columns(self.plan, session.ledger)
 
 
 class Reconcile(Kind):

@@ -118,9 +118,8 @@ SHARES: Final = select(
     *(rows.c[name] for name in ("id", "state", "doubtful", "lead_id", "user_id")),
     func.coalesce(_NOW.c.sheet_row, rows.c.sheet_row).label("sheet_row"),
     func.coalesce(_NOW.c.position, rows.c.position).label("position"),
-    *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at")),
+    *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at", "ends_at")),
     case((_STANDS, rows.c.access), else_=0).label("access"),
-    attempts.c.answered_at,
     attempts.c.run_id,
 ).select_from(WITH_SHARE.outerjoin(_NOW, _NOW.c.id == rows.c.renewed_as))
 """What rows shared, each with the call that did, if there was one; a renewed one stands where its row is now."""
@@ -166,13 +165,11 @@ def state_in_sheet(state: str, cause: str | None) -> State:
     return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
-def end_of(found: RowMapping, begun: datetime | None) -> datetime | None:
-    """When a share ends that was begun then; None: nobody knows when."""
-    return (found["until"] or begun + timedelta(minutes=found["duration"] or 0)) if begun else None
-
-
-def share_of(found: RowMapping, begun: datetime | None) -> Share:
-    """What a row shared from then on; None: nobody knows since when."""
+def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
+    """What a row shared. Of a share that was never accepted nobody knows the end; or `at_latest`, when it would."""
+    ends_at = found["ends_at"]
+    if ends_at is None and at_latest:
+        ends_at = found["until"] or found["changed_at"] + timedelta(minutes=found["duration"] or 0)
     return Share(
         row_id=found["id"],
         sheet_row=found["sheet_row"],
@@ -182,7 +179,7 @@ def share_of(found: RowMapping, begun: datetime | None) -> Share:
         lead_id=found["lead_id"],
         user_id=found["user_id"],
         access=found["access"],
-        ends_at=end_of(found, begun),
+        ends_at=ends_at,
         request_id=found["request_id"],
         run=found["run_id"],
     )

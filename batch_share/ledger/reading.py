@@ -46,7 +46,6 @@ from batch_share.ledger.queries import (
     TROUBLE,
     TROUBLE_IN_ORDER,
     WITH_SHARE,
-    end_of,
     row_of,
     share_of,
     state_at,
@@ -383,7 +382,7 @@ class LedgerReader:
     async def shared_rows(self) -> list[Share]:
         """The shares that stand or may stand, those included of rows that the sheet no longer has, in order."""
         found = await self._all(SHARES.where(SHARE_MAY_STAND).order_by(*GONE_LAST, rows.c.id))
-        return [share_of(row, row["answered_at"]) for row in found]
+        return [share_of(row) for row in found]
 
     async def numbers(
         self, ranges: Sequence[tuple[int, int]] = (), user_ids: Collection[str] | None = None
@@ -408,10 +407,8 @@ class LedgerReader:
         async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
             yield row
 
-    async def page(
-        self, after: tuple[bool, int], most: int, states: Collection[State] | None = None
-    ) -> list[tuple[Row, datetime | None]]:
-        """Rows that come `after` a place, at most so many, each with when the share ends that was made for it.
+    async def page(self, after: tuple[bool, int], most: int, states: Collection[State] | None = None) -> list[Row]:
+        """Rows that come `after` a place, at most so many.
 
         They come in the sheet's order, then those that the sheet no longer has. A place is whether it is of those,
         and the row's position, or its Id if it is: (False, -1) is the beginning. With `states`, only rows in these.
@@ -422,9 +419,9 @@ class LedgerReader:
         lost = rows.c.position.is_(None) & COUNTED
         ways = ((rows.c.position.is_not(None), rows.c.position), (lost, rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
-            page = select(rows, attempts.c.answered_at).select_from(WITH_SHARE).where(there, which, by > begin)
+            page = select(rows).where(there, which, by > begin)
             found += await self._all(page.order_by(by).limit(most - len(found)))
-        return [(row_of(each), end_of(each, each["answered_at"])) for each in found]
+        return [row_of(each) for each in found]
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
@@ -570,7 +567,7 @@ class LedgerReader:
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield share_of(row, row["answered_at"] or row["changed_at"])
+                yield share_of(row, at_latest=True)
             last = found[-1]["id"]
 
     async def last_call(self, run: int) -> datetime | None:

@@ -141,7 +141,7 @@ def live_for(settings: Settings, job: str) -> AlreadyShared:
     return AlreadyShared(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
 
 
-def renew(ledger: LedgerReader, settings: Settings) -> None:
+def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
     """Let a ledger's shares be sent again that end within the time that the settings say, or all if forced."""
     if settings.renew or settings.force:
         ledger.renew_before, ledger.renews_all = _after(settings), settings.force

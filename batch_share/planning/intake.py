@@ -83,7 +83,7 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
     ledger_job = (await ledger.facts())["job"]
-    unchecked = await _note_unreported(ledger, plan, directory, ledger_job)
+    unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
         if directory.trusts_ids and not session.settings.trust_ids:
@@ -99,24 +99,24 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     return replace(changes, occasion=occasion)
 
 
-async def unread_reported(plan: Plan, ledger: LedgerReader) -> list[str]:
+async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
     users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
     return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
-async def _note_unreported(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
+async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
     """
-    unreported = dict(plan.unreported(job, directory)) if directory.unanswered else {}
-    unsent = await ledger.unsent(unreported)
+    unanswered = dict(plan.unanswered(job, directory)) if directory.unanswered else {}
+    unsent = await ledger.unsent(unanswered)
     await ledger.note_unanswered(len(unsent))
-    if len(unsent) == len(unreported):  # whatever was trusted before, nothing was sent
+    if len(unsent) == len(unanswered):  # whatever was trusted before, nothing was sent
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, None)
-    whys = [why for key in unsent if (why := unreported[key]) is not None]
+    whys = [why for key in unsent if (why := unanswered[key]) is not None]
     return Why(Cause.IDS_NOT_CHECKED, {"rows": len(whys), "why": whys[0]}) if whys else None
 
 

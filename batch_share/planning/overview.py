@@ -22,7 +22,7 @@ from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import NONE_WAITING, Waiting
 from batch_share.outputs import Named
-from batch_share.planning.already_shared import AlreadyShared, renew
+from batch_share.planning.already_shared import AlreadyShared, choose_renewals
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.planning.plan import Approval
@@ -101,7 +101,7 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
             )
         async for answer in opened.lookups():
             directory.learn([answer])
-        renew(opened, settings)
+        choose_renewals(opened, settings)
         before = KnownRows(facts["job"])
         await before.learn(opened)
         return before

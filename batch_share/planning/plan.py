@@ -137,7 +137,7 @@ class Plan:
         fields = self.sheet.found.fields
         return self.sheet.columns[fields[named if named in fields else Field.USER]]
 
-    def unreported(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
+    def unanswered(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
         """The keys of the rows that this run is for and of whose lead or user no API could tell.
 
         With each why its Ids can't be checked, if it has them all.

@@ -357,14 +357,12 @@ async def page_of(
     users = await ledger.known_users()
     following = None
     if len(found) == most:
-        row, _ = found[-1]
+        row = found[-1]
         following = f"{_GONE}{row.id}" if row.position is None else str(row.position)
-    return Page([_shown(row, ends_at, users, ledger.now()) for row, ends_at in found], following)
+    return Page([_shown(row, users, ledger.now()) for row in found], following)
 
 
-def _shown(
-    row: Row, ends_at: datetime | None, users: dict[str | None, tuple[str, str]], now: datetime
-) -> LedgerRow:
+def _shown(row: Row, users: dict[str | None, tuple[str, str]], now: datetime) -> LedgerRow:
     asked = row.instruction
     user_id = asked.user_id if asked else ""
     return LedgerRow(
@@ -378,7 +376,7 @@ def _shown(
         user=next(filter(None, users.get(user_id, ())), user_id),
         access=_ACCESS.get(asked.access, "") if asked and asked.action.shares else "",
         minutes=asked.duration if asked else None,
-        until=ends_at or (asked.until if asked else None),
+        until=row.ends_at or (asked.until if asked else None),
         activity_id=row.activity_id,
         request_id=row.request_id,
         revoke_id=row.revoke_id,

@@ -85,12 +85,17 @@ class Notice:
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
         if self.summary is None:
             return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
-        reported = self.summary
-        totals = " ".join(filter(None, (headline(reported.states), others(reported.states))))
-        steps = next_steps(reported.states, reported.noticed, shlex.quote(_printable(reported.ledger.short)))
-        files = [f"Ledger: {_printable(reported.ledger.short)}"]
-        if reported.results is not None:
-            files.append(f"results: {_printable(reported.results.name)}")
+        summary = self.summary
+        totals = " ".join(filter(None, (headline(summary.states), others(summary.states))))
+        steps = next_steps(
+            summary.states,
+            summary.noticed,
+            shlex.quote(_printable(summary.ledger.short)),
+            renewable=summary.renewable,
+        )
+        files = [f"Ledger: {_printable(summary.ledger.short)}"]
+        if summary.results is not None:
+            files.append(f"results: {_printable(summary.results.name)}")
         return "\n".join([first, totals, *steps, ", ".join(files)])
 
     def as_json(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Kind:
 
 
 def _constant(reply: Reply) -> Say:
-    return lambda _reported, _right: reply
+    return lambda _particulars, _right: reply
 
 
 def _json(value: object, status: int = 200) -> Say:
@@ -82,7 +82,7 @@ def _page(status: int, words: str) -> Say:
 
 
 def _throttle(status: int) -> Say:
-    return lambda reported, _right: throttled(reported.rate, status)
+    return lambda particulars, _right: throttled(particulars.rate, status)
 
 
 def _processing(number: int, words: str) -> Say:
@@ -101,7 +101,7 @@ _REFUSED: dict[str, Say] = {
     "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
     "404": _constant(no_such_api()),
     "429": _throttle(429),
-    "429-retry-after": lambda reported, _right: throttled(reported.rate, 429, reported.retry_after),
+    "429-retry-after": lambda particulars, _right: throttled(particulars.rate, 429, particulars.retry_after),
     "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
 }
 _OPEN: dict[str, Say] = {
@@ -110,27 +110,27 @@ _OPEN: dict[str, Say] = {
     "html": _page(200, "Down for maintenance"),
     "truncated": _constant(Reply(200, _CUT, missing=40)),
     "204": _constant(Reply(204, b"")),
-    "302": lambda reported, _right: Reply(302, b"", {"Location": reported.elsewhere}),
+    "302": lambda particulars, _right: Reply(302, b"", {"Location": particulars.elsewhere}),
     "500": _page(500, "Internal Server Error"),
     "502": _page(502, "Bad Gateway"),
     "503": _page(503, "Service Unavailable"),
     "504": _page(504, "Gateway Timeout"),
     "reset": _constant(Reply(200, b"", drop=True)),
     "silent": _constant(Reply(200, b"", silent=True)),
-    "refused": lambda reported, _right: Reply(200, b"", drop=True, away=reported.away),
+    "refused": lambda particulars, _right: Reply(200, b"", drop=True, away=particulars.away),
 }
 _STRANGE: dict[str, Say] = {
-    "wrong-type": lambda _reported, right: replace(right, content_type="text/plain"),
-    "slow": lambda reported, right: replace(right, drip=reported.drip),
+    "wrong-type": lambda _particulars, right: replace(right, content_type="text/plain"),
+    "slow": lambda particulars, right: replace(right, drip=particulars.drip),
 }
 
 
 def _denied(said: dict[str, Any], status: int = 200) -> Say:
     """A failure that names the Id of the right answer; where there is none, the right answer."""
 
-    def say(_reported: Particulars, right: Reply) -> Reply:
-        reported = json.loads(right.body)
-        message = reported.get("Message") if isinstance(reported, dict) else None
+    def say(_particulars: Particulars, right: Reply) -> Reply:
+        body = json.loads(right.body)
+        message = body.get("Message") if isinstance(body, dict) else None
         if not isinstance(message, dict) or "Id" not in message:
             return right
         return Reply.json(said | {"Message": {"Id": message["Id"], **said.get("Message", {})}}, status)
@@ -152,9 +152,9 @@ _OF_STATUS: dict[str, Say] = {
 def _items(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Say:
     """The right answer of a bulk call with its items changed; any other answer as it is."""
 
-    def say(_reported: Particulars, right: Reply) -> Reply:
-        reported = json.loads(right.body)
-        items = reported.get("Response") if isinstance(reported, dict) else None
+    def say(_particulars: Particulars, right: Reply) -> Reply:
+        body = json.loads(right.body)
+        items = body.get("Response") if isinstance(body, dict) else None
         return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
 
     return say

@@ -62,7 +62,7 @@ def test_wrong_keys_are_not_kept(env: dict[str, str], tmp_path: Path, sandbox: S
 
 
 @pytest.mark.parametrize("backend", ["fail", "null"])
-def test_a_machine_without_a_keyring_is_reported_what_to_do(
+def test_a_machine_without_a_keyring_is_told_what_to_do(
     env: dict[str, str], tmp_path: Path, sandbox: SandboxProcess, backend: str
 ) -> None:
     env["PYTHON_KEYRING_BACKEND"] = f"keyring.backends.{backend}.Keyring"

@@ -166,7 +166,7 @@ def test_an_end_is_kept_in_the_accounts_time_zone(shell: Shell, sandbox: Sandbox
     assert share["expires"].startswith(("2035-06-30 12:30", "2035-06-30 12:29"))  # Asia/Kolkata is 5:30 ahead
 
 
-def test_one_row_is_reported_of_as_one(offline: Shell, tmp_path: Path) -> None:
+def test_one_row_is_called_one(offline: Shell, tmp_path: Path) -> None:
     user = "nisha.gupta.1@sales.example.com"
     lasting = ("1d", "2d", "3d", "4d", "5d", "6d", "6d")
     rows = [f"86900{at},{user},{each}," for at, each in enumerate(lasting)]

@@ -339,7 +339,7 @@ def test_the_same_name_again_is_another_job(shell: Shell, inbox: Path) -> None:
     assert shell.run("status", "last").returncode == 0
 
 
-def test_it_watches_until_it_is_reported_to_end(shell: Shell, inbox: Path) -> None:
+def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
     with shell.start("watch", "inbox", "--settle", "0.1s", "--every", "0.1s", "--yes") as process:
         wait_until((inbox / ".batch-share-watch.lock").exists)
         few(inbox / "one.csv", 2)

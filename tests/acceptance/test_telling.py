@@ -58,7 +58,7 @@ def sheet(tmp_path: Path) -> Path:
 RUN = ("run", "leads.csv", "--event", "201", "--duration", "7d")
 
 
-def test_a_webhook_is_reported_counts_and_names_of_files_only(shell: Shell, sheet: Path) -> None:
+def test_a_webhook_is_told_counts_and_names_of_files_only(shell: Shell, sheet: Path) -> None:
     with hook() as (url, reported):
         done = shell.run(*RUN, BATCH_SHARE_NOTIFY=url)
     assert done.returncode == 3, done.stderr

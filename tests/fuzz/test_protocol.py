@@ -404,7 +404,7 @@ READERS: Final[dict[Reader, Callable[[Any, Answer], None]]] = {
 
 @FUZZED
 @given(status=STATUSES, headers=HEADERS, body=BODIES)
-def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_was_reported(
+def test_every_reader_answers_with_what_it_declares_and_claims_no_more_than_it_was_told(
     status: int, headers: dict[str, str], body: bytes
 ) -> None:
     answer = Answer(status, headers, body)

@@ -475,7 +475,7 @@ async def test_a_throttled_call_is_made_again(tmp_path: Path, endpoint: str, kin
         assert [call["outcome"] for call in it.sent(endpoint)].count("refused") == 1
 
 
-def test_an_account_without_bulk_calls_is_reported_of_and_served_one_by_one(
+def test_an_account_without_bulk_calls_is_named_and_served_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = virtual_bulk_trial(tmp_path, monkeypatch, refuse=(BULK,))
@@ -644,9 +644,7 @@ def test_nobody_waits_for_a_bulk_call_that_nobody_needs(tmp_path: Path, monkeypa
     assert run_virtually(timed()) < 30
 
 
-def test_a_limit_reported_of_bulk_calls_is_not_the_accounts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_limit_of_bulk_calls_is_not_the_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pace: dict[str, Any] = {"rate": REAL["rate"], "bulk_rate": Rate(2, 5.0), "latency": 0.15, "processing": 3.0}
     changes: dict[str, Any] = {"rows": 400, "bulk": True, "bulk_rate": Rate(10, 5.0)}
     onlooker = Onlooker()

@@ -128,7 +128,7 @@ async def test_another_user_is_another_share(tmp_path: Path) -> None:
         assert states(second) == ["shared", "shared"]
 
 
-async def test_what_ends_soon_is_renewed_if_reported_to(tmp_path: Path) -> None:
+async def test_what_ends_soon_is_renewed_if_told_to(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write([*asking(1, READ, duration="2d"), asking(2, READ, duration="9d")[1]])
         await it.run()
@@ -532,7 +532,7 @@ def age(folder: Path) -> None:
 def end_shares(it: Trial) -> None:
     """Let the shares of a ledger be over."""
     with closing(sqlite3.connect(it.ledger)) as connection, connection:
-        connection.execute("UPDATE attempts SET answered_at = '2020-01-01 00:00:00.000000'")
+        connection.execute("UPDATE rows SET ends_at = '2020-01-01 00:00:00.000000'")
 
 
 async def purge(it: Trial, **changes: Any) -> tuple[list[str], list[str]]:

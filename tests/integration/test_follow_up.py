@@ -71,7 +71,7 @@ def test_a_stop_ends_the_wait_at_once_and_keeps_what_was_accepted(slow: Trial) -
     assert seconds < 16.0
 
 
-def test_while_there_is_nothing_to_do_but_wait_it_is_reported_what_for_and_until_when(slow: Trial) -> None:
+def test_while_there_is_nothing_to_do_but_wait_it_is_told_what_for_and_until_when(slow: Trial) -> None:
     def look(connection: Connection) -> tuple[float, Awaited | None]:
         return asyncio.get_running_loop().time(), connection.tally.awaited
 

@@ -96,7 +96,7 @@ async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
         ("retry", {"reason": ""}, SettingsError, "reason"),
     ],
 )
-async def test_what_a_job_is_not_reported_is_never_passed_over(
+async def test_what_a_job_is_not_told_is_never_passed_over(
     tmp_path: Path, kind: Any, reported: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:

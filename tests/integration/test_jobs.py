@@ -128,7 +128,7 @@ async def test_a_person_agrees_to_what_is_left_to_be_sent(tmp_path: Path) -> Non
         assert (second.previews[0].to_send, second.previews[0].cost.calls) == (12, 35 + 2)
 
 
-async def test_a_person_is_reported_what_is_given_to_whom_and_until_when(tmp_path: Path) -> None:
+async def test_a_person_is_told_what_is_given_to_whom_and_until_when(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         rows = sheet_rows(12, it.sandbox.world)
         rows[1][4], rows[2][4], rows[3][0] = "30m", "10d", "nobody"

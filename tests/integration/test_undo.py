@@ -69,7 +69,7 @@ async def test_another_undo_and_a_run_change_nothing_any_more(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("by", ["User Id", "User Email"])
-async def test_a_person_is_reported_who_loses_what_before_it_is_revoked(tmp_path: Path, by: str) -> None:
+async def test_a_person_is_told_who_loses_what_before_it_is_revoked(tmp_path: Path, by: str) -> None:
     async with trial(tmp_path) as it:
         users = active_users(it.sandbox.world)
         leads = it.sandbox.world.leads
@@ -92,7 +92,7 @@ async def test_a_person_is_reported_who_loses_what_before_it_is_revoked(tmp_path
         assert few == f"from {name} (2), {users[1].name} <{users[1].email}> (1): rows 2, 3, 11"
 
 
-async def test_shares_that_an_earlier_revocation_began_with_are_reported_of_too(tmp_path: Path) -> None:
+async def test_shares_that_an_earlier_revocation_began_with_are_counted_too(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=4) as it:
         await it.run()
         it.change("UPDATE rows SET state = 'to_revoke' WHERE id > 1")
@@ -188,9 +188,9 @@ async def test_where_nothing_stands_of_the_chosen_rows_nothing_is_to_be_done(tmp
 async def test_shares_that_have_ended_are_left_alone(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
-        it.change("UPDATE attempts SET answered_at = '2020-01-01 00:00:00' WHERE row_id <= 4")
+        it.change("UPDATE rows SET ends_at = '2020-01-01 00:00:00.000000' WHERE id <= 4")
         onlooker = Onlooker()
-        assert (await it.revoke(onlooker)).summary.states == {State.SHARED: 4, State.REVOKED: 8}
+        assert (await it.revoke(onlooker)).summary.states == {State.ENDED: 4, State.REVOKED: 8}
         assert "4 have ended by themselves: left alone" in onlooker.previews[0].reported
 
 
@@ -282,7 +282,7 @@ async def test_a_share_in_doubt_that_has_ended_is_left_alone_while_others_are_re
     async with trial(tmp_path, Fault(REVOKE, [2], DROPPED), rows=3) as it:
         await it.run()
         it.change("UPDATE rows SET state = 'unknown', stage = 'revoke' WHERE id = 1")
-        it.change("UPDATE attempts SET answered_at = '2020-01-01 00:00:00' WHERE row_id = 1")
+        it.change("UPDATE rows SET ends_at = '2020-01-01 00:00:00.000000' WHERE id = 1")
         assert (await it.revoke(workers=1)).summary.states == {State.UNKNOWN: 1, State.REVOKED: 2}
         assert len(it.sent(REVOKE)) == 3
 
@@ -372,7 +372,7 @@ async def test_a_share_that_is_still_processed_is_waited_for(tmp_path: Path) -> 
         assert it.live() == 0
 
 
-async def test_a_person_is_reported_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
+async def test_a_person_is_told_that_a_run_would_still_share_what_was_never_shared(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         it.change("UPDATE rows SET state = 'posted', stage = NULL, request_id = NULL WHERE id > 1")
@@ -381,7 +381,7 @@ async def test_a_person_is_reported_that_a_run_would_still_share_what_was_never_
         assert onlooker.previews[0].reported[1:] == ["2 were never shared, and a run would still do it"]
 
 
-async def test_who_waits_for_nothing_is_reported_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
+async def test_who_waits_for_nothing_is_told_that_a_share_may_still_be_processed(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=2) as it:
         await it.run(follow_up=False)
         reported: list[str] = []

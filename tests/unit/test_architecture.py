@@ -131,7 +131,7 @@ def test_only_the_client_notices_and_the_sandbox_speak_http() -> None:
     assert {file.name for file in outside} == {"client.py", "notify.py"}
 
 
-def test_no_row_fails_without_the_guard_of_failures_being_reported() -> None:
+def test_no_row_fails_without_the_guard_of_failures_being_told() -> None:
     """Elsewhere a row only sets out for a step."""
     users = [file.name for file in FILES if "tally.moved(" in file.read_text(encoding="utf-8")]
     assert sorted(users) == ["calls.py", "revoke.py", "session.py"]

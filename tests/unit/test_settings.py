@@ -441,7 +441,7 @@ def test_a_key_with_a_character_that_no_key_has_is_refused_by_its_name_wherever_
         ("told.jsonl", "told.jsonl"),
     ],
 )
-def test_a_webhook_or_a_file_may_be_reported(given: str, taken: str) -> None:
+def test_a_webhook_or_a_file_may_be_told(given: str, taken: str) -> None:
     notify = load_settings(notify=given).notify
     assert notify is not None
     assert notify.get_secret_value() == taken

@@ -44,7 +44,7 @@ def test_commands_are_reported_by_what_they_are_for() -> None:
     assert "reconcile" not in said
 
 
-def test_who_types_what_a_command_was_called_is_reported_its_name() -> None:
+def test_who_types_what_a_command_was_called_is_told_its_name() -> None:
     done = CliRunner().invoke(app, ["reconcile", "my leads.db", "--on-unknown", "settle"])
     assert (done.exit_code, done.stdout) == (2, "")
     now = "batch-share resume 'my leads.db' --on-unknown settle --only-unknown"
@@ -84,7 +84,7 @@ def test_the_example_of_every_command_is_one_that_it_takes(command: str) -> None
 
 
 @pytest.mark.parametrize("command", ["resume", "follow-up", "status", "results", "report"])
-def test_a_sheet_in_place_of_its_ledger_is_reported_where_that_is(command: str, tmp_path: Path) -> None:
+def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
     sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
     sheet.write_text("Lead Number\n", encoding="utf-8")
     reported = CliRunner().invoke(app, [command, str(sheet)]).exception
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_there_is_reported_by_whoever_opens_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_ledger_in_place_of_its_sheet_is_reported_what_goes_on_with_it(command: str, tmp_path: Path) -> None:
+def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: str, tmp_path: Path) -> None:
     ledger = tmp_path / "leads.csv.ledger.db"
     with closing(sqlite3.connect(ledger)) as connection:
         connection.execute("CREATE TABLE other (x)")

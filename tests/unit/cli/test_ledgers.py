@@ -152,7 +152,7 @@ def test_of_words_without_an_end_the_beginning_is_listed() -> None:
     assert f"│ {('a long sentence ' * 20)[:120]}… │" in line
 
 
-def test_runs_lists_the_newest_alone_if_reported_to(ledger: Path) -> None:
+def test_runs_lists_the_newest_alone_if_told_to(ledger: Path) -> None:
     async def run_again() -> None:
         async with working(ledger) as opened:
             await opened.end_run("done")
@@ -202,7 +202,7 @@ def test_purge_asks_and_deletes_nothing_where_nobody_answers(ledger: Path) -> No
     assert ledger.is_file()
 
 
-def test_purge_deletes_when_reported_to_and_tells_of_the_run_afterwards(ledger: Path, folder: Path) -> None:
+def test_purge_deletes_when_told_to_and_tells_of_the_run_afterwards(ledger: Path, folder: Path) -> None:
     (folder / "leads.csv").write_text("Lead\n1\n")
     run_id = str(only_run()["run"])
     done = call("purge", "--older-than", "1d", "--yes")

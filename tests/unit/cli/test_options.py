@@ -170,7 +170,7 @@ def test_a_setting_that_is_none_is_reported_as_it_was_typed(typed: list[str], re
 
 
 @pytest.mark.parametrize("name", [*ELSEWHERE, "notify"])
-def test_what_belongs_elsewhere_is_reported_where_and_not_quoted(name: str) -> None:
+def test_what_belongs_elsewhere_is_told_where_and_not_quoted(name: str) -> None:
     reported = refusal("--set", f"{name}=sesame")
     assert reported.startswith(f"--set {name}: ")
     assert f"BATCH_SHARE_{name.upper()} in the environment" in reported

@@ -242,7 +242,7 @@ def test_a_log_has_a_line_each_quarter_of_a_minute_while_calls_are_made() -> Non
     assert moments == [0.0, LINE_SECONDS, 2 * LINE_SECONDS]
 
 
-def test_a_log_is_not_reported_again_and_again_of_what_is_waited_for() -> None:
+def test_a_log_is_not_told_again_and_again_of_what_is_waited_for() -> None:
     async def work(session: Connection) -> None:
         until = asyncio.get_running_loop().time() + 900.0
         with session.tally.waits_for(lambda: Awaited(until - 880.0, until, session.tally.states[State.ACCEPTED])):
@@ -258,7 +258,7 @@ def test_a_log_is_not_reported_again_and_again_of_what_is_waited_for() -> None:
     assert "2 requests are" in lines[-1][1]
 
 
-def test_a_log_is_reported_at_once_when_nobody_is_reached_and_when_it_is_over() -> None:
+def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> None:
     async def work(session: Connection) -> None:
         await asyncio.sleep(2.5)
         for tries in (1, 2, 3):

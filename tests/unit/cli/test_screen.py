@@ -284,7 +284,7 @@ def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     assert reported in capsys.readouterr().out
 
 
-def test_where_all_is_processed_no_follow_up_is_reported_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_all_is_processed_no_follow_up_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "follow-up" not in " ".join(
         reported(capsys, states={State.SHARED: 1, State.REVOKED: 1, State.UNKNOWN: 1})
     )

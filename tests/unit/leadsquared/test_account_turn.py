@@ -67,7 +67,7 @@ async def test_a_free_account_is_taken_at_once(file: Path) -> None:
     assert file.with_suffix(".lock").stat().st_mode & 0o777 == 0o600
 
 
-async def test_who_waits_is_reported_for_whom_and_takes_over_when_that_is_killed(file: Path) -> None:
+async def test_who_waits_is_told_for_whom_and_takes_over_when_that_is_killed(file: Path) -> None:
     waited_for: list[int | None] = []
     with held_by_another_process(file) as process:
         waiting = asyncio.create_task(take(file, waited_for))

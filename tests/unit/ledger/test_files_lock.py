@@ -51,7 +51,7 @@ def held_by_another_process(ledger: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_second_process_is_reported_what_is_the_matter(ledger: Path) -> None:
+def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
     with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
         LedgerLock(LedgerName.of(ledger)).acquire()
     assert caught.value.ledger == LedgerName.of(ledger)

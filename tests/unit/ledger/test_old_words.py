@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ledgers import HOST, LOST, NOON, new_row, row_of, sheet_record, working
+from ledgers import HOST, LOST, NOON, advance, new_row, row_of, sheet_record, working
 from old_ledgers import OLDEST, turn_back
 from sqlalchemy import Engine, event
 
@@ -235,3 +236,18 @@ def test_what_ledgers_hold_keeps_its_name() -> None:
     )
     assert sorted(Cause) == sorted(names.split())
     assert max(map(len, Cause)) <= 20
+
+
+@pytest.mark.parametrize("version", [5, 8])
+async def test_the_shares_of_an_older_ledger_end_when_they_were_to_end(file: Path, version: int) -> None:
+    until = NOON + timedelta(days=9)
+    async with working(file, new_row(1), new_row(2, duration=None, until=until), new_row(3)) as ledger:
+        for number, state in ((1, State.SHARED), (2, State.SHARED), (3, State.POSTED)):
+            await advance(ledger, number, state)
+        ends = [(await row_of(ledger, number)).ends_at for number in (1, 2, 3)]
+    turn_back(file, version)
+    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: NOON + timedelta(days=1)) as ledger:
+        rows = [await row_of(ledger, number) for number in (1, 2, 3)]
+        assert [row.ends_at for row in rows] == ends == [NOON + timedelta(hours=1), until, None]
+        assert [(row.renewal, row.earlier) for row in rows] == [(0, ())] * 3
+        assert await ledger.counts() == {State.ENDED: 1, State.SHARED: 1, State.POSTED: 1}

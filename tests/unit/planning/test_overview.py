@@ -176,7 +176,7 @@ def test_rows_that_wait_for_their_time_are_not_too_many_now(see: See) -> None:
 # -------------------------------------------------------------------------------------------------- oddities
 
 
-def test_nothing_odd_is_nothing_reported(see: See) -> None:
+def test_nothing_odd_is_nothing_said(see: See) -> None:
     assert see(row(1), row(2, user="b@x.example")).oddities() == []
 
 

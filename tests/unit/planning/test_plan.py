@@ -251,7 +251,7 @@ def test_a_selection_that_chooses_no_row_is_reported(write: Write, selection: Se
 @pytest.mark.parametrize(
     "selection", [Selection(), Selection(ranges=((4, 9),)), Selection(only=(("City", "pune"),))]
 )
-def test_a_selection_that_chooses_some_row_is_none_to_be_reported(write: Write, selection: Selection) -> None:
+def test_a_selection_that_chooses_some_row_is_none_to_be_named(write: Write, selection: Selection) -> None:
     make_plan(write(*map(cells, range(1, 4))), SheetOptions(selection=selection), settings()).check_rows()
 
 

@@ -131,3 +131,9 @@ def test_an_error_is_reported_without_what_it_quotes() -> None:
 )
 def test_every_kind_of_error_has_its_words(kind: type[BatchShareError]) -> None:
     assert why_stopped(kind.__new__(kind)) != f"stopped, {OTHERWISE}"
+
+
+def test_shares_that_have_ended_have_their_next_step_in_it() -> None:
+    ended = replace(summary(ended=3), renewable=3)
+    assert "To share again what has ended: batch-share resume" in notice(summary=ended).text
+    assert "To share again" not in notice(summary=summary(ended=3)).text

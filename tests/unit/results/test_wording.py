@@ -103,7 +103,7 @@ def test_what_only_the_sheet_shows_is_fixed_there(cause: Cause) -> None:
 
 
 @pytest.mark.parametrize("stage", [Stage.SHARE, Stage.PROCESSING])
-def test_a_row_whose_activity_stands_is_never_reported_to_be_run_elsewhere(stage: Stage) -> None:
+def test_a_row_whose_activity_stands_is_never_said_to_be_run_elsewhere(stage: Stage) -> None:
     reported = ADVICE.next_step(failed(stage=stage, activity_id="act"), "Lead does not exist")
     assert reported.endswith("in the same activity: batch-share retry 'my leads.db' --all")
     assert "batch-share run" not in reported
@@ -151,7 +151,7 @@ def test_an_unknown_row_is_settled_alone() -> None:
         (failed(position=None), "Nothing: the sheet no longer asks for it."),
     ],
 )
-def test_a_row_that_the_sheet_lost_is_not_reported_to_be_fixed(lost: Row, step: str) -> None:
+def test_a_row_that_the_sheet_lost_is_not_said_to_be_fixed(lost: Row, step: str) -> None:
     reported = ADVICE.next_step(lost)
     assert step in reported
     assert "failed.csv" not in reported

@@ -37,7 +37,7 @@ def test_more_is_reported() -> None:
     assert reported.value.users == {"c@x.example": 4, "a": 3}
 
 
-def test_a_plan_is_reported_of_all_that_is_too_much() -> None:
+def test_a_plan_says_all_that_is_too_much() -> None:
     rows, users = excesses({"a": 3, "b": 2}, sized(4, 2), {})
     assert rows.excess == "5 rows would be sent and --max-rows allows 4"
     assert users.excess == "these users would get more leads than the 2 that --max-per-user allows: a (3)"

@@ -293,7 +293,7 @@ def test_custom_fields_go_along_where_they_are_filled() -> None:
     ]
 
 
-def test_a_cell_that_could_not_be_read_is_reported_where_it_matters() -> None:
+def test_a_cell_that_could_not_be_read_is_told_where_it_matters() -> None:
     found = Columns({Field.LEAD_NUMBER: 0, Field.USER_ID: 1, Field.DURATION: 2}, {})
     rules = RowRules(["a", "b", "c", "d"], found, DEFAULTS)
     for fault, words in FAULTS.items():

@@ -106,7 +106,7 @@ def test_hidden_rows_and_columns_and_merged_ranges_are_reported(tmp_path: Path) 
     ]
 
 
-def test_a_workbook_with_odd_formats_is_read_and_what_it_hides_is_said_to_be_unreported(tmp_path: Path) -> None:
+def test_a_workbook_with_odd_formats_is_read_and_what_it_hides_is_said_to_be_unseen(tmp_path: Path) -> None:
     content = book(FILLED, ["#N/A"])[0].get_biff_data()
     function_groups, palette = struct.pack("<HH", 0x009C, 2), struct.pack("<HHH", 0x0092, 2, 56)
     assert content.count(function_groups) == 1
