@@ -192,11 +192,13 @@ class LedgerReader:
     async def counts(self, *, shares: bool = False) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows.
 
-        With `shares`, those whose share was renewed count for each of their shares.
+        With `shares`, those whose share was renewed count for each of their shares that has not ended.
         """
         state = state_at(self.now()).label("state")
         found = await self._all(
-            select(state, func.count().label("n")).where(true() if shares else COUNTED).group_by(state)
+            select(state, func.count().label("n"))
+            .where(COUNTED | (rows.c.ends_at > self.now()) if shares else COUNTED)
+            .group_by(state)
         )
         return {State(row["state"]): row["n"] for row in found}
 
@@ -380,8 +382,12 @@ class LedgerReader:
         return [row_of(found) for found in await self._all(these)]
 
     async def shared_rows(self) -> list[Share]:
-        """The shares that stand or may stand, those included of rows that the sheet no longer has, in order."""
-        found = await self._all(SHARES.where(SHARE_MAY_STAND).order_by(*GONE_LAST, rows.c.id))
+        """The shares that stand or may stand, those included of rows that the sheet no longer has, in order.
+
+        Of rows whose share was renewed, an earlier one that has ended is none of them.
+        """
+        may_stand = SHARE_MAY_STAND & (COUNTED | (rows.c.ends_at > self.now()))
+        found = await self._all(SHARES.where(may_stand).order_by(*GONE_LAST, rows.c.id))
         return [share_of(row) for row in found]
 
     async def numbers(

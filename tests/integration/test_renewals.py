@@ -122,6 +122,21 @@ def test_what_ends_soon_is_renewed_while_it_stands_and_both_are_revoked(it: Tria
     run_virtually(main())
 
 
+def test_an_earlier_share_that_has_ended_is_nothing_to_a_revocation(it: Trial) -> None:
+    async def main() -> None:
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        await it.run(renew=DAILY)
+        onlooker = Onlooker()
+        await it.revoke(onlooker, rows="2-3")
+        assert not [line for line in onlooker.previews[0].reported if "ended" in line]
+        assert onlooker.connection is not None
+        assert State.ENDED not in onlooker.connection.progress().states
+        assert (it.live(), len(it.sent(REVOKE))) == (1, 2)
+
+    run_virtually(main())
+
+
 def test_what_was_revoked_is_never_renewed(it: Trial) -> None:
     async def main() -> None:
         await it.run()
