@@ -568,6 +568,12 @@ class LedgerReader:
                 yield share_of(row, row["answered_at"] or row["changed_at"])
             last = found[-1]["id"]
 
+    async def lead_numbers(self) -> dict[int, str]:
+        """By row Id, the lead numbers of the rows whose share may not have ended."""
+        lasts = rows.c.ends_at.is_(None) | (rows.c.ends_at > self.now())
+        found = await self._all(select(rows.c.id, rows.c.lead_number).where(SHARE_NOT_ENDED, lasts))
+        return {row["id"]: row["lead_number"] for row in found if row["lead_number"]}
+
     async def last_call(self, run: int) -> datetime | None:
         """When a run made its last call, None if it made none."""
         sent = await self._all(select(func.max(attempts.c.sent_at).label("at")).where(attempts.c.run_id == run))

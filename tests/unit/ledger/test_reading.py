@@ -302,3 +302,13 @@ async def test_a_page_tells_what_each_row_asks_for_be_it_shared_or_not(file: Pat
         (shared, ends_at), (pending, never) = await ledger.page((False, -1), 5, None)
     assert [row.instruction and row.instruction.access for row in (shared, pending)] == [2, 2]
     assert (ends_at, never) == (NOON + timedelta(hours=1), None)
+
+
+async def test_lead_numbers_are_those_of_shares_that_may_not_have_ended(file: Path) -> None:
+    async with working(file, *map(new_row, range(1, 5)), new_row(5, lead_number="")) as ledger:
+        for number, state in enumerate((State.SHARED, State.ACCEPTED, State.REVOKED, State.PENDING), 1):
+            await advance(ledger, number, state)
+        await advance(ledger, 5, State.SHARED)
+        assert await ledger.lead_numbers() == {1: "1", 2: "2"}
+        ledger.now = lambda: NOON + timedelta(hours=1)
+        assert await ledger.lead_numbers() == {}
