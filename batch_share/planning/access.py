@@ -30,7 +30,8 @@ class KnownShare:
     """A share that has not ended: whose, until when (UTC, without a zone), and by which row of which ledger.
 
     `access` is `read` or `write`; where it is `doubtful`, nobody knows that the share stands, and it is None.
-    What no look-up of a ledger told is "": the lead's number, the user's name and address.
+    What no look-up of a ledger told is "": the lead's number, the user's name and address. Of a ledger that could
+    not be looked at it `is_seen` no more: it is told as it was known before.
     """
 
     lead_id: str
@@ -45,6 +46,7 @@ class KnownShare:
     sheet_row: int
     ledger: LedgerName
     run_id: str
+    is_seen: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The object that `access --json` has of it."""
@@ -106,14 +108,13 @@ async def who_has_access(settings: Settings, user: str | None, lead: str | None,
         live = history.live_after(now)
     shares = []
     for each in live:
-        if (each.ledger, each.job) in here:
+        if (of := (each.ledger, each.job)) in here:
             name, email = seen.users.get(each.user_id, ("", ""))
-            number = seen.numbers.get((each.ledger, each.job), {}).get(each.row_id, "")
+            number = seen.numbers.get(of, {}).get(each.row_id, "")
             access = {1: "read", 2: "write"}.get(each.access)
-            place = (each.ends_at, each.sheet, each.sheet_row, each.ledger, each.run_id)
-            shares.append(
-                KnownShare(each.lead_id, number, each.user_id, name, email, access, access is None, *place)
-            )
+            whose = (each.lead_id, number, each.user_id, name, email, access, access is None, each.ends_at)
+            place = (each.sheet, each.sheet_row, each.ledger, each.run_id)
+            shares.append(KnownShare(*whose, *place, is_seen=of in seen.numbers))
     remarks += _remarks(seen.unseen, shares, len(live) - len(shares))
     user_ids: set[str] = set()
     if user is not None:
@@ -165,8 +166,7 @@ def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewh
     if unseen:
         names = ", ".join(str(known.ledger) for known in unseen[:_NAMED])
         more = f" and {len(unseen) - _NAMED:,} more" if len(unseen) > _NAMED else ""
-        those = {known.ledger for known in unseen}
-        count = sum(each.ledger in those for each in shares)
+        count = sum(not each.is_seen for each in shares)
         told = f"{plural(count, 'share')} of before {'is' if count == 1 else 'are'} told as last known"
         remarks.append(f"Could not be looked at: {names}{more}; {told}")
     if elsewhere:

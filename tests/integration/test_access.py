@@ -140,6 +140,7 @@ async def test_a_ledger_that_cant_be_looked_at_is_told_with_what_was_known_of_it
         found = await BatchShare(it.settings()).access()
         assert len(found.shares) == 3
         assert {*found.unseen} == {it.name, second.name}
+        assert [each.is_seen for each in found.shares] == [False] * 3
         assert str(it.ledger) in found.remarks[0]
         assert found.remarks[0].endswith("; 3 shares of before are told as last known")
 
