@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.statistics import NONE_WAITING, Waiting
+from batch_share.ledger.statistics import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Summary:
     runs it. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `unchecked` is what
     LeadSquared could not be asked about, so that a run went on without. Before `waiting_until` (with its zone)
-    LeadSquared wants no call.
+    LeadSquared wants no call. `ending` shares do so soon.
     """
 
     states: Mapping[State, int]
@@ -108,6 +108,7 @@ class Summary:
     fix: str = ""
     unchecked: Sequence[Why] = ()
     waiting_until: datetime | None = None
+    ending: EndingSoon = NONE_ENDING
 
     def __str__(self) -> str:
         reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -169,4 +170,5 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.fixable_in_sheet(),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
+        ending=await ledger.ending_soon(),
     )
