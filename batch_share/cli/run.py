@@ -102,17 +102,22 @@ def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
     if given["all_jobs"]:
         from batch_share.cli.revoking import revoke_all_jobs
 
+        wrong = ""
         if ledger is not None:
-            raise SettingsError("--all-jobs", f"it revokes by every ledger of this machine: leave out {ledger}")
-        if given["user"] is None:
-            raise SettingsError(
-                "--all-jobs", "it revokes what one user has: say whose, as in --user asha@example.com"
-            )
-        if given["rows"] is not None:
-            raise SettingsError("--all-jobs", "rows are of one sheet: leave out --rows, or name its LEDGER")
+            wrong = f"it revokes by every ledger of this machine: leave out {ledger}"
+        elif given["user"] is None:
+            wrong = "it revokes what one user has: say whose, as in --user asha@example.com"
+        elif given["rows"] is not None:
+            wrong = "rows are of one sheet: leave out --rows, or name its LEDGER"
+        if wrong:
+            raise SettingsError("--all-jobs", wrong, problem="Of all jobs, what one user has is revoked, no less.")
         return revoke_all_jobs(given)
     if ledger is None:
-        raise SettingsError("LEDGER", "name the ledger of a run, or revoke what a --user has with --all-jobs")
+        raise SettingsError(
+            "LEDGER",
+            "name the ledger of a run, or revoke what a --user has with --all-jobs",
+            problem="No ledger was named.",
+        )
     from batch_share.cli.work import Work
 
     work = Work("revoke", ledger, given, ask_above=0)

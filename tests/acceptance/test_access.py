@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
-from processes import SAMPLES, SandboxProcess, Shell
+from processes import SAMPLES, SandboxProcess, Shell, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,22 @@ def test_the_most_urgent_exit_code_counts_and_the_other_jobs_go_on(
     assert "revoked (exit 0)" in done.stdout
     assert "Could not be looked at: " in done.stderr
     assert live(sandbox) < before
+
+
+def test_a_signal_ends_all_jobs_and_the_same_command_goes_on(
+    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    user, before = two_jobs(shell, tmp_path), live(sandbox)
+    command = ("revoke", "--user", user, "--all-jobs", "--yes", "--json")
+    with shell.start(*command, BATCH_SHARE_RATE="2/1s") as process:
+        wait_until(lambda: bool(sandbox.calls("EntityAccess.svc/Revoke")) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    reported = json.loads(out)
+    assert (process.returncode, reported["exit_code"], len(reported["jobs"])) == (130, 130, 1), err
+    assert live(sandbox) > before - 3
+    assert shell.run(*command).returncode == 0
+    assert (live(sandbox), sandbox.report()["refusals"]) == (before - 3, 0)
 
 
 def test_all_jobs_are_of_one_user_and_of_no_ledger(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
