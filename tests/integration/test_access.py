@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from trial import DROPPED, SHARE, Fault, Trial, sheet_rows, trial
 
-from batch_share import BatchShare, SettingsError
+from batch_share import BatchShare, HistoryError, SettingsError
 from batch_share.common import utc_now
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import FILE
+from batch_share.planning import access
 from batch_share.planning.access import OTHERS
 from batch_share.sandbox.sheets import active_users
 
@@ -166,3 +167,16 @@ async def test_an_index_that_was_begun_anew_is_told_of(tmp_path: Path) -> None:
             assert "it was begun anew" in found.remarks[0]
         await bs.runs(add=[LedgerName.of(it.ledger)])
         assert len((await bs.access()).shares) == 1
+
+
+async def test_an_index_that_breaks_is_no_trouble_of_a_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: object, **__: object) -> None:
+        raise HistoryError(tmp_path / FILE, "it can't be read")
+
+    async with trial(tmp_path, rows=1) as it:
+        await it.run()
+        monkeypatch.setattr(access, "refresh", breaks)
+        with pytest.raises(HistoryError, match="it can't be read"):
+            await BatchShare(it.settings()).access()
