@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.ledger.statistics import Changes, Occasion, Skipped, ToShare, Waiting
     from batch_share.library import BatchShare, Job
+    from batch_share.planning.access import Access, KnownShare
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look, LookColumn
     from batch_share.planning.overview import Overview, PlanFiles
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHEET_SUFFIXES",
+    "Access",
     "AccessDenied",
     "AccountClosed",
     "Approval",
@@ -98,6 +100,7 @@ __all__ = [
     "Job",
     "KnownRun",
     "KnownRuns",
+    "KnownShare",
     "LedgerError",
     "LedgerLocked",
     "LedgerName",
@@ -148,6 +151,7 @@ __all__ = [
 
 _ELSEWHERE: Final = {
     "SHEET_SUFFIXES": "sheet.reader",
+    "Access": "planning.access",
     "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
@@ -163,6 +167,7 @@ _ELSEWHERE: Final = {
     "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",
+    "KnownShare": "planning.access",
     "LedgerName": "ledger.files",
     "LedgerRow": "results.answers",
     "Level": "jobs.check_up",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, SettingsError, is_blank
+from batch_share.errors import BatchShareError, SettingsError, check_not_empty, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import do
@@ -31,6 +31,7 @@ from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
 from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
+from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import known_runs, ledger_of_run, note_move
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.purge import Sweep
     from batch_share.jobs.watch import Case, SheetOutcome
     from batch_share.ledger.states import State
+    from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.look import Look
     from batch_share.planning.overview import Overview, PlanFiles
@@ -426,6 +428,20 @@ class BatchShare:
         LedgerError.
         """
         return await known_runs(self.settings, most, [_ledger(each, "add") for each in add])
+
+    async def access(self, user: str | None = None, lead: str | None = None, ending: str | None = None) -> Access:
+        """Who has access now, by the shares that this machine's ledgers know: no call is made.
+
+        Only those with this user (an Id or e-mail address), of this lead (an Id or number), that end within this
+        time (`7d`, `90m`). Raises HistoryError, SettingsError.
+        """
+        check_not_empty("user", user)
+        check_not_empty("lead", lead)
+        try:
+            minutes = None if ending is None else parse_duration(ending)
+        except ValueError as error:
+            raise SettingsError("ending", str(error)) from None
+        return await who_has_access(self.settings, user, lead, minutes)
 
     def ledger_of(self, named: str) -> LedgerName:
         """The ledger of the run with this Id, or of the `last` one here. Raises LedgerError, HistoryError."""

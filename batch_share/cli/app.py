@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from batch_share import __version__
+from batch_share.cli.access import access
 from batch_share.cli.entry import CommandLine, standing_streams
 from batch_share.cli.ledgers import purge, report, results, runs, status
 from batch_share.cli.practice import demo, sandbox
@@ -18,7 +19,7 @@ from batch_share.errors import BatchShareError
 
 _SET_UP: Final = "Set up"
 _COMMANDS: Final = {
-    "Every day": (plan, run, watch, status, results, report),
+    "Every day": (plan, run, watch, status, access, results, report),
     "When something went wrong": (resume, retry, revoke, follow_up),
     _SET_UP: (doctor, login, logout),
     "Practice": (demo, sandbox),

@@ -79,8 +79,10 @@ Sheet = Annotated[
 ]
 
 
-def _ledger_file(named: Path) -> Path:
+def _ledger_file(named: Path | None) -> Path | None:
     """The ledger that is meant: a file, a run Id, or `last`. A file that is there wins. Raises BatchShareError."""
+    if named is None:
+        return None
     try:
         is_there = named.exists()
     except OSError:  # whoever opens it says why it can't be looked at
@@ -112,15 +114,13 @@ def _no_sheet(file: Path) -> Path:
     return file
 
 
-LedgerFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="LEDGER",
-        help="The ledger of an earlier run, a run Id, or last.",
-        callback=_ledger_file,
-        autocompletion=complete_ledger,
-    ),
-]
+_LEDGER: Final[dict[str, Any]] = {
+    "help": "The ledger of an earlier run, a run Id, or last.",
+    "callback": _ledger_file,
+    "autocompletion": complete_ledger,
+}
+LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", **_LEDGER)]
+LedgerFileIfAny = Annotated[Optional[Path], typer.Argument(metavar="[LEDGER]", **_LEDGER)]
 WHAT, WHICH, HOW, SAFETY, OUTPUT = "What to send", "Which rows", "How", "Safety", "Output"
 GROUPS: Final = (WHAT, WHICH, HOW, SAFETY, OUTPUT)
 """What options are for, in the order that `--help` has."""
@@ -151,6 +151,7 @@ OPTIONS: Final = {
     "limit": _value(WHICH, "N", "Only the first N rows.", int, min=1),
     "only": _value(WHICH, "HEADER=VALUE", "Only rows where a column says this, as in Region=North.", list[str]),
     "user": _value(WHICH, "USER", "Only shares with this user: an Id or e-mail address."),
+    "all_jobs": _switch(WHICH, "What a --user has by every ledger of this machine.", "--all-jobs"),
     "reason": _value(WHICH, "TEXT", "Only rows whose reason holds this text."),
     "all": _switch(WHICH, "Also rows that can hardly go better: a lead that is not there.", "--all"),
     "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from batch_share.cli.options import Given, LedgerFile, Sheet, sheet_options, takes
+from batch_share.cli.options import Given, LedgerFile, LedgerFileIfAny, Sheet, sheet_options, takes
+from batch_share.errors import SettingsError
 
 _SHEET = ("event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
 _PART = ("rows", "limit", "only", "renew", "force", "ledger")
@@ -90,14 +91,33 @@ def retry(ledger: LedgerFile, given: Given) -> int:
     return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
 
 
-@takes(*_SHOWN, "rows", "user", "rate", "set", "yes")
-def revoke(ledger: LedgerFile, given: Given) -> int:
+@takes(*_SHOWN, "rows", "user", "all_jobs", "rate", "set", "yes")
+def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
     """Revoke what LEDGER shared, and see that it is gone. It always asks first.
 
     Shares that have ended by themselves are left alone. The same command again goes on where it stopped.
 
     Example: batch-share revoke leads.csv.ledger.db --rows 5-40
     """
+    if given["all_jobs"]:
+        from batch_share.cli.revoking import revoke_all_jobs
+
+        wrong = ""
+        if ledger is not None:
+            wrong = f"it revokes by every ledger of this machine: leave out {ledger}"
+        elif given["user"] is None:
+            wrong = "it revokes what one user has: say whose, as in --user asha@example.com"
+        elif given["rows"] is not None:
+            wrong = "rows are of one sheet: leave out --rows, or name its LEDGER"
+        if wrong:
+            raise SettingsError("--all-jobs", wrong, problem="Of all jobs, what one user has is revoked, no less.")
+        return revoke_all_jobs(given)
+    if ledger is None:
+        raise SettingsError(
+            "LEDGER",
+            "name the ledger of a run, or revoke what a --user has with --all-jobs",
+            problem="No ledger was named.",
+        )
     from batch_share.cli.work import Work
 
     work = Work("revoke", ledger, given, ask_above=0)

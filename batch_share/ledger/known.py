@@ -358,6 +358,12 @@ class History:
         """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common."""
         return self._live_among(ledgers.c.host == host, leads, after, "")
 
+    def live_after(self, after: datetime) -> list[LiveShare]:
+        """Every share that ends after a time (UTC, without a zone), the first to end first."""
+        return self._shares(
+            _LIVE.where(live.c.ends_at > after).order_by(live.c.ends_at, ledgers.c.path, live.c.row_id)
+        )
+
     def _live_among(
         self, ours: ColumnElement[bool], leads: Iterable[str], after: datetime, not_in: str
     ) -> list[LiveShare]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -56,7 +57,17 @@ from batch_share.ledger.queries import (
 from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id, why_of
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
-from batch_share.ledger.statistics import Skipped, Statistics, ToShare, Waiting, counts_by_user, gather, known_users
+from batch_share.ledger.statistics import (
+    NONE_ENDING,
+    EndingSoon,
+    Skipped,
+    Statistics,
+    ToShare,
+    Waiting,
+    counts_by_user,
+    gather,
+    known_users,
+)
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
@@ -575,6 +586,20 @@ class LedgerReader:
             for row in found:
                 yield share_of(row, at_latest=True)
             last = found[-1]["id"]
+
+    async def ending_soon(self) -> EndingSoon:
+        """The shares that stand and end within a week, but for those that were renewed."""
+        now, count = self.now(), func.count().label("shares")
+        soon = (rows.c.ends_at > now) & (rows.c.ends_at <= now + timedelta(days=NONE_ENDING.days))
+        which = (rows.c.state == State.SHARED) & soon & rows.c.renewed_as.is_(None)
+        found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
+        return EndingSoon(found[0]["shares"], found[0]["first"])
+
+    async def lead_numbers(self) -> dict[int, str]:
+        """By row Id, the lead numbers of the rows whose share may not have ended."""
+        lasts = rows.c.ends_at.is_(None) | (rows.c.ends_at > self.now())
+        found = await self._all(select(rows.c.id, rows.c.lead_number).where(SHARE_NOT_ENDED, lasts))
+        return {row["id"]: row["lead_number"] for row in found if row["lead_number"]}
 
     async def last_call(self, run: int) -> datetime | None:
         """When a run made its last call, None if it made none."""

@@ -83,6 +83,18 @@ NONE_WAITING: Final = Waiting()
 
 
 @dataclass(frozen=True, slots=True)
+class EndingSoon:
+    """How many shares end within the next `days`, and when the first does (UTC, without a zone)."""
+
+    shares: int = 0
+    first: datetime | None = None
+    days: int = 7
+
+
+NONE_ENDING: Final = EndingSoon()
+
+
+@dataclass(frozen=True, slots=True)
 class ToShare:
     """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from batch_share.errors import SettingsError
-from batch_share.results.wording import headline, next_steps, others
+from batch_share.results.wording import headline, next_steps, others, spell_ending
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,7 +96,8 @@ class Notice:
         files = [f"Ledger: {_printable(summary.ledger.short)}"]
         if summary.results is not None:
             files.append(f"results: {_printable(summary.results.name)}")
-        return "\n".join([first, totals, *steps, ", ".join(files)])
+        ending = spell_ending(summary.ending)
+        return "\n".join([first, totals, *([ending] if ending else ()), *steps, ", ".join(files)])
 
     def as_json(self) -> dict[str, Any]:
         """The same as data, for the line in a file."""

@@ -242,6 +242,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "ledger": ledger.name.absolute(),
         "headline": wording.headline(numbers.states),
         "others": wording.others(numbers.states),
+        "ending": wording.spell_ending(await ledger.ending_soon()),
         "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": wording.next_steps(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.statistics import NONE_WAITING, Waiting
+from batch_share.ledger.statistics import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ class Summary:
     activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself; `fix` is the command that
     runs it. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
-    have ended, and the sheet does not say so; `unchecked` is what
-    LeadSquared could not be asked about, so that a run went on without. Before `waiting_until` (with its zone)
-    LeadSquared wants no call.
+    have ended, and the sheet does not say so; `ending` shares do so soon. `unchecked` is what LeadSquared could
+    not be asked about, so that a run went on without. Before `waiting_until` (with its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -110,6 +109,7 @@ class Summary:
     unchecked: Sequence[Why] = ()
     renewable: int = 0
     waiting_until: datetime | None = None
+    ending: EndingSoon = NONE_ENDING
 
     def __str__(self) -> str:
         reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -171,5 +171,6 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await ledger.fixable_in_sheet(),
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
-        await ledger.renewable(),
+        renewable=await ledger.renewable(),
+        ending=await ledger.ending_soon(),
     )

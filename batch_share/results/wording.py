@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, spell_length
+from batch_share.common import Cause, plural, spell_length, spell_time
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.ledger.records import NewRow, Result, RunRecord, Why
-    from batch_share.ledger.statistics import Skipped
+    from batch_share.ledger.statistics import EndingSoon, Skipped
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -68,6 +68,18 @@ MEANING: Final = {
     State.ENDING: "LeadSquared is revoking its share, not yet known to be processed",
     State.REVOKED: "LeadSquared says the share was revoked",
 }
+
+
+def spell_ending(ending: EndingSoon) -> str:
+    """How many shares end soon, in one sentence; "" for none."""
+    if not ending.shares or ending.first is None:
+        return ""
+    end = "end" if ending.shares > 1 else "ends"
+    first = "the first " if ending.shares > 1 else ""
+    return (
+        f"{plural(ending.shares, 'share')} {end} within the next {ending.days} days, {first}on "
+        f"{spell_time(ending.first)}."
+    )
 
 
 def how_it_ended(run: RunRecord, *, is_last: bool) -> str:

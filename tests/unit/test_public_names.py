@@ -12,10 +12,11 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "SHEET_SUFFIXES", "AccessDenied", "AccountClosed", "Approval", "AskingAgain", "BatchShare",
+        "SHEET_SUFFIXES", "Access", "AccessDenied", "AccountClosed", "Approval", "AskingAgain", "BatchShare",
         "BatchShareError", "CanaryFailed", "Changes", "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode",
         "FailedSheet", "Finding", "Held", "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun",
-        "KnownRuns", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew", "Level", "Look",
+        "KnownRuns", "KnownShare", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew",
+        "Level", "Look",
         "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
         "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions",

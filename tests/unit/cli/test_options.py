@@ -22,7 +22,7 @@ from batch_share.settings import Settings
 
 ELSEWHERE = ["access_key", "secret_key", "host", "allow_host"]
 OF_COMMANDS = {
-    *("worksheet", "map", "rows", "limit", "only", "user", "reason", "all", "only_unknown"),
+    *("worksheet", "map", "rows", "limit", "only", "user", "all_jobs", "reason", "all", "only_unknown"),
     *("ledger", "plan", "online", "once", "every", "settle", "if_changed", "due", "set", "yes"),
     *("output", "save", "save_map", "json", "verbose"),
 }

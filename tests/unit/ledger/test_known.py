@@ -91,6 +91,16 @@ def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path
         assert (found.ledger, found.sheet, found.sheet_row, found.request_id) == (a.ledger, "leads.csv", 2, "req")
 
 
+def test_whatever_has_not_ended_comes_by_its_end(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        a, other = note(history, "a"), note(history, "b", "other")
+        history.note_live(a, 1, [share(1, ends_at=NOON + 3 * HOUR), share(2), share(3, ends_at=NOON)])
+        history.note_live(other, 1, [share(1, ends_at=NOON + 2 * HOUR)])
+        found = [(each.ledger, each.row_id) for each in history.live_after(NOON)]
+        assert found == [(a.ledger, 2), (other.ledger, 1), (a.ledger, 1)]
+        assert history.live_after(NOON + 3 * HOUR) == []
+
+
 def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a = note(history, "a")

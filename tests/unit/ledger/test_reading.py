@@ -27,7 +27,7 @@ from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import USER_KINDS, Skipped, ToShare, Waiting
+from batch_share.ledger.statistics import USER_KINDS, EndingSoon, Skipped, ToShare, Waiting
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
@@ -302,3 +302,27 @@ async def test_a_page_tells_what_each_row_asks_for_be_it_shared_or_not(file: Pat
         shared, pending = await ledger.page((False, -1), 5, None)
     assert [row.instruction and row.instruction.access for row in (shared, pending)] == [2, 2]
     assert (shared.ends_at, pending.ends_at) == (NOON + timedelta(hours=1), None)
+
+
+async def test_lead_numbers_are_those_of_shares_that_may_not_have_ended(file: Path) -> None:
+    async with working(file, *map(new_row, range(1, 5)), new_row(5, lead_number="")) as ledger:
+        for number, state in enumerate((State.SHARED, State.ACCEPTED, State.REVOKED, State.PENDING), 1):
+            await advance(ledger, number, state)
+        await advance(ledger, 5, State.SHARED)
+        assert await ledger.lead_numbers() == {1: "1", 2: "2"}
+        ledger.now = lambda: NOON + timedelta(hours=1)
+        assert await ledger.lead_numbers() == {}
+
+
+async def test_shares_that_end_soon_are_those_that_stand(file: Path) -> None:
+    lengths, states = (60, 10 * 1440, 2 * 1440, 60, 7 * 1440), [State.SHARED] * 5
+    states[3] = State.REVOKED
+    async with working(file, *(new_row(n, duration=each) for n, each in enumerate(lengths, 1))) as ledger:
+        assert await ledger.ending_soon() == EndingSoon()
+        for number, state in enumerate(states, 1):
+            await advance(ledger, number, state)
+        assert await ledger.ending_soon() == EndingSoon(3, NOON + timedelta(hours=1))
+        ledger.now = lambda: NOON + timedelta(days=2)
+        assert await ledger.ending_soon() == EndingSoon(1, NOON + timedelta(days=7))
+        ledger.now = lambda: NOON + timedelta(days=3)
+        assert await ledger.ending_soon() == EndingSoon(2, NOON + timedelta(days=7))

@@ -24,6 +24,7 @@ from batch_share.errors import (
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import State
+from batch_share.ledger.statistics import EndingSoon
 from batch_share.results.notify import Notice, for_chat
 from batch_share.results.summary import Summary
 from batch_share.results.wording import OTHERWISE, why_stopped
@@ -58,6 +59,19 @@ def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
         "See to the rows that failed or are invalid: the results say why.",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        (1, "1 share ends within the next 7 days, on 2026-01-02 12:00 UTC."),
+        (1204, "1,204 shares end within the next 7 days, the first on 2026-01-02 12:00 UTC."),
+    ],
+)
+def test_what_ends_soon_is_told_in_a_line(shares: int, words: str) -> None:
+    ending = notice(summary=replace(summary(shared=97), ending=EndingSoon(shares, NOON)))
+    assert ending.text.splitlines()[2] == words
+    assert ending.as_json()["text"] == ending.text
 
 
 def test_as_data_it_says_the_same() -> None:

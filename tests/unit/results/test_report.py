@@ -259,3 +259,12 @@ async def test_its_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 
 def test_it_goes_beside_the_sheet(tmp_path: Path) -> None:
     assert report_path(tmp_path / "leads.xlsx") == tmp_path / "leads.report.html"
+
+
+async def test_it_tells_what_ends_within_a_week(tmp_path: Path) -> None:
+    async with working(tmp_path / "leads.db", new_row(1), new_row(2)) as ledger:
+        assert "within the next 7 days" not in (await report_of(ledger, tmp_path)).text
+        for number in (1, 2):
+            await advance(ledger, number, State.SHARED)
+        page = await report_of(ledger, tmp_path)
+        assert "2 shares end within the next 7 days, the first on 2026-01-02 13:00 UTC." in page.text
