@@ -27,7 +27,7 @@ from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, Shar
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
 from batch_share.proxy import proxy_for
-from batch_share.sending.calls import consult, heed
+from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from batch_share.common import Rate
     from batch_share.leadsquared.outcome import Failure
-    from batch_share.leadsquared.protocol import Call
     from batch_share.proxy import Proxy
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection, Course
@@ -175,6 +174,22 @@ def of_region(user: KeyUser | Failure | None, host: str) -> Finding:
     return Finding("region", Level.PROBLEM, words, f"Set BATCH_SHARE_HOST=https://{named}.")
 
 
+def of_org(user: KeyUser | Failure | None) -> Finding:
+    """Whether LeadSquared says which account the keys are of, so that all of its keys can share its one limit."""
+    if not isinstance(user, KeyUser):
+        return _unknown("account")
+    if user.org_id:
+        return Finding(
+            "account", Level.OK, "LeadSquared says which account it is: all its keys share one limit here."
+        )
+    return Finding(
+        "account",
+        Level.WARNING,
+        "LeadSquared does not say which account the keys are of (no OrgId), so each key is taken for one.",
+        "Use one key for the account on this machine: each other one would be given the whole limit again.",
+    )
+
+
 def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
     if status is None:
@@ -290,7 +305,7 @@ def _unknown(check: str) -> Finding:
 async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
     async with open_connection(settings, waiter, course) as connection:
-        user = await consult(connection, key_user(), read_key_user)
+        user = await ask_key_user(connection)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
             f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
@@ -369,7 +384,7 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
         asked.why_not = asked.no_proxy = str(error)
         return asked
     try:
-        async with open_connection(settings, Passer()) as connection:
+        async with open_connection(settings, Passer(), identify=False) as connection:
             await _ask(connection, asked, now)
     except BatchShareError as error:
         asked.why_not = str(error)
@@ -377,9 +392,9 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
 
 
 async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.datetime]) -> None:
-    asked.user = await _once(connection, key_user(), _noting_time(asked, now, _read_user))
+    asked.user = await ask_once(connection, key_user(), _noting_time(asked, now, _read_user))
     if isinstance(asked.user, KeyUser | Refused | Lost):
-        asked.sharing = await _once(connection, share_status(NO_REQUEST), read_status)
+        asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
 
 
 def _read_user(answer: Answer) -> KeyUser | Failure:
@@ -408,22 +423,13 @@ def _noting_time(
     return parse_and_note
 
 
-async def _once(connection: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
-    """One paced and counted try. Raises DailyLimitReached, AccountClosed."""
-    async with connection.pacer.slot():
-        answer = await connection.send(call, connection.called())
-    parsed = parse(answer) if isinstance(answer, Answer) else answer
-    if isinstance(parsed, Throttled):
-        heed(connection, parsed)
-    return parsed
-
-
 def _of_account(host: str, asked: Replies, trouble: str, known: dict[str, str]) -> list[Finding]:
     return [
         of_settings(known, trouble),
         of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
         of_role(asked.user),
         of_region(asked.user, host),
+        of_org(asked.user),
         of_sharing(asked.sharing),
         of_clock(asked.skew),
     ]

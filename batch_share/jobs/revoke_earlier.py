@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batch_share.common import Action, Cause, __version__, utc_now
 from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, LedgerLocked
 from batch_share.jobs.revoke import Undone, revoke_rows
+from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
 from batch_share.ledger.records import Result, Why
@@ -27,7 +28,7 @@ from batch_share.sending.follow_up import following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
 from batch_share.sending.onlookers import RevokedEarlier, Tally
 from batch_share.sending.polls import Polls
-from batch_share.sending.session import Session, name_of_account
+from batch_share.sending.session import Session
 from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:

@@ -11,10 +11,12 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
@@ -33,12 +35,13 @@ from batch_share.leadsquared.outcome import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from pydantic import SecretStr
 
     from batch_share.leadsquared.outcome import Failure
+    from batch_share.settings import Settings
 
 MOST_LOST: Final = 3
 """Calls in a row, each of them repeated, that may go unanswered before an API is taken to be silent."""
@@ -95,7 +98,8 @@ class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
     tried); `ignores_owner`: an activity posted by itself did not get its owner; `calls` were made on `day`, or may
-    have been; LeadSquared wants no call before `closed_until`, in seconds since 1970."""
+    have been; LeadSquared wants no call before `closed_until`, in seconds since 1970; `host` is where the account
+    is; `asked`: which account a key is of was asked, and not told."""
 
     process: int = 0
     closed: bool = False
@@ -107,6 +111,8 @@ class Account:
     share_batch: int = 0
     ignores_owner: bool = False
     closed_until: float = 0.0
+    host: str = ""
+    asked: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Account:
@@ -121,6 +127,23 @@ class Account:
         known = {name: value for name, value in reported.items() if type(value) is kinds.get(name)}
         return cls(
             **{name: value for name, value in known.items() if name not in _BOUNDS or 0 <= value <= _BOUNDS[name]}
+        )
+
+    def joined(self, other: Account) -> Account:
+        """What is known of both as of one account: their calls together, of all else what is more cautious."""
+        day = max(self.day, other.day)
+        batches = [each.share_batch for each in (self, other) if each.share_batch]
+        return Account(
+            closed=self.closed and other.closed,
+            period=max(self.period, other.period),
+            rate=_slower(self.rate, other.rate),
+            day=day,
+            calls=min(self.calls_on(day) + other.calls_on(day), _MOST_CALLS),
+            bulk_rate=_slower(self.bulk_rate, other.bulk_rate),
+            share_batch=min(batches, default=0),
+            ignores_owner=self.ignores_owner or other.ignores_owner,
+            closed_until=max(self.closed_until, other.closed_until),
+            host=self.host or other.host,
         )
 
     @property
@@ -162,14 +185,20 @@ def _parsed(rate: str) -> Rate | None:
     return limit if is_believed(limit) else None
 
 
+def _slower(*rates: str) -> str:
+    """The slowest of the rates that are believed; "" if none is."""
+    known = [limit for rate in rates if (limit := _parsed(rate)) is not None]
+    return str(min(known, key=lambda limit: limit.per_second)) if known else ""
+
+
 class AccountMemory:
     """The file behind a pacer's `SendMemory`: opened with the account's turn, closed before that is given back.
 
     A context manager. It may be opened again: whatever others did meanwhile is known then.
     """
 
-    def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time) -> None:
-        self._file = file
+    def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time, host: str = "") -> None:
+        self._file, self._host = file, host
         self._wall_clock = wall_clock
         self._last = self._noted = 0.0
         self._age: float | None = None
@@ -198,6 +227,31 @@ class AccountMemory:
         except OSError as error:
             raise unwritable(self._file.parent, error) from None
         self._is_open = True
+
+    def heed(self, file: Path) -> Account:
+        """Wait for the calls of another file, too, as for this one's; what that says. Raises OSError."""
+        if not file.exists():
+            return Account()
+        known, age = Account.read(file), self._wall_clock() - file.stat().st_mtime
+        self._age = age if self._age is None else min(self._age, age)
+        self._was_closed = self._was_closed and known.closed
+        self._period_before = max(self._period_before, known.period, known.learned.period if known.learned else 0.0)
+        return known
+
+    def move(self, file: Path) -> None:
+        """Keep in another file from now on what was kept in this one, with all that is known there already.
+
+        The turn of both must be ours. Raises BatchShareError when the folder can't be written.
+        """
+        mine, before, self._file = self.account, self._file, file
+        try:
+            both = mine.joined(self.heed(file))
+            self._now, self._calls = replace(both, process=os.getpid(), period=mine.period), both.calls
+            self._last = max(self._last, file.stat().st_mtime if file.exists() else 0.0)
+            self._write()
+            before.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(file.parent, error) from None
 
     def close(self) -> None:
         """Say that no call is under way any more. What is closed already belongs to whoever has opened it since."""
@@ -262,6 +316,10 @@ class AccountMemory:
         if self._now.closed_until:
             self._keep(closed_until=0.0)
 
+    def not_told(self) -> None:
+        """Remember that LeadSquared was asked which account the key is of, and did not say."""
+        self._keep(asked=True)
+
     def check_open(self) -> None:
         """Raises AccountClosed if LeadSquared wants no call yet."""
         until = self._now.closed_at(self._wall_clock())
@@ -308,16 +366,14 @@ class AccountMemory:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
 
     def _recall(self) -> None:
-        self._now = Account(process=os.getpid())
+        self._age, self._was_closed, self._period_before, today = None, True, 0.0, self._today()
         if self._file.exists():
             self._last = self._file.stat().st_mtime
-            self._age = self._wall_clock() - self._last
-            before = Account.read(self._file)
-            self._was_closed = before.closed
-            self._period_before = max(before.period, before.learned.period if before.learned else 0.0)
-            today = self._today()
-            self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today)
-            self._calls = before.calls_on(today)
+        before = self.heed(self._file)
+        self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today)
+        if self._host:
+            self._now = replace(self._now, host=self._host)
+        self._calls = before.calls_on(today)
 
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
@@ -358,8 +414,72 @@ def unwritable(folder: Path, error: OSError) -> BatchShareError:
 
 def account_name(base_url: str, access_key: SecretStr) -> str:
     """A file name for the account: the same for the same host and key, and no way back to the key."""
-    digest = hashlib.blake2b(f"{base_url}\n{access_key.get_secret_value()}".encode(), digest_size=10).digest()
-    return base64.b32encode(digest).decode().lower()
+    return _digest(f"{base_url}\n{access_key.get_secret_value()}")
+
+
+def account_of_org(base_url: str, org_id: str) -> str:
+    """A file name for the account with this OrgId at a host: the same for each of its keys."""
+    return _digest(f"org\n{base_url}\n{org_id}")
+
+
+def _digest(text: str) -> str:
+    return base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
+
+
+class Identities:
+    """Which account each key was told to be of, by names alone, in the file `identities` of a state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "identities"
+
+    def account(self, key_name: str) -> str:
+        """The name of the account of a key (both as `account_name`); the key's own where none was told."""
+        return self._read().get(key_name, key_name)
+
+    def names(self, key_name: str) -> frozenset[str]:
+        """All names that the account of a key may have been known by: its own, and those of its keys."""
+        known = self._read()
+        account = known.get(key_name, key_name)
+        return frozenset({account, key_name, *(key for key, name in known.items() if name == account)})
+
+    def remember(self, key_name: str, account: str) -> None:
+        """Note what a successful answer told. Raises BatchShareError if the folder can't be written."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with FileLock(self._file.with_suffix(".lock"), mode=0o600, timeout=20):
+                new = self._file.with_suffix(".new")
+                write_private(new, json.dumps(self._read() | {key_name: account}))
+                new.replace(self._file)
+        except OSError as error:  # a timeout of the lock too
+            raise unwritable(self._file.parent, error) from None
+
+    def _read(self) -> dict[str, str]:
+        """What is torn, missing, or no name of an account, says nothing."""
+        try:
+            told = json.loads(self._file.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(told, dict):
+            return {}
+        return {key: name for key, name in told.items() if isinstance(name, str) and _NAME.fullmatch(name)}
+
+
+_NAME: Final = re.compile("[a-z2-7]{16}")
+
+
+def name_of_account(settings: Settings) -> str:
+    """By what the account is known on this machine. Raises SettingsError if none is set."""
+    return Identities(settings.state_folder).account(_key_name(settings))
+
+
+def names_of_account(settings: Settings) -> frozenset[str]:
+    """By what else it may have been known before LeadSquared told which account the key is of, that name too."""
+    return Identities(settings.state_folder).names(_key_name(settings))
+
+
+def _key_name(settings: Settings) -> str:
+    host, access_key, _ = settings.account()
+    return account_name(host, access_key)
 
 
 ASK_AGAIN: Final = 0.5
@@ -367,27 +487,35 @@ ASK_AGAIN: Final = 0.5
 
 
 class AccountTurn:
-    """The turn to call the account whose memory is `file`: taken, given back, and taken again.
+    """The turn to call the account whose memory is in `file`: taken, given back, and taken again.
 
+    It is the turn of all files that `besides` gives too: all at once or none, so that no two wait for each other.
     Before it is awaited it calls `on_wait` with its `holder`, the other's process Id if that is known and not ours.
     """
 
-    def __init__(self, file: Path, on_wait: Callable[[int | None], None]) -> None:
-        self._file, self._on_wait = file, on_wait
-        self._lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
+    def __init__(
+        self, file: Path, on_wait: Callable[[int | None], None], besides: Callable[[], Iterable[Path]] = tuple
+    ) -> None:
+        self.file, self._on_wait, self._besides = file, on_wait, besides
+        self._locks: dict[Path, FileLock] = {}
         self.is_awaited = False
         self.holder: int | None = None
 
     @property
     def is_held(self) -> bool:
         """Whether it is ours now."""
-        return self._lock.is_locked
+        return self.file in self._locks
+
+    @property
+    def others(self) -> list[Path]:
+        """The files besides its own of which it is the turn now."""
+        return [file for file in self._locks if file != self.file]
 
     async def take(self) -> None:
         """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
-        if self._taken():
+        if self.is_held or self._taken():
             return
-        self.is_awaited, self.holder = True, self._holder()
+        self.is_awaited = True
         try:
             self._on_wait(self.holder)
             while not self._taken():  # noqa: ASYNC110 - a lock tells nobody that it is free
@@ -395,24 +523,51 @@ class AccountTurn:
         finally:
             self.is_awaited = False
 
+    def only(self, file: Path) -> AccountTurn:
+        """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""
+        turn = AccountTurn(file, self._on_wait)
+        if file in self._locks:
+            turn._locks[file] = self._locks.pop(file)
+        return turn
+
     def give_back(self) -> None:
         """Let another have it. Once is enough, and twice does no harm."""
-        self._lock.release()
+        while self._locks:
+            self._locks.popitem()[1].release()
 
     def _taken(self) -> bool:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock.acquire(timeout=0)
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for file in chain([self.file], self._besides()):
+                if file not in self._locks:
+                    lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
+                    self.holder = self._holder(file)
+                    lock.acquire(timeout=0)
+                    self._locks[file] = lock
         except Timeout:
+            self.give_back()
             return False
         except OSError as error:
-            raise unwritable(self._file.parent, error) from None
+            self.give_back()
+            raise unwritable(self.file.parent, error) from None
         return True
 
-    def _holder(self) -> int | None:
+    def _holder(self, file: Path) -> int | None:
         """The process Id that whoever holds the account has left in its memory."""
         try:
-            process = Account.read(self._file).process
+            process = Account.read(file).process
         except OSError:
             return None
         return process if process not in {0, os.getpid()} else None
+
+
+def any_account(folder: Path, host: str) -> Iterator[Path]:
+    """The files of which nobody else may have the turn while a key, of nobody knows which account, is used.
+
+    One that is the host's comes first: whoever has its turn may make another account known.
+    """
+    yield folder / f"{_digest(host)}.host"
+    for file in sorted(folder.glob("*.account")):  # not before: the turn of the host's is had by now
+        with suppress(FileNotFoundError):  # it has just become another's
+            if Account.read(file).host in {"", host}:
+                yield file

@@ -52,6 +52,9 @@ PROCESSED: Final = 6
 NO_ID: Final = frozenset({"", "0", "00000000-0000-0000-0000-000000000000", "0" * 32})
 """Ids that are there but name nothing: an answer with one is an answer without an Id."""
 
+ORG_ID: Final = re.compile(r"(?=.*[1-9a-z])[a-z0-9][a-z0-9-]{0,63}", re.IGNORECASE)
+"""An OrgId that names an account, as a number or otherwise: two accounts with the same would be taken for one."""
+
 HOPELESS: Final = re.compile(
     r"not (?:be )?found|(?:does|do) not exist|doesn.t exist|no such|invalid|mandatory|missing|not (?:a )?valid"
     r"|inactive|not active|out of range|not supported|duplicate|not the owner",

@@ -67,12 +67,13 @@ class FoundUser:
 
 @dataclass(frozen=True, slots=True)
 class KeyUser:
-    """The user behind the keys, the account's time zone by name, and the bare host that its calls belong to."""
+    """The user behind the keys, the account's time zone by name, its bare host, and its OrgId ("" if not told)."""
 
     id: str
     role: str = ""
     time_zone: str = ""
     api_host: str = ""
+    org_id: str = ""
 
 
 # ------------------------------------------------------------------------------------------------- requests
@@ -185,7 +186,9 @@ def read_key_user(answer: Answer) -> KeyUser | Failure:
     # Nothing else of the account's URLs is of use, so nothing else can be wrong.
     urls = user.get("lsqcommonserviceurls")
     host = text_of(urls, "api") if isinstance(urls, dict) else ""
-    return KeyUser(user_id, text_of(user, "role"), text_of(user, "timezone"), clean(host))
+    org_id = clean(text_of(user, "orgid"))
+    org_id = org_id if guesses.ORG_ID.fullmatch(org_id) else ""
+    return KeyUser(user_id, text_of(user, "role"), text_of(user, "timezone"), clean(host), org_id)
 
 
 def _read(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:

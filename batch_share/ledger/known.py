@@ -46,7 +46,7 @@ from batch_share.ledger.files import LedgerLock, LedgerName, read_ledger
 from batch_share.ledger.records import run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -341,18 +341,18 @@ class History:
             connection.execute(delete(live).where(or_(gone, live.c.ends_at <= now)))
             connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=mark))
 
-    def any_live(self, account: str, now: datetime, *, not_in: str) -> bool:
-        """Whether the account has live shares that were not made by the job `not_in`."""
-        which = (ledgers.c.account == account, ledgers.c.job != not_in, live.c.ends_at > now)
+    def any_live(self, accounts: Collection[str], now: datetime, *, not_in: str) -> bool:
+        """Whether the account, by any of its names, has live shares that were not made by the job `not_in`."""
+        which = (ledgers.c.account.in_(accounts), ledgers.c.job != not_in, live.c.ends_at > now)
         with self._reading() as connection:
             found = connection.execute(select(live.c.row_id).join_from(live, ledgers).where(*which).limit(1))
             return found.first() is not None
 
     def live_among(
-        self, account: str, leads: Iterable[str], after: datetime, *, not_in: str = ""
+        self, accounts: Collection[str], leads: Iterable[str], after: datetime, *, not_in: str = ""
     ) -> list[LiveShare]:
         """The shares of these leads that end after a time, without those of the job `not_in`."""
-        return self._live_among(ledgers.c.account == account, leads, after, not_in)
+        return self._live_among(ledgers.c.account.in_(accounts), leads, after, not_in)
 
     def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
         """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common."""

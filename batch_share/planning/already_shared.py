@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import HistoryError, LedgerError, SettingsError
+from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
-from batch_share.sending.session import name_of_account
 from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ _PAGE: Final = 500
 class AlreadyShared:
     """Tells which rows need not be sent, since their lead is shared with their user already. Of none, by default.
 
-    `job` is the ledger's own, which has its own way not to send anything twice. What ends before `after` is no
-    reason; of those that are `forced` none is. `remarks` are what went wrong.
+    `accounts` are the names by which the account is or was known. `job` is the ledger's own, which has its own way
+    not to send anything twice. What ends before `after` is no reason; of those that are `forced` none is. `remarks`
+    are what went wrong.
     """
 
     folder: Path | None = None
-    account: str = ""
+    accounts: frozenset[str] = frozenset()
     host: str = ""
     job: str = ""
     after: dt.datetime = field(default_factory=utc_now)
@@ -60,7 +61,7 @@ class AlreadyShared:
         """For each, why it is not to be sent. Raises HistoryError."""
         found: dict[tuple[str, str], list[LiveShare]] = {}
         leads = {each.lead_id for each in asked}
-        for share in history.live_among(self.account, leads, self.after, not_in=self.job):
+        for share in history.live_among(self.accounts, leads, self.after, not_in=self.job):
             found.setdefault((share.lead_id, share.user_id), []).append(share)
         return [_reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
 
@@ -89,7 +90,7 @@ class AlreadyShared:
 
     def _any(self, history: History) -> bool:
         with remarking(self.remarks.append):
-            return history.any_live(self.account, self.after, not_in=self.job)
+            return history.any_live(self.accounts, self.after, not_in=self.job)
         return False
 
     def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
@@ -134,11 +135,10 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> 
 def live_for(settings: Settings, job: str) -> AlreadyShared:
     """For a plan: what other ledgers of the account have shared than that of `job`."""
     try:
-        account = name_of_account(settings)
+        accounts, host = names_of_account(settings), settings.account()[0]
     except SettingsError:
         return AlreadyShared()
-    host = settings.account()[0]
-    return AlreadyShared(settings.data_folder, account, host, job, _after(settings), forced=settings.force)
+    return AlreadyShared(settings.data_folder, accounts, host, job, _after(settings), forced=settings.force)
 
 
 def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
@@ -178,7 +178,7 @@ async def skip_shared(session: Session) -> None:
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts())["job"]
-    live = AlreadyShared(settings.data_folder, name_of_account(settings), "", job, _after(settings))
+    live = AlreadyShared(settings.data_folder, names_of_account(settings), "", job, _after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
@@ -186,7 +186,7 @@ async def skip_shared(session: Session) -> None:
             for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
                 skipped = ledger.wishes(State.SKIPPED, action)
                 await _decide(session, skipped, partial(_reasons, judge, history, force=settings.force))
-            if not settings.force and history.any_live(live.account, live.after, not_in=job):
+            if not settings.force and history.any_live(live.accounts, live.after, not_in=job):
                 pending = ledger.wishes(State.PENDING, Action.SHARE)
                 await _decide(session, pending, partial(live.reasons, history))
 
@@ -194,13 +194,12 @@ async def skip_shared(session: Session) -> None:
 async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
     settings = session.settings
-    account = name_of_account(settings)
-    live = AlreadyShared(settings.data_folder, account, after=_after(settings))
+    live = AlreadyShared(settings.data_folder, names_of_account(settings), after=_after(settings))
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None or settings.force:
             return
         with remarking(session.tally.remark):
-            await refresh(history, session.ledger, account, goes_on=True)
+            await refresh(history, session.ledger, name_of_account(settings), goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
             await _decide(session, pending, partial(live.reasons, history))
 

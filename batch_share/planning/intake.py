@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from batch_share.common import Cause, ascii_lower
 from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
 from batch_share.leadsquared.pacing import PacerClosed
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KeyUser
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.records import Why
 from batch_share.ledger.statistics import Occasion
@@ -23,7 +23,7 @@ from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import Plan, SheetOptions, make_plan
-from batch_share.sending.calls import consult
+from batch_share.sending.calls import ask_key_user
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
@@ -176,7 +176,7 @@ def needs_zone(plan: Plan, settings: Settings) -> bool:
 async def account_zone(connection: Connection) -> ZoneInfo | None:
     """The account's time zone; None when the work is to end. Raises SettingsError if it can't be found out."""
     try:
-        answer = await consult(connection, key_user(), read_key_user)
+        answer = await ask_key_user(connection)
     except PacerClosed:
         return None
     try:

@@ -24,8 +24,9 @@ BULK_CALLS = Rate(1, 5)
 class SandboxOptions:
     """How the sandbox listens, whom it knows and how it behaves. All times are seconds.
 
-    Account: `seed`, `leads` and `users` make the World; `activity_types` are the valid event codes; `listed_users`
-    cuts the list of Users.Get short, as large accounts report.
+    Account: `other_access_keys` open it too, with the same secret key; `seed`, `leads` and `users` make the
+    World; `activity_types` are the valid event codes; `listed_users` cuts the list of Users.Get short, as large
+    accounts report.
 
     Limits: `rate` for all calls, `bulk_rate` for bulk calls on top (None: none); the window slides unless
     `fixed_window`; a refusal comes as HTTP `reject_as` (429, 403 or 200), with a Retry-After if `retry_after`.
@@ -53,6 +54,7 @@ class SandboxOptions:
     port: int = 8425
     access_key: str = "sandbox-access-key"
     secret_key: str = "sandbox-secret-key"  # noqa: S105 - public on purpose: it opens nothing but the sandbox
+    other_access_keys: tuple[str, ...] = ()
     seed: int = 1
     leads: int = 2000
     users: int = 20

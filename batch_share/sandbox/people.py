@@ -132,7 +132,7 @@ def key_user(account: SandboxAccount, call: SandboxCall) -> Any:
         "Role": user.role,
         "EmailAddress": user.email,
         "TimeZone": "Asia/Kolkata",
-        "OrgId": "0",
+        "OrgId": str(10_000 + account.options.seed),
         "OrgShortCode": "SANDBOX",
         "LSQCommonServiceURLs": {"api": call.host} if call.host else {},
     }

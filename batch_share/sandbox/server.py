@@ -366,11 +366,12 @@ class Sandbox:
 
     def _keys_fit(self, query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
         """Both transports of https://apidocs.leadsquared.com/authentication/"""
-        keys = (self.options.access_key, self.options.secret_key)
-        return keys in (
+        known, secret = {self.options.access_key, *self.options.other_access_keys}, self.options.secret_key
+        given = (
             (headers.get("x-LSQ-AccessKey"), headers.get("x-LSQ-SecretKey")),
             (query.get("accessKey"), query.get("secretKey")),
         )
+        return any(access in known and theirs == secret for access, theirs in given)
 
     async def _handle(self, call: SandboxCall) -> Reply:
         """The innermost step: the call takes effect, or is refused."""

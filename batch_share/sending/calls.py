@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
+from batch_share.leadsquared.people import key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.sending import log_events
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from batch_share.leadsquared.outcome import Failure, Outcome
+    from batch_share.leadsquared.people import KeyUser
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result, Row
     from batch_share.sending.session import Connection, Session
@@ -176,6 +178,23 @@ async def read(
         lost += isinstance(parsed, Lost)
         if not isinstance(parsed, Lost) or lost >= tries:
             return parsed
+
+
+async def ask_once(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
+    """Ask an API that a run can do without, in one try. Raises DailyLimitReached, AccountClosed, PacerClosed."""
+    async with session.pacer.slot():
+        answer = await session.send(call, session.called())
+    parsed = parse(answer) if isinstance(answer, Answer) else answer
+    if isinstance(parsed, Throttled):
+        heed(session, parsed)
+    return parsed
+
+
+async def ask_key_user(session: Connection) -> KeyUser | Failure:
+    """Whose the keys are, asked once for a connection. Raises as `consult`."""
+    if session.key_user is not None:
+        return session.key_user
+    return await consult(session, key_user(), read_key_user)
 
 
 async def before_repeating(

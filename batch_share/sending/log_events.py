@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from batch_share.errors import AccountClosed
-from batch_share.leadsquared.account import account_name
+from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.states import State
 from batch_share.logs import about, log, masked
 from batch_share.sending.onlookers import LONG_WAIT
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 @contextmanager
 def of_job(ledger: Ledger, command: str, settings: Settings) -> Iterator[None]:
     """Let all events of the body say which command, ledger and account they are of."""
-    host, access_key, _ = settings.account()
-    with about(command=command, ledger=ledger.name.short, account=account_name(host, access_key)):
+    with about(command=command, ledger=ledger.name.short, account=name_of_account(settings)):
         yield
 
 

@@ -16,7 +16,7 @@ from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.people import KeyUser, all_users, key_user, read_key_user, read_users
+from batch_share.leadsquared.people import KeyUser, all_users, read_users
 from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,
@@ -25,7 +25,7 @@ from batch_share.leadsquared.protocol import (
 )
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.calls import consult
+from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.session import Form
 from batch_share.sending.steps import asked, in_time, markers_in, post
 from batch_share.sending.verdict import needs_own_call
@@ -128,7 +128,7 @@ def note_proof(session: Session, event: int, form: Form, user_id: str, key_user_
 
 async def find_key_user(session: Session) -> str:
     """The Id of the user behind the keys, to whom an ignored owner field would give everything; "" if unknown."""
-    found = await consult(session, key_user(), read_key_user)
+    found = await ask_key_user(session)
     return found.id if isinstance(found, KeyUser) else ""
 
 

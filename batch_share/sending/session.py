@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.common import wait_for_event
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import (
+    AccessDenied,
+    AccountClosed,
+    BatchShareError,
+    DailyLimitReached,
+    LedgerError,
+    SettingsError,
+)
 from batch_share.leadsquared.account import (
     Account,
     AccountMemory,
     AccountTurn,
     Apis,
     BulkMemory,
+    Identities,
     account_name,
+    account_of_org,
+    any_account,
+    name_of_account,
 )
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import NotSent
+from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
+from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import INTENTS, State
 from batch_share.proxy import proxy_for
+from batch_share.sending.calls import ask_once
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
 from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
@@ -154,7 +168,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Connection:
-    """One job's work on one account: the turn to call it, the calls, their pace, the way to stop them."""
+    """One job's work on one account: the turn to call it, the calls, their pace, the way to stop them.
+
+    `key_user` is whom its keys are of, where that was asked to learn which account it is.
+    """
 
     settings: Settings
     turn: AccountTurn
@@ -167,6 +184,7 @@ class Connection:
     share_batch: ShareBatch
     apis: Apis
     health: Health
+    key_user: KeyUser | None
 
     async def answered(self, question: Awaitable[bool]) -> bool:
         """The answer to a question; False, too, if the work is to end. Others have the account until it comes.
@@ -343,31 +361,34 @@ def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
 
 @asynccontextmanager
 async def open_connection(
-    settings: Settings, waiter: Waiter, course: Course | None = None
+    settings: Settings, waiter: Waiter, course: Course | None = None, *, identify: bool = True
 ) -> AsyncIterator[Connection]:
     """Connect to the account, once no other job of this machine is.
 
-    Raises SettingsError; BatchShareError if the state folder can't be written, or if all is to end before its turn.
+    If nobody knows yet which account the key is of, LeadSquared is asked, unless not to `identify` it. Raises
+    SettingsError; AccessDenied; BatchShareError if the state folder can't be written, or if all is to end before
+    its turn.
     """
     host, access_key, secret_key = settings.account()
     proxy = proxy_for(host, settings.proxy)
-    file, course = _account_file(settings), course or Course()
-
-    course.turn = turn = AccountTurn(file, waiter.wait_turn)
-    try:
-        await course.stop.unless_asked(turn.take())
-        if not turn.is_held:
-            raise BatchShareError("Nothing was sent: it was stopped while another run used the account.")
-        with AccountMemory(file) as memory:
+    course = course or Course()
+    with ExitStack() as turns:
+        turn = await _take_turn(_turn_of(settings, waiter), course, turns)
+        if turn.file != _account_file(settings):  # whoever had it until now was told which account the key is of
+            turn.give_back()
+            turn = await _take_turn(_turn_of(settings, waiter), course, turns)
+        with AccountMemory(turn.file, host=host) as memory:
+            for other in turn.others:
+                memory.heed(other)
             if settings.calls_when_closed:
                 memory.open_again()
             rate, bulk_rate = rates(settings, memory.account)
             pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, BulkMemory(memory))
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
-            share_batch, seconds = ShareBatch(settings.share_batch, memory), settings.answer_timeout
+            seconds = settings.answer_timeout
             async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
-                course.connection = Connection(
+                connection = Connection(
                     settings=settings,
                     turn=turn,
                     client=client,
@@ -376,13 +397,75 @@ async def open_connection(
                     tally=course.tally,
                     memory=memory,
                     bulk_pacer=bulk_pacer,
-                    share_batch=share_batch,
+                    share_batch=ShareBatch(settings.share_batch, memory),
                     apis=Apis(),
                     health=Health(),
+                    key_user=None,
                 )
-                yield course.connection
-    finally:
+                if identify and turn.file.stem == (key := account_name(host, access_key)):
+                    connection = await _identified(connection, key, course, turns)
+                course.connection = connection
+                yield connection
+
+
+def _turn_of(settings: Settings, waiter: Waiter) -> AccountTurn:
+    """The turn to call the account; while nobody knows which the key is of, the turn of all that it may be."""
+    host, access_key, _ = settings.account()
+    is_known = name_of_account(settings) != account_name(host, access_key) or remembered(settings).asked
+    besides = tuple if is_known else partial(any_account, settings.state_folder, host)
+    return AccountTurn(_account_file(settings), waiter.wait_turn, besides)
+
+
+async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> AccountTurn:
+    """The turn once it is ours, given back with all `turns`. Raises BatchShareError if all is to end before."""
+    course.turn = turn
+    turns.callback(turn.give_back)
+    await course.stop.unless_asked(turn.take())
+    if not turn.is_held:
+        raise BatchShareError("Nothing was sent: it was stopped while another run used the account.")
+    return turn
+
+
+async def _identified(connection: Connection, key: str, course: Course, turns: ExitStack) -> Connection:
+    """The connection, from now on of the account that LeadSquared says its key is of, as other keys may be.
+
+    Where that is not told, it stays one of the key alone. What was kept by the key is kept by the account first,
+    and only then is it remembered which one: a process that ends in between asks again. Raises AccessDenied.
+    """
+    settings, memory, turn = connection.settings, connection.memory, connection.turn
+    user = await _once_key_user(connection)
+    if user is None or not user.org_id:
+        only = await _take_turn(turn.only(turn.file), course, turns)
         turn.give_back()
+        return replace(connection, turn=only, key_user=user)
+    account = account_of_org(connection.client.base_url, user.org_id)
+    only = await _take_turn(turn.only(settings.state_folder / f"{account}.account"), course, turns)
+    memory.move(only.file)
+    Identities(settings.state_folder).remember(key, account)
+    turn.give_back()
+    rate, bulk_rate = rates(settings, memory.account)
+    connection.pacer.resume(rate)
+    connection.bulk_pacer.resume(bulk_rate)
+    share_batch = ShareBatch(settings.share_batch, memory)
+    return replace(connection, turn=only, share_batch=share_batch, key_user=user)
+
+
+async def _once_key_user(connection: Connection) -> KeyUser | None:
+    """Whose the keys are, asked in one try; None if that is not told. Raises AccessDenied."""
+    call = key_user()
+    try:
+        user = await ask_once(connection, call, read_key_user)
+    except (AccountClosed, DailyLimitReached, PacerClosed):
+        return None
+    if isinstance(user, NotSent | Throttled):
+        return None
+    if isinstance(user, Denied) and user.status != 403:  # which is this API's alone: refused keys are a 401
+        raise AccessDenied(user.status, user.words)
+    if not isinstance(user, KeyUser):
+        connection.apis.failed(call.path, user)
+    if not isinstance(user, KeyUser) or not user.org_id:
+        connection.memory.not_told()
+    return user if isinstance(user, KeyUser) else None
 
 
 def remembered(settings: Settings) -> Account:
@@ -395,12 +478,6 @@ def remembered(settings: Settings) -> Account:
 
 def _account_file(settings: Settings) -> Path:
     return settings.state_folder / f"{name_of_account(settings)}.account"
-
-
-def name_of_account(settings: Settings) -> str:
-    """By what the account is known on this machine. Raises SettingsError if none is set."""
-    host, access_key, _ = settings.account()
-    return account_name(host, access_key)
 
 
 @asynccontextmanager

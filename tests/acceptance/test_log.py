@@ -22,7 +22,8 @@ def test_a_run_is_logged_and_shown_and_goes_on_where_no_log_can_be(shell: Shell,
     file = tmp_path / "log" / "batch-share.log"
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     events = [line["event"] for line in lines]
-    assert (events[0], events[-1]) == ("started", "ended")
+    # Before it begins, it is asked which account the key is of.
+    assert (*events[:2], events[-1]) == ("called", "started", "ended")
     assert lines[-1]["rows"] == {"shared": 5}
     assert all(len(line["account"]) == 16 for line in lines)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

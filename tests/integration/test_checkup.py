@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Step = Callable[[SandboxCall], Awaitable[Reply]]
     Wrapper = Callable[[Step, SandboxCall], Awaitable[Reply]]
 
-ACCOUNT = ("settings", "keys", "administrator", "region", "sharing", "clock")
+ACCOUNT = ("settings", "keys", "administrator", "region", "account", "sharing", "clock")
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_an_account_that_is_well_costs_two_calls_which_are_counted(monkeypatch: 
 def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", "wrong-secret-key")
     found, calls = checked(monkeypatch)
-    assert levels(found) == ["ok", "problem", "warning", "warning", "warning", "ok"]
+    assert levels(found) == ["ok", "problem", "warning", "warning", "warning", "warning", "ok"]
     assert calls == 1
     assert not any("wrong-secret" in finding.words for finding in found.values())
 
@@ -114,7 +114,7 @@ def in_the_role(role: str) -> Wrapper:
 
 def test_keys_of_a_sales_user_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = checked(monkeypatch, in_the_role("Sales_User"))
-    assert levels(found) == ["ok", "ok", "problem", "ok", "ok", "ok"]
+    assert levels(found) == ["ok", "ok", "problem", "ok", "ok", "ok", "ok"]
     assert "is a Sales_User" in found["administrator"].words
 
 
@@ -154,13 +154,13 @@ def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest
         return replace(await step(call), headers={"Date": "yesterday"})
 
     found, calls = checked(monkeypatch, at_no_time)
-    assert levels(found) == ["ok"] * 5 + ["warning"]
+    assert levels(found) == ["ok"] * 6 + ["warning"]
     assert (calls, found["clock"].words) == (2, "Not known: no answer told LeadSquared's time.")
 
 
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found, calls = checked(monkeypatch, busy=True)
-    assert levels(found) == ["ok", *["warning"] * 5]
+    assert levels(found) == ["ok", *["warning"] * 6]
     assert "another batch_share" in found["keys"].words
     assert calls == 0
 
@@ -183,7 +183,7 @@ def test_a_sharing_api_that_is_closed_to_the_keys_is_a_problem(monkeypatch: pyte
 
 def test_without_a_host_this_machine_is_checked_all_the_same() -> None:
     found = {finding.check: finding for finding in asyncio.run(check_up())}
-    assert levels(found) == ["problem", *["warning"] * 5]
+    assert levels(found) == ["problem", *["warning"] * 6]
     assert {found[name].level for name in found if name not in ACCOUNT} == {"ok"}
 
 

@@ -30,6 +30,7 @@ from batch_share.jobs.job import do
 from batch_share.jobs.outputs import report_of, results_of
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.run import RunSheet
+from batch_share.leadsquared.account import names_of_account
 from batch_share.ledger import known, reading, schema
 from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger
 from batch_share.ledger.known import FILE, History, open_history
@@ -39,7 +40,6 @@ from batch_share.planning.already_shared import known_runs, note_move
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
-from batch_share.sending.session import name_of_account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -516,7 +516,7 @@ async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
         ending = await it.run()
         row = sheet_rows(2)[1]
         with open_history(it.settings().data_folder) as history:
-            (found,) = history.live_among(name_of_account(it.settings()), [row[0]], utc_now())
+            (found,) = history.live_among(names_of_account(it.settings()), [row[0]], utc_now())
         assert (found.ledger, found.sheet_row, found.run_id) == (it.name.resolved(), 3, ending.summary.run)
         assert (found.user_id, found.request_id) == (row[2], it.rows("request_id")[1][0])
 

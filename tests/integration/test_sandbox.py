@@ -292,3 +292,12 @@ async def test_connections_that_nobody_uses_are_closed_when_nobody_is_to_get_one
             await reader.read()  # which ends with the connection
         writer.close()
         await writer.wait_closed()
+
+
+async def test_all_keys_of_the_account_are_one_account_with_one_limit() -> None:
+    async with calling(other_access_keys=("second",), rate=Rate(2, 5)) as it:
+        second = HEADERS | {"x-LSQ-AccessKey": "second"}
+        path = "Authentication.svc/UserByAccessKey.Get"
+        answers = [await it.call(path, headers=keys) for keys in (HEADERS, second, second, HEADERS)]
+        assert [status for status, _ in answers] == [200, 200, 429, 429]
+        assert answers[0][1]["OrgId"] == answers[1][1]["OrgId"] != ""

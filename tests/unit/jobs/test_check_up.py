@@ -95,6 +95,13 @@ def test_the_host_is_the_one_that_leadsquared_names(reported: KeyUser | None, le
     assert check_up.of_region(reported, HOST).level == level
 
 
+@pytest.mark.parametrize(
+    ("reported", "level"), [(KeyUser("u", org_id="41"), "ok"), (KeyUser("u"), "warning"), (None, "warning")]
+)
+def test_two_keys_of_an_account_that_is_not_told_are_warned_of(reported: KeyUser | None, level: str) -> None:
+    assert check_up.of_org(reported).level == level
+
+
 def test_another_host_is_reported_as_a_setting() -> None:
     found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."

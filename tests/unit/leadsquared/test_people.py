@@ -117,6 +117,13 @@ def test_the_user_behind_the_keys_tells_the_time_zone() -> None:
     assert (found.id, found.role, found.time_zone) == ("u", "Administrator", "Asia/Kolkata")
 
 
+@pytest.mark.parametrize(("told", "org_id"), [({"OrgId": " 41 "}, "41"), ({"OrgId": 41}, "41"), ({}, "")])
+def test_the_user_behind_the_keys_tells_the_account(told: dict[str, object], org_id: str) -> None:
+    found = people.read_key_user(answer({"Id": "u", **told}))
+    assert isinstance(found, KeyUser)
+    assert found.org_id == org_id
+
+
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize(
     ("given_answer", "kind"),

@@ -84,9 +84,9 @@ def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path
         a, other = note(history, "a"), note(history, "b", "other")
         history.note_live(a, 1, [share(1), share(2, user_id="another"), share(3, ends_at=NOON)])
         history.note_live(other, 1, [share(1)])
-        live = {each.user_id: each for each in history.live_among("acme", ["lead", "none"], NOON)}
+        live = {each.user_id: each for each in history.live_among({"acme"}, ["lead", "none"], NOON)}
         assert {user: each.row_id for user, each in live.items()} == {"user": 1, "another": 2}
-        assert history.live_among("acme", ["lead"], NOON + HOUR) == []
+        assert history.live_among({"acme"}, ["lead"], NOON + HOUR) == []
         found = live["user"]
         assert (found.ledger, found.sheet, found.sheet_row, found.request_id) == (a.ledger, "leads.csv", 2, "req")
 
@@ -105,9 +105,9 @@ def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -
     with open_history(tmp_path) as history:
         a = note(history, "a")
         history.note_live(a, 1, [share()])
-        assert history.any_live("acme", NOON, not_in="another job")
-        assert not history.any_live("acme", NOON, not_in=a.job)
-        assert history.live_among("acme", ["lead"], NOON, not_in=a.job) == []
+        assert history.any_live({"acme"}, NOON, not_in="another job")
+        assert not history.any_live({"acme"}, NOON, not_in=a.job)
+        assert history.live_among({"acme"}, ["lead"], NOON, not_in=a.job) == []
 
 
 def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp_path: Path) -> None:
@@ -117,9 +117,9 @@ def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp
         history.live_noted(a, 1, "one", NOON)
         assert history.next_making(a) == 2
         history.note_live(a, 2, [share(2)])
-        assert len(history.live_among("acme", ["lead"], NOON)) == 2
+        assert len(history.live_among({"acme"}, ["lead"], NOON)) == 2
         history.live_noted(a, 2, "two", NOON)
-        assert [each.row_id for each in history.live_among("acme", ["lead"], NOON)] == [2]
+        assert [each.row_id for each in history.live_among({"acme"}, ["lead"], NOON)] == [2]
         assert history.ledgers()[0].mark == "two"
 
 
@@ -129,7 +129,7 @@ def test_of_a_purged_ledger_only_its_runs_are_left(tmp_path: Path) -> None:
         history.note_live(a, 1, [share()])
         history.purged(a, NOON)
         assert history.ledgers() == []
-        assert history.live_among("acme", ["lead"], NOON) == []
+        assert history.live_among({"acme"}, ["lead"], NOON) == []
         assert [run.purged_at for run in history.runs()] == [NOON]
 
 
@@ -172,7 +172,7 @@ def test_several_processes_write_it_at_once(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         assert history.begun_anew is None
         assert len(history.runs()) == 4
-        assert [len(history.live_among("acme", [name], NOON)) for name in "abcd"] == [100] * 4
+        assert [len(history.live_among({"acme"}, [name], NOON)) for name in "abcd"] == [100] * 4
 
 
 def damage(file: Path) -> None:
@@ -246,7 +246,7 @@ def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
             tmp_path / "done" / "a.db",
             tmp_path / "done" / "a.csv",
         )
-        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [moved.ledger]
+        assert [each.ledger for each in history.live_among({"acme"}, ["lead"], NOON)] == [moved.ledger]
         assert history.elsewhere(known.job, known.ledger) == [moved.ledger]
 
 
@@ -266,4 +266,4 @@ def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old
         new = history.note_ledger(LedgerName.of(tmp_path / "b.db"), old.job, HOST, "acme", None)
         history.note_live(new, 1, [share()])
         history.moved(old.ledger, new.ledger)
-        assert [each.ledger for each in history.live_among("acme", ["lead"], NOON)] == [new.ledger]
+        assert [each.ledger for each in history.live_among({"acme"}, ["lead"], NOON)] == [new.ledger]
