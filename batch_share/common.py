@@ -44,6 +44,9 @@ class Cause(StrEnum):
     LEFT_OUT = "left_out"
     REPEAT = "repeat"
     ALREADY_SHARED = "already_shared"
+    HELD = "held"
+    """Another job has the same lead and user under way."""
+
     GONE = "gone"
     """The sheet no longer has the row; its state says how far it had come."""
 
@@ -69,6 +72,9 @@ class Cause(StrEnum):
     # of a call that may have been done
     LOST = "lost"
     CUT_OFF = "cut_off"
+    RECOVERED = "recovered"
+    """Its ledger is older than the job, or was lost: nobody knows yet what was sent for the row."""
+
     REPEATED = "repeated"
     UNREAD = "unread"
     UNSHOWN = "unshown"

@@ -32,7 +32,7 @@ from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
-from batch_share.planning.already_shared import known_runs, ledger_of_run, note_move
+from batch_share.planning.already_shared import forget_job, known_runs, ledger_of_run, note_move
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.job import Ending, Kind
     from batch_share.jobs.purge import Sweep
     from batch_share.jobs.watch import Case, SheetOutcome
+    from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
@@ -428,6 +429,13 @@ class BatchShare:
         LedgerError.
         """
         return await known_runs(self.settings, most, [_ledger(each, "add") for each in add])
+
+    async def forget(self, run: str) -> KnownRun:
+        """Give up the job of the run with this Id, or of the `last` one: its rows hold no others any more.
+
+        Raises LedgerError, HistoryError.
+        """
+        return await forget_job(self.settings, run)
 
     async def access(self, user: str | None = None, lead: str | None = None, ending: str | None = None) -> Access:
         """Who has access now, by the shares that this machine's ledgers know: no call is made.

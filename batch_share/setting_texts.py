@@ -38,6 +38,7 @@ SETTING_TEXTS: Final = {
     "allow_duplicates": "Send rows that repeat an earlier row.",
     "renew": "Share again what ends within this time, such as 3d, or has ended.",
     "force": "Share again whatever is shared already.",
+    "recover": "Go on with a ledger that is older than its job, or was lost: each row is looked up first.",
     "one_line": "Print one line with the totals, and nothing else but errors.",
     "daily_limit": "Calls a day that your plan allows. If not set: any number.",
     "max_rows": "Send nothing if there are more rows to send. If not set: any number.",

@@ -433,6 +433,7 @@ class Settings(BaseSettings):
     allow_duplicates: bool = False
     renew: Renewal = 0
     force: bool = False
+    recover: bool = False
     one_line: bool = False
     daily_limit: PositiveInt | None = Field(None, examples=[100_000])
     max_rows: PositiveInt | None = Field(None, examples=[500])

@@ -97,6 +97,10 @@ def runs(
         Optional[list[Path]],
         typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
     ] = None,
+    forget: Annotated[
+        Optional[str],
+        typer.Option(metavar="RUN", help="Give up the job of the run with this Id: it holds no rows any more."),
+    ] = None,
 ) -> None:
     """List the runs on this machine, newest first.
 
@@ -109,6 +113,9 @@ def runs(
     from batch_share.cli.screen import console
     from batch_share.library import BatchShare
 
+    if forget is not None:
+        given_up = asyncio.run(BatchShare().forget(forget))
+        typer.echo(f"The job of run {given_up.id} is given up: its rows hold no others any more.", err=True)
     known = asyncio.run(BatchShare().runs(limit, add=add or []))
     found = known.runs
     for remark in known.remarks:

@@ -20,9 +20,10 @@ from batch_share.errors import (
     SettingsError,
 )
 from batch_share.ledger.files import open_ledger
+from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import State, rows_in
 from batch_share.logs import bind_run
-from batch_share.planning.already_shared import note_begin, note_end
+from batch_share.planning.already_shared import find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
@@ -150,6 +151,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
         async with _session(ledger, job, settings, watcher, course) as session:
             if not session.stop.asked:
                 await job.take_in(session, watcher)
+                await recover(session)
             choice = await _agreed(job, session, watcher, course, cut_off)
             if choice is not None:
                 sheet, field_ = await sheet_of(ledger), settings.marker_field
@@ -234,6 +236,10 @@ async def _session(
         session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
+        session = replace(session, missing=await find_missing(session))
+        count = CallCount(settings.data_folder, (await ledger.facts())["job"])
+        stack.callback(count.close)
+        ledger.on_call = count.note
         public = settings.public()
         await ledger.begin_run(job.command, __version__, public, only_looked_up=job.only_looked_up)
         bind_run(await ledger.last_run_id() or "")
@@ -254,7 +260,8 @@ async def _session(
             raise
         finally:
             await ledger.end_run(ended)
-        await note_end(session)
+        if await note_end(session):
+            count.forget()
 
 
 def _ended(session: Session) -> str:

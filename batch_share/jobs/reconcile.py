@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
@@ -25,7 +25,7 @@ from batch_share.sending.calls import consult
 from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import markers_in
+from batch_share.sending.steps import end_in, in_note, marker_of, markers_in
 from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ SWEEP_FROM: Final = 5
 _LOOKS_AT_LEAD: Final = activities_of_lead("", 0).path
 _LOOKS_AT_TYPE: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 """The two APIs that can show whether an activity is there."""
+
+_SAME_END: Final = timedelta(minutes=10)
+"""An activity's note says the end as it was when that was posted; its share was accepted a little later."""
+
+_RECOVERED: Final = "recovered"
+"""The detail that a row keeps whose ledger did not know of it, while it is unknown."""
 
 _RECENT: Final = timedelta(days=1)
 """How far back one of ours is looked for among all of its type."""
@@ -137,17 +143,24 @@ class Reconciler:
         missed = [each for each in new if each.id not in self._first_looks]
         await self._spread(_by_place(missed), self._look)
 
-    async def _sweep(self, event: int, lost: Sequence[Row]) -> None:
+    async def _sweep(self, event: int, lost: Sequence[Row]) -> list[Row] | None:
         """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
 
-        Given up, and nothing concluded, where that takes more calls than looking at each lead.
+        Those that surely are not there now; None, and nothing concluded, where that takes more calls than looking
+        at each lead.
         """
         looked_at = utc_now()
-        since, most = min(_sent_at(each) for each in lost), min(MOST_PAGES, len(_by_place(lost)))
-        found = await self._of_type(event, since, most, {*map(_marker, lost)})
+        since, most, wanted = min(_sent_at(each) for each in lost), len(_by_place(lost)), {*map(_marker, lost)}
+        if any(map(_is_recovered, lost)):
+            wanted = set()  # a later renewal may be on another page
+        else:
+            most = min(MOST_PAGES, most)
+        found = await self._of_type(event, since, most, wanted)
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
-        if found.views:
-            await self._adopt(lost, found, looked_at)
+        if not found.views:
+            return None
+        absent = await self._adopt(lost, found, looked_at)
+        return absent if found.problem is None else None
 
     async def _of_type(self, event: int, since: datetime, most: int, wanted: Collection[str] = ()) -> Found:
         skew = timedelta(seconds=CLOCK_SKEW)
@@ -179,30 +192,58 @@ class Reconciler:
         groups = sorted(_by_place([each for each in lost if each.id in self._first_looks]), key=self._wait)
         last = _now() + max(map(self._wait, groups), default=0.0)
         with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
+            for event in {_place(group[0]).event for group in groups}:
+                swept = [each for group in groups if _place(group[0]).event == event for each in group]
+                if len(_by_place(swept)) >= SWEEP_FROM and all(map(_is_recovered, swept)):
+                    left = _by_place(await self._decide_by_sweep(event, swept))
+                    groups = [*left, *(group for group in groups if _place(group[0]).event != event)]
             await self._spread(groups, self._decide_group)
 
+    async def _decide_by_sweep(self, event: int, lost: Sequence[Row]) -> Sequence[Row]:
+        """The same for many at once; those that are still to be looked at lead by lead."""
+        if not await self._rest(lost):
+            return ()
+        absent = await self._sweep(event, lost)
+        if absent is None:  # it may have found some of them all the same
+            still = {each.id for each in await self._lost_activities()}
+            return [each for each in lost if each.id in still]
+        left = []
+        for each in absent:
+            if await self._would_show(each, _LOOKS_AT_TYPE):
+                await self._absent(each)
+            else:
+                left.append(each)
+        return left
+
     async def _decide_group(self, group: Sequence[Row]) -> None:
+        if not await self._rest(group):
+            return
+        for each in await self._look(group):
+            looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
+            shown = await self._would_show(each, looks)
+            await (self._absent(each) if shown else self._leave([each], Why(Cause.UNSHOWN)))
+
+    async def _rest(self, group: Sequence[Row]) -> bool:
+        """Wait until it is time for the second look at all of these; False if the work is to end."""
         while (wait := self._wait(group)) > 0:
             self._session.tally.phase = "waiting to look again at what nobody knows"
             self._resting[group[0].id] = _now() + wait
             await self._session.stop.sleep(wait)
             del self._resting[group[0].id]
             if self._session.stop.asked:
-                return
-        for each in await self._look(group):
-            await (self._absent(each) if await self._would_show(each) else self._leave([each], Why(Cause.UNSHOWN)))
+                return False
+        return True
 
     async def _of_lead(self, place: Whereabouts, wanted: Collection[str] = ()) -> Found:
         page = partial(activities_of_lead, *place)
         return await _collect(self._session, place.event, page, MOST_PAGES, wanted)
 
-    async def _would_show(self, each: Row) -> bool:
+    async def _would_show(self, each: Row, looks: str) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
 
         No page says where a note comes back, so what is believed is the API that was asked, and no other; if it has
         shown none in this run, it is asked for an activity that stands.
         """
-        looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
         kind = looks, _place(each).event, _marker(each).startswith("[")
         async with self._probing:
             if not self._session.settings.trust_marker and kind not in self._session.shown | self._probed:
@@ -243,12 +284,18 @@ class Reconciler:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
         absent = []
         for each in lost:
-            named = found.views.get(_marker(each), {}).values()
+            marker, renewal = _latest(each, found)
+            named = found.views.get(marker, {}).values()
             views = [view for view in named if view.lead in {"", _place(each).lead_id}]
             if views or found.problem is None:
                 self._first_looks.setdefault(each.id, _now())
             if views:
-                await self._resolve(each, await self._adoption(each, views), looked_at)
+                adopted = await self._adoption(each, views)
+                if _is_recovered(each) and adopted.state is State.POSTED:
+                    adopted = self._recovered(each, adopted, renewal, end_in(views[0].said, marker))
+                await self._resolve(each, adopted, looked_at)
+                if adopted.state is State.ACCEPTED and self._session.settings.follow_up:
+                    self._session.polls.add(str(adopted.learned["request_id"]))
             else:
                 absent.append(each)
         return absent
@@ -270,9 +317,23 @@ class Reconciler:
                 return replace(failed, notice=double, learned=learned)
         return Result(State.POSTED, "found", answer_id=first.id, notice=double, learned=learned)
 
+    def _recovered(self, each: Row, adopted: Result, renewal: int, end: datetime | None) -> Result:
+        """The adoption of a row whose ledger did not know of it: it may be shared already, and that may be over."""
+        learned: dict[str, Any] = {**adopted.learned, "renewal": renewal}
+        if end is not None and end <= utc_now():
+            return replace(adopted, state=State.SHARED, learned=learned | {"ends_at": end})
+        missing, asked = self._session.missing, each.instruction
+        share = missing.shares.get((asked.lead_id, asked.user_id)) if missing and asked else None
+        if share and end and share.request_id and abs(share.ends_at - end) < _SAME_END:
+            known = {"request_id": share.request_id, "ends_at": share.ends_at}
+            return replace(adopted, state=State.ACCEPTED, learned=learned | known)
+        return replace(adopted, learned=learned)
+
     async def _leave(self, group: Iterable[Row], why: Why) -> None:
         for each in group:
-            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=why))
+            details = {**why.details, _RECOVERED: True} if _is_recovered(each) else why.details
+            left = Why(why.cause, details)
+            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=left))
 
     async def _resolve(self, each: Row, result: Result, looked_at: datetime | None = None) -> None:
         session = self._session
@@ -331,6 +392,24 @@ async def _collect(
         if (answer.total or 0) > most * len(answer.shown):
             break
     return Found(views, "there are too many")
+
+
+def _latest(each: Row, found: Found) -> tuple[str, int]:
+    """By what the last activity of a row is found, and of which renewal: another copy may have made later ones."""
+    marker, renewal = _marker(each), each.renewal
+    if _is_recovered(each):
+        while (later := _as_written(marker, marker_of(each.key, Stage.ACTIVITY, renewal + 1))) in found.views:
+            marker, renewal = later, renewal + 1
+    return marker, renewal
+
+
+def _is_recovered(each: Row) -> bool:
+    """Whether its ledger did not know that anything was sent for it, whatever was found out since."""
+    return each.why is not None and (each.cause is Cause.RECOVERED or _RECOVERED in each.why.details)
+
+
+def _as_written(like: str, marker: str) -> str:
+    return in_note(marker) if like.startswith("[") else marker
 
 
 def _marker(each: Row) -> str:

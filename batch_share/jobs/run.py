@@ -27,7 +27,7 @@ from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
-from batch_share.sending.steps import asked, in_time, post, posted, share
+from batch_share.sending.steps import activity_marker, asked, in_time, post, posted, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -172,7 +172,7 @@ class Resume(Kind):
         """What somebody was sure of is said now; each share that is to be renewed has another row from now on."""
         ledger = session.ledger
         await ledger.note_said(self.meant)
-        if await ledger.renew():
+        if await ledger.renew(activity_marker(session)):
             ledger.renew_before = None
             await skip_shared(session)
             session.tally.begin(await ledger.counts())
@@ -197,6 +197,7 @@ class Resume(Kind):
             with ending_early(session.stop):
                 await check_canary_of(session, due[:most])
             if not session.stop.asked:
+                await skip_shared(session, only_more=True)
                 await send_canary(session, most)
         await _send_and_settle(session, reconciler, due[most or 0 :])
 
@@ -307,6 +308,10 @@ async def _send_and_settle(session: Session, reconciler: Reconciler, due: Sequen
     if not session.stop.asked:
         await _revoke_earlier(session, due)
     while not session.stop.asked:
+        with ending_early(session.stop):
+            if session.tally.looked_up:  # which may take so long that another ledger shares the same by now
+                await skip_shared(session, only_more=True)
+                session.tally.begin(await session.ledger.counts())
         await send_rows(session)
         if session.stop.asked or await reconciler.settle():
             continue

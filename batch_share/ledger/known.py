@@ -6,7 +6,9 @@ begun anew where it is damaged or of another version. Times are UTC, without a z
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import hashlib
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from filelock import FileLock
 from sqlalchemy import (
     JSON,
     URL,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -29,6 +32,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    false,
     func,
     inspect,
     or_,
@@ -43,7 +47,9 @@ from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerLock, LedgerName, read_ledger
+from batch_share.ledger.queries import NEVER
 from batch_share.ledger.records import run_id
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +64,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownLedger:
-    """A ledger of this machine. `account` is None where it was added without its keys."""
+    """A ledger of this machine. `account` is None where it was added without its keys.
+
+    Its last call that is known had the number `calls`, None if an earlier version noted it. Nobody will finish it
+    since it was `forgotten_at`.
+    """
 
     id: int
     ledger: LedgerName
@@ -67,6 +77,8 @@ class KnownLedger:
     account: str | None
     sheet_path: Path | None
     mark: str | None
+    calls: int | None
+    forgotten_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,8 @@ class LiveShare:
     """A share that has not ended: whose, until when, and where it is recorded.
 
     `access` is 1 (read), 2 (write), or 0 where nobody knows whether it stands; `row_id` is the row's Id in the
-    ledger, `job` what the ledger is known by, `sheet` the name of its sheet.
+    ledger, `job` what the ledger is known by, `sheet` the name of its sheet. Of a row that is under way, `held`, it
+    may be one that is yet to be made: its `access` is 0 then.
     """
 
     lead_id: str
@@ -120,13 +133,14 @@ class LiveShare:
     sheet_row: int
     request_id: str | None
     run_id: str
+    held: bool = False
 
 
 def _iso(at: datetime | None) -> str | None:
     return None if at is None else f"{at.isoformat(timespec='seconds')}Z"
 
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 metadata = MetaData()
 
@@ -143,6 +157,8 @@ ledgers = Table(
     Column("account", String(40)),  # NULL: it was added by somebody whose keys are not known
     Column("sheet_path", Text),
     Column("mark", Text),  # what `live` was made of; NULL: it is to be made
+    Column("calls", Integer),  # the number of its last call; NULL: nobody noted it; since version 2, as the next
+    Column("forgotten_at", DateTime),  # somebody said that nobody will finish it
     UniqueConstraint("path", "job"),
 )
 """Each ledger, where it was last. One that was begun anew in the place of another is another one."""
@@ -178,11 +194,13 @@ live = Table(
     Column("request_id", String(100)),
     Column("run_id", String(8), nullable=False),
     Column("made", Integer, nullable=False),  # in which bringing up to date it was seen
+    Column("held", Boolean, nullable=False, server_default=false()),  # its row is under way; since version 2
     Index("live_by_pair", "lead_id", "user_id"),
     Index("live_by_end", "ends_at"),
 )
 """The shares of each ledger that had not ended when it was last looked at. `access` is 0 where nobody knows whether
-it stands: it may have been made, or it is being revoked."""
+it stands: it may have been made, or it is being revoked. The rows that are under way are among them, `held`: one
+that is not shared yet ends never."""
 
 
 _RUN: Final = (
@@ -210,14 +228,18 @@ class History:
     # ------------------------------------------------------------------------------------------ ledgers, runs
 
     def note_ledger(
-        self, name: LedgerName, job: str, host: str, account: str | None, sheet: Path | None
+        self, name: LedgerName, job: str, host: str, account: str | None, sheet: Path | None, calls: int = 0
     ) -> KnownLedger:
-        """Take in a ledger, or where it is now. An account that is known stays, if none is given."""
-        values = {"path": str(name), "job": job, "host": host, "account": account}
+        """Take in a ledger, or where it is now. An account that is known stays, if none is given.
+
+        `calls` is the number of its last call.
+        """
+        values = {"path": str(name), "job": job, "host": host, "account": account, "calls": calls}
         values["sheet_path"] = str(sheet) if sheet else None
         new = insert(ledgers).values(values)
         changes = {
             "host": host,
+            "calls": calls,
             "account": func.coalesce(new.excluded.account, ledgers.c.account),
             "sheet_path": func.coalesce(new.excluded.sheet_path, ledgers.c.sheet_path),
         }
@@ -306,6 +328,50 @@ class History:
             ends = [*found]
         return None if None in ends or not ends else max(end for end in ends if end)
 
+    def last_call(self, job: str) -> int:
+        """The number of the last call of a job that anybody has noted, in whichever of its ledgers."""
+        with self._reading() as connection:
+            found = connection.scalar(select(func.max(ledgers.c.calls)).where(ledgers.c.job == job))
+        return max(found or 0, CallCount(self.file.parent, job).read())
+
+    def unfinished(self, name: LedgerName, host: str, but: str) -> tuple[KnownLedger, KnownRun] | None:
+        """The ledger that was at a place before the one of the job `but`, with its last run, if that left rows.
+
+        Such as were to be sent, or under way. None if nobody is to finish it, or no call was ever made for it.
+        """
+        at = (ledgers.c.path == str(name), ledgers.c.host == host, ledgers.c.job != but)
+        with self._reading() as connection:
+            there = select(ledgers).where(*at, ledgers.c.forgotten_at.is_(None)).order_by(ledgers.c.id.desc())
+            known = [_ledger(row) for row in connection.execute(there).mappings()]
+        for ledger in known:
+            last = self._runs(_RUN.where(runs.c.ledger_id == ledger.id, runs.c.purged_at.is_(None)).limit(1))
+            if last and _is_unfinished(last[0]) and (ledger.calls is None or self.last_call(ledger.job)):
+                return ledger, last[0]
+        return None
+
+    def first_start(self, job: str) -> datetime | None:
+        """When the first run of a job began that is known."""
+        first = select(func.min(runs.c.started_at)).join_from(runs, ledgers).where(ledgers.c.job == job)
+        with self._reading() as connection:
+            started_at: datetime | None = connection.scalar(first)
+        return started_at
+
+    def forget(self, run_id: str, at: datetime) -> None:
+        """Nobody will finish the job of this run: its rows that are under way are held no longer."""
+        with self._writing() as connection:
+            of_run = select(ledgers.c.job).join_from(runs, ledgers).where(runs.c.id == run_id)
+            job = connection.scalar(of_run)
+            ids = select(ledgers.c.id).where(ledgers.c.job == job)
+            connection.execute(update(ledgers).where(ledgers.c.job == job).values(forgotten_at=at))
+            connection.execute(delete(live).where(live.c.ledger_id.in_(ids), live.c.ends_at == NEVER))
+            connection.execute(update(live).where(live.c.ledger_id.in_(ids)).values(held=False))
+
+    def go_on(self, job: str) -> None:
+        """A job that nobody was to finish goes on."""
+        with self._writing() as connection:
+            again = update(ledgers).where(ledgers.c.job == job, ledgers.c.forgotten_at.is_not(None))
+            connection.execute(again.values(forgotten_at=None, mark=None))
+
     def give_up(self, ledger: KnownLedger, words: str) -> None:
         """Its runs without an end won't be told of any more: nobody can look."""
         unended = update(runs).where(runs.c.ledger_id == ledger.id, runs.c.ended_at.is_(None))
@@ -355,14 +421,21 @@ class History:
         return self._live_among(ledgers.c.account.in_(accounts), leads, after, not_in)
 
     def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
-        """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common."""
-        return self._live_among(ledgers.c.host == host, leads, after, "")
+        """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common.
+
+        Those that are yet to be made are not among them.
+        """
+        found = self._live_among(ledgers.c.host == host, leads, after, "")
+        return [share for share in found if share.ends_at != NEVER]
 
     def live_after(self, after: datetime) -> list[LiveShare]:
         """Every share that ends after a time (UTC, without a zone), the first to end first."""
-        return self._shares(
-            _LIVE.where(live.c.ends_at > after).order_by(live.c.ends_at, ledgers.c.path, live.c.row_id)
-        )
+        last = (live.c.ends_at > after) & (live.c.ends_at != NEVER)
+        return self._shares(_LIVE.where(last).order_by(live.c.ends_at, ledgers.c.path, live.c.row_id))
+
+    def live_of(self, job: str) -> list[LiveShare]:
+        """Every share of a job that was noted, but for those that were yet to be made."""
+        return self._shares(_LIVE.where(ledgers.c.job == job, live.c.ends_at != NEVER))
 
     def _live_among(
         self, ours: ColumnElement[bool], leads: Iterable[str], after: datetime, not_in: str
@@ -394,6 +467,14 @@ class History:
             raise HistoryError(self.file, f"it can't be read or written ({problem})") from None
 
 
+def _is_unfinished(run: KnownRun) -> bool:
+    """Whether a ledger's last run left rows that are to be sent, or of which nobody knows."""
+    if run.ended in {None, CUT_OFF, GONE}:
+        return True
+    left = [State(state) for state, rows in (run.counts or {}).items() if rows]
+    return any(each.is_on_its_way or each.is_being_revoked or each is State.UNKNOWN for each in left)
+
+
 def _share(row: Mapping[Any, Any], ledger: LedgerName) -> LiveShare:
     values = {name: row[name] for name in _SHARE}
     return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.short, **values)
@@ -404,6 +485,47 @@ def _ledger(row: Mapping[Any, Any]) -> KnownLedger:
     sheet = row["sheet_path"]
     values = {name: row[name] for name in names}
     return KnownLedger(ledger=LedgerName.of(row["path"]), sheet_path=Path(sheet) if sheet else None, **values)
+
+
+class CallCount:
+    """The number of a job's last call, noted in a file of its own in `folder` before the call leaves.
+
+    By it an older copy of the job's ledger is told from the one that made the call. It is of help, not of need: a
+    file that can't be written holds up nothing.
+    """
+
+    def __init__(self, folder: Path, job: str) -> None:
+        # The job is what a ledger says, and that may come from anywhere.
+        self._file = folder / "calls" / hashlib.blake2b(job.encode(), digest_size=16).hexdigest()
+        self._open: int | None = None
+
+    def read(self) -> int:
+        """The number that was noted; 0 if none was."""
+        try:
+            return int(self._file.read_bytes())
+        except (OSError, ValueError):
+            return 0
+
+    def note(self, number: int) -> None:
+        """A call with this number is about to leave."""
+        with suppress(OSError):
+            if self._open is None:
+                self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._open = os.open(self._file, os.O_WRONLY | os.O_CREAT, 0o600)
+            os.lseek(self._open, 0, os.SEEK_SET)
+            os.write(self._open, b"%020d" % number)
+
+    def close(self) -> None:
+        """No call is made any more."""
+        if self._open is not None:
+            os.close(self._open)
+            self._open = None
+
+    def forget(self) -> None:
+        """The number is known elsewhere: the file is of no more use."""
+        self.close()
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
 
 FILE: Final = "history.db"
@@ -493,8 +615,20 @@ def _prepare(connection: Connection, file: Path) -> None:
     found = connection.scalar(select(about.c.version))
     if found is not None and found > VERSION:
         raise HistoryError(file, _TOO_NEW)
-    if found != VERSION:
+    if found == 1:
+        for statement in _SINCE_1:
+            connection.exec_driver_sql(statement)
+        connection.execute(update(ledgers).values(mark=None))  # so that what is under way is noted
+        connection.execute(update(about).values(version=VERSION))
+    elif found != VERSION:
         raise _Unusable("it is of an earlier version")
+
+
+_SINCE_1: Final = (
+    "ALTER TABLE ledgers ADD COLUMN calls INTEGER",
+    "ALTER TABLE ledgers ADD COLUMN forgotten_at DATETIME",
+    "ALTER TABLE live ADD COLUMN held BOOLEAN NOT NULL DEFAULT 0",
+)
 
 
 def check_whole(history: History) -> None:
@@ -533,11 +667,13 @@ async def note_runs(
     recorded, counts = await ledger.runs(), await ledger.counts()
     if not recorded:
         return None
-    path, name = Path(sheet.path) if sheet else None, ledger.name.resolved()
+    path, name, calls = Path(sheet.path) if sheet else None, ledger.name.resolved(), await ledger.last_number()
+    if calls < history.last_call(facts["job"]):  # an older copy: what it does not know is known
+        return None
     for other in history.elsewhere(facts["job"], name):
         if not other.exists():
             history.moved(other, name, facts["job"])
-    known = history.note_ledger(name, facts["job"], facts["host"], account, path)
+    known = history.note_ledger(name, facts["job"], facts["host"], account, path, calls)
     ended = history.numbers(known)
     last = recorded[-1]
     entries = []
@@ -573,9 +709,11 @@ async def refresh(history: History, ledger: LedgerReader, account: str | None, *
 
 async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger, mark: str, now: datetime) -> None:
     """In parts, so that others need not wait: what was live stays until all was seen."""
-    ids = {run.id: run_id(known.job, run) for run in await ledger.runs()}
+    recorded = await ledger.runs()
+    ids = {run.id: run_id(known.job, run) for run in recorded}
+    ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
     made, chunk = history.next_making(known), list[dict[str, Any]]()
-    async for share in ledger.shares():
+    async for share in ledger.shares(held=known.forgotten_at is None):
         if share.ends_at is not None and share.ends_at > now:
             chunk.append(_values(share, ids))
         if len(chunk) == _CHUNK:
@@ -595,6 +733,7 @@ def _values(share: Share, run_ids: Mapping[int, str]) -> dict[str, Any]:
         "ends_at": share.ends_at,
         "request_id": share.request_id,
         "run_id": run_ids.get(share.run or 0, ""),
+        "held": share.held,
     }
 
 

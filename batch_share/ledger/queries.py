@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import case, false, func, or_, select, true
 
 from batch_share.common import IN_THE_SHEET, Action, Cause
 from batch_share.ledger.records import Instruction, LastCall, Row, Share, why_of
@@ -15,7 +15,6 @@ from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from sqlalchemy import ColumnElement, RowMapping
 
@@ -85,6 +84,18 @@ SHARE_MAY_STAND: Final = _in(MAY_STAND)
 SHARE_NOT_ENDED: Final = _in(UNTIL_ENDED)
 """The same, and rows whose share is being revoked."""
 
+_UNDER_WAY: Final = MEANT & (
+    rows.c.state.in_((State.POSTING, State.POSTED, State.SHARING))
+    | ((rows.c.state == State.UNKNOWN) & rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE)))
+)
+"""Rows of which something was sent, or may have been, and a share is still to come of it."""
+
+SHARE_MAY_COME: Final = SHARE_NOT_ENDED | _UNDER_WAY
+"""Rows whose share may not have ended, or is still to be made."""
+
+NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - as all times of a ledger
+"""When a share ends that is still to be made."""
+
 GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
 """Rows that are to be shared."""
 
@@ -115,7 +126,8 @@ _STANDS: Final = rows.c.state.in_([state for state in State if state.is_shared])
 )
 _NOW = rows.alias()
 SHARES: Final = select(
-    *(rows.c[name] for name in ("id", "state", "doubtful", "lead_id", "user_id")),
+    *(rows.c[name] for name in ("id", "state", "stage", "doubtful", "lead_id", "user_id")),
+    case((_UNDER_WAY, true()), else_=false()).label("held"),
     func.coalesce(_NOW.c.sheet_row, rows.c.sheet_row).label("sheet_row"),
     func.coalesce(_NOW.c.position, rows.c.position).label("position"),
     *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at", "ends_at")),
@@ -167,8 +179,10 @@ def state_in_sheet(state: str, cause: str | None) -> State:
 
 def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
     """What a row shared. Of a share that was never accepted nobody knows the end; or `at_latest`, when it would."""
-    ends_at = found["ends_at"]
-    if ends_at is None and at_latest:
+    ends_at, place = found["ends_at"], (found["state"], found["stage"])
+    if found["held"] and place not in MAY_STAND and place[0] != State.SHARING:
+        ends_at = NEVER
+    elif ends_at is None and at_latest:
         ends_at = found["until"] or found["changed_at"] + timedelta(minutes=found["duration"] or 0)
     return Share(
         row_id=found["id"],
@@ -182,4 +196,5 @@ def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
         ends_at=ends_at,
         request_id=found["request_id"],
         run=found["run_id"],
+        held=bool(found["held"]),
     )

@@ -40,6 +40,7 @@ from batch_share.ledger.queries import (
     NEVER_SENT,
     OF_CALL,
     RETRY,
+    SHARE_MAY_COME,
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
     SHARES,
@@ -111,6 +112,12 @@ SHARES_PAGE: Final = 2000
 
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
+
+CALLS: Final = "calls"
+"""The fact that says which number the last call of a job had that another copy of the ledger made."""
+
+RECOVERED: Final = "recovered"
+"""The fact that says since when another copy of the ledger may have sent what this one does not know of."""
 
 ZONE: Final = "zone"
 """The fact that names the account's time zone, once it was asked for."""
@@ -486,6 +493,11 @@ class LedgerReader:
         words = {each["row_id"]: each["words"] for each in found}
         return [(row, words.get(row.id, "")) for row in page]
 
+    async def held(self) -> int:
+        """How many rows of the sheet are not sent since another job has their lead and user under way."""
+        counted = await self._all(select(func.count().label("n")).where(rows.c.cause == Cause.HELD, MEANT))
+        return int(counted[0]["n"])
+
     async def noticed(self) -> int:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
         counted = await self._all(select(func.count().label("n")).where(IS_DOUBLE))
@@ -576,11 +588,15 @@ class LedgerReader:
         called = await self._all(select(func.max(attempts.c.id).label("n")))
         taken = await self._all(select(func.max(sheets.c.id).label("n")))
         counts = await self.counts()
-        return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state, _ in UNTIL_ENDED]}"
+        states = (*(state for state, _ in UNTIL_ENDED), State.POSTING, State.SHARING)
+        return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state in states]}"
 
-    async def shares(self) -> AsyncIterator[Share]:
-        """Every share of which nobody has heard that it failed, or was revoked, read page by page."""
-        page = SHARES.where(SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
+    async def shares(self, *, held: bool = False) -> AsyncIterator[Share]:
+        """Every share of which nobody has heard that it failed, or was revoked, read page by page.
+
+        With `held`, those too that are still to be made, of rows that are under way.
+        """
+        page = SHARES.where(SHARE_MAY_COME if held else SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
@@ -601,6 +617,11 @@ class LedgerReader:
         found = await self._all(select(rows.c.id, rows.c.lead_number).where(SHARE_NOT_ENDED, lasts))
         return {row["id"]: row["lead_number"] for row in found if row["lead_number"]}
 
+    async def last_number(self) -> int:
+        """The number of the last call, 0 before the first: one of another copy if this one was recovered since."""
+        found = await self._all(select(func.max(attempts.c.id).label("n")))
+        return max(found[0]["n"] or 0, int((await self.facts()).get(CALLS, 0)))
+
     async def last_call(self, run: int) -> datetime | None:
         """When a run made its last call, None if it made none."""
         sent = await self._all(select(func.max(attempts.c.sent_at).label("at")).where(attempts.c.run_id == run))
@@ -608,12 +629,12 @@ class LedgerReader:
         return at
 
     async def wishes(self, state: State, *actions: Action) -> AsyncIterator[Row]:
-        """The rows in `pending` that nothing was ever sent for, or those in `skipped` for an earlier run's share.
+        """The rows in this state that may share; in `skipped`, those that are so for what another ledger shares.
 
         Only those that ask for one of these actions, and without their cells. They may be judged anew while they
         are read.
         """
-        why = rows.c.stage.is_(None) if state is State.PENDING else rows.c.cause == Cause.ALREADY_SHARED
+        why = rows.c.cause.in_((Cause.ALREADY_SHARED, Cause.HELD)) if state is State.SKIPPED else true()
         which = (rows.c.state == state, why, MEANT, rows.c.action.in_(actions), CLEARED)
         page = select(*LEAN).where(*which).order_by(rows.c.id).limit(PAGE)
         last = -1

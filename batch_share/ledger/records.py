@@ -213,7 +213,8 @@ class Share:
     """What a row shared, or may have shared if it is `doubtful`. `run` is the number of the run that made it.
 
     `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.
-    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being revoked.
+    `access` is 0 where nobody knows whether it stands: it may have been made, or it is being revoked. It is `held`
+    where its row is under way, so that it may still be to come.
     """
 
     row_id: int
@@ -227,6 +228,7 @@ class Share:
     ends_at: datetime | None
     request_id: str | None
     run: int | None
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,4 +248,4 @@ class Result:
     why: Why | None = None
     doubtful: bool = False
     notice: Why | None = None
-    learned: Mapping[str, str | int | None] = field(default_factory=dict)
+    learned: Mapping[str, str | int | datetime | None] = field(default_factory=dict)

@@ -107,7 +107,8 @@ class Stage(StrEnum):
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     # failed without a call: its end was over before its turn came, or an earlier share could not be revoked
     # revoked without a call of its own: it asked for no more than earlier shares to be revoked, and they were
-    State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED, State.REVOKED}),
+    # unknown, here and below: the ledger is older than its job, or was lost, so that it may have been sent
+    State.PENDING: frozenset({State.POSTING, State.SKIPPED, State.FAILED, State.REVOKED, State.UNKNOWN}),
     # back to pending: definitely not done (a throttle, no connection)
     State.POSTING: frozenset({State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN}),
     # failed without a call: as above, or the activity turned out to belong to somebody else
@@ -120,11 +121,14 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.SHARED: frozenset({State.TO_REVOKE}),
     State.INVALID: frozenset(),
     # what it repeats is over, or is to be made once more; there is something to revoke by now
-    State.SKIPPED: frozenset({State.PENDING}),
+    State.SKIPPED: frozenset({State.PENDING, State.UNKNOWN}),
     # tried again from the step that failed, by a person's wish; a share that stands, revoked again
-    State.FAILED: frozenset({State.PENDING, State.POSTED, State.TO_REVOKE}),
+    State.FAILED: frozenset({State.PENDING, State.POSTED, State.TO_REVOKE, State.UNKNOWN}),
     # looked up: found, definitely not there, or found to be somebody else's; a share goes back to be shared again
-    State.UNKNOWN: frozenset({State.POSTED, State.PENDING, State.FAILED, State.TO_REVOKE}),
+    # accepted, shared: found after its ledger was lost, with a request that is known, or with its time over
+    State.UNKNOWN: frozenset(
+        {State.POSTED, State.PENDING, State.FAILED, State.TO_REVOKE, State.ACCEPTED, State.SHARED}
+    ),
     State.TO_REVOKE: frozenset({State.REVOKING}),
     State.REVOKING: frozenset({State.ENDING, State.TO_REVOKE, State.FAILED, State.UNKNOWN}),
     # unknown: nobody knew whether there was a share to revoke, which may be why that could not be processed

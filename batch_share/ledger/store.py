@@ -17,10 +17,21 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
-from batch_share.ledger.queries import INSTRUCTION, LOOK, NEVER_SENT, RETRY, state_in_sheet
+from batch_share.ledger.queries import (
+    GIVES_ACCESS,
+    INSTRUCTION,
+    LEAN,
+    LOOK,
+    NEVER_SENT,
+    RETRY,
+    row_of,
+    state_in_sheet,
+)
 from batch_share.ledger.reading import (
+    CALLS,
     CANARY,
     PAGE,
+    RECOVERED,
     SAID,
     UNANSWERED,
     UNCHECKED,
@@ -51,10 +62,23 @@ PROCESS = "process"
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
+_OTHERS = (Cause.LEFT_OUT, Cause.ALREADY_SHARED, Cause.HELD)
+_MAY_BE_SENT = (
+    rows.c.position.is_not(None)
+    & rows.c.lead_id.is_not(None)
+    & GIVES_ACCESS
+    & or_(
+        rows.c.state == State.PENDING,
+        (rows.c.state == State.SKIPPED) & rows.c.cause.in_(_OTHERS),
+        (rows.c.state == State.FAILED) & (rows.c.stage == Stage.ACTIVITY),
+    )
+)
+"""Rows that were not sent, as far as this ledger knows, and may be."""
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
+_NOTE_FACT = insert(about).prefix_with("OR REPLACE")
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _SHARING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
@@ -84,7 +108,8 @@ class _Known(NamedTuple):
 class Ledger(LedgerReader):
     """A ledger open for work, by this process alone. Make one with `open_ledger`.
 
-    Every method raises LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
+    `on_call` is told the number of each call that is about to leave. Every method raises LedgerError, in one
+    sentence, when the file can't be written; then nothing of it was done.
     """
 
     def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
@@ -93,6 +118,7 @@ class Ledger(LedgerReader):
         self._last_attempt = 0
         self._results: str | None = None
         self._place: tuple[int, int] | None = None
+        self.on_call: Callable[[int], None] | None = None
 
     @property
     def run_id(self) -> int:
@@ -118,8 +144,9 @@ class Ledger(LedgerReader):
         def begin(connection: Connection) -> None:
             values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
             self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
-            self._last_attempt = connection.scalar(select(func.max(attempts.c.id))) or 0
             facts = {row.name: row.value for row in connection.execute(select(about))}
+            called = connection.scalar(select(func.max(attempts.c.id))) or 0
+            self._last_attempt = max(called, int(facts.get(CALLS, 0)))
             self._results = facts.get(RESULTS)
             if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
                 connection.execute(insert(about).values(name=WRITTEN, value=as_fact(written_in(facts))))
@@ -137,6 +164,45 @@ class Ledger(LedgerReader):
     async def note_host(self, host: str) -> None:
         """Commit whose ledger this is, as long as it holds nothing."""
         await self._execute(update(about).where(about.c.name == "host").values(value=host))
+
+    async def note_job(self, job: str) -> None:
+        """Commit whose rows this ledger is to hold, as long as it holds nothing."""
+        await self._execute(update(about).where(about.c.name == "job").values(value=job))
+
+    async def recover(self, marker: Callable[[Row], str], since: datetime | None = None, calls: int = 0) -> int:
+        """Commit that rows are unknown, of which another copy may have sent anything; how many there are.
+
+        That was done `since` then, up to the call with the number `calls`. From then on whatever is new in this
+        ledger is to be looked up too, what is renewed with it: without `since`, it is now.
+        """
+
+        def note(connection: Connection) -> int:
+            if since is not None:
+                self._last_attempt = max(self._last_attempt, calls)
+                noted = {RECOVERED: since.isoformat(), CALLS: str(calls)}
+                connection.execute(_NOTE_FACT, [{"name": name, "value": noted[name]} for name in noted])
+            began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
+            if began is None:
+                return 0
+            tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
+            which = _MAY_BE_SENT if since is not None else _MAY_BE_SENT & ~tried
+            ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
+            for chunk in _chunks(ids, PAGE):
+                self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
+            return len(ids)
+
+        return await self._database.write(note)
+
+    def _look_up_first(
+        self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
+    ) -> None:
+        """Make rows unknown, as if a call that was made for each `since` then had not been answered."""
+        self._results = None
+        for found in connection.execute(select(*LEAN).where(rows.c.id.in_(ids))).mappings().all():
+            row = row_of(found)
+            unknown = Result(State.UNKNOWN, "", stage=Stage.ACTIVITY, why=Why(Cause.RECOVERED))
+            self._move_or_touch(connection, row.id, row.state, unknown)
+            self._attempt(connection, row.id, Stage.ACTIVITY, since, marker=marker(row))
 
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
@@ -298,11 +364,15 @@ class Ledger(LedgerReader):
         return count
 
     async def rejudge(self, decided: Sequence[tuple[Row, Why | None]]) -> None:
-        """Commit for rows that nothing was sent for why they are skipped; None: they are to be sent."""
+        """Commit why rows are not sent, None: they are. One whose activity stands is then not shared."""
 
         def note(connection: Connection) -> None:
             for row, why in decided:
                 result = Result(State.SKIPPED if why else State.PENDING, "", why=why)
+                if row.state is State.POSTED:
+                    if why is None:
+                        continue
+                    result = Result(State.UNKNOWN if row.doubtful else State.FAILED, "", stage=Stage.SHARE, why=why)
                 self._move_or_touch(connection, row.id, row.state, result)
 
         if decided:
@@ -325,7 +395,10 @@ class Ledger(LedgerReader):
                 for row, marker in zip(rows, markers, strict=True)
             ]
 
-        return await self._database.write(note)
+        numbers: list[int] = await self._database.write(note)
+        if self.on_call is not None:
+            self.on_call(numbers[-1])
+        return numbers
 
     async def settle(self, attempt_ids: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
         """Commit what became of the call of an intent, for each of its rows."""
@@ -380,15 +453,17 @@ class Ledger(LedgerReader):
         results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
         await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
 
-    async def renew(self) -> int:
+    async def renew(self, marker: Callable[[Row], str]) -> int:
         """Let another row take the place of each whose share is to be renewed: how many there are.
 
-        The row before stays as what it shared, out of the sheet's order; the marker of the new one is another.
+        The row before stays as what it shared, out of the sheet's order; the marker of the new one is another. In a
+        ledger that was recovered another copy may have renewed it: it is looked up first.
         """
 
         def note(connection: Connection) -> int:
             ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
             last = connection.scalar(select(func.max(rows.c.id))) or 0
+            began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
             for chunk in _chunks(enumerate(ids, last + 1), PAGE):
                 new_ids = {old: new for new, old in chunk}
                 found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
@@ -399,6 +474,8 @@ class Ledger(LedgerReader):
                 for old, new in new_ids.items():
                     earlier = (rows.c.id == old) | (rows.c.renewed_as == old)
                     connection.execute(update(rows).where(earlier).values(renewed_as=new))
+                if began is not None:
+                    self._look_up_first(connection, [*new_ids.values()], datetime.fromisoformat(began), marker)
             self._results = None if ids else self._results
             return len(ids)
 

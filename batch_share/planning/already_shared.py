@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import HistoryError, LedgerError, SettingsError
 from batch_share.leadsquared.account import name_of_account, names_of_account
+from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
-from batch_share.sending.steps import asked
+from batch_share.sending.session import Missing
+from batch_share.sending.steps import activity_marker, asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -40,8 +42,8 @@ class AlreadyShared:
     """Tells which rows need not be sent, since their lead is shared with their user already. Of none, by default.
 
     `accounts` are the names by which the account is or was known. `job` is the ledger's own, which has its own way
-    not to send anything twice. What ends before `after` is no reason; of those that are `forced` none is. `remarks`
-    are what went wrong.
+    not to send anything twice. What ends before `after` is no reason; where it is `forced` no share is, but rows
+    that are under way are held all the same. `remarks` are what went wrong.
     """
 
     folder: Path | None = None
@@ -63,11 +65,24 @@ class AlreadyShared:
         leads = {each.lead_id for each in asked}
         for share in history.live_among(self.accounts, leads, self.after, not_in=self.job):
             found.setdefault((share.lead_id, share.user_id), []).append(share)
-        return [_reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
+        return [self._reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
+
+    def _reason(self, wanted: int, shares: Sequence[LiveShare]) -> Why | None:
+        """By the share that lasts longest of those that give the access that is wanted; else by a held row."""
+        enough = [share for share in shares if share.access >= wanted and not self.forced]
+        if enough:
+            last = max(enough, key=lambda share: share.ends_at)
+            until = {"until": f"{last.ends_at:%Y-%m-%d %H:%M}"}
+            return Why(
+                Cause.ALREADY_SHARED, until | {"sheet": last.sheet, "row": last.sheet_row, "run": last.run_id}
+            )
+        if held := next((share for share in shares if share.held), None):
+            return Why(Cause.HELD, {"sheet": held.sheet, "run": held.run_id})
+        return None
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared."""
-        if self.folder is None or self.forced:
+        if self.folder is None:
             yield from rows
             return
         left = iter(rows)
@@ -111,15 +126,6 @@ def _may_repeat(row: NewRow) -> bool:
     return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
-def _reason(wanted: int, shares: Iterable[LiveShare]) -> Why | None:
-    """By the share that lasts longest of those that give at least the access that is wanted."""
-    last = max((share for share in shares if share.access >= wanted), key=lambda share: share.ends_at, default=None)
-    if last is None:
-        return None
-    by = {"sheet": last.sheet, "row": last.sheet_row, "run": last.run_id}
-    return Why(Cause.ALREADY_SHARED, {"until": f"{last.ends_at:%Y-%m-%d %H:%M}", **by})
-
-
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
     """For each, the shares that it asks to be revoked: its user's, or all others'. Raises HistoryError."""
     left = iter(claims)
@@ -154,60 +160,125 @@ def _after(settings: Settings) -> dt.datetime:
 # ------------------------------------------------------------------------------------------------- of a run
 
 
+async def find_missing(session: Session) -> Missing | None:
+    """What the ledger does not know of its job, if it is to be recovered; None if it is as new as it can be.
+
+    Raises LedgerError if it is an older copy, or in the place of one that is gone with its job unfinished.
+    """
+    ledger, settings = session.ledger, session.settings
+    with _index(settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+        if history is None:
+            return None
+        job, gone = (await ledger.facts())["job"], None
+        if not await ledger.runs():
+            gone = history.unfinished(ledger.name.resolved(), session.client.base_url, job)
+        if gone is not None:
+            known, last = gone
+            if not settings.recover:
+                raise _is_gone(ledger.name, last)
+            job = known.job
+            await ledger.note_job(job)
+        calls = history.last_call(job)
+        if gone is None and await ledger.last_number() >= calls:
+            return None
+        if not settings.recover:
+            raise _is_older(ledger.name, calls)
+        shares = {(share.lead_id, share.user_id): share for share in history.live_of(job) if share.access}
+        return Missing(calls, history.first_start(job) or utc_now(), shares)
+    return None
+
+
+def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
+    return LedgerError(
+        name,
+        f"the ledger that was here is gone, and its job was not finished (run {last.id}, begun "
+        f"{last.started_at:%Y-%m-%d %H:%M} UTC). Nothing was sent. Put it back; or run the sheet with --recover, "
+        "which looks every row up in LeadSquared before it sends; or give that job up with "
+        f"`batch-share runs --forget {last.id}`",
+        problem="The ledger of an unfinished job is gone.",
+        hint="Put it back, or have the job recovered from LeadSquared.",
+    )
+
+
+def _is_older(name: LedgerName, calls: int) -> LedgerError:
+    return LedgerError(
+        name,
+        f"it is older than its job: call {calls:,} was made for that, and it does not know of it. It was restored "
+        "or copied, and the other one went on. Nothing was sent. Put the newer one in its place; or give the same "
+        "command with --recover, which looks every row up in LeadSquared before it sends",
+        problem="The ledger is older than its job: another copy of it went on.",
+        hint="Put the newer one in its place, or have the job recovered from LeadSquared.",
+    )
+
+
+async def recover(session: Session) -> None:
+    """Let every row be looked up of which the ledger does not know whether anything was sent.
+
+    In a ledger that was recovered once, those too that are new in it.
+    """
+    missing = session.missing
+    since, calls = (missing.since, missing.calls) if missing else (None, 0)
+    if await session.ledger.recover(activity_marker(session), since, calls) or missing:
+        await note_begin(session)
+
+
 async def note_begin(session: Session) -> None:
     """Take this run into the index, and find out about earlier ones that were cut off."""
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
             with remarking(session.tally.remark):
                 await catch_up(history, besides=session.ledger.name)
+                history.go_on((await session.ledger.facts())["job"])
                 await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
 
-async def note_end(session: Session) -> None:
-    """Note in the index how this run ended, and what is shared by it."""
+async def note_end(session: Session) -> bool:
+    """Note in the index how this run ended, and what is shared by it: whether that could be done."""
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
             with remarking(session.tally.remark):
                 await refresh(history, session.ledger, name_of_account(session.settings))
+                return True
+    return False
 
 
-async def skip_shared(session: Session) -> None:
-    """Skip the rows, of those that nothing was sent for, whose share would repeat one of another ledger.
+async def skip_shared(session: Session, *, only_more: bool = False) -> None:
+    """Skip the rows that are not shared yet whose share would repeat one of another ledger, or of a job under way.
 
-    And send those that were skipped so once, when that is over or they are to be sent all the same.
+    And send those that were skipped so once, when that is over or they are to be sent all the same, unless
+    `only_more` are to be skipped.
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts())["job"]
-    live = AlreadyShared(settings.data_folder, names_of_account(settings), "", job, _after(settings))
+    live = AlreadyShared(
+        settings.data_folder, names_of_account(settings), "", job, _after(settings), forced=settings.force
+    )
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
         with remarking(session.tally.remark):
             for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
+                if only_more:
+                    break
                 skipped = ledger.wishes(State.SKIPPED, action)
-                await _decide(session, skipped, partial(_reasons, judge, history, force=settings.force))
-            if not settings.force and history.any_live(live.accounts, live.after, not_in=job):
-                pending = ledger.wishes(State.PENDING, Action.SHARE)
-                await _decide(session, pending, partial(live.reasons, history))
+                await _decide(session, skipped, partial(judge.reasons, history))
+            if history.any_live(live.accounts, live.after, not_in=job):
+                for state in (State.PENDING, State.POSTED):
+                    await _decide(session, ledger.wishes(state, Action.SHARE), partial(live.reasons, history))
 
 
 async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
     settings = session.settings
-    live = AlreadyShared(settings.data_folder, names_of_account(settings), after=_after(settings))
+    accounts, after = names_of_account(settings), _after(settings)
+    live = AlreadyShared(settings.data_folder, accounts, after=after, forced=settings.force)
     with _index(settings.data_folder, session.tally.remark) as history:
-        if history is None or settings.force:
+        if history is None:
             return
         with remarking(session.tally.remark):
             await refresh(history, session.ledger, name_of_account(settings), goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
             await _decide(session, pending, partial(live.reasons, history))
-
-
-def _reasons(
-    live: AlreadyShared, history: History, page: Sequence[Instruction], *, force: bool
-) -> list[Why | None]:
-    return [None] * len(page) if force else live.reasons(history, page)
 
 
 async def _decide(
@@ -275,15 +346,36 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
         return KnownRuns(history.runs(limit), remarks)
 
 
-def ledger_of_run(settings: Settings, named: str) -> LedgerName:
-    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
+async def forget_job(settings: Settings, named: str) -> KnownRun:
+    """Note that nobody will finish the job of the run with this Id, or of the `last` one: that run.
+
+    Raises LedgerError, LedgerLocked while it goes on, HistoryError.
+    """
     with open_history(settings.data_folder) as history:
-        found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
+        await catch_up(history)
+        found = _run_named(history, named)
+        if found.ledger.exists():
+            async with open_ledger(found.ledger):
+                pass
+        history.forget(found.id, utc_now())
+        return found
+
+
+def _run_named(history: History, named: str) -> KnownRun:
+    """Raises LedgerError."""
+    found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
     if found is None:
         known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
         raise LedgerError(
             named, f"there is {known}. `batch-share runs` lists the runs", problem=f"There is {known}."
         )
+    return found
+
+
+def ledger_of_run(settings: Settings, named: str) -> LedgerName:
+    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
+    with open_history(settings.data_folder) as history:
+        found = _run_named(history, named)
     if found.purged_at is not None:
         raise LedgerError(
             found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"

@@ -89,7 +89,8 @@ class Summary:
     activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself; `fix` is the command that
     runs it. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
-    have ended, and the sheet does not say so; `ending` shares do so soon. `unchecked` is what LeadSquared could
+    have ended, and the sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has
+    their lead and user under way. `unchecked` is what LeadSquared could
     not be asked about, so that a run went on without. Before `waiting_until` (with its zone) it wants no call.
     """
 
@@ -108,6 +109,7 @@ class Summary:
     fix: str = ""
     unchecked: Sequence[Why] = ()
     renewable: int = 0
+    held: int = 0
     waiting_until: datetime | None = None
     ending: EndingSoon = NONE_ENDING
 
@@ -130,7 +132,7 @@ class Summary:
         """What the states mean to a script."""
         left = {**self.states, State.PENDING: self.states.get(State.PENDING, 0) - self.waiting.rows}
         for code, belongs in _URGENCY:
-            if rows_in(left, belongs):
+            if rows_in(left, belongs) or (self.held and code is ExitCode.NOT_DONE):
                 return code
         return ExitCode.DONE
 
@@ -172,5 +174,6 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
         renewable=await ledger.renewable(),
+        held=await ledger.held(),
         ending=await ledger.ending_soon(),
     )

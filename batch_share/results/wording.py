@@ -118,6 +118,10 @@ _FOUND_OUT: Final = (
 _REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which can't take more away"
 HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
 
+_HELD: Final = (
+    "held by run {run} of {sheet}, which has the same lead and user under way: `batch-share resume {run}` ends "
+    "that, `batch-share runs --forget {run}` gives it up"
+)
 _NOT_KNOWN: Final = "nobody knows whether the activity was posted: "
 
 _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
@@ -126,6 +130,12 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep the row that is meant",
     Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids takes them as they are",
     Cause.ALREADY_SHARED: "already shared with that user until {until} UTC by {sheet} row {row} (run Id {run})",
+    (Cause.ALREADY_SHARED, State.FAILED): (
+        "its activity was posted, and it was not shared: {sheet} row {row} (run Id {run}) shares it with that user "
+        "until {until} UTC"
+    ),
+    Cause.HELD: _HELD,
+    (Cause.HELD, State.FAILED): f"its activity was posted, and it was not shared: {_HELD}",
     (Cause.GONE, State.SKIPPED): f"{NOT_ASKED}; nothing was sent for it",
     (Cause.GONE, State.FAILED): f"{NOT_ASKED}: its activity was posted, the lead was not shared",
     (Cause.GONE, State.UNKNOWN): f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared",
@@ -168,6 +178,7 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     (Cause.LOST, Stage.SHARE): "nobody knows whether the share was accepted: {said}",
     (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
     Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
+    Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is",
     Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
     Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
     Cause.UNSHOWN: (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from batch_share.common import wait_for_event
 from batch_share.errors import (
@@ -46,7 +46,7 @@ from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from batch_share.common import Rate
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
@@ -285,6 +286,17 @@ class Connection:
         return self.settings.workers or max(2, round(self.pacer.rate.per_second) + 1)
 
 
+class Missing(NamedTuple):
+    """What a ledger does not know of its job: calls up to this number, made `since` then (UTC, without a zone).
+
+    `shares` are those that were known of it elsewhere, by lead and user.
+    """
+
+    calls: int
+    since: datetime
+    shares: Mapping[tuple[str, str], LiveShare]
+
+
 @dataclass(frozen=True)
 class Session(Connection):
     """One job's work on one account through one ledger.
@@ -294,7 +306,8 @@ class Session(Connection):
     with the path of each API and each type, the markers that were seen: those in notes (True), those in a custom
     field (False).
     `given` are the rows for which each Id was given lately, by step: no two calls have one. `listed` are the
-    account's users, once they were asked for; `not_there` are requests whose status was answered 404.
+    account's users, once they were asked for; `not_there` are requests whose status was answered 404. `missing` is
+    what the ledger does not know of its job.
     """
 
     ledger: Ledger
@@ -305,6 +318,7 @@ class Session(Connection):
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
     listed: list[FoundUser] = field(default_factory=list)
     not_there: set[str] = field(default_factory=set)
+    missing: Missing | None = None
 
     def saw(self, path: str, event: int, markers: Iterable[str]) -> None:
         """This API shows markers like these in this activity type: what it doesn't show is not there."""

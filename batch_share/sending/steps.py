@@ -7,6 +7,7 @@ it again, by its marker: it is the same for every attempt of a row, and no other
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import math
 import re
@@ -27,8 +28,7 @@ from batch_share.sending.guards import TOO_LATE
 from batch_share.sending.verdict import in_doubt, is_repeated
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from batch_share.leadsquared.models import BulkActivity
     from batch_share.leadsquared.outcome import Outcome
@@ -48,6 +48,12 @@ def marker_of(key: str, step: Stage, renewal: int = 0) -> str:
     return f"bs-{base64.b32encode(digest).decode().lower()}"
 
 
+def activity_marker(session: Session) -> Callable[[Row], str]:
+    """What says by which marker, as it is written, the activity of a row is found."""
+    written = in_note if not session.settings.marker_field else str
+    return lambda row: written(marker_of(row.key, Stage.ACTIVITY, row.renewal))
+
+
 def in_note(marker: str) -> str:
     """A marker as it stands at the start of a note, where nothing cuts it off; a custom field holds it bare."""
     return f"[{marker}]"
@@ -59,6 +65,15 @@ def markers_in(said: str) -> frozenset[str]:
     Only at the start of a note or as the whole of a field: somebody's note may quote another row's.
     """
     return frozenset(_MARKER.findall(said))
+
+
+def end_in(said: str, marker: str) -> dt.datetime | None:
+    """When the share ends that stands after a marker, in texts as `markers_in` takes them; None if none does."""
+    found = re.search(rf"^{re.escape(marker)} \[?(\d{{4}}-\d\d-\d\dt\d\d:\d\d)z", said, re.MULTILINE)
+    try:
+        return dt.datetime.fromisoformat(found[1].upper()) if found else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,16 @@ from batch_share.ledger.states import (
 )
 
 LEGAL = {
-    "pending": "posting skipped failed revoked",
+    "pending": "posting skipped failed revoked unknown",
     "posting": "posted pending failed unknown",
     "posted": "sharing failed unknown to_revoke",
     "sharing": "accepted posted failed unknown",
     "accepted": "shared failed posted to_revoke",
     "shared": "to_revoke",
     "invalid": "",
-    "skipped": "pending",
-    "failed": "pending posted to_revoke",
-    "unknown": "posted pending failed to_revoke",
+    "skipped": "pending unknown",
+    "failed": "pending posted to_revoke unknown",
+    "unknown": "posted pending failed to_revoke accepted shared",
     "to_revoke": "revoking",
     "revoking": "ending to_revoke failed unknown",
     "ending": "revoked failed unknown",
