@@ -456,7 +456,7 @@ class _Conflicts:
 def _minutes(asked: Instruction) -> float:
     if asked.until is None:
         return asked.duration or 0
-    return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
+    return (asked.until - utc_now()).total_seconds() / 60
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}
