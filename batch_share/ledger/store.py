@@ -258,11 +258,10 @@ class Ledger(LedgerReader):
                 continue
             other = _other_length(duration, until, row.instruction)
             notice = Why(Cause.SENT_BEFORE, other) if other else None
-            if kind not in {
-                None,
-                Cause.SENT_BEFORE,
-            }:  # what it tells matters more, and its next share lasts so, too
-                notice = Why(Cause(kind), {**(details or {}), "now": None} | other)
+            if kind is not None and kind != Cause.SENT_BEFORE:
+                # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
+                told = {name: each for name, each in (details or {}).items() if name not in {"before", "now"}}
+                notice = Why(Cause(kind), told | other)
             if notice != why_of(kind, details):
                 connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(notice)))
 

@@ -111,7 +111,7 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
             )
         async for answer in opened.lookups():
             directory.learn([answer])
-        choose_renewals(opened, settings)
+        await choose_renewals(opened, settings)
         before = KnownRows(facts["job"])
         await before.learn(opened)
         return before

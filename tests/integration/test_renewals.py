@@ -160,14 +160,18 @@ def test_force_renews_what_stands_and_after_a_run_that_was_stopped_only_goes_on(
         onlooker.connection.stop.ask()
         return await step(call)
 
-    it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(CREATE, [4], stop), rows=3, workers=1)
+    it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(CREATE, [5], stop), rows=3, workers=1)
 
     async def main() -> None:
         await it.run()
         stopped = await it.run(onlooker, force=True)
         assert stopped.interrupted
-        assert len(it.sent(CREATE)) < 6
-        ending = await it.run(force=True)
+        left = 6 - len(it.sent(SHARE))
+        wish: dict[str, Any] = {"force": True, "renew": DAILY}
+        assert 0 < left < 3
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
+        assert seen.to_send == left
+        ending = await it.run(**wish)
         assert (ending.summary.states, len(it.sent(CREATE))) == ({State.SHARED: 3}, 6)
 
     run_virtually(main())
