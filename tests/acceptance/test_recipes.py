@@ -41,7 +41,7 @@ NEVER = datetime(2999, 1, 1, tzinfo=UTC)
 NAMED = {"hourly": "0 * * * *", "daily": "0 0 * * *"}
 """The schedules that systemd and Airflow have names for, as cron says them."""
 
-KEPT, MORE_KEPT, TAKEN_OUT, WITH_UNTIL = range(4)
+KEPT, MORE_KEPT, TAKEN_OUT, WITH_UNTIL, LATECOMER = range(5)
 """The rows of the sheet, by what becomes of them."""
 
 
@@ -73,7 +73,7 @@ class Account:
         """The rows whose lead is shared now."""
 
         async def look() -> None:
-            leads = [row[0] for row in sheet_rows(4, self.it.sandbox.world)]
+            leads = [row[0] for row in sheet_rows(5, self.it.sandbox.world)]
             for grant in self.it.sandbox.account.shares.live():
                 assert grant.expires is not None
                 row = leads.index(grant.lead.id)
@@ -109,7 +109,7 @@ class Account:
     def write(self, *rows: int, until: datetime | None = None) -> None:
         """Write the sheet with these rows; `until` when the one lasts that says so."""
         says = "" if until is None else f"{until:%Y-%m-%d %H:%MZ}"
-        all_rows = sheet_rows(4, self.it.sandbox.world)
+        all_rows = sheet_rows(5, self.it.sandbox.world)
         with (self.it.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows(
                 [
@@ -185,16 +185,20 @@ def test_a_recipe_keeps_the_rows_of_the_sheet_shared_and_ends_them_for_good(
     ends[TAKEN_OUT] = max(end for _, end in account.shares[TAKEN_OUT].values())
     account.write(KEPT, MORE_KEPT, WITH_UNTIL, until=ends[WITH_UNTIL])
     go_on(21, ends)
+    account.write(KEPT, MORE_KEPT, WITH_UNTIL, LATECOMER, until=ends[WITH_UNTIL])
+    go_on(22, ends | {LATECOMER: NEVER})
 
     (command,) = {tuple(each) for each in account.commands}
     lasting, before_end = (
         timedelta(minutes=parse_duration(command[command.index(name) + 1])) for name in ("--duration", "--renew")
     )
     shared = {row: sorted(shares.values()) for row, shares in account.shares.items()}
-    assert [len(shared[row]) for row in rows] == [4, 4, 3, 4]
-    assert len(account.it.sent(CREATE)) == 15
+    assert [len(shared[row]) for row in range(5)] == [4, 4, 3, 4, 1]
+    assert len(account.it.sent(CREATE)) == 16
     for shares in shared.values():
         overlaps = [earlier[1] - later[0] for earlier, later in pairwise(shares)]
         assert all(timedelta(0) <= each <= before_end for each in overlaps)
-    assert {end - begin for row in (KEPT, MORE_KEPT, TAKEN_OUT) for begin, end in shared[row]} == {lasting}
+    assert {end - begin for row in (KEPT, MORE_KEPT, TAKEN_OUT, LATECOMER) for begin, end in shared[row]} == {
+        lasting
+    }
     assert timedelta(0) <= shared[WITH_UNTIL][-1][1] - ends[WITH_UNTIL] <= MINUTE

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
+from trial import CREATE, HEADER, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time, wall
 
@@ -98,6 +98,40 @@ def test_results_have_one_line_for_a_row_with_its_history(it: Trial) -> None:
         days = [f"{START + timedelta(days=day):%-d %b %Y}" for day in (0, 7, 15)]
         assert [row["Result"] for row in rows] == ["shared"] * 3
         assert rows[0]["Reason"].startswith(f"shared {days[0]} - {days[1]}; again until {days[2]} ")
+
+    run_virtually(main())
+
+
+def test_a_row_whose_end_is_over_has_ended_also_in_a_sheet_that_was_changed_since(it: Trial) -> None:
+    async def main() -> None:
+        write(it, START + timedelta(days=7))
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        write(it, START + timedelta(days=7), lasting=[3])
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        assert (seen.states, seen.problems) == ({State.ENDED: 3, State.PENDING: 1}, [])
+        ending = await it.run(renew=DAILY)
+        assert (ending.summary.states, ending.exit_code) == ({State.ENDED: 3, State.SHARED: 1}, ExitCode.DONE)
+
+    run_virtually(main())
+
+
+def test_a_row_whose_end_is_over_is_wrong_if_it_never_was_sent_or_another_asks_for_the_same(it: Trial) -> None:
+    async def main() -> None:
+        write(it, START + timedelta(days=7))
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        write(it, START + timedelta(days=7), ending=[0, 1, 1, 5], lasting=[0])
+        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        planned = [row.state for row in seen.planned(directory)]
+        assert planned == [State.INVALID, State.ENDED, State.INVALID, State.INVALID, State.PENDING]
+        assert {each.text for each in seen.problems} == {"is over already"}
+        ending = await it.run(renew=DAILY)
+        states = [State(state) for state, position in it.rows("state", "position") if position is not None]
+        assert states == [State.INVALID, State.SHARED, State.INVALID, State.INVALID, State.SHARED]
+        assert (ending.exit_code, it.live()) == (ExitCode.SOME_FAILED, 1)
+        asked_for = {value for (value,) in it.query("SELECT value FROM lookups")}
+        assert sheet_rows(6, it.sandbox.world)[5][0] not in asked_for  # it can't be sent, whoever is named
 
     run_virtually(main())
 
@@ -306,11 +340,13 @@ def write_cases(it: Trial, leads: dict[str, list[str]], at: int) -> None:
         csv.writer(out).writerows(sheet)
 
 
-def write(it: Trial, until: datetime) -> None:
-    rows = sheet_rows(3, it.sandbox.world)
-    header = ("Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event")
+def write(it: Trial, until: datetime, ending: Sequence[int] = range(3), lasting: Sequence[int] = ()) -> None:
+    """Write a sheet whose first rows end then, and the others after seven days."""
+    rows = sheet_rows(6, it.sandbox.world)
+    says = f"{until:%Y-%m-%d %H:%M}"
+    sheet = [*([*rows[at][:4], "", rows[at][5], says] for at in ending), *([*rows[at], ""] for at in lasting)]
     with (it.folder / "leads.csv").open("w", newline="") as out:
-        csv.writer(out).writerows([header, *([*row[:4], f"{until:%Y-%m-%d %H:%M}", *row[5:]] for row in rows)])
+        csv.writer(out).writerows([[*HEADER, "Until"], *sheet])
 
 
 def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it: Trial) -> None:
