@@ -219,10 +219,9 @@ class Plan:
         if seen.standing is None:
             seen.standing = Numbers()
             for each in self.checked():
-                if isinstance(each.asked, ShareRow) and each.asked.over is None:
-                    asked = self._resolved(each, directory, seen)
-                    if isinstance(asked, Instruction):
-                        seen.standing.put(repr(_identity(asked)), each.raw.number)
+                is_over = isinstance(each.asked, ShareRow) and each.asked.over is not None
+                if not is_over and isinstance(asked := self._resolved(each, directory, seen), Instruction):
+                    seen.standing.put(repr(_identity(asked)), each.raw.number)
         return seen.standing.get(repr(_identity(over))) is not None
 
     def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
