@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batch_share.sandbox import SandboxOptions
 
 START = datetime.now(UTC)
-"""Now, since plans are made by the real date: an end in the future must be so for both."""
+"""Now, for what asks the real clock: an end in the future is so for both."""
 
 
 def wall() -> datetime:

@@ -53,7 +53,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
             return None
-        choose_renewals(ledger, settings)
+        await choose_renewals(ledger, settings)
         return await _at_rest(ledger)
 
 

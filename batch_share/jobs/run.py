@@ -147,9 +147,7 @@ class Resume(Kind):
         """All rows that are to be sent, but for those that other ledgers have shared."""
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
-        # Who types `--force` again after a run that was cut off means the same renewals.
-        if not (settings.force and await ledger.is_renewing()):
-            choose_renewals(ledger, settings)
+        await choose_renewals(ledger, settings)
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)
         session.tally.waiting = preview.waiting.rows

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import case, false, func, or_, select, true
+from sqlalchemy import DateTime, case, false, func, or_, select, true, type_coerce
 
 from batch_share.common import IN_THE_SHEET, Action, Cause
 from batch_share.ledger.records import Instruction, LastCall, Row, Share, why_of
@@ -53,6 +53,13 @@ MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 
 COUNTED: Final = rows.c.renewed_as.is_(None) | rows.c.state.not_in((State.SHARED, State.REVOKED))
 """Rows but for those whose share was renewed: the row in their place is told of, while nothing is the matter."""
+
+
+_MINUTES, _END = rows.c.notice_details["now"][0].as_integer(), rows.c.notice_details["now"][1].as_string()
+_IS_OTHER = or_(_MINUTES.is_not(None), _END.is_not(None))  # the sheet says another length than was sent
+DURATION_NOW: Final = case((_IS_OTHER, _MINUTES), else_=rows.c.duration)
+UNTIL_NOW: Final = case((_IS_OTHER, type_coerce(func.replace(_END, "T", " "), DateTime)), else_=rows.c.until)
+"""How long a row lasts as the sheet says now, and not as when it was sent: so its share is renewed."""
 
 
 def state_at(now: datetime) -> ColumnElement[str]:

@@ -16,13 +16,15 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    false,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     true,
     tuple_,
-    type_coerce,
 )
 
 from batch_share.common import Action, Cause, utc_now
@@ -30,6 +32,7 @@ from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
     COUNTED,
+    DURATION_NOW,
     FIXABLE,
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
@@ -47,6 +50,7 @@ from batch_share.ledger.queries import (
     TO_DO,
     TROUBLE,
     TROUBLE_IN_ORDER,
+    UNTIL_NOW,
     WITH_SHARE,
     row_of,
     share_of,
@@ -229,20 +233,18 @@ class LedgerReader:
         found = await self._all(select(state, func.count().label("n")).where(self._to_do()).group_by(state))
         return {State(row["state"]): row["n"] for row in found}
 
-    async def keys(self) -> AsyncIterator[tuple[str, State]]:
+    async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
         """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page.
 
-        One whose share is to be renewed is `pending`.
+        If the share of one is to be renewed, with the time after which it must end, where the sheet says when.
         """
-        state = state_at(self.now())
-        if self.renew_before is not None:
-            state = case((self.to_renew(), State.PENDING.value), else_=state)
-        page = select(rows.c.id, rows.c.key, state.label("state"), rows.c.cause).order_by(rows.c.id)
-        page = page.limit(SHARES_PAGE)
+        which, after = self._renewal() if self.renew_before is not None else (false(), null())
+        columns = rows.c.id, rows.c.key, state_at(self.now()).label("state"), rows.c.cause
+        page = select(*columns, case((which, after)).label("renewed_after")).order_by(rows.c.id).limit(SHARES_PAGE)
         last = -1
         while found := await self._all(page.where(rows.c.id > last)):
             for row in found:
-                yield row["key"], state_in_sheet(row["state"], row["cause"])
+                yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
             last = found[-1]["id"]
 
     async def waiting(self) -> Waiting:
@@ -284,22 +286,17 @@ class LedgerReader:
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
-        # A share that is renewed lasts as the sheet says now, and not as when it was sent.
-        is_other = rows.c.notice_kind == Cause.SENT_BEFORE
-        minutes, end = (rows.c.notice_details["now"][at] for at in (0, 1))
-        duration = case((is_other, minutes.as_integer()), else_=rows.c.duration)
-        until = case((is_other, type_coerce(func.replace(end.as_string(), "T", " "), DateTime)), else_=rows.c.until)
-        is_ahead = case((until > self.now(), until))
+        is_ahead = case((self.now() < UNTIL_NOW, UNTIL_NOW))
         found = await self._all(
             select(
                 func.count(rows.c.lead_id.distinct()).label("leads"),
                 func.count(rows.c.user_id.distinct()).label("people"),
                 func.count(case((rows.c.access == 1, 1))).label("reads"),
                 func.count(case((rows.c.access == 2, 1))).label("writes"),
-                func.min(duration).label("shortest"),
-                func.max(duration).label("longest"),
+                func.min(DURATION_NOW).label("shortest"),
+                func.max(DURATION_NOW).label("longest"),
                 func.min(is_ahead).label("first_end"),
-                func.max(until).label("last_end"),
+                func.max(UNTIL_NOW).label("last_end"),
             ).where(self._to_do())
         )
         return ToShare(**found[0])
@@ -685,29 +682,28 @@ class LedgerReader:
     async def renewable(self) -> int:
         """How many shares have ended that can be renewed: of rows of the sheet, which does not say their end."""
         now = self.now()
-        ended = (rows.c.state == State.SHARED) & (rows.c.ends_at <= now) & self._may_last(now)
-        counted = await self._all(select(func.count().label("n")).where(ended))
+        ended = and_(rows.c.state == State.SHARED, rows.c.action == Action.SHARE, rows.c.ends_at <= now)
+        counted = await self._all(select(func.count().label("n")).where(MEANT, ended, _may_end_after(now)))
         return int(counted[0]["n"])
-
-    def _may_last(self, now: datetime, *, is_later: bool = False) -> ColumnElement[bool]:
-        """Rows whose share may be renewed: those that share and do no more, unless the sheet says until when.
-
-        If it says another time than before, that counts; with `is_later`, also the same one while it is to come.
-        """
-        is_other = func.coalesce(rows.c.notice_kind, "") == Cause.SENT_BEFORE  # another length than was sent
-        end = rows.c.notice_details["now"][1].as_string()
-        other = is_other & (end.is_(None) | (end > now.isoformat()))
-        same = ~is_other & (rows.c.until.is_(None) | ((rows.c.until > now) & is_later))
-        return and_(MEANT, rows.c.action == Action.SHARE, other | same)
 
     def to_renew(self) -> ColumnElement[bool]:
         """Rows whose share is renewed now."""
+        which, after = self._renewal()
+        return and_(MEANT, which, _may_end_after(after))
+
+    def _renewal(self) -> tuple[ColumnElement[bool], ColumnElement[datetime]]:
+        """Rows whose share is renewed now if the sheet has them, and what it must end after if that says when.
+
+        That is the end of the share that stands, unless all are wished for: what ends no later gives nothing.
+        """
         now = self.now()
         # A share that is shorter than the time before its end that is asked for would be renewed by every run.
         days_left = func.julianday(rows.c.ends_at) - func.julianday(f"{now:%Y-%m-%d %H:%M:%S}")
         is_late = rows.c.duration.is_(None) | (days_left <= rows.c.duration / 2880.0)
         which = true() if self.renews_all else and_(rows.c.ends_at <= self.renew_before, is_late)
-        return and_(rows.c.state == State.SHARED, which, self._may_last(now, is_later=self.renews_all))
+        stands = false() if self.renews_all else rows.c.ends_at > now
+        renewed = and_(rows.c.state == State.SHARED, rows.c.action == Action.SHARE, which)
+        return renewed, case((stands, rows.c.ends_at), else_=literal(now, DateTime))
 
     def _to_do(self) -> ColumnElement[bool]:
         left: ColumnElement[bool] = rows.c.state.in_(TO_DO)
@@ -733,6 +729,11 @@ class LedgerReader:
     async def close(self) -> None:
         """Finish what is being written and close the file."""
         await self._database.close()
+
+
+def _may_end_after(moment: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Rows of which the sheet says now that they last until later than that, or does not say until when."""
+    return or_(UNTIL_NOW.is_(None), moment < UNTIL_NOW)
 
 
 def _skipped(found: RowMapping) -> Skipped:

@@ -320,11 +320,16 @@ class Ledger(LedgerReader):
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
         for row_id, duration, until, kind, details in sent.all():
             row = by_id[row_id]
-            if row.instruction is None or not row.chosen or kind not in {None, Cause.SENT_BEFORE}:
+            if row.instruction is None or not row.chosen:
                 continue
-            reported = _other_length(duration, until, row.instruction)
-            if reported != why_of(kind, details):
-                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(reported)))
+            other = _other_length(duration, until, row.instruction)
+            notice = Why(Cause.SENT_BEFORE, other) if other else None
+            if kind is not None and kind != Cause.SENT_BEFORE:
+                # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
+                told = {name: each for name, each in (details or {}).items() if name not in {"before", "now"}}
+                notice = Why(Cause(kind), told | other)
+            if notice != why_of(kind, details):
+                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(notice)))
 
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
@@ -614,20 +619,20 @@ class Ledger(LedgerReader):
             )
 
 
-def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> Why | None:
+def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> dict[str, Any]:
+    """How long a share was to last before, and is to last now; nothing if that is the same."""
     if (asked.duration, asked.until) == (duration, until):
-        return None
+        return {}
     lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
-    reported = {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
-    return Why(Cause.SENT_BEFORE, reported)
+    return {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
 
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
     """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
     kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen")
     values = {name: row[name] for name in kept}
-    if row["notice_kind"] == Cause.SENT_BEFORE:
-        minutes, until = row["notice_details"]["now"]
+    if other := (row["notice_details"] or {}).get("now"):
+        minutes, until = other
         values |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
     new = {"id": row_id, "state": State.PENDING, "renewal": row["renewal"] + 1, "changed_at": now}
     return values | new

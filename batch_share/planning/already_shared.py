@@ -147,8 +147,10 @@ def live_for(settings: Settings, job: str) -> AlreadyShared:
     return AlreadyShared(settings.data_folder, accounts, host, job, _after(settings), forced=settings.force)
 
 
-def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
+async def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
     """Let a ledger's shares be sent again that end within the time that the settings say, or all if forced."""
+    if settings.force and await ledger.is_renewing():
+        return  # who types `--force` again after a run that was cut off means the same renewals
     if settings.renew or settings.force:
         ledger.renew_before, ledger.renews_all = _after(settings), settings.force
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.common import Cause, ascii_lower
+from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser
@@ -54,7 +54,7 @@ class SheetJob:
 
 def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
     """The plan of a sheet as of now. Raises SheetError, also if it has no row or none is chosen, SettingsError."""
-    plan = make_plan(sheet, options, settings, zone=zone, now=dt.datetime.now(dt.UTC))
+    plan = make_plan(sheet, options, settings, zone=zone, now=utc_now().replace(tzinfo=dt.UTC))
     plan.check_rows()
     return plan
 

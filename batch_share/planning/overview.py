@@ -9,6 +9,7 @@ import datetime as dt
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
+from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,8 +70,10 @@ class KnownRows:
         """Take in what the ledger knows. Raises LedgerError."""
         sheet = await ledger.sheet()
         self.sheet = sheet.name if sheet else ""
-        async for key, state in ledger.keys():
-            self._known.put(key, _STATES.index(state))
+        async for key, state, renewed_after in ledger.keys():
+            # Rounded up: what the sheet says of a share's end as before is not later.
+            after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
+            self._known.put(key, after * len(_STATES) + _STATES.index(state))
             self._any_sent = self._any_sent or state.was_sent
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
@@ -78,9 +81,16 @@ class KnownRows:
         for row in rows:
             number = self._known.get(row.key)
             self._any_met = self._any_met or number is not None
-            state = State.PENDING if number is None else _STATES[number]
-            is_known = state.was_sent and row.chosen
-            yield replace(row, state=state, why=None) if is_known else row
+            after, at = divmod(number or 0, len(_STATES))
+            if number is None or not _STATES[at].was_sent or not row.chosen or row.instruction is None:
+                yield row
+                continue
+            until = row.instruction.until
+            if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
+                # A run renews it, and what was begun goes on, whatever the sheet says of its start by now.
+                yield replace(row, state=State.PENDING, why=None, instruction=replace(row.instruction, start=None))
+            else:
+                yield replace(row, state=_STATES[at], why=None)
 
     def refuses(self, sheet: str) -> str:
         """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
@@ -101,7 +111,7 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
             )
         async for answer in opened.lookups():
             directory.learn([answer])
-        choose_renewals(opened, settings)
+        await choose_renewals(opened, settings)
         before = KnownRows(facts["job"])
         await before.learn(opened)
         return before
@@ -456,7 +466,7 @@ class _Conflicts:
 def _minutes(asked: Instruction) -> float:
     if asked.until is None:
         return asked.duration or 0
-    return (asked.until - dt.datetime.now(dt.UTC).replace(tzinfo=None)).total_seconds() / 60
+    return (asked.until - utc_now()).total_seconds() / 60
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}

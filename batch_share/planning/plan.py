@@ -82,6 +82,13 @@ class Checked:
     asked: ShareRow | list[Problem]
     is_chosen: bool
 
+    @property
+    def wish(self) -> ShareRow | None:
+        """What is to be done for it by this run, if anything."""
+        if self.is_chosen and isinstance(self.asked, ShareRow) and self.asked.over is None:
+            return self.asked
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -128,9 +135,9 @@ class Plan:
     def refs(self) -> Iterator[Ref]:
         """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
         for each in self.checked():
-            if each.is_chosen and isinstance(each.asked, ShareRow):
-                yield each.asked.leads[0]
-                yield each.asked.users[0]
+            if each.wish is not None:
+                yield each.wish.leads[0]
+                yield each.wish.users[0]
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""
@@ -143,8 +150,8 @@ class Plan:
         With each why its Ids can't be checked, if it has them all.
         """
         for row, each in zip(self.rows(job, directory), self.checked(), strict=True):
-            if each.is_chosen and isinstance(each.asked, ShareRow) and directory.is_unanswered(each.asked):
-                yield row.key, directory.unchecked(each.asked)
+            if each.wish is not None and directory.is_unanswered(each.wish):
+                yield row.key, directory.unchecked(each.wish)
 
     def rows(
         self, job: str, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
@@ -157,7 +164,7 @@ class Plan:
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
-                if each.is_chosen and isinstance(asked := self._resolved(each, directory), Instruction):
+                if each.wish and isinstance(asked := self._resolved(each, directory, seen), Instruction):
                     seen.contradictions.learn(asked, each.raw.number)
         for each in self.checked():
             yield self._row(job, each, directory, seen)
@@ -166,12 +173,16 @@ class Plan:
         raw = each.raw
         if not each.is_chosen:
             return self._left_out(job, each, directory, seen)
-        asked = self._resolved(each, directory)
+        asked = self._resolved(each, directory, seen)
         key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
             seen.note(asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
+        if isinstance(each.asked, ShareRow) and each.asked.over is not None:
+            # With its key and all: what was sent for it while it was right is its own.
+            seen.note([each.asked.over])
+            return NewRow(key, raw.number, raw.cells, State.INVALID, asked, _wrong([each.asked.over]))
         if seen.contradictions is not None and (contradicted := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
             seen.note([Problem(raw.number, "", "", spell(State.INVALID, None, contradicted))])
@@ -189,14 +200,33 @@ class Plan:
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, unchecked)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
-    def _resolved(self, each: Checked, directory: Directory) -> Instruction | list[Problem]:
-        if isinstance(each.asked, ShareRow):
-            return directory.resolve(each.asked, each.raw, self.header)
-        return each.asked
+    def _resolved(self, each: Checked, directory: Directory, seen: _Seen) -> Instruction | list[Problem]:
+        row = each.asked
+        if not isinstance(row, ShareRow):
+            return row
+        if row.over is None:
+            return directory.resolve(row, each.raw, self.header)
+        # It is what it was before its end was over, unless another row asks for the same now. Only for those who
+        # are known: nobody is looked up for it.
+        if directory.is_found(row.leads[0]) and directory.is_found(row.users[0]):
+            asked = directory.resolve(row, each.raw, self.header)
+            if isinstance(asked, Instruction) and not self._is_asked_again(asked, directory, seen):
+                return asked
+        return [row.over]
+
+    def _is_asked_again(self, over: Instruction, directory: Directory, seen: _Seen) -> bool:
+        """Whether a row whose end is not over asks for the same; the sheet is read for that once, if ever."""
+        if seen.standing is None:
+            seen.standing = Numbers()
+            for each in self.checked():
+                is_over = isinstance(each.asked, ShareRow) and each.asked.over is not None
+                if not is_over and isinstance(asked := self._resolved(each, directory, seen), Instruction):
+                    seen.standing.put(repr(_identity(asked)), each.raw.number)
+        return seen.standing.get(repr(_identity(over))) is not None
 
     def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
-        asked = self._resolved(each, directory)
+        asked = self._resolved(each, directory, seen)
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
         why = Why(Cause.LEFT_OUT, {"by": str(self.selection)})
@@ -315,6 +345,7 @@ class _Seen:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
+        self.standing: Numbers | None = None
 
     def note(self, problems: Sequence[Problem]) -> None:
         """What is wrong with a row, for whoever wants to know."""

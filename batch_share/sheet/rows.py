@@ -132,7 +132,8 @@ class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
     The share lasts `duration` minutes, or `until` (UTC); one of them is None. Nothing is done before `start` (UTC).
-    A row that only revokes a share has no access, length or activity: they are 0.
+    A row that only revokes a share has no access, length or activity: they are 0. Where nothing is wrong with it
+    but that its end is `over`, that is told there: it may have been sent while it was right.
     """
 
     leads: tuple[Ref, ...]
@@ -145,6 +146,7 @@ class ShareRow:
     custom: Mapping[str, str] = field(default_factory=dict)
     start: dt.datetime | None = None
     action: Action = Action.SHARE
+    over: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +251,7 @@ class _Reading:
         start = self._value(Field.START, needed=False)
         if start and until and until <= start:
             self._wrong(Field.UNTIL, self._text(Field.UNTIL), f"is not after {self._header(Field.START)}")
-        if self.problems:
+        if any(each.cause is not Cause.OVER for each in self.problems):
             return None
         return ShareRow(
             leads=leads,
@@ -262,6 +264,7 @@ class _Reading:
             custom={name: value for name, value in custom.items() if value},
             start=start,
             action=action,
+            over=next(iter(self.problems), None),
         )
 
     def users(self) -> tuple[Ref, ...]:
@@ -321,7 +324,8 @@ class _Reading:
     def _until(self, text: str) -> dt.datetime:
         end = parse_until(text, self._rules.zone)
         if self._rules.now is not None and end <= self._rules.now:
-            raise Wrong("is over already", Cause.OVER)
+            header = self._header(Field.UNTIL)
+            self.problems.append(Problem(self._row.number, header, text, "is over already", Cause.OVER))
         return self._near(end)
 
     def _start(self, text: str) -> dt.datetime:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import configparser
 import json
 import re
 import shutil
@@ -11,31 +9,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hostile import long, wide
 from processes import ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
-from readme_reference import README
+from recipes import FOLDER, INSTALLED, Failed, run_task, snippet, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INSTALLED, FOLDER = "/opt/batch-share/bin/batch-share", "/srv/leads"
-"""Where the README has the command and the sheet."""
-
 LEAST = "Lead Number,User Email"
 """The headers of a sheet that needs no others."""
-
-
-def snippet(name: str) -> str:
-    """The README's example of this name."""
-    found = re.search(
-        rf"<!-- try: {name} -->\n```\w*\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
-    assert found is not None
-    return found[1]
 
 
 @pytest.fixture
@@ -118,12 +103,8 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
     assert sandbox.report()["live_shares"]["count"] == (4 if handed_over == "reassign" else 0)
 
 
-def test_the_systemd_units_work(here: Callable[[str], str], tmp_path: Path) -> None:
-    service, timer = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
-    for parser in (service, timer):
-        parser.optionxform = str  # type: ignore[assignment,method-assign]
-    service.read_string(here(snippet("service")))
-    timer.read_string(snippet("timer"))
+def test_the_systemd_units_work(here: Callable[[str], str]) -> None:
+    service, timer = units(here)
     assert timer["Install"]["WantedBy"] == "timers.target"
     asked = service["Service"]
     done = in_nothing(f"cd {asked['WorkingDirectory']} && {asked['ExecStart']}")
@@ -138,31 +119,6 @@ def test_systemd_takes_the_units(here: Callable[[str], str], tmp_path: Path) -> 
     command = ["systemd-analyze", "verify", "--man=no", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert [line for line in done.stderr.splitlines() if str(tmp_path) in line or "batch-share" in line] == []
-
-
-class Failed(Exception):
-    """What Airflow's exceptions are here; `again`: the task may be tried once more."""
-
-    again = True
-
-
-class FailedForGood(Failed):
-    again = False
-
-
-def run_task(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The one task of the README's DAG, without Airflow: its decorators hand the functions through."""
-    tasks: list[Callable[[], str]] = []
-    decorators, exceptions = ModuleType("airflow.decorators"), ModuleType("airflow.exceptions")
-    plain: Any = lambda **_: lambda function: function  # noqa: E731
-    keep: Any = lambda **_: lambda function: lambda: tasks.append(function)  # noqa: E731
-    vars(decorators).update(dag=plain, task=keep)
-    vars(exceptions).update(AirflowException=Failed, AirflowFailException=FailedForGood)
-    for module in (ModuleType("airflow"), decorators, exceptions):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(ast.parse(text), "dag.py", "exec"), {})
-    (task,) = tasks
-    return task()
 
 
 def test_the_task_for_airflow_works(here: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:

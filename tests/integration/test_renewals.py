@@ -6,16 +6,16 @@ import asyncio
 import csv
 import os
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
+from trial import CREATE, HEADER, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time, wall
 
 from batch_share.jobs.outputs import results_of, unchanged
 from batch_share.ledger.states import State
-from batch_share.planning.intake import SheetJob
+from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 
@@ -102,6 +102,40 @@ def test_results_have_one_line_for_a_row_with_its_history(it: Trial) -> None:
     run_virtually(main())
 
 
+def test_a_row_whose_end_is_over_has_ended_also_in_a_sheet_that_was_changed_since(it: Trial) -> None:
+    async def main() -> None:
+        write(it, START + timedelta(days=7))
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        write(it, START + timedelta(days=7), lasting=[3])
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        assert (seen.states, seen.problems) == ({State.ENDED: 3, State.PENDING: 1}, [])
+        ending = await it.run(renew=DAILY)
+        assert (ending.summary.states, ending.exit_code) == ({State.ENDED: 3, State.SHARED: 1}, ExitCode.DONE)
+
+    run_virtually(main())
+
+
+def test_a_row_whose_end_is_over_is_wrong_if_it_never_was_sent_or_another_asks_for_the_same(it: Trial) -> None:
+    async def main() -> None:
+        write(it, START + timedelta(days=7))
+        await it.run()
+        await asyncio.sleep(EIGHT)
+        write(it, START + timedelta(days=7), ending=[0, 1, 1, 5], lasting=[0])
+        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        planned = [row.state for row in seen.planned(directory)]
+        assert planned == [State.INVALID, State.ENDED, State.INVALID, State.INVALID, State.PENDING]
+        assert {each.text for each in seen.problems} == {"is over already"}
+        ending = await it.run(renew=DAILY)
+        states = [State(state) for state, position in it.rows("state", "position") if position is not None]
+        assert states == [State.INVALID, State.SHARED, State.INVALID, State.INVALID, State.SHARED]
+        assert (ending.exit_code, it.live()) == (ExitCode.SOME_FAILED, 1)
+        asked_for = {value for (value,) in it.query("SELECT value FROM lookups")}
+        assert sheet_rows(6, it.sandbox.world)[5][0] not in asked_for  # it can't be sent, whoever is named
+
+    run_virtually(main())
+
+
 def test_what_ends_soon_is_renewed_while_it_stands_and_both_are_revoked(it: Trial) -> None:
     async def main() -> None:
         await it.run()
@@ -160,14 +194,18 @@ def test_force_renews_what_stands_and_after_a_run_that_was_stopped_only_goes_on(
         onlooker.connection.stop.ask()
         return await step(call)
 
-    it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(CREATE, [4], stop), rows=3, workers=1)
+    it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(CREATE, [5], stop), rows=3, workers=1)
 
     async def main() -> None:
         await it.run()
         stopped = await it.run(onlooker, force=True)
         assert stopped.interrupted
-        assert len(it.sent(CREATE)) < 6
-        ending = await it.run(force=True)
+        left = 6 - len(it.sent(SHARE))
+        wish: dict[str, Any] = {"force": True, "renew": DAILY}
+        assert 0 < left < 3
+        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
+        assert seen.to_send == left
+        ending = await it.run(**wish)
         assert (ending.summary.states, len(it.sent(CREATE))) == ({State.SHARED: 3}, 6)
 
     run_virtually(main())
@@ -203,11 +241,112 @@ def test_a_share_that_the_sheet_ends_by_a_date_is_renewed_once_the_sheet_says_a_
     run_virtually(main())
 
 
-def write(it: Trial, until: datetime) -> None:
-    rows = sheet_rows(3, it.sandbox.world)
-    header = ("Lead Id", "Lead Number", "User Id", "Access", "Until", "Activity Event")
+WISHES: dict[str, dict[str, Any]] = {
+    "-": {},
+    "1": {"renew": DAILY},
+    "3": {"renew": "3d"},
+    "8": {"renew": "8d"},
+    "f": {"force": True},
+}
+CASES = {
+    "as it was": ("7d", "7d", "38f"),
+    "longer": ("7d", "14d", "38f"),
+    "shorter": ("7d", "1d", "38f"),
+    "not half over": ("12d", "12d", "f"),
+    "ends later than any wish": ("30d", "1d", "f"),
+    "over by the sheet": ("7d", "@3", ""),
+    "to end before its share does": ("7d", "@6", "f"),
+    "to end after its share does": ("7d", "@30", "38f"),
+    "ended by the sheet": ("@7", "@7", "f"),
+    "ended sooner": ("@7", "@6", "f"),
+    "ended later": ("@7", "@30", "38f"),
+    "ended no longer": ("@7", "7d", "38f"),
+    "ended, and over": ("@4", "@4", ""),
+    "ended later, and over": ("@4", "@30", "138f"),
+    "over": ("2d", "2d", "138f"),
+    "over, and longer": ("2d", "9d", "138f"),
+    "over, and over by the sheet": ("2d", "@3", ""),
+    "taken out": ("7d", "", ""),
+    "taken out and put back": ("7d", "7d", "38f"),
+    "taken out and put back, ended later": ("@7", "@30", "38f"),
+    "reassigned": ("7d", "7d", ""),
+    "revoked": ("7d", "7d", ""),
+    "posted twice": ("7d", "7d", "38f"),
+    "posted twice, to end before its share does": ("7d", "@6", "f"),
+    "posted twice, ended later": ("@7", "@30", "38f"),
+    "to begin later": ("7d", "7d", "38f"),
+    "new": ("", "7d", "-138f"),
+}
+"""By what becomes of a row: how long it lasts at first and in the sheet of five days later, as a length or (after
+an @) to that day; and with which wishes it is sent then.
+"""
+
+
+def test_a_plan_tells_of_each_row_whether_a_run_sends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, wish in WISHES.items():
+        (tmp_path / name).mkdir()
+        it = in_virtual_time(tmp_path / name, monkeypatch, options(leads=40), timezone="UTC")
+        planned, sent = run_virtually(planned_and_sent(it, wish))
+        assert planned == sent, wish
+        assert sent == {case for case, (_, _, wishes) in CASES.items() if name in wishes}, wish
+
+
+async def planned_and_sent(it: Trial, wish: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The cases that a plan says will be sent five days later, and those that a run sends."""
+    leads = dict(zip(CASES, sheet_rows(len(CASES), it.sandbox.world), strict=True))
+    rare = [case for case in CASES if case.startswith("taken out")]
+    write_cases(it, leads, 0)
+    await it.run()
+    await it.revoke(rows=str([*CASES].index("revoked") + 2))
+    write_cases(it, {case: row for case, row in leads.items() if case not in rare}, 0)
+    await it.run()
+    for case, (lead, *_) in leads.items():
+        if case.startswith("posted twice"):
+            details = """notice_kind = 'double', notice_details = '{"others": ["x"], "counts": "y"}'"""
+            it.change(f"UPDATE rows SET {details} WHERE lead_id = '{lead}'")
+    await asyncio.sleep(5 * DAY)
+    write_cases(it, leads, 1)
+    seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
+    planned = {row.cells[0] for row in seen.planned(directory) if row.state is State.PENDING}
+    before = len(it.leads_sent())
+    await it.run(**wish)
+    sent = it.leads_sent()[before:]
+    assert (seen.as_json()["to_send"], seen.waiting.rows) == (len(sent), 0)
+    of_leads = {row[0]: case for case, row in leads.items()}
+    return {of_leads[lead] for lead in planned}, {of_leads[lead] for lead in sent}
+
+
+def write_cases(it: Trial, leads: dict[str, list[str]], at: int) -> None:
+    """Write the sheet as it is at first, or five days later."""
+    header = (
+        "Lead Id",
+        "Lead Number",
+        "User Id",
+        "Access",
+        "Activity Event",
+        "Duration",
+        "Until",
+        "Start",
+        "Action",
+    )
+    sheet: list[tuple[str, ...]] = [header]
+    for case, (*row, _, event) in leads.items():
+        length, _, day = CASES[case][at].partition("@")
+        until = f"{START + timedelta(days=int(day)):%Y-%m-%d %H:%M:%S.%f}" if day else ""
+        start = f"{START + timedelta(days=9):%Y-%m-%d}" if at and case == "to begin later" else ""
+        if length or until:
+            sheet.append((*row, event, length, until, start, "reassign" if case == "reassigned" else ""))
+    with (it.folder / "leads.csv").open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows(sheet)
+
+
+def write(it: Trial, until: datetime, ending: Sequence[int] = range(3), lasting: Sequence[int] = ()) -> None:
+    """Write a sheet whose first rows end then, and the others after seven days."""
+    rows = sheet_rows(6, it.sandbox.world)
+    says = f"{until:%Y-%m-%d %H:%M}"
+    sheet = [*([*rows[at][:4], "", rows[at][5], says] for at in ending), *([*rows[at], ""] for at in lasting)]
     with (it.folder / "leads.csv").open("w", newline="") as out:
-        csv.writer(out).writerows([header, *([*row[:4], f"{until:%Y-%m-%d %H:%M}", *row[5:]] for row in rows)])
+        csv.writer(out).writerows([[*HEADER, "Until"], *sheet])
 
 
 def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it: Trial) -> None:

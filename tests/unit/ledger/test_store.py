@@ -37,6 +37,7 @@ from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import LastCall, Result, Why
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.ledger.statistics import Changes
+from batch_share.results.wording import spell_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -572,8 +573,13 @@ async def test_that_an_activity_is_there_twice_matters_more_than_another_length(
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
         await ledger.settle(attempt, [row], [ACCEPTED])
         await ledger.take_in(sheet_record(), [new_row(1, duration=5)])
-        assert (await row_of(ledger, 1)).notice == twice
+        notice = (await row_of(ledger, 1)).notice
+        assert spell_notice(notice) == spell_notice(twice)
+        assert notice is not None
+        assert notice.details["now"] == [5, None]  # its next share lasts so
         assert await ledger.noticed() == 1
+        await ledger.take_in(sheet_record(), [new_row(1)])
+        assert (await row_of(ledger, 1)).notice == twice
 
 
 async def test_a_row_that_nothing_was_tried_for_is_forgotten_when_the_sheet_loses_it(file: Path) -> None:

@@ -45,7 +45,9 @@ def verdicts(path: Path, options: ReadOptions | None = None) -> list[str]:
 
 
 def _verdict(number: int, checked: ShareRow | list[Problem]) -> list[str]:
-    return [f"ok {number}"] if isinstance(checked, ShareRow) else [str(problem) for problem in checked]
+    if isinstance(checked, ShareRow):
+        return [str(checked.over or f"ok {number}")]
+    return [str(problem) for problem in checked]
 
 
 # ------------------------------------------------------------------------------------------------------ text

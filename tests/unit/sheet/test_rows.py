@@ -261,7 +261,6 @@ def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("2026-01-02 11:59Z", "is over already"),
         ("2036-01-11", "is more than ten years away"),
         ("31/12/2026", "not a date"),
         ("soon", "not a date"),
@@ -271,6 +270,16 @@ def test_an_end_that_is_none_is_reported(text: str, wrong: str) -> None:
     (problem,) = problems({Field.DURATION: "", Field.UNTIL: text})
     assert (problem.column, problem.value) == ("UNTIL", text)
     assert wrong in problem.text
+
+
+def test_an_end_that_is_over_is_reported_beside_what_the_row_was() -> None:
+    text = "2026-01-02 11:59Z"
+    over = Problem(7, "UNTIL", text, "is over already", Cause.OVER)
+    asked = good({Field.DURATION: "", Field.UNTIL: text})
+    assert (asked.over, f"{asked.until:%H:%M}") == (over, "11:59")
+    wrong = problems({Field.DURATION: "", Field.UNTIL: text, Field.ACCESS: "some"})
+    assert [each.column for each in wrong] == ["UNTIL", "ACCESS"]
+    assert wrong[0] == over
 
 
 def test_only_one_column_may_say_how_long() -> None:
