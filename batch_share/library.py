@@ -437,11 +437,19 @@ class BatchShare:
         """
         return await forget_job(self.settings, run)
 
-    async def access(self, user: str | None = None, lead: str | None = None, ending: str | None = None) -> Access:
+    async def access(
+        self,
+        user: str | None = None,
+        lead: str | None = None,
+        ending: str | None = None,
+        *,
+        online: bool = False,
+    ) -> Access:
         """Who has access now, by the shares that this machine's ledgers know: no call is made.
 
+        With `online`, also by the activities in LeadSquared that carry our markers: shares of other machines too.
         Only those with this user (an Id or e-mail address), of this lead (an Id or number), that end within this
-        time (`7d`, `90m`). Raises HistoryError, SettingsError.
+        time (`7d`, `90m`). Raises HistoryError, SettingsError; with `online` BatchShareError.
         """
         check_not_empty("user", user)
         check_not_empty("lead", lead)
@@ -449,7 +457,14 @@ class BatchShare:
             minutes = None if ending is None else parse_duration(ending)
         except ValueError as error:
             raise SettingsError("ending", str(error)) from None
-        return await who_has_access(self.settings, user, lead, minutes)
+        settings = self.settings
+        if not online:
+            return await who_has_access(settings, user, lead, minutes)
+
+        def look(course: Course) -> Coroutine[Any, Any, Access]:
+            return who_has_access(settings, user, lead, minutes, self._watcher, course)
+
+        return await self._ending(self._begin("access", None, look))
 
     def ledger_of(self, named: str) -> LedgerName:
         """The ledger of the run with this Id, or of the `last` one here. Raises LedgerError, HistoryError."""

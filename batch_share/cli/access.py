@@ -29,19 +29,25 @@ def access(
     ending: Annotated[
         Optional[str], typer.Option(metavar="7d", help="Only shares that end within this time, such as 7d or 90m.")
     ] = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Also by batch_share's activities in LeadSquared: other machines' shares."),
+    ] = False,
 ) -> None:
     """Show who has access now, by this machine's ledgers.
 
-    What ends first comes first. No call is made: shares of other machines, or made by hand, are not known.
+    What ends first comes first. Without --online no call is made, and shares of other machines are not known.
 
     Example: batch-share access --ending 7d
     """
     import asyncio
 
     from batch_share.cli.screen import console
+    from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
 
-    found = asyncio.run(BatchShare().access(given["user"], lead, ending))
+    library = BatchShare(watcher=TerminalWatcher(yes=True, json=given["json"]))
+    found = asyncio.run(library.access(given["user"], lead, ending, online=online))
     if given["json"]:
         print(json.dumps(found.as_json()))  # noqa: T201 - what was asked for
         return
@@ -60,7 +66,8 @@ def _said(found: Access, *, chosen: bool) -> str:
     from batch_share.common import plural
 
     sure = [each for each in found.shares if not each.doubtful]
-    doubtful = len(found.shares) - len(sure)
+    others = sum(each.ledger is None for each in found.shares)
+    doubtful = len(found.shares) - len(sure) - others
     said = f"Nobody has {'such ' if chosen else ''}access by a share that this machine knows."
     if sure:
         leads, users = ({getattr(each, name) for each in sure} for name in ("lead_id", "user_id"))
@@ -72,6 +79,9 @@ def _said(found: Access, *, chosen: bool) -> str:
     if doubtful:
         they_stand = "it stands" if doubtful == 1 else "they stand"
         said += f" Of {plural(doubtful, 'share')} nobody knows whether {they_stand}."
+    if others:
+        go = "1 share of another machine goes on" if others == 1 else f"{others:,} shares of other machines go on"
+        said += f" By its activities in LeadSquared, {go}."
     return said
 
 
@@ -88,7 +98,8 @@ def _table(found: Access) -> Table:
     table.add_column("sheet and row")
     for each in found.shares[:_SHOWN]:
         lead, user = each.lead_number or each.lead_id, each.user_email or each.user_name or each.user_id
-        cells = (lead, user, each.access or "?", _local(each.ends_at), f"{each.sheet} {each.sheet_row}")
+        place = "another machine" if each.ledger is None else f"{each.sheet} {each.sheet_row}"
+        cells = (lead, user, each.access or "?", _local(each.ends_at), place)
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     return table
 

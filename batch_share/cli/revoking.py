@@ -69,7 +69,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
 
     with draining(stop.is_set, ask_to_stop):
         for ledger, user_id, is_seen in dict.fromkeys(
-            (each.ledger, each.user_id, each.is_seen) for each in found.shares
+            (each.ledger, each.user_id, each.is_seen) for each in found.shares if each.ledger is not None
         ):
             if stop.is_set():
                 codes.append(ExitCode.INTERRUPTED)

@@ -16,16 +16,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Cause, utc_now
-from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
-from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type, read_activities
+from batch_share.leadsquared.guesses import CLOCK_SKEW
+from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.calls import consult
+from batch_share.sending.activities import Found, collect
 from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import end_in, in_note, marker_of, markers_in
+from batch_share.sending.steps import end_in, in_note, marker_of
 from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
@@ -66,13 +65,6 @@ class Whereabouts(NamedTuple):
 
     lead_id: str
     event: int
-
-
-class Found(NamedTuple):
-    """Activities by the marker in them; `problem` says why they are not all, None if they are."""
-
-    views: dict[str, dict[str, ActivityView]]
-    problem: str | None = None
 
 
 class Reconciler:
@@ -169,7 +161,7 @@ class Reconciler:
         def page(number: int) -> Call:
             return activities_of_type(event, since - skew, until, number + 1)
 
-        return await _collect(self._session, event, page, most, wanted)
+        return await collect(self._session, event, page, most, wanted)
 
     async def _look(self, group: Sequence[Row]) -> list[Row]:
         """Read all activities of a lead: they settle all its rows. Those that surely are not there now.
@@ -236,7 +228,7 @@ class Reconciler:
 
     async def _of_lead(self, place: Whereabouts, wanted: Collection[str] = ()) -> Found:
         page = partial(activities_of_lead, *place)
-        return await _collect(self._session, place.event, page, MOST_PAGES, wanted)
+        return await collect(self._session, place.event, page, MOST_PAGES, wanted)
 
     async def _would_show(self, each: Row, looks: str) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
@@ -356,42 +348,6 @@ class Reconciler:
                 await work(group)
 
         await in_parallel(self._session, worker)
-
-
-async def _collect(
-    session: Session, event: int, page: Callable[[int], Call], most: int, wanted: Collection[str] = ()
-) -> Found:
-    """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
-
-    Activities are counted by their Ids: a server may ignore which page it is asked for, or of what size, list the
-    oldest first, or tell the count of the page for that of all. So the list ends with an empty page, however many
-    the one before it had; one that brings nothing new comes from a server that ignores the page, which shows all
-    there are only if they are fewer than it has on a page at least. Once all the `wanted` markers are found, no
-    absence is to be proved, and what the list says of its length is believed.
-    """
-    views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
-    seen: set[str] = set()
-    for number in range(most):
-        call = page(number)
-        answer = await consult(session, call, read_activities)
-        if not isinstance(answer, Activities):
-            return Found(views, answer.words)
-        for view in answer.shown:
-            markers = markers_in(view.said)
-            session.saw(call.path, event, markers)
-            for marker in markers:
-                views[marker][view.id] = view
-        new = {view.id for view in answer.shown} - seen
-        seen |= new
-        if wanted and views.keys() >= {*wanted} and answer.total is not None and len(seen) >= answer.total:
-            return Found(views)
-        if not new:
-            is_end = not answer.shown or len(seen) < SMALLEST_PAGE
-            is_whole = is_end and len(seen) >= (answer.total or 0)
-            return Found(views, None if is_whole else "the list is not whole")
-        if (answer.total or 0) > most * len(answer.shown):
-            break
-    return Found(views, "there are too many")
 
 
 def _latest(each: Row, found: Found) -> tuple[str, int]:

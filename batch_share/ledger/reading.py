@@ -608,6 +608,22 @@ class LedgerReader:
         found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
         return EndingSoon(found[0]["shares"], found[0]["first"])
 
+    async def events(self) -> set[int]:
+        """The activity types of its rows."""
+        found = await self._all(select(rows.c.event).where(rows.c.event.is_not(None)).distinct())
+        return {row["event"] for row in found}
+
+    async def markers(self) -> AsyncIterator[str]:
+        """The markers of all activities that were sent, answered or not, read page by page."""
+        page = (
+            select(attempts.c.id, attempts.c.marker).where(attempts.c.marker.is_not(None)).order_by(attempts.c.id)
+        )
+        last = 0
+        while found := await self._all(page.where(attempts.c.id > last).limit(SHARES_PAGE)):
+            for row in found:
+                yield row["marker"]
+            last = found[-1]["id"]
+
     async def lead_numbers(self) -> dict[int, str]:
         """By row Id, the lead numbers of the rows whose share may not have ended."""
         lasts = rows.c.ends_at.is_(None) | (rows.c.ends_at > self.now())

@@ -171,7 +171,8 @@ class Counted:
 class Connection:
     """One job's work on one account: the turn to call it, the calls, their pace, the way to stop them.
 
-    `key_user` is whom its keys are of, where that was asked to learn which account it is.
+    `key_user` is whom its keys are of, where that was asked to learn which account it is; `shown`, with the path of
+    each API and each type, the markers that were seen: those in notes (True), those in a custom field (False).
     """
 
     settings: Settings
@@ -186,6 +187,11 @@ class Connection:
     apis: Apis
     health: Health
     key_user: KeyUser | None
+    shown: set[tuple[str, int, bool]]
+
+    def saw(self, path: str, event: int, markers: Iterable[str]) -> None:
+        """This API shows markers like these in this activity type: what it doesn't show is not there."""
+        self.shown.update((path, event, marker.startswith("[")) for marker in markers)
 
     async def answered(self, question: Awaitable[bool]) -> bool:
         """The answer to a question; False, too, if the work is to end. Others have the account until it comes.
@@ -302,9 +308,7 @@ class Session(Connection):
     """One job's work on one account through one ledger.
 
     `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
-    user for whom ("": for all); `shown`,
-    with the path of each API and each type, the markers that were seen: those in notes (True), those in a custom
-    field (False).
+    user for whom ("": for all).
     `given` are the rows for which each Id was given lately, by step: no two calls have one. `listed` are the
     account's users, once they were asked for; `not_there` are requests whose status was answered 404. `missing` is
     what the ledger does not know of its job.
@@ -314,15 +318,10 @@ class Session(Connection):
     polls: Polls
     guard: FailureGuard = field(default_factory=FailureGuard)
     verified: dict[tuple[int, Form], str] = field(default_factory=dict)
-    shown: set[tuple[str, int, bool]] = field(default_factory=set)
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
     listed: list[FoundUser] = field(default_factory=list)
     not_there: set[str] = field(default_factory=set)
     missing: Missing | None = None
-
-    def saw(self, path: str, event: int, markers: Iterable[str]) -> None:
-        """This API shows markers like these in this activity type: what it doesn't show is not there."""
-        self.shown.update((path, event, marker.startswith("[")) for marker in markers)
 
     def moved(self, old: State, result: Result, rows: int = 1) -> None:
         """`rows` rows went from `old` to where `result` brings them: for the display and for the guard of failures.
@@ -415,6 +414,7 @@ async def open_connection(
                     apis=Apis(),
                     health=Health(),
                     key_user=None,
+                    shown=set(),
                 )
                 if identify and turn.file.stem == (key := account_name(host, access_key)):
                     connection = await _identified(connection, key, course, turns)

@@ -6,18 +6,20 @@ import csv
 import datetime as dt
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import DROPPED, SHARE, Fault, Trial, sheet_rows, trial
+from trial import DROPPED, SHARE, Fault, Onlooker, Trial, sheet_rows, trial
 
 from batch_share import BatchShare, HistoryError, SettingsError
 from batch_share.common import utc_now
+from batch_share.leadsquared.protocol import post_activity
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import FILE
 from batch_share.planning import access
-from batch_share.planning.access import OTHERS
+from batch_share.planning.access import BY_HAND, OTHERS
 from batch_share.sandbox.sheets import active_users
+from batch_share.sending.session import open_connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,9 +106,9 @@ async def test_leads_and_ends_can_be_chosen(tmp_path: Path) -> None:
         assert [each.sheet_row for each in (await bs.access(ending="89m")).shares] == []
         assert [each.sheet_row for each in (await bs.access(lead=rows[1][1])).shares] == [3]
         assert [each.sheet_row for each in (await bs.access(lead=rows[0][0].upper())).shares] == [2]
-        for wrong in ({"ending": "soon"}, {"user": ""}, {"lead": " "}):
+        for user, lead, ending in ((None, None, "soon"), ("", None, None), (None, " ", None)):
             with pytest.raises(SettingsError):
-                await bs.access(**wrong)
+                await bs.access(user, lead, ending)
 
 
 async def test_what_nobody_knows_is_told_as_doubtful(tmp_path: Path) -> None:
@@ -180,3 +182,85 @@ async def test_an_index_that_breaks_is_no_trouble_of_a_ledger(
         monkeypatch.setattr(access, "refresh", breaks)
         with pytest.raises(HistoryError, match="it can't be read"):
             await BatchShare(it.settings()).access()
+
+
+# -------------------------------------------------------------------------------------------- other machines
+
+
+def elsewhere(first: Trial) -> Trial:
+    """Another machine, which runs nothing: it has the account's keys and no ledger."""
+    return Trial(first.folder / "elsewhere", first.sandbox, {"event": "201"})
+
+
+async def test_another_machine_sees_what_the_first_gave_by_its_activities(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        mine = (await BatchShare(it.settings()).access(online=True)).shares
+        found = await BatchShare(elsewhere(it).settings()).access(online=True)
+        assert [each.ledger for each in found.shares] == [None] * len(mine)
+        theirs = {(each.lead_id, each.user_id) for each in found.shares}
+        assert theirs == {(each.lead_id, each.user_id) for each in mine}
+        ends = [(a.ends_at - b.ends_at).total_seconds() for a, b in zip(found.shares, mine, strict=True)]
+        assert max(map(abs, ends)) <= 90
+        assert {(each.access, each.doubtful) for each in found.shares} == {(None, True)}
+        assert {each.as_json()["known_by"] for each in found.shares} == {"leadsquared"}
+        assert list(found.remarks) == [BY_HAND]
+
+
+async def test_what_its_own_ledgers_know_is_told_once_and_what_was_revoked_is_not(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        await it.revoke(rows="2-4")
+        found = await BatchShare(it.settings()).access(online=True)
+        assert [each.sheet_row for each in found.shares] == [*range(5, 14)]
+        assert all(each.ledger is not None for each in found.shares)
+
+
+async def test_of_other_machines_only_what_was_asked_for_and_is_not_over_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        bs = BatchShare(elsewhere(it).settings())
+        user = active_users(it.sandbox.world)[0]
+        for asked in (user.id, user.email.upper()):
+            theirs = (await bs.access(asked, online=True)).shares
+            assert {each.user_id for each in theirs} == {user.id}
+        lead = it.sandbox.world.leads[3].id
+        assert [each.lead_id for each in (await bs.access(lead=lead, online=True)).shares] == [lead]
+        assert (await bs.access(ending="6d", online=True)).shares == []
+        monkeypatch.setattr(access, "utc_now", lambda: utc_now() + dt.timedelta(days=8))
+        assert (await bs.access(online=True)).shares == []
+
+
+@pytest.mark.parametrize("how", ["refuse", "without"])
+async def test_where_leadsquared_does_not_list_them_its_ledgers_are_told(tmp_path: Path, how: str) -> None:
+    missing: dict[str, Any] = {how: ("RetrieveByActivityEvent",)}
+    async with trial(tmp_path, **missing) as it:
+        await it.run()
+        found = await BatchShare(it.settings()).access(online=True)
+        assert len(found.shares) == 12
+        assert any("could be read" in remark and "may be missing" in remark for remark in found.remarks)
+
+
+async def test_an_activity_that_says_no_end_or_quotes_a_marker_is_no_share(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        marked = it.sandbox.account.visible()[0].note.split()[0]
+        async with open_connection(it.settings(), Onlooker()) as connection:
+            for note in (f"[bs-{'a' * 16}] of before", f"as {marked} [2099-12-04T10:00Z] says"):
+                lead, user = it.sandbox.world.leads[20], active_users(it.sandbox.world)[0]
+                call = post_activity(lead_id=lead.id, event=201, note=note, owner_id=user.id, custom=None)
+                await connection.send(call, connection.called())
+        found = await BatchShare(elsewhere(it).settings()).access(online=True)
+        assert len(found.shares) == 12
+        assert found.remarks[0] == (
+            "Without an end, since earlier versions of batch_share posted it: 1 activity of other machines"
+        )
+
+
+async def test_without_an_activity_type_nobody_is_asked(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        found = await BatchShare(Trial(tmp_path / "elsewhere", it.sandbox).settings()).access(online=True)
+        assert "--set event=CODE" in found.remarks[0]
+        assert it.sandbox.report()["total_calls"] == 0

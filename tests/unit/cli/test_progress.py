@@ -42,7 +42,7 @@ def connected(phase: str = "sharing", *, bulk: bool = False, **states: int) -> C
     bulk_pacer, sizes = Pacer(Rate(1, 5.0)), ShareBatch(10, cast("Any", None))
     memory = SimpleNamespace(account=Account())
     made = cast("Any", Connection)(
-        settings, None, None, pacer, Stop(), Tally(phase), memory, bulk_pacer, sizes, None, Health(), None
+        settings, None, None, pacer, Stop(), Tally(phase), memory, bulk_pacer, sizes, None, Health(), None, set()
     )
     made.tally.states.update({State(name): count for name, count in states.items()})
     return cast("Connection", made)
