@@ -42,6 +42,7 @@ from batch_share.results.report import ROWS_REPORTED
 from batch_share.sending.log_events import stopped_by
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
+from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -460,6 +461,10 @@ class BatchShare:
         settings = self.settings
         if not online:
             return await who_has_access(settings, user, lead, minutes)
+        try:
+            parse_event(settings.event or "1")
+        except ValueError as error:
+            raise SettingsError("event", str(error)) from None
 
         def look(course: Course) -> Coroutine[Any, Any, Access]:
             return who_has_access(settings, user, lead, minutes, self._watcher, course)

@@ -20,7 +20,7 @@ _SHOWN: Final = 20
 """Shares that the screen lists."""
 
 
-@takes("user", "json")
+@takes("user", "set", "json")
 def access(
     given: Given,
     lead: Annotated[
@@ -46,7 +46,7 @@ def access(
     from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
 
-    library = BatchShare(watcher=TerminalWatcher(yes=True, json=given["json"]))
+    library = BatchShare(given.settings(), watcher=TerminalWatcher(yes=True, json=given["json"]))
     found = asyncio.run(library.access(given["user"], lead, ending, online=online))
     if given["json"]:
         print(json.dumps(found.as_json()))  # noqa: T201 - what was asked for

@@ -6,31 +6,34 @@ LeadSquared is only asked if that is wanted: then the activities that carry our 
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import ascii_lower, plural, utc_now
-from batch_share.errors import BatchShareError, HistoryError
+from batch_share.errors import BatchShareError, HistoryError, LedgerError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Owner
-from batch_share.leadsquared.people import all_users, read_users
+from batch_share.leadsquared.people import all_users, leads_where, read_leads, read_users
 from batch_share.leadsquared.protocol import activities_of_type
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.sending.activities import collect
 from batch_share.sending.calls import consult
-from batch_share.sending.session import Course, ending_early, open_connection
+from batch_share.sending.session import ending_early, open_connection
 from batch_share.sending.steps import end_in
+from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from batch_share.leadsquared.outcome import ActivityView
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.sending.onlookers import Watcher
+    from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
 
 OTHERS: Final = "Shares that were made on other machines, or by hand in LeadSquared, are not known here"
@@ -47,6 +50,9 @@ LOOK_BACK: Final = dt.timedelta(days=366)
 
 _MOST_PAGES: Final = 200
 """Of 1,000 activities each, read of one type: at 25 calls in 5 seconds that takes 40 seconds."""
+
+_SAME_END: Final = dt.timedelta(minutes=10)
+"""An activity says the end as it was when it was posted; its share was accepted a little later."""
 
 _NAMED: Final = 3
 """Ledgers that a remark names; of the others only how many."""
@@ -135,6 +141,21 @@ async def who_has_access(
     `user` is an Id or address, `lead` an Id or number, `ending` in minutes; None: all. With `watcher`, LeadSquared
     is asked too. Raises HistoryError; then also as `open_connection`, and BatchShareError if it is stopped.
     """
+    if watcher is None:
+        return await _told(settings, None, user, lead, ending)
+    # Before the ledgers are looked at: a run that goes on changes them, and what they lack is another machine's.
+    async with open_connection(settings, watcher, course) as connection:
+        connection.tally.phase = "looking for what was shared"
+        async with watcher.watch(connection.progress, connection.stop.ask):
+            found = await _told(settings, connection, user, lead, ending)
+    if connection.stop.asked:
+        raise connection.stop.error or BatchShareError("It was stopped before LeadSquared had answered.")
+    return found
+
+
+async def _told(
+    settings: Settings, connection: Connection | None, user: str | None, lead: str | None, ending: int | None
+) -> Access:
     remarks: list[str] = []
     with open_history(settings.data_folder) as history:
         try:
@@ -154,79 +175,106 @@ async def who_has_access(
             place = (each.sheet, each.sheet_row, each.ledger, each.run_id)
             shares.append(KnownShare(*whose, *place, is_seen=of in seen.numbers))
     remarks += _remarks(seen.unseen, shares, len(live) - len(shares))
-    if watcher is not None:
-        others, more = await _of_others(settings, seen, watcher, course or Course())
-        shares, remarks = sorted([*shares, *others], key=lambda share: share.ends_at), [*remarks, *more]
+    lead_ids = {ascii_lower(lead.strip())} if lead is not None else set[str]()
+    if connection is not None:
+        with ending_early(connection.stop):
+            shares += await _of_others(connection, seen, shares, remarks)
+            shares.sort(key=lambda share: share.ends_at)
+            lead_ids |= await _lead_with_number(connection, lead_ids, remarks)
     user_ids: set[str] = set()
     if user is not None:
         wanted = ascii_lower(user.strip())
         user_ids = {each for each, (_, email) in seen.users.items() if each and ascii_lower(email) == wanted}
         known = {each for each in seen.users if each} | {each.user_id for each in shares}
         user_ids |= {each for each in known if ascii_lower(each) == wanted}
-        if not user_ids and watcher is None:
-            remarks.append(f"No ledger of this machine knows a user with the Id or e-mail address {user.strip()}")
-        asked_for = user_ids | {wanted}
-        shares = [each for each in shares if not asked_for.isdisjoint((each.user_id, ascii_lower(each.user_email)))]
+        if not user_ids:
+            nor = "" if connection is None else ", nor LeadSquared,"
+            remarks.append(
+                f"No ledger of this machine{nor} knows a user with the Id or e-mail address {user.strip()}"
+            )
+        if nameless := sum(not each.user_id for each in shares):
+            remarks.append(
+                f"Left out: {plural(nameless, 'share')} whose user LeadSquared does not show by Id or address"
+            )
+        shares = [each for each in shares if each.user_id in user_ids]
     if lead is not None:
-        wanted = ascii_lower(lead.strip())
-        shares = [each for each in shares if wanted in {ascii_lower(each.lead_id), each.lead_number}]
+        shares = [each for each in shares if not lead_ids.isdisjoint((ascii_lower(each.lead_id), each.lead_number))]
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
-    return Access(shares, [*remarks, OTHERS if watcher is None else BY_HAND], frozenset(user_ids), unseen)
+    return Access(shares, [*remarks, OTHERS if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
 
 async def _of_others(
-    settings: Settings, seen: _Seen, watcher: Watcher, course: Course
-) -> tuple[list[KnownShare], list[str]]:
-    """The shares that go on by our activities in LeadSquared, and are of no ledger here; and remarks."""
-    events = sorted({*seen.events, *([int(settings.event)] if settings.event.isdecimal() else [])})
+    connection: Connection, seen: _Seen, ours: Sequence[KnownShare], remarks: list[str]
+) -> list[KnownShare]:
+    """The shares that go on by our activities in LeadSquared, and are of no ledger here."""
+    event, now = connection.settings.event, utc_now()
+    events = sorted(seen.events | ({parse_event(event)} if event else set()))
     if not events:
-        return [], ["LeadSquared was not asked: no activity type is known here; name one with --set event=CODE"]
-    now, remarks = utc_now(), list[str]()
+        remarks.append("LeadSquared was not asked: no activity type is known here; name one with --set event=CODE")
     views: dict[str, ActivityView] = {}
-    async with open_connection(settings, watcher, course) as connection:
-        connection.tally.phase = "looking for what was shared"
-        async with watcher.watch(connection.progress, connection.stop.ask):
-            for event in events:
-                with ending_early(connection.stop):
-                    found = await collect(connection, event, partial(_page, event, now), _MOST_PAGES)
-                    views |= {marker: next(iter(those.values())) for marker, those in found.views.items()}
-                    if found.problem is not None:
-                        remarks.append(
-                            f"Not all of LeadSquared's activities of type {event} could be read "
-                            f"({found.problem.rstrip('.')}): shares of other machines may be missing"
-                        )
-            with ending_early(connection.stop):
-                owners = {view.owner.id for view in views.values() if view.owner and view.owner.id}
-                if not owners <= seen.users.keys():  # an activity shows its owner's Id, and people know addresses
-                    listed = await consult(connection, all_users(), read_users)
-                    for each in listed if isinstance(listed, list) else ():
-                        seen.users.setdefault(each.id, (each.name, each.email))
-    if connection.stop.asked:
-        raise connection.stop.error or BatchShareError("It was stopped before LeadSquared had answered.")
+    for each in events:
+        found = await collect(connection, each, partial(_page, each, now), _MOST_PAGES)
+        views |= {marker: next(iter(those.values())) for marker, those in found.views.items()}
+        if found.problem is not None:
+            remarks.append(
+                f"Not all of LeadSquared's activities of type {each} could be read "
+                f"({found.problem.rstrip('.')}): shares of other machines may be missing"
+            )
     for ledger, _ in seen.numbers:
-        async with read_ledger(ledger) as reader:
-            async for marker in reader.markers():
-                views.pop(marker, None)
+        with suppress(LedgerError):  # it is gone since it was looked at: as those that could not be
+            async with read_ledger(ledger) as reader:
+                async for marker in reader.markers():
+                    views.pop(marker, None)
     ends = {marker: end_in(view.said, marker) for marker, view in views.items()}
     if endless := sum(end is None for end in ends.values()):
         posted = plural(endless, "activity", "activities")
         remarks.append(
             f"Without an end, since earlier versions of batch_share posted it: {posted} of other machines"
         )
-    return [_share_of(views[marker], end, seen) for marker, end in ends.items() if end and end > now], remarks
+    owners = [view.owner for view in views.values() if view.owner is not None]
+    if any(owner.id not in seen.users for owner in owners):  # Ids are shown, or addresses, and both are known by
+        listed = await consult(connection, all_users(), read_users)
+        for user in listed if isinstance(listed, list) else ():
+            seen.users.setdefault(user.id, (user.name, user.email))
+    by_address = {ascii_lower(email): user for user, (_, email) in seen.users.items() if user and email}
+    going_on = {marker: end for marker, end in ends.items() if end is not None and end > now}
+    found_here = [_share_of(views[marker], end, seen, by_address) for marker, end in going_on.items()]
+    unseen: dict[tuple[str, str], dt.datetime] = {}
+    for share in ours:
+        if not share.is_seen:
+            unseen[share.lead_id, share.user_id] = share.ends_at + _SAME_END
+    return [each for each in found_here if each.ends_at > unseen.get((each.lead_id, each.user_id), now)]
+
+
+async def _lead_with_number(connection: Connection, wanted: set[str], remarks: list[str]) -> set[str]:
+    """The Id of the lead with this number, if it is one: by their numbers activities tell nobody."""
+    number = next(iter(wanted), "")
+    if not number.isdecimal():
+        return set()
+    answer = await consult(connection, leads_where("ProspectAutoId", [number], "="), read_leads)
+    found = (
+        {ascii_lower(each.id) for each in answer if each.number == number} if isinstance(answer, list) else set()
+    )
+    if len(found) != 1:
+        remarks.append(
+            f"Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
+        )
+        return set()
+    return found
 
 
 def _page(event: int, now: dt.datetime, number: int) -> Call:
     return activities_of_type(event, now - LOOK_BACK, now + dt.timedelta(seconds=CLOCK_SKEW), number + 1)
 
 
-def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen) -> KnownShare:
-    """What an activity of another machine tells of its share."""
+def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Mapping[str, str]) -> KnownShare:
+    """What an activity of another machine tells of its share; of an owner shown by name alone no Id is guessed."""
     owner = view.owner or Owner()
-    name, email = seen.users.get(owner.id, ("", "")) if owner.id else ("", "")
-    whose = (view.lead, "", owner.id, owner.name or name, owner.email or email)
+    user = owner.id or by_address.get(ascii_lower(owner.email), "")
+    name, email = seen.users.get(user, ("", ""))
+    whose = (view.lead, "", user, owner.name or name, owner.email or email)
     return KnownShare(*whose, None, True, end, "", None, None, "")
 
 

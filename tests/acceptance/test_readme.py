@@ -56,7 +56,7 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     assert [line.split()[1] for line in lines if line.startswith("batch-share")] == [
         "plan", "plan", "plan", "plan", "doctor", "run", "status", "run", "resume", "follow-up", "results",
         "resume",
-        "retry", "revoke", "runs", "status", "purge", "access", "revoke",
+        "retry", "revoke", "runs", "status", "purge", "access", "access", "revoke",
         "report", "follow-up",
         "run", "resume", "watch",
     ]  # fmt: skip

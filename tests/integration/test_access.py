@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import datetime as dt
 import sqlite3
@@ -9,7 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import DROPPED, SHARE, Fault, Onlooker, Trial, sheet_rows, trial
+from trial import DROPPED, OF_TYPE, SHARE, Fault, Onlooker, Trial, sheet_rows, trial
 
 from batch_share import BatchShare, HistoryError, SettingsError
 from batch_share.common import utc_now
@@ -263,4 +264,54 @@ async def test_without_an_activity_type_nobody_is_asked(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         found = await BatchShare(Trial(tmp_path / "elsewhere", it.sandbox).settings()).access(online=True)
         assert "--set event=CODE" in found.remarks[0]
-        assert it.sandbox.report()["total_calls"] == 0
+        assert it.sent(OF_TYPE) == []
+        for wrong in ("abc", "0"):
+            with pytest.raises(SettingsError, match="event: not the code of an activity type"):
+                await BatchShare(it.settings(event=wrong)).access(online=True)
+
+
+async def test_a_lead_is_found_by_its_number_too(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        lead, bs = it.sandbox.world.leads[3], BatchShare(elsewhere(it).settings())
+        assert [each.lead_id for each in (await bs.access(lead=str(lead.number), online=True)).shares] == [lead.id]
+        found = await bs.access(lead="999999", online=True)
+        assert (found.shares, "Which lead has the number 999999" in found.remarks[0]) == ([], True)
+
+
+@pytest.mark.parametrize(("owners", "count"), [("email", 3), ("both", 3), ("id", 3), ("name", 0)])
+async def test_a_user_is_found_however_owners_are_shown_but_by_their_names(
+    tmp_path: Path, owners: str, count: int
+) -> None:
+    async with trial(tmp_path, owners=owners) as it:
+        await it.run(trust_owner=True)
+        user, bs = active_users(it.sandbox.world)[0], BatchShare(elsewhere(it).settings())
+        for asked in (user.id, user.email):
+            found = await bs.access(asked, online=True)
+            assert len(found.shares) == count
+            assert any("does not show by Id" in remark for remark in found.remarks) is not bool(count)
+        remarks = (await bs.access("nobody@x.example", online=True)).remarks
+        assert remarks[0].startswith("No ledger of this machine, nor LeadSquared, knows a user with")
+
+
+async def test_a_ledger_that_is_gone_has_its_shares_told_once(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        it.ledger.rename(tmp_path / "moved.db")
+        found = await BatchShare(it.settings(event="201")).access(online=True)
+        assert [each.ledger for each in found.shares] == [it.name.absolute()] * 12
+
+
+@pytest.mark.parametrize("before", [0, 6])
+async def test_while_a_run_goes_on_it_waits_and_misses_nothing(tmp_path: Path, before: int) -> None:
+    async with trial(tmp_path, latency=0.02) as it:
+        if before:
+            it.write(sheet_rows(before))
+            await it.run()
+            it.write(sheet_rows(12))
+        begun = asyncio.Event()
+        run = asyncio.create_task(it.run(Onlooker(lambda _: begun.set())))
+        await begun.wait()
+        found = await BatchShare(it.settings(event="201")).access(online=True)
+        assert run.done()
+        assert [each.ledger for each in found.shares] == [it.name.absolute()] * 12

@@ -63,6 +63,15 @@ def test_one_sentence_says_how_much_and_what_ends_first(monkeypatch: pytest.Monk
     doubtful = share(1, access=None, doubtful=True)
     assert said(doubtful, share(2)).endswith("ends 02 05:30 there. Of 1 share nobody knows whether it stands.")
     assert said(doubtful, doubtful) == ("No share is known to stand. Of 2 shares nobody knows whether they stand.")
+
+
+def test_shares_of_other_machines_are_told_apart() -> None:
+    other = share(2, doubtful=True, access=None, ledger=None, sheet="", sheet_row=None, run_id="")
+    go = "By its activities in LeadSquared, 2 shares of other machines go on."
+    assert said(share(), other, other).endswith(f" {go}")
+    assert said(other).endswith(" By its activities in LeadSquared, 1 share of another machine goes on.")
+    assert other.as_json()["known_by"] == "leadsquared"
+    assert share().as_json()["known_by"] == "ledger"
     assert said(chosen=True) == "Nobody has such access by a share that this machine knows."
 
 
@@ -80,7 +89,7 @@ def test_the_table_fits_on_a_terminal_and_is_not_long() -> None:
 
 
 def test_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def found(*_: object) -> Access:
+    async def found(*_: object, online: bool) -> Access:
         return Access([share(n) for n in range(1, 251)], ["Look here"], frozenset(), [])
 
     monkeypatch.setattr("batch_share.library.BatchShare.access", found)
