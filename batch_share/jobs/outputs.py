@@ -67,14 +67,18 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 
     Nor is it at rest while somebody is to be asked for again, since LeadSquared could not tell of them, or while
-    shares have ended that may be renewed: a person is to know that.
+    shares have ended that may be renewed: a person is to know that. Rows that another job held may be free by now.
     """
     facts = await ledger.facts()
     if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    if rows_in(await ledger.counts(), lambda state: state.is_open) or await ledger.renewable():
+    if (
+        rows_in(await ledger.counts(), lambda state: state.is_open)
+        or await ledger.renewable()
+        or await ledger.held()
+    ):
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
 
+from batch_share import BatchShare
 from batch_share.common import Cause, utc_now
 from batch_share.errors import LedgerError
 from batch_share.jobs import reconcile
@@ -250,6 +251,8 @@ async def test_rows_that_another_job_has_under_way_are_held(tmp_path: Path, *, f
         ending = await second.run(force=forced)
         assert ending.exit_code is ExitCode.NOT_DONE
         assert ending.summary.held == under_way > 0
+        bs = BatchShare(second.settings())
+        assert await bs.unchanged(second.folder / "leads.csv") is await bs.nothing_due(second.ledger) is None
         held = [why for cause, why in second.rows("cause", "reason") if cause == Cause.HELD]
         assert len(held) == under_way
         assert "which has the same lead and user under way: `batch-share resume " in held[0]
