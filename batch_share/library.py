@@ -32,7 +32,12 @@ from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
-from batch_share.planning.already_shared import forget_job, known_runs, ledger_of_run, note_move
+from batch_share.planning.already_shared import (
+    forget_job,
+    known_runs,
+    ledger_meant,
+    note_move,
+)
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
@@ -42,7 +47,6 @@ from batch_share.results.report import ROWS_REPORTED
 from batch_share.sending.log_events import stopped_by
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
-from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -286,7 +290,8 @@ class BatchShare:
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        made = _made(kind, file, options, reported, settings)
+        meant = file if kind == "run" else self._ledger(file)
+        made = _made(kind, meant, options, reported, settings)
         return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
 
     async def run(
@@ -375,20 +380,20 @@ class BatchShare:
 
     async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await outputs.status_of(_ledger(ledger))
+        return await outputs.status_of(self._ledger(ledger))
 
     async def results(self, ledger: LedgerLike, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await outputs.results_of(_ledger(ledger), self._named(target))
+        return await outputs.results_of(self._ledger(ledger), self._named(target))
 
     async def report(
         self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_REPORTED
     ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
-        return await outputs.report_of(_ledger(ledger), self._named(target), most)
+        return await outputs.report_of(self._ledger(ledger), self._named(target), most)
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.
@@ -396,7 +401,7 @@ class BatchShare:
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
         """
-        return await outputs.failed_sheet_of_ledger(_ledger(ledger), self._named(target))
+        return await outputs.failed_sheet_of_ledger(self._ledger(ledger), self._named(target))
 
     async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
         """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
@@ -420,7 +425,7 @@ class BatchShare:
         The `next` of a page is what the following one comes `after`. With `states`, only rows in one of these. Also
         while a run works on it: each page is as of its own time. Raises LedgerError, SettingsError.
         """
-        async with read_ledger(_ledger(ledger)) as opened:
+        async with read_ledger(self._ledger(ledger)) as opened:
             return await page_of(opened, after, most, states)
 
     async def runs(self, most: int = 20, *, add: Sequence[LedgerLike] = ()) -> KnownRuns:
@@ -461,19 +466,21 @@ class BatchShare:
         settings = self.settings
         if not online:
             return await who_has_access(settings, user, lead, minutes)
-        try:
-            parse_event(settings.event or "1")
-        except ValueError as error:
-            raise SettingsError("event", str(error)) from None
 
         def look(course: Course) -> Coroutine[Any, Any, Access]:
             return who_has_access(settings, user, lead, minutes, self._watcher, course)
 
         return await self._ending(self._begin("access", None, look))
 
-    def ledger_of(self, named: str) -> LedgerName:
-        """The ledger of the run with this Id, or of the `last` one here. Raises LedgerError, HistoryError."""
-        return ledger_of_run(self.settings, named)
+    def ledger_of(self, named: Name) -> LedgerName:
+        """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
+
+        A file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError.
+        """
+        return ledger_meant(_file("ledger", named), lambda: self.settings)
+
+    def _ledger(self, named: LedgerLike) -> LedgerName:
+        return named if isinstance(named, LedgerName) else self.ledger_of(named)
 
     async def doctor(self) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
@@ -514,7 +521,7 @@ class BatchShare:
 
     async def nothing_due(self, ledger: LedgerLike) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
-        return await outputs.nothing_due(_ledger(ledger))
+        return await outputs.nothing_due(self._ledger(ledger))
 
     def check_notify(self) -> None:
         """Whether what the setting `notify` names, if it is set, can be told. Raises SettingsError."""

@@ -82,13 +82,6 @@ _WIDEST: Final = 120
 _INDENT: Final = 2
 
 
-def ledger_of_run(named: str) -> Path:
-    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
-    from batch_share.library import BatchShare
-
-    return Path(str(BatchShare().ledger_of(named)))
-
-
 @takes("json")
 def runs(
     given: Given,

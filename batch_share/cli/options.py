@@ -7,7 +7,6 @@ A command names those that it takes, `@takes("event", "rate")`. Settings that ar
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import wraps
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, cast, get_arg
 
 import typer
 
-from batch_share.errors import SettingsError, SheetError
+from batch_share.errors import SettingsError
 from batch_share.setting_texts import SETTING_TEXTS
 
 if TYPE_CHECKING:
@@ -67,8 +66,6 @@ def _written(name: str) -> str:
     return name.replace("\\", "\\\\").replace(" ", "\\ ") if in_bash else name
 
 
-_RUN = re.compile(r"last|[a-z2-7]{8}")
-
 Sheet = Annotated[
     Path,
     typer.Argument(
@@ -80,42 +77,16 @@ Sheet = Annotated[
 
 
 def _ledger_file(named: Path | None) -> Path | None:
-    """The ledger that is meant: a file, a run Id, or `last`. A file that is there wins. Raises BatchShareError."""
+    """The ledger that is meant by a file, its own or its sheet's, a run Id, or `last`. Raises BatchShareError."""
     if named is None:
         return None
-    try:
-        is_there = named.exists()
-    except OSError:  # whoever opens it says why it can't be looked at
-        return named
-    if is_there or named.name != str(named) or not _RUN.fullmatch(named.name):
-        return _no_sheet(named)
-    from batch_share.cli.ledgers import ledger_of_run
+    from batch_share.library import BatchShare
 
-    return ledger_of_run(named.name)
-
-
-def _no_sheet(file: Path) -> Path:
-    """A sheet in place of its ledger is a slip that is easily made. Raises SheetError."""
-    from batch_share.ledger.files import LedgerName
-    from batch_share.outputs import is_database
-    from batch_share.sheet.reader import SHEET_SUFFIXES
-
-    if file.suffix.lower() not in SHEET_SUFFIXES:
-        return file
-    try:
-        is_sheet = file.is_file() and not is_database(file)
-        ledger = LedgerName.of_sheet(file)
-        has_ledger = ledger.exists()
-    except OSError:  # whoever opens it says why it can't be
-        return file
-    if is_sheet:
-        its = f"its own is {ledger}" if has_ledger else f"`batch-share run {file}` makes one"
-        raise SheetError(file, f"a sheet, not a ledger: {its}")
-    return file
+    return Path(str(BatchShare().ledger_of(named)))
 
 
 _LEDGER: Final[dict[str, Any]] = {
-    "help": "The ledger of an earlier run, a run Id, or last.",
+    "help": "A sheet that was run, its ledger, a run Id, or last.",
     "callback": _ledger_file,
     "autocompletion": complete_ledger,
 }

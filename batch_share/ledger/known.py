@@ -312,6 +312,14 @@ class History:
         names = [name for name in KnownRun.__slots__ if name != "ledger"]
         return [KnownRun(ledger=LedgerName.of(row["path"]), **{name: row[name] for name in names}) for row in found]
 
+    def ledger_of_sheet(self, sheet: Path) -> LedgerName | None:
+        """Where the ledger is that a sheet was run into last, of those that are there."""
+        paths = {str(sheet.absolute()), str(sheet.resolve())}
+        last = select(ledgers.c.path).join_from(ledgers, runs).where(ledgers.c.sheet_path.in_(paths))
+        with self._reading() as connection:
+            found = connection.execute(last.order_by(runs.c.started_at.desc())).scalars()
+            return next((name for name in map(LedgerName.of, found) if name.exists()), None)
+
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
         """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
         here = select(runs.c.id).where(runs.c.ledger_id == ledgers.c.id, runs.c.purged_at.is_(None))

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import ascii_lower, plural, utc_now
-from batch_share.errors import BatchShareError, HistoryError, LedgerError
+from batch_share.errors import BatchShareError, HistoryError, LedgerError, SettingsError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Owner
 from batch_share.leadsquared.people import all_users, leads_where, read_leads, read_users
@@ -143,6 +143,10 @@ async def who_has_access(
     """
     if watcher is None:
         return await _told(settings, None, user, lead, ending)
+    try:
+        parse_event(settings.event or "1")
+    except ValueError as error:
+        raise SettingsError("event", str(error)) from None
     # Before the ledgers are looked at: a run that goes on changes them, and what they lack is another machine's.
     async with open_connection(settings, watcher, course) as connection:
         connection.tally.phase = "looking for what was shared"

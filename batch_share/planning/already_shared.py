@@ -6,6 +6,7 @@ The index of runs is of help, not of need: what goes wrong with it is remarked o
 from __future__ import annotations
 
 import datetime as dt
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,21 +14,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
-from batch_share.errors import HistoryError, LedgerError, SettingsError
+from batch_share.errors import HistoryError, LedgerError, SettingsError, SheetError, sentence
 from batch_share.leadsquared.account import name_of_account, names_of_account
-from batch_share.ledger.files import open_ledger
+from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
+from batch_share.outputs import is_database
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
+from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownRun, LiveShare
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Instruction, NewRow, Row
@@ -383,6 +385,41 @@ def ledger_of_run(settings: Settings, named: str) -> LedgerName:
             found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
         )
     return found.ledger
+
+
+_RUN: Final = re.compile(r"last|[a-z2-7]{8}")
+
+
+def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
+    """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
+
+    A file that is there is meant before a run. A sheet's ledger is beside it, or where it was named. Raises
+    LedgerError, SheetError, HistoryError.
+    """
+    try:
+        if not file.exists() and _RUN.fullmatch(str(file)):
+            return ledger_of_run(settings(), str(file))
+        beside = LedgerName.of_sheet(file)
+        has_ledger, is_there = beside.exists(), file.is_file()
+        if file.suffix.lower() not in SHEET_SUFFIXES or not (has_ledger or is_there) or is_database(file):
+            return LedgerName.of(file)
+    except OSError:  # whoever opens it says why it can't be looked at
+        return LedgerName.of(file)
+    return beside if has_ledger else _ledger_of_sheet(file, settings())
+
+
+def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:
+    with open_history(settings.data_folder) as history:
+        elsewhere = history.ledger_of_sheet(sheet)
+    if elsewhere is None:
+        there_is_none = "it was never run on this machine, so there is no ledger of it"
+        raise SheetError(
+            sheet,
+            f"{there_is_none}: `batch-share run {sheet}` runs it",
+            problem=sentence(there_is_none),
+            hint="Run it.",
+        )
+    return elsewhere
 
 
 def _accounts(settings: Settings) -> dict[str, str]:

@@ -183,7 +183,7 @@ def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet:
         (["run", "leads.csv", "--worksheet", "One"], {}, "a CSV file has no worksheet 'One'"),
         (["run", "leads.csv", "--frobnicate"], {}, "No such option: --frobnicate"),
         (["sandbox", "--limit", "0"], {}, "sandbox: '0' is no rate"),
-        (["status", "leads.csv"], {}, "a sheet, not a ledger: `batch-share run leads.csv` makes one"),
+        (["status", "leads.csv"], {}, "it was never run on this machine"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_sentence_and_exit_code_2(

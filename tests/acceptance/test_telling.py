@@ -136,4 +136,4 @@ def test_a_report_of_nothing_is_refused_in_a_sentence(offline: Shell, tmp_path: 
     (tmp_path / "leads.csv").write_text(SHEET, encoding="utf-8")
     done = offline.run("report", "leads.csv")
     assert done.returncode == 2
-    assert "a sheet, not a ledger" in done.stderr
+    assert "it was never run on this machine" in done.stderr

@@ -54,6 +54,22 @@ async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
         assert len(it.leads_sent()) == 12
 
 
+@pytest.mark.parametrize("named", [None, "elsewhere.db"])
+async def test_wherever_a_ledger_is_asked_for_its_sheet_will_do(tmp_path: Path, named: str | None) -> None:
+    sheet = tmp_path / "leads.csv"
+    async with trial(tmp_path) as it, BatchShare(it.settings()) as bs:
+        with pytest.raises(SheetError, match="it was never run on this machine"):
+            await bs.status(sheet)
+        ending = await bs.run(sheet, ledger=named and tmp_path / named)
+        for work in (bs.resume, bs.retry, bs.follow_up, bs.revoke):
+            assert (await work(sheet)).summary.rows == 12
+        assert (await bs.status(sheet)).states == {State.REVOKED: 12}
+        assert str(bs.ledger_of(sheet)) == str(ending.summary.ledger)
+        sheet.unlink()
+        if named is None:
+            assert (await bs.status(sheet)).rows == 12
+
+
 async def test_a_sheet_is_read_as_the_settings_say(tmp_path: Path) -> None:
     """Also a workbook where they name an encoding, which is of the CSV files beside it."""
     async with trial(tmp_path) as it:

@@ -83,17 +83,20 @@ def test_the_example_of_every_command_is_one_that_it_takes(command: str) -> None
     EVERY[command].make_context(command, words[len(names) :])  # raises for what it does not take
 
 
-@pytest.mark.parametrize("command", ["resume", "follow-up", "status", "results", "report"])
-def test_a_sheet_in_place_of_its_ledger_is_told_where_that_is(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["resume", "retry", "revoke", "follow-up", "status", "results", "report"])
+def test_a_sheet_in_place_of_its_ledger_is_as_good(command: str, tmp_path: Path) -> None:
     sheet, ledger = tmp_path / "leads.csv", tmp_path / "leads.csv.ledger.db"
     sheet.write_text("Lead Number\n", encoding="utf-8")
     reported = CliRunner().invoke(app, [command, str(sheet)]).exception
     assert isinstance(reported, SheetError)
-    assert reported.wrong == f"a sheet, not a ledger: `batch-share run {sheet}` makes one"
-    ledger.touch()
-    reported = CliRunner().invoke(app, [command, str(sheet)]).exception
-    assert isinstance(reported, SheetError)
-    assert reported.wrong == f"a sheet, not a ledger: its own is {ledger}"
+    assert reported.wrong == (
+        f"it was never run on this machine, so there is no ledger of it: `batch-share run {sheet}` runs it"
+    )
+    ledger.write_text("x", encoding="utf-8")
+    for named in (sheet, ledger):
+        reported = CliRunner().invoke(app, [command, str(named)]).exception
+        assert isinstance(reported, LedgerError)
+        assert str(reported).startswith(f"Ledger {ledger}: this file is no ledger")
 
 
 def test_a_ledger_may_be_called_like_a_sheet(tmp_path: Path) -> None:
