@@ -120,7 +120,7 @@ class Lines:
 def _news(progress: Progress) -> object:
     """What makes a line a new one: while it only waits, neither the calls that ask in vain nor the time do."""
     awaited = progress.awaited
-    goes_on = (awaited.requests,) if awaited is not None else (progress.calls, _left(progress))
+    goes_on = (awaited.requests,) if awaited is not None else (progress.calls, progress.looked_up, _left(progress))
     return progress.phase, progress.states, progress.refusals, progress.stopping, progress.outage, goes_on
 
 
@@ -132,8 +132,10 @@ def view(progress: Progress) -> RenderableType:
     bar.add_column(no_wrap=True)
     bar.add_column(max_width=BAR_WIDTH)
     bar.add_column(no_wrap=True)
-    total = max(sum(progress.states.values()), 1)
-    bar.add_row(progress.phase, ProgressBar(total=total, completed=progress.done), _left(progress))
+    total, done = max(sum(progress.states.values()), 1), progress.done
+    if progress.is_looking_up and progress.looked_up is not None:
+        done, total = progress.looked_up
+    bar.add_row(_phase(progress), ProgressBar(total=total, completed=done), _left(progress))
     counts = Text("  ").join(
         Text(f"{state} {count:,}", style=STYLES.get(state, "")) for state, count in _counts(progress).items()
     )
@@ -149,7 +151,14 @@ def status_line(progress: Progress) -> str | None:
         return None
     counts = ", ".join(f"{state} {count}" for state, count in _counts(progress).items())
     parts = (counts, _pace(progress), _left(progress), _said(progress))
-    return f"{progress.phase}: {' | '.join(filter(None, parts))}"
+    return f"{_phase(progress)}: {' | '.join(filter(None, parts))}"
+
+
+def _phase(progress: Progress) -> str:
+    if not progress.is_looking_up or progress.looked_up is None:
+        return progress.phase
+    done, of_all = progress.looked_up
+    return f"looking up {done:,} of {of_all:,} leads and users"
 
 
 def _is_shown(progress: Progress) -> bool:

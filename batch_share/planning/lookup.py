@@ -100,7 +100,7 @@ class Enquiry:
     async def ask(self, refs: Names | Collection[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
         self.connection.tally.phase = LOOKING_UP
-        self.connection.tally.all_people += len(refs)
+        self.connection.tally.to_look_up(len(refs))
         users: dict[Ref, None] = {}
         try:
             for stretch in self._chunks(refs, STRETCH):

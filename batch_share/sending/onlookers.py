@@ -65,7 +65,8 @@ class Tally:
     again. `waiting` rows are pending because their time has not come.
     `parent` is told of each call, too, of an outage and of what is waited for.
     `revoked_earlier` are earlier shares that LeadSquared said were revoked, for rows whose action asked for it.
-    Of `all_people`, leads and users who are to be looked up, so many `people` were.
+    Of `all_people`, leads and users who are to be looked up, so many `people` were; `looks_from` calls were made
+    before that.
     """
 
     phase: str = STARTING
@@ -76,6 +77,7 @@ class Tally:
     looked_up: Counter[str] = field(default_factory=Counter)
     people: int = 0
     all_people: int = 0
+    looks_from: int | None = None
     sent: int = 0
     waiting: int = 0
     revoked_earlier: set[LiveShare] = field(default_factory=set)
@@ -89,6 +91,19 @@ class Tally:
         self.phase = STARTING
         self.states.clear()
         self.states.update(states)
+
+    def to_look_up(self, people: int) -> None:
+        """So many more leads and users are to be looked up."""
+        if self.looks_from is None:
+            self.looks_from = self.calls
+        self.all_people += people
+
+    def looking_left(self, per_second: float) -> float | None:
+        """Seconds that the rest takes at this pace, if each takes as many calls as so far; None if unknown."""
+        if self.looks_from is None or not 0 < self.people < self.all_people:
+            return None
+        calls = (self.calls - self.looks_from) / self.people * (self.all_people - self.people)
+        return calls / per_second
 
     def remark(self, words: str) -> None:
         """Something that a person should be told at the end, once."""
@@ -373,6 +388,11 @@ class Progress:
     unanswered: bool = False
     at_least: float | None = None
     has_begun: bool = False
+
+    @property
+    def is_looking_up(self) -> bool:
+        """Whether leads and users are still to be looked up."""
+        return self.looked_up is not None and self.looked_up[0] < self.looked_up[1]
 
     @property
     def held_until(self) -> datetime | None:

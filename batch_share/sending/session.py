@@ -250,7 +250,9 @@ class Connection:
         """How far it is now."""
         tally, hold, account = self.tally, self.hold, self.memory.account
         states = {state: count for state, count in tally.states.items() if count}
-        at_least, awaited, held = self.seconds_left or None, None, None
+        is_looking = tally.people < tally.all_people
+        at_least = tally.looking_left(self.pacer.rate.per_second) if is_looking else self.seconds_left or None
+        awaited, held = None, None
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)

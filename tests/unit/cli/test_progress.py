@@ -307,3 +307,15 @@ def test_with_one_line_nothing_is_shown() -> None:
         return out.getvalue()
 
     assert run_virtually(work()) == ""
+
+
+def test_while_people_are_looked_up_that_is_counted_and_the_time_is_reckoned_by_its_calls() -> None:
+    session = connected("looking up leads and users")
+    session.tally.calls = 4
+    session.tally.to_look_up(282)
+    assert line(session) == "looking up 0 of 282 leads and users: 4 calls, 0.0/s of 5/s"
+    session.tally.calls, session.tally.people = 124, 120
+    assert line(session) == "looking up 120 of 282 leads and users: 124 calls, 0.0/s of 5/s | about 32 s left"
+    assert screen(session, 90)[0].split()[:8] == ["looking", "up", "120", "of", "282", "leads", "and", "users"]
+    session.tally.people = 282
+    assert (line(session) or "").startswith("looking up leads and users: ")
