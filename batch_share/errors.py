@@ -31,6 +31,7 @@ holds a key.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -396,15 +397,17 @@ class TooManyFailures(BatchShareError):
 class CanaryFailed(BatchShareError):
     """The first `rows` rows did not all get shared: `states` counts them. `sheet_row` is the first that did not."""
 
-    def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str) -> None:
+    def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str, ledger: str) -> None:
+        named = shlex.quote(ledger)
         counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
         super().__init__(
             f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
-            "The rest was not sent. Fix the cause (`batch-share follow-up` asks again for accepted rows), then "
-            "`batch-share resume` goes on; with --canary, it tries other rows first.",
+            "The rest was not sent, and with --canary is not until this row is fixed in the sheet, left out, or "
+            f"tried again: `batch-share retry {named}` (`batch-share follow-up {named}` asks again for accepted "
+            "rows). Without --canary all of it is.",
             problem=f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: "
             f"{sentence(reason)} The rest was not sent.",
-            hint="Fix the cause, then go on; accepted rows are asked about by following up.",
+            hint="Fix the row, leave it out or try it again; accepted rows are asked about by following up.",
         )
         self.row = sheet_row
         self.rows = rows

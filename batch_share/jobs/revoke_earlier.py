@@ -226,7 +226,8 @@ async def check_canary_of(session: Session, due: Sequence[Due]) -> None:
     rows = await _rows(session.ledger, {each.claim.id for each in due})
     bad = next((row for row in rows if row.stage is Stage.EARLIER), None)
     if bad is not None:
-        raise CanaryFailed(len(rows), Counter(str(row.state) for row in rows), bad.sheet_row, spell_row(bad))
+        counts = Counter(str(row.state) for row in rows)
+        raise CanaryFailed(len(rows), counts, bad.sheet_row, spell_row(bad), str(session.ledger.name))
 
 
 async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Origin, Ended]) -> None:

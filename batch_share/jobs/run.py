@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 async def send_canary(session: Session, most: int) -> None:
     """Send `most` rows one by one and wait for the status API's word on each; rows shared before count.
 
-    Those of a run that was cut off before it judged them are judged now. What ended it early is
-    `session.stop.error`: CanaryFailed if any of them did not get shared.
+    Those of a run that was cut off before it judged them are judged now, and those of one that failed once more:
+    until they are fixed, tried again or left out, no others are sent. What ended it early is `session.stop.error`:
+    CanaryFailed if any of them did not get shared.
     """
     ledger = session.ledger
     with ending_early(session.stop):
@@ -60,12 +61,13 @@ async def send_canary(session: Session, most: int) -> None:
         if session.stop.asked:
             return
         judged = await ledger.rows_by_id([row.id for row in rows])
+        # While one of them has failed it stays noted: the same command again sends no other rows.
+        _decide(judged, ledger.name)
         await ledger.note_canary(())
-        _decide(judged)
 
 
 async def _chosen(ledger: Ledger, most: int) -> list[Row]:
-    """Rows that a run was cut off from judging, then as many more as are missing: accepted ones, fresh ones."""
+    """Rows that an earlier run did not see shared, then as many more as are missing: accepted ones, fresh ones."""
     chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
     counts = await ledger.counts()
     shared_before = counts.get(State.SHARED, 0) + counts.get(State.ENDED, 0)
@@ -118,12 +120,13 @@ async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str)
     note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
 
 
-def _decide(rows: Sequence[Row]) -> None:
+def _decide(rows: Sequence[Row], ledger: LedgerName) -> None:
     """Raises CanaryFailed unless all are shared."""
     bad = next((row for row in rows if row.state is not State.SHARED), None)
     if bad is not None:
         counts = Counter(str(row.state) for row in rows)
-        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, spell_row(bad) or f"it is {bad.state}")
+        why = spell_row(bad) or f"it is {bad.state}"
+        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, why, str(ledger))
 
 
 class Resume(Kind):

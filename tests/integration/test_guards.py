@@ -32,6 +32,7 @@ from batch_share.errors import (
     TooManyForUser,
     TooManyRows,
 )
+from batch_share.jobs.retry import Wanted
 from batch_share.ledger.states import State
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
@@ -123,7 +124,27 @@ async def test_a_canary_that_is_shared_is_over_and_one_needs_the_follow_up(tmp_p
         with pytest.raises(SettingsError):
             await made.run(canary=2, follow_up=False)
         assert isinstance((await made.run(canary=2, wait=5.0)).error, CanaryFailed)
+        assert (await made.retry(Wanted(None, everything=True), wait=5.0)).error is None
         assert (await made.resume(canary=1, wait=5.0)).error is None
+
+
+async def test_a_canary_that_failed_stays_stopped_until_its_row_is_fixed_or_left_out(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], REFUSED)) as made:
+        for _ in range(3):
+            ending = await made.run(canary=3, wait=5.0)
+            assert isinstance(ending.error, CanaryFailed)
+            assert f"`batch-share retry {made.ledger}`" in str(ending.error)
+            assert len(made.sent(CREATE)) == 3
+        rows = sheet_rows(12)
+        made.write([rows[0], [*rows[1][:3], "read", *rows[1][4:]], *rows[2:]])
+        assert (await made.run(canary=3, wait=5.0)).error is None
+        assert made.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(12,)]
+
+
+async def test_a_canary_that_failed_is_passed_without_one(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], REFUSED)) as made:
+        assert isinstance((await made.run(canary=3, wait=5.0)).error, CanaryFailed)
+        assert (await made.run(wait=5.0)).summary.states == {State.SHARED: 11, State.FAILED: 1}
 
 
 async def test_a_canary_that_a_person_stopped_is_judged_by_the_next_run(tmp_path: Path) -> None:
@@ -138,7 +159,8 @@ async def test_a_canary_that_a_person_stopped_is_judged_by_the_next_run(tmp_path
         assert isinstance(after.error, CanaryFailed)
         assert after.error.states == {"shared": 2, "failed": 1}
         assert len(made.sent(CREATE)) == 3
-        assert (await made.resume(canary=3, wait=5.0)).summary.states == {State.SHARED: 11, State.FAILED: 1}
+        assert isinstance((await made.resume(canary=3, wait=5.0)).error, CanaryFailed)
+        assert (await made.resume(wait=5.0)).summary.states == {State.SHARED: 11, State.FAILED: 1}
 
 
 async def test_a_canary_that_was_stopped_while_it_was_processed_is_judged_by_the_next_run(tmp_path: Path) -> None:
@@ -197,7 +219,7 @@ async def test_a_canary_row_whose_share_may_have_been_done_is_not_reported_as_fa
         assert isinstance((await made.run(canary=3, wait=5.0)).error, CanaryFailed)
         again = await made.resume(canary=3, wait=5.0)
         assert isinstance(again.error, CanaryFailed)
-        assert again.error.states == {"unknown": 1}
+        assert again.error.states == {"shared": 2, "unknown": 1}
         assert len(made.sent(CREATE)) == 3
 
 

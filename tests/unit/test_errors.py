@@ -130,7 +130,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"rows": 10, "reason": "no such lead"},
     ),
     (
-        CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead"),
+        CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead", "a.db"),
         "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
         {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
     ),
