@@ -379,19 +379,30 @@ class TooManyRevokes(BatchShareError):
 
 
 class TooManyFailures(BatchShareError):
-    """`rows` rows failed one after the other, or of the `sent` ones; `reason` is the last one's."""
+    """`rows` rows failed one after the other, or of the `sent` ones; `reason` is the last one's.
 
-    def __init__(self, rows: int, reason: str, sent: int | None = None) -> None:
+    Where they failed in processing, which is told late, `accepted` rows were sent by then.
+    """
+
+    def __init__(self, rows: int, reason: str, sent: int | None = None, accepted: int | None = None) -> None:
         how = "in a row" if sent is None else f"of the {sent:,} that were sent"
+        stopped = "the run stopped before more did"
+        if accepted is not None:
+            stopped = (
+                f"the run stopped; LeadSquared says only after it has accepted a row whether it can be shared, and "
+                f"{accepted:,} were accepted by then"
+            )
+        problem = f"{rows:,} rows failed {how}, so {stopped}. The last: {sentence(reason)}"
         super().__init__(
-            f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)} The "
-            "rows that are left stay as they are: fix the cause, then `batch-share resume` goes on with them.",
-            problem=f"{rows:,} rows failed {how}, so the run stopped before more did. The last: {sentence(reason)}",
+            f"{problem} The rows that are left stay as they are: fix the cause, then `batch-share resume` goes on "
+            "with them.",
+            problem=problem,
             hint="Fix the cause, then go on with the rows that are left: they stay as they are.",
         )
         self.rows = rows
         self.reason = reason
         self.sent = sent
+        self.accepted = accepted
 
 
 class CanaryFailed(BatchShareError):

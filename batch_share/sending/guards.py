@@ -151,11 +151,17 @@ class FailureGuard:
     def check(self) -> None:
         """Whether the work may go on. Raises TooManyFailures."""
         if 0 < self.most <= self.in_a_row:
-            raise TooManyFailures(self.in_a_row, self._last_words)
+            raise TooManyFailures(self.in_a_row, self._last_words, accepted=self._accepted)
         if self.percent is None or self.sent < ENOUGH:
             return
         if self.failed * 100 >= self.percent * self.sent:
-            raise TooManyFailures(self.failed, self._last_words, self.sent)
+            raise TooManyFailures(self.failed, self._last_words, self.sent, self._accepted)
+
+    @property
+    def _accepted(self) -> int | None:
+        """How many rows were accepted until they failed in processing; None if they failed before that."""
+        is_late = self.last is not None and self.last.stage is Stage.PROCESSING
+        return self.sent if is_late else None
 
     @property
     def _last_words(self) -> str:

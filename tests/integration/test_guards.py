@@ -282,6 +282,16 @@ async def test_a_request_of_many_that_fails_counts_no_row_twice(tmp_path: Path) 
         ending = await made.run(bulk=True, workers=1, wait=5.0, **UNCHANGED)
         assert isinstance(ending.error, TooManyFailures)
         assert ending.error.rows == ending.summary.states[State.FAILED] == 10
+        assert ending.error.accepted is not None
+
+
+async def test_a_guard_that_sees_late_says_how_many_rows_were_accepted_by_then(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=30, fail=1.0, processing=0.5) as made:
+        ending = await made.run(wait=5.0, **UNCHANGED)
+        assert isinstance(ending.error, TooManyFailures)
+        accepted = sum(ending.summary.states.get(each, 0) for each in (State.ACCEPTED, State.FAILED))
+        assert 10 <= (ending.error.accepted or 0) <= accepted
+        assert f"and {ending.error.accepted} were accepted by then" in str(ending.error)
 
 
 @pytest.fixture
