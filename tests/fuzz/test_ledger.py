@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,10 +189,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), state=STATES)
     def resolve(self, data: st.DataObject, state: State) -> None:
         number = self.choose(data)
+        found = result(state, number, Stage.ACTIVITY)
+        if state in {State.ACCEPTED, State.SHARED}:  # whose share is known elsewhere
+            found = replace(found, learned={**found.learned, "request_id": f"req{number}"})
+        work = self.ledger.resolve(self.shown[number], NOON, found)
         if state is State.UNKNOWN and self.model[number].state is State.UNKNOWN:
-            self.do(self.ledger.resolve(self.shown[number], NOON, result(state, number, Stage.ACTIVITY)))
+            self.do(work)
         else:
-            work = self.ledger.resolve(self.shown[number], NOON, result(state, number, Stage.ACTIVITY))
             self.attempt(work, number, state, frozenset({State.UNKNOWN}))
 
     @rule(number=ROWS, state=STATES, request=st.sampled_from(["req", "rev"]))
