@@ -485,7 +485,7 @@ class BatchShare:
     async def doctor(self) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
 
-        It makes two calls, which change nothing, and raises nothing foreseeable.
+        It makes three calls, which change nothing, and raises nothing foreseeable.
         """
         return await check_up(self._settings)
 

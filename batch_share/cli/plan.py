@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_cost
+from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activities, spell_cost
 from batch_share.common import plural, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
@@ -86,6 +86,9 @@ def _print_sending(out: Console, seen: Overview) -> None:
     if seen.to_send:
         out.print(_who(seen))
         out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
+        types = [(code, seen.directory.type_names.get(code, "")) for code in sorted(seen.events)]
+        posted = spell_activities(types)
+        out.print(f"{posted[:1].upper()}{posted[1:]}.", soft_wrap=True, markup=False)
     if seen.plan.is_dated and seen.plan.zone is None:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:

@@ -59,7 +59,10 @@ DAY: Final = 1440
 """Minutes below which a date alone says too little."""
 
 LONGEST_NAME: Final = 40
-"""Characters of a header that are shown."""
+"""Characters of a header that are shown, or of an activity type's name."""
+
+TYPES_NAMED: Final = 3
+"""Activity types that are named; of the others only how many."""
 
 
 def spell_intent(preview: Preview, now: datetime) -> str:
@@ -70,7 +73,8 @@ def spell_intent(preview: Preview, now: datetime) -> str:
     if preview.revocations:
         reported.append(preview.revoked_earlier.spell("is" if preview.revocations == 1 else "are"))
     if given is not None and given.leads:
-        reported.append(f"{'Then ' if reported else ''}{_giving(given)}, {_lasting(preview, given, now)}")
+        by = f" with {spell_activities(preview.activities)}" if preview.activities else ""
+        reported.append(f"{'Then ' if reported else ''}{_giving(given)}{by}, {_lasting(preview, given, now)}")
     if reported and columns:
         reported[-1] += f"; {columns}"
     return " ".join(f"{sentence}." for sentence in reported)
@@ -85,6 +89,14 @@ def question_of(preview: Preview) -> str:
     if not preview.revocations:
         return "Send?"
     return "Revoke and send?" if preview.to_send else "Revoke?"
+
+
+def spell_activities(types: Sequence[tuple[int, str]]) -> str:
+    """The activity types that are posted, each by its name and code: `activity “Site visit” (201)`."""
+    named = [f"{_shown(name)} ({code})" if name else str(code) for code, name in types[:TYPES_NAMED]]
+    more = [f"{len(types) - TYPES_NAMED:,} more"] if len(types) > TYPES_NAMED else []
+    *first, last = [*named, *more]
+    return f"{'activity' if len(types) == 1 else 'activities'} {', '.join(first)}{' and ' if first else ''}{last}"
 
 
 def _giving(given: ToShare) -> str:

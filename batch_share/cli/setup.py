@@ -65,8 +65,8 @@ _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem":
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
-    Each line says what is well, or what to do next. It makes two calls, which change nothing. Exit code 0 if there
-    is no problem, else 1.
+    Each line says what is well, or what to do next. It makes three calls, which change nothing. Exit code 0 if
+    there is no problem, else 1.
 
     Example: batch-share doctor
     """

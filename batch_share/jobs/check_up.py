@@ -25,7 +25,15 @@ from batch_share.errors import BatchShareError, SettingsError, sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.leadsquared.protocol import Answer, clean, read_date, read_status, share_status
+from batch_share.leadsquared.protocol import (
+    Answer,
+    activity_types,
+    clean,
+    read_activity_types,
+    read_date,
+    read_status,
+    share_status,
+)
 from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
@@ -56,6 +64,9 @@ _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNOREC
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
+
+_TYPES: Final = 20
+"""Activity types that are listed."""
 
 ADMINISTRATOR: Final = "administrator"
 """Whose keys alone can share leads."""
@@ -188,6 +199,18 @@ def of_org(user: KeyUser | Failure | None) -> Finding:
         "LeadSquared does not say which account the keys are of (no OrgId), so each key is taken for one.",
         "Use one key for the account on this machine: each other one would be given the whole limit again.",
     )
+
+
+def of_types(types: dict[int, str] | Failure | None) -> Finding:
+    """Which activity types there are, each by its code and name."""
+    if types is None:
+        return _unknown("activity types")
+    if not isinstance(types, dict):
+        why = f": {sentence(types.words)}" if types.words else "."
+        return Finding("activity types", Level.WARNING, f"LeadSquared does not tell which there are{why}")
+    named = [f"{code} {types[code]}".rstrip() for code in sorted(types)]
+    more = f" and {len(named) - _TYPES:,} more" if len(named) > _TYPES else ""
+    return Finding("activity types", Level.OK, f"{', '.join(named[:_TYPES])}{more}.")
 
 
 def of_sharing(status: ShareStatus | Failure | None) -> Finding:
@@ -348,6 +371,7 @@ class Replies:
 
     user: KeyUser | Failure | None = None
     sharing: ShareStatus | Failure | None = None
+    types: dict[int, str] | Failure | None = None
     skew: float | None = None
     why_not: str = ""
     proxy: Proxy | None = None
@@ -395,6 +419,7 @@ async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.date
     asked.user = await ask_once(connection, key_user(), _noting_time(asked, now, _read_user))
     if isinstance(asked.user, KeyUser | Refused | Lost):
         asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
+        asked.types = await ask_once(connection, activity_types(), read_activity_types)
 
 
 def _read_user(answer: Answer) -> KeyUser | Failure:
@@ -430,6 +455,7 @@ def _of_account(host: str, asked: Replies, trouble: str, known: dict[str, str]) 
         of_role(asked.user),
         of_region(asked.user, host),
         of_org(asked.user),
+        of_types(asked.types),
         of_sharing(asked.sharing),
         of_clock(asked.skew),
     ]

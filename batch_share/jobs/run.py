@@ -162,6 +162,7 @@ class Resume(Kind):
             cut_off=cut_off,
             reported=[*renewed(*await ledger.renewals()), *reported, *self.reported],
             revoked_earlier=taken,
+            activities=await ledger.activities_to_do(),
             to_share=await ledger.to_share(),
             zone=await _zone(session),
         )

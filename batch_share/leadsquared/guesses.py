@@ -33,6 +33,10 @@ ACTIVITY_ID_KEYS: Final = ("id", "prospectactivityid", "activityid")
 REQUEST_ID_KEYS: Final = ("id", "requestid")
 """Names, in lower case, under which a call gives the Id of the activity, or of the request, that it makes."""
 
+EVENT_KEYS: Final = ("activityevent", "eventcode", "code")
+EVENT_NAMES: Final = ("activityeventname", "eventname", "displayname", "name")
+"""Names, in lower case, under which a list of activity types tells the code of each, and what people call it."""
+
 SMALLEST_PAGE: Final = 25
 """Activities on a page where no size is given, as documented. Of a list that shows fewer nothing was cut off, even
 by a server that ignores what page it is asked for, and of what size."""

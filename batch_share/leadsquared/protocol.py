@@ -182,6 +182,11 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
     )
 
 
+def activity_types() -> Call:
+    """The account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
+    return Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
+
+
 # -------------------------------------------------------------------------------------------------- answers
 
 
@@ -245,6 +250,17 @@ def read_activities(answer: Answer) -> Activities | Failure:
     if not all(view.id for view in views) or not (found or is_empty_page(judged.value, found)):
         return Lost("the answer was not understood", answer.status)
     return Activities(count_of(judged.value), tuple(views))
+
+
+def read_activity_types(answer: Answer) -> dict[int, str] | Failure:
+    """What people call each activity type, by its code; Lost where none is told."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    found = records(judged.value, *guesses.EVENT_KEYS) or ()
+    named = ((text_of(each, *guesses.EVENT_KEYS), clean(text_of(each, *guesses.EVENT_NAMES))) for each in found)
+    types = {int(code): name for code, name in named if code.isdecimal()}
+    return types or Lost("the answer was not understood", answer.status)
 
 
 def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:

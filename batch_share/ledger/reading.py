@@ -114,6 +114,9 @@ PAGE: Final = 500
 
 SHARES_PAGE: Final = 2000
 
+_EVENT: Final = "Activity Event"
+"""The kind of what LeadSquared was asked about activity types."""
+
 CANARY: Final = "canary"
 """The fact that names the rows that go first, by Id, until they are judged."""
 
@@ -607,6 +610,14 @@ class LedgerReader:
         which = (rows.c.state == State.SHARED) & soon & rows.c.renewed_as.is_(None)
         found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
         return EndingSoon(found[0]["shares"], found[0]["first"])
+
+    async def activities_to_do(self) -> list[tuple[int, str]]:
+        """The activity types of the rows that are still to be sent, each with its name, "" where nobody told it."""
+        told = select(lookups.c.value, lookups.c.found).where(
+            lookups.c.kind == _EVENT, lookups.c.found.is_not(None)
+        )
+        names = {row["value"]: str(row["found"]["name"]) for row in await self._all(told)}
+        return [(event, names.get(str(event), "")) for event in await self.events_to_do()]
 
     async def events(self) -> set[int]:
         """The activity types of its rows."""

@@ -148,6 +148,9 @@ def key_of(ref: Ref) -> str:
     return f"{ref.field}\n{ref.value}"
 
 
+_NEAREST: Final = 3
+"""Activity types that are named where one is not there."""
+
 NO_LEAD = "no lead has this"
 NO_USER = "not an active user of the account"
 
@@ -164,7 +167,9 @@ class Directory:
     """What is known of leads and users, by the way a row names them.
 
     Leads, of which there may be a million, are kept in a compact form. `unanswered` are those of whom no API could
-    tell, and why: their rows are taken as they stand if they have all Ids and `trusts_ids` says so.
+    tell, and why: their rows are taken as they stand if they have all Ids and `trusts_ids` says so. `types` are the
+    account's activity types, each with its name, if they were told just now; `strange_types` are those of rows that
+    are not, or were not, among them; `type_names` those that were ever told.
     """
 
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
@@ -174,11 +179,20 @@ class Directory:
     _names: dict[str, str] = field(default_factory=dict)
     unanswered: dict[Ref, str] = field(default_factory=dict)
     trusts_ids: bool = False
+    types: dict[int, str] = field(default_factory=dict)
+    strange_types: set[int] = field(default_factory=set)
+    type_names: dict[int, str] = field(default_factory=dict)
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
         for answer in answers:
             ref = Ref(Field(answer.kind), answer.value)
+            if ref.field is Field.EVENT:  # what an earlier run was told: there may be others by now
+                if answer.found is None:
+                    self.strange_types.add(int(answer.value))
+                else:
+                    self.type_names[int(answer.value)] = str(answer.found["name"])
+                continue
             if answer.found is None:
                 self.unanswered.pop(ref, None)
                 self._nobody[ref] = Nobody(intern(answer.problem or ""), answer.cause or Cause.INVALID)
@@ -241,6 +255,10 @@ class Directory:
         wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
         if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
             return [Problem(raw.number, header(ref.field), ref.value, *why) for ref, why in wrong]
+        if self.types and row.action.shares and row.event not in self.types:
+            self.strange_types.add(row.event)
+            strange = f"the account has no such activity type{self._like(row.event)}"
+            return [Problem(raw.number, header(Field.EVENT), str(row.event), strange, Cause.NO_TYPE)]
         return Instruction(
             lead_id=lead.id,
             lead_number=lead.number,
@@ -254,6 +272,18 @@ class Directory:
             custom=dict(row.custom) or None,
             action=row.action,
         )
+
+    def learn_types(self, types: dict[int, str]) -> bool:
+        """Take in what the account's activity types are called: whether one is there that was not before."""
+        self.types, found = types, not self.strange_types.isdisjoint(types)
+        self.type_names |= types
+        self.strange_types -= types.keys()
+        return found
+
+    def _like(self, event: int) -> str:
+        """The types whose codes are nearest, each with its name."""
+        nearest = sorted(self.types, key=lambda code: (abs(code - event), code))[:_NEAREST]
+        return "; it has " + ", ".join(f"{code} ({self.types[code]})" for code in sorted(nearest))
 
     def _lead(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""

@@ -15,19 +15,20 @@ from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import KeyUser
+from batch_share.leadsquared.protocol import activity_types, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
-from batch_share.ledger.records import Why
+from batch_share.ledger.records import Lookup, Why
 from batch_share.ledger.statistics import Occasion
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import Plan, SheetOptions, make_plan
-from batch_share.sending.calls import ask_key_user
+from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import doubt_of, unread_people
+from batch_share.sheet.columns import Field, doubt_of, unread_people
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,13 +83,14 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
         return None
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
+    is_new_type = directory.learn_types(await types_of(session))
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
-    if is_same and not directory.unanswered and not any(map(directory.is_found, wanted)):
+    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, wanted)):
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
@@ -96,7 +98,26 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
     if zone:
         await ledger.note_zone(zone.key)
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    await ledger.note_lookups(_told_types(directory))
     return replace(changes, occasion=occasion)
+
+
+async def types_of(connection: Connection) -> dict[int, str]:
+    """What the account's activity types are called, by code; nothing where LeadSquared does not say."""
+    try:
+        found = await consult(connection, activity_types(), read_activity_types)
+    except PacerClosed:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _told_types(directory: Directory) -> list[Lookup]:
+    """Which activity types there are; and which that rows ask for are not there, but may be another time."""
+    found = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
+    return found + [
+        Lookup(Field.EVENT, str(code), None, "no such activity type", Cause.NO_TYPE)
+        for code in directory.strange_types
+    ]
 
 
 async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
@@ -162,6 +183,7 @@ async def _ask(
             if needs_zone(plan, settings):
                 plan = plan_job(job.sheet, job.options, settings, await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
+            directory.learn_types(await types_of(connection))
     directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")

@@ -242,13 +242,17 @@ class Overview:
 
     @property
     def look_ups(self) -> tuple[int, int]:
-        """How many calls look people up before the run: at least, and where the account has no API for many."""
+        """How many calls look people up before the run: at least, and where the account has no API for many.
+
+        One of them asks for the activity types.
+        """
         alone, by_ids = self.to_look_up[Field.LEAD_PHONE], self.to_look_up[Field.LEAD_ID]
         least = alone + -(-by_ids // LEADS_IN_PAGE)
         for count in (self.to_look_up[Field.LEAD_NUMBER], self.to_look_up[Field.LEAD_EMAIL]):
             least += min(count, 2 + -(-count // IN_PAGE))  # two to see whether the account takes many at once
-        users = len(self.unknown_users)
-        return least + bool(users), self.to_look_up.total() + bool(by_ids) + bool(users) + users
+        users, types = len(self.unknown_users), bool(self.to_look_up or self.unknown_users)
+        most = self.to_look_up.total() + bool(by_ids) + bool(users) + users
+        return least + bool(users) + types, most + types
 
     @property
     def other_cost(self) -> Cost:

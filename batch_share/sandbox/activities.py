@@ -135,7 +135,7 @@ def _owner(account: SandboxAccount, draft: Draft) -> User:
 
 
 MAX_PAGE = 1000
-_NAMES = {201: "Site visit", 202: "SandboxCall back"}
+_NAMES = {201: "Site visit", 202: "Call back", 999: "Old campaign"}
 _SORT_KEYS = {
     "ProspectActivityId": lambda activity: activity.id,
     "CreatedOn": lambda activity: activity.created_on,
@@ -200,7 +200,7 @@ def types(account: SandboxAccount, call: SandboxCall) -> Any:  # noqa: ARG001 - 
     """GET ActivityTypes.Get: the codes that activities may have, and what people call them."""
     return [
         {"ActivityEvent": event, "ActivityEventName": _name(event), "Score": 0}
-        for event in account.options.activity_types
+        for event in (*account.options.activity_types, *account.options.deactivated_types)
     ]
 
 

@@ -25,8 +25,8 @@ class SandboxOptions:
     """How the sandbox listens, whom it knows and how it behaves. All times are seconds.
 
     Account: `other_access_keys` open it too, with the same secret key; `seed`, `leads` and `users` make the
-    World; `activity_types` are the valid event codes; `listed_users` cuts the list of Users.Get short, as large
-    accounts report.
+    World; `activity_types` are the valid event codes, `deactivated_types` those that are listed, and take nothing
+    any more; `listed_users` cuts the list of Users.Get short, as large accounts report.
 
     Limits: `rate` for all calls, `bulk_rate` for bulk calls on top (None: none); the window slides unless
     `fixed_window`; a refusal comes as HTTP `reject_as` (429, 403 or 200), with a Retry-After if `retry_after`.
@@ -59,6 +59,7 @@ class SandboxOptions:
     leads: int = 2000
     users: int = 20
     activity_types: tuple[int, ...] = (201, 202)
+    deactivated_types: tuple[int, ...] = (999,)
     listed_users: int | None = None
     rate: Rate = CALLS
     bulk_rate: Rate | None = BULK_CALLS

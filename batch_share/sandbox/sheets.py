@@ -44,7 +44,7 @@ def write_csv(world: World, file: Path) -> None:
     rows[23][_at("User Id")] = "asha@sales.example.com"
     rows[37][_at("Duration")] = "soon"
     rows[52][_at("Lead Number")] = str(world.leads[53].number)  # another lead's
-    rows[64][_at("Activity Event")] = "999"  # no such activity type: refused when it is posted
+    rows[64][_at("Activity Event")] = "999"  # a type that was deactivated: refused when it is posted
     rows[80] = list(rows[79])  # the same row twice
     rows[95] = rows[95][:-2]  # two cells too few
     _write_csv(file, [_HEADER, *rows])

@@ -105,7 +105,8 @@ def test_above_50_rows_nobody_at_the_terminal_means_no(shell: Shell, sandbox: Sa
 
 
 ASKED = re.compile(
-    r"5 leads to 3 people \(read\), until \d+ \w{3} \d{4}; lead from “Lead Number”, person from “User Email”. "
+    r"5 leads to 3 people \(read\) with activity “Site visit” \(201\), until \d+ \w{3} \d{4}; "
+    r"lead from “Lead Number”, person from “User Email”. "
     r"Send\? \(y/N\)"
 )
 
@@ -149,7 +150,7 @@ def test_yes_sends_without_a_question_and_says_what_it_sends_all_the_same(
     command = ("run", "minimal.csv", "--event", "201", "--duration", "7", "--yes")
     code, _, shown = shell.at_terminal("n", *command)
     assert (code, "(y/N)" in shown) == (0, False)
-    assert "5 leads to 3 people (read), for 7 minutes; " in plain(shown)
+    assert "5 leads to 3 people (read) with activity “Site visit” (201), for 7 minutes; " in plain(shown)
     assert sandbox.report()["live_shares"]["count"] == 5
 
 

@@ -77,11 +77,12 @@ def levels(findings: dict[str, Finding]) -> list[str]:
     return [str(findings[name].level) for name in ACCOUNT]
 
 
-def test_an_account_that_is_well_costs_two_calls_which_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_is_well_costs_three_calls_which_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     found, calls = checked(monkeypatch)
     assert {finding.level for finding in found.values()} == {"ok"}
-    assert calls == 2
-    assert found["calls today"].words.startswith("2 from this machine")
+    assert calls == 3
+    assert found["activity types"].words == "201 Site visit, 202 Call back, 999 Old campaign."
+    assert found["calls today"].words.startswith("3 from this machine")
     assert "“Request Id does not exist”" in found["sharing"].words
 
 
@@ -155,7 +156,7 @@ def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest
 
     found, calls = checked(monkeypatch, at_no_time)
     assert levels(found) == ["ok"] * 6 + ["warning"]
-    assert (calls, found["clock"].words) == (2, "Not known: no answer told LeadSquared's time.")
+    assert (calls, found["clock"].words) == (3, "Not known: no answer told LeadSquared's time.")
 
 
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +185,7 @@ def test_a_sharing_api_that_is_closed_to_the_keys_is_a_problem(monkeypatch: pyte
 def test_without_a_host_this_machine_is_checked_all_the_same() -> None:
     found = {finding.check: finding for finding in asyncio.run(check_up())}
     assert levels(found) == ["problem", *["warning"] * 6]
-    assert {found[name].level for name in found if name not in ACCOUNT} == {"ok"}
+    assert {found[name].level for name in found if name not in {*ACCOUNT, "activity types"}} == {"ok"}
 
 
 def test_settings_that_make_no_sense_are_a_problem_and_no_folder_is_guessed(

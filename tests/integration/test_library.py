@@ -321,7 +321,7 @@ async def test_a_check_up_is_of_the_settings_that_were_given(tmp_path: Path) -> 
     async with trial(tmp_path, rows=1) as it:
         well = {each.check: each.level for each in await BatchShare(it.settings()).doctor()}
         assert well["keys"] is Level.OK
-        assert it.sandbox.report()["total_calls"] == 2
+        assert it.sandbox.report()["total_calls"] == 3
         wrong = {each.check: each.level for each in await BatchShare(it.settings(access_key="other")).doctor()}
         assert wrong["keys"] is Level.PROBLEM
 

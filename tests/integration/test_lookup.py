@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 BY_IDS, CRITERIA = "LeadManagement.svc/Leads/Retrieve/ByIds", "LeadManagement.svc/Leads.Get"
 USERS, ONE_USER = "UserManagement.svc/Users.Get", "UserManagement.svc/User/Retrieve/ByEmailAddress"
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
+TYPES = "ProspectActivity.svc/ActivityTypes.Get"
 YEAR = datetime.now(UTC).year + 1
 PHONE = "LeadManagement.svc/RetrieveLeadByPhoneNumber"
 
@@ -66,7 +67,7 @@ async def test_ids_are_looked_up_a_thousand_at_a_time(tmp_path: Path) -> None:
         it.write(sheet_rows(1001))
         seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 1001}
-        assert it.sandbox.report()["calls"] == {KEY_USER: 1, BY_IDS: 2, USERS: 1}
+        assert it.sandbox.report()["calls"] == {KEY_USER: 1, BY_IDS: 2, USERS: 1, TYPES: 1}
 
 
 @pytest.mark.parametrize(("refused", "calls"), [(False, 3), (True, 3)])
@@ -424,6 +425,56 @@ async def test_a_plan_tells_how_many_calls_look_people_up(
         write(it, fields, rows)
         least, most = (await show(it, None)).look_ups
         assert (await show(it, Onlooker())).look_ups == (0, 0)
-        made = sum(looked_up(it).values())
+        made = sum(looked_up(it).values()) + len(it.sent(TYPES))
         assert least <= made <= most
         assert (made == least) is not bool(without)
+
+
+# ------------------------------------------------------------------------------------------------ activity types
+
+
+async def test_an_activity_is_called_by_its_name_in_the_plan_and_in_the_question(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        it.write(sheet_rows(12))
+        onlooker = Onlooker()
+        assert (await show(it, None)).directory.type_names == {}
+        assert (await show(it, Onlooker())).directory.type_names[201] == "Site visit"
+        await it.run(onlooker)
+        assert onlooker.previews[0].activities == [(201, "Site visit")]
+        it.write(sheet_rows(13))
+        assert (await show(it, None)).directory.type_names[201] == "Site visit", "its ledger knows"
+
+
+async def test_a_type_that_the_account_has_not_is_refused_with_the_nearest_and_taken_once_it_is_there(
+    tmp_path: Path,
+) -> None:
+    async with trial(tmp_path, activity_types=(201, 202, 250)) as it:
+        rows = sheet_rows(4)
+        it.write([*rows[:3], [*rows[3][:5], "251"]])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 3, State.INVALID: 1}
+        ((reason,),) = it.query("SELECT reason FROM rows WHERE state = 'invalid'")
+        assert reason == (
+            "Row 5, Activity Event '251': the account has no such activity type; it has 201 (Site visit), "
+            "202 (Call back), 250 (Activity 250)"
+        )
+        assert len((await show(it, Onlooker())).problems) == 1
+        it.sandbox.options = replace(it.sandbox.options, activity_types=(201, 251))
+        it.sandbox.account.options = it.sandbox.options
+        assert (await it.run()).summary.states == {State.SHARED: 4}
+
+
+@pytest.mark.parametrize("how", [{"refuse": ("ActivityTypes.Get",)}, {"without": ("ActivityTypes.Get",)}])
+async def test_where_types_are_not_told_none_is_refused(tmp_path: Path, how: Any) -> None:
+    async with trial(tmp_path, **how) as it:
+        it.write(sheet_rows(12))
+        onlooker = Onlooker()
+        assert (await it.run(onlooker)).summary.states == {State.SHARED: 12}
+        assert onlooker.previews[0].activities == [(201, "")]
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", "null", '[{"Name": "no code"}]', '"text"'])
+async def test_a_list_of_types_that_is_not_understood_says_nothing(tmp_path: Path, body: str) -> None:
+    async with trial(tmp_path, Fault(TYPES, range(1, 9), answer(200, body))) as it:
+        it.write(sheet_rows(12))
+        assert (await it.run()).summary.states == {State.SHARED: 12}

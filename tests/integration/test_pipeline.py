@@ -76,6 +76,7 @@ async def test_a_run_makes_no_more_calls_than_it_needs(tmp_path: Path) -> None:
         assert it.sandbox.report()["calls"] == {
             "LeadManagement.svc/Leads/Retrieve/ByIds": 1,
             "UserManagement.svc/Users.Get": 1,
+            "ProspectActivity.svc/ActivityTypes.Get": 1,
             "Authentication.svc/UserByAccessKey.Get": 1,
             "ProspectActivity.svc/Retrieve": 1,
             CREATE: 20,

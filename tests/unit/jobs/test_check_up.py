@@ -102,6 +102,15 @@ def test_two_keys_of_an_account_that_is_not_told_are_warned_of(reported: KeyUser
     assert check_up.of_org(reported).level == level
 
 
+def test_activity_types_are_listed_by_code_and_name() -> None:
+    assert check_up.of_types({202: "", 201: "Site visit"}).words == "201 Site visit, 202."
+    many = check_up.of_types(dict.fromkeys(range(300, 325), "x")).words
+    assert many.endswith("319 x and 5 more.")
+    refused = check_up.of_types(Refused("no such API", status=404))
+    assert (refused.level, refused.words) == ("warning", "LeadSquared does not tell which there are: no such API.")
+    assert check_up.of_types(None).level == "warning"
+
+
 def test_another_host_is_reported_as_a_setting() -> None:
     found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."

@@ -33,7 +33,7 @@ def post(sandbox: Sandbox, event: int = 201, owner: int = 1) -> Activity:
 
 async def test_types_have_names_that_reads_show_too() -> None:
     sandbox = a_sandbox()
-    names = {201: "Site visit", 202: "SandboxCall back", 300: "Activity 300"}
+    names = {201: "Site visit", 202: "Call back", 300: "Activity 300", 999: "Old campaign"}
     types = await reported(sandbox, "GET", TYPES)
     assert {each["ActivityEvent"]: each["ActivityEventName"] for each in types} == names
     for event, name in names.items():
