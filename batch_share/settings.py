@@ -49,7 +49,7 @@ from pydantic_settings import (
 )
 
 from batch_share import keychain
-from batch_share.common import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
+from batch_share.common import Order, Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 from batch_share.errors import SettingsError, check_not_empty, first_of, is_blank
 from batch_share.proxy import parse_proxy, split_url, without_user
 
@@ -411,10 +411,12 @@ class Settings(BaseSettings):
     event: Text = ""
     access: Text = ""
     duration: Text = ""
+    until: Text = Field("", examples=["2026-12-31"])
     note: str = ""
     header_row: PositiveInt | None = Field(None, examples=[3])
     encoding: str = ""
     mapping: Path | None = Field(None, examples=["mapping.toml"])
+    dates: Order | None = Field(None, examples=["dmy"])
     timezone: str = ""
     rate: RateSetting = DEFAULT_RATE
     bulk: bool = False

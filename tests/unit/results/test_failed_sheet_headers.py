@@ -114,7 +114,7 @@ async def test_columns_are_mapped_where_their_headers_leave_it_open(
     words = shlex.split(await command(tmp_path, record, ("run", {})))[3:]
     assert set(words[::2]) <= {"--map"}
     assert maps is None or words[1::2] == maps
-    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2]))
+    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2])[0])
     assert again == found
 
 
