@@ -26,7 +26,7 @@ from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
-from batch_share.sheet.dates import iso_date, read_dates
+from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
 from batch_share.sheet.values import parse_access, parse_event, parse_note
@@ -109,7 +109,7 @@ class Plan:
     @property
     def is_dated(self) -> bool:
         """Whether there are dates, which are of some time zone."""
-        return not {Field.START, Field.UNTIL}.isdisjoint({*self.sheet.found.fields, *self.rules.defaults})
+        return not {*DATED}.isdisjoint({*self.sheet.found.fields, *self.rules.defaults})
 
     @property
     def dates(self) -> Order | None:
@@ -286,8 +286,10 @@ def plan_of(
             "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
         )
     zone = named_zone(settings) or zone
-    dates, notes = read_dates(sheet, settings.dates or options.dates, before or {}), sheet.notes
-    sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
+    dates, notes = Dates(), sheet.notes
+    if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
+        dates = read_dates(sheet, settings.dates or options.dates, before or {})
+        sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
     rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders)
     record = SheetRecord(
         name=path.name,

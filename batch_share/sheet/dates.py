@@ -63,6 +63,7 @@ _ISO_DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-?W[
 _YEAR: Final = r"(?P<year>[0-9]{4}|[0-9]{2})"
 _FORMS: Final = (
     re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[/.])(?P<month>[0-9]{{1,2}})(?P=mark){_YEAR}"),
+    re.compile(r"(?P<year>[0-9]{4})(?P<mark>)-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"),
     # Of two digits each, it could begin with the year.
     re.compile(r"(?P<day>[0-9]{1,2})(?P<mark>-)(?P<month>[0-9]{1,2})-(?P<year>[0-9]{4})"),
     re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[- ])(?P<month>[A-Za-z]{{3,9}})(?P=mark){_YEAR}"),
@@ -162,7 +163,7 @@ def _day(written: str, order: Order) -> dt.date | None:
     day, month, year = match["day"], match["month"], int(match["year"])
     if month.isalpha():
         month = str(_MONTH_OF.get(month.lower(), 0))
-    elif order is Order.MDY and match["mark"] != ".":  # nobody writes dots who begins with the month
+    elif order is Order.MDY and match["mark"] in {"/", "-"}:  # nobody writes dots who begins with the month
         day, month = month, day
     if len(match["year"]) == 2:
         year = 2000 + year if year <= _LAST_SHORT_YEAR else 0
@@ -198,7 +199,7 @@ def read_dates(sheet: Sheet, said: Order | None, before: Mapping[str, Order]) ->
     """
     places = {each: sheet.found.fields[each] for each in DATED if each in sheet.found.fields}
     seen: dict[Field, dict[Order | _Open, tuple[int, str]]] = {each: {} for each in places}
-    for row in sheet.rows() if places else ():
+    for row in sheet.rows():
         if row.problem is None:  # else a cell may be of another column
             for each, index in places.items():
                 text = row.cells[index].strip()

@@ -82,7 +82,7 @@ def test_a_row_that_cannot_be_sent_is_invalid_with_every_reason_and_the_others_g
     assert (bad.state, bad.instruction, bad.cells[0]) == (State.INVALID, None, "x")
     assert spell_row(bad) == (
         "Row 2, Lead Id 'x': not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e; "
-        "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d"
+        "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d, 2w"
     )
     assert short.state is State.INVALID
     assert spell_row(short).startswith("Row 3: only 1 of 8 cells")

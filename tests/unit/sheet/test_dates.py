@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,6 +18,9 @@ from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.dates import iso_date, parse_start, parse_until, read_dates
 from batch_share.sheet.reader import Sheet
 from batch_share.sheet.table import RawRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INDIA = ZoneInfo("Asia/Kolkata")
 LAST_OF_YEAR = [
@@ -194,8 +197,8 @@ BOTH = (
     "row 2): say which is meant with --dates dmy or --dates mdy"
 )
 OTHER = (
-    "column 'Until' has dates with the month first (\"12/31/2026\", row 2) and with the day first (so this job read it "
-    "before): say which is meant with --dates dmy or --dates mdy"
+    "column 'Until' has dates with the month first (\"12/31/2026\", row 2) and with the day first "
+    "(so this job read it before): say which is meant with --dates dmy or --dates mdy"
 )
 
 

@@ -48,7 +48,18 @@ PARSERS: list[Callable[[str], object]] = [
 
 @pytest.mark.parametrize(
     ("text", "minutes"),
-    [("1", 1440), ("0.5", 720), ("7 days", 10080), ("1 Day", 1440), ("3d", 4320), ("7.0", 10080)],
+    [
+        ("1", 1440),
+        ("0.5", 720),
+        ("7 days", 10080),
+        ("1 Day", 1440),
+        ("3d", 4320),
+        ("7.0", 10080),
+        ("0.125", 180),
+        ("1 week", 10080),
+        ("12 hours", 720),
+        ("90 min", 90),
+    ],
 )
 def test_days_become_minutes(text: str, minutes: int) -> None:
     assert parse_days(text) == minutes
