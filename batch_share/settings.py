@@ -13,6 +13,7 @@ there at all. Windows tells of other users in no mode: there files count as they
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import ipaddress
 import os
@@ -359,6 +360,8 @@ ProxyUrl = Annotated[
 ]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+# And there a date may stand as it is, too.
+Date = Annotated[Text, BeforeValidator(lambda value: str(value) if isinstance(value, dt.date) else value)]
 
 
 class SheetLimits(BaseModel):
@@ -411,7 +414,7 @@ class Settings(BaseSettings):
     event: Text = ""
     access: Text = ""
     duration: Text = ""
-    until: Text = Field("", examples=["2026-12-31"])
+    until: Date = Field("", examples=["2026-12-31"])
     note: str = ""
     header_row: PositiveInt | None = Field(None, examples=[3])
     encoding: str = ""

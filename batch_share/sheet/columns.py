@@ -603,6 +603,6 @@ def _from_file(file: Path, setting: str) -> tuple[dict[str, str], Order | None]:
         raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
     dates = content.get("dates")
     if dates not in (None, *Order):
-        reported = "says dates = something else than “dmy” or “mdy”"
+        reported = "says of dates something else than “dmy” or “mdy”"
         raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
     return columns, dates and Order(dates)
