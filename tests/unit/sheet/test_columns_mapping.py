@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from placing import named
 
+from batch_share.common import Order
 from batch_share.errors import SettingsError
 from batch_share.sheet.columns import read_mapping, write_mapping
 
@@ -33,6 +34,14 @@ def test_an_option_may_name_a_file_and_what_is_given_later_wins(tmp_path: Path) 
     write_mapping(named(files[1]), {"B": "Access", "C": "Note"})
     reported, _ = read_mapping(files[0], [str(files[1]), "C=Duration"])
     assert reported == {"A": "Note", "B": "Access", "C": "Duration"}
+
+
+def test_it_keeps_what_comes_first_in_dates(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.toml", "two.toml", "three.toml")]
+    for file, order in zip(files, (Order.DMY, Order.MDY, None), strict=True):
+        write_mapping(named(file), {"A": "Until"}, order)
+    for given, order in ([], Order.DMY), ([str(files[1])], Order.MDY), ([str(files[2])], Order.DMY):
+        assert read_mapping(files[0], given) == ({"A": "Until"}, order)
 
 
 def test_a_slip_in_an_option_is_reported_with_what_it_may_be() -> None:
