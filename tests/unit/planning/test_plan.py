@@ -331,7 +331,7 @@ def test_a_field_that_nobody_gives_is_reported_with_the_option_for_it(write: Wri
 @pytest.mark.parametrize(
     ("cell", "lasting"),
     [
-        ({"duration": ""}, dt.datetime(2095, 6, 30, 23, 59)),  # noqa: DTZ001 - as a ledger notes it
+        ({"duration": ""}, dt.datetime(2095, 6, 30, 23, 59, tzinfo=dt.UTC)),
         ({"duration": "2h"}, 120),
     ],
 )
@@ -340,9 +340,9 @@ def test_an_end_for_all_rows_is_for_those_that_say_none(
 ) -> None:
     plan = make_plan(write(cells(**cell)), SheetOptions(), settings(duration="", until="30.06.2095"))
     assert plan.is_dated
-    (row,) = plan.rows("job", Everybody())
-    assert row.instruction is not None
-    assert (row.instruction.until or row.instruction.duration) == lasting
+    (checked,) = plan.checked()
+    assert isinstance(checked.asked, ShareRow)
+    assert (checked.asked.until or checked.asked.duration) == lasting
 
 
 def test_how_dates_are_read_is_of_the_digest_however_it_is_known(write: Write) -> None:
