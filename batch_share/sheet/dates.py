@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -148,29 +149,30 @@ def _readings(text: str) -> dict[Order, _Meant]:
         if hours > 23 or int(minute) > 59 or int(second or 0) > 59:
             return {}
         time = dt.time(hours, int(minute), int(second or 0))
-    days = {order: _day(written, order) for order in Order}
     return {
         order: _Meant(dt.datetime.combine(day, time or _START_OF_DAY), time is not None)
-        for order, day in days.items()
-        if day is not None
+        for order, day in _days(written).items()
     }
 
 
-def _day(written: str, order: Order) -> dt.date | None:
+@lru_cache(_KEPT)  # also where no two times are alike, days are
+def _days(written: str) -> dict[Order, dt.date]:
     match = next(filter(None, (form.fullmatch(written) for form in _FORMS)), None)
     if match is None:
-        return None
+        return {}
     day, month, year = match["day"], match["month"], int(match["year"])
-    if month.isalpha():
-        month = str(_MONTH_OF.get(month.lower(), 0))
-    elif order is Order.MDY and match["mark"] in {"/", "-"}:  # nobody writes dots who begins with the month
-        day, month = month, day
     if len(match["year"]) == 2:
         year = 2000 + year if year <= _LAST_SHORT_YEAR else 0
-    try:
-        return dt.date(year, int(month), int(day))
-    except ValueError:
-        return None
+    # Nobody writes dots who begins with the month.
+    swaps = match["mark"] in {"/", "-"} and not month.isalpha()
+    if month.isalpha():
+        month = str(_MONTH_OF.get(month.lower(), 0))
+    found = {}
+    for order in Order:
+        first, second = (month, day) if swaps and order is Order.MDY else (day, month)
+        with suppress(ValueError):  # no such day
+            found[order] = dt.date(year, int(second), int(first))
+    return found
 
 
 def _spelled(day: dt.date) -> str:
@@ -203,7 +205,8 @@ def read_dates(sheet: Sheet, said: Order | None, before: Mapping[str, Order]) ->
         if row.problem is None:  # else a cell may be of another column
             for each, index in places.items():
                 text = row.cells[index].strip()
-                if (told := _tells(text)) is not None:
+                # Most begin with the year, and there is nothing to tell.
+                if not (text[4:5] == "-" and text[:4].isdigit()) and (told := _tells(text)) is not None:
                     seen[each].setdefault(told, (row.number, text))
     orders, notes = dict[Field, Order](), list[str]()
     for each, firsts in seen.items():
