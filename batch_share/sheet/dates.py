@@ -43,6 +43,11 @@ class _Meant(NamedTuple):
     moment: dt.datetime
     has_time: bool
 
+    @property
+    def iso(self) -> str:
+        """The same as nobody misreads it."""
+        return self.moment.isoformat(" ") if self.has_time else self.moment.date().isoformat()
+
 
 class _Open(StrEnum):
     """What of a cell a person should be shown, for its look does not tell it."""
@@ -82,6 +87,8 @@ _END_OF_DAY: Final = dt.time(23, 59)
 _KEPT: Final = 1 << 12
 """Texts of cells that are known: a column says the same in row after row."""
 
+_NO_DATE: Final = "not a date: write 2026-12-31, or 2026-12-31 18:00"
+
 
 def parse_until(text: str, zone: ZoneInfo | dt.timezone, order: Order | None = None) -> dt.datetime:
     """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
@@ -95,8 +102,7 @@ def parse_start(text: str, zone: ZoneInfo | dt.timezone, order: Order | None = N
 
 def iso_date(text: str, order: Order | None) -> str:
     """The same date or time as 2026-12-31, or 2026-12-31 18:00:00. Raises ValueError."""
-    moment, has_time = _meant(text, order)
-    return moment.isoformat(" ") if has_time else moment.date().isoformat()
+    return _meant(text, order).iso
 
 
 @lru_cache(_KEPT)
@@ -110,20 +116,18 @@ def _in_utc(text: str, zone: ZoneInfo | dt.timezone, order: Order | None, of_a_d
         raise ValueError(_NO_DATE) from None
 
 
-_NO_DATE: Final = "not a date: write 2026-12-31, or 2026-12-31 18:00"
-
-
 def _meant(text: str, order: Order | None) -> _Meant:
     """What a text means in this order; None: in any. Raises ValueError."""
     found = _readings(text)
     if not found:
         raise ValueError(_NO_DATE)
     if order is None and len({*found.values()}) > 1:
-        day, month = (found[each].moment.date() for each in Order)
-        raise ValueError(f"{_spelled(day)} or {_spelled(month)}? Write {day} or {month}, or say --dates dmy or mdy")
+        which = " or ".join(_spelled(found[each].moment.date()) for each in Order)
+        instead = " or ".join(found[each].iso for each in Order)
+        raise ValueError(f"{which}? Write {instead}, or say --dates dmy or mdy")
     if order is not None and order not in found:
         (meant,) = found.values()
-        raise ValueError(f"not a date with {order.words} (--dates {order}): write {meant.moment.date()}")
+        raise ValueError(f"not a date with {order.words} (--dates {order}): write {meant.iso}")
     return found[order] if order is not None else next(iter(found.values()))
 
 
