@@ -105,8 +105,9 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     if zone:
         final = plan.in_zone(zone)
         await ledger.note_zone(zone.key)
-    await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    # Only now: another sheet, which the ledger refuses, must not say how this one is read.
+    await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     return replace(changes, occasion=occasion)
 
 

@@ -76,6 +76,10 @@ def test_a_job_remembers_how_its_dates_were_read(shell: Shell, tmp_path: Path) -
     write(tmp_path, [f"03/04/{NEXT}", f"05/06/{NEXT}"])
     assert shell.run("run", "leads.csv", *HOW, *RUN, "--dates", "dmy").returncode == 0
     assert shell.run("run", "leads.csv", *HOW, *RUN, "--if-changed").returncode == 0
+    other = f"Lead Number,User Email,Until\n869009,isha.rao.2@sales.example.com,12/31/{NEXT}\n"
+    (tmp_path / "other.csv").write_text(other)
+    done = shell.run("run", "other.csv", *HOW, *RUN, "--ledger", "leads.csv.ledger.db")
+    assert "leads.csv" in done.stderr  # whose ledger it is, and it learns nothing of the other
     write(tmp_path, [f"03/04/{NEXT}", f"05/06/{NEXT}", f"07/08/{NEXT}"])
     done = shell.run("plan", "leads.csv", *HOW, "--json")
     assert json.loads(done.stdout)["to_send"] == 1

@@ -151,7 +151,7 @@ def test_three_numbers_are_of_the_order_that_is_said_or_of_none() -> None:
         ValueError, match=re.escape("not a date with the month first (--dates mdy): write 2026-12-31")
     ):
         iso_date("31/12/2026", Order.MDY)
-    with pytest.raises(ValueError, match="first \\(--dates dmy\\): write 2026-12-31 14:30:00$"):
+    with pytest.raises(ValueError, match=r"first \(--dates dmy\): write 2026-12-31 14:30:00$"):
         iso_date("12/31/2026 2:30 PM", Order.DMY)
 
 
