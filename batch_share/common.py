@@ -113,7 +113,10 @@ __version__: Final = "0.1.0"
 
 _RATE = re.compile(r"\s*([0-9]{1,6})\s*/\s*([0-9]{0,6}(?:\.[0-9]{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
-_DURATION = re.compile(r"\s*([0-9]{1,9})\s*(m|min|minutes?|h|hours?|d|days?)?\s*", re.IGNORECASE)
+# What a program writes for a whole number, 7.0, and no 10.080: that is ten here, and ten thousand there.
+_DURATION = re.compile(
+    r"\s*([0-9]{1,9})(?:\.00?)?\s*(m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)?\s*", re.IGNORECASE
+)
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -190,11 +193,11 @@ def minutes_text(minutes: int) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """Read how long a share lasts, in minutes: `90`, `30m`, `12h` or `7d`. Raises ValueError."""
+    """Read how long a share lasts, in minutes: `90`, `30m`, `12h`, `7d` or `2 weeks`. Raises ValueError."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no duration: write minutes, or 30m, 12h, 7d")
-    minutes = int(match[1]) * _MINUTES[(match[2] or "m")[0].lower()]
+        raise ValueError(f"{text!r} is no duration: write minutes, or 30m, 12h, 7d, 2w")
+    minutes = int(match[1]) * (_MINUTES | {"w": 7 * _MINUTES["d"]})[(match[2] or "m")[0].lower()]
     if not 1 <= minutes <= MAX_DURATION_MINUTES:
         raise ValueError(f"{text!r} is not between 1 minute and ten years")
     return minutes
@@ -217,6 +220,18 @@ def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
     """A time (UTC, without a zone) as of `zone`, without it in UTC."""
     there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
     return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+
+
+class Order(StrEnum):
+    """What comes first in a date of three numbers; the name is what --dates takes."""
+
+    DMY = "dmy"
+    MDY = "mdy"
+
+    @property
+    def words(self) -> str:
+        """As a sentence has it."""
+        return "the day first" if self is Order.DMY else "the month first"
 
 
 class Action(StrEnum):

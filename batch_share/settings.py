@@ -13,6 +13,7 @@ there at all. Windows tells of other users in no mode: there files count as they
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import ipaddress
 import os
@@ -49,7 +50,7 @@ from pydantic_settings import (
 )
 
 from batch_share import keychain
-from batch_share.common import Rate, minutes_text, parse_duration, parse_seconds, seconds_text
+from batch_share.common import Order, Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 from batch_share.errors import SettingsError, check_not_empty, first_of, is_blank
 from batch_share.proxy import parse_proxy, split_url, without_user
 
@@ -359,6 +360,8 @@ ProxyUrl = Annotated[
 ]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+# And there a date may stand as it is, too.
+Date = Annotated[Text, BeforeValidator(lambda value: str(value) if isinstance(value, dt.date) else value)]
 
 
 class SheetLimits(BaseModel):
@@ -411,10 +414,12 @@ class Settings(BaseSettings):
     event: Text = ""
     access: Text = ""
     duration: Text = ""
+    until: Date = Field("", examples=["2026-12-31"])
     note: str = ""
     header_row: PositiveInt | None = Field(None, examples=[3])
     encoding: str = ""
     mapping: Path | None = Field(None, examples=["mapping.toml"])
+    dates: Order | None = Field(None, examples=["dmy"])
     timezone: str = ""
     rate: RateSetting = DEFAULT_RATE
     bulk: bool = False

@@ -48,7 +48,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
     """
     if not job.ledger.exists():
         return None
-    planned = plan_job(job.sheet, job.options, settings).record
+    planned = (await plan_job(job, settings)).record
     async with read_ledger(job.ledger) as ledger:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:

@@ -216,7 +216,7 @@ class RunSheet(Resume):
     async def prepare(self, settings: Settings, watcher: Watcher) -> None:
         """Read the sheet, which must be what was approved, and know who is to get the leads."""
         sheet = self.sheet
-        self.plan = plan_job(sheet.sheet, sheet.options, settings)
+        self.plan = await plan_job(sheet, settings)
         if sheet.approved is not None:
             check_approval(sheet.approved, self.plan, settings)
         check_canary(settings)
@@ -230,7 +230,7 @@ class RunSheet(Resume):
     async def take_in(self, session: Session, watcher: Watcher) -> None:
         """Bring the ledger up to the sheet. An error other than OfAnotherSheet ends the run in good order."""
         try:
-            self.changes = await take_in(session, self.sheet, self.plan, watcher)
+            self.changes = await take_in(session, self.plan, watcher)
             if self.meant:
                 await session.ledger.note_unsaid([*self.meant])
         except OfAnotherSheet:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, Order, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -129,6 +129,9 @@ RECOVERED: Final = "recovered"
 ZONE: Final = "zone"
 """The fact that names the account's time zone, once it was asked for."""
 
+DATES: Final = "dates"
+"""The fact that says, by what a column holds, what came first in its dates when the sheet was last taken in."""
+
 
 class LedgerReader:
     """An open ledger, to be looked at. Make one with `read_ledger`.
@@ -154,6 +157,11 @@ class LedgerReader:
         """By header, what columns hold that only a person can say are meant: agreed to in a run of this ledger."""
         said: dict[str, str] = json.loads((await self.facts()).get(SAID, "{}"))
         return said
+
+    async def dates(self) -> dict[str, Order]:
+        """By what a column of dates holds, what came first in them when the sheet was last taken in."""
+        known = json.loads((await self.facts()).get(DATES, "{}"))
+        return {column: Order(order) for column, order in known.items()}
 
     async def unsaid(self) -> list[str]:
         """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""

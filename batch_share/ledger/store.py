@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, Order, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import (
@@ -30,6 +30,7 @@ from batch_share.ledger.queries import (
 from batch_share.ledger.reading import (
     CALLS,
     CANARY,
+    DATES,
     PAGE,
     RECOVERED,
     SAID,
@@ -241,6 +242,12 @@ class Ledger(LedgerReader):
     async def note_zone(self, name: str) -> None:
         """Commit the account's time zone, of which the dates of the sheet are."""
         await self._note_fact(ZONE, name)
+
+    async def note_dates(self, orders: dict[str, Order]) -> None:
+        """Commit what comes first in the dates of columns: of a later sheet that leaves it open it is the same."""
+        known = await self.dates()
+        if known | orders != known:
+            await self._note_fact(DATES, json.dumps(known | orders))
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:

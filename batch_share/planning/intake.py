@@ -23,12 +23,14 @@ from batch_share.planning.already_shared import live_for
 from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
-from batch_share.planning.plan import Plan, SheetOptions, make_plan
+from batch_share.planning.plan import SheetOptions, plan_of
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
 from batch_share.sheet.columns import Field, doubt_of, unread_people
+from batch_share.sheet.dates import DATED
+from batch_share.sheet.reader import read_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import SheetRecord
     from batch_share.ledger.statistics import Changes
     from batch_share.ledger.store import Ledger
-    from batch_share.planning.plan import Approval
+    from batch_share.planning.plan import Approval, Plan
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
@@ -53,14 +55,21 @@ class SheetJob:
     approved: Approval | Path | None = None
 
 
-def plan_job(sheet: Path, options: SheetOptions, settings: Settings, zone: ZoneInfo | None = None) -> Plan:
-    """The plan of a sheet as of now. Raises SheetError, also if it has no row or none is chosen, SettingsError."""
-    plan = make_plan(sheet, options, settings, zone=zone, now=utc_now().replace(tzinfo=dt.UTC))
+async def plan_job(job: SheetJob, settings: Settings) -> Plan:
+    """The plan of a sheet as of now. Raises SheetError, also if it has no row or none is chosen, SettingsError.
+
+    What the job's ledger knows of how its dates are written counts. Raises LedgerError.
+    """
+    sheet, before = read_sheet(job.sheet, job.options.read), {}
+    if not sheet.found.fields.keys().isdisjoint(DATED) and job.ledger.holds_anything():
+        async with read_ledger(job.ledger) as ledger:
+            before = await ledger.dates()
+    plan = plan_of(sheet, job.options, settings, now=utc_now().replace(tzinfo=dt.UTC), before=before)
     plan.check_rows()
     return plan
 
 
-async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher) -> Changes | None:
+async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
     """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
 
     Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
@@ -94,11 +103,14 @@ async def take_in(session: Session, job: SheetJob, plan: Plan, watcher: Watcher)
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
-    final = plan_job(job.sheet, job.options, session.settings, zone) if zone else plan
+    final = plan
     if zone:
+        final = plan.in_zone(zone)
         await ledger.note_zone(zone.key)
     changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
     await ledger.note_lookups(_told_types(directory))
+    # Only now: another sheet, which the ledger refuses, must not say how this one is read.
+    await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     return replace(changes, occasion=occasion)
 
 
@@ -164,24 +176,22 @@ async def show_sheet(
     """
     job = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
     check_canary(settings)
-    plan = plan_job(job.sheet, job.options, settings)
+    plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()
     before = await before_of(job.ledger, settings, directory)
     if watcher is not None:
-        plan = await _ask(job, plan, settings, watcher, directory, course or Course())
+        plan = await _ask(plan, settings, watcher, directory, course or Course())
     live = live_for(settings, before.job)
     return overview(plan, settings, directory, remembered(settings), live, before), directory
 
 
-async def _ask(
-    job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, course: Course
-) -> Plan:
+async def _ask(plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, course: Course) -> Plan:
     """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
     async with open_connection(settings, watcher, course) as connection:
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
             if needs_zone(plan, settings):
-                plan = plan_job(job.sheet, job.options, settings, await account_zone(connection))
+                plan = plan.in_zone(await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
             directory.learn_types(await types_of(connection))
     directory.trusts_ids = settings.trust_ids
@@ -245,7 +255,7 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
             problem=f"{words}.",
             hint=f"If each lead is to be shared with the person in {columns}, say so.",
         )
-    if plan_job(job.sheet, job.options, settings).record.digest != plan.record.digest:
+    if (await plan_job(job, settings)).record.digest != plan.record.digest:
         raise SheetError(sheet.path, "it was changed while you were asked about it: run it again")
     return meant
 

@@ -80,6 +80,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         if lacking is not None:
             raise lacking
         plan = plan_of(sheet, options, settings, now=dt.datetime.now(dt.UTC))
+        sheet = plan.sheet  # which says how its dates were read
         plan.check_rows()
         seen = overview(plan, settings, Unasked())
         rows, problems = seen.rows, seen.problems

@@ -334,7 +334,8 @@ class Overview:
         if save_map is not None:  # without what only a person can say: in a file it would be said
             doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
             mapping = (self.plan.record.mapping or {}).items()
-            write_mapping(save_map, {header: name for header, name in mapping if header not in doubtful})
+            said = {header: name for header, name in mapping if header not in doubtful}
+            write_mapping(save_map, said, self.plan.dates)
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""

@@ -13,25 +13,26 @@ import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from batch_share.common import Action, Cause, parse_duration
+from batch_share.common import Action, Cause, Order, parse_duration
 from batch_share.errors import PlanChanged, SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
+from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
 from batch_share.sheet.values import parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.outputs import Named
@@ -52,10 +53,11 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
-    """How a sheet is read, and which of its rows are meant."""
+    """How a sheet is read, and which of its rows are meant; `dates` as a mapping says what comes first in them."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
+    dates: Order | None = None
 
     @classmethod
     def of(
@@ -69,9 +71,9 @@ class SheetOptions:
         only: Sequence[str] | None = None,
     ) -> SheetOptions:
         """As the settings say, and what is said for this sheet alone. Raises SettingsError."""
-        columns = read_mapping(settings.mapping, maps or ())
+        columns, dates = read_mapping(settings.mapping, maps or ())
         read = ReadOptions(worksheet, settings.header_row, columns, settings.sheet, settings.encoding or None)
-        return cls(read, Selection.parse(limit, rows, only or ()))
+        return cls(read, Selection.parse(limit, rows, only or ()), dates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,18 @@ class Plan:
 
     @property
     def is_dated(self) -> bool:
-        """Whether the sheet has columns of dates, which are of some time zone."""
-        return not {Field.START, Field.UNTIL}.isdisjoint(self.sheet.found.fields)
+        """Whether there are dates, which are of some time zone."""
+        return not {*DATED}.isdisjoint({*self.sheet.found.fields, *self.rules.defaults})
+
+    @property
+    def dates(self) -> Order | None:
+        """What comes first in the dates of all columns where that is known; None where they differ, too."""
+        orders = {*self.rules.orders.values()}
+        return next(iter(orders)) if len(orders) == 1 else None
+
+    def in_zone(self, zone: ZoneInfo | None) -> Plan:
+        """The same with dates that name no zone taken as of this one."""
+        return replace(self, zone=zone, rules=replace(self.rules, zone=zone or dt.UTC))
 
     def checked(self) -> Iterator[Checked]:
         """Every row, judged by itself. May raise SheetError while it goes."""
@@ -247,12 +259,14 @@ def make_plan(
     *,
     zone: ZoneInfo | None = None,
     now: dt.datetime | None = None,
+    before: Mapping[str, Order] | None = None,
 ) -> Plan:
-    """Read the sheet's header and the options. `zone` is for dates that name none, `now` for those that are over.
+    """Read the sheet's header, its dates and the options.
 
-    Raises SheetError, SettingsError.
+    `zone` is for dates that name none, `now` for those that are over; `before`, by column, is what came first in
+    dates when the job last read the sheet. Raises SheetError, SettingsError.
     """
-    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now)
+    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now, before=before)
 
 
 def plan_of(
@@ -262,6 +276,7 @@ def plan_of(
     *,
     zone: ZoneInfo | None = None,
     now: dt.datetime | None = None,
+    before: Mapping[str, Order] | None = None,
 ) -> Plan:
     """The same of a sheet that is open. Raises SheetError, SettingsError."""
     path, defaults = sheet.path, defaults_of(settings)
@@ -271,12 +286,16 @@ def plan_of(
             "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
         )
     zone = named_zone(settings) or zone
-    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now)
+    dates, notes = Dates(), sheet.notes
+    if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
+        dates = read_dates(sheet, settings.dates or options.dates, before or {})
+        sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
+    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders)
     record = SheetRecord(
         name=path.name,
         path=str(path.absolute()),
         worksheet=sheet.worksheet,
-        digest=_digest(path, sheet, defaults, settings, options),
+        digest=_digest(path, sheet, rules, settings, options),
         columns=list(sheet.columns),
         mapping=mapping_of(sheet),
     )
@@ -307,13 +326,19 @@ def check_options(settings: Settings) -> None:
 
 def defaults_of(settings: Settings) -> dict[Field, str]:
     """What blank cells take from the options, each checked once for the whole run. Raises SettingsError."""
+    if settings.until and settings.duration:
+        raise SettingsError("until", "the duration is set too, which says how long already: set one of them")
     given = {each: str(getattr(settings, each.name.lower())).strip() for each in _OPTIONS}
     for each, text in given.items():
         try:
             _OPTIONS[each](text) if text else None
         except ValueError as error:
             raise SettingsError(each.name.lower(), str(error)) from None
-    return _FALLBACK | {each: text for each, text in given.items() if text}
+    try:  # as it is written for all, and not as some column is
+        until = iso_date(settings.until.strip(), settings.dates) if settings.until else ""
+    except ValueError as error:
+        raise SettingsError("until", str(error)) from None
+    return _FALLBACK | {each: text for each, text in (*given.items(), (Field.UNTIL, until)) if text}
 
 
 def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
@@ -321,7 +346,7 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     found = sheet.found.fields
     if Field.ACTION in found:  # it may have no row that needs them
         return
-    if Field.DURATION not in defaults and not any(each in found for each in LASTING):
+    if not any(each in found or each in defaults for each in LASTING):
         raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
     if Field.EVENT not in defaults and Field.EVENT not in found:
         raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
@@ -420,19 +445,21 @@ def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:
     return hashlib.sha256(json.dumps([job, *asked, occurrence]).encode()).hexdigest()
 
 
-def _digest(path: Path, sheet: Sheet, defaults: dict[Field, str], settings: Settings, options: SheetOptions) -> str:
+def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, options: SheetOptions) -> str:
     places = {letters(index): str(name) for name, index in sheet.found.fields.items()}
     places |= {letters(index): name for name, index in sheet.found.custom.items()}
-    meaning = [
+    meaning: list[object] = [
         sheet.worksheet,
         sheet.header_row,
         sorted(places.items()),
-        sorted(defaults.items()),
+        sorted(rules.defaults.items()),
         settings.timezone,
         settings.allow_duplicates,
     ]
     if options.read.encoding is not None:  # else the bytes tell it, which are in the digest
         meaning.append(codecs.lookup(options.read.encoding).name)
+    if rules.orders:  # however it is known
+        meaning.append(sorted(rules.orders.items()))
     digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
@@ -448,6 +475,8 @@ _BINDING: Final = (
     "event",
     "access",
     "duration",
+    "until",
+    "dates",
     "note",
     "allow_duplicates",
     "renew",
@@ -505,7 +534,8 @@ def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) ->
     file = None if isinstance(approved, Approval) else approved
     before = approved if isinstance(approved, Approval) else Approval.load(approved)
     now = Approval.of(plan, settings)
-    changed = [name for name in _BINDING if before.settings.get(name) != now.settings[name]]
+    # What was approved before there was such a setting was approved with nothing there.
+    changed = [name for name in _BINDING if (before.settings.get(name) or None) != (now.settings[name] or None)]
     if changed:
         raise PlanChanged(file, f"the setting {changed[0]}")
     if before.digest[:CHOICE_FROM] != now.digest[:CHOICE_FROM]:

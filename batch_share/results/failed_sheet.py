@@ -26,7 +26,8 @@ from batch_share.outputs import Output, digest_of, is_in_the_way
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
-from batch_share.sheet.columns import IGNORE, Field, field_named, match_columns
+from batch_share.sheet.columns import IGNORE, field_named, match_columns
+from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
@@ -40,20 +41,20 @@ ADDED: Final = ("Reason", "Sheet Row")
 """The columns that a sheet of failed rows has behind the sheet's own."""
 
 OPTIONS: Final = ("event", "access", "duration")
-SETTINGS: Final = ("note", "timezone", "allow_duplicates")
+SETTINGS: Final = ("until", "dates", "note", "timezone", "allow_duplicates")
 """What changes the meaning of a row: the first have options, the others are given by `--set`. No worksheet is
 needed: the file has one."""
 
 OURS: Final = {"header_row": "1", "encoding": "utf-8"}
 """How the file is read, where a setting says otherwise of the sheet."""
 
-_OF_DATES: Final = frozenset({Field.START, Field.UNTIL})
-
 
 async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
     """The whole command, for a shell, that runs the `failed_sheet` of a ledger as its own sheet was run."""
     sheet = await ledger.sheet()
-    settings = await ledger.settings_of_sheet()
+    settings, orders = dict(await ledger.settings_of_sheet()), {*(await ledger.dates()).values()}
+    if len(orders) == 1:  # the rows that told it need not be among those that failed
+        settings["dates"] = orders.pop()
     maps = _maps(sheet) if sheet else []
     words = ["batch-share", "run", failed_sheet, *maps, *_options(sheet, settings)]
     return shlex.join(words)
@@ -61,10 +62,12 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
 
 def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
     words = []
-    has_dates = sheet is not None and not _OF_DATES.isdisjoint((sheet.mapping or {}).values())
+    has_dates = bool(settings.get("until")) or (
+        sheet is not None and not set(DATED).isdisjoint((sheet.mapping or {}).values())
+    )
     for name in (*OPTIONS, *SETTINGS, *OURS):
         value = settings.get(name)
-        if not value or (name == "timezone" and not has_dates):
+        if not value or (name in {"timezone", "dates"} and not has_dates):
             continue
         text = "true" if value is True else OURS.get(name, str(value))
         words += [f"--{name}", text] if name in OPTIONS else ["--set", f"{name}={text}"]

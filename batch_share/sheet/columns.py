@@ -6,6 +6,8 @@ A mapping is given as people say it, `--map "Owner mail=User Email"`, or as a TO
     "Owner mail" = "User Email"
     "Remarks" = "Note"
     "Old owner" = "ignore"
+
+Above the table, `dates = "dmy"` may say how its dates are written.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from rapidfuzz import fuzz, process
 
-from batch_share.common import ascii_lower
+from batch_share.common import Order, ascii_lower
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
 
@@ -550,32 +552,34 @@ def _fits(cell: str, field: Field) -> bool:
 _HOW_TO_MAP: Final = 'write "your column=field", as in "Owner mail=User Email"'
 
 
-def read_mapping(file: Path | None, options: Sequence[str]) -> dict[str, str]:
+def read_mapping(file: Path | None, options: Sequence[str]) -> tuple[dict[str, str], Order | None]:
     """By header, what its column holds: as `file` says, and as the options, each a file's name or HEADER=FIELD.
 
-    What is given later wins. Raises SettingsError.
+    With it what comes first in dates, if a file says that. What is given later wins. Raises SettingsError.
     """
-    mapping = _from_file(file, "mapping") if file is not None else {}
+    mapping, dates = _from_file(file, "mapping") if file is not None else ({}, None)
     for option in options:
         header, equals, name = option.rpartition("=")
         if not equals:
-            mapping |= _from_file(Path(option), "map")
+            columns, said = _from_file(Path(option), "map")
+            mapping, dates = mapping | columns, said or dates
             continue
         if not header.strip() or not name.strip():
             raise SettingsError("map", f"{option!r} is no mapping: {_HOW_TO_MAP}")
         mapping[header.strip()] = name.strip()
-    return mapping
+    return mapping, dates
 
 
-def write_mapping(target: Named, mapping: Mapping[str, str]) -> None:
-    """Write a mapping file. Raises SettingsError."""
+def write_mapping(target: Named, mapping: Mapping[str, str], dates: Order | None = None) -> None:
+    """Write a mapping file; with what comes first in `dates`, if that is known. Raises SettingsError."""
     import tomli_w  # noqa: PLC0415 - only when one is saved
 
     with target.written() as temporary:
-        temporary.write_text(tomli_w.dumps({"columns": dict(mapping)}), encoding="utf-8")
+        said = {"dates": str(dates)} if dates else {}
+        temporary.write_text(tomli_w.dumps({**said, "columns": dict(mapping)}), encoding="utf-8")
 
 
-def _from_file(file: Path, setting: str) -> dict[str, str]:
+def _from_file(file: Path, setting: str) -> tuple[dict[str, str], Order | None]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -597,4 +601,8 @@ def _from_file(file: Path, setting: str) -> dict[str, str]:
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
         reported = 'has no table [columns] with lines as "Owner mail" = "User Email"'
         raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
-    return columns
+    dates = content.get("dates")
+    if dates not in (None, *Order):
+        reported = "says of dates something else than “dmy” or “mdy”"
+        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
+    return columns, dates and Order(dates)

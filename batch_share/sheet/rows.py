@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Wrong, parse_duration
+from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Order, Wrong, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
+from batch_share.sheet.dates import parse_start, parse_until
 from batch_share.sheet.table import FAULTS, is_error
 from batch_share.sheet.values import (
     check_seen,
@@ -27,8 +28,6 @@ from batch_share.sheet.values import (
     parse_lead_number,
     parse_note,
     parse_phone,
-    parse_start,
-    parse_until,
 )
 
 if TYPE_CHECKING:
@@ -209,7 +208,8 @@ _PARSERS: Final[dict[Field, Callable[[str], Any]]] = {
 class RowRules:
     """How to read the rows of one sheet: its columns, and what blank cells take from the options.
 
-    `zone` is for dates that name none; a share whose end is before `now` is no share any more.
+    `zone` is for dates that name none, `orders` say by column which number comes first in one; a share whose end is
+    before `now` is no share any more.
     """
 
     columns: Sequence[str]
@@ -217,6 +217,7 @@ class RowRules:
     defaults: Mapping[Field, str]
     zone: ZoneInfo | dt.timezone = dt.UTC
     now: dt.datetime | None = None
+    orders: Mapping[Field, Order] = field(default_factory=dict)
 
     def check(self, row: RawRow) -> ShareRow | list[Problem]:
         """The row's canonical values, or everything that is wrong with it."""
@@ -250,7 +251,8 @@ class _Reading:
         until = lasting if isinstance(lasting, dt.datetime) else None
         start = self._value(Field.START, needed=False)
         if start and until and until <= start:
-            self._wrong(Field.UNTIL, self._text(Field.UNTIL), f"is not after {self._header(Field.START)}")
+            end = self._text(Field.UNTIL) or self._rules.defaults.get(Field.UNTIL, "")
+            self._wrong(Field.UNTIL, end, f"is not after {self._header(Field.START)}")
         if any(each.cause is not Cause.OVER for each in self.problems):
             return None
         return ShareRow(
@@ -299,10 +301,11 @@ class _Reading:
             problem = f"{given[0]} says how long already: leave one of them blank"
             self._wrong(given[1], self._text(given[1]), problem)
             return None
-        if not given and not self._rules.defaults.get(Field.DURATION):
+        for_all = [each for each in LASTING if self._rules.defaults.get(each)]
+        if not given and not for_all:
             self._no_length()
             return None
-        return self._value(given[0] if given else Field.DURATION, needed=True)
+        return self._value((given or for_all)[0], needed=True)
 
     def _no_length(self) -> None:
         """Nothing says how long: told by the columns that could, as the sheet calls them."""
@@ -322,14 +325,14 @@ class _Reading:
         return self._checked(parse, text, self._header(each), index)
 
     def _until(self, text: str) -> dt.datetime:
-        end = parse_until(text, self._rules.zone)
+        end = parse_until(text, self._rules.zone, self._rules.orders.get(Field.UNTIL))
         if self._rules.now is not None and end <= self._rules.now:
             header = self._header(Field.UNTIL)
             self.problems.append(Problem(self._row.number, header, text, "is over already", Cause.OVER))
         return self._near(end)
 
     def _start(self, text: str) -> dt.datetime:
-        return self._near(parse_start(text, self._rules.zone))
+        return self._near(parse_start(text, self._rules.zone, self._rules.orders.get(Field.START)))
 
     def _near(self, moment: dt.datetime) -> dt.datetime:
         if self._rules.now is not None and moment - self._rules.now > _LONGEST:

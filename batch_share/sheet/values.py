@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import unicodedata
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 from batch_share.common import Action, Cause, Wrong, ascii_lower, parse_duration
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
 
 NOTE_LIMIT: Final = 1755
 """Characters of a note: with marker and end fewer than the 1,800 that every account seen so far keeps whole."""
@@ -28,16 +24,14 @@ _PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 _MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(r"[0-9]\.[0-9]+E\+[0-9]+")
-_DAYS: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,3})?)(?:\s*d(?:ays?)?)?", re.IGNORECASE)
-_DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?")
+# With three decimals it could be thousands, as 1.500 is in Germany; 0.125 could not.
+_DAYS: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,2})?|0\.[0-9]{3})(?:\s*d(?:ays?)?)?", re.IGNORECASE)
+_BARE: Final = re.compile(r"[0-9.]*")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
     map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)))
 )
 """What shows nothing though Unicode counts it among letters, marks and signs: fillers and selectors."""
-
-_START_OF_DAY: Final = dt.time()
-_END_OF_DAY: Final = dt.time(23, 59)
 
 
 def check_seen(text: str) -> None:
@@ -147,28 +141,10 @@ def _plain(text: str, limit: int) -> str:
 
 
 def parse_days(text: str) -> int:
-    """A number of days, in minutes. Raises ValueError."""
+    """A number of days, or a length with its unit, in minutes. Raises ValueError."""
     match = _DAYS.fullmatch(text)
-    if match is None:
+    if match is not None:
+        return parse_duration(str(int(Decimal(match[1]) * 1440)))
+    if _BARE.fullmatch(text):
         raise ValueError("not a number of days, such as 7")
-    return parse_duration(str(int(Decimal(match[1]) * 1440)))
-
-
-def parse_until(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
-    """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
-    return _moment(text, zone, _END_OF_DAY)
-
-
-def parse_start(text: str, zone: ZoneInfo | dt.timezone) -> dt.datetime:
-    """When a share may begin, in UTC; a date means the beginning of that day in `zone`. Raises ValueError."""
-    return _moment(text, zone, _START_OF_DAY)
-
-
-def _moment(text: str, zone: ZoneInfo | dt.timezone, of_a_day: dt.time) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text)
-        if _DATE.fullmatch(text):
-            moment = dt.datetime.combine(moment, of_a_day, zone)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("not a date: write 2026-12-31, or 2026-12-31 18:00") from None
+    return parse_duration(text)

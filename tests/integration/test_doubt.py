@@ -185,7 +185,7 @@ async def test_a_saved_plan_says_no_more_than_the_sheet(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ("Owner", emails(it)))
         planned, approved = job(it), it.folder / "plan.json"
-        plan = plan_job(planned.sheet, planned.options, it.settings())
+        plan = await plan_job(planned, it.settings())
         Approval.of(plan, it.settings()).save(named(approved))
         with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
             await do(RunSheet(replace(planned, approved=approved)), it.settings(), Onlooker())

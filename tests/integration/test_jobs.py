@@ -178,7 +178,7 @@ async def test_shares_that_were_accepted_before_cost_a_call_each(tmp_path: Path)
 async def test_only_what_was_approved_is_run(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         settings, file = it.settings(), tmp_path / "plan.json"
-        plan = plan_job(tmp_path / "leads.csv", SheetOptions(), settings)
+        plan = await plan_job(SheetJob(tmp_path / "leads.csv", it.name), settings)
         Approval.of(plan, settings).save(named(file))
         it.write(sheet_rows(4))
         with pytest.raises(PlanChanged):

@@ -66,6 +66,7 @@ NO_IO = {
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/values.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
+    "sheet/dates.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "leadsquared/people.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "planning/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
 }

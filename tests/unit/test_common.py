@@ -84,6 +84,14 @@ def test_what_is_no_wait_is_refused_with_an_example(text: str) -> None:
         ("7d", 10_080),
         ("1 day", 1440),
         ("2days", 2880),
+        ("90 min", 90),
+        ("90 mins", 90),
+        ("12 hrs", 720),
+        ("7.0", 7),
+        ("7.00 days", 10_080),
+        ("1 week", 10_080),
+        ("2 Weeks", 20_160),
+        ("2w", 20_160),
         (str(MAX_DURATION_MINUTES), MAX_DURATION_MINUTES),
     ],
 )
@@ -91,9 +99,11 @@ def test_a_duration_is_read_in_minutes(text: str, minutes: int) -> None:
     assert parse_duration(text) == minutes
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1.5h", "-5", "7w", "30s", "h"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "1.5h", "-5", "7y", "30s", "h", "10,080", "10.080", "10.000", "1,5", "2 months"]
+)
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration: write minutes, or 30m, 12h, 7d"):
+    with pytest.raises(ValueError, match="is no duration: write minutes, or 30m, 12h, 7d, 2w"):
         parse_duration(text)
 
 

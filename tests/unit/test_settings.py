@@ -53,6 +53,12 @@ def test_nothing_set_means_the_defaults() -> None:
     assert settings.state_folder.name == "batch-share"
 
 
+def test_a_date_in_a_file_needs_no_quotation_marks(folder: Path) -> None:
+    for written, until in (("2026-12-31", "2026-12-31"), ("2026-12-31 18:00:00", "2026-12-31 18:00:00")):
+        in_toml(folder, f"until = {written}")
+        assert load_settings().until == until
+
+
 def test_flags_win_over_the_environment_over_dot_env_over_the_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

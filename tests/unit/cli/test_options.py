@@ -89,7 +89,13 @@ def test_every_setting_is_an_option_of_its_own_name(name: str) -> None:
     """Also those that are said by nothing but their name, which take the next word for no value of theirs."""
     kinds, table, part = setting_kinds(), *name.partition(".")[::2]
     value = {"rate": "9/9s", "bulk_rate": "9/9s", "notify": "a.jsonl", "on_unknown": "park", "log_level": "debug"}
-    value |= {"proxy": "http://127.0.0.1:1", "stop_at": "9%", "renew": "9d", "marker_field": "mx_Custom_9"}
+    value |= {
+        "proxy": "http://127.0.0.1:1",
+        "stop_at": "9%",
+        "renew": "9d",
+        "marker_field": "mx_Custom_9",
+        "dates": "mdy",
+    }
     as_typed = [option_of(name), *([] if kinds[name] else [value.get(name, "9")])]
 
     def found(*typed: str) -> Any:

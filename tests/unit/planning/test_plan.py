@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ import pytest
 import xlsxwriter
 from directories import Everybody
 
-from batch_share.common import Rate
+from batch_share.common import Order, Rate
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
@@ -82,7 +83,7 @@ def test_a_row_that_cannot_be_sent_is_invalid_with_every_reason_and_the_others_g
     assert (bad.state, bad.instruction, bad.cells[0]) == (State.INVALID, None, "x")
     assert spell_row(bad) == (
         "Row 2, Lead Id 'x': not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e; "
-        "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d"
+        "Row 2, Duration 'soon': 'soon' is no duration: write minutes, or 30m, 12h, 7d, 2w"
     )
     assert short.state is State.INVALID
     assert spell_row(short).startswith("Row 3: only 1 of 8 cells")
@@ -327,6 +328,39 @@ def test_a_field_that_nobody_gives_is_reported_with_the_option_for_it(write: Wri
     assert flag in caught.value.wrong
 
 
+@pytest.mark.parametrize(
+    ("cell", "lasting"),
+    [
+        ({"duration": ""}, dt.datetime(2095, 6, 30, 23, 59, tzinfo=dt.UTC)),
+        ({"duration": "2h"}, 120),
+    ],
+)
+def test_an_end_for_all_rows_is_for_those_that_say_none(
+    write: Write, cell: dict[str, str], lasting: dt.datetime | int
+) -> None:
+    plan = make_plan(write(cells(**cell)), SheetOptions(), settings(duration="", until="30.06.2095"))
+    assert plan.is_dated
+    (checked,) = plan.checked()
+    assert isinstance(checked.asked, ShareRow)
+    assert (checked.asked.until or checked.asked.duration) == lasting
+
+
+def test_how_dates_are_read_is_of_the_digest_however_it_is_known(write: Write) -> None:
+    header = [{"Duration": "Until"}.get(name, name) for name in HEADER]
+    path = write(cells(duration="03/04/2095"), header=header)
+    first, second = (make_plan(path, SheetOptions(), settings(dates=order)).record.digest for order in Order)
+    assert first != second
+    assert make_plan(path, SheetOptions(dates=Order.DMY), settings()).record.digest == first
+    assert make_plan(path, SheetOptions(), settings(), before={"Until": Order.MDY}).record.digest == second
+    with pytest.raises(SheetError, match="leaves open"):
+        make_plan(path, SheetOptions(), settings())
+
+
+def test_a_length_and_an_end_for_all_rows_are_refused_together(write: Write) -> None:
+    with pytest.raises(SettingsError, match="until: the duration is set too, which says how long already"):
+        make_plan(write(cells()), SheetOptions(), settings(until="2095-12-31", duration="7d"))
+
+
 SENSELESS = [("access", "3"), ("duration", "soon"), ("event", "Call"), ("note", "<b>")]
 
 
@@ -380,6 +414,14 @@ def test_the_digest_changes_with_every_byte(write: Write, changed: bytes) -> Non
 def test_the_digest_changes_with_each_option_that_gives_rows_meaning(write: Write, options: dict[str, Any]) -> None:
     path = write(cells())
     assert digest(path, **options) != digest(path)
+
+
+def test_the_digest_changes_with_an_end_for_all_rows_and_not_with_how_it_is_written(write: Write) -> None:
+    path = write(cells())
+    first, same, other = (
+        digest(path, duration="", until=until) for until in ("2095-12-31", "31/12/2095", "2095-12-30")
+    )
+    assert first == same != other
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from placing import named
 from pydantic import SecretStr
 
-from batch_share.common import Rate
+from batch_share.common import Order, Rate
 from batch_share.errors import PlanChanged, SettingsError
 from batch_share.planning.plan import Approval, Plan, SheetOptions, check_approval, make_plan
 from batch_share.settings import Settings
@@ -72,6 +72,7 @@ def test_how_fast_and_how_patiently_it_runs_may_change(
         {"allow_duplicates": True},
         {"timezone": "Asia/Kolkata"},
         {"trust_owner": True},
+        {"dates": Order.MDY},
     ],
     ids=str,
 )
@@ -82,6 +83,15 @@ def test_a_setting_that_changes_what_a_run_does_is_named(
         check(approved, sheet, **changes)
     assert caught.value.what == f"the setting {next(iter(changes))}"
     assert caught.value.plan == approved
+
+
+def test_what_was_approved_before_there_was_a_setting_may_be_run(approved: Path, sheet: Path) -> None:
+    older = json.loads(approved.read_text())
+    del older["settings"]["dates"], older["settings"]["until"]
+    approved.write_text(json.dumps(older))
+    check(approved, sheet)
+    with pytest.raises(PlanChanged, match="The setting dates"):
+        check(approved, sheet, dates=Order.MDY)
 
 
 def test_a_sheet_that_changed_is_named(approved: Path, sheet: Path) -> None:

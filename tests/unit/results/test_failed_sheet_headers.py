@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ledgers import HOST, NOON, sheet_record, unsendable
 
+from batch_share.common import Order
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import plan
@@ -32,6 +33,7 @@ async def command(
     record: SheetRecord,
     *runs: tuple[str, Mapping[str, Any]],
     refused: Mapping[str, Any] | None = None,
+    orders: Mapping[str, Order] | None = None,
 ) -> str:
     """After these runs, and one that was `refused` before it took its sheet in."""
     seconds = count()
@@ -42,6 +44,7 @@ async def command(
         for name, settings in runs:
             await ledger.begin_run(name, "1.0", settings)
             if name == "run":
+                await ledger.note_dates(dict(orders or {}))
                 await ledger.take_in(record, [unsendable(1, State.INVALID)])
         if refused is not None:
             await ledger.begin_run("run", "1.0", refused)
@@ -81,6 +84,27 @@ async def test_a_time_zone_is_only_for_sheets_with_dates(tmp_path: Path) -> None
     assert "timezone" not in await command(tmp_path, PLAIN, ("run", {"timezone": "Asia/Kolkata"}))
 
 
+@pytest.mark.parametrize(
+    ("orders", "said"),
+    [
+        ({}, ""),
+        ({"Until": Order.DMY}, " --set dates=dmy"),
+        ({"Until": Order.DMY, "Start": Order.MDY}, ""),  # which no option says
+    ],
+)
+async def test_it_says_how_dates_were_read_for_its_rows_may_not_tell(
+    tmp_path: Path, orders: Mapping[str, Order], said: str
+) -> None:
+    columns = ["Lead Number", "User Email", "Until"]
+    dated = replace(sheet_record(columns), mapping=dict(zip(columns, columns, strict=True)))
+    assert (await command(tmp_path, dated, ("run", {}), orders=orders)).endswith(f"'my leads.failed.csv'{said}")
+
+
+async def test_an_end_for_the_whole_run_is_in_it_with_its_time_zone(tmp_path: Path) -> None:
+    reported = await command(tmp_path, PLAIN, ("run", {"until": "2026-12-31 18:00", "timezone": "Asia/Kolkata"}))
+    assert reported.endswith(" --set 'until=2026-12-31 18:00' --set timezone=Asia/Kolkata")
+
+
 async def test_the_options_are_those_of_the_last_run_of_the_sheet_whatever_came_after(tmp_path: Path) -> None:
     runs = ("run", {"event": "201"}), ("run", {"event": "202"}), ("follow-up", {"event": ""})
     assert (await command(tmp_path, PLAIN, *runs, refused={"event": "305"})).endswith(" --event 202")
@@ -114,7 +138,7 @@ async def test_columns_are_mapped_where_their_headers_leave_it_open(
     words = shlex.split(await command(tmp_path, record, ("run", {})))[3:]
     assert set(words[::2]) <= {"--map"}
     assert maps is None or words[1::2] == maps
-    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2]))
+    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2])[0])
     assert again == found
 
 

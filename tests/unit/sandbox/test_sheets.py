@@ -15,7 +15,7 @@ from batch_share.sheet.columns import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 SAMPLES = Path(__file__).parents[3] / "samples"
-MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", []))
+MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", [])[0])
 
 
 def test_nothing_else_is_among_the_samples() -> None:

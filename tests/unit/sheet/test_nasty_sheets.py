@@ -112,7 +112,7 @@ TEXTS = [
     Text("an Id for a new owner", f"Lead Number,New Owner\n1,{{{GUID.upper()}}}\n", ["ok 2"]),
     Text("both blank", "Lead Number,User Email,City\n,,Pune\n", ["Row 2, Lead Number: blank", "Row 2, User Email: blank"]),
     Text("NA and null are words", "Lead Number,User Email\nNA,null\n", ["Row 2, Lead Number 'NA': not a lead number: digits only", "Row 2, User Email 'null': not an e-mail address such as asha@example.com"]),
-    Text("a date as days are counted elsewhere", "Lead Number,User Email,Until\n1,a@x.com,31/12/2026\n", ["Row 2, Until '31/12/2026': not a date: write 2026-12-31, or 2026-12-31 18:00"]),
+    Text("a date as days are counted elsewhere", "Lead Number,User Email,Until\n1,a@x.com,31/13/2026\n", ["Row 2, Until '31/13/2026': not a date: write 2026-12-31, or 2026-12-31 18:00"]),
     Text("an end that is over", "Lead Number,User Email,Until\n1,a@x.com,2025-12-31\n", ["Row 2, Until '2025-12-31': is over already"]),
     Text("a day that never was", "Lead Number,User Email,Until\n1,a@x.com,2026-02-30\n", ["Row 2, Until '2026-02-30': not a date: write 2026-12-31, or 2026-12-31 18:00"]),
     Text("both days and an end", "Lead Number,User Email,Days,Until\n1,a@x.com,7,2026-12-31\n", ["Row 2, Until '2026-12-31': Days says how long already: leave one of them blank"]),

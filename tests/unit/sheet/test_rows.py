@@ -262,7 +262,8 @@ def test_an_end_is_in_the_zone_given_unless_it_names_its_own(text: str, utc: str
     ("text", "wrong"),
     [
         ("2036-01-11", "is more than ten years away"),
-        ("31/12/2026", "not a date"),
+        ("31/13/2026", "not a date"),
+        ("03/04/2026", "3 April 2026 or 4 March 2026? Write 2026-04-03 or 2026-03-04, or say --dates dmy or mdy"),
         ("soon", "not a date"),
     ],
 )
