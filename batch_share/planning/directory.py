@@ -255,9 +255,8 @@ class Directory:
         wrong = [*_wrong(row.leads, lead, header), *_wrong(row.users, user, header)]
         if wrong or not isinstance(lead, FoundLead) or not isinstance(user, FoundUser):
             return [Problem(raw.number, header(ref.field), ref.value, *why) for ref, why in wrong]
-        if self.types and row.action.shares and row.event not in self.types:
+        if row.action.shares and (strange := self.strange(row.event)):
             self.strange_types.add(row.event)
-            strange = f"the account has no such activity type{self._like(row.event)}"
             return [Problem(raw.number, header(Field.EVENT), str(row.event), strange, Cause.NO_TYPE)]
         return Instruction(
             lead_id=lead.id,
@@ -280,10 +279,13 @@ class Directory:
         self.strange_types -= types.keys()
         return found
 
-    def _like(self, event: int) -> str:
-        """The types whose codes are nearest, each with its name."""
+    def strange(self, event: int) -> str:
+        """What is wrong with an activity type that the account has not; "" where it has, or nobody knows."""
+        if not self.types or event in self.types:
+            return ""
         nearest = sorted(self.types, key=lambda code: (abs(code - event), code))[:_NEAREST]
-        return "; it has " + ", ".join(f"{code} ({self.types[code]})" for code in sorted(nearest))
+        has = ", ".join(f"{code} ({self.types[code]})" for code in sorted(nearest))
+        return f"the account has no activity type {event}; it has {has}"
 
     def _lead(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""

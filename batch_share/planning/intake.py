@@ -93,6 +93,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
     is_new_type = directory.learn_types(await types_of(session))
+    check_type(plan, directory, session.settings)
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
@@ -121,6 +122,13 @@ async def types_of(connection: Connection) -> dict[int, str]:
     except PacerClosed:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
+    """Raises SettingsError if the account has no such activity type as all rows are to be posted with."""
+    is_of_all = Field.EVENT not in plan.sheet.found.fields and settings.event
+    if is_of_all and (strange := directory.strange(int(settings.event))):
+        raise SettingsError("event", strange)
 
 
 def _told_types(directory: Directory) -> list[Lookup]:
@@ -194,6 +202,7 @@ async def _ask(plan: Plan, settings: Settings, watcher: Watcher, directory: Dire
                 plan = plan.in_zone(await account_zone(connection))
             await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
             directory.learn_types(await types_of(connection))
+    check_type(plan, directory, settings)
     directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")

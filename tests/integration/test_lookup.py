@@ -455,13 +455,26 @@ async def test_a_type_that_the_account_has_not_is_refused_with_the_nearest_and_t
         assert ending.summary.states == {State.SHARED: 3, State.INVALID: 1}
         ((reason,),) = it.query("SELECT reason FROM rows WHERE state = 'invalid'")
         assert reason == (
-            "Row 5, Activity Event '251': the account has no such activity type; it has 201 (Site visit), "
+            "Row 5, Activity Event '251': the account has no activity type 251; it has 201 (Site visit), "
             "202 (Call back), 250 (Activity 250)"
         )
         assert len((await show(it, Onlooker())).problems) == 1
         it.sandbox.options = replace(it.sandbox.options, activity_types=(201, 251))
         it.sandbox.account.options = it.sandbox.options
         assert (await it.run()).summary.states == {State.SHARED: 4}
+
+
+async def test_a_type_for_all_rows_that_the_account_has_not_is_one_error(tmp_path: Path) -> None:
+    words = r"event: the account has no activity type 205; it has 201 \(Site visit\), 202 \(Call back\)"
+    async with trial(tmp_path) as it:
+        write(it, ["Lead Number", "User Id", "Duration"], [[row[1], row[2], "7d"] for row in sheet_rows(3)])
+        settings = it.settings(event="205")
+        with pytest.raises(SettingsError, match=words):
+            await show_sheet(it.folder / "leads.csv", SheetOptions(), settings, Onlooker())
+        ending = await it.run(event="205")
+        assert isinstance(ending.error, SettingsError)
+        assert it.sent(CREATE) == []
+        assert (await it.run(event="202")).summary.states == {State.SHARED: 3}
 
 
 @pytest.mark.parametrize("how", [{"refuse": ("ActivityTypes.Get",)}, {"without": ("ActivityTypes.Get",)}])
