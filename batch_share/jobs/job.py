@@ -260,7 +260,7 @@ async def _session(
             raise
         finally:
             await ledger.end_run(ended)
-        if await note_end(session):
+        if await note_end(session) and session.missing is None:  # else the index may not know what it is behind
             count.forget()
 
 

@@ -18,7 +18,7 @@ from batch_share.errors import HistoryError, LedgerError, SettingsError, SheetEr
 from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
-from batch_share.ledger.reading import pages
+from batch_share.ledger.reading import RECOVERED, pages
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import State
 from batch_share.outputs import is_database
@@ -171,10 +171,13 @@ async def find_missing(session: Session) -> Missing | None:
     """
     ledger, settings = session.ledger, session.settings
     with _index(settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+        facts, began = await ledger.facts(), [run.started_at for run in await ledger.runs()][:1]
+        # Whoever asks for it may know of another copy that no index does.
+        is_asked = settings.recover and bool(began) and RECOVERED not in facts
         if history is None:
-            return None
-        job, gone = (await ledger.facts())["job"], None
-        if not await ledger.runs():
+            return Missing(0, began[0], {}) if is_asked else None
+        job, gone = facts["job"], None
+        if not began:
             gone = history.unfinished(ledger.name.resolved(), session.client.base_url, job)
         if gone is not None:
             known, last = gone
@@ -183,12 +186,14 @@ async def find_missing(session: Session) -> Missing | None:
             job = known.job
             await ledger.note_job(job)
         calls = history.last_call(job)
-        if gone is None and await ledger.last_number() >= calls:
+        if gone is None and await ledger.last_number() >= calls and not is_asked:
             return None
         if not settings.recover:
             raise _is_older(ledger.name, calls)
         shares = {(share.lead_id, share.user_id): share for share in history.live_of(job) if share.access}
-        return Missing(calls, history.first_start(job) or utc_now(), shares)
+        known_start = history.first_start(job)
+        starts = [*began, *([known_start] if known_start else [])]
+        return Missing(calls, min(starts, default=utc_now()), shares)
     return None
 
 

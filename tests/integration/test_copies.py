@@ -153,6 +153,16 @@ async def test_a_renewal_that_an_older_copy_does_not_know_of_is_not_made_again(t
         assert (set(markers.values()), it.sandbox.account.activity_count()) == ({1}, 2 * ROWS)
 
 
+async def test_a_copy_is_recovered_also_where_the_index_knows_of_no_other(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        copy = keep(it)
+        await it.run()
+        restore(it, copy)
+        shutil.rmtree(tmp_path / "data")
+        assert (await it.run(recover=True)).summary.states == {State.SHARED: ROWS}
+        check_shared_once(it)
+
+
 async def test_a_copy_that_was_run_makes_the_other_one_older(tmp_path: Path) -> None:
     async with stopped(tmp_path) as it:
         other = beside(it)
