@@ -51,6 +51,11 @@ GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases dif
 MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 """Rows that the sheet in force has, and that were not left out of it."""
 
+RECOVERS: Final = (rows.c.state == State.UNKNOWN) & (
+    (rows.c.cause == Cause.RECOVERED) | rows.c.details["recovered"].as_boolean()
+)
+"""Rows of which a ledger that was recovered does not know whether anything was sent."""
+
 COUNTED: Final = rows.c.renewed_as.is_(None) | rows.c.state.not_in((State.SHARED, State.REVOKED))
 """Rows but for those whose share was renewed: the row in their place is told of, while nothing is the matter."""
 

@@ -42,6 +42,7 @@ from batch_share.ledger.queries import (
     MEANT,
     NEVER_SENT,
     OF_CALL,
+    RECOVERS,
     RETRY,
     SHARE_MAY_COME,
     SHARE_MAY_STAND,
@@ -240,7 +241,8 @@ class LedgerReader:
 
         Those that were left out of the sheet do not count, nor do those whose time has not come.
         """
-        state = case((rows.c.state == State.SHARED, State.PENDING.value), else_=rows.c.state).label("state")
+        begins = rows.c.state.in_((State.SHARED, State.UNKNOWN))
+        state = case((begins, State.PENDING.value), else_=rows.c.state).label("state")
         found = await self._all(select(state, func.count().label("n")).where(self._to_do()).group_by(state))
         return {State(row["state"]): row["n"] for row in found}
 
@@ -741,7 +743,8 @@ class LedgerReader:
         return renewed, case((stands, rows.c.ends_at), else_=literal(now, DateTime))
 
     def _to_do(self) -> ColumnElement[bool]:
-        left: ColumnElement[bool] = rows.c.state.in_(TO_DO)
+        # What another copy may have sent is looked up first, and sent if it did not: that is to be agreed to too.
+        left: ColumnElement[bool] = rows.c.state.in_(TO_DO) | RECOVERS
         if self.renew_before is not None:
             left = left | self.to_renew()
         return left & MEANT & self._is_due() & GIVES_ACCESS

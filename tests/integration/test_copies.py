@@ -14,7 +14,7 @@ from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Onlooker, Tri
 
 from batch_share import BatchShare
 from batch_share.common import Cause, utc_now
-from batch_share.errors import LedgerError
+from batch_share.errors import LedgerError, TooManyRows
 from batch_share.jobs import reconcile
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import CallCount, open_history
@@ -151,6 +151,22 @@ async def test_a_renewal_that_an_older_copy_does_not_know_of_is_not_made_again(t
         assert ending.summary.states == {State.SHARED: ROWS}
         markers = Counter(marker for each in it.sandbox.account.visible() for marker in markers_in(each.note))
         assert (set(markers.values()), it.sandbox.account.activity_count()) == ({1}, 2 * ROWS)
+
+
+async def test_what_a_recovery_may_send_is_agreed_to_and_counted_by_the_guards(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        copy = keep(it)
+        await it.run()
+        restore(it, copy)
+        left = sum(state in {"pending", "posted"} for (state,) in it.rows("state"))
+        onlooker = Onlooker()
+        ending = await it.run(onlooker, recover=True, max_rows=3)
+        assert isinstance(ending.error, TooManyRows)
+        assert (await it.run(onlooker, max_rows=ROWS)).summary.states == {State.SHARED: ROWS}
+        assert onlooker.previews[0].to_send == left > 3
+        it.write(sheet_rows(ROWS + 5))
+        assert isinstance((await it.run(max_rows=3)).error, TooManyRows)
+        check_shared_once(it)
 
 
 async def test_a_copy_is_recovered_also_where_the_index_knows_of_no_other(tmp_path: Path) -> None:
