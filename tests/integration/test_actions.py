@@ -72,7 +72,10 @@ def live(it: Trial) -> set[tuple[str, str]]:
     return {(each["lead"], each["user"]) for each in it.sandbox.report()["live_shares"]["shares"]}
 
 
-NO_ACTION = "none of share, revoke, reassign; if the column holds something else, map it to ignore"
+NO_ACTION = (
+    "not an action: write share, revoke (takes a share back) or reassign (takes the others' back, then shares); "
+    "if the whole column is about something else, map it to ignore"
+)
 
 
 class Scene:
