@@ -12,7 +12,7 @@ from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_cost
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_guards
+from batch_share.results.wording import spell_alike, spell_guards
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -145,15 +145,15 @@ def _earlier(seen: Overview) -> str:
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
-    for sentence in seen.invalid[:SHOWN]:
-        out.print(f"  {escape(sentence)}", style="red", soft_wrap=True)
-    if len(seen.invalid) > SHOWN:
-        out.print(f"  … and {len(seen.invalid) - SHOWN} more: --output plan.xlsx has them all", style="red")
-    for sentence in seen.repeats[:REPEATS_SHOWN]:
-        out.print(f"  {escape(sentence)}", style=STYLES[State.SKIPPED], soft_wrap=True)
-    if (more := len(seen.repeats) - REPEATS_SHOWN) > 0:
-        reported = f"  … and {more:,} more like these: --output plan.xlsx has them all"
-        out.print(reported, style=STYLES[State.SKIPPED], soft_wrap=True)
+    """Why rows can't be sent, and which are the same as others: each reason once."""
+    reasons = seen.reasons.most()
+    for state, most in ((State.INVALID, SHOWN), (State.SKIPPED, REPEATS_SHOWN)):
+        found = [each for each in reasons if each.row.state is state]
+        for each in found[:most]:
+            out.print(f"  {escape(spell_alike(each, seen.rows))}", style=STYLES[state], soft_wrap=True)
+        if (more := len(found) - most) > 0:
+            there = f"  … and {plural(more, 'more reason')}: --output plan.xlsx has them all"
+            out.print(there, style=STYLES[state], soft_wrap=True)
 
 
 def _who(seen: Overview) -> Table:

@@ -21,7 +21,7 @@ from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import NONE_WAITING, Waiting
+from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals
 from batch_share.planning.directory import Directory, Numbers
@@ -197,6 +197,7 @@ class Overview:
     unasked: int = 0
     earlier: int = 0
     repeated: list[Problem] = field(default_factory=list)
+    reasons: Reasons = field(default_factory=Reasons)
     problems: list[Problem] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
@@ -424,6 +425,8 @@ def overview(
             seen.left_out += 1
             continue
         seen.states[row.state] += 1
+        if row.state in (State.INVALID, State.SKIPPED) and row.cause is not Cause.ALREADY_SHARED:
+            seen.reasons.add(row)
         if row.state is State.SKIPPED:
             if row.cause is Cause.ALREADY_SHARED:
                 seen.already += 1
