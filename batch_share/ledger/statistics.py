@@ -78,6 +78,11 @@ class Alike:
         """Why they are where they are, if there is anything to say of it."""
         return self.row.cause
 
+    @property
+    def notice(self) -> Why | None:
+        """What else is to be known of the first."""
+        return self.row.notice if isinstance(self.row, Row) else None
+
 
 class Reasons:
     """Rows by why they are where they are: what is wrong in the same column in the same way is one reason."""
@@ -90,6 +95,7 @@ class Reasons:
 
         One that has several things wrong has as many reasons.
         """
+        notice = row.notice if isinstance(row, Row) else None
         problems = row.why.details.get("problems", ()) if row.why else ()
         whys = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
         for why in whys or [row.why or Why.in_old_words("")]:
@@ -98,7 +104,8 @@ class Reasons:
                 kind, reason = (row.state,), replace(row, why=None, cells=())
             known = self._found.get(kind, Alike(reason, 0, ()))
             first = known.first if len(known.first) == ROWS_NAMED else (*known.first, row.sheet_row)
-            is_same = known.is_same and _said(known.row) == _said(reason)
+            # What is to be known of them beside it may differ too: then the first stands for them all the same.
+            is_same = known.is_same and reason.why == known.row.why and notice == known.notice
             self._found[kind] = Alike(known.row, known.rows + rows, first, is_same)
 
     def _kind(self, row: Row | NewRow, why: Why) -> tuple[object, ...]:
@@ -113,11 +120,6 @@ class Reasons:
     def most(self) -> list[Alike]:
         """The reasons, those of the most rows first, of those of as many the first in the sheet."""
         return sorted(self._found.values(), key=lambda alike: -alike.rows)
-
-
-def _said(row: Row | NewRow) -> tuple[Why | None, Why | None]:
-    """All that is told of a row."""
-    return row.why, row.notice if isinstance(row, Row) else None
 
 
 def reasons_of(connection: Connection, which: ColumnElement[bool]) -> list[Alike]:
