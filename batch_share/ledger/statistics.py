@@ -53,6 +53,7 @@ _VARYING: Final = (
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
     (re.compile(r"\bRow \d+, "), ""),
     (re.compile(r"\brow \d+\b"), "row …"),
+    (re.compile(r"\b\d+(?= characters; | cells | of \d+ cells)"), "…"),
     (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),
 )
 """What differs between two reasons of one kind, in what LeadSquared or the checker of the sheet said: Ids, markers,
@@ -97,15 +98,15 @@ class Reasons:
         """
         notice = row.notice if isinstance(row, Row) else None
         problems = row.why.details.get("problems", ()) if row.why else ()
-        whys = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
-        for why in whys or [row.why or Why.in_old_words("")]:
-            kind, reason = self._kind(row, why), replace(row, why=why, cells=())
+        parts = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
+        told: Why | None
+        for why in parts or [row.why or Why.in_old_words("")]:
+            kind, told = self._kind(row, why), why
             if kind not in self._found and len(self._found) >= KINDS_KEPT:
-                kind, reason = (row.state,), replace(row, why=None, cells=())
-            known = self._found.get(kind, Alike(reason, 0, ()))
+                kind, told = (row.state,), None
+            known = self._found.get(kind) or Alike(replace(row, why=told, cells=()), 0, ())
             first = known.first if len(known.first) == ROWS_NAMED else (*known.first, row.sheet_row)
-            # What is to be known of them beside it may differ too: then the first stands for them all the same.
-            is_same = known.is_same and reason.why == known.row.why and notice == known.notice
+            is_same = known.is_same and (told, notice) == (known.row.why, known.notice)
             self._found[kind] = Alike(known.row, known.rows + rows, first, is_same)
 
     def _kind(self, row: Row | NewRow, why: Why) -> tuple[object, ...]:

@@ -239,14 +239,17 @@ def _sheet(
             if row.number <= header.number or (row.is_blank and used.isdisjoint(row.faults)):
                 continue
             fitted = _fitted(row, len(columns), ragged=table.ragged)
-            holds_none = bool(used) and _holds_no_lead(fitted, used)
-            count += not holds_none
-            _check_size(path, row, count, limits)
-            if holds_none:
-                others += 1
-                first_of += [row.number] if others <= ROWS_NAMED else []
-            else:
+            read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
+            is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
+            # Where cells may be under wrong headers, one alone still holds no lead and its user.
+            if is_read or (fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1):
+                count += 1
+                _check_size(path, row, count, limits)
                 yield fitted
+                continue
+            _check_size(path, row, count, limits)
+            others += 1
+            first_of += [row.number] if others <= ROWS_NAMED else []
         first, without = first_of, others
 
     def notes() -> Sequence[str]:
@@ -257,16 +260,6 @@ def _sheet(
 
     people = [*_of_people(columns, found)]
     return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
-
-
-def _holds_no_lead(row: RawRow, used: set[int]) -> bool:
-    """Whether nothing stands in any column that is read.
-
-    Where a row's cells may be under wrong headers that proves nothing, unless it has but one: no lead and its user.
-    """
-    if not used.isdisjoint(row.faults) or any(row.cells[at].strip() for at in used if at < len(row.cells)):
-        return False
-    return row.problem is None or sum(bool(cell.strip()) for cell in row.cells) == 1
 
 
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:

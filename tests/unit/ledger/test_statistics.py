@@ -98,6 +98,8 @@ async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.M
         ("ended 2026-01-02 10:00", "ended 2026-12-31 23:59"),
         ("lead 869000 is not there", "lead 869001 is not there"),
         ('says "x"', 'says "y"'),
+        ("210 characters; LeadSquared keeps 200", "4711 characters; LeadSquared keeps 200"),
+        ("only 5 of 12 cells: something", "only 7 of 12 cells: something"),
         ("marked bs-abc123", "marked bs-def-9"),
     ],
 )
