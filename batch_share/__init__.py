@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
-    from batch_share.ledger.statistics import Changes, Occasion, Skipped, ToShare, Waiting
+    from batch_share.ledger.statistics import Alike, Changes, Occasion, ToShare, Waiting
     from batch_share.library import BatchShare, Job
     from batch_share.planning.access import Access, KnownShare
     from batch_share.planning.already_shared import KnownRuns
@@ -80,6 +80,7 @@ __all__ = [
     "Access",
     "AccessDenied",
     "AccountClosed",
+    "Alike",
     "Approval",
     "AskingAgain",
     "BatchShare",
@@ -131,7 +132,6 @@ __all__ = [
     "SheetError",
     "SheetOptions",
     "SheetOutcome",
-    "Skipped",
     "State",
     "StillThrottled",
     "Summary",
@@ -187,7 +187,7 @@ _ELSEWHERE: Final = {
     "Settings": "settings",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
-    "Skipped": "ledger.statistics",
+    "Alike": "ledger.statistics",
     "State": "ledger.states",
     "Summary": "results.summary",
     "Sweep": "jobs.purge",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
     from datetime import tzinfo
 
 
@@ -111,6 +112,9 @@ class Wrong(ValueError):
 
 __version__: Final = "0.1.0"
 
+ROWS_NAMED: Final = 3
+"""Of rows that have something in common, the first ones, by whose numbers people find them."""
+
 _RATE = re.compile(r"\s*([0-9]{1,6})\s*/\s*([0-9]{0,6}(?:\.[0-9]{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
 # What a program writes for a whole number, 7.0, and no 10.080: that is ten here, and ten thousand there.
@@ -168,6 +172,15 @@ def ascii_lower(text: str) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """`1 row`, `2 rows`, `1,000 rows`; `nouns` where an s won't do."""
     return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
+def spell_rows(first: Sequence[int], rows: int) -> str:
+    """Which of so many rows they are, by the numbers of the first: `row 25`, `rows 25, 39, 54 and 12 more`."""
+    named = [str(number) for number in first[:ROWS_NAMED]]
+    if more := rows - len(named):
+        named.append(f"{more:,} more")
+    *others, last = named
+    return f"rows {', '.join(others)} and {last}" if others else f"row {last}"
 
 
 def parse_seconds(text: str) -> float:

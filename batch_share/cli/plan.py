@@ -9,13 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activities, spell_cost
-from batch_share.common import plural, spell_time
+from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_guards
+from batch_share.results.wording import spell_alike, spell_guards
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Sequence
 
     from rich.console import Console
 
@@ -32,7 +33,6 @@ _NOTHING = "nothing more is sent"
 _LOOKED_UP = "looked up before anything is sent again"
 _OPEN = {State.POSTING, State.SHARING, State.UNKNOWN}
 _BEFORE = {
-    State.POSTED: "only the share is left, which is counted above",
     State.POSTING: _LOOKED_UP,
     State.SHARING: _LOOKED_UP,
     State.UNKNOWN: _LOOKED_UP,
@@ -102,33 +102,40 @@ def _print_sending(out: Console, seen: Overview) -> None:
 
 
 def _what(seen: Overview, *, online: bool) -> Table:
+    """What becomes of the rows. The numbers add up to all of them: what is said `of them` has none of its own."""
     table = Table(show_edge=False, pad_edge=False, show_header=False)
-    send = "to be sent" if online else "to be sent, if the leads and users are found"
-    back = seen.claiming
+    parts, again, posted, waiting = seen.parts, seen.reassigning, seen.states[State.POSTED], seen.waiting.rows
+    first = spell_time(seen.waiting.first, seen.plan.zone) if seen.waiting.first else "nobody knows when"
+    wait = "waits for its" if waiting == 1 else "wait for their"
+    of_sent = (
+        (posted, f"{posted:,} of them with an activity that stands: only the share is left"),
+        (waiting, f"{waiting:,} of them {wait} time, the first until {first}"),
+        (len(again), f"{len(again):,} of them taken back from others first: {_named(again)}"),
+    )
     before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
     reported = (
-        (State.PENDING, seen.to_send, send),
         (
-            State.REVOKED,
-            back,
-            f"take{'s' if back == 1 else ''} back first what was shared before: {_earlier(seen)}",
+            State.PENDING,
+            parts["to_send"],
+            "to be sent" if online else "to be sent, if the leads and users are found",
         ),
-        (State.INVALID, seen.states[State.INVALID], "can't be sent: see below"),
-        (State.SKIPPED, len(seen.repeats), "the same as an earlier row, so not sent: see below"),
-        (State.SKIPPED, seen.already, "already shared with their user by earlier runs"),
+        *((None, 0, said) for count, said in of_sent if count),
+        (State.REVOKED, parts["revoking"], f"only taken back: {_named(seen.revoking)}"),
+        *((None, 0, said) for said in [f"to be taken back: {_earlier(seen)}"] if seen.claiming),
+        (State.INVALID, parts["invalid"], "can't be sent: see below"),
+        (State.SKIPPED, parts["repeats"], "the same as an earlier row, so not sent: see below"),
+        (State.SKIPPED, parts["already_shared"], "already shared with their user by earlier runs"),
         *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
+        (State.SKIPPED, parts["left_out"], f"left out by {seen.plan.selection}"),
     )
     for state, count, meaning in reported:
-        if count:
-            table.add_row(f"{count:,}", meaning, style=STYLES.get(state, ""))
-    if seen.waiting.rows:
-        first = spell_time(seen.waiting.first, seen.plan.zone) if seen.waiting.first else "nobody knows when"
-        wait = "waits for its" if seen.waiting.rows == 1 else "wait for their"
-        waiting = f"of them {wait} time, the first until {first}"
-        table.add_row(f"{seen.waiting.rows:,}", waiting, style="cyan")
-    if seen.left_out:
-        table.add_row(f"{seen.left_out:,}", f"left out by {seen.plan.selection}", style="dim")
+        if count or state is None:
+            table.add_row(f"{count:,}" if count else "", meaning, style=STYLES.get(state, "") if state else "")
     return table
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return spell_rows(numbers, len(numbers)) if numbers else ""
 
 
 def _earlier(seen: Overview) -> str:
@@ -141,15 +148,15 @@ def _earlier(seen: Overview) -> str:
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
-    for sentence in seen.invalid[:SHOWN]:
-        out.print(f"  {escape(sentence)}", style="red", soft_wrap=True)
-    if len(seen.invalid) > SHOWN:
-        out.print(f"  … and {len(seen.invalid) - SHOWN} more: --output plan.xlsx has them all", style="red")
-    for sentence in seen.repeats[:REPEATS_SHOWN]:
-        out.print(f"  {escape(sentence)}", style=STYLES[State.SKIPPED], soft_wrap=True)
-    if (more := len(seen.repeats) - REPEATS_SHOWN) > 0:
-        reported = f"  … and {more:,} more like these: --output plan.xlsx has them all"
-        out.print(reported, style=STYLES[State.SKIPPED], soft_wrap=True)
+    """Why rows can't be sent, and which are the same as others: each reason once."""
+    reasons = seen.reasons.most()
+    for state, most in ((State.INVALID, SHOWN), (State.SKIPPED, REPEATS_SHOWN)):
+        found = [each for each in reasons if each.row.state is state]
+        for each in found[:most]:
+            out.print(f"  {escape(spell_alike(each, seen.rows))}", style=STYLES[state], soft_wrap=True)
+        if (more := len(found) - most) > 0:
+            there = f"  … and {plural(more, 'more reason')}: --output plan.xlsx has them all"
+            out.print(there, style=STYLES[state], soft_wrap=True)
 
 
 def _who(seen: Overview) -> Table:

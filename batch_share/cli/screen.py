@@ -32,9 +32,8 @@ from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
     meaning_of,
-    reason_of_skipped,
+    spell_alike,
     spell_guards,
-    spell_trouble,
     spell_unchecked,
 )
 
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.statistics import Changes, Skipped, ToShare, Waiting
+    from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Preview, Progress
@@ -141,6 +140,9 @@ def _shown(header: str) -> str:
 
 UNBROKEN: Final = 100_000
 """Characters of a line where no terminal shows it."""
+
+TROUBLES_SHOWN: Final = 10
+"""Reasons for which rows need a person, of those for most rows."""
 
 ASK_ABOVE: Final = 50
 """Rows above which a run asks before it sends."""
@@ -321,7 +323,7 @@ class Display:
                 self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self._tell(escape(line), STYLES[State.SKIPPED], 4)
-        if any(each.why.cause is Cause.ALREADY_SHARED for each in preview.skipped):
+        if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
             self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
             self._tell(
@@ -519,10 +521,11 @@ def totals_table(summary: Summary) -> Table:
 
 
 def troubles(summary: Summary) -> list[Text]:
-    """The first rows that need a person, each with its reason; where the others are."""
-    lines = [Text(spell_trouble(row), style=STYLES.get(row.state, "")) for row in summary.troubles]
-    more = summary.troubled - len(lines)
-    return [*lines, Text(_more(more))] if lines and more else lines
+    """The most frequent reasons for which rows need a person, each once with its rows; where the others are."""
+    shown = [(each, STYLES.get(each.row.state, "")) for each in summary.troubles[:TROUBLES_SHOWN]]
+    lines = [Text(spell_alike(each, summary.rows), style=style) for each, style in shown]
+    more = len(summary.troubles) - len(lines)
+    return [*lines, Text(f"… and {plural(more, 'more reason')} in the results.")] if more else lines
 
 
 def next_steps(summary: Summary) -> list[str]:
@@ -571,16 +574,8 @@ def skipped(summary: Summary) -> list[Text]:
     return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reported]
 
 
-def why_skipped(rows: int, reasons: Sequence[Skipped]) -> list[str]:
+def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:
     """The reasons for which this many rows are skipped, the most frequent ones."""
-    lines = [f"{_which(each)}: {reason_of_skipped(each)}" for each in reasons]
+    lines = [spell_alike(each) for each in reasons]
     more = rows - sum(each.rows for each in reasons)
-    return [*lines, _more(more)] if reasons and more else lines
-
-
-def _which(each: Skipped) -> str:
-    return plural(each.rows, "row") if each.rows > 1 or each.sheet_row is None else f"row {each.sheet_row}"
-
-
-def _more(rows: int) -> str:
-    return f"… and {plural(rows, 'more row')} in the results."
+    return [*lines, f"… and {plural(more, 'more row')} in the results."] if reasons and more else lines

@@ -12,18 +12,17 @@ from batch_share.jobs.job import Choice, preview_of
 from batch_share.jobs.run import Reconcile, due_in
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
+from batch_share.ledger.statistics import Reasons
 from batch_share.planning.already_shared import skip_shared
-from batch_share.results.wording import spell, spell_row
+from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.steps import asked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.records import Row, Why
+    from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
-
-    Reason = tuple[Stage | None, Why | None]
 
 SHOWN: Final = 5
 
@@ -56,8 +55,8 @@ class Retry:
     states: dict[int, State] = field(default_factory=dict)
     begun: dict[int, State] = field(default_factory=dict)
     events: set[int] = field(default_factory=set)
-    reasons: Counter[Reason] = field(default_factory=Counter)
-    left: Counter[Reason] = field(default_factory=Counter)
+    reasons: Reasons = field(default_factory=Reasons)
+    left: Reasons = field(default_factory=Reasons)
 
     @classmethod
     async def of(cls, rows: AsyncIterator[Row], wanted: Wanted, begun: Iterable[Row] = ()) -> Retry:
@@ -68,11 +67,10 @@ class Retry:
         async for row in rows:
             if not wanted.has(row):
                 continue
-            reason = row.stage, row.why
             if not wanted.everything and is_hopeless(row):
-                chosen.left[reason] += 1
+                chosen.left.add(row)
                 continue
-            chosen.reasons[reason] += 1
+            chosen.reasons.add(row)
             chosen._add(row.id, goes_back_to(row), asked(row).event, chosen.states)
         return chosen
 
@@ -91,7 +89,7 @@ class Retry:
         if self.begun:
             yield f"{len(self.begun):,} × put back by an earlier retry that was stopped"
         yield from _reported(self.reasons, "")
-        if self.left:
+        if self.left.most():
             yield "Not tried again, for the reason lies in the row: fix it and run the sheet again, or give --all."
             yield from _reported(self.left, "  ")
 
@@ -137,8 +135,9 @@ def is_hopeless(row: Row) -> bool:
     return activity_is_anothers or row.cause is Cause.TOO_LATE or HOPELESS.search(said) is not None
 
 
-def _reported(reasons: Counter[Reason], indent: str) -> Iterator[str]:
-    for (stage, why), rows in reasons.most_common(SHOWN):
-        yield f"{indent}{rows:,} × {spell(State.FAILED, stage, why)}"
-    if len(reasons) > SHOWN:
-        yield f"{indent}and {len(reasons) - SHOWN} other reasons"
+def _reported(reasons: Reasons, indent: str) -> Iterator[str]:
+    found = reasons.most()
+    for each in found[:SHOWN]:
+        yield f"{indent}{spell_alike(each)}"
+    if len(found) > SHOWN:
+        yield f"{indent}and {len(found) - SHOWN} other reasons"

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
     DateTime,
-    Text,
     and_,
     bindparam,
     case,
-    cast,
     delete,
     false,
     func,
@@ -60,19 +58,20 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id, why_of
+from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
 from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import (
     NONE_ENDING,
+    Alike,
     EndingSoon,
-    Skipped,
     Statistics,
     ToShare,
     Waiting,
     counts_by_user,
     gather,
     known_users,
+    reasons_of,
 )
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
@@ -522,32 +521,14 @@ class LedgerReader:
         """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
         return await self._database.read(lambda connection: gather(connection, periods, self.now()))
 
-    async def skipped(self, most: int) -> list[Skipped]:
-        """Why rows are skipped: the `most` frequent reasons, and of those as frequent the first in the sheet.
+    async def skipped(self, most: int) -> list[Alike]:
+        """Why rows are skipped: the `most` frequent reasons."""
+        skipped = rows.c.state == State.SKIPPED
+        return (await self._database.read(lambda connection: reasons_of(connection, skipped)))[:most]
 
-        Rows that earlier runs have shared have a reason each, and are told as one; those apart before which a share
-        was revoked.
-        """
-        count, position = func.count(), func.min(rows.c.position)
-        is_already = rows.c.cause == Cause.ALREADY_SHARED
-        revokes = is_already & (rows.c.notice_kind == Cause.REVOKED_FIRST)
-        said, noticed = cast(rows.c.details, Text), cast(rows.c.notice_details, Text)
-        is_there = case((func.count(rows.c.position) == count, func.min(rows.c.sheet_row)))
-        found = await self._all(
-            select(
-                rows.c.cause,
-                func.min(said).label("details"),
-                func.max(case((revokes, 1), else_=0)).label("revokes"),
-                func.min(case((revokes, noticed))).label("notice"),
-                count.label("rows"),
-                is_there.label("sheet_row"),
-            )
-            .where(rows.c.state == State.SKIPPED)
-            .group_by(rows.c.cause, case((is_already, None), else_=said), revokes)
-            .order_by(count.desc(), position.is_(None), position)
-            .limit(most)
-        )
-        return [_skipped(row) for row in found]
+    async def troubles(self) -> list[Alike]:
+        """Why rows need a person to look at them, the most frequent reasons first."""
+        return await self._database.read(lambda connection: reasons_of(connection, TROUBLE))
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -772,16 +753,6 @@ class LedgerReader:
 def _may_end_after(moment: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """Rows of which the sheet says now that they last until later than that, or does not say until when."""
     return or_(UNTIL_NOW.is_(None), moment < UNTIL_NOW)
-
-
-def _skipped(found: RowMapping) -> Skipped:
-    """One reason for as many rows; those that earlier runs have shared have no details in common."""
-    is_of_many = found["cause"] == Cause.ALREADY_SHARED and found["rows"] > 1
-    details = {} if is_of_many else json.loads(found["details"] or "{}")
-    before = {} if is_of_many else json.loads(found["notice"] or "{}")
-    notice = Why(Cause.REVOKED_FIRST, before) if found["revokes"] else None
-    why = why_of(found["cause"], details) or Why.in_old_words("")
-    return Skipped(why, found["rows"], found["sheet_row"], notice)
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:

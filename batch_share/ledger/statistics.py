@@ -6,24 +6,26 @@ it is read: memory stays flat however many rows there are.
 
 from __future__ import annotations
 
+import json
 import re
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, case, cast, func, select
 
-from batch_share.ledger.queries import COUNTED, TROUBLED, state_at
-from batch_share.ledger.records import Why, why_of
+from batch_share.common import ROWS_NAMED, Cause
+from batch_share.ledger.queries import COUNTED, LEAN, TROUBLED, row_of, state_at
+from batch_share.ledger.records import NewRow, Row, Why
 from batch_share.ledger.schema import attempts, lookups, rows
-from batch_share.ledger.states import Stage, State
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import ColumnElement, Connection, Select
 
 USERS_REPORTED: Final = 25
 REASONS_REPORTED: Final = 15
@@ -51,6 +53,7 @@ _VARYING: Final = (
     (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
     (re.compile(r"\bRow \d+, "), ""),
     (re.compile(r"\brow \d+\b"), "row …"),
+    (re.compile(r"\b\d+(?= characters; | cells | of \d+ cells)"), "…"),
     (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),
 )
 """What differs between two reasons of one kind, in what LeadSquared or the checker of the sheet said: Ids, markers,
@@ -58,17 +61,82 @@ addresses, times, rows, what a cell said."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """How many rows are skipped for one reason. `sheet_row` is the first, None if the sheet lost one of them.
+class Alike:
+    """How many rows are where they are for one reason, and the numbers of the `first` of them.
 
-    Of rows that earlier runs have shared `why` has no details where they are many, nor has the `notice` of those
-    before which a share was revoked.
+    `row` is the first, without its cells, and with this reason alone if it has several; its `why` is None for rows
+    of too many reasons to be told apart. `is_same`: it is the others' reason word for word, and not only but for
+    what a cell, or LeadSquared, says of each.
     """
 
-    why: Why
+    row: Row | NewRow
     rows: int
-    sheet_row: int | None
-    notice: Why | None = None
+    first: Sequence[int]
+    is_same: bool = True
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why they are where they are, if there is anything to say of it."""
+        return self.row.cause
+
+    @property
+    def notice(self) -> Why | None:
+        """What else is to be known of the first."""
+        return self.row.notice if isinstance(self.row, Row) else None
+
+
+class Reasons:
+    """Rows by why they are where they are: what is wrong in the same column in the same way is one reason."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], Alike] = {}
+
+    def add(self, row: Row | NewRow, rows: int = 1) -> None:
+        """Take a row in, which comes after those before it in the sheet, and stands for so many that say the same.
+
+        One that has several things wrong has as many reasons.
+        """
+        notice = row.notice if isinstance(row, Row) else None
+        problems = row.why.details.get("problems", ()) if row.why else ()
+        parts = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
+        told: Why | None
+        for why in parts or [row.why or Why.in_old_words("")]:
+            kind, told = self._kind(row, why), why
+            if kind not in self._found and len(self._found) >= KINDS_KEPT:
+                kind, told = (row.state,), None
+            known = self._found.get(kind) or Alike(replace(row, why=told, cells=()), 0, ())
+            first = known.first if len(known.first) == ROWS_NAMED else (*known.first, row.sheet_row)
+            is_same = known.is_same and (told, notice) == (known.row.why, known.notice)
+            self._found[kind] = Alike(known.row, known.rows + rows, first, is_same)
+
+    def _kind(self, row: Row | NewRow, why: Why) -> tuple[object, ...]:
+        # What was wrong in a sheet beside it is no matter; what earlier runs have shared is another thing for each.
+        cause = None if "problems" in why.details else why.cause
+        common = {} if cause is Cause.ALREADY_SHARED else _common(why.details)
+        kind = row.state, cause, json.dumps(common, sort_keys=True)
+        if isinstance(row, NewRow):
+            return kind
+        return *kind, row.stage, row.position is None, row.notice and row.notice.cause
+
+    def most(self) -> list[Alike]:
+        """The reasons, those of the most rows first, of those of as many the first in the sheet."""
+        return sorted(self._found.values(), key=lambda alike: -alike.rows)
+
+
+def reasons_of(connection: Connection, which: ColumnElement[bool]) -> list[Alike]:
+    """Why these rows are where they are, as `Reasons` tells it."""
+    details, is_gone = cast(rows.c.details, Text), rows.c.position.is_(None)
+    # Each of those that earlier runs have shared has details of its own, and they are told as one.
+    told = case((rows.c.cause == Cause.ALREADY_SHARED, None), else_=details)
+    same = rows.c.state, rows.c.stage, rows.c.cause, told, rows.c.notice_kind, is_gone
+    place = func.row_number().over(partition_by=same, order_by=rows.c.position).label("place")
+    alike = func.count().over(partition_by=same).label("alike")
+    found = select(*LEAN, place, alike).where(which).subquery()
+    first = select(found).where(found.c.place <= ROWS_NAMED).order_by(found.c.position.is_(None), found.c.position)
+    reasons = Reasons()
+    for row in connection.execute(first.execution_options(yield_per=_BATCH)).mappings():
+        reasons.add(row_of(row), row["alike"] if row["place"] == 1 else 0)
+    return reasons.most()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +215,6 @@ class UserResults:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasonKind:
-    """How many rows are in trouble for reasons of one kind, with … for what differs between them.
-
-    `why` is None for those that are of too many kinds to be told apart.
-    """
-
-    state: State
-    stage: Stage | None
-    why: Why | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class CallsOfRun:
     """How many calls of a run left in each `width` seconds, from `began` (UTC, without a zone) on."""
 
@@ -181,7 +236,7 @@ class Statistics:
     states: Mapping[State, int]
     users: Sequence[UserResults]
     all_users: int
-    reasons: Sequence[ReasonKind]
+    reasons: Sequence[Alike]
     all_reasons: int
     calls: Sequence[CallsOfRun]
 
@@ -191,7 +246,7 @@ def gather(connection: Connection, periods: Mapping[int, float], now: datetime) 
 
     `periods` are those of each run's rate, in seconds: calls are counted by multiples.
     """
-    kinds = _reasons(connection)
+    kinds = reasons_of(connection, rows.c.state.in_(TROUBLED))
     found = _users(connection, now)
     by_state = select(state_at(now), func.count()).where(COUNTED).group_by(state_at(now))
     return Statistics(
@@ -228,19 +283,6 @@ def known_users(connection: Connection) -> dict[str | None, tuple[str, str]]:
     return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in users if "id" in user}
 
 
-def _reasons(connection: Connection) -> list[ReasonKind]:
-    """The kinds of reasons for which rows are in trouble, the most frequent first."""
-    columns = rows.c.state, rows.c.stage, rows.c.cause, rows.c.details
-    alike = select(*columns, func.count()).where(rows.c.state.in_(TROUBLED))
-    alike = alike.group_by(*columns[:-1], cast(rows.c.details, Text))
-    counted: Counter[tuple[State, Stage | None, Why | None]] = Counter()
-    for state, stage, cause, details, count in _stream(connection, alike):
-        why = why_of(cause, _common(details or {})) or Why.in_old_words("")
-        kind = (State(state), Stage(stage) if stage else None, why)
-        counted[kind if kind in counted or len(counted) < KINDS_KEPT else (kind[0], None, None)] += count
-    return [ReasonKind(*kind, count) for kind, count in counted.most_common()]
-
-
 def _common(detail: Any) -> Any:
     """The details of a reason without what differs between those of its kind."""
     match detail:
@@ -257,6 +299,7 @@ def _common(detail: Any) -> Any:
     return "…"
 
 
+@lru_cache(KINDS_KEPT)
 def kind_of(said: str) -> str:
     """What was said without what differs between those of its kind."""
     for varying, instead in _VARYING:

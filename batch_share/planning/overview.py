@@ -21,7 +21,7 @@ from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import NONE_WAITING, Waiting
+from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals
 from batch_share.planning.directory import Directory, Numbers
@@ -192,11 +192,12 @@ class Overview:
     left_out: int = 0
     already: int = 0
     waiting: Waiting = NONE_WAITING
-    revoking: int = 0
-    claiming: int = 0
+    revoking: list[int] = field(default_factory=list)
+    reassigning: list[int] = field(default_factory=list)
     unasked: int = 0
     earlier: int = 0
     repeated: list[Problem] = field(default_factory=list)
+    reasons: Reasons = field(default_factory=Reasons)
     problems: list[Problem] = field(default_factory=list)
     users: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
@@ -228,7 +229,28 @@ class Overview:
     @property
     def to_send(self) -> int:
         """Rows that will be shared."""
-        return self.states[State.PENDING] + self.states[State.POSTED] - self.revoking
+        return self.states[State.PENDING] + self.states[State.POSTED] - len(self.revoking)
+
+    @property
+    def claiming(self) -> int:
+        """Rows for which shares that were made before are taken back, whatever is shared then."""
+        return len(self.revoking) + len(self.reassigning)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What becomes of the rows, each of which is in one part.
+
+        One whose activity stands is `to_send`, though it was begun before; what is `sent_before` is not.
+        """
+        return {
+            "to_send": self.to_send,
+            "revoking": len(self.revoking),
+            "invalid": self.states[State.INVALID],
+            "repeats": len(self.repeated),
+            "already_shared": self.already,
+            "sent_before": sum(self.sent_before.values()) - self.states[State.POSTED],
+            "left_out": self.left_out,
+        }
 
     @property
     def sent_before(self) -> dict[State, int]:
@@ -261,7 +283,7 @@ class Overview:
 
     def _cost(self, *, bulk: bool) -> Cost:
         to_do = {state: self.states[state] for state in (State.PENDING, State.POSTED, State.ACCEPTED, State.ENDING)}
-        to_do[State.PENDING] -= self.revoking
+        to_do[State.PENDING] -= len(self.revoking)
         to_do[State.TO_REVOKE] = self.earlier
         return Pace.of(self.settings, self.account, bulk=bulk).cost(to_do, len(self.events))
 
@@ -355,6 +377,7 @@ class Overview:
         return {
             "rows": self.rows,
             "to_send": self.to_send,
+            "parts": self.parts,
             "taking_back": self.claiming,
             "earlier_shares": None if self.unasked else self.earlier,
             "sent_before": {str(state): count for state, count in self.sent_before.items()},
@@ -407,6 +430,8 @@ def overview(
             seen.left_out += 1
             continue
         seen.states[row.state] += 1
+        if row.state in (State.INVALID, State.SKIPPED) and row.cause is not Cause.ALREADY_SHARED:
+            seen.reasons.add(row)
         if row.state is State.SKIPPED:
             if row.cause is Cause.ALREADY_SHARED:
                 seen.already += 1
@@ -418,10 +443,10 @@ def overview(
             _count_look_ups(seen, row.instruction)
             if row.instruction.action.revokes and row.state is State.PENDING:
                 claims.append(row.instruction)
+                (seen.reassigning if row.instruction.action.shares else seen.revoking).append(row.sheet_row)
             if row.instruction.action.shares:
                 _count(seen, row, row.instruction, directory)
                 conflicts.add(row.sheet_row, row.instruction)
-    seen.claiming, seen.revoking = len(claims), sum(not asked.action.shares for asked in claims)
     known = [asked for asked in claims if seen.live.is_known and not _is_named(asked)]
     seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
     seen.conflicts = list(conflicts.reported())

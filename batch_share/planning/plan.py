@@ -140,7 +140,7 @@ class Plan:
             numbers.append(raw.number)
         if not numbers:
             sheet = f"worksheet {self.sheet.worksheet!r}" if self.sheet.worksheet else "sheet"
-            raise SheetError(self.sheet.path, f"the {sheet} is empty: no row stands below its headers")
+            raise SheetError(self.sheet.path, f"the {sheet} is empty: no row with a lead stands below its headers")
         of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
         raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 

@@ -27,7 +27,7 @@ from batch_share.results.wording import (
     how_it_ended,
     meaning_of,
     reason_of,
-    reason_of_skipped,
+    spell_alike,
     spell_unchecked,
 )
 from batch_share.results.writing import beside, write_output, written_last
@@ -226,7 +226,7 @@ async def _skipped(page: _Page, ledger: LedgerReader, counts: Mapping[State, int
     page.section("Why rows were skipped")
     reasons = await ledger.skipped(REASONS_SHOWN)
     for each in reasons:
-        page.fact(_rows(each.rows), reason_of_skipped(each))
+        page.fact(_rows(each.rows), spell_alike(each, sum(counts.values())))
     if more := counts[State.SKIPPED] - sum(each.rows for each in reasons):
         page.fact(_rows(more), "for other reasons: see Results")
 

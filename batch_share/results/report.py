@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord, SheetRecord
-    from batch_share.ledger.statistics import CallsOfRun, ReasonKind, Statistics, UserResults
+    from batch_share.ledger.statistics import Alike, CallsOfRun, Statistics, UserResults
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0
@@ -255,7 +255,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "whole": bar(numbers.states, sum(numbers.states.values())),
         "users": _user_bars(numbers.users),
         "more_users": numbers.all_users - len(numbers.users),
-        "reasons": _reason_bars(numbers.reasons),
+        "reasons": _reason_bars(numbers.reasons, sum(numbers.states.values())),
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
         "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
         "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_REPORTED:]],
@@ -286,14 +286,14 @@ def _user_bar(user: UserResults, most: int) -> UserBar:
     return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), reported, bar(user.states, most))
 
 
-def _reason_bars(kinds: Sequence[ReasonKind]) -> list[ReasonBar]:
+def _reason_bars(kinds: Sequence[Alike], all_rows: int) -> list[ReasonBar]:
     most = max((kind.rows for kind in kinds), default=0)
     return [
         ReasonBar(
-            str(kind.state),
-            _short(wording.spell_kind(kind.state, kind.stage, kind.why) if kind.why else "other reasons"),
+            str(kind.row.state),
+            _short(wording.spell_alike(kind, all_rows)),
             kind.rows,
-            bar({kind.state: kind.rows}, most),
+            bar({kind.row.state: kind.rows}, most),
         )
         for kind in kinds
     ]

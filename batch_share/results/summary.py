@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, Why
-    from batch_share.ledger.statistics import Skipped
+    from batch_share.ledger.records import Why
+    from batch_share.ledger.statistics import Alike
 
 
-TROUBLES_SHOWN: Final = 10
 REASONS_SHOWN: Final = 5
 """Of those for which rows are skipped."""
 
@@ -80,9 +79,9 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many rows are in which state, where the ledger and the results are, and the first rows in trouble.
+    """How many rows are in which state, where the ledger and the results are, and why rows are in trouble.
 
-    `skipped` are the most frequent reasons for which rows are.
+    `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
@@ -97,9 +96,9 @@ class Summary:
     states: Mapping[State, int]
     ledger: LedgerName
     results: Path | None = None
-    troubles: Sequence[Row] = ()
+    troubles: Sequence[Alike] = ()
     noticed: int = 0
-    skipped: Sequence[Skipped] = ()
+    skipped: Sequence[Alike] = ()
     run: str | None = None
     waiting: Waiting = NONE_WAITING
     sheet: str = ""
@@ -155,7 +154,7 @@ class Summary:
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
-    counts, troubles = await ledger.counts(), await ledger.troubled_rows(TROUBLES_SHOWN)
+    counts, troubles = await ledger.counts(), await ledger.troubles()
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
     sheet, failed_sheet = await ledger.sheet(), await failed_sheet_of(ledger)
     return Summary(

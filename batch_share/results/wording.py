@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, plural, spell_length, spell_time
+from batch_share.common import Cause, plural, spell_length, spell_rows, spell_time
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -33,7 +33,7 @@ from batch_share.errors import (
     sentence,
 )
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.records import OLD_WORDS, Row, why_of
+from batch_share.ledger.records import OLD_WORDS, NewRow, Row, why_of
 from batch_share.ledger.states import Stage, State, rows_in
 from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
@@ -41,8 +41,8 @@ from batch_share.sheet.rows import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.ledger.records import NewRow, Result, RunRecord, Why
-    from batch_share.ledger.statistics import EndingSoon, Skipped
+    from batch_share.ledger.records import Result, RunRecord, Why
+    from batch_share.ledger.statistics import Alike, EndingSoon
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -327,12 +327,18 @@ def _length(minutes: int | None, until: str | None) -> str:
     return spell_length(minutes, datetime.fromisoformat(until) if until else None)
 
 
-def reason_of(row: Row) -> str:
-    """Why a row is where it is and what else is to be known of it, for the person who reads the results."""
+def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
+    """Why a row is where it is and what else is to be known of it, for the person who reads the results.
+
+    What is wrong in the sheet says in which row, if it `says_row`.
+    """
+    sheet_row = row.sheet_row if says_row else None
+    if isinstance(row, NewRow):
+        return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
-    history = _history(row) if row.earlier else ""
-    reason = "; ".join(filter(None, (history, spell_row(row) or label, spell_notice(row.notice))))
+    history, said = _history(row) if row.earlier else "", spell(row.state, row.stage, row.why, sheet_row)
+    reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
@@ -345,15 +351,6 @@ def _history(row: Row) -> str:
     spans = [first if first == last else f"{first} - {last}" for first, last in days]
     again = f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC" if row.ends_at and row.state.is_shared else ""
     return f"shared {', '.join(spans)}{again}"
-
-
-def reason_of_skipped(skipped: Skipped) -> str:
-    """Why as many rows are skipped."""
-    if skipped.why.cause is Cause.ALREADY_SHARED and skipped.rows > 1:
-        first = ", and revoked from all others first; the results say more" if skipped.notice else ""
-        return f"already shared with their user by earlier runs{first or '; the results say until when'}"
-    reported = spell(State.SKIPPED, None, skipped.why)
-    return "; ".join(filter(None, (reported, spell_notice(skipped.notice))))
 
 
 def next_steps(
@@ -584,13 +581,19 @@ def why_stopped(error: BatchShareError) -> str:
     return f"stopped, {why_ended(error) or OTHERWISE}"
 
 
-def spell_trouble(row: Row) -> str:
-    """A row that a person has to look at: which it is, and why."""
-    reason = reason_of(row)
-    if row.position is None:
-        return f"Formerly row {row.sheet_row}: {reason}"
-    says_which = row.state is State.INVALID and row.cause is not Cause.OLD_WORDS
-    return reason if says_which else f"Row {row.sheet_row}: {reason}"
+def spell_alike(alike: Alike, all_rows: int = 0) -> str:
+    """Which rows are where they are for one reason, and why; `all_rows` are as many as there are.
+
+    Where it differs in what each says, the first stands for them.
+    """
+    row, first = alike.row, alike.row.sheet_row
+    is_gone = isinstance(row, Row) and row.position is None
+    if alike.rows == 1 and row.why and "problems" in row.why.details:
+        return spell_row(row)  # which says its row
+    which = f"all {alike.rows:,} rows" if alike.rows == all_rows > 1 else spell_rows(alike.first, alike.rows)
+    which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
+    reason = reason_of(row, says_row=False) or "other reasons"
+    return f"{which}: {reason}" if alike.is_same else f"{which}, such as row {first}: {reason}"
 
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Changes, Skipped
+    from batch_share.ledger.statistics import Alike, Changes
     from batch_share.sending.cost import Cost, Pace
     from batch_share.settings import Settings
 
@@ -221,7 +221,7 @@ class Preview:
     pace: Pace
     to_do: dict[State, int]
     events: int
-    skipped: Sequence[Skipped] = ()
+    skipped: Sequence[Alike] = ()
     deed: str = "send"
     reported: Sequence[str] = ()
     notes: Sequence[str] = ()

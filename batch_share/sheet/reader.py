@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
@@ -78,8 +79,10 @@ class ReadOptions:
 class Sheet:
     """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
 
-    `found` is where each field stands, `notes()` what a person should know of how the sheet was read, `of_people`
-    what of the columns that name the user, or may be meant to. `worksheets` are all that there are to choose from.
+    `rows()` leaves out what holds no lead: rows with nothing in any column that is read. `found` is where each
+    field stands. `notes()` is what a person should know of how the sheet was read, and of what was left out once
+    that was to its end, `of_people` what of the columns that name the user, or may be meant to. `worksheets` are
+    all that there are to choose from.
     """
 
     path: Path
@@ -226,17 +229,34 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
 def _sheet(
     path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
 ) -> Sheet:
+    first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
+    without = 0
+
     def rows() -> Iterator[RawRow]:
-        count = 0
+        nonlocal first, without
+        count, others, first_of, used = 0, 0, list[int](), found.used
         for row in table.rows():
-            if row.number > header.number and not (row.is_blank and found.used.isdisjoint(row.faults)):
+            if row.number <= header.number or (row.is_blank and used.isdisjoint(row.faults)):
+                continue
+            fitted = _fitted(row, len(columns), ragged=table.ragged)
+            read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
+            is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
+            # Where cells may be under wrong headers, one alone still holds no lead and its user.
+            if is_read or (fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1):
                 count += 1
                 _check_size(path, row, count, limits)
-                yield _fitted(row, len(columns), ragged=table.ragged)
+                yield fitted
+                continue
+            _check_size(path, row, count, limits)
+            others += 1
+            first_of += [row.number] if others <= ROWS_NAMED else []
+        first, without = first_of, others
 
     def notes() -> Sequence[str]:
         start = [f"headers in row {header.number}"] if header.number > 1 else []
-        return [*table.notes, *start, *table.late_notes]
+        hold = f"{plural(without, 'row')} {'holds' if without == 1 else 'hold'} no lead, left out"
+        empty = [f"{hold}: {spell_rows(first, without)}"] if without else []
+        return [*table.notes, *start, *table.late_notes, *empty]
 
     people = [*_of_people(columns, found)]
     return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)

@@ -49,7 +49,8 @@ def parse_action(text: str) -> Action:
         return Action(ascii_lower(text))
     except ValueError:
         raise ValueError(
-            f"none of {', '.join(Action)}; if the column holds something else, map it to ignore"
+            "not an action: write share, revoke (takes a share back) or reassign (takes the others' back, then "
+            "shares); if the whole column is about something else, map it to ignore"
         ) from None
 
 

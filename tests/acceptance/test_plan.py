@@ -174,7 +174,7 @@ def test_one_row_is_called_one(offline: Shell, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("\n".join(["Lead Number,User Email,Duration,Start", *rows]), encoding="utf-8")
     said = offline.run("plan", "one.csv", "--event", "201", "--timezone", "UTC").stdout
     assert "1 │ the same as an earlier row, so not sent: see below" in said
-    assert "1 │ of them waits for its time, the first until 2035-01-01 00:00 UTC" in said
+    assert "  │ 1 of them waits for its time, the first until 2035-01-01 00:00 UTC" in said
     assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
 
 

@@ -203,7 +203,9 @@ def test_a_sheet_without_rows_is_one_sentence_and_leaves_nothing(
     (tmp_path / "empty.csv").write_text("Lead Number,User Email\n", encoding="utf-8")
     done = offline.run(command, "empty.csv", "--event", "201", "--duration", "7d")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "batch-share: empty.csv: the sheet is empty: no row stands below its headers\n"
+    assert (
+        done.stderr == "batch-share: empty.csv: the sheet is empty: no row with a lead stands below its headers\n"
+    )
     assert [file.name for file in tmp_path.glob("empty*")] == ["empty.csv"]
 
 

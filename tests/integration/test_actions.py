@@ -38,7 +38,7 @@ from batch_share.planning.already_shared import known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import reason_of_skipped
+from batch_share.results.wording import reason_of
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ def live(it: Trial) -> set[tuple[str, str]]:
     return {(each["lead"], each["user"]) for each in it.sandbox.report()["live_shares"]["shares"]}
 
 
-NO_ACTION = "none of share, revoke, reassign; if the column holds something else, map it to ignore"
+NO_ACTION = (
+    "not an action: write share, revoke (takes a share back) or reassign (takes the others' back, then shares); "
+    "if the whole column is about something else, map it to ignore"
+)
 
 
 class Scene:
@@ -173,7 +176,7 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         assert ending.revoked_earlier == 1
         (skipped,) = ending.summary.skipped
         taken = "what other users had of the lead was revoked first: leads.csv row 2"
-        assert reason_of_skipped(skipped) == f"{reason}; {taken}"
+        assert reason_of(skipped.row) == f"{reason}; {taken}"
         onlooker = Onlooker()
         assert (await scene.second.run(onlooker)).revoked_earlier == 0
         assert onlooker.previews[0].revocations == 0

@@ -300,7 +300,9 @@ async def test_rows_of_which_nobody_knows_are_held(tmp_path: Path) -> None:
 async def test_what_another_ledger_shares_by_now_is_not_shared_by_a_job_that_goes_on(tmp_path: Path) -> None:
     async with stopped(tmp_path) as it:
         second = beside(it)
-        run = (await second.run()).summary.skipped[-1].why.details["run"]
+        why = (await second.run()).summary.skipped[-1].row.why
+        assert why is not None
+        run = why.details["run"]
         await forget_job(it.settings(), run)
         assert (await second.run()).summary.held == 0
         ending = await it.run()

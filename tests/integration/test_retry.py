@@ -38,7 +38,7 @@ async def test_a_failed_row_goes_on_from_the_step_that_failed(
         assert (len(it.sent(CREATE)), len(it.sent(SHARE))) == (posts, shares)
         assert sorted(it.leads_sent()) == sorted(lead for (lead,) in it.rows("lead_id"))
         assert (it.live(), onlooker.previews[0].to_send, onlooker.previews[0].left_out) == (12, 1, 0)
-        assert onlooker.previews[0].reported[0].startswith("1 × LeadSquared ")
+        assert onlooker.previews[0].reported[0].startswith("Row ")
 
 
 async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None:

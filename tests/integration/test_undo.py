@@ -245,7 +245,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert ending.exit_code is ExitCode.SOME_FAILED
         (trouble,) = ending.summary.troubles
         assert ending.summary.standing == 0  # retry has nothing to do with it
-        assert spell_row(trouble) == "the share stands: LeadSquared refused to revoke it: Locked"
+        assert spell_row(trouble.row) == "the share stands: LeadSquared refused to revoke it: Locked"
         assert it.live() == 1
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
         assert (await it.revoke()).summary.states == WHOLE

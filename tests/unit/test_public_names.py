@@ -12,7 +12,8 @@ import batch_share
 
 def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
-        "SHEET_SUFFIXES", "Access", "AccessDenied", "AccountClosed", "Approval", "AskingAgain", "BatchShare",
+        "SHEET_SUFFIXES", "Access", "AccessDenied", "AccountClosed", "Alike", "Approval", "AskingAgain",
+            "BatchShare",
         "BatchShareError", "CanaryFailed", "Changes", "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode",
         "FailedSheet", "Finding", "Held", "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun",
         "KnownRuns", "KnownShare", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew",
@@ -20,7 +21,7 @@ def test_the_public_names_are_these() -> None:
         "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
         "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions",
-        "SheetOutcome", "Skipped", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
+        "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
         "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Waiting", "Watcher", "__version__",
         "check_sheet_file", "load_settings",
     ]  # fmt: skip

@@ -18,8 +18,8 @@ from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Row, Why
-from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Changes, Occasion, Skipped, ToShare, Waiting
+from batch_share.ledger.states import Stage, State
+from batch_share.ledger.statistics import Alike, Changes, Occasion, Reasons, ToShare, Waiting
 from batch_share.results.summary import Summary
 from batch_share.results.wording import NOT_ASKED
 from batch_share.sending.cost import Pace
@@ -137,7 +137,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
 ) -> None:
     mapping = {"Contact E-mail": "Lead Email", "New Owner": "User Email"}
     states = {State.PENDING: 275, State.INVALID: 4, State.SKIPPED: 21}
-    reasons = [Skipped(Why(Cause.ALREADY_SHARED), 21, 3)]
+    reasons = [skipped(3, Why(Cause.ALREADY_SHARED, ALREADY), 21)]
     preview = previewed(
         states,
         sheet=replace(sheet_record(), mapping=mapping),
@@ -152,7 +152,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
     assert max(map(len, lines)) <= 80
     words = [word for line in lines for word in line.split()]
     sentence = " ".join(words)
-    assert "21 rows: already shared with their user by earlier runs; the results say until when" in sentence
+    assert "Rows 3, 4, 5 and 18 more: already shared with that user until 2026-12-04 10:00 UTC" in sentence
     assert sentence.endswith("lead from “Contact E-mail”, person from “New Owner”. Send? (y/N)")
 
 
@@ -250,13 +250,58 @@ def troubled(**changes: Any) -> Row:
     return Row(**values | changes)
 
 
+ALREADY = {"until": "2026-12-04 10:00", "sheet": "july.csv", "row": 4, "run": "k3ab"}
+
+
+def alike(rows: list[Row]) -> list[Alike]:
+    reasons = Reasons()
+    for row in rows:
+        reasons.add(row)
+    return reasons.most()
+
+
+def skipped(first: int, why: Why, rows: int = 1, **changes: Any) -> Alike:
+    """So many rows from this one on that are skipped for one reason."""
+    row = troubled(state=State.SKIPPED, why=why, **changes)
+    return alike([replace(row, sheet_row=number) for number in range(first, first + rows)])[0]
+
+
+def test_rows_with_the_same_mistake_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    same = [troubled(state=State.INVALID, sheet_row=at, why=until("31/12/2026")) for at in range(25, 40)]
+    lines = reported(capsys, states={State.INVALID: 15}, troubles=alike(same))
+    assert "All 15 rows: Until '31/12/2026': not a date" in lines
+    wrong = [*until("soon").details["problems"], ["User", "", "blank"]]
+    other = troubled(state=State.INVALID, sheet_row=90, why=Why(Cause.INVALID, {"problems": wrong}))
+    lines = reported(capsys, states={State.INVALID: 16, State.SHARED: 1}, troubles=alike([*same, other]))
+    first = lines.index("Rows 25, 26, 27 and 13 more, such as row 25: Until '31/12/2026': not a date")
+    assert lines[first + 1 : first + 3] == ["Row 90, User: blank", ""]
+
+
+def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = [Why(Cause.REFUSED, {"said": f"No lead '{each}' here"}) for each in ("a", "b", "b")]
+    rows = [
+        troubled(sheet_row=at, stage=Stage.SHARE, why=why) for at, why in enumerate([*refused, refused[1]], start=2)
+    ]
+    rows[3] = replace(rows[3], stage=Stage.ACTIVITY)
+    lines = reported(capsys, states={State.FAILED: 4}, troubles=alike(rows))
+    said = "LeadSquared refused the share: No lead 'a' here"
+    first = lines.index(f"Rows 2, 3 and 4, such as row 2: {said}")
+    assert lines[first + 1] == "Row 5: LeadSquared refused the activity: No lead 'b' here"
+
+
+def until(value: str) -> Why:
+    return Why(Cause.INVALID, {"problems": [["Until", value, "not a date"]]})
+
+
 def test_a_long_reason_is_neither_cut_nor_broken_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = reported(capsys, states={State.FAILED: 1}, troubles=[troubled(why=because(REASON))])
+    lines = reported(capsys, states={State.FAILED: 1}, troubles=alike([troubled(why=because(REASON))]))
     assert f"Row 7: {REASON}" in lines
 
 
 def test_a_row_that_the_sheet_lost_is_reported_by_where_it_was(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = reported(capsys, states={State.FAILED: 1}, troubles=[troubled(position=None, why=Why(Cause.GONE))])
+    lines = reported(
+        capsys, states={State.FAILED: 1}, troubles=alike([troubled(position=None, why=Why(Cause.GONE))])
+    )
     assert f"Formerly row 7: {NOT_ASKED}: its activity was posted, the lead was not shared" in lines
 
 
@@ -292,24 +337,24 @@ def test_where_all_is_processed_no_follow_up_is_named(capsys: pytest.CaptureFixt
 
 def test_why_rows_are_skipped_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = [
-        Skipped(Why(Cause.LEFT_OUT, {"by": "--rows 2-5"}), 90, 6),
-        Skipped(because("the same as row 3"), 1, 9),
-        Skipped(Why(Cause.GONE), 1, None),
+        skipped(6, Why(Cause.LEFT_OUT, {"by": "--rows 2-5"}), 90),
+        skipped(9, because("the same as row 3")),
+        skipped(2, Why(Cause.GONE), position=None),
     ]
     lines = reported(capsys, states={State.SKIPPED: 95}, skipped=reasons)
     assert [line for line in lines if line.startswith("Skipped")] == [
-        "Skipped: 90 rows: left out by --rows 2-5",
-        "Skipped: row 9: the same as row 3",
-        f"Skipped: 1 row: {NOT_ASKED}; nothing was sent for it",
+        "Skipped: Rows 6, 7, 8 and 87 more: left out by --rows 2-5",
+        "Skipped: Row 9: the same as row 3",
+        f"Skipped: Formerly row 2: {NOT_ASKED}; nothing was sent for it",
         "Skipped: … and 3 more rows in the results.",
     ]
 
 
 def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
     shown = screen(
-        previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[Skipped(because("the same as row 3"), 1, 9)])
+        previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[skipped(9, because("the same as row 3"))])
     )
-    assert "  1 skipped: not to be sent, as told below\n    row 9: the same as row 3\n" in shown
+    assert "  1 skipped: not to be sent, as told below\n    Row 9: the same as row 3\n" in shown
 
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,7 @@ from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import Skipped
-from batch_share.results.wording import reason_of, reason_of_skipped
+from batch_share.results.wording import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +172,7 @@ async def test_what_a_program_does_next_with_an_older_ledger_is_what_it_would_ha
         }
         assert [row.key async for row in ledger.wishes(State.SKIPPED, Action.SHARE)] == ["key1"]
         assert await ledger.fixable_in_sheet() == 2
-        reported = {reason_of_skipped(each) for each in await ledger.skipped(9)}
+        reported = {reason_of(each.row) for each in await ledger.skipped(9)}
         assert reported == {said for state, _, said, *_ in SAID if state is State.SKIPPED}
         await ledger.begin_run("run", "1.0", {})
         assert {row.sheet_row - 1 for row in await ledger.unknown_rows(Stage.ACTIVITY)} == {14, 15}
@@ -219,7 +218,8 @@ async def test_a_ledger_of_many_rows_is_upgraded_by_the_database_alone(file: Pat
     try:
         async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
             event.remove(Engine, "before_cursor_execute", note)
-            assert await ledger.skipped(9) == [Skipped(Why(Cause.ALREADY_SHARED), 2000, 1)]
+            (skipped,) = await ledger.skipped(9)
+            assert (skipped.cause, skipped.rows, [*skipped.first]) == (Cause.ALREADY_SHARED, 2000, [1, 2, 3])
     finally:
         assert len([each for each in statements if each.startswith("UPDATE rows")]) == 2
         assert len(statements) < 40

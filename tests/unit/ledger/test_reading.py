@@ -25,16 +25,15 @@ from sqlalchemy import Engine, event
 from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Result, Why
+from batch_share.ledger.records import Result, Row, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import USER_KINDS, EndingSoon, Skipped, ToShare, Waiting
+from batch_share.ledger.statistics import USER_KINDS, Alike, EndingSoon, ToShare, Waiting
+from batch_share.results.wording import NOT_ASKED, spell_alike
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from batch_share.ledger.records import Row
 
 
 @pytest.fixture
@@ -149,14 +148,22 @@ async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_las
         assert [row.cells[0] for row in await ledger.troubled_rows(2)] == troubled[:2]
 
 
+def told(alike: Alike) -> tuple[Why | None, int, int, Why | None]:
+    """Why rows are where they are, how many, the number of the first, and what else is to be known of that."""
+    assert isinstance(alike.row, Row)
+    return alike.row.why, alike.rows, alike.first[0], alike.row.notice
+
+
 async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -> None:
     rows = [unsendable(number, State.SKIPPED) for number in range(5)]
     reasons = ["as row 2", "left out", "left out", "as row 1", "gone"]
     said = [replace(row, why=because(reason)) for row, reason in zip(rows, reasons, strict=True)]
     async with working(file, *said, new_row(9)) as ledger:
-        found = [("left out", 2, 2), ("as row 2", 1, 1), ("as row 1", 1, 4)]
-        assert await ledger.skipped(3) == [Skipped(because(why), count, first) for why, count, first in found]
-        assert len(await ledger.skipped(9)) == 4
+        found = [("as row 2", 2, 1), ("left out", 2, 2), ("gone", 1, 5)]
+        assert [*map(told, await ledger.skipped(3))] == [
+            (because(why), count, first, None) for why, count, first in found
+        ]
+        assert len(await ledger.skipped(2)) == 2
 
 
 async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(file: Path) -> None:
@@ -169,10 +176,11 @@ async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(
         noon = Why(Cause.ALREADY_SHARED, {"until": "noon"})
         await ledger.rejudge([(row, noon) for row in (found[0], found[3])])
         notice = Why(Cause.REVOKED_FIRST, {"of": [f"a.csv row {found[0].id}"]})
-        assert await ledger.skipped(9) == [Skipped(noon, 1, 1, notice), Skipped(noon, 1, 4)]
+        assert [*map(told, await ledger.skipped(9))] == [(noon, 1, 1, notice), (noon, 1, 4, None)]
         await ledger.rejudge([(row, noon) for row in found[1:3]])
-        many = Skipped(Why(Cause.ALREADY_SHARED), 3, 1, Why(Cause.REVOKED_FIRST))
-        assert await ledger.skipped(9) == [many, Skipped(noon, 1, 4)]
+        many, alone = await ledger.skipped(9)
+        assert (told(many), told(alone)) == ((noon, 3, 1, notice), (noon, 1, 4, None))
+        assert ([*many.first], many.is_same, alone.is_same) == ([1, 2, 3], False, True)
 
 
 async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(file: Path) -> None:
@@ -180,7 +188,8 @@ async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(fil
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.ACTIVITY, [None])
         await ledger.settle(attempt, [await row_of(ledger, 1)], [Result(State.PENDING, "throttled")])
         await ledger.take_in(sheet_record(), [new_row(2)])
-        assert await ledger.skipped(3) == [Skipped(Why(Cause.GONE), 1, None)]
+        (gone,) = await ledger.skipped(3)
+        assert spell_alike(gone) == f"Formerly row 2: {NOT_ASKED}; nothing was sent for it"
 
 
 async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:

@@ -14,7 +14,7 @@ from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import kind_of
-from batch_share.results.wording import spell_kind
+from batch_share.results.wording import spell_alike
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,19 +66,26 @@ async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
             attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
             await ledger.settle(attempt, [row], [replace(REFUSED, why=because(reason))])
         found = await ledger.statistics({})
-    assert {kind.state for kind in found.reasons} == {State.FAILED}
-    return [(spell_kind(kind.state, kind.stage, kind.why) or "others", kind.rows) for kind in found.reasons]
+    assert {kind.row.state for kind in found.reasons} == {State.FAILED}
+    return [(f"{spell_alike(each)}", each.rows) for each in found.reasons]
 
 
 async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Path) -> None:
     reasons = ["No lead 'a' here", "No user", "No lead 'b' here", "No lead 'c' here"]
-    assert await _refuse(file, *reasons) == [("No lead “…” here", 3), ("No user", 1)]
+    assert await _refuse(file, *reasons) == [
+        ("Rows 1, 3 and 4, such as row 1: No lead 'a' here", 3),
+        ("Row 2: No user", 1),
+    ]
 
 
 async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "KINDS_KEPT", 2)
     found = await _refuse(file, "aa", "bb", "cc", "dd", "aa")
-    assert sorted(found) == [("aa", 2), ("bb", 1), ("others", 2)]
+    assert sorted(found) == [
+        ("Row 2: bb", 1),
+        ("Rows 1 and 5: aa", 2),
+        ("Rows 3 and 4: other reasons", 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,8 @@ async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.M
         ("ended 2026-01-02 10:00", "ended 2026-12-31 23:59"),
         ("lead 869000 is not there", "lead 869001 is not there"),
         ('says "x"', 'says "y"'),
+        ("210 characters; LeadSquared keeps 200", "4711 characters; LeadSquared keeps 200"),
+        ("only 5 of 12 cells: something", "only 7 of 12 cells: something"),
         ("marked bs-abc123", "marked bs-def-9"),
     ],
 )

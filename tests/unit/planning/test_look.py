@@ -103,7 +103,7 @@ def test_headers_alone_are_an_empty_sheet(see: See) -> None:
     look = see("Lead Number,User Email")
     assert (look.rows, [each.text for each in look.problems]) == (
         0,
-        ["The sheet can't be used: the sheet is empty: no row stands below its headers."],
+        ["The sheet can't be used: the sheet is empty: no row with a lead stands below its headers."],
     )
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from batch_share.cli.plan import _what
+from batch_share.cli.screen import console
 from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
@@ -21,6 +26,7 @@ from batch_share.sheet.rows import Selection
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from random import Random
 
     See = Callable[..., Overview]
 
@@ -61,6 +67,35 @@ def test_every_row_is_counted_once(see: See) -> None:
     assert (seen.rows, seen.left_out) == (5, 1)
     assert len(seen.invalid) == 1
     assert seen.invalid[0].startswith("Row 4, User Email 'nobody': ")
+
+
+@given(st.randoms(use_true_random=False), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_parts_of_a_plan_add_up_to_its_rows(see: See, chance: Random, is_known: bool) -> None:
+    """Whatever the rows ask for, whatever is wrong with them and whatever their ledger knows of them."""
+    kinds = ["share", "revoke", "reassign", "Remove", "", ""]
+    users = ["a@x.example", "b@x.example", "nobody", ""]
+    rows = [
+        [*row(chance.randint(1, 4), user=chance.choice(users)), chance.choice(kinds)]
+        if chance.random() < 0.8
+        else ["", "", "", "", "Region North", ""]
+        for _ in range(chance.randint(1, 12))
+    ]
+    rows.append([*row(1), ""])
+    selection = Selection(limit=chance.randint(1, 12)) if chance.random() < 0.5 else None
+    seen = see(*rows, header=[*HEADER, "Action"], selection=selection)
+    if is_known:
+        before = KnownRows()
+        for planned in seen.planned(Unasked()):
+            if chance.random() < 0.5:
+                before._known.put(planned.key, chance.randrange(len(State)))
+        seen = overview(seen.plan, seen.settings, Unasked(), before=before)
+    assert sum(seen.parts.values()) == seen.rows == sum(bool(each[0]) for each in rows)
+    assert all(count >= 0 for count in seen.parts.values())
+    shown = StringIO()
+    console(file=shown).print(_what(seen, online=True))
+    numbers = [line.split("│")[0].strip() for line in shown.getvalue().splitlines()]
+    assert sum(int(number) for number in numbers if number) == seen.rows
 
 
 def test_what_will_be_sent_is_counted_by_user_access_and_length(see: See) -> None:
@@ -273,7 +308,7 @@ def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
 def test_what_is_revoked_is_counted_apart(see: See) -> None:
     rows = [*row(1), "revoke"], [*row(2), "reassign"], [*row(3), ""], [*row(1), "revoke"]
     seen = see(*rows, header=[*HEADER, "Action"])
-    assert (seen.to_send, seen.claiming, seen.revoking, seen.earlier) == (2, 2, 1, 0)
+    assert (seen.to_send, seen.claiming, seen.revoking, seen.earlier) == (2, 2, [2], 0)
     assert seen.users.total() == 2
     assert seen.states == {State.PENDING: 3, State.SKIPPED: 1}
     assert seen.unasked == 2, "users by e-mail address: which shares they have, nobody knows yet"

@@ -105,14 +105,16 @@ def test_a_sheet_of_headers_alone_is_refused_whatever_is_chosen(write: Write, se
     plan = make_plan(write([], [" "]), SheetOptions(selection=selection), settings())
     with pytest.raises(SheetError) as caught:
         plan.check_rows()
-    assert caught.value.wrong == "the sheet is empty: no row stands below its headers"
+    assert caught.value.wrong == "the sheet is empty: no row with a lead stands below its headers"
 
 
 def test_a_worksheet_of_headers_alone_is_refused_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "leads.xlsx"
     with xlsxwriter.Workbook(file) as book:
         book.add_worksheet("July").write_row(0, 0, HEADER)
-    with pytest.raises(SheetError, match="the worksheet 'July' is empty: no row stands below its headers"):
+    with pytest.raises(
+        SheetError, match="the worksheet 'July' is empty: no row with a lead stands below its headers"
+    ):
         make_plan(file, SheetOptions(), settings()).check_rows()
 
 

@@ -24,7 +24,7 @@ from batch_share.errors import (
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import EndingSoon
+from batch_share.ledger.statistics import Alike, EndingSoon
 from batch_share.results.notify import Notice, for_chat
 from batch_share.results.summary import Summary
 from batch_share.results.wording import OTHERWISE, why_stopped
@@ -38,7 +38,7 @@ def summary(**states: int) -> Summary:
     )
     counts = {State(name): count for name, count in states.items()}
     ledger, results = LedgerName.of(SECRETIVE / "leads.csv.ledger.db"), SECRETIVE / "leads.results.csv"
-    return Summary(counts, ledger, results, [trouble], failed_sheet=SECRETIVE / "leads.failed.csv")
+    return Summary(counts, ledger, results, [Alike(trouble, 1, [2])], failed_sheet=SECRETIVE / "leads.failed.csv")
 
 
 def notice(**changes: Any) -> Notice:

@@ -74,7 +74,7 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
     assert lines[1][0].startswith("2 rows need somebody to look: the worksheet Failures")
     assert reported["shared"][:2] == (2, "LeadSquared says the share was processed")
     assert [reported[name][0] for name in ("pending", "invalid", "skipped", "unknown")] == [1, 1, 1, 1]
-    assert reported["1 row"][0] == "why it is skipped"
+    assert reported["1 row"][0] == "Row 10: why it is skipped"
 
 
 async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:

@@ -106,7 +106,7 @@ async def test_a_ledger_is_summed_up_with_its_first_rows_in_trouble(tmp_path: Pa
     assert (found.rows, found.exit_code) == (4, ExitCode.NOT_DONE)
     assert found.states == {State.PENDING: 2, State.UNKNOWN: 1, State.INVALID: 1}
     assert (found.ledger, found.results) == (LedgerName.of(file), tmp_path / "out.csv")
-    assert [row.cells[0] for row in found.troubles] == ["1", "3"]
+    assert [(each.row.sheet_row, each.rows) for each in found.troubles] == [(2, 1), (4, 1)]
 
 
 def test_rows_that_wait_for_their_time_are_no_fault() -> None:

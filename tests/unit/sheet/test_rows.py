@@ -365,7 +365,7 @@ def test_a_row_may_say_what_is_to_be_done(text: str, action: Action) -> None:
 
 def test_an_action_that_is_none_is_reported() -> None:
     (problem,) = problems({Field.ACTION: "lend"})
-    assert str(problem).startswith("Row 7, ACTION 'lend': none of share, revoke, reassign; ")
+    assert str(problem).startswith("Row 7, ACTION 'lend': not an action: write share, revoke ")
 
 
 def test_what_a_share_needs_is_not_read_where_there_is_none() -> None:
