@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import AskingAgain, Doubt, Held, Holder, Outage, Preview, Progress, Watcher
     from batch_share.settings import Settings, load_settings
+    from batch_share.sheet.mapping import SheetMapping
     from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, check_sheet_file
     from batch_share.sheet.rows import Problem, Selection
 
@@ -130,6 +131,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SheetError",
+    "SheetMapping",
     "SheetOptions",
     "SheetOutcome",
     "State",
@@ -185,6 +187,7 @@ _ELSEWHERE: Final = {
     "ReadOptions": "sheet.reader",
     "Selection": "sheet.rows",
     "Settings": "settings",
+    "SheetMapping": "sheet.mapping",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
     "Alike": "ledger.statistics",

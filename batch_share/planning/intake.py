@@ -112,6 +112,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     await ledger.note_lookups(_told_types(directory))
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
+    await ledger.note_words(dict(plan.sheet.mapping.words))
     return replace(changes, occasion=occasion)
 
 

@@ -99,7 +99,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         worksheets=sheet.worksheets,
         worksheet=sheet.worksheet,
         header_row=sheet.header_row,
-        columns=_columns(sheet, options.read.mapping),
+        columns=_columns(sheet),
         rows=rows,
         notes=[*sheet.notes(), *unread_people(sheet.columns, found)],
         defaults={str(each): text for each, text in defaults.items()},
@@ -107,12 +107,12 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     )
 
 
-def _columns(sheet: Sheet, mapping: Mapping[str, str]) -> list[LookColumn]:
+def _columns(sheet: Sheet) -> list[LookColumn]:
     first: list[list[str]] = []
     with suppress(SheetError):  # which is among the problems
         blank = [""] * len(sheet.columns)
         first.extend([*row.cells, *blank] for row in islice(sheet.rows(), FIRST))
-    said = {squeeze(header): field_named(name) or None for header, name in mapping.items()}
+    said = {squeeze(header): field_named(name) or None for header, name in sheet.mapping.columns.items()}
     fields: dict[int, str] = {index: each for each, index in sheet.found.fields.items()}
     fields |= {index: name for name, index in sheet.found.custom.items()}
     shown = []

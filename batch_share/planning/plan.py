@@ -25,8 +25,9 @@ from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRe
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.results.wording import spell
-from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
+from batch_share.sheet.columns import LASTING, Field, letters
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
+from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
 from batch_share.sheet.values import parse_access, parse_event, parse_note
@@ -53,11 +54,10 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
-    """How a sheet is read, and which of its rows are meant; `dates` as a mapping says what comes first in them."""
+    """How a sheet is read, and which of its rows are meant."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
-    dates: Order | None = None
 
     @classmethod
     def of(
@@ -71,9 +71,15 @@ class SheetOptions:
         only: Sequence[str] | None = None,
     ) -> SheetOptions:
         """As the settings say, and what is said for this sheet alone. Raises SettingsError."""
-        columns, dates = read_mapping(settings.mapping, maps or ())
-        read = ReadOptions(worksheet, settings.header_row, columns, settings.sheet, settings.encoding or None)
-        return cls(read, Selection.parse(limit, rows, only or ()), dates)
+        read = ReadOptions(
+            worksheet,
+            settings.header_row,
+            read_mapping(settings.mapping, maps or ()),
+            settings.sheet,
+            settings.encoding or None,
+            settings.data_folder,
+        )
+        return cls(read, Selection.parse(limit, rows, only or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +294,9 @@ def plan_of(
     zone = named_zone(settings) or zone
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
-        dates = read_dates(sheet, settings.dates or options.dates, before or {})
+        dates = read_dates(sheet, settings.dates or sheet.mapping.dates, before or {})
         sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
-    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders)
+    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders, sheet.mapping.words)
     record = SheetRecord(
         name=path.name,
         path=str(path.absolute()),
@@ -460,6 +466,8 @@ def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, optio
         meaning.append(codecs.lookup(options.read.encoding).name)
     if rules.orders:  # however it is known
         meaning.append(sorted(rules.orders.items()))
+    if rules.words:
+        meaning.append(sorted(rules.words.items()))
     digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:

@@ -1,36 +1,28 @@
 """Which column holds what: by a mapping that was given, else by headers as people write them.
 
-A mapping is given as people say it, `--map "Owner mail=User Email"`, or as a TOML file that can be kept::
-
-    [columns]
-    "Owner mail" = "User Email"
-    "Remarks" = "Note"
-    "Old owner" = "ignore"
-
-Above the table, `dates = "dmy"` may say how its dates are written.
+What stands in the cells says which column may be meant, and which header is wrong; who is to get a lead is never
+told by that alone.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rapidfuzz import fuzz, process
 
-from batch_share.common import Order, ascii_lower
-from batch_share.errors import SettingsError, SheetError
+from batch_share.common import ascii_lower
+from batch_share.errors import SheetError
 from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
-    from batch_share.outputs import Named
     from batch_share.sheet.table import RawRow
 
 
@@ -547,62 +539,3 @@ def _fits(cell: str, field: Field) -> bool:
         with suppress(ValueError):
             return bool(parse(cell))
     return False
-
-
-_HOW_TO_MAP: Final = 'write "your column=field", as in "Owner mail=User Email"'
-
-
-def read_mapping(file: Path | None, options: Sequence[str]) -> tuple[dict[str, str], Order | None]:
-    """By header, what its column holds: as `file` says, and as the options, each a file's name or HEADER=FIELD.
-
-    With it what comes first in dates, if a file says that. What is given later wins. Raises SettingsError.
-    """
-    mapping, dates = _from_file(file, "mapping") if file is not None else ({}, None)
-    for option in options:
-        header, equals, name = option.rpartition("=")
-        if not equals:
-            columns, said = _from_file(Path(option), "map")
-            mapping, dates = mapping | columns, said or dates
-            continue
-        if not header.strip() or not name.strip():
-            raise SettingsError("map", f"{option!r} is no mapping: {_HOW_TO_MAP}")
-        mapping[header.strip()] = name.strip()
-    return mapping, dates
-
-
-def write_mapping(target: Named, mapping: Mapping[str, str], dates: Order | None = None) -> None:
-    """Write a mapping file; with what comes first in `dates`, if that is known. Raises SettingsError."""
-    import tomli_w  # noqa: PLC0415 - only when one is saved
-
-    with target.written() as temporary:
-        said = {"dates": str(dates)} if dates else {}
-        temporary.write_text(tomli_w.dumps({**said, "columns": dict(mapping)}), encoding="utf-8")
-
-
-def _from_file(file: Path, setting: str) -> tuple[dict[str, str], Order | None]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        # A slip in HEADER=FIELD looks like the name of a file, too.
-        raise SettingsError(setting, f"there is no file {str(file)!r}: name one, or {_HOW_TO_MAP}") from None
-    except OSError as error:
-        raise SettingsError(
-            setting,
-            f"{file} can't be read ({error.strerror})",
-            problem=f"The file of the mapping can't be read ({error.strerror}).",
-        ) from None
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise SettingsError(
-            setting,
-            f"{file} is not valid TOML ({error})",
-            problem=f"The file of the mapping is not valid TOML ({error}).",
-        ) from None
-    columns = content.get("columns")
-    if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-        reported = 'has no table [columns] with lines as "Owner mail" = "User Email"'
-        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
-    dates = content.get("dates")
-    if dates not in (None, *Order):
-        reported = "says of dates something else than “dmy” or “mdy”"
-        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
-    return columns, dates and Order(dates)

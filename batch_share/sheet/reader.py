@@ -20,7 +20,8 @@ from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, squeeze, unread_people
 from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
-from batch_share.sheet.text import PEEK, check_encoding, text_tables
+from batch_share.sheet.mapping import Remembered, SheetMapping
+from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
@@ -29,14 +30,19 @@ if TYPE_CHECKING:
     from batch_share.sheet.table import RawRow, Table
 
 
-def likeliest_header(rows: Iterable[RawRow], mapping: Mapping[str, str]) -> RawRow | None:
+def likeliest_header(
+    rows: Iterable[RawRow], mapping: Mapping[str, str], remembered: Remembered | None = None
+) -> RawRow | None:
     """The first of the rows with the most headers that are known; None if all are blank.
 
-    Where fewer than two are known, the first row that is not blank: its headers are what the error then shows.
+    A row with the headers of a sheet that is remembered comes first. Where fewer than two are known, it is the first
+    row that is not blank: its headers are what the error then shows.
     """
     filled = [row for row in rows if not row.is_blank]
     if not filled:
         return None
+    if remembered is not None and (as_before := next(filter(lambda row: remembered.of(row.cells), filled), None)):
+        return as_before
     known = {squeeze(header) for header in mapping}
     best = max(filled, key=lambda row: (familiarity(row, known), -row.number))
     return best if familiarity(best, known) > 1 else filled[0]
@@ -60,15 +66,17 @@ SHEET_SUFFIXES: Final = TEXT_SUFFIXES | WORKBOOK_SUFFIXES
 class ReadOptions:
     """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
 
-    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A workbook says its own.
-    Raises SettingsError for one that is none.
+    Where the `mapping` says nothing of columns, what lies in `memory` counts: the folder of what was said of sheets
+    with the same headers. `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A
+    workbook says its own. Raises SettingsError for one that is none.
     """
 
     worksheet: str | None = None
     header_row: int | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
+    mapping: SheetMapping = field(default_factory=SheetMapping)
     limits: SheetLimits = field(default_factory=SheetLimits)
     encoding: str | None = None
+    memory: Path | None = None
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
@@ -80,7 +88,7 @@ class Sheet:
     """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
 
     `rows()` leaves out what holds no lead: rows with nothing in any column that is read. `found` is where each
-    field stands. `notes()` is what a person should know of how the sheet was read, and of what was left out once
+    field stands, `mapping` what was said of it, for this sheet or for one with the same headers. `notes()` is what a person should know of how the sheet was read, and of what was left out once
     that was to its end, `of_people` what of the columns that name the user, or may be meant to. `worksheets` are
     all that there are to choose from.
     """
@@ -90,6 +98,7 @@ class Sheet:
     header_row: int
     columns: Sequence[str]
     found: Columns
+    mapping: SheetMapping
     rows: Callable[[], Iterator[RawRow]]
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
@@ -121,21 +130,29 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
 
 def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
     failures: list[tuple[int, Table, Sheet, SheetError]] = []
+    remembered = Remembered() if options.mapping.columns else Remembered.load(options.memory)
     doubtful: Sheet | None = None
     seen: list[Table] = []
     for table in tables:
         seen.append(table)
-        header, first_rows = _top(table, options)
+        header, first_rows = _top(table, options, remembered)
         if header is None:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
+        before = remembered.of(columns)
+        mapping = options.mapping.over(before or SheetMapping())
+        notes = (
+            [f"columns and words as last time: {before.spelled()}"]
+            if before
+            else [*filter(None, [remembered.remark])]
+        )
         try:
-            found = match_columns(path, columns, options.mapping, first_rows)
+            found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as error:
-            unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
+            unread = _sheet(path, table, header, columns, Columns({}, {}), mapping, notes, options.limits)
             failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
             continue
-        sheet = _sheet(path, table, header, columns, found, options.limits)
+        sheet = _sheet(path, table, header, columns, found, mapping, notes, options.limits)
         if not found.doubtful:
             return sheet, None
         doubtful = doubtful or sheet
@@ -207,15 +224,15 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
 
-def _top(table: Table, options: ReadOptions) -> tuple[RawRow | None, list[RawRow]]:
+def _top(table: Table, options: ReadOptions, remembered: Remembered) -> tuple[RawRow | None, list[RawRow]]:
     """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
         first = [*_readable(table.peek())]
-        header = likeliest_header(first, options.mapping)
+        header = likeliest_header((row for row in first if row.number <= PEEK), options.mapping.columns, remembered)
         return header, [row for row in first if header is not None and row.number > header.number]
     rows = table.rows()
     header = next((row for row in rows if row.number == options.header_row and not row.is_blank), None)
-    return header, [*islice(_readable(rows), PEEK)]
+    return header, [*islice(_readable(rows), FIRST_ROWS)]
 
 
 def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
@@ -227,7 +244,14 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
 
 
 def _sheet(
-    path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
+    path: Path,
+    table: Table,
+    header: RawRow,
+    columns: Sequence[str],
+    found: Columns,
+    mapping: SheetMapping,
+    of_mapping: Sequence[str],
+    limits: SheetLimits,
 ) -> Sheet:
     first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
     without = 0
@@ -256,10 +280,11 @@ def _sheet(
         start = [f"headers in row {header.number}"] if header.number > 1 else []
         hold = f"{plural(without, 'row')} {'holds' if without == 1 else 'hold'} no lead, left out"
         empty = [f"{hold}: {spell_rows(first, without)}"] if without else []
-        return [*table.notes, *start, *table.late_notes, *empty]
+        return [*table.notes, *start, *of_mapping, *table.late_notes, *empty]
 
     people = [*_of_people(columns, found)]
-    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
+    worksheet = table.worksheet
+    return Sheet(path, worksheet, header.number, columns, found, mapping, rows, notes, people, table.worksheets)
 
 
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:

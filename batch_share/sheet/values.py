@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -15,6 +16,9 @@ NOTE_LIMIT: Final = 1755
 
 CUSTOM_LIMIT: Final = 200
 """Characters of a custom text field of an activity."""
+
+WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
+"""What a word of another language may mean, by the names that are shown."""
 
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
@@ -41,6 +45,14 @@ def check_seen(text: str) -> None:
             name = unicodedata.name(char, "a control character").lower()
             place = f"after {text[max(0, at - 20) : at]!r}" if at else "at its beginning"
             raise ValueError(f"holds an unseen character (U+{ord(char):04X}, {name}) {place}: type it anew")
+
+
+def is_word(text: str) -> bool:
+    """Whether it means something as an access, an action, a length of time or a unit of such."""
+    for parse in (parse_access, parse_action, parse_duration, lambda unit: parse_duration(f"1 {unit}")):
+        with suppress(ValueError):
+            return bool(parse(text.strip()))
+    return False
 
 
 def parse_action(text: str) -> Action:
