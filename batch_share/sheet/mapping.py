@@ -13,8 +13,8 @@ A mapping is given as people say it, `--map "Owner mail=User Email"`, or as a TO
     "lesen" = "read"
     "Wochen" = "weeks"
 
-A run keeps the one that it was agreed to with, by the headers of its sheet: the next sheet with the very same headers
-needs none.
+A run keeps the one that it was agreed to with, by the headers of its sheet: the next sheet with the very same
+headers needs none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping  # noqa: TC003 - read when what was kept is checked
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,7 +57,8 @@ class SheetMapping:
 
     def over(self, other: SheetMapping) -> SheetMapping:
         """This one, and of the other what this one does not say."""
-        return SheetMapping(other.columns | self.columns, other.words | self.words, self.dates or other.dates)
+        columns, words = {**other.columns, **self.columns}, {**other.words, **self.words}
+        return SheetMapping(columns, words, self.dates or other.dates)
 
     def spelled(self) -> str:
         """What it says of columns and words, for people."""
@@ -167,7 +167,7 @@ _Kept = list[tuple[list[str], SheetMapping]]
 class Remembered:
     """What runs before were agreed to with, by the headers of their sheets; `remark` is why that is not known."""
 
-    kept: _Kept = field(default_factory=list)
+    by_headers: Mapping[frozenset[str], SheetMapping] = field(default_factory=dict)
     remark: str = ""
 
     @classmethod
@@ -176,29 +176,31 @@ class Remembered:
         if folder is None:
             return cls()
         file = folder / _KEPT_IN
-        with suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                if os.name == "posix" and file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                    raise PermissionError(0, "others can write it")
-                return cls(TypeAdapter(_Kept).validate_json(file.read_bytes()))
-            except OSError as error:
-                why = f"can't be read ({error.strerror})"
-            except ValidationError:
-                why = "is damaged"
-            return cls(remark=f"{file} {why}: what earlier runs were told of columns is not known")
-        return cls()
+        try:
+            if os.name == "posix" and file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise PermissionError(0, "others can write it")
+            kept = TypeAdapter(_Kept).validate_json(file.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        except OSError as error:
+            why = error.strerror
+        except ValidationError:
+            why = "it is damaged"
+        else:
+            return cls({frozenset(headers): mapping for headers, mapping in kept})
+        return cls(remark=f"what was said of columns before can't be used: {file} ({why})")
 
     def of(self, headers: Sequence[str]) -> SheetMapping | None:
         """What was said of a sheet with these very headers, in whatever order."""
-        wanted = _known_by(headers)
-        return next((mapping for there, mapping in self.kept if _known_by(there) == wanted), None)
+        return self.by_headers.get(_known_by(headers))
 
     def keep(self, folder: Path, headers: Sequence[str], mapping: SheetMapping) -> None:
         """Have `mapping` known for these headers from now on. Raises OSError."""
         if self.of(headers) == mapping:
             return
-        others = [each for each in self.kept if _known_by(each[0]) != _known_by(headers)]
-        content = TypeAdapter(_Kept).dump_json([*others[1 - _MOST :], ([*headers], mapping)], indent=1)
+        others = {each: said for each, said in self.by_headers.items() if each != _known_by(headers)}
+        kept = [*[*others.items()][1 - _MOST :], (_known_by(headers), mapping)]
+        content = TypeAdapter(_Kept).dump_json([(sorted(each), said) for each, said in kept], indent=1)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with temporary_for(folder / _KEPT_IN) as temporary:
             temporary.write_bytes(content)

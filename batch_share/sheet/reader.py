@@ -35,8 +35,8 @@ def likeliest_header(
 ) -> RawRow | None:
     """The first of the rows with the most headers that are known; None if all are blank.
 
-    A row with the headers of a sheet that is remembered comes first. Where fewer than two are known, it is the first
-    row that is not blank: its headers are what the error then shows.
+    A row with the headers of a sheet that is remembered comes first. Where fewer than two are known, it is the
+    first row that is not blank: its headers are what the error then shows.
     """
     filled = [row for row in rows if not row.is_blank]
     if not filled:
@@ -88,9 +88,9 @@ class Sheet:
     """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
 
     `rows()` leaves out what holds no lead: rows with nothing in any column that is read. `found` is where each
-    field stands, `mapping` what was said of it, for this sheet or for one with the same headers. `notes()` is what a person should know of how the sheet was read, and of what was left out once
+    field stands. `notes()` is what a person should know of how the sheet was read, and of what was left out once
     that was to its end, `of_people` what of the columns that name the user, or may be meant to. `worksheets` are
-    all that there are to choose from.
+    all that there are to choose from. `mapping` is what was said of the sheet, or of one with the same headers.
     """
 
     path: Path
@@ -98,11 +98,11 @@ class Sheet:
     header_row: int
     columns: Sequence[str]
     found: Columns
-    mapping: SheetMapping
     rows: Callable[[], Iterator[RawRow]]
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
     worksheets: Sequence[str] = ()
+    mapping: SheetMapping = field(default_factory=SheetMapping)
 
 
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
@@ -149,10 +149,12 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as error:
-            unread = _sheet(path, table, header, columns, Columns({}, {}), mapping, notes, options.limits)
-            failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
+            unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
+            failures.append(
+                (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
+            )
             continue
-        sheet = _sheet(path, table, header, columns, found, mapping, notes, options.limits)
+        sheet = _as_said(_sheet(path, table, header, columns, found, options.limits), mapping, notes)
         if not found.doubtful:
             return sheet, None
         doubtful = doubtful or sheet
@@ -244,14 +246,7 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
 
 
 def _sheet(
-    path: Path,
-    table: Table,
-    header: RawRow,
-    columns: Sequence[str],
-    found: Columns,
-    mapping: SheetMapping,
-    of_mapping: Sequence[str],
-    limits: SheetLimits,
+    path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
 ) -> Sheet:
     first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
     without = 0
@@ -280,11 +275,15 @@ def _sheet(
         start = [f"headers in row {header.number}"] if header.number > 1 else []
         hold = f"{plural(without, 'row')} {'holds' if without == 1 else 'hold'} no lead, left out"
         empty = [f"{hold}: {spell_rows(first, without)}"] if without else []
-        return [*table.notes, *start, *of_mapping, *table.late_notes, *empty]
+        return [*table.notes, *start, *table.late_notes, *empty]
 
     people = [*_of_people(columns, found)]
-    worksheet = table.worksheet
-    return Sheet(path, worksheet, header.number, columns, found, mapping, rows, notes, people, table.worksheets)
+    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
+
+
+def _as_said(sheet: Sheet, mapping: SheetMapping, notes: Sequence[str]) -> Sheet:
+    """The same with what was said of it, and what a person should know of that."""
+    return replace(sheet, mapping=mapping, notes=lambda: [*sheet.notes(), *notes])
 
 
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:

@@ -17,6 +17,7 @@ from batch_share.jobs.watch import FAILED, Case, work_on
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import Approval, SheetOptions
 from batch_share.sandbox.sheets import active_users
+from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import ReadOptions
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def ids(it: Trial) -> list[str]:
 
 
 def mapped(mapping: Mapping[str, str]) -> SheetOptions:
-    return SheetOptions(ReadOptions(mapping=mapping))
+    return SheetOptions(ReadOptions(mapping=SheetMapping(mapping)))
 
 
 def job(it: Trial, mapping: Mapping[str, str] | None = None) -> SheetJob:

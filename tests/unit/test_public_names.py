@@ -20,8 +20,8 @@ def test_the_public_names_are_these() -> None:
         "Level", "Look",
         "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
-        "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions",
-        "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
+        "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetMapping",
+        "SheetOptions", "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
         "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Waiting", "Watcher", "__version__",
         "check_sheet_file", "load_settings",
     ]  # fmt: skip
