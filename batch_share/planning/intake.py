@@ -28,7 +28,7 @@ from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import Field, doubt_of, unread_people
+from batch_share.sheet.columns import Field, doubt_of, spell_unread
 from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import read_sheet
 
@@ -145,7 +145,7 @@ async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
     users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-    return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
+    return spell_unread(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
 async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:

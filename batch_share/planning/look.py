@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import SheetError
 from batch_share.planning.overview import Unasked, overview
 from batch_share.planning.plan import defaults_of, plan_of
-from batch_share.sheet.columns import Field, doubt_of, field_named, is_of_header, squeeze, unread_people
+from batch_share.sheet.columns import Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Problem
 
@@ -101,7 +101,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         header_row=sheet.header_row,
         columns=_columns(sheet),
         rows=rows,
-        notes=[*sheet.notes(), *unread_people(sheet.columns, found)],
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
         defaults={str(each): text for each, text in defaults.items()},
         problems=problems,
     )

@@ -25,12 +25,12 @@ from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRe
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Numbers
 from batch_share.results.wording import spell
-from batch_share.sheet.columns import LASTING, Field, letters
+from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import parse_access, parse_event, parse_note
+from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -353,17 +353,22 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     if Field.ACTION in found:  # it may have no row that needs them
         return
     if not any(each in found or each in defaults for each in LASTING):
-        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
+        lengths = [at for at, cells in sheet.found.unread.items() if kind_held(cells) is Kind.LENGTH]
+        meant = sheet.columns[lengths[0]] if lengths else ""
+        how = "say for all rows how long shares last"
+        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", how, meant)
     if Field.EVENT not in defaults and Field.EVENT not in found:
         raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
 
 
-def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError:
+def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = "") -> SheetError:
     flag = example.split(" ", maxsplit=1)[0]
+    asked = f" Did you mean {meant!r} for {Field.DURATION}?" if meant else ""
+    typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
     return SheetError(
         path,
-        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}",
-        problem=f"The sheet has no column for {columns}.",
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}{typed}",
+        problem=f"The sheet has no column for {columns}.{asked}",
         hint=f"Add the column, or {instead}.",
     )
 

@@ -18,7 +18,7 @@ from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
-from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, squeeze, unread_people
+from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, spell_unread, squeeze
 from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
 from batch_share.sheet.mapping import Remembered, SheetMapping
 from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
@@ -291,7 +291,7 @@ def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:
     if found.doubtful:
         words, options = doubt_of(columns, found)
         yield f"{words}: read as the user only once you said so, with {options} or when `run` asks"
-    yield from unread_people(columns, found)
+    yield from spell_unread(columns, found)
 
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from contextlib import suppress
 from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -25,6 +27,9 @@ _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
 _PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
+_DATE: Final = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?:[ T].*)?")
+"""As dates look that could be taken for phone numbers."""
+
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 _MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(r"[0-9]\.[0-9]+E\+[0-9]+")
@@ -45,6 +50,38 @@ def check_seen(text: str) -> None:
             name = unicodedata.name(char, "a control character").lower()
             place = f"after {text[max(0, at - 20) : at]!r}" if at else "at its beginning"
             raise ValueError(f"holds an unseen character (U+{ord(char):04X}, {name}) {place}: type it anew")
+
+
+class Kind(StrEnum):
+    """What a cell looks like, whatever its header says; the value is for people, of many."""
+
+    EMAIL = "e-mail addresses"
+    ID = "Ids"
+    NUMBER = "numbers"
+    PHONE = "phone numbers"
+    DATE = "dates"
+    LENGTH = "lengths of time"
+    ACCESS = "kinds of access"
+
+
+@lru_cache(1 << 12)
+def kind_of(cell: str) -> Kind | None:
+    """What a cell looks like; None for a name, a text, or anything else."""
+    if _EMAIL.fullmatch(cell):
+        return Kind.EMAIL
+    if _GUID.fullmatch(cell):
+        return Kind.ID
+    if cell.isascii() and cell.isdigit():
+        return Kind.NUMBER
+    if ascii_lower(cell) in _ACCESS:
+        return Kind.ACCESS
+    if _DATE.fullmatch(cell):
+        return Kind.DATE
+    if _PHONE.fullmatch(cell) and len(digits(cell)) >= 6:
+        return Kind.PHONE
+    with suppress(ValueError):
+        return Kind.LENGTH if parse_duration(cell) else None
+    return None
 
 
 def is_word(text: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_share.errors import SheetError
-from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns, unread_people
+from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns, spell_unread
 from batch_share.sheet.table import RawRow
 
 FILE = Path("leads.csv")
@@ -256,11 +256,9 @@ def test_the_owner_of_an_export_is_never_taken_beside_a_column_that_says_who_is_
         Field.USER: wanted,
     }
     found = match(export)
-    assert not unread_people([*export], found)
+    assert not spell_unread([*export], found)
     # Only that they are users is worth a word.
-    assert (
-        "'OwnerIdEmailAddress' holds e-mail addresses of users" in unread_people([*export], found, USERS_MAILS)[0]
-    )
+    assert "'OwnerIdEmailAddress' holds e-mail addresses of users" in spell_unread([*export], found, USERS_MAILS)[0]
 
 
 STATES = [
@@ -424,7 +422,7 @@ def test_a_plain_phone_and_an_address_must_agree() -> None:
 
 
 def reported(held: Held, mapping: dict[str, str] | None = None, users: tuple[str, ...] = ()) -> list[str]:
-    return unread_people([*held], match(held, mapping), users)
+    return spell_unread([*held], match(held, mapping), users)
 
 
 def test_a_column_of_addresses_or_ids_that_is_not_read_is_reported() -> None:
