@@ -367,7 +367,8 @@ def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = 
     typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
     return SheetError(
         path,
-        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}{typed}",
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example "
+        f"{example}{typed}",
         problem=f"The sheet has no column for {columns}.{asked}",
         hint=f"Add the column, or {instead}.",
     )

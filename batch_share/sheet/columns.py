@@ -321,7 +321,7 @@ def _says(columns: Collection[int]) -> str:
 
 
 def map_option(header: str, field: Field | str) -> str:
-    """The option to type that says what a column holds. What is left away of the header makes no other one of it."""
+    """The option that says what a column holds. What is left away of the header makes no other one of it."""
     typed = "".join(char for char in " ".join(header.split()) if char.isprintable() and char not in _UNQUOTED)
     return f'--map "{typed}={field}"'
 
