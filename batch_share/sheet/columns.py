@@ -16,7 +16,7 @@ from rapidfuzz import fuzz, process
 
 from batch_share.common import ascii_lower
 from batch_share.errors import SheetError
-from batch_share.sheet.values import Kind, kind_of
+from batch_share.sheet.values import WORDS, Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -360,7 +360,7 @@ def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> d
     for header, name in mapping.items():
         field = field_named(name)
         if field is None:
-            choices = [*map(str, Field), "mx_Custom_1", IGNORE]
+            choices = [*map(str, Field), "mx_Custom_1", IGNORE, *WORDS]
             raise SheetError(path, f"the mapping of {header!r} names no field: {name!r}.{suggest(name, choices)}")
         if field in found.values() and field:
             raise SheetError(path, f"the mapping names two columns for {field}")

@@ -61,9 +61,14 @@ class SheetMapping:
         return SheetMapping(columns, words, self.dates or other.dates)
 
     def spelled(self) -> str:
-        """What it says of columns and words, for people."""
-        columns = [f"{header!r} is {name}" for header, name in self.columns.items()]
-        return ", ".join([*columns, *(f"{word!r} is {meaning}" for word, meaning in self.words.items())])
+        """What it says, for people."""
+        said = {"": self.columns, "words: ": self.words}
+        parts = [
+            what + ", ".join(f"{left} → {right}" for left, right in each.items())
+            for what, each in said.items()
+            if each
+        ]
+        return "; ".join([*parts, *([f"in dates {self.dates.words}"] if self.dates else [])])
 
 
 _HOW_TO_MAP: Final = 'write "your column=field", as in "Owner mail=User Email"'

@@ -36,7 +36,7 @@ def likeliest_header(
     """The first of the rows with the most headers that are known; None if all are blank.
 
     A row with the headers of a sheet that is remembered comes first. Where fewer than two are known, it is the
-    first row that is not blank: its headers are what the error then shows.
+    first row more than half as wide as the widest, which is no title: its headers are what the error then shows.
     """
     filled = [row for row in rows if not row.is_blank]
     if not filled:
@@ -45,7 +45,10 @@ def likeliest_header(
         return as_before
     known = {squeeze(header) for header in mapping}
     best = max(filled, key=lambda row: (familiarity(row, known), -row.number))
-    return best if familiarity(best, known) > 1 else filled[0]
+    if familiarity(best, known) > 1:
+        return best
+    widths = [sum(bool(cell.strip()) for cell in row.cells) for row in filled]
+    return next(row for row, width in zip(filled, widths, strict=True) if 2 * width > max(widths))
 
 
 def familiarity(row: RawRow, known: set[str]) -> int:
@@ -141,11 +144,7 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         columns = [cell.strip() for cell in _trim(header.cells)]
         before = remembered.of(columns)
         mapping = options.mapping.over(before or SheetMapping())
-        notes = (
-            [f"columns and words as last time: {before.spelled()}"]
-            if before
-            else [*filter(None, [remembered.remark])]
-        )
+        notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remembered.remark])]
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as error:

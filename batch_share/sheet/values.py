@@ -61,7 +61,7 @@ class Kind(StrEnum):
     PHONE = "phone numbers"
     DATE = "dates"
     LENGTH = "lengths of time"
-    ACCESS = "kinds of access"
+    ACCESS = "kinds of access (read, write)"
 
 
 @lru_cache(1 << 12)
@@ -155,7 +155,7 @@ def parse_access(text: str) -> int:
     try:
         return _ACCESS[ascii_lower(text)]
     except KeyError:
-        raise ValueError("not an access: write read, write, 1 or 2") from None
+        raise ValueError("not an access: write read, write, 1 or 2, or map the word (lesen=read)") from None
 
 
 def parse_event(text: str) -> int:
