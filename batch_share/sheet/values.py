@@ -88,7 +88,7 @@ def is_word(text: str) -> bool:
     """Whether it means something as an access, an action, a length of time or a unit of such."""
     for parse in (parse_access, parse_action, parse_duration, lambda unit: parse_duration(f"1 {unit}")):
         with suppress(ValueError):
-            return bool(parse(text.strip()))
+            return bool(text.strip() and parse(text.strip()))
     return False
 
 
