@@ -147,7 +147,11 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remembered.remark])]
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
-        except SheetError as error:
+        except SheetError as lacking:
+            error = lacking
+            if remembered.remark:
+                told = f"{lacking.wrong}. And {remembered.remark}"
+                error = SheetError(path, told, problem=lacking.problem, hint=lacking.hint)
             unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
             failures.append(
                 (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
