@@ -147,11 +147,11 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remembered.remark])]
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
-        except SheetError as lacking:
-            error = lacking
+        except SheetError as unclear:
+            error = unclear
             if remembered.remark:
-                told = f"{lacking.wrong}. And {remembered.remark}"
-                error = SheetError(path, told, problem=lacking.problem, hint=lacking.hint)
+                told = f"{unclear.wrong}. And {remembered.remark}"
+                error = SheetError(path, told, problem=unclear.problem, hint=unclear.hint)
             unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
             failures.append(
                 (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
