@@ -231,7 +231,7 @@ class RunSheet(Resume):
     async def begin(self, session: Session) -> None:
         """What was said of the columns is known from now on for other sheets with these headers."""
         sheet, folder = self.plan.sheet, session.settings.data_folder
-        if sheet.mapping:
+        if sheet.mapping.columns or sheet.mapping.words:
             try:
                 Remembered.load(folder).keep(folder, sheet.columns, sheet.mapping)
             except OSError as error:

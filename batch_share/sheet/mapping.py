@@ -52,9 +52,6 @@ class SheetMapping:
     words: Mapping[str, str] = field(default_factory=dict)
     dates: Order | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self.columns or self.words or self.dates)
-
     def over(self, other: SheetMapping) -> SheetMapping:
         """This one, and of the other what this one does not say."""
         columns, words = {**other.columns, **self.columns}, {**other.words, **self.words}
@@ -176,10 +173,8 @@ class Remembered:
     remark: str = ""
 
     @classmethod
-    def load(cls, folder: Path | None) -> Remembered:
-        """As it lies in the data folder; nothing where there is none, or None."""
-        if folder is None:
-            return cls()
+    def load(cls, folder: Path) -> Remembered:
+        """As it lies in the data folder; nothing where there is none."""
         file = folder / _KEPT_IN
         try:
             if os.name == "posix" and file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -133,7 +133,9 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
 
 def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
     failures: list[tuple[int, Table, Sheet, SheetError]] = []
-    remembered = Remembered() if options.mapping.columns else Remembered.load(options.memory)
+    remembered = None
+    if options.memory is not None and not options.mapping.columns:
+        remembered = Remembered.load(options.memory)
     doubtful: Sheet | None = None
     seen: list[Table] = []
     for table in tables:
@@ -142,15 +144,15 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         if header is None:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
-        before = remembered.of(columns)
-        mapping = options.mapping.over(before or SheetMapping())
-        notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remembered.remark])]
+        before, remark = (remembered.of(columns), remembered.remark) if remembered else (None, "")
+        mapping = options.mapping.over(before) if before else options.mapping
+        notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remark])]
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as unclear:
             error = unclear
-            if remembered.remark:
-                told = f"{unclear.wrong}. And {remembered.remark}"
+            if remark:
+                told = f"{unclear.wrong}. And {remark}"
                 error = SheetError(path, told, problem=unclear.problem, hint=unclear.hint)
             unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
             failures.append(
@@ -229,7 +231,7 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
 
-def _top(table: Table, options: ReadOptions, remembered: Remembered) -> tuple[RawRow | None, list[RawRow]]:
+def _top(table: Table, options: ReadOptions, remembered: Remembered | None) -> tuple[RawRow | None, list[RawRow]]:
     """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
         first = [*_readable(table.peek())]

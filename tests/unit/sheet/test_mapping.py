@@ -196,5 +196,5 @@ def test_a_file_that_others_can_write_says_nothing(tmp_path: Path) -> None:
 
 def test_where_there_is_nothing_nothing_is_known(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    for folder in (None, tmp_path, tmp_path / "none", tmp_path / "file"):
+    for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
         assert Remembered.load(folder) == Remembered()

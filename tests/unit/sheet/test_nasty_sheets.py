@@ -417,7 +417,14 @@ def test_whatever_cells_come_in_each_row_is_valid_or_reported_with_its_place(
         for number, cells in enumerate([columns, *table]):
             for column, cell in enumerate(cells):
                 page.write_string(number, column, cell)
-    for word in verdicts(path):
+    try:
+        words = verdicts(path)
+    except SheetError as error:  # for a column in which the same of another kind stands in every row
+        words = [error.wrong]
+    if words and words[0].startswith("column "):
+        assert any(words[0].startswith(f"column {column!r} holds ") for column in columns)
+        return
+    for word in words:
         row, _, rest = word.removeprefix("ok ").removeprefix("Row ").partition(",")
         assert 2 <= int(row) <= len(table) + 1
         assert word.startswith("ok ") or any(rest.strip().startswith(column) for column in columns)
