@@ -294,7 +294,9 @@ def plan_of(
     zone = named_zone(settings) or zone
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
-        dates = read_dates(sheet, settings.dates or sheet.mapping.dates, before or {})
+        # What was said of another sheet must agree with the cells of this one.
+        known = {str(each): sheet.mapping.dates for each in DATED if sheet.mapping.dates}
+        dates = read_dates(sheet, settings.dates or options.read.mapping.dates, {**known, **(before or {})})
         sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
     rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders, sheet.mapping.words)
     record = SheetRecord(
