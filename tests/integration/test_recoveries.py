@@ -7,7 +7,6 @@ import csv
 import json
 import sqlite3
 import time
-from collections import Counter
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,7 @@ from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from trial import Step
@@ -208,48 +207,32 @@ async def test_only_the_newest_copy_has_rows_under_way(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ no dead ends
 
 
-async def stop_at_fifth(tmp_path: Path, work: Callable[[Trial], Awaitable[None]]) -> None:
-    """Of a sheet of leads to be reassigned, whose run was stopped."""
+@pytest.mark.parametrize("others", [False, True])
+async def test_leads_to_be_reassigned_are_so_by_a_ledger_that_was_recovered(
+    tmp_path: Path, *, others: bool
+) -> None:
     onlooker = Onlooker()
 
     async def stop(step: Step, call: SandboxCall) -> Reply:
         ask_to_stop(onlooker)
         return await step(call)
 
-    async with trial(tmp_path, Fault(CREATE, [5], stop)) as it:
+    async with trial(tmp_path, Fault(CREATE, [5 + others * ROWS], stop)) as it:
+        if others:
+            other, rows = beside(it), sheet_rows(ROWS)
+            users = [row[2] for row in rows]
+            other.write(
+                [[*row[:2], user, *row[3:]] for row, user in zip(rows, [*users[1:], users[0]], strict=True)]
+            )
+            assert (await other.run()).summary.states == {State.SHARED: ROWS}
         with (it.folder / "leads.csv").open("w", newline="") as out:
             rows = [[*row, Action.REASSIGN.value] for row in sheet_rows(ROWS)]
             csv.writer(out).writerows([[*HEADER, "Action"], *rows])
         await it.run(onlooker, workers=2)
-        await work(it)
-
-
-async def test_leads_to_be_reassigned_are_so_by_a_ledger_that_was_recovered(tmp_path: Path) -> None:
-    async def lost(it: Trial) -> None:
         it.ledger.unlink()
         ending = await it.run(recover=True)
         assert (ending.summary.states, ending.exit_code) == ({State.SHARED: ROWS}, ExitCode.DONE)
-        check_shared_once(it)
-
-    await stop_at_fifth(tmp_path, lost)
-
-
-async def test_leads_that_others_have_are_taken_from_them_first_after_a_recovery(tmp_path: Path) -> None:
-    async def lost(it: Trial) -> None:
-        other = beside(it)
-        rows = sheet_rows(ROWS)
-        users = [row[2] for row in rows]
-        for row, user in zip(rows, [*users[1:], users[0]], strict=True):
-            row[2] = user
-        other.write(rows)
-        assert (await other.run()).summary.states == {State.SHARED: ROWS}
-        it.ledger.unlink()
-        for recover in (True, False):
-            ending = await it.run(recover=recover)
-        assert ending.summary.states == {State.SHARED: ROWS}
-        assert set(Counter(lead for lead, _ in live_pairs(it)).values()) == {1}
-
-    await stop_at_fifth(tmp_path, lost)
+        check_shared_once(it, ROWS, ROWS + others * ROWS)
 
 
 async def test_rows_that_a_recovery_leaves_out_hold_up_nothing(tmp_path: Path) -> None:
