@@ -76,6 +76,9 @@ class Cause(StrEnum):
     RECOVERED = "recovered"
     """Its ledger is older than the job, or was lost: nobody knows yet what was sent for the row."""
 
+    PERHAPS_REVOKED = "perhaps_revoked"
+    """Another copy of its ledger, which is not there any more, has revoked shares: this may be one of them."""
+
     REPEATED = "repeated"
     UNREAD = "unread"
     UNSHOWN = "unshown"

@@ -124,6 +124,7 @@ def _what(seen: Overview, *, online: bool) -> Table:
         *((None, 0, said) for said in [f"to be taken back: {_earlier(seen)}"] if seen.claiming),
         (State.INVALID, parts["invalid"], "can't be sent: see below"),
         (State.SKIPPED, parts["repeats"], "the same as an earlier row, so not sent: see below"),
+        (State.SKIPPED, parts["held"], "under way in another job, so not sent: see below"),
         (State.SKIPPED, parts["already_shared"], "already shared with their user by earlier runs"),
         *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
         (State.SKIPPED, parts["left_out"], f"left out by {seen.plan.selection}"),

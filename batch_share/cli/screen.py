@@ -170,7 +170,7 @@ CHANGED: Final = {
 
 LOOKED_UP: Final = {
     "found": "found at LeadSquared and not posted again",
-    "absent": "not there, so posted again",
+    "absent": "not there, so posted",
     "again": "shared again in the same activity",
     "foreign": "found with another owner",
 }

@@ -23,7 +23,7 @@ from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import State, rows_in
 from batch_share.logs import bind_run
-from batch_share.planning.already_shared import find_missing, note_begin, note_end, recover
+from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
@@ -167,8 +167,9 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:
     """What is to be done, once somebody has agreed to it; None if the work is to end.
 
-    An answer that is awaited may come minutes later, and others had the account meanwhile. So what would be done is
-    looked at again: less of it is done, and for anything more somebody is asked again.
+    An answer that is awaited may come minutes later: others had the account meanwhile, and copies of the ledger may
+    have been run. So what would be done is looked at again: less of it is done, and for anything more somebody is
+    asked again.
     """
     agreed: Choice | None = None
     with ending_early(session.stop):
@@ -181,6 +182,7 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
             if isawaitable(answer):
                 session.tally.phase = "waiting for somebody to agree"
                 agreed, answer = choice, await session.answered(answer)
+                await check_newest(session)
             elif answer:
                 return choice
             if not answer and not session.stop.asked:
@@ -236,7 +238,7 @@ async def _session(
         session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
-        session = replace(session, missing=await find_missing(session))
+        session = replace(session, missing=await find_missing(session, recovers=job.posts))
         count = CallCount(settings.data_folder, (await ledger.facts())["job"])
         stack.callback(count.close)
         ledger.on_call = count.note
@@ -245,7 +247,7 @@ async def _session(
         bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())
         ended = "cut off"
-        await note_begin(session)
+        await note_begin(session, goes_on=job.posts)
         try:
             with log_events.from_start_to_end(session):
                 with ending_early(session.stop):

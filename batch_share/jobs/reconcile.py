@@ -15,20 +15,21 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import Cause, utc_now
+from batch_share.common import Action, Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
+from batch_share.planning.already_shared import Elsewhere, known_elsewhere
 from batch_share.sending.activities import Found, collect
 from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import end_in, in_note, marker_of
+from batch_share.sending.steps import asked, end_in, in_note, marker_of
 from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch_share.leadsquared.outcome import ActivityView
@@ -78,10 +79,12 @@ class Reconciler:
         self._settled = 0
         self._probed: set[tuple[str, int, bool]] = set()
         self._probing = asyncio.Lock()
+        self._elsewhere = Elsewhere({}, revoked=False)
 
     async def begin(self) -> None:
         """Before anything is sent: adopt what can be found, let shares go on. Waits for nothing."""
         with ending_early(self._session.stop):
+            self._elsewhere = await known_elsewhere(self._session)
             await self._share_again()
             await self._look_first(await self._lost_activities())
 
@@ -107,9 +110,16 @@ class Reconciler:
 
     async def _share_again(self) -> None:
         """A share can be repeated in the same context; with "park" a person decides."""
+        results = {}
         for each in await self._session.ledger.unknown_rows(Stage.SHARE):
-            if not self._parks and self._may_repeat(each, Stage.SHARE):
-                await self._resolve(each, AGAIN)
+            result = AGAIN
+            if _is_recovered(each):
+                wanted, begun = asked(each), each.changed_at or utc_now()
+                end = wanted.until or begun + timedelta(minutes=wanted.duration or 0)
+                result = self._recovered(each, AGAIN, each.renewal, end)
+            if result.state is not State.POSTED or (not self._parks and self._may_repeat(each, Stage.SHARE)):
+                results[each.id] = result
+        await self._resolve(results)
 
     def _may_repeat(self, each: Row, step: Stage) -> bool:
         self._repeats[each.id, step] += 1
@@ -199,13 +209,9 @@ class Reconciler:
         if absent is None:  # it may have found some of them all the same
             still = {each.id for each in await self._lost_activities()}
             return [each for each in lost if each.id in still]
-        left = []
-        for each in absent:
-            if await self._would_show(each, _LOOKS_AT_TYPE):
-                await self._absent(each)
-            else:
-                left.append(each)
-        return left
+        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
+        await self._absent([each for each in absent if each.id in shown])
+        return [each for each in absent if each.id not in shown]
 
     async def _decide_group(self, group: Sequence[Row]) -> None:
         if not await self._rest(group):
@@ -213,7 +219,7 @@ class Reconciler:
         for each in await self._look(group):
             looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
             shown = await self._would_show(each, looks)
-            await (self._absent(each) if shown else self._leave([each], Why(Cause.UNSHOWN)))
+            await (self._absent([each]) if shown else self._leave([each], Why(Cause.UNSHOWN)))
 
     async def _rest(self, group: Sequence[Row]) -> bool:
         """Wait until it is time for the second look at all of these; False if the work is to end."""
@@ -261,20 +267,25 @@ class Reconciler:
         # A clock that was set back makes the loss look later than now.
         return max(min(since_loss, grace), since_look)
 
-    async def _absent(self, each: Row) -> None:
-        if self._parks:
-            await self._leave([each], Why(Cause.PARKED))
-        elif not self._may_repeat(each, Stage.ACTIVITY):
-            await self._leave([each], Why(Cause.SENT_AGAIN))
-        else:
-            del self._first_looks[each.id]
-            await self._resolve(each, Result(State.PENDING, "absent", stage=Stage.ACTIVITY))
+    async def _absent(self, group: Sequence[Row]) -> None:
+        results = {}
+        for each in group:
+            if self._parks:
+                results[each.id] = _left(each, Why(Cause.PARKED))
+            elif not self._may_repeat(each, Stage.ACTIVITY):
+                results[each.id] = _left(each, Why(Cause.SENT_AGAIN))
+            else:
+                del self._first_looks[each.id]
+                # Of one to be reassigned what others have is revoked first, unless that was done.
+                is_claim = asked(each).action is Action.REASSIGN and each.notice is None
+                results[each.id] = Result(State.PENDING, "absent", stage=None if is_claim else Stage.ACTIVITY)
+        await self._resolve(results)
 
     # ------------------------------------------------------------------------------------------ endings
 
     async def _adopt(self, lost: Iterable[Row], found: Found, looked_at: datetime) -> list[Row]:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
-        absent = []
+        absent, results = [], {}
         for each in lost:
             marker, renewal = _latest(each, found)
             named = found.views.get(marker, {}).values()
@@ -285,11 +296,13 @@ class Reconciler:
                 adopted = await self._adoption(each, views)
                 if _is_recovered(each) and adopted.state is State.POSTED:
                     adopted = self._recovered(each, adopted, renewal, end_in(views[0].said, marker))
-                await self._resolve(each, adopted, looked_at)
-                if adopted.state is State.ACCEPTED and self._session.settings.follow_up:
-                    self._session.polls.add(str(adopted.learned["request_id"]))
+                results[each.id] = adopted
+                if adopted.state is State.FAILED:  # the guard may stop the run before more do
+                    await self._resolve(results, looked_at)
+                    results = {}
             else:
                 absent.append(each)
+        await self._resolve(results, looked_at)
         return absent
 
     async def _adoption(self, each: Row, views: Sequence[ActivityView]) -> Result:
@@ -300,9 +313,8 @@ class Reconciler:
         double = None
         if others:
             double = Why(Cause.DOUBLE, {"counts": first.id, "others": [view.id for view in others]})
-        asked = each.instruction
-        if asked is not None and first.owner is not None:
-            whose = await whose_is(self._session, first.owner, asked.user_id)
+        if first.owner is not None:
+            whose = await whose_is(self._session, first.owner, asked(each).user_id)
             if whose is Whose.ANOTHERS:
                 why = Why(Cause.ANOTHERS, {"activity": first.id, "owner": str(first.owner)})
                 failed = Result(State.FAILED, "foreign", stage=Stage.ACTIVITY, why=why)
@@ -310,31 +322,40 @@ class Reconciler:
         return Result(State.POSTED, "found", answer_id=first.id, notice=double, learned=learned)
 
     def _recovered(self, each: Row, adopted: Result, renewal: int, end: datetime | None) -> Result:
-        """The adoption of a row whose ledger did not know of it: it may be shared already, and that may be over."""
+        """What becomes of a row whose activity stands, while another copy of its ledger may have shared its lead.
+
+        That share may be known, be over by now, which is its `end`, or be revoked.
+        """
+        wanted = asked(each)
         learned: dict[str, Any] = {**adopted.learned, "renewal": renewal}
+        if wanted.action is Action.REASSIGN and each.notice is None:  # it was posted only once nobody else had any
+            adopted = replace(adopted, notice=adopted.notice or Why(Cause.NOBODY_ELSE))
+        known = replace(adopted, stage=None, why=None, doubtful=False)
         if end is not None and end <= utc_now():
-            return replace(adopted, state=State.SHARED, learned=learned | {"ends_at": end})
-        missing, asked = self._session.missing, each.instruction
-        share = missing.shares.get((asked.lead_id, asked.user_id)) if missing and asked else None
-        if share and end and share.request_id and abs(share.ends_at - end) < _SAME_END:
-            known = {"request_id": share.request_id, "ends_at": share.ends_at}
-            return replace(adopted, state=State.ACCEPTED, learned=learned | known)
+            return replace(known, state=State.SHARED, learned=learned | {"ends_at": end})
+        share = self._elsewhere.shares.get((wanted.lead_id, wanted.user_id))
+        if share and share.request_id and (end is None or share.ends_at > end - _SAME_END):
+            request = {"request_id": share.request_id, "ends_at": share.ends_at}
+            return replace(known, state=State.ACCEPTED, learned=learned | request)
+        if self._elsewhere.revoked and share is None:
+            why = Why(Cause.PERHAPS_REVOKED)
+            return replace(known, state=State.FAILED, stage=Stage.SHARE, why=why, learned=learned)
         return replace(adopted, learned=learned)
 
     async def _leave(self, group: Iterable[Row], why: Why) -> None:
-        for each in group:
-            details = {**why.details, _RECOVERED: True} if _is_recovered(each) else why.details
-            left = Why(why.cause, details)
-            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=left))
+        await self._resolve({each.id: _left(each, why) for each in group})
 
-    async def _resolve(self, each: Row, result: Result, looked_at: datetime | None = None) -> None:
+    async def _resolve(self, results: Mapping[int, Result], looked_at: datetime | None = None) -> None:
         session = self._session
-        await session.ledger.resolve(each, looked_at or utc_now(), result)
-        if result.state is not State.UNKNOWN:
-            self._settled += 1
-            session.moved(State.UNKNOWN, result)
-            session.tally.looked_up[result.outcome] += 1
-            session.guard.check()
+        await session.ledger.resolve(looked_at or utc_now(), results)
+        for result in results.values():
+            if result.state is State.ACCEPTED and session.settings.follow_up:
+                session.polls.add(str(result.learned["request_id"]))
+            if result.state is not State.UNKNOWN:
+                self._settled += 1
+                session.moved(State.UNKNOWN, result)
+                session.tally.looked_up[result.outcome] += 1
+        session.guard.check()
 
     async def _spread(
         self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], Awaitable[object]]
@@ -350,22 +371,34 @@ class Reconciler:
         await in_parallel(self._session, worker)
 
 
+def _left(each: Row, why: Why) -> Result:
+    """What is left for another run, or for a person."""
+    details = {**why.details, _RECOVERED: True} if _is_recovered(each) else why.details
+    return Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=Why(why.cause, details))
+
+
 def _latest(each: Row, found: Found) -> tuple[str, int]:
-    """By what the last activity of a row is found, and of which renewal: another copy may have made later ones."""
+    """By what the last activity of a row is found, and of which renewal: another copy may have made later ones.
+
+    And may have written its markers where this one does not.
+    """
     marker, renewal = _marker(each), each.renewal
     if _is_recovered(each):
-        while (later := _as_written(marker, marker_of(each.key, Stage.ACTIVITY, renewal + 1))) in found.views:
-            marker, renewal = later, renewal + 1
+        if marker not in found.views and (forms := found.views.keys() & _forms(marker.strip("[]"))):
+            marker = min(forms)
+        while forms := found.views.keys() & _forms(marker_of(each.key, Stage.ACTIVITY, renewal + 1)):
+            marker, renewal = min(forms), renewal + 1
     return marker, renewal
+
+
+def _forms(marker: str) -> set[str]:
+    """How it may be written: in a note, and in a custom field."""
+    return {marker, in_note(marker)}
 
 
 def _is_recovered(each: Row) -> bool:
     """Whether its ledger did not know that anything was sent for it, whatever was found out since."""
     return each.why is not None and (each.cause is Cause.RECOVERED or _RECOVERED in each.why.details)
-
-
-def _as_written(like: str, marker: str) -> str:
-    return in_note(marker) if like.startswith("[") else marker
 
 
 def _marker(each: Row) -> str:
@@ -379,10 +412,8 @@ def _sent_at(each: Row) -> datetime:
 
 
 def _place(each: Row) -> Whereabouts:
-    asked = each.instruction
-    if asked is None:
-        raise AssertionError("a row without instruction is never sent")
-    return Whereabouts(asked.lead_id, asked.event)
+    wanted = asked(each)
+    return Whereabouts(wanted.lead_id, wanted.event)
 
 
 def _by_place(lost: Iterable[Row]) -> list[list[Row]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Action, Cause, __version__, utc_now
@@ -85,6 +85,13 @@ async def find_due(session: Session, claims: Sequence[Row]) -> list[Due]:
         await refresh(history, ledger, account, goes_on=True)
         shares = shares_meant(history, host, [asked(claim) for claim in claims])
         return [Due(claim, meant) for claim, meant in zip(claims, shares, strict=True)]
+
+
+async def still_due(session: Session, due: Sequence[Due]) -> list[Due]:
+    """Those whose row was not sent, now that they were looked up. Raises LedgerError."""
+    rows = {row.id: row for row in await _rows(session.ledger, {each.claim.id for each in due})}
+    now = [replace(each, claim=rows[each.claim.id]) for each in due]
+    return [each for each in now if each.claim.state in {State.PENDING, State.SKIPPED}]
 
 
 def reported_of(due: Sequence[Due]) -> Iterator[str]:

@@ -14,7 +14,14 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError
 from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke_earlier import check_canary_of, find_due, reported_of, revoke_earlier, revoked_earlier
+from batch_share.jobs.revoke_earlier import (
+    check_canary_of,
+    find_due,
+    reported_of,
+    revoke_earlier,
+    revoked_earlier,
+    still_due,
+)
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
@@ -187,6 +194,10 @@ class Resume(Kind):
         """
         reconciler, most = Reconciler(session), session.settings.canary
         await reconciler.begin()
+        if any(each.claim.state is State.UNKNOWN for each in due):  # of a ledger that was recovered
+            while await reconciler.settle():
+                pass
+            due = await still_due(session, due)
         if session.stop.asked:
             return
         if most is None:

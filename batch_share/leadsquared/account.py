@@ -434,13 +434,7 @@ class Identities:
 
     def account(self, key_name: str) -> str:
         """The name of the account of a key (both as `account_name`); the key's own where none was told."""
-        return self._read().get(key_name, key_name)
-
-    def names(self, key_name: str) -> frozenset[str]:
-        """All names that the account of a key may have been known by: its own, and those of its keys."""
-        known = self._read()
-        account = known.get(key_name, key_name)
-        return frozenset({account, key_name, *(key for key, name in known.items() if name == account)})
+        return self.told().get(key_name, key_name)
 
     def remember(self, key_name: str, account: str) -> None:
         """Note what a successful answer told. Raises BatchShareError if the folder can't be written."""
@@ -448,13 +442,13 @@ class Identities:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with FileLock(self._file.with_suffix(".lock"), mode=0o600, timeout=20):
                 new = self._file.with_suffix(".new")
-                write_private(new, json.dumps(self._read() | {key_name: account}))
+                write_private(new, json.dumps(self.told() | {key_name: account}))
                 new.replace(self._file)
         except OSError as error:  # a timeout of the lock too
             raise unwritable(self._file.parent, error) from None
 
-    def _read(self) -> dict[str, str]:
-        """What is torn, missing, or no name of an account, says nothing."""
+    def told(self) -> dict[str, str]:
+        """The account of each key; what is torn, missing, or no name of an account, says nothing."""
         try:
             told = json.loads(self._file.read_bytes())
         except (OSError, ValueError, RecursionError):
@@ -473,8 +467,18 @@ def name_of_account(settings: Settings) -> str:
 
 
 def names_of_account(settings: Settings) -> frozenset[str]:
-    """By what else it may have been known before LeadSquared told which account the key is of, that name too."""
-    return Identities(settings.state_folder).names(_key_name(settings))
+    """By what the account may be known: all names at its host but those that were told to be another one's.
+
+    Where that was not told of both, nobody can say that they are not the same account. Raises SettingsError if none
+    is set.
+    """
+    folder, own, told = settings.state_folder, _key_name(settings), Identities(settings.state_folder).told()
+    mine, others = told.get(own, own), {*told.values()}
+    host, _, _ = settings.account()
+    here = {mine, own, *(file.stem for file in _files_at(folder, host))}
+    if own in told:
+        here -= others - {mine}
+    return frozenset(here | {key for key, account in told.items() if account in here})
 
 
 def _key_name(settings: Settings) -> str:
@@ -505,11 +509,6 @@ class AccountTurn:
     def is_held(self) -> bool:
         """Whether it is ours now."""
         return self.file in self._locks
-
-    @property
-    def others(self) -> list[Path]:
-        """The files besides its own of which it is the turn now."""
-        return [file for file in self._locks if file != self.file]
 
     async def take(self) -> None:
         """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
@@ -567,7 +566,12 @@ def any_account(folder: Path, host: str) -> Iterator[Path]:
     One that is the host's comes first: whoever has its turn may make another account known.
     """
     yield folder / f"{_digest(host)}.host"
-    for file in sorted(folder.glob("*.account")):  # not before: the turn of the host's is had by now
+    yield from _files_at(folder, host)  # not before: the turn of the host's is had by now
+
+
+def _files_at(folder: Path, host: str) -> Iterator[Path]:
+    """The files of accounts that are, or may be, at a host."""
+    for file in sorted(folder.glob("*.account")):
         with suppress(FileNotFoundError):  # it has just become another's
             if Account.read(file).host in {"", host}:
                 yield file

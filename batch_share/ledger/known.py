@@ -185,7 +185,7 @@ live = Table(
     "live",
     metadata,
     Column("ledger_id", ForeignKey("ledgers.id"), primary_key=True),
-    Column("row_id", Integer, primary_key=True),
+    Column("row_id", Integer, primary_key=True),  # less than 0: it was taken aside
     Column("sheet_row", Integer, nullable=False),
     Column("lead_id", String(36), nullable=False),
     Column("user_id", String(36), nullable=False),
@@ -348,14 +348,32 @@ class History:
         Such as were to be sent, or under way. None if nobody is to finish it, or no call was ever made for it.
         """
         at = (ledgers.c.path == str(name), ledgers.c.host == host, ledgers.c.job != but)
+        last = self._runs(_RUN.where(*at, runs.c.purged_at.is_(None)).limit(1))
+        if not last or not _is_unfinished(last[0]):
+            return None
+        of_run = select(ledgers).join_from(runs, ledgers).where(runs.c.id == last[0].id)
         with self._reading() as connection:
-            there = select(ledgers).where(*at, ledgers.c.forgotten_at.is_(None)).order_by(ledgers.c.id.desc())
-            known = [_ledger(row) for row in connection.execute(there).mappings()]
-        for ledger in known:
-            last = self._runs(_RUN.where(runs.c.ledger_id == ledger.id, runs.c.purged_at.is_(None)).limit(1))
-            if last and _is_unfinished(last[0]) and (ledger.calls is None or self.last_call(ledger.job)):
-                return ledger, last[0]
-        return None
+            ledger = _ledger(connection.execute(of_run).mappings().one())
+        if ledger.forgotten_at or not (ledger.calls is None or self.last_call(ledger.job)):
+            return None
+        return ledger, last[0]
+
+    def take_aside(self, job: str) -> None:
+        """Keep what is known of a job's shares, though a ledger is to take its place that does not know of them.
+
+        Each stays until that knows of a share of the same lead with the same user, or until its end.
+        """
+        with self._writing() as connection:
+            first = connection.scalar(select(func.min(live.c.row_id))) or 0
+            theirs = select(ledgers.c.id).where(ledgers.c.job == job)
+            known = (live.c.row_id >= 0) & live.c.ledger_id.in_(theirs)
+            connection.execute(update(live).where(known).values(row_id=min(first, 0) - 1 - live.c.row_id))
+
+    def runs_of(self, job: str) -> dict[str, str]:
+        """By the Ids of a job's runs that are known, whichever copy of its ledger had them, their commands."""
+        with self._reading() as connection:
+            of_job = select(runs.c.id, runs.c.command).join_from(runs, ledgers).where(ledgers.c.job == job)
+            return {run.id: run.command for run in connection.execute(of_job)}
 
     def first_start(self, job: str) -> datetime | None:
         """When the first run of a job began that is known."""
@@ -409,8 +427,17 @@ class History:
                 connection.execute(insert(live).prefix_with("OR REPLACE"), values)
 
     def live_noted(self, ledger: KnownLedger, made: int, mark: str, now: datetime) -> None:
-        """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended."""
-        gone = (live.c.ledger_id == ledger.id) & (live.c.made != made)
+        """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended.
+
+        Of other copies of it too, which are older; but not what was taken aside, while it does not know of that.
+        """
+        new = live.alias()
+        is_new = (new.c.ledger_id == ledger.id) & (new.c.made == made) & (new.c.row_id >= 0)
+        is_same = (new.c.lead_id == live.c.lead_id) & (new.c.user_id == live.c.user_id)
+        knows = select(new.c.row_id).where(is_new, is_same, (new.c.access > 0) | (live.c.access == 0)).exists()
+        of_job = live.c.ledger_id.in_(select(ledgers.c.id).where(ledgers.c.job == ledger.job))
+        is_old = ((live.c.ledger_id != ledger.id) | (live.c.made != made)) & (live.c.row_id >= 0)
+        gone = of_job & (is_old | ((live.c.row_id < 0) & knows))
         with self._writing() as connection:
             connection.execute(delete(live).where(or_(gone, live.c.ends_at <= now)))
             connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=mark))
@@ -708,7 +735,7 @@ async def _ended(ledger: LedgerReader, run: RunRecord, *, goes_on: bool) -> dict
 async def refresh(history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool = False) -> None:
     """Take in the runs of an open ledger, and its live shares if they are others than last time.
 
-    Raises HistoryError, LedgerError.
+    Nothing of an older copy is taken in. Raises HistoryError, LedgerError.
     """
     known = await note_runs(history, ledger, account, goes_on=goes_on)
     if known is not None and (mark := await ledger.share_mark()) != known.mark:
@@ -804,9 +831,18 @@ def is_in_use(ledger: LedgerName) -> bool:
     return False
 
 
-async def add_ledgers(history: History, names: Sequence[LedgerName], accounts: Mapping[str, str]) -> None:
-    """Take in ledgers that the index does not know; `accounts` by host. Raises LedgerError, HistoryError."""
+async def add_ledgers(
+    history: History, names: Sequence[LedgerName], accounts: Mapping[str, str]
+) -> list[LedgerName]:
+    """Take in ledgers that the index does not know; `accounts` by host. Returns older copies, which it does not.
+
+    Raises LedgerError, HistoryError.
+    """
+    older = []
     for name in names:
         async with read_ledger(name) as ledger:
-            account = accounts.get((await ledger.facts())["host"])
-            await refresh(history, ledger, account, goes_on=is_in_use(name))
+            facts = await ledger.facts()
+            if await ledger.last_number() < history.last_call(facts["job"]):
+                older.append(name)
+            await refresh(history, ledger, accounts.get(facts["host"]), goes_on=is_in_use(name))
+    return older

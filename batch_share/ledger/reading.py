@@ -351,24 +351,26 @@ class LedgerReader:
         """The rows for which shares that were made before are to be revoked now, in the sheet's order.
 
         Skipped are those for which none was known when it was looked at last. With `among`, those of the rows with
-        these Ids, also where that has failed. All come without their cells.
+        these Ids, also where that has failed. All come without their cells. A ledger that was recovered may not
+        know that some were sent, with all before it: they are looked up first.
         """
         in_vain = (rows.c.state == State.SKIPPED) & (rows.c.cause == Cause.NOTHING_KNOWN)
         is_pending = (rows.c.state == State.PENDING) & rows.c.stage.is_(None)
         has_failed = (rows.c.state == State.FAILED) & (rows.c.stage == Stage.EARLIER)
-        which = in_vain | is_pending if among is None else is_pending | has_failed
+        may_be_pending = RECOVERS & (rows.c.stage == Stage.ACTIVITY) & ~CLEARED
+        which = in_vain | is_pending | may_be_pending if among is None else is_pending | has_failed
         claiming = select(*LEAN).where(rows.c.action != Action.SHARE, which, MEANT, self._is_due())
         found = await self._all(claiming.order_by(rows.c.position))
         return [row_of(row) for row in found if among is None or row["id"] in among]
 
     async def unknown_rows(self, stage: Stage) -> list[Row]:
-        """The rows of the sheet in force that are unknown in this stage, each with its last call, in order."""
+        """The rows of the sheet in force that are unknown in this stage, each with its last call if it is known."""
         each = attempts.alias()
         last = select(func.max(each.c.id)).where(each.c.row_id == rows.c.id, each.c.step == stage)
         found = await self._all(
             select(rows, *OF_CALL)
             .select_from(rows)
-            .join(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
+            .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
             .where(rows.c.state == State.UNKNOWN, rows.c.stage == stage, MEANT)
             .order_by(rows.c.position)
         )

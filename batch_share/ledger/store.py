@@ -77,6 +77,11 @@ _MAY_BE_SENT = (
 )
 """Rows that were not sent, as far as this ledger knows, and may be."""
 
+_MAY_BE_SHARED = rows.c.position.is_not(None) & or_(
+    rows.c.state == State.POSTED, (rows.c.state == State.UNKNOWN) & (rows.c.stage == Stage.SHARE)
+)
+"""Rows whose activity stands, and whose lead another copy of this ledger may have shared."""
+
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
@@ -167,33 +172,47 @@ class Ledger(LedgerReader):
         """Commit whose ledger this is, as long as it holds nothing."""
         await self._execute(update(about).where(about.c.name == "host").values(value=host))
 
-    async def note_job(self, job: str) -> None:
-        """Commit whose rows this ledger is to hold, as long as it holds nothing."""
-        await self._execute(update(about).where(about.c.name == "job").values(value=job))
+    async def take_up(self, job: str, since: datetime, calls: int) -> None:
+        """Commit that this ledger, which holds nothing yet, is to recover this job: as `recover` is told."""
+
+        def note(connection: Connection) -> None:
+            connection.execute(update(about).where(about.c.name == "job").values(value=job))
+            self._note_recovered(connection, since, calls)
+
+        await self._database.write(note)
 
     async def recover(self, marker: Callable[[Row], str], since: datetime | None = None, calls: int = 0) -> int:
         """Commit that rows are unknown, of which another copy may have sent anything; how many there are.
 
         That was done `since` then, up to the call with the number `calls`. From then on whatever is new in this
-        ledger is to be looked up too, what is renewed with it: without `since`, it is now.
+        ledger is to be looked up too, what is renewed with it: without `since`, it is now. Rows that are left out
+        wait for the run that they are for.
         """
 
         def note(connection: Connection) -> int:
+            tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
+            which = _MAY_BE_SENT & rows.c.chosen & ~tried
             if since is not None:
-                self._last_attempt = max(self._last_attempt, calls)
-                noted = {RECOVERED: since.isoformat(), CALLS: str(calls)}
-                connection.execute(_NOTE_FACT, [{"name": name, "value": noted[name]} for name in noted])
+                self._note_recovered(connection, since, calls)
+                which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
+                self._results = None
+                unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True, "details": None}
+                shared = update(rows).where(_MAY_BE_SHARED).values(unknown | {"cause": Cause.RECOVERED})
+                connection.execute(shared)  # not when they were: by that, it is told when their shares end
             began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
             if began is None:
                 return 0
-            tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
-            which = _MAY_BE_SENT if since is not None else _MAY_BE_SENT & ~tried
             ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
             for chunk in _chunks(ids, PAGE):
                 self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
             return len(ids)
 
         return await self._database.write(note)
+
+    def _note_recovered(self, connection: Connection, since: datetime, calls: int) -> None:
+        self._last_attempt = max(self._last_attempt, calls)
+        noted = {RECOVERED: since.isoformat(), CALLS: str(calls)}
+        connection.execute(_NOTE_FACT, [{"name": name, "value": noted[name]} for name in noted])
 
     def _look_up_first(
         self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
@@ -453,15 +472,17 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
-        """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""
+    async def resolve(self, looked_at: datetime, results: Mapping[int, Result]) -> None:
+        """Commit what a look-up of `unknown` rows showed, by Id: with the state `unknown` they stay so."""
 
         def note(connection: Connection) -> None:
-            self._move_or_touch(connection, row.id, State.UNKNOWN, result)
-            values = {"answered_at": self.now()} | _attempt_values(result)
-            self._attempt(connection, row.id, LOOK, looked_at, **values)
+            for row_id, result in results.items():
+                self._move_or_touch(connection, row_id, State.UNKNOWN, result)
+                values = {"answered_at": self.now()} | _attempt_values(result)
+                self._attempt(connection, row_id, LOOK, looked_at, **values)
 
-        await self._database.write(note)
+        if results:
+            await self._database.write(note)
 
     async def try_again(self, states: Mapping[int, State], begun: Iterable[int] = ()) -> None:
         """Commit that failed rows, by Id, go back to before the step that failed.

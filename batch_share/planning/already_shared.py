@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +15,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
-from batch_share.errors import HistoryError, LedgerError, SettingsError, SheetError, sentence
+from batch_share.errors import HistoryError, LedgerError, LedgerLocked, SettingsError, SheetError, sentence
 from batch_share.leadsquared.account import name_of_account, names_of_account
-from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.known import add_ledgers, catch_up, check_whole, note_runs, open_history, refresh
+from batch_share.ledger.files import LedgerName
+from batch_share.ledger.known import (
+    add_ledgers,
+    catch_up,
+    check_whole,
+    is_in_use,
+    note_runs,
+    open_history,
+    refresh,
+)
 from batch_share.ledger.reading import RECOVERED, pages
-from batch_share.ledger.records import Why
+from batch_share.ledger.records import Why, run_id
 from batch_share.ledger.states import State
 from batch_share.outputs import is_database
 from batch_share.sending.session import Missing
@@ -164,37 +173,92 @@ def _after(settings: Settings) -> dt.datetime:
 # ------------------------------------------------------------------------------------------------- of a run
 
 
-async def find_missing(session: Session) -> Missing | None:
+async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
     """What the ledger does not know of its job, if it is to be recovered; None if it is as new as it can be.
 
-    Raises LedgerError if it is an older copy, or in the place of one that is gone with its job unfinished.
+    Raises LedgerError if it is an older copy, or in the place of one that is gone with its job unfinished; also if
+    that is to be recovered, and the job at hand is none that `recovers`.
     """
     ledger, settings = session.ledger, session.settings
+    may_recover = settings.recover and recovers
     with _index(settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
         facts, began = await ledger.facts(), [run.started_at for run in await ledger.runs()][:1]
         # Whoever asks for it may know of another copy that no index does.
-        is_asked = settings.recover and bool(began) and RECOVERED not in facts
+        is_asked = may_recover and bool(began) and RECOVERED not in facts
         if history is None:
-            return Missing(0, began[0], {}) if is_asked else None
+            return Missing(0, began[0]) if is_asked else None
         job, gone = facts["job"], None
         if not began:
             gone = history.unfinished(ledger.name.resolved(), session.client.base_url, job)
         if gone is not None:
             known, last = gone
-            if not settings.recover:
+            if not may_recover:
                 raise _is_gone(ledger.name, last)
             job = known.job
-            await ledger.note_job(job)
         calls = history.last_call(job)
         if gone is None and await ledger.last_number() >= calls and not is_asked:
             return None
-        if not settings.recover:
+        if not may_recover:
             raise _is_older(ledger.name, calls)
-        shares = {(share.lead_id, share.user_id): share for share in history.live_of(job) if share.access}
         known_start = history.first_start(job)
-        starts = [*began, *([known_start] if known_start else [])]
-        return Missing(calls, min(starts, default=utc_now()), shares)
+        since = min([*began, *([known_start] if known_start else [])], default=utc_now())
+        if gone is not None:
+            await ledger.take_up(job, since, calls)
+        history.take_aside(job)
+        return Missing(calls, since)
     return None
+
+
+async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
+    """For a plan: why a run would not begin with this ledger, None where there is none."""
+    if settings.recover:
+        return None
+    remarks: list[str] = []
+    with (
+        _index(settings.data_folder, remarks.append) as history,
+        remarking(remarks.append),
+        suppress(SettingsError),
+    ):
+        if history is not None and ledger is None:
+            gone = history.unfinished(name.resolved(), settings.account()[0], "")
+            return _is_gone(name, gone[1]) if gone else None
+        if history is not None and ledger is not None:
+            calls = history.last_call((await ledger.facts())["job"])
+            return _is_older(name, calls) if await ledger.last_number() < calls else None
+    return None
+
+
+async def check_newest(session: Session) -> None:
+    """Raises LedgerError if another copy of the ledger has made calls since this one was opened."""
+    with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+        calls = history.last_call((await session.ledger.facts())["job"]) if history else 0
+        if await session.ledger.last_number() < calls:
+            raise _is_older(session.ledger.name, calls)
+
+
+class Elsewhere(NamedTuple):
+    """What other copies of a ledger, older and newer, are known to have shared and not to have ended.
+
+    By lead and user; `revoked`: a newer one has revoked shares, so that what is not among these may be revoked.
+    """
+
+    shares: dict[tuple[str, str], LiveShare]
+    revoked: bool
+
+
+async def known_elsewhere(session: Session) -> Elsewhere:
+    """What the index knows of a job whose ledger was recovered; nothing where it can't be read."""
+    ledger, facts = session.ledger, await session.ledger.facts()
+    if RECOVERED not in facts:
+        return Elsewhere({}, revoked=False)
+    with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+        if history is not None:
+            job = facts["job"]
+            own = {run_id(job, run) for run in await ledger.runs()}
+            revoked = any(command == Action.REVOKE for of, command in history.runs_of(job).items() if of not in own)
+            shares = [share for share in history.live_of(job) if share.access]
+            return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
+    return Elsewhere({}, revoked=False)
 
 
 def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
@@ -210,11 +274,12 @@ def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
 
 
 def _is_older(name: LedgerName, calls: int) -> LedgerError:
+    named = shlex.quote(str(name))
     return LedgerError(
         name,
         f"it is older than its job: call {calls:,} was made for that, and it does not know of it. It was restored "
-        "or copied, and the other one went on. Nothing was sent. Put the newer one in its place; or give the same "
-        "command with --recover, which looks every row up in LeadSquared before it sends",
+        "or copied, and the other one went on. Nothing was sent. Put the newer one in its place; or have each row "
+        f"looked up in LeadSquared before anything is sent: `batch-share resume {named} --recover`",
         problem="The ledger is older than its job: another copy of it went on.",
         hint="Put the newer one in its place, or have the job recovered from LeadSquared.",
     )
@@ -231,13 +296,17 @@ async def recover(session: Session) -> None:
         await note_begin(session)
 
 
-async def note_begin(session: Session) -> None:
-    """Take this run into the index, and find out about earlier ones that were cut off."""
+async def note_begin(session: Session, *, goes_on: bool = True) -> None:
+    """Take this run into the index, and find out about earlier ones that were cut off.
+
+    If it `goes_on` with its job, nobody has given that up any more.
+    """
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
             with remarking(session.tally.remark):
                 await catch_up(history, besides=session.ledger.name)
-                history.go_on((await session.ledger.facts())["job"])
+                if goes_on:
+                    history.go_on((await session.ledger.facts())["job"])
                 await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
 
@@ -350,7 +419,8 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
             remarks.append(_begun_anew(history.begun_anew))
-        await add_ledgers(history, added, _accounts(settings))
+        older = await add_ledgers(history, added, _accounts(settings))
+        remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
         await catch_up(history)
         return KnownRuns(history.runs(limit), remarks)
 
@@ -363,9 +433,8 @@ async def forget_job(settings: Settings, named: str) -> KnownRun:
     with open_history(settings.data_folder) as history:
         await catch_up(history)
         found = _run_named(history, named)
-        if found.ledger.exists():
-            async with open_ledger(found.ledger):
-                pass
+        if found.ledger.exists() and is_in_use(found.ledger):
+            raise LedgerLocked(found.ledger, "its run goes on: stop it first")
         history.forget(found.id, utc_now())
         return found
 

@@ -23,7 +23,7 @@ from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
-from batch_share.planning.already_shared import AlreadyShared, choose_renewals
+from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
 from batch_share.planning.directory import Directory, Numbers
 from batch_share.planning.lookup import IN_PAGE
 from batch_share.planning.plan import Approval
@@ -57,11 +57,12 @@ class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
     `job` is the ledger's, `sheet` the name of the one in force; `refusal` says why a run would not go on with it,
-    which leaves nothing known.
+    `hint` what to do then.
     """
 
     job: str = ""
     refusal: str = ""
+    hint: str = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
     sheet: str = ""
     _known: Numbers = field(default_factory=Numbers)
     _any_sent: bool = False
@@ -103,7 +104,8 @@ class KnownRows:
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
     if not ledger.holds_anything():
-        return KnownRows()
+        behind = await what_is_behind(ledger, None, settings)
+        return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
     async with read_ledger(ledger) as opened:
         facts, host = await opened.facts(), _host(settings)
         if host is not None and facts["host"] != host and await opened.sheet() is not None:
@@ -115,6 +117,8 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         await choose_renewals(opened, settings)
         before = KnownRows(facts["job"])
         await before.learn(opened)
+        if behind := await what_is_behind(ledger, opened, settings):
+            before.refusal, before.hint = behind.wrong, behind.hint
         return before
 
 
@@ -175,9 +179,9 @@ class Overview:
 
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
     leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
-    what is live, `repeated` says which repeat another one. `directory` is who was looked up.
-    `revoking` rows share nothing, and only revoke; `earlier` shares that are known are revoked, `claiming`
-    rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
+    what is live, `held` for what another job has under way, `repeated` says which repeat another one.
+    `directory` is who was looked up. `revoking` rows share nothing, and only revoke; `earlier` shares that are
+    known are revoked, `claiming` rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
     `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
     to be looked up, by the surest thing that they say of it, and `unknown_users` are to be looked up.
     """
@@ -192,6 +196,7 @@ class Overview:
     states: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
     already: int = 0
+    held: int = 0
     waiting: Waiting = NONE_WAITING
     revoking: list[int] = field(default_factory=list)
     reassigning: list[int] = field(default_factory=list)
@@ -248,6 +253,7 @@ class Overview:
             "revoking": len(self.revoking),
             "invalid": self.states[State.INVALID],
             "repeats": len(self.repeated),
+            "held": self.held,
             "already_shared": self.already,
             "sent_before": sum(self.sent_before.values()) - self.states[State.POSTED],
             "left_out": self.left_out,
@@ -327,7 +333,7 @@ class Overview:
     def obstacles(self) -> list[Problem]:
         """The same, each with what to do."""
         refusal = self.before.refuses(self.plan.record.name)
-        hint = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
+        hint = self.before.hint
         return [
             Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint=hint) for _ in filter(None, [refusal])
         ] + [
@@ -436,6 +442,8 @@ def overview(
         if row.state is State.SKIPPED:
             if row.cause is Cause.ALREADY_SHARED:
                 seen.already += 1
+            elif row.cause is Cause.HELD:
+                seen.held += 1
             else:
                 seen.repeated.append(Problem(row.sheet_row, "", "", spell_row(row)))
         elif row.state is State.INVALID:

@@ -62,7 +62,7 @@ MEANING: Final = {
     State.INVALID: "can't be sent: something is wrong in the sheet",
     State.SKIPPED: "not to be sent, as told below",
     State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "sent, but nobody knows whether it arrived; looked up before it is sent again",
+    State.UNKNOWN: "nobody knows whether it arrived, or was sent; looked up before anything is sent",
     State.TO_REVOKE: "its share is still to be revoked: `batch-share revoke` goes on",
     State.REVOKING: "its share is being revoked, or was when the run was cut off",
     State.ENDING: "LeadSquared is revoking its share, not yet known to be processed",
@@ -179,6 +179,10 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
     Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
     Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is",
+    Cause.PERHAPS_REVOKED: (
+        "its activity stands, and by all that is known here its lead is not shared: a newer copy of the ledger has "
+        "revoked shares. `batch-share retry` shares it again"
+    ),
     Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
     Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
     Cause.UNSHOWN: (

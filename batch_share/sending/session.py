@@ -30,6 +30,7 @@ from batch_share.leadsquared.account import (
     account_of_org,
     any_account,
     name_of_account,
+    names_of_account,
 )
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
@@ -46,7 +47,7 @@ from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from batch_share.common import Rate
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call
-    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
@@ -295,14 +295,10 @@ class Connection:
 
 
 class Missing(NamedTuple):
-    """What a ledger does not know of its job: calls up to this number, made `since` then (UTC, without a zone).
-
-    `shares` are those that were known of it elsewhere, by lead and user.
-    """
+    """What a ledger does not know of its job: calls up to this number, made `since` then (UTC, without a zone)."""
 
     calls: int
     since: datetime
-    shares: Mapping[tuple[str, str], LiveShare]
 
 
 @dataclass(frozen=True)
@@ -393,8 +389,8 @@ async def open_connection(
             turn.give_back()
             turn = await _take_turn(_turn_of(settings, waiter), course, turns)
         with AccountMemory(turn.file, host=host) as memory:
-            for other in turn.others:
-                memory.heed(other)
+            for name in names_of_account(settings) - {turn.file.stem}:  # which may have called the same account
+                memory.heed(settings.state_folder / f"{name}.account")
             if settings.calls_when_closed:
                 memory.open_again()
             rate, bulk_rate = rates(settings, memory.account)
@@ -445,12 +441,15 @@ async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> Acc
 async def _identified(connection: Connection, key: str, course: Course, turns: ExitStack) -> Connection:
     """The connection, from now on of the account that LeadSquared says its key is of, as other keys may be.
 
-    Where that is not told, it stays one of the key alone. What was kept by the key is kept by the account first,
+    Where that is not told, it stays one of the key alone; while it can't be asked, others wait that may be the same
+    account, as before. What was kept by the key is kept by the account first,
     and only then is it remembered which one: a process that ends in between asks again. Raises AccessDenied.
     """
     settings, memory, turn = connection.settings, connection.memory, connection.turn
     user = await _once_key_user(connection)
     if user is None or not user.org_id:
+        if not memory.account.asked:
+            return connection
         only = await _take_turn(turn.only(turn.file), course, turns)
         turn.give_back()
         return replace(connection, turn=only, key_user=user)
@@ -479,8 +478,8 @@ async def _once_key_user(connection: Connection) -> KeyUser | None:
         raise AccessDenied(user.status, user.words)
     if not isinstance(user, KeyUser):
         connection.apis.failed(call.path, user)
-    if not isinstance(user, KeyUser) or not user.org_id:
-        connection.memory.not_told()
+    if call.path in connection.apis.gone or (isinstance(user, KeyUser) and not user.org_id):
+        connection.memory.not_told()  # and won't be: what merely went wrong is asked again by the next run
     return user if isinstance(user, KeyUser) else None
 
 
