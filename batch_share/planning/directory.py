@@ -12,7 +12,6 @@ import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
-from functools import partial
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -172,8 +171,9 @@ class Directory:
     Leads, of which there may be a million, are kept in a compact form. `unanswered` are those of whom no API could
     tell, and why: their rows are taken as they stand if they have all Ids and `trusts_ids` says so. `types` are the
     account's activity types, each with its name, if they were told just now; `strange_types` are those of rows that
-    are not, or were not, among them, by code or by name; `type_names` those that were ever told. `kept` names are
-    known from what was kept of earlier look-ups, `asked` are still to be looked up.
+    are not, or were not, among them, by code or by name; `type_names` those that were ever told. `meant_types` are
+    the codes of those that rows name. `kept` names are known from what was kept of earlier look-ups, `asked` are
+    still to be looked up.
     """
 
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
@@ -186,8 +186,10 @@ class Directory:
     types: dict[int, str] = field(default_factory=dict)
     strange_types: set[int | str] = field(default_factory=set)
     type_names: dict[int, str] = field(default_factory=dict)
+    meant_types: dict[str, int] = field(default_factory=dict)
     kept: int = 0
     asked: int = 0
+    _called: dict[str, list[int]] = field(default_factory=dict)  # the codes by each name that was asked for
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
@@ -198,6 +200,7 @@ class Directory:
                     self.strange_types.add(int(answer.value) if answer.value.isdecimal() else answer.value)
                 else:
                     self.type_names[int(answer.value)] = str(answer.found["name"])
+                    self._called.clear()
                 continue
             if answer.found is None:
                 self.unanswered.pop(ref, None)
@@ -275,6 +278,8 @@ class Directory:
             return [Problem(raw.number, header(Field.EVENT), str(row.event), strange, Cause.NO_TYPE)]
         event = self.code_of(row.event)
         assert event is not None  # noqa: S101 - else it is strange
+        if isinstance(row.event, str):
+            self.meant_types[type_key(row.event)] = event
         return Instruction(
             lead_id=lead.id,
             lead_number=lead.number,
@@ -293,9 +298,15 @@ class Directory:
         """Take in what the account's activity types are called: whether one is there that was not before."""
         self.types = types
         self.type_names |= types
+        self._called.clear()
         found = {event for event in self.strange_types if types and self.code_of(event) in types}
         self.strange_types -= found
         return bool(found)
+
+    def learn_names(self, types: Mapping[int, str]) -> None:
+        """Take in what activity types were called a while ago: there may be others by now."""
+        self.type_names |= types
+        self._called.clear()
 
     def code_of(self, event: int | str) -> int | None:
         """The code of an activity type that a row gives by its code or its name; None if no single one is meant."""
@@ -303,6 +314,10 @@ class Directory:
             return event
         codes = self._codes(event)
         return codes[0] if len(codes) == 1 else None
+
+    def type_name(self, code: int) -> str:
+        """What an activity type is called, "" where nobody told."""
+        return self.type_names.get(code, "")
 
     def strange(self, event: int | str) -> str:
         """What is wrong with an activity type that the account has not, or has twice; "" where it is right.
@@ -324,15 +339,22 @@ class Directory:
         if len(codes) == 1:
             return ""
         if codes:
-            return f"the account has {len(codes)} activity types of this name: give the code, {_either(codes)}"
-        like = partial(_likeness, event)
-        nearest = sorted(types, key=lambda code: (-like(types[code]), code))[:_NEAREST]
+            either = " or ".join(map(str, codes))
+            return f"the account has {len(codes)} activity types of this name: give the code, {either}"
+        meant = SequenceMatcher(b=type_key(event))
+        like = {}
+        for code, name in types.items():
+            meant.set_seq1(type_key(name))
+            like[code] = meant.ratio()
+        nearest = sorted(types, key=lambda code: (-like[code], code))[:_NEAREST]
         return f"the account has no activity type {event!r}; it has {self._named(nearest, types)}"
 
     def _codes(self, name: str) -> list[int]:
         """The types that are called so, as they are called now if that was told."""
-        types = self.types or self.type_names
-        return sorted(code for code, called in types.items() if type_key(called) == type_key(name))
+        if name not in self._called:  # row after row says the same
+            types = (self.types or self.type_names).items()
+            self._called[name] = sorted(code for code, called in types if type_key(called) == type_key(name))
+        return self._called[name]
 
     @staticmethod
     def _named(codes: Iterable[int], types: Mapping[int, str]) -> str:
@@ -373,14 +395,6 @@ class Directory:
 def type_key(name: str) -> str:
     """What two spellings of an activity type's name have in common, which differ in case and blanks alone."""
     return " ".join(name.split()).casefold()
-
-
-def _likeness(name: str, other: str) -> float:
-    return SequenceMatcher(None, type_key(name), type_key(other)).ratio()
-
-
-def _either(codes: Sequence[int]) -> str:
-    return " or ".join(map(str, codes))
 
 
 def _packed(lead: FoundLead) -> Sequence[str]:
