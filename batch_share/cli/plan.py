@@ -11,7 +11,6 @@ from rich.table import Table
 from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activities, spell_cost
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
-from batch_share.planning.overview import Unasked
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import spell_alike, spell_guards, spell_recalled
 
@@ -83,7 +82,7 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
     for remark in seen.live.remarks:
         out.print(f"[yellow]{escape(remark)}.[/yellow]", soft_wrap=True)
     asked = "Nothing was sent."
-    if isinstance(seen.directory, Unasked):
+    if not seen.is_asked:
         why = "no row can be sent as it is" if online else "--online does that"
         asked = f"Nothing was sent, and nobody was looked up ({why})."
     out.print(asked)

@@ -238,6 +238,11 @@ class Overview:
         return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory, problems)))
 
     @property
+    def is_asked(self) -> bool:
+        """Whether LeadSquared was asked for those whom nobody knew."""
+        return not isinstance(self.directory, Unasked)
+
+    @property
     def invalid(self) -> list[str]:
         """What is wrong with each row that can't be sent, in one sentence."""
         rows = groupby(self.problems, key=attrgetter("row"))
