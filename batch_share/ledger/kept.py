@@ -63,7 +63,7 @@ class KeptAnswers:
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Keep those who were found, all or none of them; of all others nothing is known any more."""
         if self.minutes:
-            self._do(lambda opened: self._note(opened, answers), None)
+            self._do(lambda opened: self._note(opened, answers), None, makes=True)
 
     def find(self, names: Iterable[tuple[str, str]], *, numbers_too: bool) -> Iterator[Lookup]:
         """Those of these who were found, by kind and value, read page by page.
@@ -77,7 +77,7 @@ class KeptAnswers:
     def note_types(self, types: Mapping[int, str]) -> None:
         """Keep what the account's activity types are called, by code, if any were told."""
         if self.minutes and types:
-            self._do(lambda opened: self._put(opened, [(_TYPES, types, False)]), None)
+            self._do(lambda opened: self._put(opened, [(_TYPES, types, False)]), None, makes=True)
 
     def types(self) -> dict[int, str]:
         """What the account's activity types are called, by code; nothing if that is not known."""
@@ -89,8 +89,6 @@ class KeptAnswers:
 
     def forget(self, older_than: int | None = None) -> int:
         """Delete what is used no more, and what was found more than so many minutes ago. How much it was."""
-        if not (self.folder / FILE).exists():
-            return 0
         return self._do(lambda opened: self._forget(opened, older_than), 0)
 
     # ------------------------------------------------------------------------------------------ in a transaction
@@ -103,11 +101,13 @@ class KeptAnswers:
         for each in answers:
             if each.found is None:
                 continue
-            found.append(((each.kind, each.value), each.found, False))
-            if "number" in each.found:
-                lead = {"id": each.found["id"], "number": each.found["number"], "email": "", "phone": ""}
-                names = (_BY_ID, lead["id"]), (_BY_NUMBER, lead["number"])
-                found += [((_FOR_GOOD + kind, value), lead, True) for kind, value in names]
+            if each.kind not in _LEADS:
+                found.append(((each.kind, each.value), each.found, False))
+                continue
+            lead = [each.found[name] for name in _LEAD]
+            found.append(((each.kind, each.value), lead, False))
+            for kind, value in zip((_BY_ID, _BY_NUMBER), lead[:2], strict=True):
+                found.append(((_FOR_GOOD + kind, value), lead[:2], True))
         self._put(opened, found)
 
     def _found(self, opened: _Opened, page: Sequence[tuple[str, str]], *, numbers_too: bool) -> list[Lookup]:
@@ -117,7 +117,7 @@ class KeptAnswers:
         answers = self._get(opened, [*whom])
         # In that order: of a lead that is known in both ways the last has its address, too.
         found = {name: answers[key] for key, name in whom.items() if key in answers}
-        return [Lookup(kind, value, answer) for (kind, value), answer in found.items()]
+        return [Lookup(kind, value, _whole(answer)) for (kind, value), answer in found.items()]
 
     def _put(self, opened: _Opened, found: Iterable[tuple[tuple[str, str], Any, bool]]) -> None:
         rows = [
@@ -151,9 +151,14 @@ class KeptAnswers:
 
     # ------------------------------------------------------------------------------------------ the file
 
-    def _do(self, work: Callable[[_Opened], T], otherwise: T) -> T:
-        """What `work` comes to, in one transaction; `otherwise` where the file can't be used."""
+    def _do(self, work: Callable[[_Opened], T], otherwise: T, *, makes: bool = False) -> T:
+        """What `work` comes to, in one transaction; `otherwise` where the file can't be used.
+
+        So it is where there is none, unless the work `makes` it.
+        """
         file = self.folder / FILE
+        if not makes and not file.exists():
+            return otherwise
         for _ in range(2):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,6 +184,10 @@ class _Opened(NamedTuple):
 
 
 _FOR_GOOD: Final = "for good: "
+_LEADS: Final = {_BY_ID, _BY_NUMBER, "Lead Email", "Lead Phone"}
+_LEAD: Final = ("id", "number", "email", "phone")
+"""What is kept of a lead, in this order: a sheet may have a million."""
+
 _KINDS: Final = (_FOR_GOOD, "")
 _PASSING: Final = {
     sqlite3.SQLITE_BUSY,
@@ -189,6 +198,10 @@ _PASSING: Final = {
     sqlite3.SQLITE_CANTOPEN,
 }
 """What says nothing of the file: it is in use for too long, or the disk is full."""
+
+
+def _whole(answer: Any) -> Any:
+    return dict.fromkeys(_LEAD, "") | dict(zip(_LEAD, answer, strict=False)) if isinstance(answer, list) else answer
 
 
 def _begun(connection: sqlite3.Connection, file: Path) -> bytes:

@@ -93,7 +93,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         wanted: Names | list[Ref] = directory.unfound()
     else:
         first = _first_look(plan, directory)
-        wanted = await _recall(plan, directory, first.unknown, kept, ledger)
+        wanted = _recall(plan, directory, first.unknown, kept)
         _foresee(watcher, plan, first, wanted, directory, session)
     asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
     zone, is_new_type = None, False
@@ -118,6 +118,10 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
+    if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
+        recalled = kept.find(first.unknown, numbers_too=False)
+        while page := list(islice(recalled, PAGE)):
+            await ledger.note_lookups(page)
     final = plan
     if zone:
         final = plan.in_zone(zone)
@@ -221,7 +225,7 @@ async def show_sheet(
     if watcher is None:
         kept = kept_answers(settings)
         directory.learn_names(kept.types())
-        await _recall(plan, directory, first.unknown, kept)
+        _recall(plan, directory, first.unknown, kept)
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     live = live_for(settings, before.job)
@@ -235,7 +239,7 @@ async def _ask(
     async with open_connection(settings, watcher, course) as connection:
         kept = kept_answers(settings)  # by now it is known of which account
         kept.forget()
-        wanted = await _recall(plan, directory, first.unknown, kept)
+        wanted = _recall(plan, directory, first.unknown, kept)
         _foresee(watcher, plan, first, wanted, directory, connection)
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
@@ -258,10 +262,8 @@ def kept_answers(settings: Settings) -> KeptAnswers:
         return KeptAnswers(settings.data_folder, "", 0)
 
 
-async def _recall(
-    plan: Plan, directory: Directory, unknown: Names, kept: KeptAnswers, ledger: Ledger | None = None
-) -> Names:
-    """Let the directory know whom earlier look-ups found, and the ledger too. Those that are left to be looked up.
+def _recall(plan: Plan, directory: Directory, unknown: Names, kept: KeptAnswers) -> Names:
+    """Let the directory know whom earlier look-ups found. Those that are left to be looked up.
 
     No row is refused for what was found earlier: where it says something else, LeadSquared is asked again.
     """
@@ -278,13 +280,7 @@ async def _recall(
                 if directory.disagrees(refs) and known.get(key_of(refs[0])):
                     directory.forget(refs[0])
                     directory.kept -= 1
-    if ledger is not None and directory.kept:
-        # But for leads without their addresses: the ledger would not know that these were never told.
-        answers = kept.find(unknown, numbers_too=False)
-        found = (each for each in answers if directory.is_found(Ref(Field(each.kind), each.value)))
-        while page := list(islice(found, PAGE)):
-            await ledger.note_lookups(page)
-    left = Names(ref for ref in unknown if not directory.is_found(ref))
+    left = Names(ref for ref in unknown if not directory.is_found(ref)) if directory.kept else unknown
     directory.asked = len(left)
     return left
 
@@ -298,21 +294,18 @@ def _foresee(
     users = sum(leads.pop(each, 0) for each in USERS)
     least, most = calls_for(leads, users)
     if most > rate.limit:
-        seconds = (most - rate.limit) / rate.per_second
-        mistakes = first.mistakes.most()
-        watcher.foresee(
-            Outlook(
-                plan.record.name,
-                first.rows,
-                first.wrong,
-                mistakes,
-                len(wanted),
-                directory.kept,
-                least,
-                most,
-                seconds,
-            )
+        outlook = Outlook(
+            sheet=plan.record.name,
+            rows=first.rows,
+            wrong=first.wrong,
+            mistakes=first.mistakes.most(),
+            people=len(wanted),
+            kept=directory.kept,
+            least=least,
+            most=most,
+            seconds=(most - rate.limit) / rate.per_second,
         )
+        watcher.foresee(outlook)
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:
