@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_share.ledger import kept as module
 from batch_share.ledger.kept import FILE, KeptAnswers
 from batch_share.ledger.records import Lookup
+from batch_share.sheet.columns import LEADS, Field
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,3 +154,9 @@ async def test_a_page_is_one_transaction_however_many_are_asked_for(tmp_path: Pa
     await answers.note_lookups(many)
     names = [("Lead Id", f"l-{at}") for at in range(2000)]
     assert found(answers, *names) == many
+
+
+def test_what_is_looked_up_is_called_as_the_sheet_calls_it() -> None:
+    assert {*map(str, LEADS)} == module._LEADS
+    assert (str(Field.LEAD_ID), str(Field.LEAD_NUMBER)) == (module._BY_ID, module._BY_NUMBER)
+    assert module._TYPES[0] == str(Field.EVENT)
