@@ -83,7 +83,7 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(f"[yellow]{escape(remark)}.[/yellow]", soft_wrap=True)
     asked = "Nothing was sent."
     if not seen.is_asked:
-        why = "no row can be sent as it is" if online else "--online does that"
+        why = "nothing can be sent as it is" if online else "--online does that"
         asked = f"Nothing was sent, and nobody was looked up ({why})."
     out.print(asked)
 

@@ -413,6 +413,7 @@ class Overview:
             "lasting": dict(self.lasting),
             "calls": self.cost.calls,
             "look_ups": list(self.look_ups),
+            "recalled": self.directory.kept,
             "seconds": round(self.cost.seconds),
             "rate": str(self.cost.rate),
             "bulk_rate": str(self.cost.bulk_rate) if self.cost.bulk_rate else None,
