@@ -29,7 +29,7 @@ from batch_share.sending.steps import asked, end_in, in_note, marker_of
 from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch_share.leadsquared.outcome import ActivityView
@@ -110,6 +110,7 @@ class Reconciler:
 
     async def _share_again(self) -> None:
         """A share can be repeated in the same context; with "park" a person decides."""
+        results = {}
         for each in await self._session.ledger.unknown_rows(Stage.SHARE):
             result = AGAIN
             if _is_recovered(each):
@@ -117,7 +118,8 @@ class Reconciler:
                 end = wanted.until or begun + timedelta(minutes=wanted.duration or 0)
                 result = self._recovered(each, AGAIN, each.renewal, end)
             if result.state is not State.POSTED or (not self._parks and self._may_repeat(each, Stage.SHARE)):
-                await self._resolve(each, result)
+                results[each.id] = result
+        await self._resolve(results)
 
     def _may_repeat(self, each: Row, step: Stage) -> bool:
         self._repeats[each.id, step] += 1
@@ -207,13 +209,9 @@ class Reconciler:
         if absent is None:  # it may have found some of them all the same
             still = {each.id for each in await self._lost_activities()}
             return [each for each in lost if each.id in still]
-        left = []
-        for each in absent:
-            if await self._would_show(each, _LOOKS_AT_TYPE):
-                await self._absent(each)
-            else:
-                left.append(each)
-        return left
+        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
+        await self._absent([each for each in absent if each.id in shown])
+        return [each for each in absent if each.id not in shown]
 
     async def _decide_group(self, group: Sequence[Row]) -> None:
         if not await self._rest(group):
@@ -221,7 +219,7 @@ class Reconciler:
         for each in await self._look(group):
             looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
             shown = await self._would_show(each, looks)
-            await (self._absent(each) if shown else self._leave([each], Why(Cause.UNSHOWN)))
+            await (self._absent([each]) if shown else self._leave([each], Why(Cause.UNSHOWN)))
 
     async def _rest(self, group: Sequence[Row]) -> bool:
         """Wait until it is time for the second look at all of these; False if the work is to end."""
@@ -269,22 +267,25 @@ class Reconciler:
         # A clock that was set back makes the loss look later than now.
         return max(min(since_loss, grace), since_look)
 
-    async def _absent(self, each: Row) -> None:
-        if self._parks:
-            await self._leave([each], Why(Cause.PARKED))
-        elif not self._may_repeat(each, Stage.ACTIVITY):
-            await self._leave([each], Why(Cause.SENT_AGAIN))
-        else:
-            del self._first_looks[each.id]
-            # Of one to be reassigned what others have is revoked first, unless that was done.
-            is_claim = asked(each).action is Action.REASSIGN and each.notice is None
-            await self._resolve(each, Result(State.PENDING, "absent", stage=None if is_claim else Stage.ACTIVITY))
+    async def _absent(self, group: Sequence[Row]) -> None:
+        results = {}
+        for each in group:
+            if self._parks:
+                results[each.id] = _left(each, Why(Cause.PARKED))
+            elif not self._may_repeat(each, Stage.ACTIVITY):
+                results[each.id] = _left(each, Why(Cause.SENT_AGAIN))
+            else:
+                del self._first_looks[each.id]
+                # Of one to be reassigned what others have is revoked first, unless that was done.
+                is_claim = asked(each).action is Action.REASSIGN and each.notice is None
+                results[each.id] = Result(State.PENDING, "absent", stage=None if is_claim else Stage.ACTIVITY)
+        await self._resolve(results)
 
     # ------------------------------------------------------------------------------------------ endings
 
     async def _adopt(self, lost: Iterable[Row], found: Found, looked_at: datetime) -> list[Row]:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
-        absent = []
+        absent, results = [], {}
         for each in lost:
             marker, renewal = _latest(each, found)
             named = found.views.get(marker, {}).values()
@@ -295,9 +296,13 @@ class Reconciler:
                 adopted = await self._adoption(each, views)
                 if _is_recovered(each) and adopted.state is State.POSTED:
                     adopted = self._recovered(each, adopted, renewal, end_in(views[0].said, marker))
-                await self._resolve(each, adopted, looked_at)
+                results[each.id] = adopted
+                if adopted.state is State.FAILED:  # the guard may stop the run before more do
+                    await self._resolve(results, looked_at)
+                    results = {}
             else:
                 absent.append(each)
+        await self._resolve(results, looked_at)
         return absent
 
     async def _adoption(self, each: Row, views: Sequence[ActivityView]) -> Result:
@@ -338,21 +343,19 @@ class Reconciler:
         return replace(adopted, learned=learned)
 
     async def _leave(self, group: Iterable[Row], why: Why) -> None:
-        for each in group:
-            details = {**why.details, _RECOVERED: True} if _is_recovered(each) else why.details
-            left = Why(why.cause, details)
-            await self._resolve(each, Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=left))
+        await self._resolve({each.id: _left(each, why) for each in group})
 
-    async def _resolve(self, each: Row, result: Result, looked_at: datetime | None = None) -> None:
+    async def _resolve(self, results: Mapping[int, Result], looked_at: datetime | None = None) -> None:
         session = self._session
-        await session.ledger.resolve(each, looked_at or utc_now(), result)
-        if result.state is State.ACCEPTED and session.settings.follow_up:
-            session.polls.add(str(result.learned["request_id"]))
-        if result.state is not State.UNKNOWN:
-            self._settled += 1
-            session.moved(State.UNKNOWN, result)
-            session.tally.looked_up[result.outcome] += 1
-            session.guard.check()
+        await session.ledger.resolve(looked_at or utc_now(), results)
+        for result in results.values():
+            if result.state is State.ACCEPTED and session.settings.follow_up:
+                session.polls.add(str(result.learned["request_id"]))
+            if result.state is not State.UNKNOWN:
+                self._settled += 1
+                session.moved(State.UNKNOWN, result)
+                session.tally.looked_up[result.outcome] += 1
+        session.guard.check()
 
     async def _spread(
         self, groups: Sequence[Sequence[Row]], work: Callable[[Sequence[Row]], Awaitable[object]]
@@ -366,6 +369,12 @@ class Reconciler:
                 await work(group)
 
         await in_parallel(self._session, worker)
+
+
+def _left(each: Row, why: Why) -> Result:
+    """What is left for another run, or for a person."""
+    details = {**why.details, _RECOVERED: True} if _is_recovered(each) else why.details
+    return Result(State.UNKNOWN, "left", stage=Stage.ACTIVITY, why=Why(why.cause, details))
 
 
 def _latest(each: Row, found: Found) -> tuple[str, int]:

@@ -510,11 +510,6 @@ class AccountTurn:
         """Whether it is ours now."""
         return self.file in self._locks
 
-    @property
-    def others(self) -> list[Path]:
-        """The files besides its own of which it is the turn now."""
-        return [file for file in self._locks if file != self.file]
-
     async def take(self) -> None:
         """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
         if self.is_held or self._taken():

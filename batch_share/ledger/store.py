@@ -466,15 +466,17 @@ class Ledger(LedgerReader):
 
         await self._database.write(note)
 
-    async def resolve(self, row: Row, looked_at: datetime, result: Result) -> None:
-        """Commit what a look-up of an `unknown` row showed; with the state `unknown` it stays where it is."""
+    async def resolve(self, looked_at: datetime, results: Mapping[int, Result]) -> None:
+        """Commit what a look-up of `unknown` rows showed, by Id: with the state `unknown` they stay so."""
 
         def note(connection: Connection) -> None:
-            self._move_or_touch(connection, row.id, State.UNKNOWN, result)
-            values = {"answered_at": self.now()} | _attempt_values(result)
-            self._attempt(connection, row.id, LOOK, looked_at, **values)
+            for row_id, result in results.items():
+                self._move_or_touch(connection, row_id, State.UNKNOWN, result)
+                values = {"answered_at": self.now()} | _attempt_values(result)
+                self._attempt(connection, row_id, LOOK, looked_at, **values)
 
-        await self._database.write(note)
+        if results:
+            await self._database.write(note)
 
     async def try_again(self, states: Mapping[int, State], begun: Iterable[int] = ()) -> None:
         """Commit that failed rows, by Id, go back to before the step that failed.

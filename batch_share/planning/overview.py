@@ -195,9 +195,8 @@ class Overview:
     `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
     leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
     what is live, `held` for what another job has under way, `repeated` says which repeat another one.
-    `directory` is who was looked up.
-    `revoking` rows share nothing, and only revoke; `earlier` shares that are known are revoked, `claiming`
-    rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
+    `directory` is who was looked up. `revoking` rows share nothing, and only revoke; `earlier` shares that are
+    known are revoked, `claiming` rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
     `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
     to be looked up, by the surest thing that they say of it, and `unknown_users` are to be looked up.
     """

@@ -30,6 +30,7 @@ from batch_share.leadsquared.account import (
     account_of_org,
     any_account,
     name_of_account,
+    names_of_account,
 )
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
@@ -388,8 +389,8 @@ async def open_connection(
             turn.give_back()
             turn = await _take_turn(_turn_of(settings, waiter), course, turns)
         with AccountMemory(turn.file, host=host) as memory:
-            for other in turn.others:
-                memory.heed(other)
+            for name in names_of_account(settings) - {turn.file.stem}:  # which may have called the same account
+                memory.heed(settings.state_folder / f"{name}.account")
             if settings.calls_when_closed:
                 memory.open_again()
             rate, bulk_rate = rates(settings, memory.account)

@@ -192,7 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
         found = result(state, number, Stage.ACTIVITY)
         if state in {State.ACCEPTED, State.SHARED}:  # whose share is known elsewhere
             found = replace(found, learned={**found.learned, "request_id": f"req{number}"})
-        work = self.ledger.resolve(self.shown[number], NOON, found)
+        work = self.ledger.resolve(NOON, {self.shown[number].id: found})
         if state is State.UNKNOWN and self.model[number].state is State.UNKNOWN:
             self.do(work)
         else:

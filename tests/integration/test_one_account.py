@@ -175,6 +175,29 @@ async def test_an_answer_that_fails_changes_no_identity(tmp_path: Path) -> None:
         assert [*known] == [account_name(it.sandbox.url, SecretStr(KEY))]
 
 
+async def test_what_a_key_shared_whose_account_could_not_be_asked_another_does_not_share_again(
+    tmp_path: Path,
+) -> None:
+    async with trial(tmp_path, Fault(WHO, [1], DROPPED), other_access_keys=(SECOND,)) as first:
+        await first.run()
+        second = second_of(first, sheet_rows(12))
+        assert (await second.run()).summary.states == {State.SKIPPED: 12}
+
+
+@pytest.mark.parametrize("unheard", [range(2, 3), range(2, 99)])
+async def test_while_the_account_can_t_be_asked_other_keys_wait(tmp_path: Path, unheard: range) -> None:
+    async with trial(tmp_path, Fault(WHO, unheard, DROPPED), rate=STRICT, other_access_keys=(SECOND,)) as first:
+        await first.run(rate=STRICT)
+        await asyncio.sleep(STRICT.period)  # of the server's own clock
+        first.ledger.unlink()
+        first.write(sheet_rows(80)[50:])
+        second = second_of(first, sheet_rows(50)[12:])
+        await asyncio.gather(second.run(rate=STRICT), first.run(rate=STRICT))
+        report = first.sandbox.report()
+        assert (report["refusals"], report["activities"]) == (0, 80)
+        assert report["fullest_window"] <= STRICT.limit
+
+
 async def test_keys_that_are_refused_are_tried_once(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         with pytest.raises(AccessDenied):

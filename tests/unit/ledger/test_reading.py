@@ -205,7 +205,7 @@ async def test_the_next_row_of_an_activity_type_is_one_that_was_never_sent(file:
     rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 300])]
     async with working(file, *rows) as ledger:
         lost = await advance(ledger, 0, State.UNKNOWN)
-        await ledger.resolve(lost, NOON, Result(State.PENDING, "absent", stage=Stage.ACTIVITY))
+        await ledger.resolve(NOON, {lost.id: Result(State.PENDING, "absent", stage=Stage.ACTIVITY)})
         fresh = await ledger.next_to_do(300, State.PENDING)
         others = await ledger.next_to_do(300, State.PENDING, {instruction(2).user_id, instruction(3).user_id})
         await advance(ledger, 3, State.POSTED)

@@ -283,7 +283,7 @@ async def test_a_look_up_decides_about_unknown_rows_alone(file: Path) -> None:
             row = await advance(ledger, number, old)
             for new in (State.POSTED, State.PENDING, State.FAILED, State.UNKNOWN):
                 with pytest.raises(IllegalTransition):
-                    await ledger.resolve(row, NOON, Result(new, "found"))
+                    await ledger.resolve(NOON, {row.id: Result(new, "found")})
 
 
 async def test_an_unknown_row_comes_with_its_last_call(file: Path) -> None:
@@ -305,7 +305,7 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
         row = await advance(ledger, 2, State.UNKNOWN)
         await ledger.begin_run("reconcile", "1.0", {}, only_looked_up=True)
         assert [each.sheet_row async for each in ledger.to_do()] == []
-        await ledger.resolve(row, NOON, Result(State.PENDING, "absent"))
+        await ledger.resolve(NOON, {row.id: Result(State.PENDING, "absent")})
         assert [each.sheet_row async for each in ledger.to_do()] == [3]
         assert await ledger.ids_to_do() == {row.id}
         assert await ledger.events_to_do() == [201]
@@ -513,7 +513,7 @@ async def test_a_posted_row_whose_share_may_have_been_done_is_unknown_when_the_s
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.SHARING)
         await ledger.begin_run("run", "1.0", {})
-        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True))
+        await ledger.resolve(NOON, {row.id: Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True)})
         await ledger.take_in(sheet_record(), [])
         row = await row_of(ledger, 1)
         assert (row.state, row.stage, row.why) == (State.UNKNOWN, Stage.SHARE, Why(Cause.GONE))
@@ -569,7 +569,7 @@ async def test_that_an_activity_is_there_twice_matters_more_than_another_length(
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.UNKNOWN)
         twice = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2"]})
-        await ledger.resolve(row, NOON, Result(State.POSTED, "found", notice=twice))
+        await ledger.resolve(NOON, {row.id: Result(State.POSTED, "found", notice=twice)})
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
         await ledger.settle(attempt, [row], [ACCEPTED])
         await ledger.take_in(sheet_record(), [new_row(1, duration=5)])

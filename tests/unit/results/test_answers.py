@@ -127,7 +127,7 @@ async def test_a_lost_row_says_but_once_that_it_is_lost(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         row = await advance(ledger, 1, State.SHARING)
         await ledger.begin_run("run", "1.0", {})
-        await ledger.resolve(row, NOON, Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True))
+        await ledger.resolve(NOON, {row.id: Result(State.POSTED, "again", stage=Stage.SHARE, doubtful=True)})
         await ledger.take_in(sheet_record(), [])
         reason = reason_of(await row_of(ledger, 1))
     assert reason.count(NOT_ASKED) == 1

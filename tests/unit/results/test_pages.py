@@ -197,7 +197,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
         double = await advance(ledger, 5001, State.UNKNOWN)
         learned = {"activity_id": "act"}
         twice = Why(Cause.DOUBLE, {"counts": "act", "others": ["act2"]})
-        await ledger.resolve(double, NOON, Result(State.POSTED, "found", notice=twice, learned=learned))
+        await ledger.resolve(NOON, {double.id: Result(State.POSTED, "found", notice=twice, learned=learned)})
         await ledger.take_in(sheet_record(), [new_row(5001), *rows])
         await write_results(ledger, target)
     _, *found = page(target, "Failures")

@@ -203,7 +203,7 @@ async def test_doubles_are_listed(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", new_row(1)) as ledger:
         assert "there twice" not in (await report_of(ledger, tmp_path)).text
         row = await advance(ledger, 1, State.UNKNOWN)
-        await ledger.resolve(row, NOON, Result(State.POSTED, "found", notice=twice))
+        await ledger.resolve(NOON, {row.id: Result(State.POSTED, "found", notice=twice)})
         page = await report_of(ledger, tmp_path)
     assert "1 row whose activity was found twice." in page.text
     assert "delete act2" in page.text
