@@ -60,6 +60,11 @@ class KeptAnswers:
     minutes: int
     now: Callable[[], datetime] = utc_now
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether there may be something that is used."""
+        return bool(self.minutes) and (self.folder / FILE).exists()
+
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Keep those who were found, all or none of them; of all others nothing is known any more."""
         if self.minutes:

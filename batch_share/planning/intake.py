@@ -217,13 +217,12 @@ async def show_sheet(
     check_canary(settings)
     plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()
-    before = await before_of(job.ledger, settings, directory)
-    first = _first_look(plan, directory)
+    before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
+    first = _first_look(plan, directory) if watcher is not None or kept.holds_anything else FirstLook()
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
         before = await before_of(job.ledger, settings, directory)
     if watcher is None:
-        kept = kept_answers(settings)
         directory.learn_names(kept.types())
         _recall(plan, directory, first.unknown, kept)
     else:
@@ -239,12 +238,13 @@ async def _ask(
     async with open_connection(settings, watcher, course) as connection:
         kept = kept_answers(settings)  # by now it is known of which account
         kept.forget()
-        wanted = _recall(plan, directory, first.unknown, kept)
-        _foresee(watcher, plan, first, wanted, directory, connection)
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
             if needs_zone(plan, settings):
                 plan = plan.in_zone(await account_zone(connection))
+                first = _first_look(plan, directory)  # what seemed to be over may go on there
+            wanted = _recall(plan, directory, first.unknown, kept)
+            _foresee(watcher, plan, first, wanted, directory, connection)
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
             await Enquiry(connection, directory, [kept]).ask(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from contextlib import asynccontextmanager
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,6 +191,15 @@ async def test_mistakes_are_told_before_look_ups_that_take_a_while(tmp_path: Pat
         assert [(each.rows, each.first) for each in outlook.mistakes] == [(3, (32, 33, 34))]
         await plan(it, onlooker)
         assert len(onlooker.outlooks) == 1  # at this pace it is done at once
+
+
+async def test_a_row_that_is_over_in_utc_alone_is_looked_up(tmp_path: Path) -> None:
+    async with trial(tmp_path, time_zone="Pacific/Honolulu") as it:
+        lead, user = it.sandbox.world.leads[0], active_users(it.sandbox.world)[0]
+        end = f"{utc_now() - timedelta(hours=2):%Y-%m-%d %H:%M}"
+        write(it, ["Lead Id", "User Id", "Until"], [[lead.id, user.id, end]])
+        assert (await plan(it, duration="")).to_send == 0
+        assert (await plan(it, Onlooker(), duration="")).to_send == 1
 
 
 async def test_a_sheet_of_which_nothing_can_be_sent_costs_no_call(tmp_path: Path) -> None:
