@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
-from trial import CREATE, Onlooker, Trial, options
+from trial import CREATE, Fault, Onlooker, Trial, answer, options
 
 from batch_share.common import Rate, utc_now
 from batch_share.jobs.job import do
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from trial import Wrapper
+
     from batch_share.jobs.job import Ending
     from batch_share.planning.overview import Overview
 
@@ -34,8 +37,8 @@ PEOPLE = ("Leads.Get", "ByIds", "RetrieveLeadByPhoneNumber", "GetByEmailaddress"
 
 
 @asynccontextmanager
-async def trial(folder: Path, **changes: Any) -> AsyncIterator[Trial]:
-    async with Sandbox(options(**changes)) as sandbox:
+async def trial(folder: Path, *faults: Wrapper, **changes: Any) -> AsyncIterator[Trial]:
+    async with Sandbox(options(**changes), wrappers=faults) as sandbox:
         yield Trial(folder, sandbox, {"event": "201", "duration": "7d"})
 
 
@@ -194,12 +197,13 @@ async def test_mistakes_are_told_before_look_ups_that_take_a_while(tmp_path: Pat
 
 
 async def test_a_row_that_is_over_in_utc_alone_is_looked_up(tmp_path: Path) -> None:
-    async with trial(tmp_path, time_zone="Pacific/Honolulu") as it:
+    there = answer(200, json.dumps([{"UserId": "u-1", "TimeZone": "Pacific/Honolulu"}]))
+    async with trial(tmp_path, Fault("Authentication.svc/UserByAccessKey.Get", range(1, 9), there)) as it:
         lead, user = it.sandbox.world.leads[0], active_users(it.sandbox.world)[0]
         end = f"{utc_now() - timedelta(hours=2):%Y-%m-%d %H:%M}"
         write(it, ["Lead Id", "User Id", "Until"], [[lead.id, user.id, end]])
-        assert (await plan(it, duration="")).to_send == 0
-        assert (await plan(it, Onlooker(), duration="")).to_send == 1
+        assert (await plan(it)).to_send == 0
+        assert (await plan(it, Onlooker())).to_send == 1
 
 
 async def test_a_sheet_of_which_nothing_can_be_sent_costs_no_call(tmp_path: Path) -> None:
