@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -628,6 +628,9 @@ class _Asks:
     """The Watcher of a program: no questions but those that it wants to be asked."""
 
     agrees: Callable[[Preview], bool | Awaitable[bool]] | None
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Its progress tells."""
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self.agrees is not None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.sandbox.wire import SandboxCall
-    from batch_share.sending.onlookers import Doubt, Preview, Progress
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
     from batch_share.sending.session import Connection
 
     Step = Callable[[SandboxCall], Awaitable[Reply]]
@@ -85,6 +85,11 @@ class Onlooker:
     waited_for: list[int | None] = field(default_factory=list)
     sure: bool = False
     doubts: list[Doubt] = field(default_factory=list)
+    outlooks: list[Outlook] = field(default_factory=list)
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Keep it."""
+        self.outlooks.append(outlook)
 
     def wait_turn(self, process: int | None) -> None:
         """Keep whom it waits for."""

@@ -108,7 +108,7 @@ def _switch(group: str, text: str, *names: str) -> Any:
 
 
 OPTIONS: Final = {
-    "event": _value(WHAT, "CODE", SETTING_TEXTS["event"]),
+    "event": _value(WHAT, "CODE|NAME", SETTING_TEXTS["event"]),
     "access": _value(WHAT, "read|write", SETTING_TEXTS["access"]),
     "duration": _value(WHAT, "7d", SETTING_TEXTS["duration"]),
     "worksheet": _value(WHICH, "NAME", "Worksheet of the workbook. Default: the first visible one that fits."),

@@ -34,6 +34,7 @@ from batch_share.results.wording import (
     meaning_of,
     spell_alike,
     spell_guards,
+    spell_recalled,
     spell_unchecked,
 )
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Preview, Progress
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""
@@ -91,8 +92,14 @@ def question_of(preview: Preview) -> str:
 
 
 def spell_activities(types: Sequence[tuple[int, str]]) -> str:
-    """The activity types that are posted, each by its name and code: `activity “Site visit” (201)`."""
-    named = [f"{_shown(name)} ({code})" if name else str(code) for code, name in types[:TYPES_NAMED]]
+    """The activity types that are posted, each by its name and code: `activity “Site visit” (201)`.
+
+    A code below 0 stands for one that is not known.
+    """
+    named = [
+        f"{_shown(name)} ({code})" if name and code > 0 else _shown(name) if name else str(code)
+        for code, name in types[:TYPES_NAMED]
+    ]
     more = [f"{len(types) - TYPES_NAMED:,} more"] if len(types) > TYPES_NAMED else []
     *first, last = [*named, *more]
     return f"{'activity' if len(types) == 1 else 'activities'} {', '.join(first)}{' and ' if first else ''}{last}"
@@ -143,6 +150,9 @@ UNBROKEN: Final = 100_000
 
 TROUBLES_SHOWN: Final = 10
 """Reasons for which rows need a person, of those for most rows."""
+
+MISTAKES_FORESEEN: Final = 5
+"""Reasons for which rows can't be sent that are told before people are looked up: a plan has them all."""
 
 ASK_ABOVE: Final = 50
 """Rows above which a run asks before it sends."""
@@ -254,6 +264,24 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ the plan
 
+    def foresee(self, outlook: Outlook) -> None:
+        """Say what is wrong in the sheet, and how long the look-ups take that come now."""
+        if self.one_line:
+            return
+        wrong = f", {outlook.wrong:,} of which can't be sent:" if outlook.wrong else ""
+        self.console.print(f"[bold]{escape(outlook.sheet)}[/bold]: {plural(outlook.rows, 'row')}{wrong}")
+        for each in outlook.mistakes[:MISTAKES_FORESEEN]:
+            self._tell(escape(spell_alike(each, outlook.rows)), STYLES[State.INVALID])
+        if (more := len(outlook.mistakes) - MISTAKES_FORESEEN) > 0:
+            self._tell(f"… and {plural(more, 'more reason')}", STYLES[State.INVALID])
+        if outlook.kept:
+            self._tell(f"{spell_recalled(outlook.kept, outlook.people)}.")
+        calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
+        calls = calls or plural(outlook.most, "call")
+        self._tell(
+            f"Now {outlook.people:,} leads and users are looked up: {calls}, {lasting(outlook.seconds)} at most."
+        )
+
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
 
@@ -313,6 +341,8 @@ class Display:
             self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
             self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes, total)}.")
+        if preview.changes is not None and preview.changes.recalled:
+            self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "

@@ -230,7 +230,8 @@ class RunSheet(Resume):
         sheet = self.sheet
         self.plan = await plan_job(sheet, settings)
         if sheet.approved is not None:
-            check_approval(sheet.approved, self.plan, settings)
+            approved = check_approval(sheet.approved, self.plan, settings)
+            self.plan = replace(self.plan, approved_types=approved.activity_types)
         check_canary(settings)
         self.host, _, _ = settings.account()
         if self.plan.sheet.found.doubtful:

@@ -191,12 +191,17 @@ class Occasion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
+    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`).
+
+    Of its leads and users so many were `looked_up`, and `recalled` from earlier look-ups.
+    """
 
     new: int
     kept: int
     gone: int
     occasion: Occasion = Occasion.SHEET
+    recalled: int = 0
+    looked_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)

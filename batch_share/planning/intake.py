@@ -6,31 +6,37 @@ Doubts about the people whom it names are settled by a person before any call.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, ascii_lower, utc_now
-from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
+from batch_share.errors import BatchShareError, LedgerError, NotAnswered, PlanChanged, SettingsError, SheetError
+from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
-from batch_share.leadsquared.people import KeyUser
+from batch_share.leadsquared.people import PAGE, KeyUser
 from batch_share.leadsquared.protocol import activity_types, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.records import Lookup, Why
 from batch_share.ledger.statistics import Occasion
 from batch_share.planning.already_shared import live_for
-from batch_share.planning.directory import Directory, Names
-from batch_share.planning.lookup import LOOKING_UP, Enquiry
+from batch_share.planning.directory import Directory, Names, Numbers, key_of
+from batch_share.planning.lookup import LOOKING_UP, Enquiry, calls_for
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
-from batch_share.planning.plan import SheetOptions, plan_of
+from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
-from batch_share.sending.onlookers import Doubt
+from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import Field, doubt_of, spell_unread
+from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, spell_unread
 from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.rows import Ref
+from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,19 +87,27 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     async for answer in ledger.lookups():
         directory.learn([answer])
-    wanted = directory.unfound() if is_same else _unknown(plan, directory)
-    asks_zone = not is_same and needs_zone(plan, session.settings)
-    zone = None
+    kept, first = kept_answers(session.settings), FirstLook()
+    kept.forget()
+    if is_same:
+        wanted: Names | list[Ref] = directory.unfound()
+    else:
+        first = _first_look(plan, directory)
+        wanted = _recall(plan, directory, first.unknown, kept)
+        _foresee(watcher, plan, first, wanted, directory, session)
+    asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
+    zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
-        await Enquiry(session, directory, ledger).ask(wanted)
+        if is_same or first.may_do:
+            is_new_type = directory.learn_types(await types_of(session, kept, directory))
+            check_type(plan, directory, session.settings)
+        await Enquiry(session, directory, [ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
-    is_new_type = directory.learn_types(await types_of(session))
-    check_type(plan, directory, session.settings)
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
@@ -104,6 +118,10 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
+    if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
+        recalled = kept.find(first.unknown, numbers_too=False)
+        while page := list(islice(recalled, PAGE)):
+            await ledger.note_lookups(page)
     final = plan
     if zone:
         final = plan.in_zone(zone)
@@ -113,31 +131,44 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     await ledger.note_words(dict(plan.sheet.mapping.words))
-    return replace(changes, occasion=occasion)
+    return replace(changes, occasion=occasion, recalled=directory.kept, looked_up=directory.asked)
 
 
-async def types_of(connection: Connection) -> dict[int, str]:
-    """What the account's activity types are called, by code; nothing where LeadSquared does not say."""
+async def types_of(connection: Connection, kept: KeptAnswers, directory: Directory) -> dict[int, str]:
+    """What the account's activity types are called, by code; nothing where LeadSquared does not say.
+
+    Then `directory` learns what it said lately: enough to know one by its name, and not to refuse any.
+    """
     try:
         found = await consult(connection, activity_types(), read_activity_types)
     except PacerClosed:
         return {}
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        kept.note_types(found)
+        return found
+    directory.learn_names(kept.types())
+    return {}
 
 
 def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
-    """Raises SettingsError if the account has no such activity type as all rows are to be posted with."""
+    """Raises SettingsError if the account has no such activity type as all rows are to be posted with.
+
+    Raises PlanChanged if a name means another type than the one that was approved.
+    """
     is_of_all = Field.EVENT not in plan.sheet.found.fields and settings.event
-    if is_of_all and (strange := directory.strange(int(settings.event))):
+    if is_of_all and (strange := directory.strange(parse_event(settings.event.strip()))):
         raise SettingsError("event", strange)
+    for name, code in plan.approved_types.items():
+        if directory.code_of(name) != code:
+            raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
 def _told_types(directory: Directory) -> list[Lookup]:
     """Which activity types there are; and which that rows ask for are not there, but may be another time."""
     found = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
     return found + [
-        Lookup(Field.EVENT, str(code), None, "no such activity type", Cause.NO_TYPE)
-        for code in directory.strange_types
+        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
+        for event in directory.strange_types
     ]
 
 
@@ -187,27 +218,95 @@ async def show_sheet(
     check_canary(settings)
     plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()
-    before = await before_of(job.ledger, settings, directory)
-    if watcher is not None:
-        plan = await _ask(plan, settings, watcher, directory, course or Course())
+    before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
+    first = _first_look(plan, directory) if watcher is not None or kept.holds_anything else FirstLook()
+    if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
+        watcher, directory = None, Unasked()
+        before = await before_of(job.ledger, settings, directory)
+    if watcher is None:
+        directory.learn_names(kept.types())
+        _recall(plan, directory, first.unknown, kept)
+    else:
+        plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     live = live_for(settings, before.job)
     return overview(plan, settings, directory, remembered(settings), live, before), directory
 
 
-async def _ask(plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, course: Course) -> Plan:
-    """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
+async def _ask(
+    plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, first: FirstLook, course: Course
+) -> Plan:
+    """Look everybody up whom nobody knows, be it from earlier look-ups; the plan in the account's time zone."""
     async with open_connection(settings, watcher, course) as connection:
+        kept = kept_answers(settings)  # by now it is known of which account
+        kept.forget()
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
             if needs_zone(plan, settings):
                 plan = plan.in_zone(await account_zone(connection))
-            await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
-            directory.learn_types(await types_of(connection))
-    check_type(plan, directory, settings)
+                first = _first_look(plan, directory)  # what seemed to be over may go on there
+            wanted = _recall(plan, directory, first.unknown, kept)
+            _foresee(watcher, plan, first, wanted, directory, connection)
+            directory.learn_types(await types_of(connection, kept, directory))
+            check_type(plan, directory, settings)
+            await Enquiry(connection, directory, [kept]).ask(wanted)
     directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan
+
+
+def kept_answers(settings: Settings) -> KeptAnswers:
+    """What is kept of look-ups for the account that is set; nothing where none is."""
+    try:
+        return KeptAnswers(settings.data_folder, name_of_account(settings), settings.keep_answers)
+    except SettingsError:
+        return KeptAnswers(settings.data_folder, "", 0)
+
+
+def _recall(plan: Plan, directory: Directory, unknown: Names, kept: KeptAnswers) -> Names:
+    """Let the directory know whom earlier look-ups found. Those that are left to be looked up.
+
+    No row is refused for what was found earlier: where it says something else, LeadSquared is asked again.
+    """
+    fields = plan.sheet.found.fields.keys()
+    numbers_too = fields.isdisjoint({Field.LEAD_EMAIL, Field.LEAD_PHONE})
+    known = Numbers()
+    for answer in kept.find(unknown, numbers_too=numbers_too):
+        directory.learn([answer])
+        directory.kept += 1
+        known.put(key_of(Ref(Field(answer.kind), answer.value)), 1)
+    if directory.kept and (len(fields & {*LEADS}) > 1 or len(fields & {*USERS}) > 1):
+        for each in plan.checked():
+            for refs in (each.wish.leads, each.wish.users) if each.wish is not None else ():
+                if directory.disagrees(refs) and known.get(key_of(refs[0])):
+                    directory.forget(refs[0])
+                    directory.kept -= 1
+    left = Names(ref for ref in unknown if not directory.is_found(ref)) if directory.kept else unknown
+    directory.asked = len(left)
+    return left
+
+
+def _foresee(
+    watcher: Watcher, plan: Plan, first: FirstLook, wanted: Names, directory: Directory, connection: Connection
+) -> None:
+    """Tell what the sheet says by itself, where it takes a while until everybody is looked up."""
+    rate = connection.pacer.rate
+    leads = Counter(ref.field for ref in wanted)
+    users = sum(leads.pop(each, 0) for each in USERS)
+    least, most = calls_for(leads, users)
+    if most > rate.limit:
+        outlook = Outlook(
+            sheet=plan.record.name,
+            rows=first.rows,
+            wrong=first.wrong,
+            mistakes=first.mistakes.most(),
+            people=len(wanted),
+            kept=directory.kept,
+            least=least,
+            most=most,
+            seconds=(most - rate.limit) / rate.per_second,
+        )
+        watcher.foresee(outlook)
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:
@@ -239,9 +338,11 @@ def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
     return Occasion.FOUND if in_force.digest == planned.digest else Occasion.CHOICE
 
 
-def _unknown(plan: Plan, directory: Directory) -> Names:
+def _first_look(plan: Plan, directory: Directory) -> FirstLook:
     """All are named before the first is asked for: a sheet that turns out to be broken costs no call."""
-    return Names(ref for ref in plan.refs() if not directory.is_found(ref))
+    seen = FirstLook()
+    seen.unknown = Names(ref for ref in plan.refs(seen) if not directory.is_found(ref))
+    return seen
 
 
 async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> dict[str, str]:

@@ -23,7 +23,8 @@ from batch_share.common import Action, Cause, Order, parse_duration
 from batch_share.errors import PlanChanged, SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
-from batch_share.planning.directory import Numbers
+from batch_share.ledger.statistics import Reasons
+from batch_share.planning.directory import Names, Numbers
 from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
@@ -98,11 +99,39 @@ class Checked:
         return None
 
 
+@dataclass(slots=True)
+class FirstLook:
+    """What the chosen rows of a sheet say by themselves: `wrong` of them can't be sent, for `mistakes`.
+
+    `may_do`: some row may be sent, once its people are known and the time zone of its dates. `unknown` of them are
+    not known yet.
+    """
+
+    rows: int = 0
+    wrong: int = 0
+    may_do: bool = False
+    mistakes: Reasons = field(default_factory=Reasons)
+    unknown: Names = field(default_factory=lambda: Names(()))
+
+    def add(self, each: Checked) -> None:
+        """Take the next row in."""
+        if not each.is_chosen:
+            return
+        self.rows += 1
+        self.may_do = self.may_do or isinstance(each.asked, ShareRow)
+        if each.wish is None:
+            problems = [each.asked.over] if isinstance(each.asked, ShareRow) and each.asked.over else each.asked
+            why = _wrong(problems) if isinstance(problems, list) else None
+            self.wrong += 1
+            self.mistakes.add(NewRow("", each.raw.number, (), State.INVALID, why=why))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning.
 
-    `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC.
+    `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC. `approved_types` are
+    the codes that names of activity types stood for when it was approved.
     """
 
     sheet: Sheet
@@ -111,6 +140,7 @@ class Plan:
     selection: Selection
     allow_duplicates: bool
     zone: ZoneInfo | None = None
+    approved_types: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_dated(self) -> bool:
@@ -150,12 +180,16 @@ class Plan:
         of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
         raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 
-    def refs(self) -> Iterator[Ref]:
-        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
+    def refs(self, seen: FirstLook) -> Iterator[Ref]:
+        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError.
+
+        `seen` learns what else the rows say, as they come.
+        """
         for each in self.checked():
             if each.wish is not None:
                 yield each.wish.leads[0]
                 yield each.wish.users[0]
+            seen.add(each)
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""
@@ -512,13 +546,15 @@ class Approval(BaseModel):
     sheet: str
     digest: str
     settings: dict[str, str | bool | int | None]
+    activity_types: dict[str, int] = {}
 
     @classmethod
-    def of(cls, plan: Plan, settings: Settings) -> Approval:
-        """What approving this plan means."""
+    def of(cls, plan: Plan, settings: Settings, activity_types: Mapping[str, int] | None = None) -> Approval:
+        """What approving this plan means; `activity_types` are the codes that names were found to stand for."""
         public = settings.public()
         binding = {name: public[name] for name in _BINDING}
-        return cls(sheet=plan.record.name, digest=plan.record.digest, settings=binding)
+        types = {**activity_types} if activity_types else {}
+        return cls(sheet=plan.record.name, digest=plan.record.digest, settings=binding, activity_types=types)
 
     def save(self, target: Named) -> None:
         """Write it as JSON. Raises SettingsError."""
@@ -545,8 +581,8 @@ class Approval(BaseModel):
             ) from None
 
 
-def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) -> None:
-    """Raises PlanChanged if this is not what was approved, SettingsError if its file can't be read."""
+def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) -> Approval:
+    """What was approved. Raises PlanChanged if it is not this, SettingsError if its file can't be read."""
     file = None if isinstance(approved, Approval) else approved
     before = approved if isinstance(approved, Approval) else Approval.load(approved)
     now = Approval.of(plan, settings)
@@ -558,3 +594,4 @@ def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) ->
         raise PlanChanged(file, f"the sheet {plan.record.name}, or how it is read,")
     if before.digest != now.digest:
         raise PlanChanged(file, "the choice of rows")
+    return before

@@ -600,6 +600,12 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     return f"{which}: {reason}" if alike.is_same else f"{which}, such as row {first}: {reason}"
 
 
+def spell_recalled(recalled: int, others: int) -> str:
+    """How many leads and users need no look-up, beside so many `others`."""
+    people = "leads and users are" if recalled + others > 1 else "leads and users is"
+    return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
+
+
 def spell_guards(settings: Settings, deed: str = "send") -> str:
     """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
     reported = _held_to(settings) if deed == "send" else []

@@ -285,6 +285,25 @@ class Doubt:
     question: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a sheet says by itself, before its people are looked up: what is wrong needs no look-up to be told.
+
+    `wrong` of its `rows` can't be sent, for `mistakes`, the most frequent first. So many `people` are to be looked
+    up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls, and `seconds` at most.
+    """
+
+    sheet: str
+    rows: int
+    wrong: int
+    mistakes: Sequence[Alike]
+    people: int
+    kept: int
+    least: int
+    most: int
+    seconds: float
+
+
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
@@ -294,6 +313,9 @@ class Waiter(Protocol):
 
 class Watcher(Waiter, Protocol):
     """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Called before look-ups that take a while."""
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         """Show what will happen; False ends the job before anything is sent.

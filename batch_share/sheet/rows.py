@@ -132,6 +132,7 @@ class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
     The share lasts `duration` minutes, or `until` (UTC); one of them is None. Nothing is done before `start` (UTC).
+    The activity type `event` is given by its code, or by its name.
     A row that only revokes a share has no access, length or activity: they are 0. Where nothing is wrong with it
     but that its end is `over`, that is told there: it may have been sent while it was right.
     """
@@ -141,7 +142,7 @@ class ShareRow:
     access: int
     duration: int | None
     until: dt.datetime | None
-    event: int
+    event: int | str
     note: str
     custom: Mapping[str, str] = field(default_factory=dict)
     start: dt.datetime | None = None

@@ -22,6 +22,9 @@ CUSTOM_LIMIT: Final = 200
 WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
 """What a word of another language may mean, by the names that are shown."""
 
+_EVENT_LIMIT: Final = 200
+"""Characters of an activity type's name."""
+
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
 _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
@@ -158,11 +161,15 @@ def parse_access(text: str) -> int:
         raise ValueError("not an access: write read, write, 1 or 2, or map the word (lesen=read)") from None
 
 
-def parse_event(text: str) -> int:
-    """The code of an activity type. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise Wrong("not the code of an activity type, such as 201", Cause.NO_TYPE)
-    return int(text)
+def parse_event(text: str) -> int | str:
+    """The code of an activity type, or its name. Raises ValueError."""
+    if re.fullmatch(r"[0-9]{1,9}", text) and int(text):
+        return int(text)
+    name = " ".join(text.split())
+    check_seen(name)
+    if len(name) > _EVENT_LIMIT or not any(map(str.isalpha, name)):
+        raise Wrong("not the code of an activity type, such as 201, nor its name", Cause.NO_TYPE)
+    return name
 
 
 def parse_note(text: str) -> str:

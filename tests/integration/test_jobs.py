@@ -101,7 +101,10 @@ async def test_a_sheet_may_be_written_anew_and_go_on_under_another_name(tmp_path
         job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.name)
         ending = await do(RunSheet(job), it.settings(), onlooker)
         assert ending.summary.states == {State.SHARED: 14}
-        assert [preview.changes for preview in onlooker.previews] == [Changes(3, 0, 0), Changes(2, 1, 0)]
+        assert [preview.changes for preview in onlooker.previews] == [
+            Changes(3, 0, 0, looked_up=3),
+            Changes(2, 1, 0, looked_up=2),
+        ]
 
 
 # ------------------------------------------------------------------------------------------------- agreeing

@@ -128,7 +128,7 @@ def test_no_table_and_no_setting_are_errors(see: See, tmp_path: Path) -> None:
     with pytest.raises(SheetError, match="the file is empty"):
         look_at(_empty(tmp_path), SheetOptions(), Settings.model_construct())
     with pytest.raises(SettingsError):
-        see("Lead Number,User Email", "1,a@x.example", event="call")
+        see("Lead Number,User Email", "1,a@x.example", event="0")
 
 
 def _empty(folder: Path) -> Path:
