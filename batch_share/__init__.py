@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         Watcher,
     )
     from batch_share.settings import Settings, load_settings
+    from batch_share.sheet.mapping import SheetMapping
     from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, check_sheet_file
     from batch_share.sheet.rows import Problem, Selection
 
@@ -141,6 +142,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SheetError",
+    "SheetMapping",
     "SheetOptions",
     "SheetOutcome",
     "State",
@@ -197,6 +199,7 @@ _ELSEWHERE: Final = {
     "ReadOptions": "sheet.reader",
     "Selection": "sheet.rows",
     "Settings": "settings",
+    "SheetMapping": "sheet.mapping",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
     "Alike": "ledger.statistics",

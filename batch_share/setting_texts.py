@@ -20,7 +20,7 @@ SETTING_TEXTS: Final = {
     "note": "Note of the activity, for rows that have none.",
     "header_row": "Row of the headers. If not set, it is found.",
     "encoding": "How CSV files are encoded, such as windows-1250. If not set, their bytes tell.",
-    "mapping": "A file that says what columns hold, as plan --save-map writes one.",
+    "mapping": "A file that says what columns hold and words mean, as plan --save-map writes one.",
     "dates": "What comes first in 03/04/2026: the day (dmy) or the month (mdy). If not set: its column tells.",
     "timezone": "Time zone of dates that name none, such as Asia/Kolkata. If not set: the account's own.",
     "rate": "Calls it may make. If not set: 25/5s; auto: the limit that LeadSquared told the last run.",
@@ -54,7 +54,7 @@ SETTING_TEXTS: Final = {
     "proxy": "The proxy that calls go through; none, or if not set: that of HTTPS_PROXY, if there is one.",
     "sheet": "The largest sheet that is read: megabytes, seconds and counts.",
     "state_folder": "Where it remembers when the account was last called, and its limit.",
-    "data_folder": "Where the index of runs is.",
+    "data_folder": "Where the index of runs is, and what was said of columns.",
     "log_folder": "Where the log is.",
     "log_level": "What is logged: info, or debug, which adds every call.",
 }

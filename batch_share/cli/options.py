@@ -115,7 +115,7 @@ OPTIONS: Final = {
     "map": _value(
         WHICH,
         "HEADER=FIELD",
-        'What a column holds, as in "Owner mail=User Email"; or a file that says so.',
+        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of such.',
         list[str],
     ),
     "rows": _value(WHICH, "5-40", "Only rows with these numbers."),

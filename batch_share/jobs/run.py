@@ -35,6 +35,7 @@ from batch_share.sending.owner import find_key_user, is_verified, note_proof, ve
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import activity_marker, asked, in_time, post, posted, share
+from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -238,6 +239,19 @@ class RunSheet(Resume):
 
     async def check(self, ledger: Ledger, settings: Settings) -> None:
         """The ledger may be new, and what nobody has agreed to is asked again."""
+
+    async def begin(self, session: Session) -> None:
+        """What was said of the columns is known from now on for other sheets with these headers."""
+        sheet, folder = self.plan.sheet, session.settings.data_folder
+        said = sheet.mapping
+        if self.plan.rules.orders:
+            said = replace(said, dates=session.settings.dates or said.dates)
+        if said != SheetMapping():
+            try:
+                Remembered.load(folder).keep(folder, sheet.columns, said)
+            except OSError as error:
+                session.tally.remark(f"What its columns hold can't be kept for other sheets ({error.strerror})")
+        await super().begin(session)
 
     async def take_in(self, session: Session, watcher: Watcher) -> None:
         """Bring the ledger up to the sheet. An error other than OfAnotherSheet ends the run in good order."""

@@ -130,6 +130,7 @@ ZONE: Final = "zone"
 """The fact that names the account's time zone, once it was asked for."""
 
 DATES: Final = "dates"
+WORDS: Final = "words"
 """The fact that says, by what a column holds, what came first in its dates when the sheet was last taken in."""
 
 
@@ -162,6 +163,11 @@ class LedgerReader:
         """By what a column of dates holds, what came first in them when the sheet was last taken in."""
         known = json.loads((await self.facts()).get(DATES, "{}"))
         return {column: Order(order) for column, order in known.items()}
+
+    async def words(self) -> dict[str, str]:
+        """What words mean in the sheet in force that are of its own language."""
+        words: dict[str, str] = json.loads((await self.facts()).get(WORDS, "{}"))
+        return words
 
     async def unsaid(self) -> list[str]:
         """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""

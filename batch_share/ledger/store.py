@@ -37,6 +37,7 @@ from batch_share.ledger.reading import (
     UNANSWERED,
     UNCHECKED,
     UNSAID,
+    WORDS,
     ZONE,
     LedgerReader,
 )
@@ -267,6 +268,11 @@ class Ledger(LedgerReader):
         known = await self.dates()
         if known | orders != known:
             await self._note_fact(DATES, json.dumps(known | orders))
+
+    async def note_words(self, words: dict[str, str]) -> None:
+        """Commit what words mean in the sheet in force."""
+        if words != await self.words():
+            await self._note_fact(WORDS, json.dumps(words))
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:

@@ -32,7 +32,7 @@ from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, unread_people
+from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, spell_unread
 from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import read_sheet
 from batch_share.sheet.rows import Ref
@@ -130,6 +130,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     await ledger.note_lookups(_told_types(directory))
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
+    await ledger.note_words(dict(plan.sheet.mapping.words))
     return replace(changes, occasion=occasion, recalled=directory.kept, looked_up=directory.asked)
 
 
@@ -177,7 +178,7 @@ async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
     users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-    return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
+    return spell_unread(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
 async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:

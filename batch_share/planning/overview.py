@@ -32,7 +32,8 @@ from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
-from batch_share.sheet.columns import LEADS, Field, write_mapping
+from batch_share.sheet.columns import LEADS, Field
+from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
@@ -375,7 +376,7 @@ class Overview:
             doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
             mapping = (self.plan.record.mapping or {}).items()
             said = {header: name for header, name in mapping if header not in doubtful}
-            write_mapping(save_map, said, self.plan.dates)
+            write_mapping(save_map, SheetMapping(said, sheet.mapping.words, self.plan.dates))
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""

@@ -26,11 +26,12 @@ from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Reasons
 from batch_share.planning.directory import Names, Numbers
 from batch_share.results.wording import spell
-from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
+from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
+from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import parse_access, parse_event, parse_note
+from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,11 +55,10 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
-    """How a sheet is read, and which of its rows are meant; `dates` as a mapping says what comes first in them."""
+    """How a sheet is read, and which of its rows are meant."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
-    dates: Order | None = None
 
     @classmethod
     def of(
@@ -72,9 +72,15 @@ class SheetOptions:
         only: Sequence[str] | None = None,
     ) -> SheetOptions:
         """As the settings say, and what is said for this sheet alone. Raises SettingsError."""
-        columns, dates = read_mapping(settings.mapping, maps or ())
-        read = ReadOptions(worksheet, settings.header_row, columns, settings.sheet, settings.encoding or None)
-        return cls(read, Selection.parse(limit, rows, only or ()), dates)
+        read = ReadOptions(
+            worksheet,
+            settings.header_row,
+            read_mapping(settings.mapping, maps or ()),
+            settings.sheet,
+            settings.encoding or None,
+            settings.data_folder,
+        )
+        return cls(read, Selection.parse(limit, rows, only or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,9 +328,11 @@ def plan_of(
     zone = named_zone(settings) or zone
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
-        dates = read_dates(sheet, settings.dates or options.dates, before or {})
+        # What was said of another sheet must agree with the cells of this one.
+        known = {str(each): sheet.mapping.dates for each in DATED if sheet.mapping.dates}
+        dates = read_dates(sheet, settings.dates or options.read.mapping.dates, {**known, **(before or {})})
         sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
-    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders)
+    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders, sheet.mapping.words)
     record = SheetRecord(
         name=path.name,
         path=str(path.absolute()),
@@ -381,17 +389,23 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     if Field.ACTION in found:  # it may have no row that needs them
         return
     if not any(each in found or each in defaults for each in LASTING):
-        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
+        lengths = [at for at, cells in sheet.found.unread.items() if kind_held(cells) is Kind.LENGTH]
+        meant = sheet.columns[lengths[0]] if lengths else ""
+        how = "say for all rows how long shares last"
+        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", how, meant)
     if Field.EVENT not in defaults and Field.EVENT not in found:
         raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
 
 
-def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError:
+def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = "") -> SheetError:
     flag = example.split(" ", maxsplit=1)[0]
+    asked = f" Did you mean {meant!r} for {Field.DURATION}?" if meant else ""
+    typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
     return SheetError(
         path,
-        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}",
-        problem=f"The sheet has no column for {columns}.",
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example "
+        f"{example}{typed}",
+        problem=f"The sheet has no column for {columns}.{asked}",
         hint=f"Add the column, or {instead}.",
     )
 
@@ -494,6 +508,8 @@ def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, optio
         meaning.append(codecs.lookup(options.read.encoding).name)
     if rules.orders:  # however it is known
         meaning.append(sorted(rules.orders.items()))
+    if rules.words:
+        meaning.append(sorted(rules.words.items()))
     digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:

@@ -56,6 +56,8 @@ async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
     if len(orders) == 1:  # the rows that told it need not be among those that failed
         settings["dates"] = orders.pop()
     maps = _maps(sheet) if sheet else []
+    for word, meaning in (await ledger.words()).items():
+        maps += ["--map", f"{word}={meaning}"]
     words = ["batch-share", "run", failed_sheet, *maps, *_options(sheet, settings)]
     return shlex.join(words)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
 from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
-from batch_share.sheet.text import PEEK
+from batch_share.sheet.text import FIRST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +80,7 @@ def _table(parser: _Parser, index: int, name: str, worksheets: Sequence[str]) ->
         worksheet=name,
         ragged=False,
         rows=rows.read,
-        peek=lambda: takewhile(lambda row: row.number <= PEEK, rows.read()),
+        peek=lambda: takewhile(lambda row: row.number <= FIRST_ROWS, rows.read()),
         notes=[f"worksheet {name!r}"] if len(worksheets) > 1 else [],
         late_notes=late_notes,
         worksheets=worksheets,

@@ -18,6 +18,7 @@ from batch_share.planning.directory import Directory
 from batch_share.planning.plan import FirstLook, SheetOptions, check_options, make_plan
 from batch_share.results.wording import spell_row
 from batch_share.settings import Settings
+from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Selection, ShareRow
 
@@ -352,7 +353,10 @@ def test_how_dates_are_read_is_of_the_digest_however_it_is_known(write: Write) -
     path = write(cells(duration="03/04/2095"), header=header)
     first, second = (make_plan(path, SheetOptions(), settings(dates=order)).record.digest for order in Order)
     assert first != second
-    assert make_plan(path, SheetOptions(dates=Order.DMY), settings()).record.digest == first
+    assert (
+        make_plan(path, SheetOptions(ReadOptions(mapping=SheetMapping(dates=Order.DMY))), settings()).record.digest
+        == first
+    )
     assert make_plan(path, SheetOptions(), settings(), before={"Until": Order.MDY}).record.digest == second
     with pytest.raises(SheetError, match="leaves open"):
         make_plan(path, SheetOptions(), settings())

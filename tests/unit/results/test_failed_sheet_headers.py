@@ -18,7 +18,8 @@ from batch_share.ledger.states import State
 from batch_share.planning import plan
 from batch_share.results.failed_sheet import OPTIONS, SETTINGS, command_for
 from batch_share.settings import Settings
-from batch_share.sheet.columns import match_columns, read_mapping
+from batch_share.sheet.columns import match_columns
+from batch_share.sheet.mapping import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,7 +139,7 @@ async def test_columns_are_mapped_where_their_headers_leave_it_open(
     words = shlex.split(await command(tmp_path, record, ("run", {})))[3:]
     assert set(words[::2]) <= {"--map"}
     assert maps is None or words[1::2] == maps
-    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2])[0])
+    again = match_columns(Path(), [*columns, "Reason", "Sheet Row"], read_mapping(None, words[1::2]).columns)
     assert again == found
 
 
