@@ -139,10 +139,12 @@ async def types_of(connection: Connection, kept: KeptAnswers, directory: Directo
 
     Then `directory` learns what it said lately: enough to know one by its name, and not to refuse any.
     """
+    heard = connection.apis.heard
     try:
         found = await consult(connection, activity_types(), read_activity_types)
     except PacerClosed:
         return {}
+    connection.apis.heard = heard  # that this is told says nothing of those who are looked up then
     if isinstance(found, dict):
         kept.note_types(found)
         return found

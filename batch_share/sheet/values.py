@@ -19,11 +19,11 @@ NOTE_LIMIT: Final = 1755
 CUSTOM_LIMIT: Final = 200
 """Characters of a custom text field of an activity."""
 
-WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
-"""What a word of another language may mean, by the names that are shown."""
-
 _EVENT_LIMIT: Final = 200
 """Characters of an activity type's name."""
+
+WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
+"""What a word of another language may mean, by the names that are shown."""
 
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
