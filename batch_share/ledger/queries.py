@@ -173,6 +173,7 @@ def row_of(found: RowMapping) -> Row:
         changed_at=found["changed_at"],
         ends_at=found["ends_at"],
         renewal=found["renewal"],
+        edit=found["edit"],
     )
 
 

@@ -58,8 +58,8 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
-from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
+from batch_share.ledger.records import Edit, Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
+from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import (
     NONE_ENDING,
@@ -163,6 +163,17 @@ class LedgerReader:
         known = json.loads((await self.facts()).get(DATES, "{}"))
         return {column: Order(order) for column, order in known.items()}
 
+    async def edits(self) -> dict[str, Edit]:
+        """How rows of the sheet were corrected elsewhere, by key."""
+        columns = [edits.c[name] for name in Edit.__slots__]
+        return {row["key"]: Edit(**row) for row in await self._all(select(*columns))}
+
+    async def edited(self) -> dict[str, int]:
+        """By the name of the file that they were corrected in, how many rows are as they were corrected there."""
+        of_source = select(edits.c.source, func.count().label("n")).join(rows, rows.c.edit == edits.c.key)
+        of_source = of_source.where(rows.c.position.is_not(None)).group_by(edits.c.source).order_by(edits.c.source)
+        return {row["source"]: row["n"] for row in await self._all(of_source)}
+
     async def unsaid(self) -> list[str]:
         """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""
         left: list[str] = json.loads((await self.facts()).get(UNSAID, "[]"))
@@ -183,6 +194,15 @@ class LedgerReader:
         Also beside a run: this fact is no part of its work.
         """
         await self._change_written(lambda before: with_written(before, new, there))
+
+    async def note_taken(self, new: Written) -> None:
+        """Commit that all that this file says is in the ledger now, if one of its kind and name was written."""
+
+        def change(before: Sequence[Written]) -> Sequence[Written]:
+            is_ours = any((each.kind, each.name) == (new.kind, new.name) for each in before)
+            return with_written(before, new, "") if is_ours else before
+
+        await self._change_written(change)
 
     async def forget_written(self, kind: str) -> None:
         """Commit that nothing of this kind is to be known any more."""

@@ -18,8 +18,17 @@ from batch_share.leadsquared.people import KeyUser
 from batch_share.leadsquared.protocol import activity_types, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.records import Lookup, Why
+from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Occasion
+from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
+from batch_share.planning.corrections import (
+    as_corrected,
+    job_named,
+    ledger_of_job,
+    read_corrections,
+    settings_of_job,
+)
 from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
@@ -29,8 +38,8 @@ from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
 from batch_share.sheet.columns import Field, doubt_of, unread_people
-from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +56,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetJob:
-    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
+    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says.
+
+    If it `corrects`, it is a sheet of failed rows, and the ledger is that of the job that they are of.
+    """
 
     sheet: Path
     ledger: LedgerName
     options: SheetOptions = field(default_factory=SheetOptions)
     approved: Approval | Path | None = None
+    corrects: bool = False
 
 
 async def plan_job(job: SheetJob, settings: Settings) -> Plan:
@@ -60,13 +73,35 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
 
     What the job's ledger knows of how its dates are written counts. Raises LedgerError.
     """
+    now = utc_now().replace(tzinfo=dt.UTC)
+    if job.corrects:
+        async with read_ledger(job.ledger) as ledger:
+            sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
+            before = await ledger.dates()
+        plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
+        return replace(plan, corrections=corrections)
     sheet, before = read_sheet(job.sheet, job.options.read), {}
-    if not sheet.found.fields.keys().isdisjoint(DATED) and job.ledger.holds_anything():
+    if job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
             before = await ledger.dates()
-    plan = plan_of(sheet, job.options, settings, now=utc_now().replace(tzinfo=dt.UTC), before=before)
+            sheet = as_corrected(sheet, await ledger.edits())
+    plan = plan_of(sheet, job.options, settings, now=now, before=before)
     plan.check_rows()
     return plan
+
+
+async def job_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settings]:
+    """The job that is run by a sheet, with its settings: a sheet of failed rows goes on with that of its rows.
+
+    Raises SheetError, SettingsError, LedgerError, HistoryError.
+    """
+    of_job = job_named(job.sheet, settings)
+    if of_job is None:
+        return job, settings
+    is_named = job.ledger != LedgerName.of_sheet(job.sheet)
+    ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
+    settings = await settings_of_job(settings, ledger, of_job, job.sheet)
+    return replace(job, ledger=ledger, corrects=True), settings
 
 
 async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
@@ -108,7 +143,16 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     if zone:
         final = plan.in_zone(zone)
         await ledger.note_zone(zone.key)
-    changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    new_rows, record, corrections = final.rows(ledger_job, directory), final.record, plan.corrections
+    if corrections is None:
+        changes = await ledger.take_in(record, new_rows)
+    else:  # the sheet in force stays that, as it was read
+        in_force = await ledger.sheet() or record
+        changes = await ledger.take_in(in_force, new_rows, corrections.edits)
+        await ledger.try_again(dict.fromkeys(corrections.again, State.PENDING))
+        if corrections.digest:  # as if it were written by us, for nothing is lost with it
+            taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
+            await ledger.note_taken(taken)
     await ledger.note_lookups(_told_types(directory))
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
@@ -182,7 +226,7 @@ async def show_sheet(
 
     Raises BatchShareError.
     """
-    job = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
+    job, settings = await job_meant(SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options), settings)
     check_canary(settings)
     plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()

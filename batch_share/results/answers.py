@@ -180,7 +180,7 @@ async def _head(
     for each in await ledger.unchecked():
         page.fact("Not checked", spell_unchecked(each))
     if failed_sheet is not None:
-        command = await command_for(ledger, failed_sheet.name)
+        command = command_for(failed_sheet.name)
         page.fact("Rows to fix", f"{failed_sheet.name}: correct them there, then run it: {command}")
     if in_sheet := await ledger.fixable_in_sheet():
         page.fact("To fix in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")

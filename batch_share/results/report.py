@@ -232,7 +232,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
     doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
-    fix = await command_for(ledger, failed.name) if failed else ""
+    fix = command_for(failed.name) if failed else ""
     step = Advice(ledger.name.short, failed.name if failed else None)
     return {
         "version": __version__,

@@ -170,7 +170,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         failed_sheet,
         await ledger.standing(),
         await ledger.fixable_in_sheet(),
-        await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
+        command_for(str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
         renewable=await ledger.renewable(),
         held=await ledger.held(),
