@@ -199,8 +199,8 @@ async def preview_of(
 ) -> Preview:
     """What every preview says; the counts begin anew with it, and the log is told."""
     ledger = session.ledger
-    states = await ledger.counts()
-    session.tally.begin(states)
+    session.tally.begin(await ledger.counts())
+    states, earlier = await ledger.totals()
     log_events.planned(states, to_do, cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
@@ -215,6 +215,7 @@ async def preview_of(
         skipped=await ledger.skipped(REASONS_SHOWN),
         waiting=await ledger.waiting(),
         deed=deed,
+        earlier=sum(earlier.values()),
     )
 
 

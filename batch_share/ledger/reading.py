@@ -35,8 +35,10 @@ from batch_share.ledger.queries import (
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
     GONE_LAST,
+    IN_SHEET,
     IS_DOUBLE,
     LEAN,
+    MATTERS,
     MEANT,
     NEVER_SENT,
     OF_CALL,
@@ -255,6 +257,20 @@ class LedgerReader:
         )
         return {State(row["state"]): row["n"] for row in found}
 
+    async def totals(self) -> tuple[dict[State, int], dict[State, int]]:
+        """How many rows of the sheet in force are in each state; and of earlier sheets.
+
+        Of those only rows of which something is at LeadSquared, or may be: not one as it was before it was corrected.
+        """
+        state, is_now = state_at(self.now()).label("state"), IN_SHEET.label("is_now")
+        found = await self._all(
+            select(state, is_now, func.count().label("n")).where(COUNTED, MATTERS).group_by(state, is_now)
+        )
+        now, before = (
+            {State(row["state"]): row["n"] for row in found if row["is_now"] == at} for at in (True, False)
+        )
+        return now, before
+
     async def to_do_counts(self) -> dict[State, int]:
         """How many rows are still to be sent now, by state.
 
@@ -457,9 +473,19 @@ class LedgerReader:
 
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
-        async for row in self._in_order(rows.c.position.is_not(None)):
+        async for row in self.rows_of_sheet():
             yield row
-        async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
+        async for row in self.earlier_rows():
+            yield row
+
+    async def rows_of_sheet(self) -> AsyncIterator[Row]:
+        """Every row of the sheet in force, in its order."""
+        async for row in self._in_order(IN_SHEET):
+            yield row
+
+    async def earlier_rows(self) -> AsyncIterator[Row]:
+        """The rows of earlier sheets of which something is at LeadSquared, or may be."""
+        async for row in self._in_order(rows.c.position.is_(None) & COUNTED & MATTERS, rows.c.id):
             yield row
 
     async def page(self, after: tuple[bool, int], most: int, states: Collection[State] | None = None) -> list[Row]:
@@ -471,7 +497,7 @@ class LedgerReader:
         is_gone, last = after
         which = true() if states is None else (state_at(self.now()) + "").in_(states)
         found: list[RowMapping] = []
-        lost = rows.c.position.is_(None) & COUNTED
+        lost = rows.c.position.is_(None) & COUNTED & MATTERS
         ways = ((rows.c.position.is_not(None), rows.c.position), (lost, rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
             page = select(rows).where(there, which, by > begin)
@@ -545,7 +571,7 @@ class LedgerReader:
 
     async def skipped(self, most: int) -> list[Alike]:
         """Why rows are skipped: the `most` frequent reasons."""
-        skipped = rows.c.state == State.SKIPPED
+        skipped = (rows.c.state == State.SKIPPED) & MATTERS
         return (await self._database.read(lambda connection: reasons_of(connection, skipped)))[:most]
 
     async def troubles(self) -> list[Alike]:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, plural, spell_rows
+from batch_share.common import Cause, spell_rows
 from batch_share.errors import LedgerError, SettingsError, SheetError
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.known import open_history
@@ -22,6 +22,7 @@ from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
 from batch_share.planning.plan import mapping_of
 from batch_share.results.failed_sheet import ADDED, KEY_LENGTH, REFERENCE, is_fixable, reference_in
+from batch_share.results.wording import spell_corrected
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet
 from batch_share.sheet.table import FAULTS, RawRow
@@ -132,8 +133,8 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
                 if before
                 else f"the job of {sheet.name} was run without, and so are its failed rows: leave this out",
             )
-        meant[each] = before
-    return settings.model_validate(settings.model_dump() | meant) if meant else settings
+        meant[each] = Order(before) if each == "dates" else before
+    return settings.model_copy(update=meant)
 
 
 # ------------------------------------------------------------------------------------------------ the sheet itself
@@ -159,15 +160,9 @@ def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
             yield replace(raw, cells=cells, faults=faults, edit=edit.key)
 
     def notes() -> Sequence[str]:
-        return [*sheet.notes(), *map(spell_corrected, used.items())]
+        return [*sheet.notes(), *(spell_corrected(source, rows) for source, rows in used.items())]
 
     return replace(sheet, rows=rows, notes=notes)
-
-
-def spell_corrected(counted: tuple[str, int]) -> str:
-    """That so many rows are as they were corrected in a file."""
-    source, count = counted
-    return f"{plural(count, 'row')} as corrected in {source}"
 
 
 def _key(mapping: Mapping[str, str], columns: Sequence[str], cells: Sequence[str], alike: Counter[str]) -> str:
@@ -204,9 +199,7 @@ async def read_corrections(
     sent: list[int] = []
     left_out: dict[int, str] = {}
     alike, mapping = Counter[str](), record.mapping or {}
-    async for row in ledger.all_rows():
-        if row.position is None:
-            break
+    async for row in ledger.rows_of_sheet():
         raw = _as_read(row, record.columns)
         key = _key(mapping, record.columns, row.cells, alike) if row.edit is None else row.edit
         if row.edit is not None:
@@ -241,7 +234,7 @@ async def read_corrections(
 
 def _notes(rows: Iterable[RawRow], edits: Mapping[str, Edit], sent: list[int], gone: list[int]) -> Iterator[str]:
     used = Counter(edits[raw.edit].source for raw in rows if raw.edit)
-    yield from map(spell_corrected, used.items())
+    yield from (spell_corrected(source, count) for source, count in used.items())
     for numbers, why in (
         (sent, "not corrected: sent meanwhile, or begun"),
         (gone, "left alone: the sheet no longer has what they correct, so correct it there"),

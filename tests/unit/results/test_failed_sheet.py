@@ -143,7 +143,7 @@ async def test_of_a_sheet_of_failed_rows_the_old_reasons_are_replaced(
     target, columns = tmp_path / "again.csv", ["Lead", "Reason", "Sheet Row"]
     header, row = read_back(await written_from(tmp_path, target, columns, invalid(1, ["x", "old", "9"]), name=name))
     assert header[: len(kept)] == kept
-    assert len(header) == len(kept) + 2
+    assert len(header) == len(kept) + 3
     assert row[-2:] == ["why it is invalid", "2"]
 
 
