@@ -316,9 +316,7 @@ class Display:
         if preview.changes is not None and total > preview.changes.new:
             self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes)}.")
         if preview.earlier:
-            self._tell(
-                f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays as it is."
-            )
+            self._tell(f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "

@@ -31,7 +31,8 @@ TROUBLED: Final = [state for state in State if state.needs_person]
 IN_SHEET: Final = rows.c.position.is_not(None)
 """Rows that the sheet in force has."""
 
-MATTERS: Final = IN_SHEET | rows.c.activity_id.is_not(None) | (rows.c.state == State.UNKNOWN)
+_WITHOUT_CALL: Final = (State.PENDING, State.FAILED, State.INVALID, State.SKIPPED)
+MATTERS: Final = IN_SHEET | rows.c.activity_id.is_not(None) | rows.c.state.not_in(_WITHOUT_CALL)
 """Those, and rows of earlier sheets of which something is at LeadSquared, or may be: all others are history."""
 
 IS_DOUBLE: Final = rows.c.notice_kind == Cause.DOUBLE

@@ -260,7 +260,7 @@ class LedgerReader:
     async def totals(self) -> tuple[dict[State, int], dict[State, int]]:
         """How many rows of the sheet in force are in each state; and of earlier sheets.
 
-        Of those only rows of which something is at LeadSquared, or may be: not one as it was before it was corrected.
+        Of those only rows of which something is at LeadSquared, or may be: none as it was before a correction.
         """
         state, is_now = state_at(self.now()).label("state"), IN_SHEET.label("is_now")
         found = await self._all(
@@ -475,7 +475,7 @@ class LedgerReader:
         """Every row in the sheet's order, then those that the sheet no longer has."""
         async for row in self.rows_of_sheet():
             yield row
-        async for row in self.earlier_rows():
+        async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
             yield row
 
     async def rows_of_sheet(self) -> AsyncIterator[Row]:

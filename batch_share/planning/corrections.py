@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, spell_rows
+from batch_share.common import Cause, Order, spell_rows
 from batch_share.errors import LedgerError, SettingsError, SheetError
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.known import open_history
@@ -21,7 +21,14 @@ from batch_share.ledger.records import OLD_WORDS, Edit
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
 from batch_share.planning.plan import mapping_of
-from batch_share.results.failed_sheet import ADDED, KEY_LENGTH, REFERENCE, is_fixable, reference_in
+from batch_share.results.failed_sheet import (
+    ADDED,
+    KEY_LENGTH,
+    REFERENCE,
+    is_fixable,
+    reference_column,
+    reference_in,
+)
 from batch_share.results.wording import spell_corrected
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet
@@ -49,38 +56,10 @@ class Corrections:
     it says is in the job then, so that it may go; else None.
     """
 
-    edits: Sequence[Edit] = ()
-    again: Sequence[int] = ()
-    left_out: Mapping[int, str] = field(default_factory=dict)
-    digest: str | None = None
-
-
-def job_named(sheet: Path, settings: Settings) -> str | None:
-    """The beginning of the Id of the job that a sheet of failed rows is of; None for any other sheet.
-
-    Raises SheetError if its rows are of several.
-    """
-    try:
-        opened, _ = open_sheet(sheet, ReadOptions(limits=settings.sheet))
-        place = _reference_column(opened)
-        if place is None:
-            return None
-        cells = ((raw.number, raw.cells[place]) for raw in opened.rows() if place < len(raw.cells))
-        found = {reference[0]: number for number, cell in cells if (reference := reference_in(cell))}
-    except SheetError:  # whoever runs it says what is wrong with it
-        return None
-    if len(found) > 1:
-        first, second = sorted(found.values())[:2]
-        raise SheetError(
-            sheet, f"rows {first} and {second} are of two jobs: run the failed rows of each by themselves"
-        )
-    return next(iter(found), None)
-
-
-def _reference_column(sheet: Sheet) -> int | None:
-    """Which column holds the references; of several, as another file of failed rows may have had one, the last."""
-    named = [at for at, header in enumerate(sheet.columns) if header.startswith(REFERENCE)]
-    return named[-1] if named else None
+    edits: Sequence[Edit]
+    again: Sequence[int]
+    left_out: Mapping[int, str]
+    digest: str | None
 
 
 async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName:
@@ -119,7 +98,12 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
     """
     async with read_ledger(name) as ledger:
         if not (await ledger.facts())["job"].startswith(job):
-            raise SheetError(sheet, f"its rows are of another job than {name.short}: leave --ledger out")
+            raise SheetError(
+                sheet,
+                f"its rows are of another job than {name.short}: leave --ledger out",
+                problem=f"Its rows are of another job than {name.short}.",
+                hint="Leave the ledger out.",
+            )
         of_job = await ledger.settings_of_sheet()
     meant: dict[str, Any] = {}
     for each in MEANING:
@@ -133,7 +117,7 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
                 if before
                 else f"the job of {sheet.name} was run without, and so are its failed rows: leave this out",
             )
-        meant[each] = Order(before) if each == "dates" else before
+        meant[each] = Order(str(before)) if before and each == "dates" else before
     return settings.model_copy(update=meant)
 
 
@@ -142,8 +126,6 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
 
 def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
     """The sheet with its rows as they were corrected in sheets of failed rows, and a note that says so."""
-    if not edits:
-        return sheet
     mapping, used = mapping_of(sheet), Counter[str]()
 
     def rows() -> Iterator[RawRow]:
@@ -251,7 +233,7 @@ def _wanted(
     Raises SheetError.
     """
     opened, _ = open_sheet(path, ReadOptions(limits=settings.sheet))
-    at = _reference_column(opened)
+    at = reference_column(opened)
     missing = [header for header in record.columns if header not in opened.columns]
     if at is None or missing:
         lacking = repr(missing[0]) if missing else repr(REFERENCE)

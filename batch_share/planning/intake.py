@@ -24,7 +24,6 @@ from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import (
     as_corrected,
-    job_named,
     ledger_of_job,
     read_corrections,
     settings_of_job,
@@ -33,12 +32,13 @@ from batch_share.planning.directory import Directory, Names
 from batch_share.planning.lookup import LOOKING_UP, Enquiry
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import SheetOptions, plan_of
+from batch_share.results.failed_sheet import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt
 from batch_share.sending.session import Course, open_connection, remembered
 from batch_share.sheet.columns import Field, doubt_of, unread_people
-from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.reader import ReadOptions, open_sheet, read_sheet
 from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
     if job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
             before = await ledger.dates()
-            sheet = as_corrected(sheet, await ledger.edits())
+            if edits := await ledger.edits():
+                sheet = as_corrected(sheet, edits)
     plan = plan_of(sheet, job.options, settings, now=now, before=before)
     plan.check_rows()
     return plan
@@ -95,13 +96,35 @@ async def job_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settin
 
     Raises SheetError, SettingsError, LedgerError, HistoryError.
     """
-    of_job = job_named(job.sheet, settings)
+    of_job = _job_named(job.sheet, settings)
     if of_job is None:
         return job, settings
     is_named = job.ledger != LedgerName.of_sheet(job.sheet)
     ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
     settings = await settings_of_job(settings, ledger, of_job, job.sheet)
     return replace(job, ledger=ledger, corrects=True), settings
+
+
+def _job_named(sheet: Path, settings: Settings) -> str | None:
+    """The beginning of the Id of the job that a sheet of failed rows is of; None for any other sheet.
+
+    Raises SheetError if its rows are of several.
+    """
+    try:
+        opened, _ = open_sheet(sheet, ReadOptions(limits=settings.sheet))
+        place = reference_column(opened)
+        if place is None:
+            return None
+        cells = ((raw.number, raw.cells[place]) for raw in opened.rows() if place < len(raw.cells))
+        found = {reference[0]: number for number, cell in cells if (reference := reference_in(cell))}
+    except SheetError:  # whoever runs it says what is wrong with it
+        return None
+    if len(found) > 1:
+        first, second = sorted(found.values())[:2]
+        raise SheetError(
+            sheet, f"rows {first} and {second} are of two jobs: run the failed rows of each by themselves"
+        )
+    return next(iter(found), None)
 
 
 async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:

@@ -443,17 +443,18 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
     header = [*columns, *COLUMNS]
 
     async def write(file: Path) -> None:
+        both = ledger.rows_of_sheet(), ledger.earlier_rows()
         if file.suffix.lower() == ".csv":
-            await write_csv(file, header, _answers(ledger, len(columns), ledger.all_rows()))
+            await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
-        (_, earlier), answers = await ledger.totals(), _answers(ledger, len(columns), ledger.rows_of_sheet())
+        (_, earlier), answers = await ledger.totals(), _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
             await add_summary(book, ledger, failed_sheet)
             await add_failures(book, ledger, columns, failed_sheet)
             layout = Layout(len(columns), range(len(columns), len(header)))
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
             if earlier:
-                rows = _answers(ledger, len(columns), ledger.earlier_rows())
+                rows = _answers(ledger, len(columns), both[1])
                 await fill(book, book.page(EARLIER), header, rows, layout)
 
     check_format(target.target if isinstance(target, Named) else target)
@@ -520,11 +521,12 @@ async def write_table(
 
 
 async def _answers(
-    ledger: LedgerReader, width: int, rows: AsyncIterator[Row]
+    ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]
 ) -> AsyncIterator[tuple[State, list[str]]]:
-    async for row in rows:
-        cells, state = [*row.cells[:width], *[""] * (width - len(row.cells))], row.state_at(ledger.now())
-        yield state, cells + _answer(row, state)
+    for source in sources:
+        async for row in source:
+            cells, state = _cells(row, width), row.state_at(ledger.now())
+            yield state, cells + _answer(row, state)
 
 
 def _answer(row: Row, state: State) -> list[str]:

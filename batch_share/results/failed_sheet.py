@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.outputs import Named
+    from batch_share.sheet.reader import Sheet
 
 REFERENCE: Final = "Row Reference"
 ADDED: Final = ("Reason", "Sheet Row", REFERENCE)
@@ -51,6 +52,12 @@ def reference_in(cell: str) -> tuple[str, str] | None:
     """The beginnings of the job's Id and of the row's key that a row reference names; None for anything else."""
     found = _REFERENCE.fullmatch(cell.strip())
     return (found[1], found[2]) if found else None
+
+
+def reference_column(sheet: Sheet) -> int | None:
+    """Which column holds the references; of several, as another file of failed rows may have had one, the last."""
+    named = [at for at, header in enumerate(sheet.columns) if header.startswith(REFERENCE)]
+    return named[-1] if named else None
 
 
 def command_for(failed_sheet: str) -> str:
