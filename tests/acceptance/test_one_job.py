@@ -56,10 +56,10 @@ def correct(file: Path) -> None:
     book = openpyxl.load_workbook(file)
     page = book.worksheets[0]
     cells: list[list[object]] = [list(row) for row in page.iter_rows(min_row=2, values_only=True)]
-    for row in cells[:8]:
-        row[3:5] = ["write", END]
-    for at, row in enumerate(reversed(cells), start=2):
-        for column, value in enumerate(row, start=1):
+    for each in cells[:8]:
+        each[3:5] = ["write", END]
+    for at, each in enumerate(reversed(cells), start=2):
+        for column, value in enumerate(each, start=1):
             page.cell(at, column, value)
     book.save(file)
 
@@ -83,6 +83,7 @@ def test_a_week_is_one_job_and_one_number(
 
     shown = shell.run("status", sheet.name)
     assert shown.stdout.startswith("300 rows")
+    assert shell.run("status", failed.name).stdout == shown.stdout
     assert f"\n8 rows as corrected in {failed.name}." in shown.stdout
     assert f"batch-share run {failed}\n" in shown.stdout
     told = json.loads(shell.run("status", sheet.name, "--json").stdout)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import datetime as dt
 from typing import TYPE_CHECKING
 
 import openpyxl
 import pytest
-from trial import CREATE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
-from batch_share.errors import LedgerError, SettingsError, SheetError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError, SheetError
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import report_of, status_of
 from batch_share.jobs.run import RunSheet
@@ -20,12 +21,30 @@ from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from batch_share.jobs.job import Ending
+    from batch_share.sending.onlookers import Preview
 
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
+
+
+class Cuts(Onlooker):
+    """Cuts a run off before its first call, once its rows are taken in."""
+
+    def agree(self, preview: Preview) -> bool:
+        raise asyncio.CancelledError
+
+
+async def refusal(work: Awaitable[Ending]) -> BatchShareError | None:
+    """What a run was refused with."""
+    try:
+        return (await work).error
+    except BatchShareError as error:
+        return error
+
+
 REFERENCE = "Row Reference"
 
 
@@ -335,3 +354,60 @@ async def test_a_sheet_of_the_same_name_with_other_rows_has_totals_of_its_own(tm
         report = (await report_of(it.name, None)).path.read_text()
         assert "All 3 rows are shared." in report
         assert "5 rows of earlier sheets: 5 shared" in report
+
+
+async def test_a_run_that_is_cut_off_as_it_takes_corrections_in_has_taken_none(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=4) as it:
+        failed = await with_mistakes(it, 4)
+        correct(failed, put("Duration", "7d", "7d"))
+        before = it.rows("key", "state", "cells", "edit")
+        it.change("CREATE TRIGGER full BEFORE INSERT ON edits BEGIN SELECT RAISE(FAIL, 'it is full'); END")
+        assert "it is full" in str((await go_on(it, failed)).error)
+        assert it.rows("key", "state", "cells", "edit") == before
+        assert it.query("SELECT count(*) FROM edits") == [(0,)]
+        assert failed.exists()
+        it.change("DROP TRIGGER full")
+        assert (await go_on(it, failed)).summary.states == {State.SHARED: 4}
+        assert len(it.leads_sent()) == 4
+
+
+async def test_a_run_that_is_cut_off_once_they_are_taken_in_goes_on_with_them(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=6) as it:
+        failed = await with_mistakes(it, 6, 3)
+        correct(failed, put("Duration", "7d", "7d", "7d"))
+        kept = failed.read_bytes()
+        with pytest.raises(asyncio.CancelledError):
+            await do(RunSheet(SheetJob(failed, it.name)), it.settings(), Cuts())
+        assert len(it.leads_sent()) == 3
+        failed.write_bytes(kept)
+        assert (await go_on(it, failed)).summary.states == {State.SHARED: 6}
+        assert sorted(it.leads_sent()) == sorted({*it.leads_sent()})
+
+
+async def test_a_row_with_an_activity_by_now_is_not_sent_again_by_a_correction(tmp_path: Path) -> None:
+    """It was in the file when it had failed for good; by now another try has posted its activity."""
+    faults = Fault(CREATE, [1], envelope(500, "No")), Fault(SHARE, [3], envelope(500, "No share"))
+    async with trial(tmp_path, *faults, rows=3) as it:
+        failed = (await it.run(workers=1)).summary.failed_sheet
+        assert failed is not None
+        mine = failed.rename(tmp_path / "mine.csv")
+        assert (await it.retry()).summary.states == {State.SHARED: 2, State.FAILED: 1}
+        correct(mine, put("Access", "write"))
+        assert (await go_on(it, mine)).summary.states == {State.SHARED: 2, State.FAILED: 1}
+        assert len(it.leads_sent()) == 3
+        assert it.query("SELECT count(*) FROM edits") == [(0,)]
+
+
+async def test_a_copy_that_was_recovered_looks_corrected_rows_up_before_it_sends_them(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [1], envelope(500, "No")), rows=3) as it:
+        failed = (await it.run(workers=1)).summary.failed_sheet
+        assert failed is not None
+        correct(failed, put("Access", "write"))
+        kept, older = failed.read_bytes(), it.ledger.read_bytes()
+        assert (await go_on(it, failed)).summary.states == {State.SHARED: 3}
+        it.ledger.write_bytes(older)
+        failed.write_bytes(kept)
+        assert "it is older than its job" in str(await refusal(go_on(it, failed)))
+        recovered = await go_on(it, failed, recover=True)
+        assert (recovered.summary.states, recovered.summary.corrected) == ({State.SHARED: 3}, {failed.name: 1})
+        assert len(it.leads_sent()) == 3
