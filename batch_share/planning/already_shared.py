@@ -479,10 +479,11 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
             return LedgerName.of(file)
     except OSError:  # whoever opens it says why it can't be looked at
         return LedgerName.of(file)
-    of_whole = [
-        LedgerName.of_sheet(file.with_name(f"{file.stem.partition('.failed')[0]}{each}")) for each in SHEET_SUFFIXES
-    ]
-    there = [beside] if has_ledger else [each for each in of_whole if ".failed" in file.stem and each.exists()]
+    if has_ledger:
+        return beside
+    stem, is_failed, _ = file.stem.partition(".failed")
+    of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
+    there = [each for each in of_whole if each.exists()]
     return there[0] if len(there) == 1 else _ledger_of_sheet(file, settings())
 
 
