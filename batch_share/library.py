@@ -292,7 +292,15 @@ class BatchShare:
         settings = self.settings
         meant = file if kind == "run" else self._ledger(file)
         made = _made(kind, meant, options, reported, settings)
-        return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
+
+        async def work(course: Course) -> Ending:
+            try:
+                return await do(made, settings, self._watcher, course)
+            finally:
+                job.ledger = made.ledger  # a sheet of failed rows is of another sheet's
+
+        job = self._begin(kind, made.ledger, work)
+        return job
 
     async def run(
         self,

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import sqlite3
+from collections import Counter
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from batch_share.ledger.states import State
+    from batch_share.results.summary import Summary
     from batch_share.sandbox.wire import SandboxCall
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
     from batch_share.sending.session import Connection
@@ -265,6 +268,11 @@ class Trial:
     def leads_sent(self) -> list[str]:
         """The leads that an activity was posted on, each as often as it was."""
         return [call["lead"] for call in self.sent(CREATE) if call["outcome"] == "done"]
+
+
+def altogether(summary: Summary) -> dict[State, int]:
+    """How many rows are in each state, those of earlier sheets included."""
+    return dict(Counter(summary.states) + Counter(summary.earlier))
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch, longest: float) -> None:

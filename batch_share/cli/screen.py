@@ -31,8 +31,11 @@ from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
+    headline,
     meaning_of,
     spell_alike,
+    spell_corrected,
+    spell_earlier,
     spell_guards,
     spell_recalled,
     spell_unchecked,
@@ -340,9 +343,11 @@ class Display:
         for note in preview.notes:
             self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
-            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes, total)}.")
+            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes)}.")
         if preview.changes is not None and preview.changes.recalled:
             self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
+        if preview.earlier:
+            self._tell(f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -474,6 +479,10 @@ class Display:
             return
         out = console()
         out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
+        for source, rows in summary.corrected.items():
+            out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
+        if summary.earlier:
+            out.print(f"\nApart from these, {spell_earlier(summary.earlier)}.", soft_wrap=True, markup=False)
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
@@ -503,6 +512,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
         reported.append(
             f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
         )
+    troubled = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
+    reported += [spell_earlier(troubled)] if troubled else []
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(reported) or 'no row'} (exit {code:d}); "
         f"ledger {near(Path(str(summary.ledger)))}"
@@ -531,16 +542,14 @@ def looked_up(counts: Mapping[str, int]) -> str:
     return f"Unknown calls that were settled: {', '.join(said)}."
 
 
-def _as_before(changes: Changes, total: int) -> str:
-    """How much of a sheet its ledger, which has `total` rows, knew already."""
-    here = changes.new + changes.kept
-    kept = f"{changes.kept:,} of {plural(here, 'row')} are as they were"
-    return f"{kept}, {total - here:,} of before are no longer in it" if total > here else kept
+def _as_before(changes: Changes) -> str:
+    """How much of a sheet its ledger knew already."""
+    return f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
 
 
 def totals_table(summary: Summary) -> Table:
     """The states and how many rows are in each, with what each means."""
-    table = Table(title=plural(summary.rows, "row"), title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("state")
     table.add_column("rows", justify="right")
     table.add_column("meaning")
@@ -560,7 +569,7 @@ def troubles(summary: Summary) -> list[Text]:
 
 def next_steps(summary: Summary) -> list[str]:
     """What brings rows on that are not done, each with its command."""
-    ledger, states = shlex.quote(str(summary.ledger)), summary.states
+    ledger, states = shlex.quote(str(summary.ledger)), Counter(summary.states) + Counter(summary.earlier)
     reported = []
     if summary.waiting_until is not None and any(map(states.get, RESUMED)):
         then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"

@@ -25,7 +25,7 @@ from batch_share.jobs.revoke_earlier import (
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
-from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_columns
+from batch_share.planning.intake import job_meant, plan_job, settle_doubt, take_in, unread_columns
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
@@ -150,9 +150,10 @@ class Resume(Kind):
         self.reported: Sequence[str] = ()
         self.meant: Mapping[str, str] = {}
 
-    async def prepare(self, settings: Settings, watcher: Watcher) -> None:  # noqa: ARG002 - as every Kind
+    async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:  # noqa: ARG002 - as every Kind
         """A canary must be able to be judged."""
         check_canary(settings)
+        return settings
 
     async def choose(self, session: Session, cut_off: int) -> Choice:
         """All rows that are to be sent, but for those that other ledgers have shared."""
@@ -225,9 +226,13 @@ class RunSheet(Resume):
         super().__init__(sheet.ledger)
         self.sheet = sheet
 
-    async def prepare(self, settings: Settings, watcher: Watcher) -> None:
-        """Read the sheet, which must be what was approved, and know who is to get the leads."""
-        sheet = self.sheet
+    async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:
+        """Read the sheet, which must be what was approved, and know who is to get the leads.
+
+        A sheet of failed rows goes on with the job that they are of.
+        """
+        self.sheet, settings = await job_meant(self.sheet, settings)
+        sheet, self.ledger = self.sheet, self.sheet.ledger
         self.plan = await plan_job(sheet, settings)
         if sheet.approved is not None:
             approved = check_approval(sheet.approved, self.plan, settings)
@@ -236,9 +241,15 @@ class RunSheet(Resume):
         self.host, _, _ = settings.account()
         if self.plan.sheet.found.doubtful:
             self.meant = await settle_doubt(sheet, self.plan, settings, watcher)
+        return settings
 
-    async def check(self, ledger: Ledger, settings: Settings) -> None:
-        """The ledger may be new, and what nobody has agreed to is asked again."""
+    async def check(self, ledger: Ledger, settings: Settings) -> None:  # noqa: ARG002 - as every Kind
+        """The ledger may be new, and what nobody has agreed to is asked again.
+
+        What was corrected is looked at anew, now that nobody else can send any of it.
+        """
+        if self.sheet.corrects:
+            self.plan = await plan_job(self.sheet, settings)
 
     async def begin(self, session: Session) -> None:
         """What was said of the columns is known from now on for other sheets with these headers."""
@@ -246,7 +257,7 @@ class RunSheet(Resume):
         said = sheet.mapping
         if self.plan.rules.orders:
             said = replace(said, dates=session.settings.dates or said.dates)
-        if said != SheetMapping():
+        if said != SheetMapping() and not self.sheet.corrects:
             try:
                 Remembered.load(folder).keep(folder, sheet.columns, said)
             except OSError as error:

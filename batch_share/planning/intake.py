@@ -22,23 +22,32 @@ from batch_share.leadsquared.protocol import activity_types, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.records import Lookup, Why
+from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Occasion
+from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
+from batch_share.planning.corrections import (
+    as_corrected,
+    ledger_of_job,
+    read_corrections,
+    settings_of_job,
+)
 from batch_share.planning.directory import Directory, Names, Numbers, key_of
 from batch_share.planning.lookup import LOOKING_UP, Enquiry, calls_for
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
+from batch_share.results.failed_sheet import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
 from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, spell_unread
-from batch_share.sheet.dates import DATED
-from batch_share.sheet.reader import read_sheet
-from batch_share.sheet.rows import Ref
+from batch_share.sheet.reader import ReadOptions, open_sheet, read_sheet
+from batch_share.sheet.rows import Ref, Selection
 from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -53,12 +62,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetJob:
-    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
+    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says.
+
+    If it `corrects`, it is a sheet of failed rows, and the ledger is that of the job that they are of.
+    """
 
     sheet: Path
     ledger: LedgerName
     options: SheetOptions = field(default_factory=SheetOptions)
     approved: Approval | Path | None = None
+    corrects: bool = False
 
 
 async def plan_job(job: SheetJob, settings: Settings) -> Plan:
@@ -66,13 +79,58 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
 
     What the job's ledger knows of how its dates are written counts. Raises LedgerError.
     """
+    now = utc_now().replace(tzinfo=dt.UTC)
+    if job.corrects:
+        async with read_ledger(job.ledger) as ledger:
+            sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
+            before = await ledger.dates()
+        plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
+        return replace(plan, corrections=corrections)
     sheet, before = read_sheet(job.sheet, job.options.read), {}
-    if not sheet.found.fields.keys().isdisjoint(DATED) and job.ledger.holds_anything():
+    if job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
             before = await ledger.dates()
-    plan = plan_of(sheet, job.options, settings, now=utc_now().replace(tzinfo=dt.UTC), before=before)
+            if edits := await ledger.edits():
+                sheet = as_corrected(sheet, edits)
+    plan = plan_of(sheet, job.options, settings, now=now, before=before)
     plan.check_rows()
     return plan
+
+
+async def job_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settings]:
+    """The job that is run by a sheet, with its settings: a sheet of failed rows goes on with that of its rows.
+
+    Raises SheetError, SettingsError, LedgerError, HistoryError.
+    """
+    of_job = _job_named(job.sheet, settings)
+    if of_job is None:
+        return job, settings
+    is_named = job.ledger != LedgerName.of_sheet(job.sheet)
+    ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
+    settings = await settings_of_job(settings, ledger, of_job, job.sheet)
+    return replace(job, ledger=ledger, corrects=True), settings
+
+
+def _job_named(sheet: Path, settings: Settings) -> str | None:
+    """The beginning of the Id of the job that a sheet of failed rows is of; None for any other sheet.
+
+    Raises SheetError if its rows are of several.
+    """
+    try:
+        opened, _ = open_sheet(sheet, ReadOptions(limits=settings.sheet))
+        place = reference_column(opened)
+        if place is None:
+            return None
+        cells = ((raw.number, raw.cells[place]) for raw in opened.rows() if place < len(raw.cells))
+        found = {reference[0]: number for number, cell in cells if (reference := reference_in(cell))}
+    except SheetError:  # whoever runs it says what is wrong with it
+        return None
+    if len(found) > 1:
+        first, second = sorted(found.values())[:2]
+        raise SheetError(
+            sheet, f"rows {first} and {second} are of two jobs: run the failed rows of each by themselves"
+        )
+    return next(iter(found), None)
 
 
 async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
@@ -118,15 +176,36 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
+    return await _commit(ledger, plan, directory, occasion, zone, kept.find(first.unknown, numbers_too=False))
+
+
+async def _commit(
+    ledger: Ledger,
+    plan: Plan,
+    directory: Directory,
+    occasion: Occasion,
+    zone: ZoneInfo | None,
+    recalled: Iterator[Lookup],
+) -> Changes:
+    """Commit the rows as they are judged now, and by what they were."""
     if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
-        recalled = kept.find(first.unknown, numbers_too=False)
         while page := list(islice(recalled, PAGE)):
             await ledger.note_lookups(page)
     final = plan
     if zone:
         final = plan.in_zone(zone)
         await ledger.note_zone(zone.key)
-    changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    new_rows = final.rows((await ledger.facts())["job"], directory)
+    record, corrections = final.record, plan.corrections
+    if corrections is None:
+        changes = await ledger.take_in(record, new_rows)
+    else:  # the sheet in force stays that, as it was read
+        in_force = await ledger.sheet() or record
+        changes = await ledger.take_in(in_force, new_rows, corrections.edits)
+        await ledger.try_again(dict.fromkeys(corrections.again, State.PENDING))
+        if corrections.digest:  # as if it were written by us, for nothing is lost with it
+            taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
+            await ledger.note_taken(taken)
     await ledger.note_lookups(_told_types(directory))
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
@@ -216,7 +295,7 @@ async def show_sheet(
 
     Raises BatchShareError.
     """
-    job = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
+    job, settings = await job_meant(SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options), settings)
     check_canary(settings)
     plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.outputs import Named
+    from batch_share.planning.corrections import Corrections
     from batch_share.planning.directory import Directory
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
@@ -131,7 +132,8 @@ class Plan:
     """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning.
 
     `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC. `approved_types` are
-    the codes that names of activity types stood for when it was approved.
+    the codes that names of activity types stood for when it was approved. `corrections` are what a sheet of failed
+    rows says: the sheet is the job's own with them.
     """
 
     sheet: Sheet
@@ -141,6 +143,7 @@ class Plan:
     allow_duplicates: bool
     zone: ZoneInfo | None = None
     approved_types: Mapping[str, int] = field(default_factory=dict)
+    corrections: Corrections | None = None
 
     @property
     def is_dated(self) -> bool:
@@ -161,7 +164,12 @@ class Plan:
         """Every row, judged by itself. May raise SheetError while it goes."""
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
         for raw in self.sheet.rows():
-            yield Checked(raw, self.rules.check(raw), is_chosen(raw))
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in self._left_out_before)
+
+    @property
+    def _left_out_before(self) -> Mapping[int, str]:
+        """By number, the rows that the job has left out, and by what."""
+        return self.corrections.left_out if self.corrections else {}
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -219,7 +227,7 @@ class Plan:
                 if each.wish and isinstance(asked := self._resolved(each, directory, seen), Instruction):
                     seen.contradictions.learn(asked, each.raw.number)
         for each in self.checked():
-            yield self._row(job, each, directory, seen)
+            yield replace(self._row(job, each, directory, seen), edit=each.raw.edit)
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
@@ -281,7 +289,8 @@ class Plan:
         asked = self._resolved(each, directory, seen)
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
-        why = Why(Cause.LEFT_OUT, {"by": str(self.selection)})
+        by = self._left_out_before.get(each.raw.number, str(self.selection))
+        why = Why(Cause.LEFT_OUT, {"by": by})
         user_id = None if instruction else self._user_of(each.raw, directory)
         return NewRow(
             key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, why, chosen=False, user_id=user_id

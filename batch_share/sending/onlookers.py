@@ -207,6 +207,7 @@ class Preview:
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
     `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
+    `earlier` rows are of sheets before this one, and not in it.
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
@@ -230,6 +231,7 @@ class Preview:
     activities: Sequence[tuple[int, str]] = ()
     to_share: ToShare | None = None
     zone: tzinfo | None = None
+    earlier: int = 0
 
     @property
     def to_send(self) -> int:
