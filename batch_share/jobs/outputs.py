@@ -14,7 +14,7 @@ from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
-from batch_share.planning.intake import job_meant, plan_job
+from batch_share.planning.intake import plan_meant
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
     FailedSheet,
@@ -46,10 +46,10 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
 
     Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
     """
-    job, settings = await job_meant(job, settings)
+    job, settings, plan = await plan_meant(job, settings)
+    planned = plan.record
     if not job.ledger.exists():
         return None
-    planned = (await plan_job(job, settings)).record
     async with read_ledger(job.ledger) as ledger:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
