@@ -114,8 +114,7 @@ async def tell(target: SecretStr, notice: Notice) -> str | None:
 
 
 def _file(target: SecretStr) -> Path | None:
-    named = target.get_secret_value()  # a webhook's is no file
-    return None if "://" in named else Path(named.removeprefix("file:"))
+    return None if "://" in (named := target.get_secret_value()) else Path(named.removeprefix("file:"))
 
 
 def _append(file: Path, target: SecretStr, notice: Notice) -> str | None:

@@ -47,7 +47,7 @@ def test_sheets_are_taken(name: str) -> None:
     [
         "~$leads.xlsx", ".leads.csv", ".~lock.leads.ods#", "leads.csv.part", "leads.xlsx.tmp",
         "leads.csv.ledger.db", ".leads.csv.ledger.db.lock", "leads.results.csv", "leads.Results.xlsx",
-        "leads.results-2.csv", "leads.failed.xlsx", "leads.pdf", "csv", ".csv", "leads", "report.html",
+        "leads.results-2.csv", "leads.failed.xlsx", "leads.pdf", "notes.txt", "csv", ".csv", "leads", "report.html",
     ],
 )  # fmt: skip
 def test_what_is_temporary_or_our_own_is_not(name: str) -> None:

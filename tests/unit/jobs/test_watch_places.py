@@ -75,9 +75,13 @@ def test_why_it_failed_is_kept_for_its_owner_alone(places: Folders) -> None:
 
 
 def test_one_watches_at_a_time(places: Folders) -> None:
-    with places.held(), pytest.raises(BatchShareError, match="is watched already"), Folders(places.inbox).held():
+    with (
+        places.locked(),
+        pytest.raises(BatchShareError, match="is watched already"),
+        Folders(places.inbox).locked(),
+    ):
         raise AssertionError
-    with Folders(places.inbox).held():
+    with Folders(places.inbox).locked():
         pass
 
 
@@ -87,7 +91,7 @@ def test_an_inbox_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_sheet_that_is_gone_leaves_no_folder(places: Folders) -> None:
-    with pytest.raises(BatchShareError, match="can't be made or moved"):
+    with pytest.raises(BatchShareError, match="can't be read, made or moved"):
         places.take(places.inbox / "gone.csv")
     assert list((places.inbox / "working").iterdir()) == []
 
