@@ -11,7 +11,6 @@ from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
 from batch_share.cli.work import draining
 from batch_share.common import parse_seconds
 from batch_share.errors import AccessDenied, NotConfirmed, SettingsError
-from batch_share.jobs.watch import AGREED, HELD, WORKING
 from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
 
@@ -63,7 +62,7 @@ def watch_inbox(
         _say("Cut. What was under way is in its ledger: the next watch goes on with it.")
         return ExitCode.INTERRUPTED
     if not once:
-        _say(f"Stopped watching {folder}: the next watch goes on with what is in {folder / WORKING}.")
+        _say(f"Stopped watching {folder}: the next watch goes on with what is in {folder / 'working'}.")
     return ExitCode.most_urgent(codes) if once else ExitCode.DONE
 
 
@@ -109,8 +108,8 @@ def _line(outcome: SheetOutcome) -> str:
         assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
         words = one_line(outcome.summary, outcome.exit_code).partition("; ledger")[0]
     line = f"{words}; in {near(folder)}"
-    if outcome.place == HELD:
-        return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / AGREED)}"
+    if outcome.place == "held":
+        return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / 'agreed')}"
     return line if outcome.place or outcome.interrupted else f"{line}; looked at again"
 
 

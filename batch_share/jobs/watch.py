@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -113,14 +113,15 @@ class Folders:
         """Be the only one who watches. Raises BatchShareError if somebody does already."""
         lock = FileLock(self.inbox / ".batch-share-watch.lock", mode=0o600, thread_local=False)
         try:
-            with _usable(self.inbox):
-                lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout:
             raise BatchShareError(
                 f"{self.inbox} is watched already by another batch_share process: one is enough.",
                 problem="The folder is watched already by another batch_share process.",
                 hint="One is enough: leave the other one at work, or stop it.",
             ) from None
+        except OSError as error:
+            raise FolderTrouble(self.inbox, error) from None
         try:
             yield
         finally:
@@ -130,7 +131,12 @@ class Folders:
         """What was agreed to, then what is being worked on or was when an earlier watch ended; the oldest first."""
         with _usable(self.inbox):
             folders = [each for name in (AGREED, WORKING) for each in sorted(self.inbox.glob(f"{name}/*"))]
-            return [case for folder in folders if folder.is_dir() and (case := self._case(folder)) is not None]
+            for folder in folders:
+                if folder.is_dir() and not any(folder.iterdir()):  # of a move that was cut off
+                    folder.rmdir()
+            # The name of a case's folder ends in the sheet's.
+            cases = [Case(each, each / each.name.partition("_")[2]) for each in folders if "_" in each.name]
+            return [case for case in cases if case.sheet.is_file() or case.ledger.exists()]
 
     def take(self, sheet: Path) -> Case:
         """Move a sheet into a folder of its own, out of the inbox or among those that were agreed to."""
@@ -155,15 +161,6 @@ class Folders:
                 write_private(next(file for file in names_for(case.folder / WHY) if not file.exists()), f"{why}\n")
             case.folder.rename(target)
         return Case(target, target / case.sheet.name)
-
-    def _case(self, folder: Path) -> Case | None:
-        """What a folder is of: its name ends in the sheet's. An empty one is of a move that was cut off."""
-        case = Case(folder, folder / folder.name.partition("_")[2])
-        if case.sheet != folder and (case.sheet.is_file() or case.ledger.exists()):
-            return case
-        if not any(folder.iterdir()):
-            folder.rmdir()
-        return None
 
     def _fresh(self, place: str, sheet: str, name: str = "") -> Path:
         """A folder that is not there yet, in one that is."""
@@ -190,63 +187,41 @@ _OUR_OWN: Final = re.compile(r".*\.(results|failed|plan)(-\d+)?", re.DOTALL)
 """How sheets that batch_share writes are called, before their suffix."""
 
 
-def is_sheet(name: str) -> bool:
-    """Whether a file of this name is a sheet that somebody dropped: no temporary file, and nothing of our own."""
-    stem, dot, suffix = name.rpartition(".")
-    is_one = stem and f"{dot}{suffix}".lower() in SHEET_SUFFIXES - {".txt"}  # which is mostly somebody's note
-    return bool(is_one) and not name.startswith(_PASSING) and not _OUR_OWN.fullmatch(stem.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """How a file looked, and since when it has looked so."""
-
-    size: int
-    written: int
-    since: float
+def is_sheet(file: Path) -> bool:
+    """Whether its name is that of a sheet that somebody dropped: no temporary file, and nothing of our own."""
+    if file.name.startswith(_PASSING) or file.suffix.lower() not in SHEET_SUFFIXES - {".txt"}:  # somebody's notes
+        return False
+    return not _OUR_OWN.fullmatch(file.stem.lower())
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """The sheets of `folder`, and how they looked at `now` and before. `now` is any clock that goes forward."""
+    """The sheets of `folder`, how each was last written, and since when. `now` is any clock that goes forward."""
 
     folder: Path
     now: Callable[[], float]
     settle: float = SETTLE
-    _seen: dict[Path, _Sight] = field(default_factory=dict)
+    _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
 
     def ready(self) -> list[Path]:
         """Look once; the sheets that are fully written, the oldest first. Raises FolderTrouble."""
         now = self.now()
+        found: dict[Path, tuple[tuple[int, int], float]] = {}
         with _usable(self.folder):
             files = [*self.folder.iterdir(), *self.folder.glob(f"{AGREED}/*")]
-        found = {file: sight for file in files if (sight := self._look(file, now)) is not None}
+        for file in filter(is_sheet, files):
+            with suppress(OSError):  # gone again, or on its way
+                if file.is_file():
+                    written = file.stat().st_mtime_ns, file.stat().st_size
+                    before, since = self._seen.get(file, (written, now))
+                    found[file] = written, since if written == before else now
         self._seen = found
-        settled = [file for file, sight in found.items() if self._is_whole(file, now - sight.since)]
-        return sorted(settled, key=lambda file: (found[file].written, file.name))
+        whole = [file for file, (_, since) in found.items() if self._is_whole(file, now - since)]
+        return sorted(whole, key=lambda file: (found[file][0][0], file.name))
 
     def unsettled(self) -> list[Path]:
-        """The sheets of the last look that were not ready and are still there."""
+        """The sheets of the last look that are still there."""
         return sorted(file for file in self._seen if file.is_file())
-
-    @property
-    def saw_any(self) -> bool:
-        """Whether there was a sheet at the last look, ready or not."""
-        return bool(self._seen)
-
-    def _look(self, file: Path, now: float) -> _Sight | None:
-        if not is_sheet(file.name):
-            return None
-        try:
-            if not file.is_file():
-                return None
-            seen = file.stat()
-        except OSError:  # gone again, or on its way
-            return None
-        before = self._seen.get(file)
-        if before is not None and (before.size, before.written) == (seen.st_size, seen.st_mtime_ns):
-            return before
-        return _Sight(seen.st_size, seen.st_mtime_ns, now)
 
     def _is_whole(self, file: Path, quiet: float) -> bool:
         if quiet < self.settle:
@@ -355,7 +330,7 @@ class Watch:
         """Work on what is there, and on what settles while it is looked at twice. Raises BatchShareError."""
         async for outcome in self._round():
             yield outcome
-        if self.arrivals.saw_any and not self.is_over():
+        if self.arrivals.unsettled() and not self.is_over():
             await self.sleep(self.arrivals.settle)
             async for outcome in self._round():
                 yield outcome
