@@ -23,12 +23,12 @@ from batch_share.common import parse_duration
 from batch_share.errors import BatchShareError, NotConfirmed, SettingsError, check_not_empty, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
-from batch_share.jobs.job import do
+from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
-from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch, work_on
+from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from batch_share.jobs.check_up import Finding
-    from batch_share.jobs.job import Ending, Kind
+    from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
     from batch_share.jobs.watch import Case
     from batch_share.ledger.known import KnownRun
@@ -361,9 +361,15 @@ class BatchShare:
 
         async def work(case: Case) -> SheetOutcome:
             mine, watcher = unlimited if case.is_agreed else settings, _AsksForSheet(self._watcher, case.is_agreed)
+            job: Kind = RunSheet(SheetJob(case.sheet, case.ledger, how))
             try:
-                job = self._begin("run", case.ledger, partial(work_on, case, how, mine, watcher))
-                ending = await self._ending(job)
+                if await outputs.is_agreed_to(case.ledger):
+                    if (at_rest := await outputs.nothing_due(case.ledger)) is not None:
+                        return SheetOutcome(case.sheet, Ending(at_rest))
+                    # Not run: with other options than those it was taken in with, the same rows would be other ones.
+                    job = Resume(case.ledger)
+                make = partial(do, job, mine, watcher)
+                ending = await self._ending(self._begin("run", case.ledger, make))
             except BatchShareError as error:
                 # Of what a person ends before its first call nobody knows what would have become: it stays.
                 return SheetOutcome(case.sheet, error, interrupted=stop.asked)
@@ -668,7 +674,9 @@ class _AsksForSheet:
 
     def is_sure(self, doubt: Doubt) -> bool:
         if not (self.agreed or self.others.is_sure(doubt)):
-            raise NotConfirmed(" ".join([*doubt.reported, "Nothing was sent:", doubt.question]))
+            raise NotConfirmed(
+                " ".join([*doubt.reported, "Nothing was sent, and nobody was asked:", doubt.question])
+            )
         return True
 
     def wait_turn(self, process: int | None) -> None:

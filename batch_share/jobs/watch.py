@@ -30,13 +30,9 @@ from batch_share.errors import (
     TooManyRows,
     Unreachable,
 )
-from batch_share.jobs.job import Ending, do
-from batch_share.jobs.outputs import nothing_due
-from batch_share.jobs.run import Resume, RunSheet
-from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
-from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode
 from batch_share.sheet.reader import SHEET_SUFFIXES
 
@@ -44,11 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from batch_share.planning.plan import SheetOptions
+    from batch_share.jobs.job import Ending
     from batch_share.results.summary import Summary
-    from batch_share.sending.onlookers import Watcher
-    from batch_share.sending.session import Course
-    from batch_share.settings import Settings
 
 WORKING, DONE, FAILED, HELD, AGREED = "working", "done", "failed", "held", "agreed"
 WHY: Final = "why.txt"
@@ -288,22 +281,6 @@ class SheetOutcome:
         if rows_in(states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
             return None
         return DONE if self.summary.exit_code is ExitCode.DONE else FAILED
-
-
-async def work_on(
-    case: Case, options: SheetOptions, settings: Settings, watcher: Watcher, course: Course | None = None
-) -> Ending:
-    """Do what is to be done now for a sheet. Raises BatchShareError as every job."""
-    ledger = case.ledger
-    if ledger.holds_anything():
-        async with read_ledger(ledger) as opened:
-            # What a person was sure of, and was cut off before it was agreed to, is asked about once more.
-            is_taken_in = await opened.sheet() is not None and not await opened.unsaid()
-        if is_taken_in and (at_rest := await nothing_due(ledger)) is not None:
-            return Ending(at_rest)
-        if is_taken_in:  # with other options than those it was taken in with, the same rows would be other ones
-            return await do(Resume(ledger), settings, watcher, course)
-    return await do(RunSheet(SheetJob(case.sheet, ledger, options)), settings, watcher, course)
 
 
 AGAIN: Final = 300.0
