@@ -366,7 +366,7 @@ class BatchShare:
                 if await outputs.is_agreed_to(case.ledger):
                     if (at_rest := await outputs.nothing_due(case.ledger)) is not None:
                         return SheetOutcome(case.sheet, Ending(at_rest))
-                    # Not run: with other options than those it was taken in with, the same rows would be other ones.
+                    # Not run: with other options than it was taken in with, the same rows would be other ones.
                     job = Resume(case.ledger)
                 make = partial(do, job, mine, watcher)
                 ending = await self._ending(self._begin("run", case.ledger, make))
@@ -674,9 +674,8 @@ class _AsksForSheet:
 
     def is_sure(self, doubt: Doubt) -> bool:
         if not (self.agreed or self.others.is_sure(doubt)):
-            raise NotConfirmed(
-                " ".join([*doubt.reported, "Nothing was sent, and nobody was asked:", doubt.question])
-            )
+            nothing = "Nothing was sent, for nobody could be asked:"
+            raise NotConfirmed(" ".join([*doubt.reported, nothing, doubt.question]))
         return True
 
     def wait_turn(self, process: int | None) -> None:

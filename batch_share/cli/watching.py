@@ -88,11 +88,10 @@ async def _watch(
         async for outcome in outcomes:
             codes.append(outcome.exit_code)
             case, line = outcome.sheet.parent.name, _line(outcome)
-            if reported.get(case) != line:
+            if reported.pop(case, "") != line:
                 typer.echo(line)
-            reported[case] = line
-            if outcome.place is not None:
-                del reported[case]
+            if outcome.place is None:
+                reported[case] = line
             if outcome.place is not None or isinstance(outcome.error, AccessDenied):
                 problem = await library.notify("watch", outcome.sheet, outcome.ended, ledger=outcome.ledger)
                 if problem:

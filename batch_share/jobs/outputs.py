@@ -64,7 +64,7 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
 
 
 async def is_agreed_to(ledger_name: LedgerName) -> bool:
-    """Whether a ledger holds a sheet, and nothing that a person was sure of and has not agreed to. It may be empty."""
+    """Whether a ledger, there or not, holds a sheet, and nothing that somebody was sure of but never agreed to."""
     if not ledger_name.holds_anything():
         return False
     async with read_ledger(ledger_name) as ledger:

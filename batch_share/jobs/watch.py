@@ -123,12 +123,12 @@ class Folders:
     def begun(self) -> list[Case]:
         """What was agreed to, then what is being worked on or was when an earlier watch ended; the oldest first."""
         with _usable(self.inbox):
-            folders = [each for name in (AGREED, WORKING) for each in sorted(self.inbox.glob(f"{name}/*"))]
+            folders = [each for name in (AGREED, WORKING) for each in sorted(self.inbox.glob(f"{name}/*_*"))]
             for folder in folders:
                 if folder.is_dir() and not any(folder.iterdir()):  # of a move that was cut off
                     folder.rmdir()
             # The name of a case's folder ends in the sheet's.
-            cases = [Case(each, each / each.name.partition("_")[2]) for each in folders if "_" in each.name]
+            cases = [Case(each, each / each.name.partition("_")[2]) for each in folders]
             return [case for case in cases if case.sheet.is_file() or case.ledger.exists()]
 
     def take(self, sheet: Path) -> Case:
