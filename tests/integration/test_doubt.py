@@ -234,6 +234,22 @@ async def test_in_an_inbox_such_a_sheet_is_held_until_a_person_says_yes(tmp_path
         assert len(it.sent(SHARE)) == 6
 
 
+async def test_in_an_inbox_ids_that_nobody_can_check_are_held_until_a_person_says_yes(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("Users", "Leads")) as it:
+        inbox = it.folder / "inbox"
+        inbox.mkdir()
+        (it.folder / "leads.csv").rename(inbox / "leads.csv")
+        async with BatchShare(it.settings()) as program:
+            (held,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+            assert held.place == HELD
+            assert "Take these Ids as they are?" in str(held.error)
+            assert not it.sent(SHARE)
+            held.sheet.parent.rename(inbox / AGREED / held.sheet.parent.name)
+            (done,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+        assert (done.place, done.error) == (DONE, None)
+        assert len(it.sent(SHARE)) == 12
+
+
 async def test_in_an_inbox_more_rows_than_the_guard_allows_are_held_until_a_person_says_yes(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ("User Email", emails(it)))
