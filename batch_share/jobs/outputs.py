@@ -64,6 +64,14 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
         return None if await ledger.sheet() is None else await _at_rest(ledger)
 
 
+async def is_agreed_to(ledger_name: LedgerName) -> bool:
+    """Whether a ledger, there or not, holds a sheet, and nothing that somebody was sure of but never agreed to."""
+    if not ledger_name.holds_anything():
+        return False
+    async with read_ledger(ledger_name) as ledger:
+        return await ledger.sheet() is not None and not await ledger.unsaid()
+
+
 async def _at_rest(ledger: LedgerReader) -> Summary | None:
     """None also where the last run came to no end, its results being part of it, or one goes on just now.
 

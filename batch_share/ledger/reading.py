@@ -572,9 +572,9 @@ class LedgerReader:
         double = select(rows).where(IS_DOUBLE).order_by(*GONE_LAST).limit(most)
         return [row_of(found) for found in await self._all(double)]
 
-    async def statistics(self, periods: Mapping[int, float]) -> Statistics:
-        """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
-        return await self._database.read(lambda connection: gather(connection, periods, self.now()))
+    async def statistics(self) -> Statistics:
+        """The ledger in numbers that fit each other."""
+        return await self._database.read(lambda connection: gather(connection, self.now()))
 
     async def skipped(self, most: int) -> list[Alike]:
         """Why rows are skipped: the `most` frequent reasons."""
