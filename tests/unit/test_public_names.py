@@ -18,7 +18,7 @@ def test_the_public_names_are_these() -> None:
         "FailedSheet", "Finding", "Held", "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun",
         "KnownRuns", "KnownShare", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew",
         "Level", "Look",
-        "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
+        "LookColumn", "NoLedger", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
         "Outlook",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
         "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetMapping",
