@@ -6,9 +6,7 @@ import asyncio
 import csv
 import json
 import shutil
-import sqlite3
 import time
-from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from copies import (
     posted,
     restore,
     stopped,
+    turn_index_back,
 )
 from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
 
@@ -47,19 +46,6 @@ if TYPE_CHECKING:
     from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.onlookers import Preview
-
-
-def turn_index_back(folder: Path) -> None:
-    """The index as the version before had it."""
-    with closing(sqlite3.connect(folder / "data" / "history.db")) as index:
-        for statement in (
-            "ALTER TABLE ledgers DROP COLUMN calls",
-            "ALTER TABLE ledgers DROP COLUMN forgotten_at",
-            "ALTER TABLE live DROP COLUMN held",
-            "UPDATE about SET version = 1",
-        ):
-            index.execute(statement)
-        index.commit()
 
 
 def close_account(folder: Path, *, until: float) -> None:
