@@ -196,6 +196,24 @@ async def test_a_share_that_a_newer_copy_revoked_is_revoked_and_never_renewed(tm
         assert (await beside(it).run()).summary.states == {State.SHARED: ROWS}, "nor is it in the way of others"
 
 
+async def test_what_a_ledger_shares_after_its_recovery_is_not_taken_for_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed before the index was told of what it shared."""
+    async with trial(tmp_path) as it:
+        await it.run()
+        copy = keep(it)
+        await it.revoke()
+        restore(it, copy)
+        await it.resume(recover=True)
+        it.write(sheet_rows(ROWS + 3))
+        with monkeypatch.context() as patch:
+            patch.setattr(job, "note_end", lambda *_: asyncio.sleep(0))
+            await it.run()
+        assert (await it.run()).summary.states == {State.REVOKED: ROWS, State.SHARED: 3}
+        assert it.live() == 3
+
+
 async def test_a_row_that_was_under_way_in_a_copy_is_not_shared_again_once_revoked(tmp_path: Path) -> None:
     async with stopped(tmp_path) as it:
         it.change("UPDATE rows SET state = 'posting', activity_id = NULL WHERE state = 'posted'")
