@@ -7,7 +7,6 @@ type, and of each way to post it, is read back before the others go out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -27,12 +26,9 @@ from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.session import Form
-from batch_share.sending.steps import asked, in_time, markers_in, post
-from batch_share.sending.verdict import needs_own_call
+from batch_share.sending.steps import asked, markers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
-
     from batch_share.leadsquared.outcome import Owner
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
@@ -52,84 +48,48 @@ async def stands(_session: Session, row: Row) -> str | None:
     return row.activity_id
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How rows in `state` come by an activity: by `make`, which gives its Id; not for the users `not_for`."""
+class Owners:
+    """Of which rows it is known that their activity gets its owner: for a pass over the rows of a session.
 
-    form: Form
-    state: State
-    make: Callable[[Session, Row], Awaitable[str | None]]
-    not_for: Collection[str] = ()
-
-
-STANDING: Final = Way(Form.EARLIER, State.POSTED, stands)
-SINGLE: Final = Way(Form.SINGLE, State.PENDING, post)
-
-
-async def verify_owners(session: Session, *ways: Way) -> None:
-    """Before many rows go out, bring one of each type on in each way, and check whose its activity is.
-
-    Raises OwnerNotVerified, and as `calls.write`.
+    Rows for the key's own user prove nothing and need no proof: were the owner ignored, theirs would be right all the
+    same. Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
     """
-    events = await session.ledger.events_to_do()
-    wanted = [(event, way) for event in events for way in ways if not is_verified(session, event, way.form)]
-    if not wanted:
-        return
-    session.tally.phase = "checking the first activity's owner"
-    key_user_id = await find_key_user(session)
-    for event, way in wanted:
-        await _verify(session, event, way, key_user_id)
 
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._key_user_id: str | None = None
+        for event, _ in [where for where, user in session.verified.items() if user == FOR_ALL]:
+            session.verified[event, Form.EARLIER] = FOR_ALL  # what stands by now was posted in such a form
 
-def is_verified(session: Session, event: int, form: Form, user_id: str = "") -> bool:
-    """Whether owners of this type and form are proved, for all users or for this one.
+    def are_proved(self, form: Form) -> bool:
+        """Whether activities of any type were seen to get their owner in this form."""
+        return any(known is form for _, known in self._session.verified)
 
-    What an earlier call posted was checked in its run, or is by any activity of this one.
-    """
-    proofs = (
-        user
-        for (type_, known), user in session.verified.items()
-        if type_ == event and (known is form or form is Form.EARLIER)
-    )
-    return any(user in {FOR_ALL, user_id} for user in proofs)
+    def is_proved(self, row: Row, form: Form) -> bool:
+        """Whether owners of its type and form are proved, for all users or for the row's."""
+        wanted = asked(row)
+        return self._session.verified.get((wanted.event, form)) in {FOR_ALL, wanted.user_id}
 
+    async def lacks_proof(self, row: Row, form: Form) -> bool:
+        """Whether its activity's owner is to be read before others like it are posted. Raises as `consult`."""
+        if self.is_proved(row, form):
+            return False
+        if self._key_user_id is None:
+            found = await ask_key_user(self._session)
+            self._key_user_id = found.id if isinstance(found, KeyUser) else ""
+        return asked(row).user_id != self._key_user_id
 
-async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> None:
-    """Bring rows on one at a time until one stands, and check whose it is.
-
-    Rows for the key's own user prove nothing: were the owner ignored, theirs would be right all the same. Where
-    nobody knows who that is, rows for two users prove it, since one of them is somebody else.
-    """
-    proved = session.verified.get((event, way.form), "")
-    passed_over = {*way.not_for, key_user_id, proved}
-    while row := await session.ledger.next_to_do(event, way.state, passed_over):
-        if way.form is Form.BULK and needs_own_call(row):
-            return  # so do all that come after it
-        if not await in_time(session, row) or (activity_id := await way.make(session, row)) is None:
-            continue
-        await verify_owner(session, row, asked(row), activity_id)
-        note_proof(session, event, way.form, asked(row).user_id, key_user_id)
-        if session.verified[event, way.form] == FOR_ALL:
-            return
-        passed_over.add(asked(row).user_id)
-
-
-def note_proof(session: Session, event: int, form: Form, user_id: str, key_user_id: str) -> None:
-    """Note that an activity of this type and form belongs to this user, as it should."""
-    before = session.verified.get((event, form))
-    for_all = user_id != key_user_id if key_user_id else before not in {None, user_id}
-    if for_all:
-        session.verified[event, form] = FOR_ALL
-        if form is Form.SINGLE:
+    async def prove(self, row: Row, form: Form) -> None:
+        """Read the owner of the activity of `row`, which lacks the proof, and note it. Raises OwnerNotVerified."""
+        session, wanted = self._session, asked(row)
+        phase, session.tally.phase = session.tally.phase, "checking the first activity's owner"
+        await verify_owner(session, row, wanted, row.activity_id or "")
+        session.tally.phase = phase
+        is_second = (wanted.event, form) in session.verified
+        is_for_all = bool(self._key_user_id) or is_second
+        session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
+        if form is Form.SINGLE and is_for_all:
             session.memory.learn_owner(ignored=False)
-    elif not key_user_id and before is None:
-        session.verified[event, form] = user_id
-
-
-async def find_key_user(session: Session) -> str:
-    """The Id of the user behind the keys, to whom an ignored owner field would give everything; "" if unknown."""
-    found = await ask_key_user(session)
-    return found.id if isinstance(found, KeyUser) else ""
 
 
 async def verify_owner(session: Session, row: Row, asked: Instruction, activity_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the rows of a bulk run wait: to be posted together, to be posted by themselves, to be shared.
+"""Where the rows of a run wait: to be posted together, to be posted by themselves, to be shared.
 
 No I/O but the reading of the rows, page by page as they are wanted: however long the sheet is, few rows wait.
 """
@@ -59,18 +59,33 @@ class Queue:
             await self._fill(is_enough)
         return self._hand_out(self._together, most)
 
-    async def to_post_alone(self, *, others: bool = True) -> Row | None:
+    async def to_post_alone(self, takes_others: Callable[[], bool]) -> Row | None:
         """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end.
 
-        With `others`, one that could go together where there is none that can't.
+        When it `takes_others`, one that could go together where there is none that can't.
         """
         while not self._closed:
             await self._fill(lambda: bool(self._alone or self._together))
-            if rows := self._hand_out(self._alone or (self._together if others else self._alone), 1):
+            if rows := self._hand_out(self._together if takes_others() and not self._alone else self._alone, 1):
                 return rows[0]
             if self._is_all_posted:
                 break
             await self._change()
+        return None
+
+    async def to_send_alone(self) -> Row | None:
+        """A row to be shared by itself, else one to be posted; None when there is none; also when the work is to end.
+
+        For those who share what they have posted.
+        """
+        while not self._closed:
+            await self._fill(lambda: bool(self._doubtful or self._posted or self._alone or self._together))
+            if rows := self._take(self._doubtful or self._posted, 1):
+                return rows[0]
+            if rows := self._hand_out(self._alone or self._together, 1):
+                return rows[0]
+            if self._all_read:
+                break
         return None
 
     async def to_share(self, most: int) -> list[Row]:
@@ -100,6 +115,14 @@ class Queue:
         """A row that was taken is still to be posted."""
         self._out -= 1
         (self._together if self._in_bulk(row) else self._alone).appendleft(row)
+        self._changed.set()
+
+    def sort_anew(self) -> None:
+        """Some that wait to be posted with others may not any more."""
+        waiting = [*self._together]
+        self._together.clear()
+        for row in waiting:
+            (self._together if self._in_bulk(row) else self._alone).append(row)
         self._changed.set()
 
     def ended(self) -> None:

@@ -4,6 +4,8 @@ Alone, or in bulk: activities posted many to a call, shares made many to a call,
 row has its intent, its marker and its own ending, as if it went by itself. What a call for many does not say
 plainly of a row is looked up; a row that was sent before goes by itself from then on. Bulk calls have a pace of
 their own inside the account's, so in the slots that they leave idle rows are posted one by one.
+
+The first row of each activity type goes before the others of it, until one activity is seen to have its owner.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause, ascii_lower
@@ -20,177 +21,79 @@ from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.people import all_users, read_users, user_by_id
 from batch_share.ledger.records import Why
-from batch_share.ledger.states import Stage, State
-from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
-from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify_owners
+from batch_share.ledger.states import State
+from batch_share.sending.calls import UNDONE, before_repeating, consult
+from batch_share.sending.owner import Owners
 from batch_share.sending.queue import Queue
 from batch_share.sending.session import Form, ending_early, in_parallel
-from batch_share.sending.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
+from batch_share.sending.steps import asked, give_up, in_time, post, post_together, posted, share
 from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.leadsquared.people import FoundUser
-    from batch_share.ledger.records import Result, Row
+    from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
-
-
-async def find_owner_emails(session: Session) -> dict[str, str]:
-    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
-
-    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
-    Raises as `calls.read`.
-    """
-    wanted = await session.ledger.users_to_do()
-    users = await _users(session, wanted) if wanted else []
-    shared_by = Counter(ascii_lower(user.email) for user in users)
-    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
-    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
-
-
-async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
-    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
-    listed = await consult(session, all_users(), read_users)
-    users = listed if isinstance(listed, list) else []
-    for user_id in sorted(wanted - {user.id for user in users}):
-        found = await consult(session, user_by_id(user_id), read_users)
-        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
-    return users
-
 
 MOST_REFUSED: Final = 3
 """Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
 
 
-class BulkRefused(Exception):
-    """Bulk calls are refused whatever row they hold; its text is LeadSquared's."""
+async def send_rows(session: Session) -> None:
+    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
 
-
-class BulkPoster:
-    """Posts the activities of many rows in a call. `owner_emails`: e-mail addresses by user Id."""
-
-    def __init__(self, session: Session, owner_emails: dict[str, str]) -> None:
-        self._session = session
-        self.owner_emails = owner_emails
-        self._refused = 0
-
-    def can_post(self, row: Row) -> bool:
-        """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
-        wanted = asked(row)
-        is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
-        return is_proved and wanted.user_id in self.owner_emails and not needs_own_call(row)
-
-    async def post(
-        self, rows: Sequence[Row], *, is_last_way: bool = False
-    ) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
-        """Post them once. Raises as `calls.write`.
-
-        Refused as a whole, they may be sent in another way, unless this is their last.
-        """
-        made = [activity_for_bulk(self._session, row, self.owner_emails[asked(row).user_id]) for row in rows]
-        activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
-        read = partial(bulk.read_items, activities=activities)
-        call = bulk.post_activities(activities)
-        dispatch = Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
-        return await write_once(self._session, dispatch)
-
-    async def post_first(self, session: Session, row: Row) -> str | None:
-        """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
-        outcome, result = await self.post_one(session, row)
-        if isinstance(outcome, Refused):
-            self._refused += 1
-            if self._refused >= MOST_REFUSED:
-                raise BulkRefused(outcome.words)
-        return result.answer_id
-
-    async def post_one(
-        self, session: Session, row: Row, *, is_last_way: bool = False
-    ) -> tuple[Outcome | tuple[Outcome, ...], Result]:
-        """Post one row in a bulk call of its own, until it is done or refused. Raises as `calls.write`."""
-        unsent = 0
-        while True:
-            async with session.bulk_pacer.slot():
-                outcome, [result] = await self.post([row], is_last_way=is_last_way)
-            if result.state is not State.PENDING or isinstance(outcome, Refused):
-                return outcome, result
-            unsent += isinstance(outcome, NotSent)
-            await repeat_bulk(session, outcome, unsent)
-
-
-async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
-    """Do what must come before rows of a bulk call are sent again, if it was undone in whole or in part."""
-    parts = outcome if isinstance(outcome, tuple) else (outcome,)
-    undone = next((each for each in parts if isinstance(each, UNDONE)), None)
-    if undone is not None:
-        await before_repeating(session, undone, unsent, bulk=True)
-
-
-async def send_in_bulk(session: Session) -> None:
-    """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
-    with ending_early(session.stop):
-        # First by itself: that it is seen in reads lets rows be looked up of which a bulk call says nothing.
-        await verify_owners(session, STANDING)
-        ignored = await _owner_ignored(session)
-        poster = BulkPoster(session, await find_owner_emails(session))
-        users = await session.ledger.users_to_do()
-        way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.owner_emails.keys())
-        try:
-            await verify_owners(session, way)
-        except BulkRefused as refused:
-            session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        if not is_proved(session, Form.BULK):
-            # No row can go in bulk: activities that are posted by themselves must get their owner.
-            if ignored is not None:
-                raise ignored
-            await verify_owners(session, SINGLE)
-        session.tally.phase = "sharing"
-        await BulkRun(session, poster, singles=not session.memory.account.ignores_owner).send()
-
-
-async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
-    """How an activity that was posted by itself did not get its owner: bulk calls may. None if it did, or may have.
-
-    Raises OwnerNotVerified where the owner can't be read, TooManyFailures where one is too many.
+    What ended it early is `session.stop.error`.
     """
-    if session.memory.account.ignores_owner:
-        return None
-    try:
-        await verify_owners(session, SINGLE)
-    except OwnerNotVerified as ignored:
-        if not ignored.is_anothers:
-            raise
-        session.memory.learn_owner(ignored=True)
-        session.tally.remark(
-            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
-        )
-        session.guard.check()
-        return ignored
-    return None
+    session.tally.phase = "sharing"
+    if not session.settings.bulk:
+        await Sender(session, session.ledger.to_do()).send()
+        return
+    with ending_early(session.stop):
+        sender = Sender(session, session.ledger.to_do(), await find_owner_emails(session))
+        await sender.send()
+        if sender.has_no_way:
+            await Sender(session, session.ledger.to_do(), {}).send()
 
 
-def is_proved(session: Session, form: Form) -> bool:
-    """Whether activities of any type were seen to get their owner in this form."""
-    return any(known is form for _, known in session.verified)
+class Sender:
+    """Brings rows on their way: each is posted, its owner looked at if it is the first of a kind, and shared.
 
+    Without `owner_emails` they go one by one, by as many `workers` at once (None: as the session has). With them,
+    by user Id, shares go many to a call, and so do the activities of these users.
+    """
 
-class BulkRun:
-    """The rows of one pass on their way, by three kinds of workers."""
-
-    def __init__(self, session: Session, poster: BulkPoster, *, singles: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        rows: AsyncIterator[Row],
+        owner_emails: Mapping[str, str] | None = None,
+        *,
+        workers: int | None = None,
+    ) -> None:
         self._session = session
-        self._poster = poster
-        self._singles = singles
-        rows = session.ledger.to_do()
-        self._queue = Queue(rows, poster.can_post, linger=session.pacer.rate.period)
+        self._owner_emails = owner_emails or {}
+        self._in_bulk = owner_emails is not None
+        self._workers = workers
+        self._owners = Owners(session)
+        self._proving = asyncio.Lock()
+        self._refused: Counter[int] = Counter()
+        self._ignored: OwnerNotVerified | None = None
+        self._singles = not (self._owner_emails and session.memory.account.ignores_owner)
+        self.has_no_way = False
+        """No bulk call was taken, and single ones were not tried: in an earlier run they got no owner."""
+        self._queue = Queue(self._read(rows), self._can_go_together, linger=session.pacer.rate.period)
         session.stop.also(self._queue.close)
 
     async def send(self) -> None:
-        """Send them all."""
+        """Send them all. Returns when they are sent, or when the work is to end."""
         session = self._session
+        if not self._in_bulk:
+            await in_parallel(session, self._send_alone, self._workers)
+            return
         # As many as its limit: more could not be under way at once.
-        together = session.bulk_pacer.rate.limit if is_proved(session, Form.BULK) else 0
+        together = session.bulk_pacer.rate.limit if self._owner_emails else 0
         async with asyncio.TaskGroup() as group:
             posters = group.create_task(in_parallel(session, self._post_together, together))
             group.create_task(in_parallel(session, self._post_alone))
@@ -198,42 +101,84 @@ class BulkRun:
             if await self._queue.all_posted():
                 posters.cancel()  # they wait for slots that nobody needs any more
 
-    async def _post_together(self) -> None:
-        session, unsent = self._session, 0
-        while not session.stop.asked:
-            async with session.bulk_pacer.slot():
-                rows = await self._queue.to_post(bulk.MOST)
-                if not rows:
-                    return
-                rows = [row for row in rows if await self._in_time(row)]
-                if not rows:
-                    continue
-                outcome, results = await self._poster.post(rows)
-            for row, result in zip(rows, results, strict=True):
-                self._sort(row, result)
-            unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
-            await repeat_bulk(session, outcome, unsent)
+    # ---------------------------------------------------------------------------------------- first of a kind
+
+    async def _read(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
+        """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
+
+        By themselves, also in bulk: that one is seen in reads lets rows be looked up of which a bulk call says
+        nothing. Each bulk call's first is looked at as well, in `_post_in_bulk`.
+        """
+        async for row in rows:
+            form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
+            if (form is Form.SINGLE and not self._singles) or not await self._owners.lacks_proof(row, form):
+                yield row
+            elif await in_time(self._session, row):
+                stands = row if form is Form.EARLIER else await self._post(row)
+                if stands is not None and await self._has_owner(stands, form):
+                    yield stands
+
+    async def _has_owner(self, row: Row, form: Form) -> bool:
+        """Whether the activity of `row` has its user as owner; False if bulk calls may give what this one did not.
+
+        Raises OwnerNotVerified, TooManyFailures.
+        """
+        try:
+            await self._owners.prove(row, form)
+        except OwnerNotVerified as ignored:
+            if form is not Form.SINGLE or not self._owner_emails or not ignored.is_anothers:
+                raise
+            self._ignored, self._singles = ignored, False
+        else:
+            return True
+        self._session.memory.learn_owner(ignored=True)
+        self._session.tally.remark(
+            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
+        )
+        self._session.guard.check()
+        return False
+
+    # ---------------------------------------------------------------------------------------- one by one
+
+    async def _send_alone(self) -> None:
+        """Post a row and share it before the next."""
+        while (row := await self._queue.to_send_alone()) is not None:
+            if row.state is State.POSTED:
+                await self._share_together([row])
+            elif await self._in_time(row):
+                self._settle(await self._post(row))
 
     async def _post_alone(self) -> None:
-        while (row := await self._queue.to_post_alone(others=self._singles)) is not None:
+        """Post rows by themselves, those that must and those for which there is a slot that no bulk call uses."""
+        unsent = 0
+        while (row := await self._queue.to_post_alone(self._may_take_others)) is not None:
             if not await self._in_time(row):
                 continue
-            activity_id = await self._post_by_itself(row)
-            if activity_id is None:
+            if self._singles:
+                self._settle(await self._post(row, if_free=self._can_go_together(row)))
+            elif asked(row).user_id not in self._owner_emails:
+                await give_up(self._session, row, Why(Cause.NO_ADDRESS))
                 self._queue.ended()
             else:
-                self._queue.posted(posted(row, activity_id))
+                async with self._session.bulk_pacer.slot():
+                    outcome = await self._post_in_bulk([row], alone=True)
+                unsent = await self._before_next(outcome, unsent)
 
-    async def _post_by_itself(self, row: Row) -> str | None:
-        """In a call of its own, or if that would not get its owner in a bulk call of one."""
-        session = self._session
-        if self._singles:
-            return await post(session, row, if_free=self._poster.can_post(row))
-        if asked(row).user_id not in self._poster.owner_emails:
-            await give_up(session, row, Why(Cause.NO_ADDRESS))
-            return None
-        _, result = await self._poster.post_one(session, row, is_last_way=True)
-        return result.answer_id
+    def _may_take_others(self) -> bool:
+        """Whether those that could go together may go alone: not before it is known whether they can."""
+        is_known = self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED
+        return self._singles and is_known
+
+    async def _post(self, row: Row, *, if_free: bool = False) -> Row | None:
+        """The row with its activity, None when that failed or nobody knows."""
+        activity_id = await post(self._session, row, if_free=if_free)
+        return None if activity_id is None else posted(row, activity_id)
+
+    def _settle(self, row: Row | None) -> None:
+        if row is None:
+            self._queue.ended()
+        else:
+            self._queue.posted(row)
 
     async def _in_time(self, row: Row) -> bool:
         if await in_time(self._session, row):
@@ -241,13 +186,92 @@ class BulkRun:
         self._queue.ended()
         return False
 
-    def _sort(self, row: Row, result: Result) -> None:
-        if result.state is State.POSTED and result.answer_id:
-            self._queue.posted(posted(row, result.answer_id))
-        elif result.state is State.PENDING:
-            self._queue.put_back(replace(row, stage=result.stage))
-        else:
-            self._queue.ended()
+    # ---------------------------------------------------------------------------------------- many to a call
+
+    def _can_go_together(self, row: Row) -> bool:
+        """Whether a row may go in a bulk call: its user has an address, it was never sent, its type is looked at."""
+        wanted = asked(row)
+        return (
+            wanted.user_id in self._owner_emails
+            and not needs_own_call(row)
+            and self._refused[wanted.event] < MOST_REFUSED
+            and (not self._singles or self._owners.is_proved(row, Form.SINGLE))
+        )
+
+    async def _post_together(self) -> None:
+        unsent = 0
+        while not self._session.stop.asked:
+            async with self._session.bulk_pacer.slot():
+                rows = await self._queue.to_post(bulk.MOST)
+                if not rows:
+                    return
+                outcome = await self._post_in_bulk(rows)
+            unsent = await self._before_next(outcome, unsent)
+
+    async def _before_next(self, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> int:
+        """What must come before another bulk call, if one was undone in whole or in part; how many were not sent."""
+        unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
+        parts = outcome if isinstance(outcome, tuple) else (outcome,)
+        undone = next((each for each in parts if isinstance(each, UNDONE)), None)
+        if undone is not None:
+            await before_repeating(self._session, undone, unsent, bulk=True)
+        return unsent
+
+    async def _post_in_bulk(self, rows: Sequence[Row], *, alone: bool = False) -> Outcome | tuple[Outcome, ...]:
+        """Post rows in a call; one of them alone, and the others later, while no owner of its type was seen.
+
+        What is refused as a whole may be sent in another way, but for a row that must go `alone`.
+        """
+        is_last_way = alone and self._owners.are_proved(Form.BULK)
+        if not any([await self._owners.lacks_proof(row, Form.BULK) for row in rows]):
+            return await self._call_bulk(rows, is_last_way=is_last_way)
+        async with self._proving:
+            fitting = [row for row in rows if alone or self._can_go_together(row)]
+            first = [row for row in fitting if await self._owners.lacks_proof(row, Form.BULK)][:1]
+            chosen = first or fitting
+            for row in reversed(rows):
+                if row not in chosen:
+                    self._queue.put_back(row)
+            outcome = await self._call_bulk(chosen, is_last_way=is_last_way)
+            if first and isinstance(outcome, Refused):
+                self._count_refused(asked(first[0]).event, outcome.words)
+            return outcome
+
+    async def _call_bulk(self, rows: Sequence[Row], *, is_last_way: bool) -> Outcome | tuple[Outcome, ...]:
+        rows = [row for row in rows if await self._in_time(row)]
+        if not rows:
+            return ()
+        outcome, results = await post_together(self._session, rows, self._owner_emails, is_last_way=is_last_way)
+        for row, result in zip(rows, results, strict=True):
+            if result.state is State.POSTED and result.answer_id:
+                stands = posted(row, result.answer_id)
+                if await self._owners.lacks_proof(stands, Form.BULK):
+                    await self._owners.prove(stands, Form.BULK)
+                self._queue.posted(stands)
+            elif result.state is State.PENDING:
+                self._queue.put_back(replace(row, stage=result.stage))
+            else:
+                self._queue.ended()
+        return outcome
+
+    def _count_refused(self, event: int, words: str) -> None:
+        """A bulk call of one row was refused: after some, the others of its type go by themselves.
+
+        Raises OwnerNotVerified where those would not get their owner.
+        """
+        self._refused[event] += 1
+        if self._refused[event] != MOST_REFUSED:
+            return
+        self._session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {words}")
+        self._queue.sort_anew()
+        if self._singles or self._owners.are_proved(Form.BULK):
+            return
+        if self._ignored is not None:
+            raise self._ignored
+        self.has_no_way = True
+        self._queue.close()
+
+    # ---------------------------------------------------------------------------------------- sharing
 
     async def _share(self) -> None:
         while rows := await self._queue.to_share(self._session.share_batch.most):
@@ -277,48 +301,24 @@ class BulkRun:
         return all([await self._share_together(part) for part in parts])
 
 
-async def send_rows(session: Session) -> None:
-    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
+async def find_owner_emails(session: Session) -> dict[str, str]:
+    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
 
-    What ended it early is `session.stop.error`. Before an activity type is used by many rows, one activity of it is
-    posted and its owner read back.
+    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
+    Raises as `calls.read`.
     """
-    if session.settings.bulk:
-        await send_in_bulk(session)
-        return
-    with ending_early(session.stop):
-        await verify_owners(session, STANDING, SINGLE)
-    session.tally.phase = "sharing"
-    feed = Feed(session.ledger.to_do())
-    await in_parallel(session, lambda: _work(session, feed))
+    wanted = await session.ledger.users_to_do()
+    users = await _users(session, wanted) if wanted else []
+    shared_by = Counter(ascii_lower(user.email) for user in users)
+    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
+    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
 
 
-class Feed:
-    """The rows to do, handed out one by one to whichever worker asks first."""
-
-    def __init__(self, rows: AsyncIterator[Row]) -> None:
-        self._rows = rows
-        self._turn = asyncio.Lock()
-
-    async def next(self) -> Row | None:
-        """The next row, None when there is none left."""
-        async with self._turn:
-            return await anext(self._rows, None)
-
-
-async def _work(session: Session, feed: Feed) -> None:
-    while not session.stop.asked and (row := await feed.next()) is not None:
-        await _send_row(session, row)
-
-
-async def _send_row(session: Session, row: Row) -> None:
-    if not await in_time(session, row):
-        return
-    if row.state is not State.POSTED:
-        activity_id = await post(session, row)
-        if activity_id is None:
-            return
-        row = posted(row, activity_id)
-        if not await in_time(session, row):
-            return
-    await share(session, [row])
+async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
+    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
+    listed = await consult(session, all_users(), read_users)
+    users = listed if isinstance(listed, list) else []
+    for user_id in sorted(wanted - {user.id for user in users}):
+        found = await consult(session, user_by_id(user_id), read_users)
+        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
+    return users

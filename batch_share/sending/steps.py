@@ -13,24 +13,24 @@ import math
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now
-from batch_share.leadsquared.bulk import bulk_activity
+from batch_share.leadsquared import bulk
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending import log_events
-from batch_share.sending.calls import Dispatch, write
+from batch_share.sending.calls import Dispatch, write, write_once
 from batch_share.sending.guards import TOO_LATE
 from batch_share.sending.verdict import in_doubt, is_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from batch_share.leadsquared.models import BulkActivity
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
@@ -101,6 +101,30 @@ async def post(session: Session, row: Row, *, if_free: bool = False) -> str | No
     return outcome.id if isinstance(outcome, Done) else None
 
 
+async def post_together(
+    session: Session, rows: Sequence[Row], owner_emails: Mapping[str, str], *, is_last_way: bool
+) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
+    """Post the activities of rows in one bulk call, once; addresses by user Id. Raises as `calls.write`.
+
+    Refused as a whole, they may be sent in another way, unless this is their last.
+    """
+    activities, markers = [], []
+    for row in rows:
+        wanted, texts = asked(row), texts_of(session, row)
+        activity = bulk.bulk_activity(
+            lead_id=wanted.lead_id,
+            event=wanted.event,
+            note=texts.note,
+            owner_email=owner_emails[wanted.user_id],
+            custom=texts.custom,
+        )
+        activities.append(activity)
+        markers.append(texts.marker)
+    read = partial(bulk.read_items, activities=activities)
+    call = bulk.post_activities(activities)
+    return await write_once(session, Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way))
+
+
 def posted(row: Row, activity_id: str) -> Row:
     """The row once its activity stands."""
     return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
@@ -113,19 +137,6 @@ async def share(session: Session, rows: Sequence[Row]) -> Outcome:
     if isinstance(outcome, Done) and session.settings.follow_up:
         session.polls.add(outcome.id)
     return outcome
-
-
-def activity_for_bulk(session: Session, row: Row, owner_email: str) -> tuple[BulkActivity, str]:
-    """The activity of `row` as an element of a bulk call, and its marker."""
-    wanted, texts = asked(row), texts_of(session, row)
-    activity = bulk_activity(
-        lead_id=wanted.lead_id,
-        event=wanted.event,
-        note=texts.note,
-        owner_email=owner_email,
-        custom=texts.custom,
-    )
-    return activity, texts.marker
 
 
 def texts_of(session: Session, row: Row) -> Texts:

@@ -84,7 +84,7 @@ def test_rows_are_handed_out_in_order_together_and_by_themselves() -> None:
     async def job() -> tuple[list[int], list[int]]:
         them = trays(map(row, range(1, 8)))
         together = ids(await them.to_post(3))
-        return together, [each.id for _ in range(3) if (each := await them.to_post_alone())]
+        return together, [each.id for _ in range(3) if (each := await them.to_post_alone(lambda: True))]
 
     assert virtually(job) == ([1, 3, 5], [2, 4, 6])
 
@@ -102,7 +102,7 @@ def test_a_row_of_those_that_go_by_themselves_is_taken_first() -> None:
         them = trays(map(row, (1, 2)))
         await them.to_post(5)
         them.put_back(row(1))
-        found = await them.to_post_alone()
+        found = await them.to_post_alone(lambda: True)
         assert found is not None
         return found.id
 
@@ -113,7 +113,7 @@ def test_whoever_posts_rows_one_by_one_waits_for_those_that_may_come_back() -> N
     async def job() -> tuple[bool, Row | None, Row | None]:
         them = trays([row(1)])
         await them.to_post(5)
-        first, second = [await soon(them.to_post_alone()) for _ in range(2)]
+        first, second = [await soon(them.to_post_alone(lambda: True)) for _ in range(2)]
         waits = not first.done() and not second.done()
         them.put_back(replace(row(1), stage=Stage.ACTIVITY))
         found = await first
@@ -200,7 +200,7 @@ def test_all_is_posted_when_nothing_waits_and_nothing_is_out() -> None:
     async def job() -> tuple[bool, bool, bool]:
         them = trays(map(row, (1, 2)))
         ended = await soon(them.all_posted())
-        (one,), two = await them.to_post(5), await them.to_post_alone()
+        (one,), two = await them.to_post(5), await them.to_post_alone(lambda: True)
         assert two is not None
         await soon(them.to_post(5))
         them.posted(posted(one))
@@ -219,7 +219,7 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
         them.close()
         them.posted(posted(out[0]))
         reported: list[object] = [await each for each in waiting]
-        return [*reported, await them.to_post(25), await them.to_post_alone(), await them.to_share(25)]
+        return [*reported, await them.to_post(25), await them.to_post_alone(lambda: True), await them.to_share(25)]
 
     assert virtually(job) == [[], False, [], None, []]
 
@@ -232,7 +232,7 @@ def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: S
     async def job() -> None:
         rows = Rows([*(row(at, State.POSTED, stage) for at in range(1000)), row(1001), row(1002)])
         them = Queue(aiter(rows), is_odd, LINGER)
-        together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone())
+        together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone(lambda: True))
         assert rows.read == MOST_WAITING
         shared = 0
         while shared < 1000:
@@ -253,7 +253,7 @@ def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_ar
         poster = await soon(them.to_post(25))
         assert not poster.done()
         for _ in range(1000):
-            assert await them.to_post_alone() is not None
+            assert await them.to_post_alone(lambda: True) is not None
             them.ended()
             await soon(asyncio.sleep(0))
             assert len(them._alone) <= MOST_WAITING
@@ -282,7 +282,7 @@ def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_
                 yield row(number)
 
         them = Queue(slowly(), is_odd, LINGER)
-        waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone()) for _ in range(3)]
+        waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone(lambda: True)) for _ in range(3)]
         waiting += [await soon(them.to_post(25)), await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
         page.set()
