@@ -51,8 +51,8 @@ async def stands(_session: Session, row: Row) -> str | None:
 class Owners:
     """Of which rows it is known that their activity gets its owner: for a pass over the rows of a session.
 
-    Rows for the key's own user prove nothing and need no proof: were the owner ignored, theirs would be right all the
-    same. Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
+    Rows for the key's own user prove nothing and need no proof: were the owner ignored, theirs would be right all
+    the same. Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
     """
 
     def __init__(self, session: Session) -> None:

@@ -74,7 +74,7 @@ class Queue:
         return None
 
     async def to_send_alone(self) -> Row | None:
-        """A row to be shared by itself, else one to be posted; None when there is none; also when the work is to end.
+        """A row to be shared by itself, else one to be posted; None when there is none, or the work is to end.
 
         For those who share what they have posted.
         """

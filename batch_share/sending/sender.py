@@ -189,7 +189,7 @@ class Sender:
     # ---------------------------------------------------------------------------------------- many to a call
 
     def _can_go_together(self, row: Row) -> bool:
-        """Whether a row may go in a bulk call: its user has an address, it was never sent, its type is looked at."""
+        """Whether a row may go in a bulk call: its user has an address, it was never sent, its type was seen."""
         wanted = asked(row)
         return (
             wanted.user_id in self._owner_emails
@@ -209,7 +209,7 @@ class Sender:
             unsent = await self._before_next(outcome, unsent)
 
     async def _before_next(self, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> int:
-        """What must come before another bulk call, if one was undone in whole or in part; how many were not sent."""
+        """Do what must come before another bulk call, if one was undone, be it in part; how many were not sent."""
         unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
         parts = outcome if isinstance(outcome, tuple) else (outcome,)
         undone = next((each for each in parts if isinstance(each, UNDONE)), None)
