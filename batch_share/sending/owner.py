@@ -7,6 +7,7 @@ type, and of each way to post it, is read back before the others go out.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.people import KeyUser, all_users, read_users
+from batch_share.leadsquared.people import KeyUser, all_users, read_users, user_by_id
 from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,
@@ -29,7 +30,10 @@ from batch_share.sending.session import Form
 from batch_share.sending.steps import asked, markers_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch_share.leadsquared.outcome import Owner
+    from batch_share.leadsquared.people import FoundUser
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
@@ -57,6 +61,7 @@ class Owners:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._phase = session.tally.phase
         self._key_user_id: str | None = None
         for event, _ in [where for where, user in session.verified.items() if user == FOR_ALL]:
             session.verified[event, Form.EARLIER] = FOR_ALL  # what stands by now was posted in such a form
@@ -82,14 +87,37 @@ class Owners:
     async def prove(self, row: Row, form: Form) -> None:
         """Read the owner of the activity of `row`, which lacks the proof, and note it. Raises OwnerNotVerified."""
         session, wanted = self._session, asked(row)
-        phase, session.tally.phase = session.tally.phase, "checking the first activity's owner"
+        session.tally.phase = "checking the first activity's owner"
         await verify_owner(session, row, wanted, row.activity_id or "")
-        session.tally.phase = phase
+        session.tally.phase = self._phase
         is_second = (wanted.event, form) in session.verified
         is_for_all = bool(self._key_user_id) or is_second
         session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
         if form is Form.SINGLE and is_for_all:
             session.memory.learn_owner(ignored=False)
+
+
+async def find_owner_emails(session: Session) -> dict[str, str]:
+    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
+
+    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
+    Raises as `calls.read`.
+    """
+    wanted = await session.ledger.users_to_do()
+    users = await _users(session, wanted) if wanted else []
+    shared_by = Counter(ascii_lower(user.email) for user in users)
+    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
+    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
+
+
+async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
+    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
+    listed = await consult(session, all_users(), read_users)
+    users = listed if isinstance(listed, list) else []
+    for user_id in sorted(wanted - {user.id for user in users}):
+        found = await consult(session, user_by_id(user_id), read_users)
+        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
+    return users
 
 
 async def verify_owner(session: Session, row: Row, asked: Instruction, activity_id: str) -> None:

@@ -12,7 +12,7 @@ from virtual_time import run_virtually
 
 from batch_share.ledger.records import Row
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.queue import MOST_WAITING, Queue
+from batch_share.sending.sender import MOST_WAITING, Queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
