@@ -47,11 +47,6 @@ LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each look: reads may lag behind writes."""
 
 
-async def stands(_session: Session, row: Row) -> str | None:
-    """The activity that an earlier call posted."""
-    return row.activity_id
-
-
 class Owners:
     """Of which rows it is known that their activity gets its owner: for a pass over the rows of a session.
 
@@ -88,7 +83,7 @@ class Owners:
         """Read the owner of the activity of `row`, which lacks the proof, and note it. Raises OwnerNotVerified."""
         session, wanted = self._session, asked(row)
         session.tally.phase = "checking the first activity's owner"
-        await verify_owner(session, row, wanted, row.activity_id or "")
+        await _check_owner(session, row)
         session.tally.phase = self._phase
         is_second = (wanted.event, form) in session.verified
         is_for_all = bool(self._key_user_id) or is_second
@@ -120,25 +115,23 @@ async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
     return users
 
 
-async def verify_owner(session: Session, row: Row, asked: Instruction, activity_id: str) -> None:
-    """Check the owner of the activity just posted for `row`, and note it. Raises OwnerNotVerified.
-
-    A wrong owner makes the row `failed`: that activity must never carry a share.
-    """
-    owner = await _read_owner(session, asked, activity_id)
-    whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, asked.user_id)
+async def _check_owner(session: Session, row: Row) -> None:
+    """Read the owner of the activity of `row`. A wrong one makes it `failed`: that must never carry a share."""
+    wanted, activity_id = asked(row), row.activity_id or ""
+    owner = await _read_owner(session, wanted, activity_id)
+    whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, wanted.user_id)
     shown = str(owner or "")
     if whose is Whose.ANOTHERS:
         why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
         ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
         await session.ledger.end(row, ending)
         session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
-        raise OwnerNotVerified(activity_id, asked.user_id, shown, is_anothers=True)
+        raise OwnerNotVerified(activity_id, wanted.user_id, shown, is_anothers=True)
     if whose is Whose.UNKNOWN:
         if not session.settings.trust_owner:
-            raise OwnerNotVerified(activity_id, asked.user_id, shown)
+            raise OwnerNotVerified(activity_id, wanted.user_id, shown)
         await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
-    await session.ledger.note_owner_check(asked.event, activity_id, verified=whose is Whose.THEIRS)
+    await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
 
 
 class Whose(StrEnum):

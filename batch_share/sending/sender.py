@@ -169,8 +169,7 @@ class Sender:
 
     def _may_take_others(self) -> bool:
         """Whether those that could go together may go alone: not before it is known whether they can."""
-        is_known = self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED
-        return self._singles and is_known
+        return self._singles and (self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED)
 
     async def _post(self, row: Row, *, if_free: bool = False) -> Row | None:
         """The row with its activity, None when that failed or nobody knows."""
@@ -197,7 +196,7 @@ class Sender:
         return (
             wanted.user_id in self._owner_emails
             and not needs_own_call(row)
-            and self._refused[wanted.event] < MOST_REFUSED
+            and not self._is_refused(wanted.event)
             and (not self._singles or self._owners.is_proved(row, Form.SINGLE))
         )
 
@@ -257,13 +256,19 @@ class Sender:
                 self._queue.ended()
         return outcome
 
+    def _is_refused(self, event: int) -> bool:
+        """Whether bulk calls of this type are refused; if none was ever taken, of any."""
+        refused = self._refused[event] if self._owners.are_proved(Form.BULK) else self._refused.total()
+        return refused >= MOST_REFUSED
+
     def _count_refused(self, event: int, words: str) -> None:
-        """A bulk call of one row was refused: after some, the others of its type go by themselves.
+        """A bulk call of one row was refused: after some, the others like it go by themselves.
 
         Raises OwnerNotVerified where those would not get their owner.
         """
+        was_refused = self._is_refused(event)
         self._refused[event] += 1
-        if self._refused[event] != MOST_REFUSED:
+        if was_refused or not self._is_refused(event):
             return
         self._session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {words}")
         self._queue.sort_anew()

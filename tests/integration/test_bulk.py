@@ -303,11 +303,70 @@ async def test_a_single_activity_that_gets_its_owner_ends_the_remembering(tmp_pa
     async with bulk_trial(tmp_path) as it:
         faulty = await run(it)
         assert faulty.error is None
-        (file,) = (it.folder / "state").glob("*.account")
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"ignores_owner": True}))
+        remember_that_owners_are_ignored(it)
         it.write(sheet_rows(70, it.sandbox.world))
         assert (await it.run()).error is None
         assert not account(it).ignores_owner
+
+
+def remember_that_owners_are_ignored(it: Trial) -> None:
+    """An earlier run saw that activities posted by themselves do not get their owner."""
+    (file,) = (it.folder / "state").glob("*.account")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"ignores_owner": True}))
+
+
+async def test_where_bulk_calls_are_refused_single_ones_are_tried_again(tmp_path: Path) -> None:
+    """They did not get their owner in an earlier run, and do by now."""
+    async with bulk_trial(tmp_path, refuse=(BULK,)) as it:
+        it.write(sheet_rows(1, it.sandbox.world))
+        assert (await it.run()).error is None
+        remember_that_owners_are_ignored(it)
+        it.write(sheet_rows(ROWS, it.sandbox.world))
+        ending = await run(it)
+        assert (ending.error, len(it.sent(BULK)), account(it).ignores_owner) == (None, 3, False)
+        all_shared(it)
+
+
+async def test_rows_that_go_by_themselves_go_in_bulk_calls_where_those_alone_give_an_owner(tmp_path: Path) -> None:
+    """All were sent before by a run that was cut off, so each has a call of its own, the first looked at."""
+    async with bulk_trial(tmp_path, no_owner_for_singles, Strike(BULK, "reset")) as it:
+        await run(it, on_unknown="park")
+        lost = it.query("SELECT lead_id FROM rows WHERE state = 'unknown'")
+        assert len(lost) == 25
+        before, reads = len(it.sent(BULK)), len(it.sent(OF_LEAD))
+        assert (await it.reconcile(bulk=True, bulk_rate=Rate(2, 0.05))).summary.states == {
+            State.SHARED: ROWS - 1,
+            State.FAILED: 1,
+        }
+        assert sorted(call["lead"] for call in it.sent(BULK)[before:]) == sorted(lead for (lead,) in lost)
+        assert len(it.sent(OF_LEAD)) > reads
+        assert len(it.sent(CREATE)) == 1, "no other row was risked"
+        check_never_twice(it)
+
+
+async def test_a_type_whose_bulk_calls_are_refused_goes_one_by_one_beside_one_that_does_not(tmp_path: Path) -> None:
+    refused: list[SandboxCall] = []
+    are_refused = asyncio.Event()
+
+    async def refuses_202(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == BULK and {item["ActivityEvent"] for item in json.loads(call.body)} == {202}:
+            refused.append(call)
+            if len(refused) == 3:
+                are_refused.set()
+            return envelope(400, "Not in bulk")
+        if call.endpoint == CREATE and refused:  # else all might go by themselves meanwhile
+            await are_refused.wait()
+        return await step(call)
+
+    async with bulk_trial(tmp_path, refuses_202) as it:
+        rows = sheet_rows(ROWS, it.sandbox.world)
+        it.write([[*row[:5], ("201", "202")[at % 2]] for at, row in enumerate(rows)])
+        ending = await run(it)
+        assert ending.error is None
+        assert [remark.rpartition(": ")[2] for remark in ending.remarks] == ["Not in bulk"]
+        assert {state for (state,) in it.rows("state")} == {"shared"}
+        assert len(refused) == 3
+        check_never_twice(it)
 
 
 async def test_a_row_that_is_refused_in_every_way_fails(tmp_path: Path) -> None:

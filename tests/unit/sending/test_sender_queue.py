@@ -134,6 +134,31 @@ def test_a_row_that_comes_back_goes_where_it_belongs_now_and_first(stage: Stage 
     assert virtually(job) == ([3] if stage else [1, 3])
 
 
+def test_what_may_not_go_together_any_more_goes_by_itself() -> None:
+    async def job() -> tuple[list[int], Row | None]:
+        together = {1, 3, 5}
+        them = trays(map(row, (1, 3, 5)), lambda each: each.id in together)
+        first = ids(await them.to_post(1))
+        together.remove(3)
+        them.sort_anew()
+        return first + ids(await them.to_post(5)), await them.to_post_alone(lambda: False)
+
+    assert virtually(job) == ([1, 5], row(3))
+
+
+def test_whoever_shares_what_it_posts_shares_first_and_posts_whatever_is_left() -> None:
+    async def job() -> list[Row | None]:
+        rows = Rows([row(1), row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), row(7)])
+        them = Queue(aiter(rows), is_odd, LINGER)
+        first = await them.to_send_alone()
+        assert (first, rows.read) == (row(1), 1)
+        them.posted(posted(row(1)))
+        return [await them.to_send_alone() for _ in range(6)]
+
+    rest = [row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), row(7), None]
+    assert virtually(job) == [posted(row(1)), *rest]
+
+
 # ------------------------------------------------------------------------------------------ to be shared
 
 
