@@ -70,8 +70,19 @@ if TYPE_CHECKING:
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import AskingAgain, Doubt, Held, Holder, Outage, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import (
+        AskingAgain,
+        Doubt,
+        Held,
+        Holder,
+        Outage,
+        Outlook,
+        Preview,
+        Progress,
+        Watcher,
+    )
     from batch_share.settings import Settings, load_settings
+    from batch_share.sheet.mapping import SheetMapping
     from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, check_sheet_file
     from batch_share.sheet.rows import Problem, Selection
 
@@ -116,6 +127,7 @@ __all__ = [
     "Occasion",
     "OfAnotherSheet",
     "Outage",
+    "Outlook",
     "Overview",
     "OwnerNotVerified",
     "Page",
@@ -130,6 +142,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SheetError",
+    "SheetMapping",
     "SheetOptions",
     "SheetOutcome",
     "State",
@@ -175,6 +188,7 @@ _ELSEWHERE: Final = {
     "LookColumn": "planning.look",
     "Occasion": "ledger.statistics",
     "Outage": "sending.onlookers",
+    "Outlook": "sending.onlookers",
     "Overview": "planning.overview",
     "Page": "results.answers",
     "Placed": "results.writing",
@@ -185,6 +199,7 @@ _ELSEWHERE: Final = {
     "ReadOptions": "sheet.reader",
     "Selection": "sheet.rows",
     "Settings": "settings",
+    "SheetMapping": "sheet.mapping",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
     "Alike": "ledger.statistics",

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -292,7 +292,15 @@ class BatchShare:
         settings = self.settings
         meant = file if kind == "run" else self._ledger(file)
         made = _made(kind, meant, options, reported, settings)
-        return self._begin(kind, made.ledger, lambda course: do(made, settings, self._watcher, course))
+
+        async def work(course: Course) -> Ending:
+            try:
+                return await do(made, settings, self._watcher, course)
+            finally:
+                job.ledger = made.ledger  # a sheet of failed rows is of another sheet's
+
+        job = self._begin(kind, made.ledger, work)
+        return job
 
     async def run(
         self,
@@ -628,6 +636,9 @@ class _Asks:
     """The Watcher of a program: no questions but those that it wants to be asked."""
 
     agrees: Callable[[Preview], bool | Awaitable[bool]] | None
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Its progress tells."""
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self.agrees is not None:

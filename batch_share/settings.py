@@ -434,6 +434,7 @@ class Settings(BaseSettings):
     on_unknown: Literal["settle", "park"] = "settle"
     grace: Seconds = 60.0
     answer_timeout: Timeout = 60.0
+    keep_answers: Renewal = 1440
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
     renew: Renewal = 0

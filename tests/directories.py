@@ -27,7 +27,7 @@ class Everybody(Directory):
             user_id=users[Field.USER_ID],
             access=row.access,
             duration=row.duration,
-            event=row.event,
+            event=int(row.event),
             note=row.note,
             start=row.start.replace(tzinfo=None) if row.start else None,
             action=row.action,

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import sqlite3
+from collections import Counter
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from batch_share.ledger.states import State
+    from batch_share.results.summary import Summary
     from batch_share.sandbox.wire import SandboxCall
-    from batch_share.sending.onlookers import Doubt, Preview, Progress
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
     from batch_share.sending.session import Connection
 
     Step = Callable[[SandboxCall], Awaitable[Reply]]
@@ -85,6 +88,11 @@ class Onlooker:
     waited_for: list[int | None] = field(default_factory=list)
     sure: bool = False
     doubts: list[Doubt] = field(default_factory=list)
+    outlooks: list[Outlook] = field(default_factory=list)
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Keep it."""
+        self.outlooks.append(outlook)
 
     def wait_turn(self, process: int | None) -> None:
         """Keep whom it waits for."""
@@ -260,6 +268,11 @@ class Trial:
     def leads_sent(self) -> list[str]:
         """The leads that an activity was posted on, each as often as it was."""
         return [call["lead"] for call in self.sent(CREATE) if call["outcome"] == "done"]
+
+
+def altogether(summary: Summary) -> dict[State, int]:
+    """How many rows are in each state, those of earlier sheets included."""
+    return dict(Counter(summary.states) + Counter(summary.earlier))
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch, longest: float) -> None:

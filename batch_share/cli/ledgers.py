@@ -196,8 +196,9 @@ def purge(
     """Delete what old runs left that holds personal data.
 
     That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
-    the sheet itself is never deleted, and the counts are kept. A ledger with rows still to be sent, unknown or
-    accepted, or with shares that are still live, stays, as does one in use.
+    the sheet itself is never deleted, and the counts are kept. What is kept of look-ups goes without a question. A
+    ledger with rows still to be sent, unknown or accepted, or with shares that are still live, stays, as does one
+    in use.
 
     Example: batch-share purge --older-than 90d
     """
@@ -212,12 +213,14 @@ def purge(
     _show_sweep(out, sweep)
     question = "[bold]Delete these for good? (y/N) [/bold]"
     if not sweep.old:
-        out.print("Nothing to delete.")
+        sweep = asyncio.run(library.delete(sweep))
+        out.print(f"Deleted: {_look_ups(sweep)}." if sweep.forgotten else "Nothing to delete.")
     elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
         sweep = asyncio.run(library.delete(sweep))
         for kept in sweep.kept_at_last:
             out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
-        out.print(f"Deleted: {plural(len(sweep.deleted), 'file')}. The runs' counts are kept: `batch-share runs`.")
+        deleted = [plural(len(sweep.deleted), "file"), *([_look_ups(sweep)] if sweep.forgotten else [])]
+        out.print(f"Deleted: {' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.")
     else:
         raise BatchShareError(
             "Nothing was deleted: it was not confirmed. --yes answers.",
@@ -226,6 +229,12 @@ def purge(
         )
     if given["json"]:
         print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
+
+
+def _look_ups(sweep: Sweep) -> str:
+    from batch_share.common import plural
+
+    return plural(sweep.forgotten, "answer that was kept of look-ups", "answers that were kept of look-ups")
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:

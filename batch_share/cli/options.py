@@ -108,14 +108,14 @@ def _switch(group: str, text: str, *names: str) -> Any:
 
 
 OPTIONS: Final = {
-    "event": _value(WHAT, "CODE", SETTING_TEXTS["event"]),
+    "event": _value(WHAT, "CODE|NAME", SETTING_TEXTS["event"]),
     "access": _value(WHAT, "read|write", SETTING_TEXTS["access"]),
     "duration": _value(WHAT, "7d", SETTING_TEXTS["duration"]),
     "worksheet": _value(WHICH, "NAME", "Worksheet of the workbook. Default: the first visible one that fits."),
     "map": _value(
         WHICH,
         "HEADER=FIELD",
-        'What a column holds, as in "Owner mail=User Email"; or a file that says so.',
+        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of such.',
         list[str],
     ),
     "rows": _value(WHICH, "5-40", "Only rows with these numbers."),

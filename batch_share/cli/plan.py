@@ -12,7 +12,7 @@ from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activi
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_alike, spell_guards
+from batch_share.results.wording import spell_alike, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -28,6 +28,8 @@ REPEATS_SHOWN = 5
 ZONE_UNKNOWN = (
     "Times are taken as UTC here; a run takes them in the account's time zone, which --online or --timezone tells."
 )
+
+CODE_UNKNOWN = "A name's code is looked up by --online, or by the run."
 
 _NOTHING = "nothing more is sent"
 _LOOKED_UP = "looked up before anything is sent again"
@@ -79,21 +81,28 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
         out.print(AGAIN, soft_wrap=True, markup=False)
     for remark in seen.live.remarks:
         out.print(f"[yellow]{escape(remark)}.[/yellow]", soft_wrap=True)
-    out.print("Nothing was sent." if online else "Nothing was sent, and nobody was looked up (--online does that).")
+    asked = "Nothing was sent."
+    if not seen.is_asked:
+        why = "nothing can be sent as it is" if online else "--online does that"
+        asked = f"Nothing was sent, and nobody was looked up ({why})."
+    out.print(asked)
 
 
 def _print_sending(out: Console, seen: Overview) -> None:
     if seen.to_send:
         out.print(_who(seen))
         out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
-        types = [(code, seen.directory.type_names.get(code, "")) for code in sorted(seen.events)]
+        types = [(code, seen.directory.type_name(code)) for code in sorted(seen.events)]
         posted = spell_activities(types)
-        out.print(f"{posted[:1].upper()}{posted[1:]}.", soft_wrap=True, markup=False)
+        meant = f" {CODE_UNKNOWN}" if min(seen.events) < 0 else ""
+        out.print(f"{posted[:1].upper()}{posted[1:]}.{meant}", soft_wrap=True, markup=False)
     if seen.plan.is_dated and seen.plan.zone is None:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:
         out.print(_cost(seen), soft_wrap=True)
         least, most = seen.look_ups
+        if kept := seen.directory.kept:
+            out.print(f"{spell_recalled(kept, seen.directory.asked)}.", soft_wrap=True)
         if most:
             more = f", up to {most:,} where the account has no look-up of many at once" if most > least else ""
             out.print(f"People are looked up first: {plural(least, 'call')}{more}.", soft_wrap=True)

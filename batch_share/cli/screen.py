@@ -31,9 +31,13 @@ from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
+    headline,
     meaning_of,
     spell_alike,
+    spell_corrected,
+    spell_earlier,
     spell_guards,
+    spell_recalled,
     spell_unchecked,
 )
 
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Preview, Progress
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""
@@ -91,8 +95,14 @@ def question_of(preview: Preview) -> str:
 
 
 def spell_activities(types: Sequence[tuple[int, str]]) -> str:
-    """The activity types that are posted, each by its name and code: `activity “Site visit” (201)`."""
-    named = [f"{_shown(name)} ({code})" if name else str(code) for code, name in types[:TYPES_NAMED]]
+    """The activity types that are posted, each by its name and code: `activity “Site visit” (201)`.
+
+    A code below 0 stands for one that is not known.
+    """
+    named = [
+        f"{_shown(name)} ({code})" if name and code > 0 else _shown(name) if name else str(code)
+        for code, name in types[:TYPES_NAMED]
+    ]
     more = [f"{len(types) - TYPES_NAMED:,} more"] if len(types) > TYPES_NAMED else []
     *first, last = [*named, *more]
     return f"{'activity' if len(types) == 1 else 'activities'} {', '.join(first)}{' and ' if first else ''}{last}"
@@ -143,6 +153,9 @@ UNBROKEN: Final = 100_000
 
 TROUBLES_SHOWN: Final = 10
 """Reasons for which rows need a person, of those for most rows."""
+
+MISTAKES_FORESEEN: Final = 5
+"""Reasons for which rows can't be sent that are told before people are looked up: a plan has them all."""
 
 ASK_ABOVE: Final = 50
 """Rows above which a run asks before it sends."""
@@ -254,6 +267,24 @@ class Display:
 
     # ------------------------------------------------------------------------------------------ the plan
 
+    def foresee(self, outlook: Outlook) -> None:
+        """Say what is wrong in the sheet, and how long the look-ups take that come now."""
+        if self.one_line:
+            return
+        wrong = f", {outlook.wrong:,} of which can't be sent:" if outlook.wrong else ""
+        self.console.print(f"[bold]{escape(outlook.sheet)}[/bold]: {plural(outlook.rows, 'row')}{wrong}")
+        for each in outlook.mistakes[:MISTAKES_FORESEEN]:
+            self._tell(escape(spell_alike(each, outlook.rows)), STYLES[State.INVALID])
+        if (more := len(outlook.mistakes) - MISTAKES_FORESEEN) > 0:
+            self._tell(f"… and {plural(more, 'more reason')}", STYLES[State.INVALID])
+        if outlook.kept:
+            self._tell(f"{spell_recalled(outlook.kept, outlook.people)}.")
+        calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
+        calls = calls or plural(outlook.most, "call")
+        self._tell(
+            f"Now {outlook.people:,} leads and users are looked up: {calls}, {lasting(outlook.seconds)} at most."
+        )
+
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
 
@@ -312,7 +343,11 @@ class Display:
         for note in preview.notes:
             self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
-            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes, total)}.")
+            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes)}.")
+        if preview.changes is not None and preview.changes.recalled:
+            self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
+        if preview.earlier:
+            self._tell(f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -444,6 +479,10 @@ class Display:
             return
         out = console()
         out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
+        for source, rows in summary.corrected.items():
+            out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
+        if summary.earlier:
+            out.print(f"\nApart from these, {spell_earlier(summary.earlier)}.", soft_wrap=True, markup=False)
         for lines in (troubles(summary), skipped(summary)):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
@@ -473,6 +512,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
         reported.append(
             f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
         )
+    troubled = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
+    reported += [spell_earlier(troubled)] if troubled else []
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(reported) or 'no row'} (exit {code:d}); "
         f"ledger {near(Path(str(summary.ledger)))}"
@@ -501,16 +542,14 @@ def looked_up(counts: Mapping[str, int]) -> str:
     return f"Unknown calls that were settled: {', '.join(said)}."
 
 
-def _as_before(changes: Changes, total: int) -> str:
-    """How much of a sheet its ledger, which has `total` rows, knew already."""
-    here = changes.new + changes.kept
-    kept = f"{changes.kept:,} of {plural(here, 'row')} are as they were"
-    return f"{kept}, {total - here:,} of before are no longer in it" if total > here else kept
+def _as_before(changes: Changes) -> str:
+    """How much of a sheet its ledger knew already."""
+    return f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
 
 
 def totals_table(summary: Summary) -> Table:
     """The states and how many rows are in each, with what each means."""
-    table = Table(title=plural(summary.rows, "row"), title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("state")
     table.add_column("rows", justify="right")
     table.add_column("meaning")
@@ -530,7 +569,7 @@ def troubles(summary: Summary) -> list[Text]:
 
 def next_steps(summary: Summary) -> list[str]:
     """What brings rows on that are not done, each with its command."""
-    ledger, states = shlex.quote(str(summary.ledger)), summary.states
+    ledger, states = shlex.quote(str(summary.ledger)), Counter(summary.states) + Counter(summary.earlier)
     reported = []
     if summary.waiting_until is not None and any(map(states.get, RESUMED)):
         then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"

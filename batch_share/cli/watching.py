@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.planning.plan import SheetOptions
-    from batch_share.sending.onlookers import Doubt, Preview
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview
     from batch_share.settings import Settings
 
 
@@ -54,6 +54,9 @@ def _seconds(name: str, text: str) -> float:
 
 class SheetWatcher(TerminalWatcher):
     """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Nothing."""
 
     def agree(self, preview: Preview) -> bool:
         """Agree to 50 rows, or to all. Raises NotConfirmed for more, TooManyRevokes for more earlier shares."""

@@ -113,8 +113,12 @@ class Kind:
         self.ledger = ledger
         self.host: str | None = None
 
-    async def prepare(self, settings: Settings, watcher: Watcher) -> None:
-        """Before the ledger is opened. Raises BatchShareError, as all of these may."""
+    async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:  # noqa: ARG002 - others need it
+        """Before the ledger is opened, which ledger is meant, and the settings for it.
+
+        Raises BatchShareError, as all of these may.
+        """
+        return settings
 
     async def check(self, ledger: Ledger, settings: Settings) -> None:
         """Whether there is anything to do it on, and somebody agreed to that when it was taken in."""
@@ -143,7 +147,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
     totals.
     """
     course = course or Course()
-    await job.prepare(settings, watcher)
+    settings = await job.prepare(settings, watcher)
     async with open_ledger(job.ledger, host=job.host) as ledger:
         await job.check(ledger, settings)
         counts = await ledger.counts()
@@ -195,8 +199,8 @@ async def preview_of(
 ) -> Preview:
     """What every preview says; the counts begin anew with it, and the log is told."""
     ledger = session.ledger
-    states = await ledger.counts()
-    session.tally.begin(states)
+    session.tally.begin(await ledger.counts())
+    states, earlier = await ledger.totals()
     log_events.planned(states, to_do, cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
@@ -211,6 +215,7 @@ async def preview_of(
         skipped=await ledger.skipped(REASONS_SHOWN),
         waiting=await ledger.waiting(),
         deed=deed,
+        earlier=sum(earlier.values()),
     )
 
 

@@ -14,7 +14,7 @@ from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
-from batch_share.planning.intake import plan_job
+from batch_share.planning.intake import job_meant, plan_job
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
     FailedSheet,
@@ -46,6 +46,7 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
 
     Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
     """
+    job, settings = await job_meant(job, settings)
     if not job.ledger.exists():
         return None
     planned = (await plan_job(job, settings)).record

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import LedgerLock, read_ledger
+from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.known import catch_up, open_history
 from batch_share.outputs import digest_of
 
@@ -58,7 +59,8 @@ class Kept:
 class Sweep:
     """What is to be deleted and what is kept; afterwards what was `deleted`, and what could not be at last.
 
-    With `force`, whatever is still needed may go.
+    With `force`, whatever is still needed may go. Of what is kept of look-ups all that is older than `minutes` goes
+    too, and afterwards so many were `forgotten`: it is no more than a saving of calls.
     """
 
     old: Sequence[Old]
@@ -66,12 +68,15 @@ class Sweep:
     deleted: Sequence[Path] = ()
     kept_at_last: Sequence[Kept] = field(default=())
     force: bool = False
+    minutes: int = 0
+    forgotten: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The object that `purge --json` prints."""
         kept = [{"ledger": str(each.ledger), "why": each.why} for each in (*self.kept, *self.kept_at_last)]
         changed = [str(file) for old in self.old for file in old.changed]
-        return {"deleted": [str(file) for file in self.deleted], "kept": kept, "changed": changed}
+        deleted = [str(file) for file in self.deleted]
+        return {"deleted": deleted, "kept": kept, "changed": changed, "look_ups": self.forgotten}
 
 
 async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
@@ -90,7 +95,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
             else:
                 old.append(known)
         sheets = {known.sheet_path.resolve() for known in everything if known.sheet_path}
-        return Sweep([await _with_files(known, sheets) for known in old], kept, force=force)
+        return Sweep([await _with_files(known, sheets) for known in old], kept, force=force, minutes=minutes)
 
 
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
@@ -147,7 +152,8 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
                 raise
             except (BatchShareError, OSError) as error:
                 kept.append(Kept(old.known.ledger, _words(error)))
-    return replace(sweep, deleted=deleted, kept_at_last=kept)
+    forgotten = KeptAnswers(settings.data_folder, "", settings.keep_answers).forget(sweep.minutes)
+    return replace(sweep, deleted=deleted, kept_at_last=kept, forgotten=forgotten)
 
 
 def _words(error: BatchShareError | OSError) -> str:

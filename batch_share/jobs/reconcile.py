@@ -297,6 +297,9 @@ class Reconciler:
                 if _is_recovered(each) and adopted.state is State.POSTED:
                     adopted = self._recovered(each, adopted, renewal, end_in(views[0].said, marker))
                 results[each.id] = adopted
+                if adopted.state is State.FAILED:  # the guard may stop the run before more do
+                    await self._resolve(results, looked_at)
+                    results = {}
             else:
                 absent.append(each)
         await self._resolve(results, looked_at)

@@ -25,7 +25,7 @@ from batch_share.jobs.revoke_earlier import (
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
-from batch_share.planning.intake import plan_job, settle_doubt, take_in, unread_columns
+from batch_share.planning.intake import job_meant, plan_job, settle_doubt, take_in, unread_columns
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
@@ -34,6 +34,7 @@ from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.sender import Sender, send_rows
 from batch_share.sending.session import ending_early
 from batch_share.sending.steps import activity_marker
+from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -127,9 +128,10 @@ class Resume(Kind):
         self.reported: Sequence[str] = ()
         self.meant: Mapping[str, str] = {}
 
-    async def prepare(self, settings: Settings, watcher: Watcher) -> None:  # noqa: ARG002 - as every Kind
+    async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:  # noqa: ARG002 - as every Kind
         """A canary must be able to be judged."""
         check_canary(settings)
+        return settings
 
     async def choose(self, session: Session, cut_off: int) -> Choice:
         """All rows that are to be sent, but for those that other ledgers have shared."""
@@ -202,19 +204,43 @@ class RunSheet(Resume):
         super().__init__(sheet.ledger)
         self.sheet = sheet
 
-    async def prepare(self, settings: Settings, watcher: Watcher) -> None:
-        """Read the sheet, which must be what was approved, and know who is to get the leads."""
-        sheet = self.sheet
+    async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:
+        """Read the sheet, which must be what was approved, and know who is to get the leads.
+
+        A sheet of failed rows goes on with the job that they are of.
+        """
+        self.sheet, settings = await job_meant(self.sheet, settings)
+        sheet, self.ledger = self.sheet, self.sheet.ledger
         self.plan = await plan_job(sheet, settings)
         if sheet.approved is not None:
-            check_approval(sheet.approved, self.plan, settings)
+            approved = check_approval(sheet.approved, self.plan, settings)
+            self.plan = replace(self.plan, approved_types=approved.activity_types)
         check_canary(settings)
         self.host, _, _ = settings.account()
         if self.plan.sheet.found.doubtful:
             self.meant = await settle_doubt(sheet, self.plan, settings, watcher)
+        return settings
 
-    async def check(self, ledger: Ledger, settings: Settings) -> None:
-        """The ledger may be new, and what nobody has agreed to is asked again."""
+    async def check(self, ledger: Ledger, settings: Settings) -> None:  # noqa: ARG002 - as every Kind
+        """The ledger may be new, and what nobody has agreed to is asked again.
+
+        What was corrected is looked at anew, now that nobody else can send any of it.
+        """
+        if self.sheet.corrects:
+            self.plan = await plan_job(self.sheet, settings)
+
+    async def begin(self, session: Session) -> None:
+        """What was said of the columns is known from now on for other sheets with these headers."""
+        sheet, folder = self.plan.sheet, session.settings.data_folder
+        said = sheet.mapping
+        if self.plan.rules.orders:
+            said = replace(said, dates=session.settings.dates or said.dates)
+        if said != SheetMapping() and not self.sheet.corrects:
+            try:
+                Remembered.load(folder).keep(folder, sheet.columns, said)
+            except OSError as error:
+                session.tally.remark(f"What its columns hold can't be kept for other sheets ({error.strerror})")
+        await super().begin(session)
 
     async def take_in(self, session: Session, watcher: Watcher) -> None:
         """Bring the ledger up to the sheet. An error other than OfAnotherSheet ends the run in good order."""

@@ -320,6 +320,13 @@ class History:
             found = connection.execute(last.order_by(runs.c.started_at.desc())).scalars()
             return next((name for name in map(LedgerName.of, found) if name.exists()), None)
 
+    def ledger_of_job(self, beginning: str) -> LedgerName | None:
+        """Where the ledger of the job is whose Id begins so, of those that are there."""
+        of_job = select(ledgers.c.path).where(ledgers.c.job.startswith(beginning)).order_by(ledgers.c.id.desc())
+        with self._reading() as connection:
+            found = connection.execute(of_job).scalars()
+            return next((name for name in map(LedgerName.of, found) if name.exists()), None)
+
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
         """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
         here = select(runs.c.id).where(runs.c.ledger_id == ledgers.c.id, runs.c.purged_at.is_(None))

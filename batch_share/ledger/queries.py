@@ -28,14 +28,21 @@ NEVER_SENT: Final = [state for state in State if not state.was_sent]
 TO_DO: Final = [state for state in State if state.is_to_do]
 TROUBLED: Final = [state for state in State if state.needs_person]
 
+IN_SHEET: Final = rows.c.position.is_not(None)
+"""Rows that the sheet in force has."""
+
+_WITHOUT_CALL: Final = (State.PENDING, State.FAILED, State.INVALID, State.SKIPPED)
+MATTERS: Final = IN_SHEET | rows.c.activity_id.is_not(None) | rows.c.state.not_in(_WITHOUT_CALL)
+"""Those, and rows of earlier sheets of which something is at LeadSquared, or may be: all others are history."""
+
 IS_DOUBLE: Final = rows.c.notice_kind == Cause.DOUBLE
 """Rows whose activity was found twice."""
 
-TROUBLE: Final = or_(rows.c.state.in_(TROUBLED), IS_DOUBLE)
-"""Rows that a person has to look at."""
+TROUBLE: Final = or_(rows.c.state.in_(TROUBLED) & MATTERS, IS_DOUBLE)
+"""Rows that a person has to look at; of one that was corrected, no more as it was."""
 
 # By the index of states, a database would read and sort all of a state for every page.
-TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED), IS_DOUBLE)
+TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED) & MATTERS, IS_DOUBLE)
 FIXABLE: Final = (
     (rows.c.state + "").in_((State.FAILED, State.INVALID))
     & rows.c.position.is_not(None)
@@ -173,6 +180,7 @@ def row_of(found: RowMapping) -> Row:
         changed_at=found["changed_at"],
         ends_at=found["ends_at"],
         renewal=found["renewal"],
+        edit=found["edit"],
     )
 
 

@@ -35,8 +35,10 @@ from batch_share.ledger.queries import (
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
     GONE_LAST,
+    IN_SHEET,
     IS_DOUBLE,
     LEAN,
+    MATTERS,
     MEANT,
     NEVER_SENT,
     OF_CALL,
@@ -58,8 +60,8 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
-from batch_share.ledger.schema import about, attempts, lookups, rows, runs, sheets
+from batch_share.ledger.records import Edit, Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
+from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
 from batch_share.ledger.states import UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import (
     NONE_ENDING,
@@ -130,6 +132,7 @@ ZONE: Final = "zone"
 """The fact that names the account's time zone, once it was asked for."""
 
 DATES: Final = "dates"
+WORDS: Final = "words"
 """The fact that says, by what a column holds, what came first in its dates when the sheet was last taken in."""
 
 
@@ -163,6 +166,22 @@ class LedgerReader:
         known = json.loads((await self.facts()).get(DATES, "{}"))
         return {column: Order(order) for column, order in known.items()}
 
+    async def words(self) -> dict[str, str]:
+        """What words mean in the sheet in force that are of its own language."""
+        words: dict[str, str] = json.loads((await self.facts()).get(WORDS, "{}"))
+        return words
+
+    async def edits(self) -> dict[str, Edit]:
+        """How rows of the sheet were corrected elsewhere, by key."""
+        columns = [edits.c[name] for name in Edit.__slots__]
+        return {row["key"]: Edit(**row) for row in await self._all(select(*columns))}
+
+    async def edited(self) -> dict[str, int]:
+        """By the name of the file that they were corrected in, how many rows are as they were corrected there."""
+        of_source = select(edits.c.source, func.count().label("n")).join(rows, rows.c.edit == edits.c.key)
+        of_source = of_source.where(rows.c.position.is_not(None)).group_by(edits.c.source).order_by(edits.c.source)
+        return {row["source"]: row["n"] for row in await self._all(of_source)}
+
     async def unsaid(self) -> list[str]:
         """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""
         left: list[str] = json.loads((await self.facts()).get(UNSAID, "[]"))
@@ -183,6 +202,15 @@ class LedgerReader:
         Also beside a run: this fact is no part of its work.
         """
         await self._change_written(lambda before: with_written(before, new, there))
+
+    async def note_taken(self, new: Written) -> None:
+        """Commit that all that this file says is in the ledger now, if one of its kind and name was written."""
+
+        def change(before: Sequence[Written]) -> Sequence[Written]:
+            is_ours = any((each.kind, each.name) == (new.kind, new.name) for each in before)
+            return with_written(before, new, "") if is_ours else before
+
+        await self._change_written(change)
 
     async def forget_written(self, kind: str) -> None:
         """Commit that nothing of this kind is to be known any more."""
@@ -234,6 +262,20 @@ class LedgerReader:
             .group_by(state)
         )
         return {State(row["state"]): row["n"] for row in found}
+
+    async def totals(self) -> tuple[dict[State, int], dict[State, int]]:
+        """How many rows of the sheet in force are in each state; and of earlier sheets.
+
+        Of those only rows of which something is at LeadSquared, or may be: none as it was before a correction.
+        """
+        state, is_now = state_at(self.now()).label("state"), IN_SHEET.label("is_now")
+        found = await self._all(
+            select(state, is_now, func.count().label("n")).where(COUNTED, MATTERS).group_by(state, is_now)
+        )
+        now, before = (
+            {State(row["state"]): row["n"] for row in found if row["is_now"] == at} for at in (True, False)
+        )
+        return now, before
 
     async def to_do_counts(self) -> dict[State, int]:
         """How many rows are still to be sent now, by state.
@@ -427,9 +469,19 @@ class LedgerReader:
 
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
-        async for row in self._in_order(rows.c.position.is_not(None)):
+        async for row in self.rows_of_sheet():
             yield row
         async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
+            yield row
+
+    async def rows_of_sheet(self) -> AsyncIterator[Row]:
+        """Every row of the sheet in force, in its order."""
+        async for row in self._in_order(IN_SHEET):
+            yield row
+
+    async def earlier_rows(self) -> AsyncIterator[Row]:
+        """The rows of earlier sheets of which something is at LeadSquared, or may be."""
+        async for row in self._in_order(rows.c.position.is_(None) & COUNTED & MATTERS, rows.c.id):
             yield row
 
     async def page(self, after: tuple[bool, int], most: int, states: Collection[State] | None = None) -> list[Row]:
@@ -441,7 +493,7 @@ class LedgerReader:
         is_gone, last = after
         which = true() if states is None else (state_at(self.now()) + "").in_(states)
         found: list[RowMapping] = []
-        lost = rows.c.position.is_(None) & COUNTED
+        lost = rows.c.position.is_(None) & COUNTED & MATTERS
         ways = ((rows.c.position.is_not(None), rows.c.position), (lost, rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
             page = select(rows).where(there, which, by > begin)
@@ -515,7 +567,7 @@ class LedgerReader:
 
     async def skipped(self, most: int) -> list[Alike]:
         """Why rows are skipped: the `most` frequent reasons."""
-        skipped = rows.c.state == State.SKIPPED
+        skipped = (rows.c.state == State.SKIPPED) & MATTERS
         return (await self._database.read(lambda connection: reasons_of(connection, skipped)))[:most]
 
     async def troubles(self) -> list[Alike]:

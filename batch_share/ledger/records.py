@@ -74,7 +74,8 @@ class NewRow:
     """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid.
 
     `user_id` is whose row it is where there is no instruction, None where nobody knows.
-    One that is not `chosen` is left out of this run, whatever became of it before.
+    One that is not `chosen` is left out of this run, whatever became of it before. `edit` is the key of the Edit
+    that its cells are of.
     """
 
     key: str
@@ -85,11 +86,27 @@ class NewRow:
     why: Why | None = None
     chosen: bool = True
     user_id: str | None = None
+    edit: str | None = None
 
     @property
     def cause(self) -> Cause | None:
         """Why it is in its state, if there is anything to say of it."""
         return self.why.cause if self.why else None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """How a row of the sheet was corrected elsewhere: by header, the `cells` that it has instead.
+
+    `key` is of what the row says in the sheet, so that it is known again wherever it stands; one that was corrected
+    there is another. `source` is the name of the file that it was corrected in, `replaced` are the keys that its
+    row in the ledger had before.
+    """
+
+    key: str
+    cells: Mapping[str, str]
+    source: str
+    replaced: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,7 @@ class Row:
     last_call: LastCall | None = None
     ends_at: datetime | None = None
     renewal: int = 0
+    edit: str | None = None
     earlier: Sequence[tuple[datetime, datetime]] = ()
 
     @property

@@ -141,7 +141,7 @@ def _details(said: ColumnClause[Any], beginning: str) -> ColumnElement[Any]:
     return case((said.is_(None), None), (is_of_rows, named), else_=func.json_object(OLD_WORDS, said))
 
 
-VERSION: Final = 9
+VERSION: Final = 10
 
 metadata = MetaData()
 
@@ -219,6 +219,7 @@ rows = Table(
     ),  # when its share ends; NULL before it is accepted; since version 9, as the next two
     Column("renewal", Integer, nullable=False, server_default="0"),  # how many shares of it there were before
     Column("renewed_as", Integer),  # the row that took its place when its share was renewed; NULL: none
+    Column("edit", String(80)),  # which of the edits its cells are of; NULL: as the sheet has it; since version 10
     Index("rows_by_state", "state", "id"),
     Index("rows_by_position", "position"),
     Index("rows_by_request", "request_id", "state"),  # since version 4
@@ -267,6 +268,18 @@ lookups = Table(
     Column("asked_at", DateTime, nullable=False),
 )
 """What LeadSquared answered when it was asked for a lead or a user; since version 2."""
+
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("key", String(80), primary_key=True),  # of what the sheet's row says, and which of those alike it is
+    Column("cells", JSON, nullable=False),  # by header, what stands there instead
+    Column("source", Text, nullable=False),  # the name of the file that said so
+    Column("replaced", JSON, nullable=False),  # the keys that its row had before
+    Column("made_at", DateTime, nullable=False),
+)
+"""How rows of the sheet were corrected in a sheet of failed rows: read so from then on; since version 10."""
 
 
 def _to_version_2(connection: Connection) -> None:
@@ -334,6 +347,12 @@ def _to_version_9(connection: Connection) -> None:
     )
 
 
+def _to_version_10(connection: Connection) -> None:
+    """Until version 9 a sheet of failed rows was a job of its own."""
+    _add_columns(connection, (rows, "edit"))
+    edits.create(connection)
+
+
 def _create_index(connection: Connection, name: str) -> None:
     next(index for index in rows.indexes if index.name == name).create(connection)
 
@@ -353,5 +372,6 @@ UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
     6: _to_version_7,
     7: _to_version_8,
     8: _to_version_9,
+    9: _to_version_10,
 }
 """By the version it starts from: what makes a ledger of that version one of the next."""

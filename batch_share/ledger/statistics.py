@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Text, case, cast, func, select
 
 from batch_share.common import ROWS_NAMED, Cause
-from batch_share.ledger.queries import COUNTED, LEAN, TROUBLED, row_of, state_at
+from batch_share.ledger.queries import COUNTED, IN_SHEET, LEAN, MATTERS, TROUBLED, row_of, state_at
 from batch_share.ledger.records import NewRow, Row, Why
 from batch_share.ledger.schema import attempts, lookups, rows
 from batch_share.ledger.states import State
@@ -191,12 +191,17 @@ class Occasion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`)."""
+    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`).
+
+    Of its leads and users so many were `looked_up`, and `recalled` from earlier look-ups.
+    """
 
     new: int
     kept: int
     gone: int
     occasion: Occasion = Occasion.SHEET
+    recalled: int = 0
+    looked_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +251,9 @@ def gather(connection: Connection, periods: Mapping[int, float], now: datetime) 
 
     `periods` are those of each run's rate, in seconds: calls are counted by multiples.
     """
-    kinds = reasons_of(connection, rows.c.state.in_(TROUBLED))
+    kinds = reasons_of(connection, rows.c.state.in_(TROUBLED) & MATTERS)
     found = _users(connection, now)
-    by_state = select(state_at(now), func.count()).where(COUNTED).group_by(state_at(now))
+    by_state = select(state_at(now), func.count()).where(IN_SHEET, COUNTED).group_by(state_at(now))
     return Statistics(
         states={State(state): count for state, count in connection.execute(by_state)},
         users=found[:USERS_REPORTED],
@@ -269,7 +274,7 @@ def _users(connection: Connection, now: datetime) -> list[UserResults]:
 def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, dict[State, int]]:
     """By user Id, None for rows whose user is not known, how many rows are in each state."""
     counted: dict[str | None, dict[State, int]] = {}
-    by_user = select(rows.c.user_id, state_at(now), func.count()).where(COUNTED)
+    by_user = select(rows.c.user_id, state_at(now), func.count()).where(IN_SHEET, COUNTED)
     by_user = by_user.group_by(rows.c.user_id, state_at(now))
     for user_id, state, count in connection.execute(by_user):
         counted.setdefault(user_id, {})[State(state)] = count

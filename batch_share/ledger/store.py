@@ -37,11 +37,12 @@ from batch_share.ledger.reading import (
     UNANSWERED,
     UNCHECKED,
     UNSAID,
+    WORDS,
     ZONE,
     LedgerReader,
 )
-from batch_share.ledger.records import Instruction, Lookup, NewRow, Result, Row, SheetRecord, Why, why_of
-from batch_share.ledger.schema import about, attempts, lookups, owner_checks, rows, runs, sheets
+from batch_share.ledger.records import Edit, Instruction, Lookup, NewRow, Result, Row, SheetRecord, Why, why_of
+from batch_share.ledger.schema import about, attempts, edits, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
 from batch_share.ledger.statistics import Changes
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
@@ -92,6 +93,7 @@ _SHARING = select(rows.c.id, rows.c.doubtful).where(
 _ENDING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
 )
+_SAME_EDIT = delete(edits).where(edits.c.key == bindparam("key_"))
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
 
 
@@ -268,6 +270,11 @@ class Ledger(LedgerReader):
         if known | orders != known:
             await self._note_fact(DATES, json.dumps(known | orders))
 
+    async def note_words(self, words: dict[str, str]) -> None:
+        """Commit what words mean in the sheet in force."""
+        if words != await self.words():
+            await self._note_fact(WORDS, json.dumps(words))
+
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:
             connection.execute(delete(about).where(about.c.name == name))
@@ -282,8 +289,10 @@ class Ledger(LedgerReader):
 
     # ------------------------------------------------------------------------------------------ the sheet
 
-    async def take_in(self, sheet: SheetRecord, new_rows: Iterable[NewRow]) -> Changes:
-        """Make `sheet` the one in force, in one transaction.
+    async def take_in(
+        self, sheet: SheetRecord, new_rows: Iterable[NewRow], new_edits: Sequence[Edit] = ()
+    ) -> Changes:
+        """Make `sheet` the one in force, with the edits that its rows were read by, in one transaction.
 
         A row is known by its key: what became of it stays. Rows that the sheet no longer has stay if anything may
         have been sent for them, out of the sheet's order, and are never sent again. Raises OfAnotherSheet if that
@@ -303,6 +312,10 @@ class Ledger(LedgerReader):
             if not kept:
                 self._refuse_another(connection, sheet.name)
             connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
+            if new_edits:
+                values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
+                connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new_edits])
+                connection.execute(insert(edits), values)
             total = connection.scalar(select(func.count()).where(rows.c.position.is_not(None)))
             return Changes(new=(total or 0) - kept, kept=kept, gone=gone)
 
@@ -657,7 +670,7 @@ def _other_length(duration: int | None, until: datetime | None, asked: Instructi
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
     """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
-    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen")
+    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "edit")
     values = {name: row[name] for name in kept}
     if other := (row["notice_details"] or {}).get("now"):
         minutes, until = other
@@ -667,7 +680,8 @@ def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:
-    return {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells), "chosen": row.chosen}
+    at = {"position": position, "sheet_row": row.sheet_row}
+    return at | {"cells": list(row.cells), "chosen": row.chosen, "edit": row.edit}
 
 
 def _row_values(result: Result) -> dict[str, Any]:
@@ -693,7 +707,7 @@ def _attempt_values(result: Result) -> dict[str, Any]:
     }
 
 
-def _fields(record: Instruction | SheetRecord | Lookup) -> dict[str, Any]:
+def _fields(record: Instruction | SheetRecord | Lookup | Edit) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 

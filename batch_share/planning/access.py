@@ -19,6 +19,8 @@ from batch_share.leadsquared.people import all_users, leads_where, read_leads, r
 from batch_share.leadsquared.protocol import activities_of_type
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
+from batch_share.planning.directory import Directory
+from batch_share.planning.intake import kept_answers, types_of
 from batch_share.sending.activities import collect
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
@@ -213,8 +215,8 @@ async def _of_others(
     connection: Connection, seen: _Seen, ours: Sequence[KnownShare], remarks: list[str]
 ) -> list[KnownShare]:
     """The shares that go on by our activities in LeadSquared, and are of no ledger here."""
-    event, now = connection.settings.event, utc_now()
-    events = sorted(seen.events | ({parse_event(event)} if event else set()))
+    event, now = connection.settings.event.strip(), utc_now()
+    events = sorted(seen.events | (await _event_named(connection, event) if event else set()))
     if not events:
         remarks.append("LeadSquared was not asked: no activity type is known here; name one with --set event=CODE")
     views: dict[str, ActivityView] = {}
@@ -250,6 +252,16 @@ async def _of_others(
         if not share.is_seen:
             unseen[share.lead_id, share.user_id] = share.ends_at + _SAME_END
     return [each for each in found_here if each.ends_at > unseen.get((each.lead_id, each.user_id), now)]
+
+
+async def _event_named(connection: Connection, named: str) -> set[int]:
+    """The code of the activity type that the settings name. Raises SettingsError if the account has none such."""
+    event, directory = parse_event(named), Directory()
+    if isinstance(event, str):
+        directory.learn_types(await types_of(connection, kept_answers(connection.settings), directory))
+        if strange := directory.strange(event):
+            raise SettingsError("event", strange)
+    return {code for code in [directory.code_of(event)] if code is not None}
 
 
 async def _lead_with_number(connection: Connection, wanted: set[str], remarks: list[str]) -> set[str]:

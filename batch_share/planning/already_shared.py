@@ -465,7 +465,7 @@ _RUN: Final = re.compile(r"last|[a-z2-7]{8}")
 
 
 def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
-    """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
+    """The ledger that is meant by its own name, its sheet's, its sheet of failed rows', a run's Id, or by `last`.
 
     A file that is there is meant before a run. A sheet's ledger is beside it, or where it was named. Raises
     LedgerError, SheetError, HistoryError.
@@ -479,7 +479,12 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
             return LedgerName.of(file)
     except OSError:  # whoever opens it says why it can't be looked at
         return LedgerName.of(file)
-    return beside if has_ledger else _ledger_of_sheet(file, settings())
+    if has_ledger:
+        return beside
+    stem, is_failed, _ = file.stem.partition(".failed")
+    of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
+    there = [each for each in of_whole if each.exists()]
+    return there[0] if len(there) == 1 else _ledger_of_sheet(file, settings())
 
 
 def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from difflib import SequenceMatcher
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.values import digits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.sheet.table import RawRow
 
@@ -153,6 +154,7 @@ _NEAREST: Final = 3
 
 NO_LEAD = "no lead has this"
 NO_USER = "not an active user of the account"
+_NOT_ASKED: Final = "was not looked up"
 
 
 class Nobody(NamedTuple):
@@ -169,7 +171,9 @@ class Directory:
     Leads, of which there may be a million, are kept in a compact form. `unanswered` are those of whom no API could
     tell, and why: their rows are taken as they stand if they have all Ids and `trusts_ids` says so. `types` are the
     account's activity types, each with its name, if they were told just now; `strange_types` are those of rows that
-    are not, or were not, among them; `type_names` those that were ever told.
+    are not, or were not, among them, by code or by name; `type_names` those that were ever told. `meant_types` are
+    the codes of those that rows name. `kept` names are known from what was kept of earlier look-ups, `asked` are
+    still to be looked up.
     """
 
     _places: Numbers = field(default_factory=Numbers)  # by a lead's name, where in _leads it is
@@ -180,8 +184,12 @@ class Directory:
     unanswered: dict[Ref, str] = field(default_factory=dict)
     trusts_ids: bool = False
     types: dict[int, str] = field(default_factory=dict)
-    strange_types: set[int] = field(default_factory=set)
+    strange_types: set[int | str] = field(default_factory=set)
     type_names: dict[int, str] = field(default_factory=dict)
+    meant_types: dict[str, int] = field(default_factory=dict)
+    kept: int = 0
+    asked: int = 0
+    _called: dict[str, list[int]] = field(default_factory=dict)  # the codes by each name that was asked for
 
     def learn(self, answers: Iterable[Lookup]) -> None:
         """Take answers in; a later one replaces an earlier."""
@@ -189,9 +197,10 @@ class Directory:
             ref = Ref(Field(answer.kind), answer.value)
             if ref.field is Field.EVENT:  # what an earlier run was told: there may be others by now
                 if answer.found is None:
-                    self.strange_types.add(int(answer.value))
+                    self.strange_types.add(int(answer.value) if answer.value.isdecimal() else answer.value)
                 else:
                     self.type_names[int(answer.value)] = str(answer.found["name"])
+                    self._called.clear()
                 continue
             if answer.found is None:
                 self.unanswered.pop(ref, None)
@@ -229,6 +238,15 @@ class Directory:
             return False
         return ref in self._users if ref.field in USERS else self._places.get(key_of(ref)) is not None
 
+    def disagrees(self, refs: Sequence[Ref]) -> bool:
+        """Whether whom the first of these names is not called as the others say."""
+        answer = self._answer(refs[0])
+        return isinstance(answer, FoundLead | FoundUser) and any(_wrong(refs, answer, str))
+
+    def forget(self, ref: Ref) -> None:
+        """Let nobody be known by this name until it was looked up."""
+        self._nobody[ref] = Nobody(_NOT_ASKED, Cause.INVALID)
+
     def unfound(self) -> list[Ref]:
         """Everybody who was asked for in vain: they may be there by now."""
         return list(self._nobody)
@@ -258,13 +276,17 @@ class Directory:
         if row.action.shares and (strange := self.strange(row.event)):
             self.strange_types.add(row.event)
             return [Problem(raw.number, header(Field.EVENT), str(row.event), strange, Cause.NO_TYPE)]
+        event = self.code_of(row.event)
+        assert event is not None  # noqa: S101 - else it is strange
+        if isinstance(row.event, str):
+            self.meant_types[type_key(row.event)] = event
         return Instruction(
             lead_id=lead.id,
             lead_number=lead.number,
             user_id=user.id,
             access=row.access,
             duration=row.duration,
-            event=row.event,
+            event=event,
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
             start=row.start.replace(tzinfo=None) if row.start else None,
@@ -274,18 +296,69 @@ class Directory:
 
     def learn_types(self, types: dict[int, str]) -> bool:
         """Take in what the account's activity types are called: whether one is there that was not before."""
-        self.types, found = types, not self.strange_types.isdisjoint(types)
+        self.types = types
         self.type_names |= types
-        self.strange_types -= types.keys()
-        return found
+        self._called.clear()
+        found = {event for event in self.strange_types if types and self.code_of(event) in types}
+        self.strange_types -= found
+        return bool(found)
 
-    def strange(self, event: int) -> str:
-        """What is wrong with an activity type that the account has not; "" where it has, or nobody knows."""
-        if not self.types or event in self.types:
+    def learn_names(self, types: Mapping[int, str]) -> None:
+        """Take in what activity types were called a while ago: there may be others by now."""
+        self.type_names |= types
+        self._called.clear()
+
+    def code_of(self, event: int | str) -> int | None:
+        """The code of an activity type that a row gives by its code or its name; None if no single one is meant."""
+        if isinstance(event, int):
+            return event
+        codes = self._codes(event)
+        return codes[0] if len(codes) == 1 else None
+
+    def type_name(self, code: int) -> str:
+        """What an activity type is called, "" where nobody told."""
+        return self.type_names.get(code, "")
+
+    def strange(self, event: int | str) -> str:
+        """What is wrong with an activity type that the account has not, or has twice; "" where it is right.
+
+        Also where nobody knows, but for one that is given by its name.
+        """
+        types = self.types or ({} if isinstance(event, int) else self.type_names)
+        if isinstance(event, int):
+            if not types or event in types:
+                return ""
+            nearest = sorted(types, key=lambda code: (abs(code - event), code))[:_NEAREST]
+            return f"the account has no activity type {event}; it has {self._named(sorted(nearest), types)}"
+        if not types:
+            return (
+                "is not the code of an activity type, and LeadSquared does not tell their names: give its code, "
+                "such as 201"
+            )
+        codes = self._codes(event)
+        if len(codes) == 1:
             return ""
-        nearest = sorted(self.types, key=lambda code: (abs(code - event), code))[:_NEAREST]
-        has = ", ".join(f"{code} ({self.types[code]})" for code in sorted(nearest))
-        return f"the account has no activity type {event}; it has {has}"
+        if codes:
+            either = " or ".join(map(str, codes))
+            return f"the account has {len(codes)} activity types of this name: give the code, {either}"
+        meant = SequenceMatcher(b=type_key(event))
+        like = {}
+        for code, name in types.items():
+            meant.set_seq1(type_key(name))
+            like[code] = meant.ratio()
+        nearest = sorted(types, key=lambda code: (-like[code], code))[:_NEAREST]
+        return f"the account has no activity type {event!r}; it has {self._named(nearest, types)}"
+
+    def _codes(self, name: str) -> list[int]:
+        """The types that are called so, as they are called now if that was told."""
+        if name not in self._called:  # row after row says the same
+            types = (self.types or self.type_names).items()
+            self._called[name] = sorted(code for code, called in types if type_key(called) == type_key(name))
+        return self._called[name]
+
+    @staticmethod
+    def _named(codes: Iterable[int], types: Mapping[int, str]) -> str:
+        return ", ".join(f"{code} ({types[code]})" for code in codes)
 
     def _lead(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""
@@ -319,6 +392,11 @@ class Directory:
         return None if place is None else FoundLead(*self._leads.at(place))
 
 
+def type_key(name: str) -> str:
+    """What two spellings of an activity type's name have in common, which differ in case and blanks alone."""
+    return " ".join(name.split()).casefold()
+
+
 def _packed(lead: FoundLead) -> Sequence[str]:
     return lead.id, lead.number, lead.email, lead.phone
 
@@ -329,7 +407,7 @@ def _wrong(
     """What is wrong with the names of one lead, or of one user, of whom `answer` is what the first led to."""
     first, *others = refs
     if answer is None or isinstance(answer, Nobody):
-        yield first, answer or Nobody("was not looked up", Cause.INVALID)
+        yield first, answer or Nobody(_NOT_ASKED, Cause.INVALID)
         return
     for ref in others:
         real = _said(answer, ref.field) if isinstance(answer, FoundLead) else _called(answer, ref)

@@ -6,33 +6,48 @@ Doubts about the people whom it names are settled by a person before any call.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, ascii_lower, utc_now
-from batch_share.errors import BatchShareError, LedgerError, NotAnswered, SettingsError, SheetError
+from batch_share.errors import BatchShareError, LedgerError, NotAnswered, PlanChanged, SettingsError, SheetError
+from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
-from batch_share.leadsquared.people import KeyUser
+from batch_share.leadsquared.people import PAGE, KeyUser
 from batch_share.leadsquared.protocol import activity_types, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.records import Lookup, Why
+from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Occasion
+from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
-from batch_share.planning.directory import Directory, Names
-from batch_share.planning.lookup import LOOKING_UP, Enquiry
+from batch_share.planning.corrections import (
+    as_corrected,
+    ledger_of_job,
+    read_corrections,
+    settings_of_job,
+)
+from batch_share.planning.directory import Directory, Names, Numbers, key_of
+from batch_share.planning.lookup import LOOKING_UP, Enquiry, calls_for
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
-from batch_share.planning.plan import SheetOptions, plan_of
+from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
+from batch_share.results.failed_sheet import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
-from batch_share.sending.onlookers import Doubt
+from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import Field, doubt_of, unread_people
-from batch_share.sheet.dates import DATED
-from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, spell_unread
+from batch_share.sheet.reader import ReadOptions, open_sheet, read_sheet
+from batch_share.sheet.rows import Ref, Selection
+from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -47,12 +62,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetJob:
-    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says."""
+    """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says.
+
+    If it `corrects`, it is a sheet of failed rows, and the ledger is that of the job that they are of.
+    """
 
     sheet: Path
     ledger: LedgerName
     options: SheetOptions = field(default_factory=SheetOptions)
     approved: Approval | Path | None = None
+    corrects: bool = False
 
 
 async def plan_job(job: SheetJob, settings: Settings) -> Plan:
@@ -60,13 +79,58 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
 
     What the job's ledger knows of how its dates are written counts. Raises LedgerError.
     """
+    now = utc_now().replace(tzinfo=dt.UTC)
+    if job.corrects:
+        async with read_ledger(job.ledger) as ledger:
+            sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
+            before = await ledger.dates()
+        plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
+        return replace(plan, corrections=corrections)
     sheet, before = read_sheet(job.sheet, job.options.read), {}
-    if not sheet.found.fields.keys().isdisjoint(DATED) and job.ledger.holds_anything():
+    if job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
             before = await ledger.dates()
-    plan = plan_of(sheet, job.options, settings, now=utc_now().replace(tzinfo=dt.UTC), before=before)
+            if edits := await ledger.edits():
+                sheet = as_corrected(sheet, edits)
+    plan = plan_of(sheet, job.options, settings, now=now, before=before)
     plan.check_rows()
     return plan
+
+
+async def job_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settings]:
+    """The job that is run by a sheet, with its settings: a sheet of failed rows goes on with that of its rows.
+
+    Raises SheetError, SettingsError, LedgerError, HistoryError.
+    """
+    of_job = _job_named(job.sheet, settings)
+    if of_job is None:
+        return job, settings
+    is_named = job.ledger != LedgerName.of_sheet(job.sheet)
+    ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
+    settings = await settings_of_job(settings, ledger, of_job, job.sheet)
+    return replace(job, ledger=ledger, corrects=True), settings
+
+
+def _job_named(sheet: Path, settings: Settings) -> str | None:
+    """The beginning of the Id of the job that a sheet of failed rows is of; None for any other sheet.
+
+    Raises SheetError if its rows are of several.
+    """
+    try:
+        opened, _ = open_sheet(sheet, ReadOptions(limits=settings.sheet))
+        place = reference_column(opened)
+        if place is None:
+            return None
+        cells = ((raw.number, raw.cells[place]) for raw in opened.rows() if place < len(raw.cells))
+        found = {reference[0]: number for number, cell in cells if (reference := reference_in(cell))}
+    except SheetError:  # whoever runs it says what is wrong with it
+        return None
+    if len(found) > 1:
+        first, second = sorted(found.values())[:2]
+        raise SheetError(
+            sheet, f"rows {first} and {second} are of two jobs: run the failed rows of each by themselves"
+        )
+    return next(iter(found), None)
 
 
 async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
@@ -81,19 +145,27 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     async for answer in ledger.lookups():
         directory.learn([answer])
-    wanted = directory.unfound() if is_same else _unknown(plan, directory)
-    asks_zone = not is_same and needs_zone(plan, session.settings)
-    zone = None
+    kept, first = kept_answers(session.settings), FirstLook()
+    kept.forget()
+    if is_same:
+        wanted: Names | list[Ref] = directory.unfound()
+    else:
+        first = _first_look(plan, directory)
+        wanted = _recall(plan, directory, first.unknown, kept)
+        _foresee(watcher, plan, first, wanted, directory, session)
+    asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
+    zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
-        await Enquiry(session, directory, ledger).ask(wanted)
+        if is_same or first.may_do:
+            is_new_type = directory.learn_types(await types_of(session, kept, directory))
+            check_type(plan, directory, session.settings)
+        await Enquiry(session, directory, [ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
-    is_new_type = directory.learn_types(await types_of(session))
-    check_type(plan, directory, session.settings)
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
@@ -104,39 +176,80 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
+    return await _commit(ledger, plan, directory, occasion, zone, kept.find(first.unknown, numbers_too=False))
+
+
+async def _commit(
+    ledger: Ledger,
+    plan: Plan,
+    directory: Directory,
+    occasion: Occasion,
+    zone: ZoneInfo | None,
+    recalled: Iterator[Lookup],
+) -> Changes:
+    """Commit the rows as they are judged now, and by what they were."""
+    if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
+        while page := list(islice(recalled, PAGE)):
+            await ledger.note_lookups(page)
     final = plan
     if zone:
         final = plan.in_zone(zone)
         await ledger.note_zone(zone.key)
-    changes = await ledger.take_in(final.record, final.rows(ledger_job, directory))
+    new_rows = final.rows((await ledger.facts())["job"], directory)
+    record, corrections = final.record, plan.corrections
+    if corrections is None:
+        changes = await ledger.take_in(record, new_rows)
+    else:  # the sheet in force stays that, as it was read
+        in_force = await ledger.sheet() or record
+        changes = await ledger.take_in(in_force, new_rows, corrections.edits)
+        await ledger.try_again(dict.fromkeys(corrections.again, State.PENDING))
+        if corrections.digest:  # as if it were written by us, for nothing is lost with it
+            taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
+            await ledger.note_taken(taken)
     await ledger.note_lookups(_told_types(directory))
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
-    return replace(changes, occasion=occasion)
+    await ledger.note_words(dict(plan.sheet.mapping.words))
+    return replace(changes, occasion=occasion, recalled=directory.kept, looked_up=directory.asked)
 
 
-async def types_of(connection: Connection) -> dict[int, str]:
-    """What the account's activity types are called, by code; nothing where LeadSquared does not say."""
+async def types_of(connection: Connection, kept: KeptAnswers, directory: Directory) -> dict[int, str]:
+    """What the account's activity types are called, by code; nothing where LeadSquared does not say.
+
+    Then `directory` learns what it said lately: enough to know one by its name, and not to refuse any.
+    """
+    heard = connection.apis.heard
     try:
         found = await consult(connection, activity_types(), read_activity_types)
     except PacerClosed:
         return {}
-    return found if isinstance(found, dict) else {}
+    connection.apis.heard = heard  # that this is told says nothing of those who are looked up then
+    if isinstance(found, dict):
+        kept.note_types(found)
+        return found
+    directory.learn_names(kept.types())
+    return {}
 
 
 def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
-    """Raises SettingsError if the account has no such activity type as all rows are to be posted with."""
+    """Raises SettingsError if the account has no such activity type as all rows are to be posted with.
+
+    Raises PlanChanged if a name means another type than the one that was approved.
+    """
     is_of_all = Field.EVENT not in plan.sheet.found.fields and settings.event
-    if is_of_all and (strange := directory.strange(int(settings.event))):
+    if is_of_all and (strange := directory.strange(parse_event(settings.event.strip()))):
         raise SettingsError("event", strange)
+    for name, code in plan.approved_types.items():
+        if directory.code_of(name) != code:
+            raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
 def _told_types(directory: Directory) -> list[Lookup]:
     """Which activity types there are; and which that rows ask for are not there, but may be another time."""
     found = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
     return found + [
-        Lookup(Field.EVENT, str(code), None, "no such activity type", Cause.NO_TYPE)
-        for code in directory.strange_types
+        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
+        for event in directory.strange_types
     ]
 
 
@@ -144,7 +257,7 @@ async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
     users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-    return unread_people(plan.sheet.columns, plan.sheet.found, users - {""})
+    return spell_unread(plan.sheet.columns, plan.sheet.found, users - {""})
 
 
 async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
@@ -182,31 +295,99 @@ async def show_sheet(
 
     Raises BatchShareError.
     """
-    job = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
+    job, settings = await job_meant(SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options), settings)
     check_canary(settings)
     plan = await plan_job(job, settings)
     directory = Unasked() if watcher is None else Directory()
-    before = await before_of(job.ledger, settings, directory)
-    if watcher is not None:
-        plan = await _ask(plan, settings, watcher, directory, course or Course())
+    before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
+    first = _first_look(plan, directory) if watcher is not None or kept.holds_anything else FirstLook()
+    if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
+        watcher, directory = None, Unasked()
+        before = await before_of(job.ledger, settings, directory)
+    if watcher is None:
+        directory.learn_names(kept.types())
+        _recall(plan, directory, first.unknown, kept)
+    else:
+        plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     live = live_for(settings, before.job)
     return overview(plan, settings, directory, remembered(settings), live, before), directory
 
 
-async def _ask(plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, course: Course) -> Plan:
-    """Look everybody up whom the sheet names and `directory` does not know; the plan in the account's time zone."""
+async def _ask(
+    plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, first: FirstLook, course: Course
+) -> Plan:
+    """Look everybody up whom nobody knows, be it from earlier look-ups; the plan in the account's time zone."""
     async with open_connection(settings, watcher, course) as connection:
+        kept = kept_answers(settings)  # by now it is known of which account
+        kept.forget()
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
             if needs_zone(plan, settings):
                 plan = plan.in_zone(await account_zone(connection))
-            await Enquiry(connection, directory, None).ask(_unknown(plan, directory))
-            directory.learn_types(await types_of(connection))
-    check_type(plan, directory, settings)
+                first = _first_look(plan, directory)  # what seemed to be over may go on there
+            wanted = _recall(plan, directory, first.unknown, kept)
+            _foresee(watcher, plan, first, wanted, directory, connection)
+            directory.learn_types(await types_of(connection, kept, directory))
+            check_type(plan, directory, settings)
+            await Enquiry(connection, directory, [kept]).ask(wanted)
     directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan
+
+
+def kept_answers(settings: Settings) -> KeptAnswers:
+    """What is kept of look-ups for the account that is set; nothing where none is."""
+    try:
+        return KeptAnswers(settings.data_folder, name_of_account(settings), settings.keep_answers)
+    except SettingsError:
+        return KeptAnswers(settings.data_folder, "", 0)
+
+
+def _recall(plan: Plan, directory: Directory, unknown: Names, kept: KeptAnswers) -> Names:
+    """Let the directory know whom earlier look-ups found. Those that are left to be looked up.
+
+    No row is refused for what was found earlier: where it says something else, LeadSquared is asked again.
+    """
+    fields = plan.sheet.found.fields.keys()
+    numbers_too = fields.isdisjoint({Field.LEAD_EMAIL, Field.LEAD_PHONE})
+    known = Numbers()
+    for answer in kept.find(unknown, numbers_too=numbers_too):
+        directory.learn([answer])
+        directory.kept += 1
+        known.put(key_of(Ref(Field(answer.kind), answer.value)), 1)
+    if directory.kept and (len(fields & {*LEADS}) > 1 or len(fields & {*USERS}) > 1):
+        for each in plan.checked():
+            for refs in (each.wish.leads, each.wish.users) if each.wish is not None else ():
+                if directory.disagrees(refs) and known.get(key_of(refs[0])):
+                    directory.forget(refs[0])
+                    directory.kept -= 1
+    left = Names(ref for ref in unknown if not directory.is_found(ref)) if directory.kept else unknown
+    directory.asked = len(left)
+    return left
+
+
+def _foresee(
+    watcher: Watcher, plan: Plan, first: FirstLook, wanted: Names, directory: Directory, connection: Connection
+) -> None:
+    """Tell what the sheet says by itself, where it takes a while until everybody is looked up."""
+    rate = connection.pacer.rate
+    leads = Counter(ref.field for ref in wanted)
+    users = sum(leads.pop(each, 0) for each in USERS)
+    least, most = calls_for(leads, users)
+    if most > rate.limit:
+        outlook = Outlook(
+            sheet=plan.record.name,
+            rows=first.rows,
+            wrong=first.wrong,
+            mistakes=first.mistakes.most(),
+            people=len(wanted),
+            kept=directory.kept,
+            least=least,
+            most=most,
+            seconds=(most - rate.limit) / rate.per_second,
+        )
+        watcher.foresee(outlook)
 
 
 def needs_zone(plan: Plan, settings: Settings) -> bool:
@@ -238,9 +419,11 @@ def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
     return Occasion.FOUND if in_force.digest == planned.digest else Occasion.CHOICE
 
 
-def _unknown(plan: Plan, directory: Directory) -> Names:
+def _first_look(plan: Plan, directory: Directory) -> FirstLook:
     """All are named before the first is asked for: a sheet that turns out to be broken costs no call."""
-    return Names(ref for ref in plan.refs() if not directory.is_found(ref))
+    seen = FirstLook()
+    seen.unknown = Names(ref for ref in plan.refs(seen) if not directory.is_found(ref))
+    return seen
 
 
 async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from batch_share.errors import SheetError
 from batch_share.planning.overview import Unasked, overview
 from batch_share.planning.plan import defaults_of, plan_of
-from batch_share.sheet.columns import Field, doubt_of, field_named, is_of_header, squeeze, unread_people
+from batch_share.sheet.columns import Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Problem
 
@@ -99,20 +99,20 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         worksheets=sheet.worksheets,
         worksheet=sheet.worksheet,
         header_row=sheet.header_row,
-        columns=_columns(sheet, options.read.mapping),
+        columns=_columns(sheet),
         rows=rows,
-        notes=[*sheet.notes(), *unread_people(sheet.columns, found)],
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
         defaults={str(each): text for each, text in defaults.items()},
         problems=problems,
     )
 
 
-def _columns(sheet: Sheet, mapping: Mapping[str, str]) -> list[LookColumn]:
+def _columns(sheet: Sheet) -> list[LookColumn]:
     first: list[list[str]] = []
     with suppress(SheetError):  # which is among the problems
         blank = [""] * len(sheet.columns)
         first.extend([*row.cells, *blank] for row in islice(sheet.rows(), FIRST))
-    said = {squeeze(header): field_named(name) or None for header, name in mapping.items()}
+    said = {squeeze(header): field_named(name) or None for header, name in sheet.mapping.columns.items()}
     fields: dict[int, str] = {index: each for each, index in sheet.found.fields.items()}
     fields |= {index: name for name, index in sheet.found.custom.items()}
     shown = []

@@ -77,8 +77,21 @@ _ALONE: Final[dict[Field, tuple[Callable[[str], Call], ...]]] = {
 """The calls that look one name up, in the order in which they are tried."""
 
 
+def calls_for(leads: Mapping[Field, int], users: int) -> tuple[int, int]:
+    """How many calls look so many people up: at least, and where the account has no API for many.
+
+    One of them asks for the activity types. Leads are counted by the surest thing that is known of them.
+    """
+    by_ids, total = leads.get(Field.LEAD_ID, 0), sum(leads.values())
+    least = leads.get(Field.LEAD_PHONE, 0) + -(-by_ids // PAGE)
+    for count in (leads.get(Field.LEAD_NUMBER, 0), leads.get(Field.LEAD_EMAIL, 0)):
+        least += min(count, 2 + -(-count // IN_PAGE))  # two to see whether the account takes many at once
+    types = bool(total or users)
+    return least + bool(users) + types, total + bool(by_ids) + bool(users) + users + types
+
+
 class Notebook(Protocol):
-    """Keeps answers, so that none is asked for twice: a ledger."""
+    """Keeps answers, so that none is asked for twice: a ledger, or what is kept for the next."""
 
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Keep these."""
@@ -86,14 +99,14 @@ class Notebook(Protocol):
 
 @dataclass(slots=True)
 class Enquiry:
-    """Asks for leads and users over one connection; what comes back goes to the directory and the notebook.
+    """Asks for leads and users over one connection; what comes back goes to the directory and the notebooks.
 
     What ends it early is `connection.stop.error`.
     """
 
     connection: Connection
     directory: Directory
-    notebook: Notebook | None
+    notebooks: Sequence[Notebook]
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
     _refused_pages: bool = field(default=False, init=False)
 
@@ -234,8 +247,8 @@ class Enquiry:
             why = why or ("the answer shows no Id, or no number" if meant else "the answer was not about this one")
         self.directory.learn_unanswered(ref, why)
         self.connection.tally.people += 1
-        if self.notebook is not None:  # it is asked again next time, as after an answer in vain
-            await self.notebook.note_lookups(
+        for notebook in self.notebooks:  # it is asked again next time, as after an answer in vain
+            await notebook.note_lookups(
                 [Lookup(ref.field, ref.value, None, f"could not be looked up: {why}", Cause.INVALID)]
             )
 
@@ -250,8 +263,8 @@ class Enquiry:
     async def _learn(self, answers: Sequence[Lookup]) -> None:
         self.directory.learn(answers)
         self.connection.tally.people += len(answers)
-        if self.notebook is not None:
-            await self.notebook.note_lookups(answers)
+        for notebook in self.notebooks:
+            await notebook.note_lookups(answers)
 
     async def _each(self, things: Iterable[T], ask: Callable[[T], Awaitable[None]]) -> None:
         """Ask for each, several at a time."""

@@ -17,22 +17,23 @@ from batch_share.common import Cause, spell_length, utc_now
 from batch_share.errors import SettingsError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
-from batch_share.leadsquared.people import PAGE as LEADS_IN_PAGE
+from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Numbers
-from batch_share.planning.lookup import IN_PAGE
+from batch_share.planning.directory import Directory, Numbers, type_key
+from batch_share.planning.lookup import calls_for
 from batch_share.planning.plan import Approval
 from batch_share.results.answers import write_table
 from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
-from batch_share.sheet.columns import LEADS, Field, write_mapping
+from batch_share.sheet.columns import LEADS, Field
+from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
@@ -137,7 +138,15 @@ _TOP: Final = 10
 
 
 class Unasked(Directory):
-    """Takes everybody that a row names to exist: for a plan that makes no call. What is known is used."""
+    """Takes everybody that a row names to exist: for a plan that makes no call. What is known is used.
+
+    An activity type whose name is not known, or known of several, has a stand-in below 0 for its code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stand_ins: dict[str, int] = {}
+        self._names_meant: dict[int, str] = {}
 
     def resolve(
         self,
@@ -146,20 +155,28 @@ class Unasked(Directory):
         header: Callable[[Field], str],
     ) -> Instruction | list[Problem]:
         """The instruction; with a name in place of an Id that is not known: enough to see what is there twice."""
-        if self.is_found(row.leads[0]) and self.is_found(row.users[0]):
+        event, lead = self.code_of(row.event), self._answer(row.leads[0])
+        if event is not None and self.is_found(row.leads[0]) and self.is_found(row.users[0]):
             return super().resolve(row, raw, header)
+        if event is None:
+            event = self._stand_ins.setdefault(type_key(str(row.event)), -1 - len(self._stand_ins))
+            self._names_meant.setdefault(event, str(row.event))
         return Instruction(
-            lead_id=_id_of(row.leads[0]),
-            lead_number="",
+            lead_id=lead.id if isinstance(lead, FoundLead) else _id_of(row.leads[0]),
+            lead_number=lead.number if isinstance(lead, FoundLead) else "",
             user_id=self.user_of(row.users[:1]) or row.users[0].value,
             access=row.access,
             duration=row.duration,
-            event=row.event,
+            event=event,
             note=row.note,
             until=row.until.replace(tzinfo=None) if row.until else None,
             start=row.start.replace(tzinfo=None) if row.start else None,
             action=row.action,
         )
+
+    def type_name(self, code: int) -> str:
+        """As of every Directory; of a stand-in the name that the sheet says."""
+        return self._names_meant.get(code) or super().type_name(code)
 
 
 def _id_of(lead: Ref) -> str:
@@ -221,6 +238,11 @@ class Overview:
         return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory, problems)))
 
     @property
+    def is_asked(self) -> bool:
+        """Whether LeadSquared was asked for those whom nobody knew."""
+        return not isinstance(self.directory, Unasked)
+
+    @property
     def invalid(self) -> list[str]:
         """What is wrong with each row that can't be sent, in one sentence."""
         rows = groupby(self.problems, key=attrgetter("row"))
@@ -270,17 +292,8 @@ class Overview:
 
     @property
     def look_ups(self) -> tuple[int, int]:
-        """How many calls look people up before the run: at least, and where the account has no API for many.
-
-        One of them asks for the activity types.
-        """
-        alone, by_ids = self.to_look_up[Field.LEAD_PHONE], self.to_look_up[Field.LEAD_ID]
-        least = alone + -(-by_ids // LEADS_IN_PAGE)
-        for count in (self.to_look_up[Field.LEAD_NUMBER], self.to_look_up[Field.LEAD_EMAIL]):
-            least += min(count, 2 + -(-count // IN_PAGE))  # two to see whether the account takes many at once
-        users, types = len(self.unknown_users), bool(self.to_look_up or self.unknown_users)
-        most = self.to_look_up.total() + bool(by_ids) + bool(users) + users
-        return least + bool(users) + types, most + types
+        """How many calls look people up before the run: at least, and where the account has no API for many."""
+        return calls_for(self.to_look_up, len(self.unknown_users))
 
     @property
     def other_cost(self) -> Cost:
@@ -342,7 +355,7 @@ class Overview:
 
     def approval(self) -> Approval:
         """What approving this plan means: a run that is given it sends this or nothing."""
-        return Approval.of(self.plan, self.settings)
+        return Approval.of(self.plan, self.settings, self.directory.meant_types)
 
     @property
     def top_users(self) -> Sequence[tuple[str, int]]:
@@ -363,7 +376,7 @@ class Overview:
             doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
             mapping = (self.plan.record.mapping or {}).items()
             said = {header: name for header, name in mapping if header not in doubtful}
-            write_mapping(save_map, said, self.plan.dates)
+            write_mapping(save_map, SheetMapping(said, sheet.mapping.words, self.plan.dates))
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
@@ -400,6 +413,7 @@ class Overview:
             "lasting": dict(self.lasting),
             "calls": self.cost.calls,
             "look_ups": list(self.look_ups),
+            "recalled": self.directory.kept,
             "seconds": round(self.cost.seconds),
             "rate": str(self.cost.rate),
             "bulk_rate": str(self.cost.bulk_rate) if self.cost.bulk_rate else None,
@@ -462,8 +476,11 @@ def overview(
 
 
 def _count_look_ups(seen: Overview, asked: Instruction) -> None:
-    if isinstance(seen.directory, Unasked) and not asked.lead_number:
+    if not isinstance(seen.directory, Unasked):
+        return
+    if not asked.lead_number:
         seen.to_look_up[next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)] += 1
+    if seen.directory.user_name(asked.user_id) == asked.user_id:
         seen.unknown_users.add(asked.user_id)
 
 

@@ -23,19 +23,22 @@ from batch_share.common import Action, Cause, Order, parse_duration
 from batch_share.errors import PlanChanged, SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
-from batch_share.planning.directory import Numbers
+from batch_share.ledger.statistics import Reasons
+from batch_share.planning.directory import Names, Numbers
 from batch_share.results.wording import spell
-from batch_share.sheet.columns import LASTING, Field, letters, read_mapping
+from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
+from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import parse_access, parse_event, parse_note
+from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.outputs import Named
+    from batch_share.planning.corrections import Corrections
     from batch_share.planning.directory import Directory
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
@@ -53,11 +56,10 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
-    """How a sheet is read, and which of its rows are meant; `dates` as a mapping says what comes first in them."""
+    """How a sheet is read, and which of its rows are meant."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
-    dates: Order | None = None
 
     @classmethod
     def of(
@@ -71,9 +73,15 @@ class SheetOptions:
         only: Sequence[str] | None = None,
     ) -> SheetOptions:
         """As the settings say, and what is said for this sheet alone. Raises SettingsError."""
-        columns, dates = read_mapping(settings.mapping, maps or ())
-        read = ReadOptions(worksheet, settings.header_row, columns, settings.sheet, settings.encoding or None)
-        return cls(read, Selection.parse(limit, rows, only or ()), dates)
+        read = ReadOptions(
+            worksheet,
+            settings.header_row,
+            read_mapping(settings.mapping, maps or ()),
+            settings.sheet,
+            settings.encoding or None,
+            settings.data_folder,
+        )
+        return cls(read, Selection.parse(limit, rows, only or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,40 @@ class Checked:
         return None
 
 
+@dataclass(slots=True)
+class FirstLook:
+    """What the chosen rows of a sheet say by themselves: `wrong` of them can't be sent, for `mistakes`.
+
+    `may_do`: some row may be sent, once its people are known and the time zone of its dates. `unknown` of them are
+    not known yet.
+    """
+
+    rows: int = 0
+    wrong: int = 0
+    may_do: bool = False
+    mistakes: Reasons = field(default_factory=Reasons)
+    unknown: Names = field(default_factory=lambda: Names(()))
+
+    def add(self, each: Checked) -> None:
+        """Take the next row in."""
+        if not each.is_chosen:
+            return
+        self.rows += 1
+        self.may_do = self.may_do or isinstance(each.asked, ShareRow)
+        if each.wish is None:
+            problems = [each.asked.over] if isinstance(each.asked, ShareRow) and each.asked.over else each.asked
+            why = _wrong(problems) if isinstance(problems, list) else None
+            self.wrong += 1
+            self.mistakes.add(NewRow("", each.raw.number, (), State.INVALID, why=why))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A sheet with the rules to read it by. `record` identifies it: same digest, same rows, same meaning.
 
-    `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC.
+    `zone` is that of dates which name none; None: nobody has said, and they are taken as UTC. `approved_types` are
+    the codes that names of activity types stood for when it was approved. `corrections` are what a sheet of failed
+    rows says: the sheet is the job's own with them.
     """
 
     sheet: Sheet
@@ -105,6 +142,8 @@ class Plan:
     selection: Selection
     allow_duplicates: bool
     zone: ZoneInfo | None = None
+    approved_types: Mapping[str, int] = field(default_factory=dict)
+    corrections: Corrections | None = None
 
     @property
     def is_dated(self) -> bool:
@@ -125,7 +164,12 @@ class Plan:
         """Every row, judged by itself. May raise SheetError while it goes."""
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
         for raw in self.sheet.rows():
-            yield Checked(raw, self.rules.check(raw), is_chosen(raw))
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in self._left_out_before)
+
+    @property
+    def _left_out_before(self) -> Mapping[int, str]:
+        """By number, the rows that the job has left out, and by what."""
+        return self.corrections.left_out if self.corrections else {}
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -144,12 +188,16 @@ class Plan:
         of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
         raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 
-    def refs(self) -> Iterator[Ref]:
-        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError."""
+    def refs(self, seen: FirstLook) -> Iterator[Ref]:
+        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError.
+
+        `seen` learns what else the rows say, as they come.
+        """
         for each in self.checked():
             if each.wish is not None:
                 yield each.wish.leads[0]
                 yield each.wish.users[0]
+            seen.add(each)
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""
@@ -179,7 +227,7 @@ class Plan:
                 if each.wish and isinstance(asked := self._resolved(each, directory, seen), Instruction):
                     seen.contradictions.learn(asked, each.raw.number)
         for each in self.checked():
-            yield self._row(job, each, directory, seen)
+            yield replace(self._row(job, each, directory, seen), edit=each.raw.edit)
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
@@ -241,7 +289,8 @@ class Plan:
         asked = self._resolved(each, directory, seen)
         key, _ = _numbered(job, asked, each.raw, seen)
         instruction = asked if isinstance(asked, Instruction) else None
-        why = Why(Cause.LEFT_OUT, {"by": str(self.selection)})
+        by = self._left_out_before.get(each.raw.number, str(self.selection))
+        why = Why(Cause.LEFT_OUT, {"by": by})
         user_id = None if instruction else self._user_of(each.raw, directory)
         return NewRow(
             key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, why, chosen=False, user_id=user_id
@@ -288,9 +337,11 @@ def plan_of(
     zone = named_zone(settings) or zone
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
-        dates = read_dates(sheet, settings.dates or options.dates, before or {})
+        # What was said of another sheet must agree with the cells of this one.
+        known = {str(each): sheet.mapping.dates for each in DATED if sheet.mapping.dates}
+        dates = read_dates(sheet, settings.dates or options.read.mapping.dates, {**known, **(before or {})})
         sheet = replace(sheet, notes=lambda: [*notes(), *dates.notes])
-    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders)
+    rules = RowRules(sheet.columns, sheet.found, defaults, zone or dt.UTC, now, dates.orders, sheet.mapping.words)
     record = SheetRecord(
         name=path.name,
         path=str(path.absolute()),
@@ -347,17 +398,23 @@ def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
     if Field.ACTION in found:  # it may have no row that needs them
         return
     if not any(each in found or each in defaults for each in LASTING):
-        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", "say for all rows how long shares last")
+        lengths = [at for at, cells in sheet.found.unread.items() if kind_held(cells) is Kind.LENGTH]
+        meant = sheet.columns[lengths[0]] if lengths else ""
+        how = "say for all rows how long shares last"
+        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", how, meant)
     if Field.EVENT not in defaults and Field.EVENT not in found:
         raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
 
 
-def _nowhere(path: Path, columns: str, example: str, instead: str) -> SheetError:
+def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = "") -> SheetError:
     flag = example.split(" ", maxsplit=1)[0]
+    asked = f" Did you mean {meant!r} for {Field.DURATION}?" if meant else ""
+    typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
     return SheetError(
         path,
-        f"no column for {columns}, and no option either: add the column or give {flag}, for example {example}",
-        problem=f"The sheet has no column for {columns}.",
+        f"no column for {columns}, and no option either: add the column or give {flag}, for example "
+        f"{example}{typed}",
+        problem=f"The sheet has no column for {columns}.{asked}",
         hint=f"Add the column, or {instead}.",
     )
 
@@ -460,6 +517,8 @@ def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, optio
         meaning.append(codecs.lookup(options.read.encoding).name)
     if rules.orders:  # however it is known
         meaning.append(sorted(rules.orders.items()))
+    if rules.words:
+        meaning.append(sorted(rules.words.items()))
     digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:
@@ -496,13 +555,15 @@ class Approval(BaseModel):
     sheet: str
     digest: str
     settings: dict[str, str | bool | int | None]
+    activity_types: dict[str, int] = {}
 
     @classmethod
-    def of(cls, plan: Plan, settings: Settings) -> Approval:
-        """What approving this plan means."""
+    def of(cls, plan: Plan, settings: Settings, activity_types: Mapping[str, int] | None = None) -> Approval:
+        """What approving this plan means; `activity_types` are the codes that names were found to stand for."""
         public = settings.public()
         binding = {name: public[name] for name in _BINDING}
-        return cls(sheet=plan.record.name, digest=plan.record.digest, settings=binding)
+        types = {**activity_types} if activity_types else {}
+        return cls(sheet=plan.record.name, digest=plan.record.digest, settings=binding, activity_types=types)
 
     def save(self, target: Named) -> None:
         """Write it as JSON. Raises SettingsError."""
@@ -529,8 +590,8 @@ class Approval(BaseModel):
             ) from None
 
 
-def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) -> None:
-    """Raises PlanChanged if this is not what was approved, SettingsError if its file can't be read."""
+def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) -> Approval:
+    """What was approved. Raises PlanChanged if it is not this, SettingsError if its file can't be read."""
     file = None if isinstance(approved, Approval) else approved
     before = approved if isinstance(approved, Approval) else Approval.load(approved)
     now = Approval.of(plan, settings)
@@ -542,3 +603,4 @@ def check_approval(approved: Approval | Path, plan: Plan, settings: Settings) ->
         raise PlanChanged(file, f"the sheet {plan.record.name}, or how it is read,")
     if before.digest != now.digest:
         raise PlanChanged(file, "the choice of rows")
+    return before

@@ -28,11 +28,13 @@ from batch_share.results.wording import (
     meaning_of,
     reason_of,
     spell_alike,
+    spell_corrected,
+    spell_earlier,
     spell_unchecked,
 )
 from batch_share.results.writing import beside, write_output, written_last
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
-from batch_share.sheet.workbook import ANSWERED
+from batch_share.sheet.workbook import ANSWERED, EARLIER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -69,8 +71,10 @@ _GROUPS: Final = {
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
     """Write the worksheet. Raises LedgerError."""
     page = _Page(book, book.page(ANSWERED[0]))
-    counts, runs = await ledger.counts(), await ledger.runs()
+    (counts, earlier), runs = await ledger.totals(), await ledger.runs()
     await _head(page, ledger, counts, runs, failed_sheet)
+    if earlier:
+        page.fact("Earlier sheets", spell_earlier(earlier))
     _states(page, counts)
     await _skipped(page, ledger, counts)
     await _users(page, ledger)
@@ -177,10 +181,12 @@ async def _head(
     page.fact("Account", facts.get("host", ""))
     page.fact("Ledger", str(ledger.name.absolute()))
     page.fact("Took", _took_in_all(runs))
+    for source, rows in (await ledger.edited()).items():
+        page.fact("Corrected", spell_corrected(source, rows))
     for each in await ledger.unchecked():
         page.fact("Not checked", spell_unchecked(each))
     if failed_sheet is not None:
-        command = await command_for(ledger, failed_sheet.name)
+        command = command_for(failed_sheet.name)
         page.fact("Rows to fix", f"{failed_sheet.name}: correct them there, then run it: {command}")
     if in_sheet := await ledger.fixable_in_sheet():
         page.fact("To fix in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
@@ -437,15 +443,19 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
     header = [*columns, *COLUMNS]
 
     async def write(file: Path) -> None:
-        answers = _answers(ledger, len(columns))
+        both = ledger.rows_of_sheet(), ledger.earlier_rows()
         if file.suffix.lower() == ".csv":
-            await write_csv(file, header, answers)
+            await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
+        (_, earlier), answers = await ledger.totals(), _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
             await add_summary(book, ledger, failed_sheet)
             await add_failures(book, ledger, columns, failed_sheet)
             layout = Layout(len(columns), range(len(columns), len(header)))
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
+            if earlier:
+                rows = _answers(ledger, len(columns), both[1])
+                await fill(book, book.page(EARLIER), header, rows, layout)
 
     check_format(target.target if isinstance(target, Named) else target)
     return await write_output(ledger, Output.RESULTS, target, write)
@@ -510,10 +520,13 @@ async def write_table(
             await fill(book, book.page(ANSWERED[-1]), header, rows, Layout(coloured))
 
 
-async def _answers(ledger: LedgerReader, width: int) -> AsyncIterator[tuple[State, list[str]]]:
-    async for row in ledger.all_rows():
-        cells, state = [*row.cells[:width], *[""] * (width - len(row.cells))], row.state_at(ledger.now())
-        yield state, cells + _answer(row, state)
+async def _answers(
+    ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]
+) -> AsyncIterator[tuple[State, list[str]]]:
+    for source in sources:
+        async for row in source:
+            cells, state = _cells(row, width), row.state_at(ledger.now())
+            yield state, cells + _answer(row, state)
 
 
 def _answer(row: Row, state: State) -> list[str]:

@@ -5,8 +5,8 @@ LeadSquared (they would get a second one; `retry` shares them in the first), row
 rows that can only be fixed in the sheet itself: their cells don't stand under their headers, or a formula gives no
 value. What a person began to fix is never written over, nor removed.
 
-The command that runs it has those options of the last run of its own sheet without which the same rows would mean
-something else.
+Each row has a reference, by which it is known wherever it is sorted to: running the sheet goes on with the job that
+its rows are of, with that job's settings and columns.
 """
 
 from __future__ import annotations
@@ -14,102 +14,68 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from batch_share.common import IN_THE_SHEET
-from batch_share.errors import BatchShareError, SheetError
+from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
 from batch_share.outputs import Output, digest_of, is_in_the_way
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import reason_of
 from batch_share.results.writing import CHANGED, last_of, write_output, written_last
-from batch_share.sheet.columns import IGNORE, field_named, match_columns
-from batch_share.sheet.dates import DATED
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container, Mapping, Sequence
+    from collections.abc import AsyncIterator, Container, Sequence
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.outputs import Named
+    from batch_share.sheet.reader import Sheet
 
-ADDED: Final = ("Reason", "Sheet Row")
+REFERENCE: Final = "Row Reference"
+ADDED: Final = ("Reason", "Sheet Row", REFERENCE)
 """The columns that a sheet of failed rows has behind the sheet's own."""
 
-OPTIONS: Final = ("event", "access", "duration")
-SETTINGS: Final = ("until", "dates", "note", "timezone", "allow_duplicates")
-"""What changes the meaning of a row: the first have options, the others are given by `--set`. No worksheet is
-needed: the file has one."""
+_ADDED_BEFORE: Final = ADDED[:2]
+"""Those of earlier versions, whose sheets of failed rows were jobs of their own."""
 
-OURS: Final = {"header_row": "1", "encoding": "utf-8"}
-"""How the file is read, where a setting says otherwise of the sheet."""
+KEY_LENGTH: Final = 20
+_REFERENCE: Final = re.compile(rf"R-([0-9a-f]{{10}})-([0-9a-f]{{{KEY_LENGTH}}})")
 
 
-async def command_for(ledger: LedgerReader, failed_sheet: str) -> str:
-    """The whole command, for a shell, that runs the `failed_sheet` of a ledger as its own sheet was run."""
-    sheet = await ledger.sheet()
-    settings, orders = dict(await ledger.settings_of_sheet()), {*(await ledger.dates()).values()}
-    if len(orders) == 1:  # the rows that told it need not be among those that failed
-        settings["dates"] = orders.pop()
-    maps = _maps(sheet) if sheet else []
-    words = ["batch-share", "run", failed_sheet, *maps, *_options(sheet, settings)]
-    return shlex.join(words)
+def reference_in(cell: str) -> tuple[str, str] | None:
+    """The beginnings of the job's Id and of the row's key that a row reference names; None for anything else."""
+    found = _REFERENCE.fullmatch(cell.strip())
+    return (found[1], found[2]) if found else None
 
 
-def _options(sheet: SheetRecord | None, settings: Mapping[str, Any]) -> list[str]:
-    words = []
-    has_dates = bool(settings.get("until")) or (
-        sheet is not None and not set(DATED).isdisjoint((sheet.mapping or {}).values())
-    )
-    for name in (*OPTIONS, *SETTINGS, *OURS):
-        value = settings.get(name)
-        if not value or (name in {"timezone", "dates"} and not has_dates):
-            continue
-        text = "true" if value is True else OURS.get(name, str(value))
-        words += [f"--{name}", text] if name in OPTIONS else ["--set", f"{name}={text}"]
-    return words
+def reference_column(sheet: Sheet) -> int | None:
+    """Which column holds the references; of several, as another file of failed rows may have had one, the last."""
+    named = [at for at, header in enumerate(sheet.columns) if header.startswith(REFERENCE)]
+    return named[-1] if named else None
 
 
-def _maps(sheet: SheetRecord) -> list[str]:
-    """What has to be said of its columns, as options."""
-    header, mapping = header_of(sheet), sheet.mapping or {}
-    needed = _needed(header, {name: mapping[name] for name in header if name in mapping}) if mapping else {}
-    return [word for name, field in needed.items() for word in ("--map", f"{_on_one_line(name)}={field}")]
+def command_for(failed_sheet: str) -> str:
+    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
+    return shlex.join(["batch-share", "run", failed_sheet])
 
 
-def _needed(header: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """By header, what has to be said so that its columns hold what is `wanted`: no more than headers leave open."""
-    needed = {name: wanted.get(name, IGNORE) for name in header if name in wanted or field_named(name)}
-    for name in [*needed]:
-        fewer = {other: field for other, field in needed.items() if other != name}
-        if _read(header, fewer) == wanted:
-            needed = fewer
-    return needed
-
-
-def _read(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """By header, what each column is taken to hold; nothing where that is an open question."""
-    try:
-        found = match_columns(Path(), header, mapping)
-    except SheetError:
-        return {}
-    return {header[at]: str(name) for name, at in (*found.fields.items(), *found.custom.items())}
-
-
-def _on_one_line(name: str) -> str:
-    """A header, which is known by its letters and digits, as a command can hold it."""
-    return " ".join("".join(each if each.isprintable() else " " for each in name).split())
+def is_fixable(row: Row, sheet: SheetRecord) -> bool:
+    """Whether it failed or is invalid, with nothing at LeadSquared, and can be fixed outside of its sheet."""
+    is_over = row.state in {State.FAILED, State.INVALID} and row.activity_id is None and not row.doubtful
+    return is_over and len(row.cells) == len(sheet.columns) and row.cause not in IN_THE_SHEET
 
 
 def header_of(sheet: SheetRecord) -> list[str]:
     """The headers of its sheet of failed rows: its own columns and ours, whose names are no other's."""
     header = list(sheet.columns)
-    if Path(sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == ADDED:
-        header = header[: -len(ADDED)]  # which an earlier sheet of failed rows brought
+    if Path(sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == _ADDED_BEFORE:
+        header = header[:-2]  # which an earlier sheet of failed rows brought
     for name in ADDED:
         header = [*header, _unused(name, header)]
     return header
@@ -239,15 +205,11 @@ class _Fixable:
 
     async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
         """Each row as it will stand there."""
-        width = len(self.header) - len(ADDED)
-        there = len(self.sheet.columns) if self.sheet else 0
+        width, job = len(self.header) - len(ADDED), (await self.ledger.facts())["job"]
         async for row in self.ledger.fixable():
-            if len(row.cells) == there and row.cause not in IN_THE_SHEET:
-                yield row.state, _cells(row, width)
-
-
-def _cells(row: Row, width: int) -> list[str]:
-    return [*row.cells[:width], reason_of(row), str(row.sheet_row)]
+            if self.sheet is not None and is_fixable(row, self.sheet):
+                reference = f"R-{job[:10]}-{row.key[:KEY_LENGTH]}"
+                yield row.state, [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
 
 
 # ------------------------------------------------------------------------------------------------ the file

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -232,7 +233,9 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
     numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
     doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
-    fix = await command_for(ledger, failed.name) if failed else ""
+    (_, earlier), corrected = await ledger.totals(), await ledger.edited()
+    history = [f"Apart from these, {wording.spell_earlier(earlier)}."] if earlier else []
+    fix = command_for(failed.name) if failed else ""
     step = Advice(ledger.name.short, failed.name if failed else None)
     return {
         "version": __version__,
@@ -242,11 +245,16 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "ledger": ledger.name.absolute(),
         "headline": wording.headline(numbers.states),
         "others": wording.others(numbers.states),
+        "history": [*(f"{wording.spell_corrected(*each)}." for each in corrected.items()), *history],
         "ending": wording.spell_ending(await ledger.ending_soon()),
         "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": wording.next_steps(
-            numbers.states, doubles, shlex.quote(ledger.name.short), fix, renewable=await ledger.renewable()
+            Counter(numbers.states) + Counter(earlier),
+            doubles,
+            shlex.quote(ledger.name.short),
+            fix,
+            renewable=await ledger.renewable(),
         ),
         "at_rest": wording.at_rest(numbers.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -81,6 +82,8 @@ _ORDER: Final = (
 class Summary:
     """How many rows are in which state, where the ledger and the results are, and why rows are in trouble.
 
+    `states` are of the rows of the sheet, `earlier` of those that only earlier sheets had and of which something is
+    at LeadSquared, or may be. `corrected` rows, by the name of the file, are as that has them.
     `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
@@ -111,6 +114,8 @@ class Summary:
     held: int = 0
     waiting_until: datetime | None = None
     ending: EndingSoon = NONE_ENDING
+    earlier: Mapping[State, int] = field(default_factory=dict)
+    corrected: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -124,12 +129,14 @@ class Summary:
     @property
     def troubled(self) -> int:
         """Rows that a person has to look at."""
-        return rows_in(self.states, lambda state: state.needs_person) + self.noticed
+        counts = (rows_in(states, lambda state: state.needs_person) for states in (self.states, self.earlier))
+        return sum(counts) + self.noticed
 
     @property
     def exit_code(self) -> ExitCode:
         """What the states mean to a script."""
-        left = {**self.states, State.PENDING: self.states.get(State.PENDING, 0) - self.waiting.rows}
+        left = Counter(self.states) + Counter(self.earlier)
+        left[State.PENDING] -= self.waiting.rows
         for code, belongs in _URGENCY:
             if rows_in(left, belongs) or (self.held and code is ExitCode.NOT_DONE):
                 return code
@@ -143,6 +150,10 @@ class Summary:
         reported: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
         reported["unchecked"] = [{"what": each.cause, **each.details} for each in self.unchecked]
         reported |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
+        if self.earlier:
+            reported["earlier"] = {str(state): self.earlier[state] for state in State if self.earlier.get(state)}
+        if self.corrected:
+            reported["corrected"] = dict(self.corrected)
         if self.waiting_until is not None:
             reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return reported | self._waiting_json() if self.waiting.rows else reported
@@ -154,7 +165,7 @@ class Summary:
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
-    counts, troubles = await ledger.counts(), await ledger.troubles()
+    (counts, earlier), troubles = await ledger.totals(), await ledger.troubles()
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
     sheet, failed_sheet = await ledger.sheet(), await failed_sheet_of(ledger)
     return Summary(
@@ -170,9 +181,11 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         failed_sheet,
         await ledger.standing(),
         await ledger.fixable_in_sheet(),
-        await command_for(ledger, str(failed_sheet)) if failed_sheet else "",
+        command_for(str(failed_sheet)) if failed_sheet else "",
         await ledger.unchecked(),
         renewable=await ledger.renewable(),
         held=await ledger.held(),
         ending=await ledger.ending_soon(),
+        earlier=earlier,
+        corrected=await ledger.edited(),
     )

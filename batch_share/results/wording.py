@@ -430,6 +430,17 @@ def others(states: Mapping[State, int]) -> str:
     return f"{', '.join(said)}." if said else ""
 
 
+def spell_earlier(earlier: Mapping[State, int]) -> str:
+    """The rows that only earlier sheets had: `16 rows of earlier sheets: 15 shared, 1 unknown`."""
+    said = ", ".join(f"{earlier[state]:,} {state}" for state in State if earlier.get(state))
+    return f"{plural(sum(earlier.values()), 'row')} of earlier sheets: {said}"
+
+
+def spell_corrected(source: str, rows: int) -> str:
+    """That so many rows are as they were corrected in a file."""
+    return f"{plural(rows, 'row')} as corrected in {source}"
+
+
 _IN_THE_SHEET: Final = {
     Cause.SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
     Cause.NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",
@@ -598,6 +609,12 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
     reason = reason_of(row, says_row=False) or "other reasons"
     return f"{which}: {reason}" if alike.is_same else f"{which}, such as row {first}: {reason}"
+
+
+def spell_recalled(recalled: int, others: int) -> str:
+    """How many leads and users need no look-up, beside so many `others`."""
+    people = "leads and users are" if recalled + others > 1 else "leads and users is"
+    return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
 
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:

@@ -207,6 +207,7 @@ class Preview:
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
     `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
+    `earlier` rows are of sheets before this one, and not in it.
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
@@ -230,6 +231,7 @@ class Preview:
     activities: Sequence[tuple[int, str]] = ()
     to_share: ToShare | None = None
     zone: tzinfo | None = None
+    earlier: int = 0
 
     @property
     def to_send(self) -> int:
@@ -285,6 +287,25 @@ class Doubt:
     question: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a sheet says by itself, before its people are looked up: what is wrong needs no look-up to be told.
+
+    `wrong` of its `rows` can't be sent, for `mistakes`, the most frequent first. So many `people` are to be looked
+    up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls, and `seconds` at most.
+    """
+
+    sheet: str
+    rows: int
+    wrong: int
+    mistakes: Sequence[Alike]
+    people: int
+    kept: int
+    least: int
+    most: int
+    seconds: float
+
+
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
@@ -294,6 +315,9 @@ class Waiter(Protocol):
 
 class Watcher(Waiter, Protocol):
     """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Called before look-ups that take a while."""
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         """Show what will happen; False ends the job before anything is sent.

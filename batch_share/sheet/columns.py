@@ -1,36 +1,27 @@
 """Which column holds what: by a mapping that was given, else by headers as people write them.
 
-A mapping is given as people say it, `--map "Owner mail=User Email"`, or as a TOML file that can be kept::
-
-    [columns]
-    "Owner mail" = "User Email"
-    "Remarks" = "Note"
-    "Old owner" = "ignore"
-
-Above the table, `dates = "dmy"` may say how its dates are written.
+What stands in the cells says which column may be meant, and which header is wrong; who is to get a lead is never
+told by that alone.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rapidfuzz import fuzz, process
 
-from batch_share.common import Order, ascii_lower
-from batch_share.errors import SettingsError, SheetError
-from batch_share.sheet.values import parse_email, parse_guid, parse_lead_number, parse_phone
+from batch_share.common import ascii_lower
+from batch_share.errors import SheetError
+from batch_share.sheet.values import WORDS, Kind, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
-    from batch_share.outputs import Named
     from batch_share.sheet.table import RawRow
 
 
@@ -114,16 +105,28 @@ LEADS: Final = (Field.LEAD_ID, Field.LEAD_NUMBER, Field.LEAD_EMAIL, Field.LEAD_P
 USERS: Final = (Field.USER_ID, Field.USER_EMAIL, Field.USER)
 """What can name a user, the surest first."""
 
-NAMING: Final[dict[Field, tuple[Callable[[str], str], ...]]] = {
-    Field.LEAD_ID: (parse_guid,),
-    Field.LEAD_NUMBER: (parse_lead_number,),
-    Field.LEAD_EMAIL: (parse_email,),
-    Field.LEAD_PHONE: (parse_phone,),
-    Field.USER_ID: (parse_guid,),
-    Field.USER_EMAIL: (parse_email,),
-    Field.USER: (parse_guid, parse_email),
+_LENGTHS: Final = frozenset({Kind.LENGTH, Kind.NUMBER})
+_DATES: Final = frozenset({Kind.DATE, Kind.NUMBER})
+_DIALLED: Final = range(10, 16)
+"""Digits of a number that is more likely one of a phone than one of a lead."""
+
+HOLDS: Final[dict[Field, frozenset[Kind]]] = {
+    Field.LEAD_ID: frozenset({Kind.ID}),
+    Field.LEAD_NUMBER: frozenset({Kind.NUMBER}),
+    Field.LEAD_EMAIL: frozenset({Kind.EMAIL}),
+    Field.LEAD_PHONE: frozenset({Kind.NUMBER, Kind.PHONE}),
+    Field.USER_ID: frozenset({Kind.ID}),
+    Field.USER_EMAIL: frozenset({Kind.EMAIL}),
+    Field.USER: frozenset({Kind.ID, Kind.EMAIL}),
+    Field.ACCESS: frozenset({Kind.ACCESS, Kind.NUMBER}),
+    Field.DURATION: _LENGTHS,
+    Field.DAYS: _LENGTHS,
+    Field.UNTIL: _DATES,
+    Field.START: _DATES,
+    Field.EVENT: frozenset({Kind.NUMBER}),
+    Field.ACTION: frozenset(),
 }
-"""What a cell may be that names a lead or a user: any of these reads it."""
+"""What the cells of a column may look like, where they look like anything; a note may say whatever it wants."""
 
 LASTING: Final = (Field.DURATION, Field.DAYS, Field.UNTIL)
 """What can say how long a share lasts."""
@@ -140,6 +143,12 @@ _CLOSE: Final = 75.0
 
 _VERY_CLOSE: Final = 85.0
 """The same where it keeps another column from being taken."""
+
+_ENOUGH: Final = 3
+"""Cells by which a column is told to hold something else than its header says: fewer may be slips."""
+
+_NEARLY_ALL: Final = 0.8
+"""The part of them that has to be of one kind then."""
 
 _SHOWN: Final = 3
 _NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
@@ -210,13 +219,15 @@ def match_columns(
 
     Raises SheetError for headers that are blank or there twice, a mapping that fits no header, two columns for one
     field, a sheet that says no lead or no user, and one whose only column of users most often says who has the lead
-    now, if another could be meant; each names the candidates.
+    now, if another could be meant, or that would know its leads by phone though another column has addresses, and
+    for a column that holds something else than its header or the mapping says; each names the candidates.
     """
     _check_headers(path, columns)
     named = _mapped(path, columns, mapping or {})
     fields = {field: index for index, field in named.items() if isinstance(field, Field)}
     custom = {field: index for index, field in named.items() if field and not isinstance(field, Field)}
-    cells = {index: _cells(first_rows, index) for index in range(len(columns)) if index not in named}
+    everything = {index: _cells(first_rows, index) for index in range(len(columns))}
+    cells = {index: held for index, held in everything.items() if index not in named}
     plain = _by_what_they_hold(_known(columns, cells, _PLAIN), cells, fields)
     said = () if set(USERS).isdisjoint(named.values()) else USERS  # a mapping that names the user has said by what
     fields |= _single(path, columns, {at: of for at, of in plain.items() if at not in fields and at not in said})
@@ -231,16 +242,17 @@ def match_columns(
         if index not in fields.values() and (name := custom_field(columns[index])) and name not in custom
     }
     left = {index: held for index, held in cells.items() if index not in Columns(fields, custom).used}
+    addresses = _unnamed(columns, left, Kind.EMAIL) if fields.keys() & {*LEADS} == {Field.LEAD_PHONE} else []
+    is_open = bool(addresses) and set(LEADS).isdisjoint(named.values())
     missing = [role for role in (LEADS, USERS) if fields.keys().isdisjoint(role)]
     doubtful = _who_has_it(path, columns, left) if missing == [USERS] else {}
     if missing and not doubtful:
-        raise _missing(path, missing, columns, left)
-    return Columns(
-        fields | doubtful,
-        custom,
-        {index: left[index] for index in doubtful.values()},
-        _of_somebody(left, fields | doubtful),
-    )
+        raise _missing(path, [LEADS, USERS] if is_open else missing, columns, left)
+    fields |= doubtful
+    if is_open:
+        raise _by_phone(path, columns, fields[Field.LEAD_PHONE], addresses)
+    _check_held(path, columns, fields, everything)
+    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, _telling(left, fields))
 
 
 def custom_field(text: str) -> str | None:
@@ -267,8 +279,8 @@ def is_known(header: str) -> bool:
     return squeeze(header) in _KNOWN or custom_field(header) is not None
 
 
-def unread_people(columns: Sequence[str], found: Columns, users: Collection[str] = ()) -> list[str]:
-    """What a person should know of columns that hold somebody and are not read, a sentence to each.
+def spell_unread(columns: Sequence[str], found: Columns, users: Collection[str] = ()) -> list[str]:
+    """What a person should know of columns that hold somebody, or an access, and are not read, a sentence to each.
 
     `users` are Ids and e-mail addresses that are known to be users' of the account, in lower case. A header that
     says who it is needs no word, unless they are users; where leads are known by phone alone, an address is surer.
@@ -276,17 +288,17 @@ def unread_people(columns: Sequence[str], found: Columns, users: Collection[str]
     reported = []
     by_phone = found.fields.keys() & {*LEADS} == {Field.LEAD_PHONE}
     for index, cells in found.unread.items():
-        by_id = _person(cells) is Field.USER_ID
+        person = _person(cells)
+        kind = kind_held(cells) if person is None else Kind.ID if person is Field.USER_ID else Kind.EMAIL
         whose = " of users" if any(ascii_lower(cell) in users for cell in cells) else ""
         name = squeeze(columns[index])
         if not whose and name in _KNOWN and not (by_phone and _ALL.get(name) is Field.LEAD_EMAIL):
             continue
         instead = (
             f": leads are looked up by {columns[found.fields[Field.LEAD_PHONE]]!r}"
-            if by_phone and not by_id and not whose
+            if by_phone and kind is Kind.EMAIL and not whose
             else ""
         )
-        kind = "Ids" if by_id else "e-mail addresses"
         reported.append(f"column {columns[index]!r} holds {kind}{whose} and is not read{instead}")
     return reported
 
@@ -300,7 +312,7 @@ def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
     names = " and ".join(
         f"{columns[index]!r} ({shown})" if index == telling else repr(columns[index]) for index in found.doubtful
     )
-    options = " ".join(_map_option(columns[index], fields[index]) for index in found.doubtful)
+    options = " ".join(map_option(columns[index], fields[index]) for index in found.doubtful)
     return f"{names} most often {_says(found.doubtful)} who has the lead now", options
 
 
@@ -308,8 +320,8 @@ def _says(columns: Collection[int]) -> str:
     return "says" if len(columns) == 1 else "say"
 
 
-def _map_option(header: str, field: Field | str) -> str:
-    """The option to type. What is left away of the header makes no other one of it."""
+def map_option(header: str, field: Field | str) -> str:
+    """The option that says what a column holds. What is left away of the header makes no other one of it."""
     typed = "".join(char for char in " ".join(header.split()) if char.isprintable() and char not in _UNQUOTED)
     return f'--map "{typed}={field}"'
 
@@ -348,7 +360,7 @@ def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> d
     for header, name in mapping.items():
         field = field_named(name)
         if field is None:
-            choices = [*map(str, Field), "mx_Custom_1", IGNORE]
+            choices = [*map(str, Field), "mx_Custom_1", IGNORE, *WORDS]
             raise SheetError(path, f"the mapping of {header!r} names no field: {name!r}.{suggest(name, choices)}")
         if field in found.values() and field:
             raise SheetError(path, f"the mapping names two columns for {field}")
@@ -447,7 +459,7 @@ def _which_user(
     has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
-    options = [_map_option(columns[index], field) for index, field in fields.items() if field is not None]
+    options = [map_option(columns[index], field) for index, field in fields.items() if field is not None]
     reported = f"column says who is to get the lead? {has_it}{could}."
     unusable = [index for index, field in fields.items() if field is None]
     unread = f" {_quoted(columns, unusable)}: {_NO_NAMES}." if unusable else ""
@@ -466,16 +478,83 @@ def _quoted(columns: Sequence[str], places: Iterable[int]) -> str:
 
 def _person(cells: Sequence[str]) -> Field | None:
     """By what most of the cells name somebody, Ids or e-mail addresses; None if most of them do not."""
-    fitting = {field: sum(_fits(cell, field) for cell in cells) for field in (Field.USER_EMAIL, Field.USER_ID)}
-    best = max(fitting, key=lambda field: fitting[field])
-    return best if 2 * sum(fitting.values()) > len(cells) else None
+    kinds = Counter(map(kind_of, cells))
+    best = Field.USER_ID if kinds[Kind.ID] > kinds[Kind.EMAIL] else Field.USER_EMAIL
+    return best if 2 * (kinds[Kind.ID] + kinds[Kind.EMAIL]) > len(cells) else None
 
 
-def _of_somebody(left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]) -> dict[int, Sequence[str]]:
-    """The columns that are left which hold somebody."""
+def kind_held(cells: Sequence[str], part: float = 0.5) -> Kind | None:
+    """What more than this part of the cells look like; None if there is no such thing."""
+    kinds = (kind_of(cell) for cell in cells)
+    counts = Counter(
+        Kind.PHONE if kind is Kind.NUMBER and len(cell) in _DIALLED else kind
+        for cell, kind in zip(cells, kinds, strict=True)
+    )
+    return next((kind for kind, count in counts.items() if count > part * len(cells)), None)
+
+
+def _telling(left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]) -> dict[int, Sequence[str]]:
+    """The columns that are left which hold somebody, or what no column that is read says."""
+    wanted = {Kind.ACCESS} if Field.ACCESS not in fields else set()
+    wanted |= {Kind.LENGTH} if fields.keys().isdisjoint(LASTING) else set()
     return {
-        index: cells for index, cells in left.items() if index not in fields.values() and _person(cells) is not None
+        index: cells
+        for index, cells in left.items()
+        if index not in fields.values() and (_person(cells) is not None or kind_held(cells) in wanted)
     }
+
+
+def _unnamed(columns: Sequence[str], left: Mapping[int, Sequence[str]], kind: Kind) -> list[int]:
+    """The columns that hold this and whose header does not say whose it is."""
+    return [
+        index
+        for index, cells in left.items()
+        if kind_held(cells) is kind
+        and squeeze(columns[index]) not in _KNOWN
+        and not squeeze(columns[index]).startswith(_WRITERS)
+    ]
+
+
+def _by_phone(path: Path, columns: Sequence[str], phone: int, surer: Sequence[int]) -> SheetError:
+    """Leads would be known by phone, though columns have addresses that may be theirs."""
+    those = "holds" if len(surer) == 1 else "hold"
+    reported = (
+        f"column says which lead it is? {columns[phone]!r} holds phone numbers, and {_quoted(columns, surer)} "
+        f"{those} {Kind.EMAIL}, which are surer."
+    )
+    options = [map_option(columns[index], Field.LEAD_EMAIL) for index in surer]
+    options.append(map_option(columns[phone], Field.LEAD_PHONE))
+    return SheetError(
+        path,
+        f"which {reported} Add what is meant: {' or '.join(options)}",
+        problem=f"Which {reported}",
+        hint="Say which column names the lead.",
+    )
+
+
+def _check_held(
+    path: Path, columns: Sequence[str], fields: Mapping[Field, int], cells: Mapping[int, Sequence[str]]
+) -> None:
+    """Raises SheetError for columns that hold nothing of what they are read as, but something else."""
+    wrong: dict[str, list[str]] = {}
+    for each, index in fields.items():
+        kind = kind_held(cells[index], _NEARLY_ALL)
+        fitting = HOLDS[each].intersection(map(kind_of, cells[index])) if each in HOLDS else True
+        if kind is None or fitting or len(cells[index]) < _ENOUGH:
+            continue
+        header, cell = columns[index], cells[index][0]
+        role = next((role for role in (LEADS, USERS) if each in role), (Field.ACCESS, *LASTING))
+        others = [other for other in role if kind in HOLDS[other] and other not in fields]
+        options = [map_option(header, other) for other in (*others[:1], IGNORE)]
+        wrong[f"column {header!r} holds {kind} ({cell!r}, …), so it is not the {each}"] = options
+    if wrong:
+        told = [f"{reported}: say what it is with {' or '.join(options)}" for reported, options in wrong.items()]
+        raise SheetError(
+            path,
+            "; ".join(told),
+            problem=f"C{'; '.join(wrong)[1:]}.",
+            hint="Say what it is, or correct the sheet.",
+        )
 
 
 def _missing(
@@ -483,7 +562,10 @@ def _missing(
 ) -> SheetError:
     wanted = " and ".join({LEADS: "the lead", USERS: "the user"}[tuple(role)] for role in missing)
     names = "; ".join(", ".join(map(str, role)) for role in missing)
-    close = [meant for role in missing if (meant := _close(role, columns, left)) is not None]
+    close: list[list[tuple[str, Field]]] = []
+    for role in missing:
+        taken = [header for headers in close for header, _ in headers if len(headers) == 1]
+        close += filter(None, [_close(role, columns, {at: left[at] for at in left if columns[at] not in taken})])
     there = ", ".join(repr(column) for column in columns)
     people = _INTENT | _STATE
     named = [
@@ -493,8 +575,11 @@ def _missing(
     ]
     unusable = f" {_quoted(columns, named)}: {_NO_NAMES}." if named and not close else ""
     lacking, rest = f"no column for {wanted} ({names}).", f"{unusable} Its headers are: {there}."
-    asked = [f" Did you mean {header!r} for {field}?" for header, field in close]
-    typed = [f"{ask} Then add {_map_option(*meant)}." for ask, meant in zip(asked, close, strict=True)]
+    asked = [f" Did you mean {' or '.join(repr(header) for header, _ in each)} for {each[0][1]}?" for each in close]
+    typed = [
+        f"{ask} Then add {' or '.join(map_option(*meant) for meant in each)}."
+        for ask, each in zip(asked, close, strict=True)
+    ]
     return SheetError(
         path,
         f"{lacking}{''.join(typed)}{rest} Rename one, or say which with --map",
@@ -511,8 +596,11 @@ def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
 
 def _close(
     role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Sequence[str]]
-) -> tuple[str, Field] | None:
-    """The first header that looks like one of the role's, of a column that holds such a thing, and what it is."""
+) -> list[tuple[str, Field]]:
+    """The first header that looks like one of the role's, of a column that holds such a thing, and what it is.
+
+    Where none does, all of those that hold such a thing and whose header says nothing that is known.
+    """
     names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
     for index, held in left.items():
         if squeeze(columns[index]).startswith(_WRITERS):
@@ -522,8 +610,12 @@ def _close(
             alike = alike or _person(held)
         field = _held(role, alike, held) if alike is not None else None
         if field is not None:
-            return columns[index], field
-    return None
+            return [(columns[index], field)]
+    names_of = {Kind.EMAIL: Field.USER_EMAIL, Kind.ID: Field.USER_ID}
+    if role == LEADS:
+        names_of = {Kind.EMAIL: Field.LEAD_EMAIL, Kind.ID: Field.LEAD_ID, Kind.PHONE: Field.LEAD_PHONE}
+    found = ([(columns[at], field) for at in _unnamed(columns, left, kind)] for kind, field in names_of.items())
+    return next(filter(None, found), [])[:_SHOWN]
 
 
 def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | None:
@@ -537,72 +629,6 @@ def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | Non
 
 def _held(role: Sequence[Field], alike: Field, cells: Sequence[str]) -> Field | None:
     """The field that most of the cells can be of; of several, what the header looks like, then the surest."""
-    fitting = {field: sum(_fits(cell, field) for cell in cells) for field in (alike, *role)}
+    fitting = {field: sum(kind_of(cell) in HOLDS[field] for cell in cells) for field in (alike, *role)}
     best = max(fitting, key=lambda field: fitting[field])
     return best if not cells or 2 * fitting[best] > len(cells) else None
-
-
-def _fits(cell: str, field: Field) -> bool:
-    for parse in NAMING[field]:
-        with suppress(ValueError):
-            return bool(parse(cell))
-    return False
-
-
-_HOW_TO_MAP: Final = 'write "your column=field", as in "Owner mail=User Email"'
-
-
-def read_mapping(file: Path | None, options: Sequence[str]) -> tuple[dict[str, str], Order | None]:
-    """By header, what its column holds: as `file` says, and as the options, each a file's name or HEADER=FIELD.
-
-    With it what comes first in dates, if a file says that. What is given later wins. Raises SettingsError.
-    """
-    mapping, dates = _from_file(file, "mapping") if file is not None else ({}, None)
-    for option in options:
-        header, equals, name = option.rpartition("=")
-        if not equals:
-            columns, said = _from_file(Path(option), "map")
-            mapping, dates = mapping | columns, said or dates
-            continue
-        if not header.strip() or not name.strip():
-            raise SettingsError("map", f"{option!r} is no mapping: {_HOW_TO_MAP}")
-        mapping[header.strip()] = name.strip()
-    return mapping, dates
-
-
-def write_mapping(target: Named, mapping: Mapping[str, str], dates: Order | None = None) -> None:
-    """Write a mapping file; with what comes first in `dates`, if that is known. Raises SettingsError."""
-    import tomli_w  # noqa: PLC0415 - only when one is saved
-
-    with target.written() as temporary:
-        said = {"dates": str(dates)} if dates else {}
-        temporary.write_text(tomli_w.dumps({**said, "columns": dict(mapping)}), encoding="utf-8")
-
-
-def _from_file(file: Path, setting: str) -> tuple[dict[str, str], Order | None]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        # A slip in HEADER=FIELD looks like the name of a file, too.
-        raise SettingsError(setting, f"there is no file {str(file)!r}: name one, or {_HOW_TO_MAP}") from None
-    except OSError as error:
-        raise SettingsError(
-            setting,
-            f"{file} can't be read ({error.strerror})",
-            problem=f"The file of the mapping can't be read ({error.strerror}).",
-        ) from None
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise SettingsError(
-            setting,
-            f"{file} is not valid TOML ({error})",
-            problem=f"The file of the mapping is not valid TOML ({error}).",
-        ) from None
-    columns = content.get("columns")
-    if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-        reported = 'has no table [columns] with lines as "Owner mail" = "User Email"'
-        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
-    dates = content.get("dates")
-    if dates not in (None, *Order):
-        reported = "says of dates something else than “dmy” or “mdy”"
-        raise SettingsError(setting, f"{file} {reported}", problem=f"The file of the mapping {reported}.")
-    return columns, dates and Order(dates)

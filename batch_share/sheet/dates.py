@@ -200,7 +200,7 @@ def _tells(text: str) -> Order | _Open | None:
 def read_dates(sheet: Sheet, said: Order | None, before: Mapping[str, Order]) -> Dates:
     """In which order each column of dates is written: as somebody `said`, else as its own cells tell.
 
-    Where these leave it open, it is as the job read that column `before`. Raises SheetError for a column that tells
+    Where these leave it open, it is as that column was read `before`. Raises SheetError for a column that tells
     both orders, or none where it matters.
     """
     places = {each: sheet.found.fields[each] for each in DATED if each in sheet.found.fields}
@@ -233,7 +233,7 @@ def _order_of(
     cells = {order: firsts[order] for order in Order if order in firsts}
     told = {order: f'{order.words} ("{text}", row {number})' for order, (number, text) in cells.items()}
     if before is not None and _Open.ORDER in firsts:
-        told.setdefault(before, f"{before.words} (so this job read it before)")
+        told.setdefault(before, f"{before.words} (so it was read before)")
     if len(told) == 1 or (not told and _Open.ORDER not in firsts):
         return next(iter(told), None)
     if told:

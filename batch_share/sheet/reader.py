@@ -18,9 +18,10 @@ from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
-from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, squeeze, unread_people
+from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, spell_unread, squeeze
 from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
-from batch_share.sheet.text import PEEK, check_encoding, text_tables
+from batch_share.sheet.mapping import Remembered, SheetMapping
+from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
@@ -29,17 +30,25 @@ if TYPE_CHECKING:
     from batch_share.sheet.table import RawRow, Table
 
 
-def likeliest_header(rows: Iterable[RawRow], mapping: Mapping[str, str]) -> RawRow | None:
+def likeliest_header(
+    rows: Iterable[RawRow], mapping: Mapping[str, str], remembered: Remembered | None = None
+) -> RawRow | None:
     """The first of the rows with the most headers that are known; None if all are blank.
 
-    Where fewer than two are known, the first row that is not blank: its headers are what the error then shows.
+    A row with the headers of a sheet that is remembered comes first. Where fewer than two are known, it is the
+    first row more than half as wide as the widest, which is no title: its headers are what the error then shows.
     """
     filled = [row for row in rows if not row.is_blank]
     if not filled:
         return None
+    if remembered is not None and (as_before := next(filter(lambda row: remembered.of(row.cells), filled), None)):
+        return as_before
     known = {squeeze(header) for header in mapping}
     best = max(filled, key=lambda row: (familiarity(row, known), -row.number))
-    return best if familiarity(best, known) > 1 else filled[0]
+    if familiarity(best, known) > 1:
+        return best
+    widths = [sum(bool(cell.strip()) for cell in row.cells) for row in filled]
+    return next(row for row, width in zip(filled, widths, strict=True) if 2 * width > max(widths))
 
 
 def familiarity(row: RawRow, known: set[str]) -> int:
@@ -60,15 +69,17 @@ SHEET_SUFFIXES: Final = TEXT_SUFFIXES | WORKBOOK_SUFFIXES
 class ReadOptions:
     """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
 
-    `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A workbook says its own.
-    Raises SettingsError for one that is none.
+    Where the `mapping` says nothing of columns, what lies in `memory` counts: the folder of what was said of sheets
+    with the same headers. `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A
+    workbook says its own. Raises SettingsError for one that is none.
     """
 
     worksheet: str | None = None
     header_row: int | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
+    mapping: SheetMapping = field(default_factory=SheetMapping)
     limits: SheetLimits = field(default_factory=SheetLimits)
     encoding: str | None = None
+    memory: Path | None = None
 
     def __post_init__(self) -> None:
         if self.encoding is not None:
@@ -82,7 +93,7 @@ class Sheet:
     `rows()` leaves out what holds no lead: rows with nothing in any column that is read. `found` is where each
     field stands. `notes()` is what a person should know of how the sheet was read, and of what was left out once
     that was to its end, `of_people` what of the columns that name the user, or may be meant to. `worksheets` are
-    all that there are to choose from.
+    all that there are to choose from. `mapping` is what was said of the sheet, or of one with the same headers.
     """
 
     path: Path
@@ -94,6 +105,7 @@ class Sheet:
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
     worksheets: Sequence[str] = ()
+    mapping: SheetMapping = field(default_factory=SheetMapping)
 
 
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
@@ -121,21 +133,33 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
 
 def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
     failures: list[tuple[int, Table, Sheet, SheetError]] = []
+    remembered = None
+    if options.memory is not None and not options.mapping.columns:
+        remembered = Remembered.load(options.memory)
     doubtful: Sheet | None = None
     seen: list[Table] = []
     for table in tables:
         seen.append(table)
-        header, first_rows = _top(table, options)
+        header, first_rows = _top(table, options, remembered)
         if header is None:
             continue
         columns = [cell.strip() for cell in _trim(header.cells)]
+        before, remark = (remembered.of(columns), remembered.remark) if remembered else (None, "")
+        mapping = options.mapping.over(before) if before else options.mapping
+        notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remark])]
         try:
-            found = match_columns(path, columns, options.mapping, first_rows)
-        except SheetError as error:
+            found = match_columns(path, columns, mapping.columns, first_rows)
+        except SheetError as unclear:
+            error = unclear
+            if remark:
+                told = f"{unclear.wrong}. And {remark}"
+                error = SheetError(path, told, problem=unclear.problem, hint=unclear.hint)
             unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
-            failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
+            failures.append(
+                (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
+            )
             continue
-        sheet = _sheet(path, table, header, columns, found, options.limits)
+        sheet = _as_said(_sheet(path, table, header, columns, found, options.limits), mapping, notes)
         if not found.doubtful:
             return sheet, None
         doubtful = doubtful or sheet
@@ -207,15 +231,15 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
 
 
-def _top(table: Table, options: ReadOptions) -> tuple[RawRow | None, list[RawRow]]:
+def _top(table: Table, options: ReadOptions, remembered: Remembered | None) -> tuple[RawRow | None, list[RawRow]]:
     """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
         first = [*_readable(table.peek())]
-        header = likeliest_header(first, options.mapping)
+        header = likeliest_header((row for row in first if row.number <= PEEK), options.mapping.columns, remembered)
         return header, [row for row in first if header is not None and row.number > header.number]
     rows = table.rows()
     header = next((row for row in rows if row.number == options.header_row and not row.is_blank), None)
-    return header, [*islice(_readable(rows), PEEK)]
+    return header, [*islice(_readable(rows), FIRST_ROWS)]
 
 
 def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
@@ -262,12 +286,17 @@ def _sheet(
     return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
 
 
+def _as_said(sheet: Sheet, mapping: SheetMapping, notes: Sequence[str]) -> Sheet:
+    """The same with what was said of it, and what a person should know of that."""
+    return replace(sheet, mapping=mapping, notes=lambda: [*sheet.notes(), *notes])
+
+
 def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:
     """What is to be known of the columns that name the user, or may be meant to."""
     if found.doubtful:
         words, options = doubt_of(columns, found)
         yield f"{words}: read as the user only once you said so, with {options} or when `run` asks"
-    yield from unread_people(columns, found)
+    yield from spell_unread(columns, found)
 
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:

@@ -15,6 +15,7 @@ from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Order, Wrong
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
 from batch_share.sheet.dates import parse_start, parse_until
+from batch_share.sheet.mapping import word_key
 from batch_share.sheet.table import FAULTS, is_error
 from batch_share.sheet.values import (
     check_seen,
@@ -131,6 +132,7 @@ class ShareRow:
     """What a row asks for. `leads` and `users` name one lead and one user, in as many ways as the row does.
 
     The share lasts `duration` minutes, or `until` (UTC); one of them is None. Nothing is done before `start` (UTC).
+    The activity type `event` is given by its code, or by its name.
     A row that only revokes a share has no access, length or activity: they are 0. Where nothing is wrong with it
     but that its end is `over`, that is told there: it may have been sent while it was right.
     """
@@ -140,7 +142,7 @@ class ShareRow:
     access: int
     duration: int | None
     until: dt.datetime | None
-    event: int
+    event: int | str
     note: str
     custom: Mapping[str, str] = field(default_factory=dict)
     start: dt.datetime | None = None
@@ -204,12 +206,18 @@ _PARSERS: Final[dict[Field, Callable[[str], Any]]] = {
 }
 
 
+_IN_WORDS: Final = frozenset({Field.ACCESS, Field.ACTION, Field.DURATION, Field.DAYS})
+"""What is said in words, which may be another language's."""
+
+_WORD: Final = re.compile(r"[^\W\d_]+")
+
+
 @dataclass(frozen=True, slots=True)
 class RowRules:
     """How to read the rows of one sheet: its columns, and what blank cells take from the options.
 
     `zone` is for dates that name none, `orders` say by column which number comes first in one; a share whose end is
-    before `now` is no share any more.
+    before `now` is no share any more. `words` are those that a mapping says the meaning of.
     """
 
     columns: Sequence[str]
@@ -218,6 +226,12 @@ class RowRules:
     zone: ZoneInfo | dt.timezone = dt.UTC
     now: dt.datetime | None = None
     orders: Mapping[Field, Order] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    def in_words(self, text: str) -> str:
+        """A cell with the words of its own language as they are read here: the whole, else each by itself."""
+        meant = self.words.get(word_key(text))
+        return meant or _WORD.sub(lambda word: self.words.get(word_key(word[0]), word[0]), text)
 
     def check(self, row: RawRow) -> ShareRow | list[Problem]:
         """The row's canonical values, or everything that is wrong with it."""
@@ -322,6 +336,8 @@ class _Reading:
             if needed and not text:
                 self._wrong(each, "", "blank")
         parse = {Field.UNTIL: self._until, Field.START: self._start}.get(each) or _PARSERS[each]
+        if each in _IN_WORDS and self._rules.words:
+            return self._checked(lambda cell: parse(self._rules.in_words(cell)), text, self._header(each), index)
         return self._checked(parse, text, self._header(each), index)
 
     def _until(self, text: str) -> dt.datetime:

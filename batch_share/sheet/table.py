@@ -38,13 +38,14 @@ class RawRow:
     """One row as text.
 
     `problem` says why its cells can't be trusted to stand under their headers; `faults`, by column, which of
-    the `FAULTS` a single cell has.
+    the `FAULTS` a single cell has. `edit` is the key of the correction that its cells are of, if any.
     """
 
     number: int
     cells: Sequence[str]
     problem: str | None = None
     faults: Mapping[int, str] = field(default_factory=lambda: NO_FAULTS)
+    edit: str | None = None
 
     @property
     def is_blank(self) -> bool:

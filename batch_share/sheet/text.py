@@ -176,6 +176,9 @@ _FORMULA: Final = re.compile(_UNSEEN + f"[{re.escape(''.join(FORMULA_STARTS))}]"
 PEEK: Final = 50
 """Rows among which a header is looked for."""
 
+FIRST_ROWS: Final = 300
+"""Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""
+
 
 def text_tables(path: Path, limits: SheetLimits, named: str | None = None) -> list[Table]:
     """The ways to read a text file, one for each delimiter; `named` is its encoding, if somebody said.
@@ -198,7 +201,7 @@ def _notes(path: Path, encoding: Encoding) -> list[str]:
 def _table(path: Path, encoding: Encoding, delimiter: str, notes: list[str], limits: SheetLimits) -> Table:
     rows = partial(_rows, path, encoding, delimiter, limits)
     reported = notes + ([f"cells divided by {DELIMITERS[delimiter]}"] if delimiter != "," else [])
-    return Table(None, True, rows, lambda: islice(rows(), PEEK), reported)
+    return Table(None, True, rows, lambda: islice(rows(), FIRST_ROWS), reported)
 
 
 def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[RawRow]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -16,11 +19,20 @@ NOTE_LIMIT: Final = 1755
 CUSTOM_LIMIT: Final = 200
 """Characters of a custom text field of an activity."""
 
+_EVENT_LIMIT: Final = 200
+"""Characters of an activity type's name."""
+
+WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
+"""What a word of another language may mean, by the names that are shown."""
+
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
 _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
 _PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
+_DATE: Final = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?:[ T].*)?")
+"""As dates look that could be taken for phone numbers."""
+
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]")
 _MARKER: Final = re.compile(r"\s*\[?bs-[a-z2-7]{16}", re.IGNORECASE)
 _LONG_NUMBER: Final = re.compile(r"[0-9]\.[0-9]+E\+[0-9]+")
@@ -41,6 +53,46 @@ def check_seen(text: str) -> None:
             name = unicodedata.name(char, "a control character").lower()
             place = f"after {text[max(0, at - 20) : at]!r}" if at else "at its beginning"
             raise ValueError(f"holds an unseen character (U+{ord(char):04X}, {name}) {place}: type it anew")
+
+
+class Kind(StrEnum):
+    """What a cell looks like, whatever its header says; the value is for people, of many."""
+
+    EMAIL = "e-mail addresses"
+    ID = "Ids"
+    NUMBER = "numbers"
+    PHONE = "phone numbers"
+    DATE = "dates"
+    LENGTH = "lengths of time"
+    ACCESS = "kinds of access (read, write)"
+
+
+@lru_cache(1 << 12)
+def kind_of(cell: str) -> Kind | None:
+    """What a cell looks like; None for a name, a text, or anything else."""
+    if _EMAIL.fullmatch(cell):
+        return Kind.EMAIL
+    if _GUID.fullmatch(cell):
+        return Kind.ID
+    if cell.isascii() and cell.isdigit():
+        return Kind.NUMBER
+    if ascii_lower(cell) in _ACCESS:
+        return Kind.ACCESS
+    if _DATE.fullmatch(cell):
+        return Kind.DATE
+    if _PHONE.fullmatch(cell) and len(digits(cell)) >= 6:
+        return Kind.PHONE
+    with suppress(ValueError):
+        return Kind.LENGTH if parse_duration(cell) else None
+    return None
+
+
+def is_word(text: str) -> bool:
+    """Whether it means something as an access, an action, a length of time or a unit of such."""
+    for parse in (parse_access, parse_action, parse_duration, lambda unit: parse_duration(f"1 {unit}")):
+        with suppress(ValueError):
+            return bool(text.strip() and parse(text.strip()))
+    return False
 
 
 def parse_action(text: str) -> Action:
@@ -106,14 +158,18 @@ def parse_access(text: str) -> int:
     try:
         return _ACCESS[ascii_lower(text)]
     except KeyError:
-        raise ValueError("not an access: write read, write, 1 or 2") from None
+        raise ValueError("not an access: write read, write, 1 or 2, or map the word (lesen=read)") from None
 
 
-def parse_event(text: str) -> int:
-    """The code of an activity type. Raises ValueError."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
-        raise Wrong("not the code of an activity type, such as 201", Cause.NO_TYPE)
-    return int(text)
+def parse_event(text: str) -> int | str:
+    """The code of an activity type, or its name. Raises ValueError."""
+    if re.fullmatch(r"[0-9]{1,9}", text) and int(text):
+        return int(text)
+    name = " ".join(text.split())
+    check_seen(name)
+    if len(name) > _EVENT_LIMIT or not any(map(str.isalpha, name)):
+        raise Wrong("not the code of an activity type, such as 201, nor its name", Cause.NO_TYPE)
+    return name
 
 
 def parse_note(text: str) -> str:

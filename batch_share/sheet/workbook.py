@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
 from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
-from batch_share.sheet.text import PEEK
+from batch_share.sheet.text import FIRST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 ANSWERED: Final = ("Summary", "Failures", "Results")
 """The worksheets of a workbook of results. Read as a sheet, it is the last of them: that alone has every row."""
+
+EARLIER: Final = "Earlier"
+"""The worksheet that may stand behind them: rows that only earlier sheets had."""
 
 _START: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from batch_share.sheet.parsing import main; main()"
@@ -70,7 +73,8 @@ def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str 
             problem="The workbook has no visible worksheet.",
             hint="Choose a worksheet.",
         )
-    return visible if tuple(name for _, name in visible) != ANSWERED else visible[-1:]
+    is_answered = tuple(name for _, name in visible if name != EARLIER) == ANSWERED
+    return visible[2:3] if is_answered else visible
 
 
 def _table(parser: _Parser, index: int, name: str, worksheets: Sequence[str]) -> Table:
@@ -80,7 +84,7 @@ def _table(parser: _Parser, index: int, name: str, worksheets: Sequence[str]) ->
         worksheet=name,
         ragged=False,
         rows=rows.read,
-        peek=lambda: takewhile(lambda row: row.number <= PEEK, rows.read()),
+        peek=lambda: takewhile(lambda row: row.number <= FIRST_ROWS, rows.read()),
         notes=[f"worksheet {name!r}"] if len(worksheets) > 1 else [],
         late_notes=late_notes,
         worksheets=worksheets,

@@ -89,7 +89,7 @@ def test_a_job_remembers_how_its_dates_were_read(shell: Shell, tmp_path: Path) -
     for command in ("plan", "run"):
         done = shell.run(command, "leads.csv", *HOW)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "and with the day first (so this job read it before): say which is meant with --dates" in done.stderr
+        assert "and with the day first (so it was read before): say which is meant with --dates" in done.stderr
 
 
 def test_a_cell_that_contradicts_what_was_said_is_its_rows_own_error(offline: Shell, tmp_path: Path) -> None:
@@ -156,3 +156,21 @@ def test_what_makes_no_sense_for_a_whole_run_is_refused_in_a_line(
         done = offline.run(command, "leads.csv", *HOW, *given)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert reported in done.stderr
+
+
+def test_next_week_s_dates_are_read_as_they_were_said_or_asked_about(shell: Shell, tmp_path: Path) -> None:
+    weeks = [("a.csv", f"03/04/{NEXT}"), ("b.csv", f"05/06/{NEXT}"), ("c.csv", f"12/31/{NEXT}")]
+    for name, cell in weeks:
+        write(tmp_path, [cell, f"04/05/{NEXT}"])
+        text = (tmp_path / "leads.csv").read_bytes().replace(b"Lead Number", b"Kunde")
+        (tmp_path / name).write_bytes(text)
+    said = ("--map", "Kunde=Lead Number", "--set", "dates=dmy")
+    assert shell.run("run", "a.csv", *HOW, *RUN, *said).returncode == 0
+    second = shell.run("run", "b.csv", *HOW, *RUN)
+    assert second.returncode == 0
+    assert ends(tmp_path, "b.csv.ledger.db") == [f"{NEXT}-06-05 23:59", f"{NEXT}-05-04 23:59"]
+    planned = shell.run("plan", "b.csv", *HOW).stdout
+    assert "columns as last time: Kunde → Lead Number; in dates the day first\n" in planned
+    third = shell.run("run", "c.csv", *HOW, *RUN)
+    assert third.returncode == 2
+    assert "and with the day first (so it was read before): say which is meant with --dates" in third.stderr

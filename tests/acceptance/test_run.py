@@ -261,7 +261,7 @@ def test_the_command_that_is_reported_runs_the_rows_that_were_fixed(shell: Shell
     program, *arguments = shlex.split(reported)
     assert (program, arguments[:2]) == ("batch-share", ["run", str(failed)])
     again = shell.run(*arguments, "--json")
-    assert (again.returncode, object_of(again.stdout)["states"]) == (0, {"shared": 1})
+    assert (again.returncode, object_of(again.stdout)["states"]) == (0, {"shared": 2})
     calls = sandbox.calls("ProspectActivity.svc/Create")
     assert len(calls) == 2
 

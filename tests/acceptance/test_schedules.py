@@ -133,7 +133,7 @@ def test_it_tells_airflow_what_can_be_tried_again(
     env.write_text(re.sub(r"HOST=.*", "HOST=http://127.0.0.1:9", good))
     shutil.copy(SAMPLES / "mistakes.csv", tmp_path / "srv" / "leads.csv")
     with pytest.raises(Failed) as unknown_setting:
-        run_task(text.replace('"201"', '"what"'), monkeypatch)
+        run_task(text.replace('"201"', '"0"'), monkeypatch)
     assert not unknown_setting.value.again
     env.write_text(good)
     with pytest.raises(Failed, match=r"invalid \(exit 3\)") as some_invalid:

@@ -21,6 +21,7 @@ from trial import (
     Onlooker,
     Refuses,
     Trial,
+    altogether,
     ask_to_stop,
     envelope,
     sheet_rows,
@@ -143,7 +144,7 @@ async def test_what_the_same_ledger_shared_is_revoked_too(tmp_path: Path) -> Non
         acting(it, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), [*scene.rows[2], "share"])
         ending = await it.run()
         assert live(it) == {scene.pair(0, 3), scene.pair(2, 2)}
-        assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 3}
+        assert altogether(ending.summary) == {State.SHARED: 2, State.REVOKED: 3}
         assert ending.summary.exit_code == 0
 
 
@@ -380,7 +381,7 @@ async def test_an_index_that_is_lost_while_shares_are_revoked_stops_no_run(tmp_p
         scene = Scene(it)
         acting(it, scene.row(0, 3, "reassign"))
         ending = await it.run()
-        assert ending.summary.states == {State.REVOKED: 1, State.SHARED: 1}
+        assert altogether(ending.summary) == {State.REVOKED: 1, State.SHARED: 1}
         assert any("The run goes on without it" in remark for remark in ending.remarks)
         assert live(it) == {scene.pair(0, 3)}
 
@@ -606,7 +607,7 @@ async def test_a_row_whose_user_has_the_lead_by_this_ledger_stays_skipped(tmp_pa
         scene = Scene(it)
         acting(it, scene.row(0, 0, "reassign"))
         for onlooker in (Onlooker(), Onlooker()):
-            assert (await it.run(onlooker)).summary.states == {State.SHARED: 1, State.SKIPPED: 1}
+            assert altogether((await it.run(onlooker)).summary) == {State.SHARED: 1, State.SKIPPED: 1}
         assert onlooker.previews[0].to_send == 0
         assert len(it.sent(SHARE)) == 1
 
@@ -709,7 +710,7 @@ async def test_without_a_follow_up_it_is_seen_that_a_share_was_revoked_and_no_mo
         scene = Scene(it)
         acting(it, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"))
         ending = await it.run(follow_up=False)
-        assert ending.summary.states == {State.REVOKED: 3, State.ACCEPTED: 1}
+        assert altogether(ending.summary) == {State.REVOKED: 3, State.ACCEPTED: 1}
         calls = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert calls.count(STATUS) == 2 + 2
         assert [each for each in calls if each in {SHARE, STATUS}][-1] == SHARE

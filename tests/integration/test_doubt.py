@@ -14,9 +14,11 @@ from batch_share import BatchShare, LedgerError, SheetError, State
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
 from batch_share.jobs.watch import FAILED, Case, work_on
+from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import Approval, SheetOptions
 from batch_share.sandbox.sheets import active_users
+from batch_share.sheet.mapping import Remembered, SheetMapping
 from batch_share.sheet.reader import ReadOptions
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.job import Ending
     from batch_share.sending.onlookers import Doubt
+    from batch_share.settings import Settings
 
 NUMBER, EVENT, DAYS = "ProspectAutoId", "Activity Event", "Days"
 
@@ -47,7 +50,7 @@ def ids(it: Trial) -> list[str]:
 
 
 def mapped(mapping: Mapping[str, str]) -> SheetOptions:
-    return SheetOptions(ReadOptions(mapping=mapping))
+    return SheetOptions(ReadOptions(mapping=SheetMapping(mapping)))
 
 
 def job(it: Trial, mapping: Mapping[str, str] | None = None) -> SheetJob:
@@ -236,3 +239,54 @@ async def test_people_who_are_not_read_are_reported_before_anything_is_sent(tmp_
         ]
         seen = await BatchShare(it.settings()).plan(it.folder / "leads.csv")
         assert seen.plan.sheet.of_people[0] == "column 'Team mate' holds e-mail addresses and is not read"
+
+
+# ------------------------------------------------------------------------------- what was said of such columns
+
+OWNER_MEANT = "Owner=Sales User"
+
+
+async def test_what_a_run_was_told_of_an_owner_holds_for_the_same_headers_and_is_shown(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        settings = it.settings()
+        write(it, ("Owner", emails(it)))
+        await do(RunSheet(told(it, settings, OWNER_MEANT)), settings, Onlooker())
+        watcher, job_ = Onlooker(), replace(told(it, settings), ledger=LedgerName.of(tmp_path / "next.ledger.db"))
+        ending = await do(RunSheet(job_), settings, watcher)
+        assert (ending.summary.rows, watcher.doubts) == (6, [])
+        assert "columns as last time: Owner → Sales User" in watcher.previews[0].notes
+        # With one column more it is another kind of sheet, and what it means is asked again.
+        write(it, ("Owner", emails(it)), ("City", ["Pune"]))
+        with pytest.raises(SheetError, match='--map "Owner=Sales User"'):
+            await do(RunSheet(replace(job_, ledger=LedgerName.of(tmp_path / "third.db"))), settings, watcher)
+
+
+async def test_neither_a_yes_for_one_sheet_nor_a_run_that_was_refused_is_remembered(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        settings = it.settings()
+        write(it, ("Owner", emails(it)))
+        await do(RunSheet(told(it, settings, OWNER_MEANT)), settings, Refuses())
+        await plan_job(told(it, settings, OWNER_MEANT), settings)
+        await do(RunSheet(told(it, settings)), settings, sure := Onlooker(sure=True))
+        assert len(sure.doubts) == 1
+        assert Remembered.load(settings.data_folder) == Remembered()
+
+
+async def test_a_run_goes_on_where_nothing_can_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Remembered, "keep", full)
+    async with trial(tmp_path) as it:
+        settings = it.settings()
+        write(it, ("Owner", emails(it)))
+        ending = await do(RunSheet(told(it, settings, OWNER_MEANT)), settings, Onlooker())
+        assert ending.summary.states == {State.SHARED: 6}
+        assert "What its columns hold can't be kept for other sheets (No space left on device)" in ending.remarks
+
+
+def told(it: Trial, settings: Settings, *maps: str) -> SheetJob:
+    """The sheet with what is said by options, and whatever is remembered."""
+    return replace(job(it), options=SheetOptions.of(settings, maps=maps))

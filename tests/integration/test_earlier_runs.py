@@ -669,6 +669,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
             "deleted": [],
             "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
             "changed": [],
+            "look_ups": 0,
         }
 
 

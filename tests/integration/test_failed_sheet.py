@@ -58,19 +58,21 @@ async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_pat
         assert ending.summary.failed_sheet == failed
         to_fix = rows_of(failed)
         assert [row["Sheet Row"] for row in to_fix] == ["4", "5"]
-        assert [*to_fix[0]] == [*rows_of(tmp_path / "leads.csv")[0], "Reason", "Sheet Row"]
+        assert [*to_fix[0]] == [*rows_of(tmp_path / "leads.csv")[0], "Reason", "Sheet Row", "Row Reference"]
 
         again = await run_failed(it, failed)  # nothing was fixed: nothing is sent
-        assert again.summary.states == {State.INVALID: 2}
-        assert again.summary.failed_sheet == tmp_path / "leads.failed.failed.csv"
+        assert again.summary.states == {State.SHARED: 4, State.INVALID: 2}
+        assert again.summary.failed_sheet == failed
 
         to_fix[0] |= {"Lead Id": rows[2][0]}
         to_fix[1] |= {"Duration": "7d"}
-        write(failed, to_fix)
+        write(failed, to_fix[::-1])
         fixed = await run_failed(it, failed)
-        assert fixed.summary.states == {State.SHARED: 2}
-        assert fixed.summary.failed_sheet is None
-        assert not (tmp_path / "leads.failed.failed.csv").exists()
+        assert fixed.summary.states == {State.SHARED: 6}
+        assert fixed.summary.corrected == {"leads.failed.csv": 2}
+        assert (fixed.summary.failed_sheet, fixed.summary.earlier) == (None, {})
+        assert not failed.exists()
+        assert not LedgerName.of_sheet(failed).exists()
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
@@ -83,7 +85,8 @@ async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(t
         assert ending.summary.failed_sheet is not None
         (to_fix,) = rows_of(ending.summary.failed_sheet)
         assert to_fix["Reason"] == "LeadSquared refused the activity: No"
-        assert (await run_failed(it, ending.summary.failed_sheet)).summary.states == {State.SHARED: 1}
+        states = (await run_failed(it, ending.summary.failed_sheet)).summary.states
+        assert states == {State.SHARED: 5, State.FAILED: 1}
         sent = it.leads_sent()
         assert len(sent) == len(set(sent)) == 6
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from placing import named
 from pydantic import SecretStr
-from trial import CREATE, HEADER, SHARE, STATUS, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+from trial import CREATE, HEADER, SHARE, STATUS, Fault, Onlooker, Trial, altogether, envelope, sheet_rows, trial
 
 from batch_share.errors import (
     AccessDenied,
@@ -100,8 +100,11 @@ async def test_a_sheet_may_be_written_anew_and_go_on_under_another_name(tmp_path
         it.write(rows[11:])
         job = SheetJob((tmp_path / "leads.csv").rename(tmp_path / "other.csv"), it.name)
         ending = await do(RunSheet(job), it.settings(), onlooker)
-        assert ending.summary.states == {State.SHARED: 14}
-        assert [preview.changes for preview in onlooker.previews] == [Changes(3, 0, 0), Changes(2, 1, 0)]
+        assert altogether(ending.summary) == {State.SHARED: 14}
+        assert [preview.changes for preview in onlooker.previews] == [
+            Changes(3, 0, 0, looked_up=3),
+            Changes(2, 1, 0, looked_up=2),
+        ]
 
 
 # ------------------------------------------------------------------------------------------------- agreeing

@@ -23,6 +23,7 @@ from trial import (
     Onlooker,
     Samples,
     Trial,
+    altogether,
     answer,
     ask_to_stop,
     envelope,
@@ -266,12 +267,12 @@ async def test_what_an_old_option_left_unknown_says_so_and_is_settled_by_that_op
         it.write([[*row[:5], ""] for row in sheet_rows(2)])
         await it.run(workers=1, event="201", on_unknown="park")
         ending = await it.run(event="202")
-        assert ending.summary.states == {State.SHARED: 3, State.UNKNOWN: 1}
+        assert altogether(ending.summary) == {State.SHARED: 3, State.UNKNOWN: 1}
         (former,) = ending.summary.troubles
         assert reason_of(former.row).startswith(NOT_ASKED)
         ending = await it.run(event="201")
         assert ending.looked_up == {"absent": 1}
-        assert ending.summary.states == {State.SHARED: 4}
+        assert altogether(ending.summary) == {State.SHARED: 4}
         assert activities(it) == 4
 
 

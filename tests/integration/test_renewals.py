@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, HEADER, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, options, sheet_rows
+from trial import CREATE, HEADER, REVOKE, SHARE, Fault, Onlooker, Refuses, Trial, altogether, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import START, in_virtual_time, wall
 
@@ -377,7 +377,7 @@ def test_a_row_that_left_the_sheet_has_ended_for_good(it: Trial) -> None:
         await asyncio.sleep(EIGHT)
         await it.run(renew=DAILY)
         ending = await it.run()
-        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 2, State.ENDED: 1}, ExitCode.DONE)
+        assert (altogether(ending.summary), ending.exit_code) == ({State.SHARED: 2, State.ENDED: 1}, ExitCode.DONE)
         assert (
             await unchanged(SheetJob(it.folder / "leads.csv", it.name, SheetOptions()), it.settings()) is not None
         )

@@ -19,9 +19,10 @@ def test_the_public_names_are_these() -> None:
         "KnownRuns", "KnownShare", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew",
         "Level", "Look",
         "LookColumn", "NoSuchApi", "NotAnswered", "NotConfirmed", "Occasion", "OfAnotherSheet", "Outage",
+        "Outlook",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
-        "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetOptions",
-        "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
+        "Progress", "ReadOptions", "Selection", "Settings", "SettingsError", "SheetError", "SheetMapping",
+        "SheetOptions", "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
         "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Waiting", "Watcher", "__version__",
         "check_sheet_file", "load_settings",
     ]  # fmt: skip

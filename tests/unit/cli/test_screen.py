@@ -201,9 +201,8 @@ def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) ->
 
 
 def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
-    assert ": 0 of 7 rows are as they were, 3 of before are no longer in it.\n" in screen(
-        previewed(changes=Changes(7, 0, 0))
-    )
+    shown = screen(previewed(changes=Changes(7, 3, 0), earlier=3))
+    assert ": 3 of 10 rows are as they were.\n  3 rows of earlier sheets: what was sent for them stays.\n" in shown
 
 
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])

@@ -28,7 +28,6 @@ from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.records import Result, Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import USER_KINDS, Alike, EndingSoon, ToShare, Waiting
-from batch_share.results.wording import NOT_ASKED, spell_alike
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_las
             await advance(ledger, number, state)
         await ledger.take_in(sheet_record(), [unsendable(9, State.INVALID), *map(new_row, (4, 3, 2, 1))])
         troubled = [row.cells[0] for row in await ledger.troubled_rows(10)]
-        assert troubled == ["9", "3", "1", "0"]
+        assert troubled == ["9", "3", "1"]  # what failed, and was lost or corrected since, is over
         assert [row.cells[0] for row in await ledger.troubled_rows(2)] == troubled[:2]
 
 
@@ -182,13 +181,13 @@ async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(
         assert ([*many.first], many.is_same, alone.is_same) == ([1, 2, 3], False, True)
 
 
-async def test_a_row_that_is_skipped_because_the_sheet_lost_it_has_no_number(file: Path) -> None:
+async def test_a_row_that_the_sheet_lost_before_it_was_sent_is_not_told_of(file: Path) -> None:
     async with working(file, new_row(1)) as ledger:
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.ACTIVITY, [None])
         await ledger.settle(attempt, [await row_of(ledger, 1)], [Result(State.PENDING, "throttled")])
         await ledger.take_in(sheet_record(), [new_row(2)])
-        (gone,) = await ledger.skipped(3)
-        assert spell_alike(gone) == f"Formerly row 2: {NOT_ASKED}; nothing was sent for it"
+        assert await ledger.skipped(3) == []
+        assert await ledger.totals() == ({State.PENDING: 1}, {})
 
 
 async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:

@@ -11,6 +11,7 @@ from batch_share.errors import SettingsError, SheetError
 from batch_share.planning.look import FIRST, Look, Origin, look_at
 from batch_share.planning.plan import SheetOptions
 from batch_share.settings import Settings
+from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import ReadOptions
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def see(tmp_path: Path) -> See:
 
 def test_each_column_says_what_it_is_read_as_and_by_what(see: See) -> None:
     lines = [f"{number},a{number}@x.example,n{number},Pune" for number in range(1, 9)]
-    look = see("Lead Number,Mail of rep,Remarks,City", *lines, read=ReadOptions(mapping={"remarks": "Note"}))
+    look = see(
+        "Lead Number,Mail of rep,Remarks,City", *lines, read=ReadOptions(mapping=SheetMapping({"remarks": "Note"}))
+    )
     assert [(each.header, each.field, each.origin) for each in look.columns] == [
         ("Lead Number", "Lead Number", Origin.HEADER),
         ("Mail of rep", None, None),
@@ -125,7 +128,7 @@ def test_no_table_and_no_setting_are_errors(see: See, tmp_path: Path) -> None:
     with pytest.raises(SheetError, match="the file is empty"):
         look_at(_empty(tmp_path), SheetOptions(), Settings.model_construct())
     with pytest.raises(SettingsError):
-        see("Lead Number,User Email", "1,a@x.example", event="call")
+        see("Lead Number,User Email", "1,a@x.example", event="0")
 
 
 def _empty(folder: Path) -> Path:

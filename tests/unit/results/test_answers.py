@@ -151,6 +151,9 @@ async def test_rows_the_sheet_lost_come_last_without_a_row_number(file: Path, su
         await ledger.take_in(sheet_record(), [new_row(2)])
         await write_results(ledger, file.with_suffix(suffix))
     _, answered = read_back(file.with_suffix(suffix))
+    if suffix == ".xlsx":  # apart, on a worksheet of their own; read as a sheet, it is the one of the rows
+        book = openpyxl.load_workbook(file.with_suffix(suffix))
+        answered += [[cell or "" for cell in row] for row in [*book["Earlier"].values][1:]]
     assert [(row[0], row[2], row[-1]) for row in answered] == [("2", "pending", "3"), ("1", "shared", "")]
 
 

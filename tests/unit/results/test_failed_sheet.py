@@ -81,11 +81,13 @@ async def test_it_has_the_rows_to_fix_in_the_sheets_own_columns_and_why(tmp_path
         assert await write_failed(ledger, target) == FailedSheet(target)
         assert await ledger.standing() == 1
         assert await failed_sheet_of(ledger) == target
-    assert read_back(target) == [
+        job = (await ledger.facts())["job"]
+    assert [row[:4] for row in read_back(target)] == [
         ["Lead", "Note", "Reason", "Sheet Row"],
         ["2", "Hello", "refused", "3"],
         ["8", "", "why it is invalid", "9"],
     ]
+    assert [row[4] for row in read_back(target)] == ["Row Reference", f"R-{job[:10]}-key2", f"R-{job[:10]}-key8"]
     assert target.stat().st_mode & 0o777 == 0o600
 
 
@@ -125,8 +127,8 @@ async def test_columns_of_the_same_names_are_kept(tmp_path: Path, suffix: str) -
     header, row = read_back(
         await written_from(tmp_path, target, columns, invalid(1, ["mine", "77", "mine too", "x"]))
     )
-    assert header == [*columns, "Reason 3", "Sheet Row 2"]
-    assert row == ["mine", "77", "mine too", "x", "why it is invalid", "2"]
+    assert header == [*columns, "Reason 3", "Sheet Row 2", "Row Reference"]
+    assert row[:-1] == ["mine", "77", "mine too", "x", "why it is invalid", "2"]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +145,8 @@ async def test_of_a_sheet_of_failed_rows_the_old_reasons_are_replaced(
     target, columns = tmp_path / "again.csv", ["Lead", "Reason", "Sheet Row"]
     header, row = read_back(await written_from(tmp_path, target, columns, invalid(1, ["x", "old", "9"]), name=name))
     assert header[: len(kept)] == kept
-    assert len(header) == len(kept) + 2
-    assert row[-2:] == ["why it is invalid", "2"]
+    assert len(header) == len(kept) + 3
+    assert row[-3:-1] == ["why it is invalid", "2"]
 
 
 @BOTH

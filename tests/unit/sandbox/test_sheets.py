@@ -11,11 +11,11 @@ from batch_share.planning.plan import SheetOptions, make_plan
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import SAMPLES as MADE
 from batch_share.settings import Settings
-from batch_share.sheet.columns import read_mapping
+from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 SAMPLES = Path(__file__).parents[3] / "samples"
-MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", [])[0])
+MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", []))
 
 
 def test_nothing_else_is_among_the_samples() -> None:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batch_share.errors import SheetError
-from batch_share.sheet.columns import Columns, Field, custom_field, letters, match_columns, unread_people
+from batch_share.sheet.columns import (
+    INTENT,
+    Columns,
+    Field,
+    custom_field,
+    is_known,
+    letters,
+    match_columns,
+    spell_unread,
+    squeeze,
+)
 from batch_share.sheet.table import RawRow
 
 FILE = Path("leads.csv")
@@ -256,11 +269,9 @@ def test_the_owner_of_an_export_is_never_taken_beside_a_column_that_says_who_is_
         Field.USER: wanted,
     }
     found = match(export)
-    assert not unread_people([*export], found)
+    assert not spell_unread([*export], found)
     # Only that they are users is worth a word.
-    assert (
-        "'OwnerIdEmailAddress' holds e-mail addresses of users" in unread_people([*export], found, USERS_MAILS)[0]
-    )
+    assert "'OwnerIdEmailAddress' holds e-mail addresses of users" in spell_unread([*export], found, USERS_MAILS)[0]
 
 
 STATES = [
@@ -420,11 +431,188 @@ def test_a_plain_phone_and_an_address_must_agree() -> None:
     assert Field.LEAD_EMAIL not in fields(["Handy", "Email", "New Owner"], {"Handy": "Lead Phone"})
 
 
+PHONES = ["+91-9810000019", "9810000020", "9810000021"]
+
+
+@pytest.mark.parametrize("phone", ["Mobile", "Phone Number", "Lead Phone"])
+@pytest.mark.parametrize("address", ["E-Mail-Adresse Kunde", "Korrespondenz"])
+def test_leads_are_never_known_by_phone_while_a_column_of_addresses_may_be_theirs(phone: str, address: str) -> None:
+    held = {phone: PHONES, address: LEADS_MAILS, "New Owner": USERS_MAILS}
+    with pytest.raises(SheetError) as caught:
+        match(held)
+    assert caught.value.wrong == (
+        f"which column says which lead it is? {phone!r} holds phone numbers, and {address!r} holds e-mail "
+        f'addresses, which are surer. Add what is meant: --map "{address}=Lead Email" or --map "{phone}=Lead Phone"'
+    )
+    assert "--" not in caught.value.problem + caught.value.hint
+    assert taken(held, {address: "Lead Email"}).keys() - {Field.LEAD_PHONE} == {Field.LEAD_EMAIL, Field.USER}
+    assert taken(held, {phone: "Lead Phone"}).keys() == {Field.LEAD_PHONE, Field.USER}
+    assert taken(held, {address: "ignore"}).keys() == {Field.LEAD_PHONE, Field.USER}
+
+
+@pytest.mark.parametrize("header", ["Owner Email", "CreatedByEmailAddress", "Assigned To"])
+def test_addresses_of_somebody_else_leave_the_phone_be(header: str) -> None:
+    assert Field.LEAD_PHONE in taken({"Mobile": PHONES, header: USERS_MAILS, "New Owner": USERS_MAILS})
+
+
+def test_where_the_user_is_missing_too_both_are_asked_for_at_once() -> None:
+    with pytest.raises(SheetError) as caught:
+        match({"Mobile": PHONES, "Kontakt E-Mail": LEADS_MAILS, "Neuer Betreuer": USERS_MAILS})
+    assert caught.value.wrong.startswith("no column for the lead and the user")
+    assert '--map "Kontakt E-Mail=Lead Email"' in caught.value.wrong
+    assert '--map "Neuer Betreuer=User Email"' in caught.value.wrong
+
+
+# ------------------------------------------------------------------------- suggested by what they hold alone
+
+
+@pytest.mark.parametrize(
+    ("held", "options"),
+    [
+        (LEAD | {"Betreuer": USERS_MAILS}, ["Betreuer=User Email"]),
+        (LEAD | {"Betreuer": IDS, "Ort": NAMES}, ["Betreuer=User Id"]),
+        (LEAD | {"A": USERS_MAILS, "B": USERS_MAILS}, ["A=User Email", "B=User Email"]),
+        (LEAD | {"CreatedByEmailAddress": USERS_MAILS}, []),
+        (LEAD | {"Request Id": IDS}, []),
+        ({"User Id": IDS, "Kunde": LEADS_MAILS}, ["Kunde=Lead Email"]),
+        ({"User Id": IDS, "Telefon": PHONES}, ["Telefon=Lead Phone"]),
+        ({"User Id": IDS, "Telefon": ["9810000019"] * 3, "Kunde": LEADS_MAILS}, ["Kunde=Lead Email"]),
+        ({"User Id": IDS, "PIN": ["411001", "411002", "411003"]}, []),
+        ({"User Id": IDS, "Seit": ["2026-01-31", "31.12.2026", "31-12-2026"]}, []),
+        ({"A": LEADS_MAILS}, ["A=Lead Email"]),
+    ],
+)
+def test_what_is_missing_may_be_what_holds_such_things(held: Held, options: list[str]) -> None:
+    with pytest.raises(SheetError) as caught:
+        match(held)
+    assert re.findall(r'--map "([^"]+)"', caught.value.wrong) == options
+
+
+# --------------------------------------------------------------------------- headers that cells contradict
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "held", "options"),
+    [
+        ("Lead Email", ["9810000019"] * 3, "phone numbers ('9810000019', …)", ["Lead Phone", "ignore"]),
+        ("Lead Email", IDS, "Ids", ["Lead Id", "ignore"]),
+        ("Lead Id", NUMBERS, "numbers", ["Lead Number", "ignore"]),
+        ("Lead Number", LEADS_MAILS, "e-mail addresses", ["Lead Email", "ignore"]),
+        ("Phone", LEADS_MAILS, "e-mail addresses", ["Lead Email", "ignore"]),
+        ("Lead Number", ["2026-12-31"] * 3, "dates", ["ignore"]),
+    ],
+)
+def test_a_lead_s_column_that_holds_something_else_is_one_error(
+    header: str, cells: list[str], held: str, options: list[str]
+) -> None:
+    with pytest.raises(SheetError) as caught:
+        match({header: cells, "User Id": IDS})
+    assert caught.value.wrong.startswith(f"column {header!r} holds {held}")
+    assert "so it is not the Lead " in caught.value.wrong
+    assert re.findall(r'--map "[^"]+=([^"]+)"', caught.value.wrong) == options
+    assert caught.value.problem.startswith("Column ")
+    assert "--" not in caught.value.problem + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "options"),
+    [
+        ("User Email", IDS, ["User Id", "ignore"]),
+        ("User Id", USERS_MAILS, ["User Email", "ignore"]),
+        ("New Owner", PHONES, ["ignore"]),
+        ("New Owner", NUMBERS, ["ignore"]),
+    ],
+)
+def test_a_user_s_column_is_never_said_to_be_the_lead_s(header: str, cells: list[str], options: list[str]) -> None:
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | {header: cells})
+    assert re.findall(r'--map "[^"]+=([^"]+)"', caught.value.wrong) == options
+
+
+def test_so_are_an_access_and_a_length_and_all_are_told_at_once() -> None:
+    with pytest.raises(SheetError) as caught:
+        match(LEAD | {"User Id": IDS, "Access": ["7d", "2 weeks", "7d"], "Until": USERS_MAILS, "Action": IDS})
+    assert re.findall(r'--map "([^"]+)"', caught.value.wrong) == [
+        "Access=Duration", "Access=ignore", "Until=ignore", "Action=ignore",
+    ]  # fmt: skip
+
+
+def test_a_mapping_is_contradicted_too() -> None:
+    with pytest.raises(SheetError, match=r"column 'Kunde' holds Ids .* so it is not the Lead Email"):
+        match({"Kunde": IDS, "User Id": IDS}, {"Kunde": "Lead Email"})
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("Lead Email", ["9810000019", "9810000020"]),
+        ("Lead Email", [*PHONES, LEADS_MAILS[0]]),
+        ("Lead Email", ["n/a", "-", "?", *PHONES[:1]]),
+        ("Lead Number", ["9810000019"] * 3),
+        ("Lead Phone", NUMBERS),
+        ("New Owner", NAMES),
+        ("Access", ["lesen"] * 3),
+        ("Access", ["1", "2", "1"]),
+        ("Until", ["46387", "46388", "46389"]),
+        ("Note", LEADS_MAILS),
+        ("Action", ["share", "revoke", ""]),
+        ("mx_Custom_1", LEADS_MAILS),
+    ],
+)
+def test_single_slips_names_and_other_languages_are_left_to_the_rows(header: str, cells: list[str]) -> None:
+    least: Held = {} if header.startswith("Lead") else LEAD
+    least = least if header == "New Owner" else least | {"User Id": IDS}
+    rows = len(cells)
+    padded = {name: [*held, *[""] * rows][:rows] for name, held in least.items()}
+    assert header in taken(padded | {header: cells}).values() or header.startswith("mx_")
+
+
+# ---------------------------------------------------------------------------- never a guess about people
+
+CALLED_SO = {squeeze(f"{who} {end}".strip()) for who in INTENT for end in (
+    "", "Id", "GUID", "Email", "Email Address", "Mail", "Mail Address", "Id Email Address",
+)}  # fmt: skip
+SOME_HEADERS = st.one_of(
+    st.sampled_from([
+        *STATES, *INTENT, "Lead Number", "Lead Email", "Mobile", "Kontakt E-Mail", "Neuer Betreuer", "Usr Emial",
+        "New Ownr", "CreatedByEmailAddress", "User Name", "Team mate", "Access", "Zugriff", "Recipient",
+    ]),
+    st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=8),
+)  # fmt: skip
+SOME_CELLS = st.sampled_from([
+    USERS_MAILS, LEADS_MAILS, IDS, NUMBERS, PHONES, NAMES, ["", "", ""], ["read", "write", "read"], ["7d"] * 3,
+    ["2026-12-31"] * 3,
+])  # fmt: skip
+
+
+@given(
+    held=st.dictionaries(SOME_HEADERS, SOME_CELLS, min_size=1, max_size=7),
+    said=st.sampled_from([None, Field.USER_EMAIL, Field.USER_ID, Field.USER]),
+)
+def test_nobody_gets_a_lead_by_a_column_that_is_not_called_so_nor_mapped(held: Held, said: Field | None) -> None:
+    mapping = {} if said is None else {next(iter(held)): str(said)}
+    try:
+        found = match(held, mapping)
+    except SheetError:
+        return
+    for field, index in found.fields.items():
+        header = [*held][index]
+        if field in USERS:
+            called = squeeze(header) in CALLED_SO or index in found.doubtful
+            assert called if said is None else header in mapping
+        if field is Field.LEAD_PHONE and not found.fields.keys() & {*LEADS[:3]}:
+            open_ = [
+                name for at, name in enumerate(held)
+                if at in found.unread and held[name] in (USERS_MAILS, LEADS_MAILS) and not is_known(name)
+            ]  # fmt: skip
+            assert all(squeeze(name).startswith("createdby") for name in open_)
+
+
 # ------------------------------------------------------------------------------------- people left unread
 
 
 def reported(held: Held, mapping: dict[str, str] | None = None, users: tuple[str, ...] = ()) -> list[str]:
-    return unread_people([*held], match(held, mapping), users)
+    return spell_unread([*held], match(held, mapping), users)
 
 
 def test_a_column_of_addresses_or_ids_that_is_not_read_is_reported() -> None:
@@ -447,14 +635,18 @@ def test_one_whose_header_says_what_it_holds_is_not(header: str) -> None:
 
 def test_so_is_a_column_of_leads_addresses_where_they_are_looked_up_by_phone() -> None:
     phones = {"Mobile": ["9810000019", "9810000020", "9810000021"], "User Id": IDS}
-    assert reported(phones | {"Kontakt": LEADS_MAILS}) == [
-        "column 'Kontakt' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
-    ]
     by_phone = {"Mobile": "Lead Phone"}
-    assert reported(phones | {"Email": LEADS_MAILS}, by_phone) == [
-        "column 'Email' holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
-    ]
+    for header in ("Kontakt", "Email"):
+        assert reported(phones | {header: LEADS_MAILS}, by_phone) == [
+            f"column {header!r} holds e-mail addresses and is not read: leads are looked up by 'Mobile'"
+        ]
     assert reported(phones | {"Owner Email": LEADS_MAILS}, by_phone) == []
+
+
+def test_so_is_one_of_accesses_unless_another_says_them() -> None:
+    held = LEAD | {"User Id": IDS, "Zugriff": ["read", "write", "Read"]}
+    assert reported(held) == ["column 'Zugriff' holds kinds of access (read, write) and is not read"]
+    assert reported(held | {"Access": ["write"] * 3}) == []
 
 
 # ------------------------------------------------------------------------------------------------- mapping

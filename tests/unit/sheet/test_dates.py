@@ -200,7 +200,7 @@ BOTH = (
 )
 OTHER = (
     "column 'Until' has dates with the month first (\"12/31/2026\", row 2) and with the day first "
-    "(so this job read it before): say which is meant with --dates dmy or --dates mdy"
+    "(so it was read before): say which is meant with --dates dmy or --dates mdy"
 )
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from batch_share.common import Action, Cause
-from batch_share.sheet.columns import Columns, Field
+from batch_share.sheet.columns import LASTING, Columns, Field
 from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
 from batch_share.sheet.table import FAULTS, RawRow
 from batch_share.sheet.values import CUSTOM_LIMIT, NOTE_LIMIT
@@ -104,7 +104,9 @@ BAD: list[tuple[Field, str, str]] = [
     (Field.DURATION, "999999999", "not between 1 minute and ten years"),
     (Field.EVENT, "0", "not the code of an activity type"),
     (Field.EVENT, "201.5", "not the code of an activity type"),
-    (Field.EVENT, "Call", "not the code of an activity type"),
+    (Field.EVENT, "-", "not the code of an activity type"),
+    (Field.EVENT, "Visit" * 50, "not the code of an activity type"),
+    (Field.EVENT, "Site\u200bvisit", "holds an unseen character"),
     (Field.NOTE, "x" * (NOTE_LIMIT + 1), f"{NOTE_LIMIT + 1} characters"),
     (Field.NOTE, "<b>Hi</b>", "looks like markup"),
     (Field.NOTE, "<!-- -->", "looks like markup"),
@@ -401,3 +403,60 @@ def test_how_long_is_missed_in_the_columns_that_the_sheet_has(headers: dict[Fiel
     rules = RowRules(columns, Columns({field: n for n, field in enumerate(cells)}, {}), {}, now=NOON)
     (problem,) = rules.check(RawRow(7, [*cells.values()]))  # type: ignore[misc]
     assert str(problem) == f"Row 7{reported}"
+
+
+# ------------------------------------------------------------------------------ words of another language
+
+WORDS = {
+    "lesen": "read",
+    "nur lesen": "read",
+    "entziehen": "revoke",
+    "wochen": "weeks",
+    "tage": "day",
+    "quartal": "90d",
+}
+
+
+def in_words(field: Field, text: str) -> ShareRow | list[Problem]:
+    cells = {each: value for each, value in GOOD.items() if each is not Field.DURATION or field not in LASTING}
+    cells |= {field: text}
+    found = Columns({each: at for at, each in enumerate(cells)}, {})
+    return RowRules([*cells], found, {}, now=NOON, words=WORDS).check(RawRow(7, [*cells.values()]))
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "name", "value"),
+    [
+        (Field.ACCESS, "Lesen", "access", 1),
+        (Field.ACCESS, "nur  LESEN", "access", 1),
+        (Field.ACCESS, "write", "access", 2),
+        (Field.ACTION, "Entziehen", "action", Action.REVOKE),
+        (Field.DURATION, "3 Wochen", "duration", 3 * 7 * 1440),
+        (Field.DURATION, "10Tage", "duration", 14400),
+        (Field.DURATION, "Quartal", "duration", 90 * 1440),
+        (Field.DAYS, "2 wochen", "duration", 14 * 1440),
+        (Field.NOTE, "lesen", "note", "lesen"),
+    ],
+)
+def test_a_word_is_read_as_what_it_was_said_to_mean(field: Field, text: str, name: str, value: object) -> None:
+    row = in_words(field, text)
+    assert isinstance(row, ShareRow)
+    assert getattr(row, name) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "wrong"),
+    [
+        (Field.ACCESS, "nicht lesen", "not an access"),
+        (Field.ACCESS, "schreiben", "not an access"),
+        (Field.ACCESS, "entziehen", "not an access"),
+        (Field.ACTION, "lesen", "not an action"),
+        (Field.DURATION, "drei Wochen", "is no duration"),
+        (Field.DURATION, "1,5 Wochen", "is no duration"),
+    ],
+)
+def test_what_was_said_of_no_word_is_refused_with_the_cell_as_it_is(field: Field, text: str, wrong: str) -> None:
+    found = in_words(field, text)
+    assert isinstance(found, list)
+    ((problem),) = found
+    assert (problem.value, wrong in problem.text) == (text, True)

@@ -1,0 +1,287 @@
+"""What a person corrects in a sheet of failed rows: edits of the job that the rows are of, row by row.
+
+Each row of such a sheet has a reference, which names the job and the row as it was. What is corrected there is kept
+in the ledger as an edit of what the sheet itself says: wherever that is read again, it is read as corrected, until
+somebody changes it in the sheet. A row is corrected only while nothing of it is at LeadSquared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from batch_share.common import Cause, Order, spell_rows
+from batch_share.errors import LedgerError, SettingsError, SheetError
+from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.ledger.known import open_history
+from batch_share.ledger.records import OLD_WORDS, Edit
+from batch_share.ledger.states import State
+from batch_share.outputs import digest_of
+from batch_share.planning.plan import mapping_of
+from batch_share.results.failed_sheet import (
+    ADDED,
+    KEY_LENGTH,
+    REFERENCE,
+    is_fixable,
+    reference_column,
+    reference_in,
+)
+from batch_share.results.wording import spell_corrected
+from batch_share.sheet.columns import IGNORE, match_columns
+from batch_share.sheet.mapping import SheetMapping
+from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet
+from batch_share.sheet.table import FAULTS, RawRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
+    from batch_share.ledger.records import Row, SheetRecord
+    from batch_share.planning.plan import SheetOptions
+    from batch_share.settings import Settings
+
+_CAUSE_OF: Final = {text: cause for cause, text in FAULTS.items()}
+MEANING: Final = ("event", "access", "duration", "until", "dates", "note", "timezone", "allow_duplicates")
+"""The settings that say what a row means: its job's hold for a row that is corrected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What a sheet of failed rows says: its new `edits`, and by Id the failed rows that are to be tried `again`.
+
+    `left_out` are the rows, by number, that the job has left out, and by what. `digest` is of the file, if all that
+    it says is in the job then, so that it may go; else None.
+    """
+
+    edits: Sequence[Edit]
+    again: Sequence[int]
+    left_out: Mapping[int, str]
+    digest: str | None
+
+
+async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName:
+    """The ledger of the job that a sheet of failed rows is of: beside it, else where this machine knows it to be.
+
+    Raises SheetError if there is none, LedgerError, HistoryError.
+    """
+    stem = sheet.stem.partition(".failed")[0]
+    beside = [LedgerName.of_sheet(sheet.with_name(stem + suffix)) for suffix in sorted(SHEET_SUFFIXES)]
+    others = sorted(sheet.absolute().parent.glob("*.ledger.db"))  # noqa: ASYNC240 - as every look at a file here
+    for name in dict.fromkeys([*beside, *map(LedgerName.of, others)]):
+        if name.holds_anything():
+            try:
+                async with read_ledger(name) as ledger:
+                    if (await ledger.facts())["job"].startswith(job):
+                        return name
+            except LedgerError:
+                continue
+    with open_history(settings.data_folder) as history:
+        elsewhere = history.ledger_of_job(job)
+    if elsewhere is None:
+        why = "the job that its rows failed in is not known on this machine"
+        raise SheetError(
+            sheet,
+            f"{why}: put it beside that job's ledger, or name that with --ledger",
+            problem=f"{why[0].upper()}{why[1:]}.",
+            hint="Name the job's ledger.",
+        )
+    return elsewhere
+
+
+async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet: Path) -> Settings:
+    """The settings with those of the job for what its rows mean.
+
+    Raises SheetError if it is another job's, SettingsError if others are set, LedgerError.
+    """
+    async with read_ledger(name) as ledger:
+        if not (await ledger.facts())["job"].startswith(job):
+            raise SheetError(
+                sheet,
+                f"its rows are of another job than {name.short}: leave --ledger out",
+                problem=f"Its rows are of another job than {name.short}.",
+                hint="Leave the ledger out.",
+            )
+        of_job = await ledger.settings_of_sheet()
+    meant: dict[str, Any] = {}
+    for each in MEANING:
+        now, before = getattr(settings, each), of_job.get(each)
+        if each not in of_job or (now or None) == (before or None):
+            continue
+        if now:
+            raise SettingsError(
+                each,
+                f"the job of {sheet.name} has {before!r}, and its failed rows go on with that: leave this out"
+                if before
+                else f"the job of {sheet.name} was run without, and so are its failed rows: leave this out",
+            )
+        meant[each] = Order(str(before)) if before and each == "dates" else before
+    return settings.model_copy(update=meant)
+
+
+# ------------------------------------------------------------------------------------------------ the sheet itself
+
+
+def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
+    """The sheet with its rows as they were corrected in sheets of failed rows, and a note that says so."""
+    mapping, used = mapping_of(sheet), Counter[str]()
+
+    def rows() -> Iterator[RawRow]:
+        used.clear()
+        alike = Counter[str]()
+        for raw in sheet.rows():
+            edit = edits.get(_key(mapping, sheet.columns, raw.cells, alike))
+            if edit is None or raw.problem is not None or not edit.cells.keys() <= {*sheet.columns}:
+                yield raw
+                continue
+            used[edit.source] += 1
+            cells = [edit.cells.get(header, cell) for header, cell in zip(sheet.columns, raw.cells, strict=True)]
+            faults = {at: cause for at, cause in raw.faults.items() if sheet.columns[at] not in edit.cells}
+            yield replace(raw, cells=cells, faults=faults, edit=edit.key)
+
+    def notes() -> Sequence[str]:
+        return [*sheet.notes(), *(spell_corrected(source, rows) for source, rows in used.items())]
+
+    return replace(sheet, rows=rows, notes=notes)
+
+
+def _key(mapping: Mapping[str, str], columns: Sequence[str], cells: Sequence[str], alike: Counter[str]) -> str:
+    """What a row is known by: all that is read of it, and which it is of those alike; wherever it stands."""
+    read = sorted(
+        (mapping[header], cell) for header, cell in zip(columns, cells, strict=False) if header in mapping
+    )
+    digest = hashlib.blake2b(json.dumps(read).encode(), digest_size=20).hexdigest()
+    alike[digest] += 1
+    return f"{digest}.{alike[digest]}"
+
+
+# ------------------------------------------------------------------------------------------------ its failed rows
+
+
+async def read_corrections(
+    path: Path, ledger: LedgerReader, options: SheetOptions, settings: Settings
+) -> tuple[Sheet, Corrections]:
+    """The sheet of a job as its sheet of failed rows at `path` has it corrected, and what that changes.
+
+    It is made of what the ledger holds: the sheet itself may be gone, or have changed. Raises SheetError if rows
+    can't be told, or are of another job; LedgerError.
+    """
+    record, job, digest = await ledger.sheet(), (await ledger.facts())["job"], digest_of(path)
+    if record is None:
+        raise SheetError(path, f"its job's ledger {ledger.name.short} holds no sheet")
+    wanted, is_whole = _wanted(path, record, job, options, settings)
+    before = await ledger.edits()
+    replaced = {key[:KEY_LENGTH]: edit.key for edit in before.values() for key in edit.replaced}
+    of_edit = {replaced[key]: key for key in wanted if key in replaced}
+    rows: list[RawRow] = []
+    edits: list[Edit] = []
+    again: list[int] = []
+    sent: list[int] = []
+    left_out: dict[int, str] = {}
+    alike, mapping = Counter[str](), record.mapping or {}
+    async for row in ledger.rows_of_sheet():
+        raw = _as_read(row, record.columns)
+        key = _key(mapping, record.columns, row.cells, alike) if row.edit is None else row.edit
+        if row.edit is not None:
+            alike[row.edit.partition(".")[0]] += 1
+        if row.why is not None and row.cause is Cause.LEFT_OUT:
+            left_out[row.sheet_row] = str(row.why.details.get("by", ""))
+        said = wanted.pop(row.key[:KEY_LENGTH], None) or wanted.pop(of_edit.get(row.edit or "", ""), None)
+        if said is None:
+            rows.append(raw)
+            continue
+        number, cells = said
+        if cells == list(row.cells):
+            again += [row.id] if row.state is State.FAILED and is_fixable(row, record) else []
+        elif not is_fixable(row, record):
+            sent.append(number)
+        else:
+            known = before.get(row.edit or "")
+            changed = {
+                name: new for name, old, new in zip(record.columns, row.cells, cells, strict=True) if new != old
+            }
+            old_cells, old_keys = (known.cells, known.replaced) if known else ({}, ())
+            edits.append(Edit(key, {**old_cells, **changed}, path.name, [*dict.fromkeys([*old_keys, row.key])]))
+            raw = RawRow(row.sheet_row, cells, edit=key)
+        rows.append(raw)
+    gone = [number for number, _ in wanted.values()]
+    corrections = Corrections(edits, again, left_out, digest if is_whole and not sent and not gone else None)
+    found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
+    notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
+    words = SheetMapping(words=await ledger.words())
+    sheet = Sheet(
+        path, record.worksheet, 1, record.columns, found, lambda: iter(rows), lambda: notes, mapping=words
+    )
+    return sheet, corrections
+
+
+def _notes(rows: Iterable[RawRow], edits: Mapping[str, Edit], sent: list[int], gone: list[int]) -> Iterator[str]:
+    used = Counter(edits[raw.edit].source for raw in rows if raw.edit)
+    yield from (spell_corrected(source, count) for source, count in used.items())
+    for numbers, why in (
+        (sent, "not corrected: sent meanwhile, or begun"),
+        (gone, "left alone: the sheet no longer has what they correct, so correct it there"),
+    ):
+        if numbers:
+            yield f"{spell_rows(numbers, len(numbers))} of the failed rows {why}"
+
+
+def _wanted(
+    path: Path, record: SheetRecord, job: str, options: SheetOptions, settings: Settings
+) -> tuple[dict[str, tuple[int, list[str]]], bool]:
+    """By the reference's key, each row's number and cells; and whether nothing else stands there.
+
+    Raises SheetError.
+    """
+    opened, _ = open_sheet(path, ReadOptions(limits=settings.sheet))
+    at = reference_column(opened)
+    missing = [header for header in record.columns if header not in opened.columns]
+    if at is None or missing:
+        lacking = repr(missing[0]) if missing else repr(REFERENCE)
+        raise SheetError(path, f"the column {lacking} is not there any more: put it back as it was")
+    places = [opened.columns.index(header) for header in record.columns]
+    is_chosen = options.selection.chooser(path, opened.columns)
+    wanted: dict[str, tuple[int, list[str]]] = {}
+    is_whole = len(opened.worksheets) < 2 and len(opened.columns) == len(record.columns) + len(ADDED)
+    for raw in opened.rows():
+        if not is_chosen(raw):
+            is_whole = False
+            continue
+        fault = next((raw.faults[place] for place in places if place in raw.faults), None)
+        if raw.problem or fault:
+            raise SheetError(path, raw.problem or FAULTS[Cause(fault or "")], row=raw.number)
+        reference = reference_in(raw.cells[at])
+        if reference is None:
+            raise SheetError(
+                path,
+                f"its {REFERENCE!r} is missing or not as it was written: put it back; a row that is new belongs in "
+                f"{record.name}",
+                row=raw.number,
+            )
+        if not job.startswith(reference[0]):
+            raise SheetError(path, f"its {REFERENCE!r} is of another job", row=raw.number)
+        if twice := wanted.get(reference[1]):
+            raise SheetError(
+                path,
+                f"it has the {REFERENCE!r} of row {twice[0]}: a row can be corrected in one way only",
+                row=raw.number,
+            )
+        wanted[reference[1]] = raw.number, [raw.cells[place] for place in places]
+    return wanted, is_whole
+
+
+def _as_read(row: Row, columns: Sequence[str]) -> RawRow:
+    """A row as it was read from the sheet: what could not be read of it then, it can't be now."""
+    problem, faults = None, dict[int, str]()
+    details = row.why.details if row.why is not None and row.state is State.INVALID else {}
+    for column, _, text in details.get("problems", ()):
+        if cause := _CAUSE_OF.get(text):
+            faults[list(columns).index(column)] = cause
+        elif row.cause is Cause.SHIFTED:
+            problem = text
+    if len(row.cells) != len(columns) or (row.cause in {Cause.SHIFTED, *FAULTS} and not faults):
+        problem = problem or details.get(OLD_WORDS) or "its cells can't be told: correct it in the sheet itself"
+    return RawRow(row.sheet_row, row.cells, problem, faults, row.edit)
