@@ -28,7 +28,7 @@ from batch_share.sending.steps import asked, give_up, in_time, post, post_togeth
 from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Row
@@ -225,19 +225,23 @@ class Sender:
         What is refused as a whole may be sent in another way, but for a row that must go `alone`.
         """
         is_last_way = alone and self._owners.are_proved(Form.BULK)
-        if not any([await self._owners.lacks_proof(row, Form.BULK) for row in rows]):
-            return await self._call_bulk(rows, is_last_way=is_last_way)
-        async with self._proving:
-            fitting = [row for row in rows if alone or self._can_go_together(row)]
-            first = [row for row in fitting if await self._owners.lacks_proof(row, Form.BULK)][:1]
-            chosen = first or fitting
-            for row in reversed(rows):
-                if row not in chosen:
-                    self._queue.put_back(row)
-            outcome = await self._call_bulk(chosen, is_last_way=is_last_way)
-            if first and isinstance(outcome, Refused):
-                self._count_refused(asked(first[0]).event, outcome.words)
-            return outcome
+        if any([await self._owners.lacks_proof(row, Form.BULK) for row in rows]):
+            async with self._proving:
+                self._put_back(row for row in reversed(rows) if not (alone or self._can_go_together(row)))
+                rows = [row for row in rows if alone or self._can_go_together(row)]
+                first = [row for row in rows if await self._owners.lacks_proof(row, Form.BULK)][:1]
+                if first:
+                    self._put_back(row for row in reversed(rows) if row is not first[0])
+                    outcome = await self._call_bulk(first, is_last_way=is_last_way)
+                    if isinstance(outcome, Refused):
+                        self._count_refused(asked(first[0]).event, outcome.words)
+                    return outcome
+            # All were seen meanwhile: nobody waits for this call, which may take long.
+        return await self._call_bulk(rows, is_last_way=is_last_way)
+
+    def _put_back(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._queue.put_back(row)
 
     async def _call_bulk(self, rows: Sequence[Row], *, is_last_way: bool) -> Outcome | tuple[Outcome, ...]:
         rows = [row for row in rows if await self._in_time(row)]
