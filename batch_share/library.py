@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, SettingsError, check_not_empty, is_blank
+from batch_share.errors import BatchShareError, NotConfirmed, SettingsError, check_not_empty, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
-from batch_share.jobs.job import do
+from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
-from batch_share.jobs.watch import SETTLE, Arrivals, Folders, Watch, work_on
+from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
@@ -65,9 +65,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from batch_share.jobs.check_up import Finding
-    from batch_share.jobs.job import Ending, Kind
+    from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
-    from batch_share.jobs.watch import Case, SheetOutcome
+    from batch_share.jobs.watch import Case
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
@@ -353,8 +353,9 @@ class BatchShare:
         """Run each sheet that is dropped into the folder, and give what became of it, until `stop` is called.
 
         The folder is looked at `every` so many seconds, with `once` only now. A sheet is taken when it has not
-        changed for `settle` seconds, worked on in working/, and moved with all that was made of it to done/ or
-        failed/. One that waits stays, and is given again each time that it was gone on with.
+        changed for `settle` seconds, worked on in working/, and moved with all that was made of it to done/,
+        failed/ or, where it needs a person's yes, held/. Whatever is moved to agreed/ has that. One that waits
+        stays, and is given again each time that it was gone on with.
         `on_trouble` is told, in a sentence, of what else goes wrong and may be over at the next look.
 
         Raises BatchShareError for what would stop every sheet, such as keys that are refused.
@@ -363,14 +364,26 @@ class BatchShare:
         settings.account()
         check_options(settings)
         places, how = Folders(_file("folder", folder)), options or SheetOptions.of(settings)
+        unlimited = settings.model_copy(update={"max_rows": None, "max_per_user": None})
         trouble = on_trouble or (lambda _: None)
 
         async def work(case: Case) -> SheetOutcome:
-            job = self._begin("run", case.ledger, partial(work_on, case, how, settings, self._watcher))
-            outcome = await self._ending(job)
-            if outcome.interrupted:
+            mine, watcher = unlimited if case.is_agreed else settings, _AsksForSheet(self._watcher, case.is_agreed)
+            job: Kind = RunSheet(SheetJob(case.sheet, case.ledger, how))
+            try:
+                if await outputs.is_agreed_to(case.ledger):
+                    if (at_rest := await outputs.nothing_due(case.ledger)) is not None:
+                        return SheetOutcome(case.sheet, Ending(at_rest))
+                    # Not run: with other options than it was taken in with, the same rows would be other ones.
+                    job = Resume(case.ledger)
+                make = partial(do, job, mine, watcher)
+                ending = await self._ending(self._begin("run", case.ledger, make))
+            except BatchShareError as error:
+                # Of what a person ends before its first call nobody knows what would have become: it stays.
+                return SheetOutcome(case.sheet, error, interrupted=stop.asked)
+            if ending.interrupted:
                 stop.ask()
-            return outcome
+            return SheetOutcome(case.sheet, ending, ending.interrupted)
 
         def moved(before: Case, after: Case) -> None:
             if after.ledger.exists():
@@ -380,7 +393,7 @@ class BatchShare:
         watch = Watch(arrivals, places, work, moved, trouble, stop.sleep, lambda: stop.asked)
         self._watches.append(stop)
         try:
-            with places.held():
+            with places.locked():
                 async for outcome in watch.once() if once else watch.forever(every):
                     yield outcome
         finally:
@@ -658,3 +671,31 @@ class _Asks:
         stop: Callable[[], None],  # noqa: ARG002 - as every Watcher
     ) -> AbstractAsyncContextManager[None]:
         return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class _AsksForSheet:
+    """The Watcher of a sheet in a watched folder: what nobody has `agreed` to is held."""
+
+    others: Watcher
+    agreed: bool
+
+    def foresee(self, outlook: Outlook) -> None:
+        self.others.foresee(outlook)
+
+    def agree(self, preview: Preview) -> bool | Awaitable[bool]:
+        return self.agreed or self.others.agree(preview)
+
+    def is_sure(self, doubt: Doubt) -> bool:
+        if not (self.agreed or self.others.is_sure(doubt)):
+            nothing = "Nothing was sent, for nobody could be asked:"
+            raise NotConfirmed(" ".join([*doubt.reported, nothing, doubt.question]))
+        return True
+
+    def wait_turn(self, process: int | None) -> None:
+        self.others.wait_turn(process)
+
+    def watch(
+        self, progress: Callable[[], Progress], stop: Callable[[], None]
+    ) -> AbstractAsyncContextManager[None]:
+        return self.others.watch(progress, stop)

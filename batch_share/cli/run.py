@@ -144,12 +144,13 @@ def watch(
     """Run every sheet that is dropped into FOLDER, until Ctrl-C.
 
     It takes a sheet once it is fully written, works on it in working/, and moves it with its ledger and results to
-    done/ or failed/.
+    done/ or failed/. What needs a person's yes goes to held/, and is sent once it is moved to agreed/.
 
     Example: batch-share watch inbox --event 201 --duration 7d --yes
     """
-    from batch_share.cli.watching import Looks, watch_inbox
+    from batch_share.cli.watching import watch_inbox
 
-    settings = given.settings()
-    looks = Looks.parse(given["every"] or "10s", given["settle"] or "5s", once=given["once"])
-    return watch_inbox(folder, sheet_options(given, settings), settings, looks, yes=given["yes"])
+    settings, once = given.settings(), given["once"]
+    every, settle = given["every"] or "10s", given["settle"] or "5s"
+    options = sheet_options(given, settings)
+    return watch_inbox(folder, options, settings, every=every, settle=settle, once=once, yes=given["yes"])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from batch_share.cli.screen import ASK_ABOVE, near, one_line
-from batch_share.cli.work import TerminalWatcher, draining
+from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
+from batch_share.cli.work import draining
 from batch_share.common import parse_seconds
-from batch_share.errors import NotConfirmed, SettingsError
+from batch_share.errors import AccessDenied, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
 
@@ -28,31 +27,7 @@ SHORTEST: Final = 0.1
 """Seconds between two looks, at the least."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """How often the folder is looked at, and how long a file must have been quiet; in seconds."""
-
-    every: float
-    settle: float
-    once: bool
-
-    @classmethod
-    def parse(cls, every: str, settle: str, *, once: bool) -> Looks:
-        """Raises SettingsError."""
-        looks = cls(_seconds("every", every), _seconds("settle", settle), once)
-        if looks.every < SHORTEST:
-            raise SettingsError("every", f"at least {SHORTEST:g}s")
-        return looks
-
-
-def _seconds(name: str, text: str) -> float:
-    try:
-        return parse_seconds(text)
-    except ValueError as error:
-        raise SettingsError(name, str(error)) from None
-
-
-class SheetWatcher(TerminalWatcher):
+class SheetWatcher(Display):
     """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
 
     def foresee(self, outlook: Outlook) -> None:
@@ -65,7 +40,7 @@ class SheetWatcher(TerminalWatcher):
             return True
         raise NotConfirmed(
             f"Nothing was sent: it has {preview.changes_made:,} rows to send, and above {ASK_ABOVE} the watch "
-            "needs --yes. `batch-share resume` on its ledger sends them."
+            "needs --yes."
         )
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - as every Watcher
@@ -73,61 +48,72 @@ class SheetWatcher(TerminalWatcher):
         return False
 
 
-@dataclass(slots=True)
-class Lines:
-    """One line for each sheet on standard output, and again only when it says something else."""
-
-    reported: dict[str, str] = field(default_factory=dict)
-
-    def sheet(self, outcome: SheetOutcome) -> None:
-        """How the work on a sheet ended."""
-        folder = outcome.sheet.parent
-        again = "" if outcome.place or outcome.interrupted else "; looked at again"
-        line = f"{_said(outcome)}; in {near(folder.absolute())}{again}"
-        if self.reported.get(folder.name) != line:
-            typer.echo(line)
-        if outcome.place is None:
-            self.reported[folder.name] = line
-        else:
-            self.reported.pop(folder.name, None)
-
-    def trouble(self, words: str) -> None:
-        """Something else went wrong."""
-        typer.echo(f"batch-share: {words}", err=True)
-
-
-def _said(outcome: SheetOutcome) -> str:
-    if outcome.error is not None:
-        words = str(outcome.error).removeprefix(f"{outcome.sheet.name}: ")
-        return f"{outcome.sheet.name}: {words} (exit {outcome.exit_code:d})"
-    assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
-    return one_line(outcome.summary, outcome.exit_code).partition("; ledger")[0]
-
-
-def watch_inbox(folder: Path, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+def watch_inbox(
+    folder: Path, options: SheetOptions, settings: Settings, *, every: str, settle: str, once: bool, yes: bool
+) -> ExitCode:
     """Watch until a signal comes, or look once. Raises BatchShareError."""
-    try:
-        return asyncio.run(_watch(folder, options, settings, looks, yes=yes))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        typer.echo(
-            "batch-share: Cut. What was under way is in its ledger: the next watch goes on with it.", err=True
-        )
-        return ExitCode.INTERRUPTED
-
-
-async def _watch(folder: Path, options: SheetOptions, settings: Settings, looks: Looks, *, yes: bool) -> ExitCode:
+    looks = _seconds("every", every), _seconds("settle", settle)
+    if looks[0] < SHORTEST:
+        raise SettingsError("every", f"at least {SHORTEST:g}s")
     library = BatchShare(settings, watcher=SheetWatcher(yes=yes, one_line=True))
-    asked, lines, codes = asyncio.Event(), Lines(), list[ExitCode]()
+    library.check_notify()
+    if not once:
+        _say(f"Watching {folder}: a sheet that is dropped there is run. Ctrl-C ends it.")
+    try:
+        codes = asyncio.run(_watch(library, folder, options, *looks, once=once))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("Cut. What was under way is in its ledger: the next watch goes on with it.")
+        return ExitCode.INTERRUPTED
+    if not once:
+        _say(f"Stopped watching {folder}: the next watch goes on with what is in {folder / 'working'}.")
+    return ExitCode.most_urgent(codes) if once else ExitCode.DONE
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return parse_seconds(text)
+    except ValueError as error:
+        raise SettingsError(name, str(error)) from None
+
+
+async def _watch(
+    library: BatchShare, folder: Path, options: SheetOptions, every: float, settle: float, *, once: bool
+) -> list[ExitCode]:
+    """One line for each sheet on standard output, and again only when it says something else."""
+    asked, reported, codes = asyncio.Event(), dict[str, str](), list[ExitCode]()
 
     def ask() -> None:
         asked.set()
         library.stop()
 
-    outcomes = library.watch(
-        folder, options, every=looks.every, settle=looks.settle, once=looks.once, on_trouble=lines.trouble
-    )
     with draining(asked.is_set, ask):
+        outcomes = library.watch(folder, options, every=every, settle=settle, once=once, on_trouble=_say)
         async for outcome in outcomes:
-            lines.sheet(outcome)
             codes.append(outcome.exit_code)
-    return ExitCode.most_urgent(codes) if looks.once else ExitCode.DONE
+            case, line = outcome.sheet.parent.name, _line(outcome)
+            if reported.pop(case, "") != line:
+                typer.echo(line)
+            if outcome.place is None:
+                reported[case] = line
+            if outcome.place is not None or isinstance(outcome.error, AccessDenied):
+                problem = await library.notify("watch", outcome.sheet, outcome.ended, ledger=outcome.ledger)
+                if problem:
+                    _say(problem)
+    return codes
+
+
+def _line(outcome: SheetOutcome) -> str:
+    name, folder = outcome.sheet.name, outcome.sheet.parent.absolute()
+    if outcome.error is not None:
+        words = f"{name}: {str(outcome.error).removeprefix(f'{name}: ')} (exit {outcome.exit_code:d})"
+    else:
+        assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
+        words = one_line(outcome.summary, outcome.exit_code).partition("; ledger")[0]
+    line = f"{words}; in {near(folder)}"
+    if outcome.place == "held":
+        return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / 'agreed')}"
+    return line if outcome.place or outcome.interrupted else f"{line}; looked at again"
+
+
+def _say(words: str) -> None:
+    typer.echo(f"batch-share: {words}", err=True)

@@ -243,7 +243,8 @@ async def _session(
         session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
-        session = replace(session, missing=await find_missing(session, recovers=job.posts))
+        recovers = job.posts and not job.only_looked_up  # else nobody would be asked
+        session = replace(session, missing=await find_missing(session, recovers=recovers))
         count = CallCount(settings.data_folder, (await ledger.facts())["job"])
         stack.callback(count.close)
         ledger.on_call = count.note

@@ -14,7 +14,7 @@ from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
-from batch_share.planning.intake import job_meant, plan_job
+from batch_share.planning.intake import plan_meant
 from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
     FailedSheet,
@@ -46,10 +46,10 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
 
     Rows that wait for their time are not to be done now. Raises SheetError, SettingsError, LedgerError.
     """
-    job, settings = await job_meant(job, settings)
+    job, settings, plan = await plan_meant(job, settings)
+    planned = plan.record
     if not job.ledger.exists():
         return None
-    planned = (await plan_job(job, settings)).record
     async with read_ledger(job.ledger) as ledger:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
@@ -62,6 +62,14 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
     """The totals of a ledger if nothing is to be done in it now. Raises LedgerError."""
     async with read_ledger(ledger_name) as ledger:
         return None if await ledger.sheet() is None else await _at_rest(ledger)
+
+
+async def is_agreed_to(ledger_name: LedgerName) -> bool:
+    """Whether a ledger, there or not, holds a sheet, and nothing that somebody was sure of but never agreed to."""
+    if not ledger_name.holds_anything():
+        return False
+    async with read_ledger(ledger_name) as ledger:
+        return await ledger.sheet() is not None and not await ledger.unsaid()
 
 
 async def _at_rest(ledger: LedgerReader) -> Summary | None:

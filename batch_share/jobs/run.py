@@ -25,7 +25,7 @@ from batch_share.jobs.revoke_earlier import (
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
-from batch_share.planning.intake import job_meant, plan_job, settle_doubt, take_in, unread_columns
+from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
@@ -209,9 +209,8 @@ class RunSheet(Resume):
 
         A sheet of failed rows goes on with the job that they are of.
         """
-        self.sheet, settings = await job_meant(self.sheet, settings)
+        self.sheet, settings, self.plan = await plan_meant(self.sheet, settings)
         sheet, self.ledger = self.sheet, self.sheet.ledger
-        self.plan = await plan_job(sheet, settings)
         if sheet.approved is not None:
             approved = check_approval(sheet.approved, self.plan, settings)
             self.plan = replace(self.plan, approved_types=approved.activity_types)

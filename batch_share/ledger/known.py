@@ -10,6 +10,7 @@ import hashlib
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -375,12 +376,26 @@ class History:
             theirs = select(ledgers.c.id).where(ledgers.c.job == job)
             known = (live.c.row_id >= 0) & live.c.ledger_id.in_(theirs)
             connection.execute(update(live).where(known).values(row_id=min(first, 0) - 1 - live.c.row_id))
+            connection.execute(update(ledgers).where(ledgers.c.job == job).values(mark=None))
 
-    def runs_of(self, job: str) -> dict[str, str]:
-        """By the Ids of a job's runs that are known, whichever copy of its ledger had them, their commands."""
+    def taken_aside(self, job: str) -> list[LiveShare]:
+        """What was taken aside of a job and is still known to nobody else."""
+        return self._shares(_LIVE.where(ledgers.c.job == job, live.c.row_id < 0))
+
+    def drop_aside(self, job: str, row_ids: Sequence[int]) -> None:
+        """Forget these, by what they are known by: the job's ledger knows of them."""
+        theirs = select(ledgers.c.id).where(ledgers.c.job == job)
+        with self._writing() as connection:
+            for at in range(0, len(row_ids), _CHUNK):
+                these = live.c.row_id.in_(row_ids[at : at + _CHUNK])
+                connection.execute(delete(live).where(live.c.ledger_id.in_(theirs), these))
+
+    def runs_of(self, job: str) -> dict[str, int]:
+        """By the Ids of a job's known runs, whichever copy had them, how many rows were revoked by their end."""
         with self._reading() as connection:
-            of_job = select(runs.c.id, runs.c.command).join_from(runs, ledgers).where(ledgers.c.job == job)
-            return {run.id: run.command for run in connection.execute(of_job)}
+            of_job = select(runs.c.id, runs.c.counts).join_from(runs, ledgers).where(ledgers.c.job == job)
+            counts = {run.id: run.counts or {} for run in connection.execute(of_job)}
+        return {each: sum(states.get(state, 0) for state in _REVOKED) for each, states in counts.items()}
 
     def first_start(self, job: str) -> datetime | None:
         """When the first run of a job began that is known."""
@@ -436,15 +451,10 @@ class History:
     def live_noted(self, ledger: KnownLedger, made: int, mark: str, now: datetime) -> None:
         """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended.
 
-        Of other copies of it too, which are older; but not what was taken aside, while it does not know of that.
+        Of other copies of it too, which are older; but not what was taken aside.
         """
-        new = live.alias()
-        is_new = (new.c.ledger_id == ledger.id) & (new.c.made == made) & (new.c.row_id >= 0)
-        is_same = (new.c.lead_id == live.c.lead_id) & (new.c.user_id == live.c.user_id)
-        knows = select(new.c.row_id).where(is_new, is_same, (new.c.access > 0) | (live.c.access == 0)).exists()
         of_job = live.c.ledger_id.in_(select(ledgers.c.id).where(ledgers.c.job == ledger.job))
-        is_old = ((live.c.ledger_id != ledger.id) | (live.c.made != made)) & (live.c.row_id >= 0)
-        gone = of_job & (is_old | ((live.c.row_id < 0) & knows))
+        gone = of_job & ((live.c.ledger_id != ledger.id) | (live.c.made != made)) & (live.c.row_id >= 0)
         with self._writing() as connection:
             connection.execute(delete(live).where(or_(gone, live.c.ends_at <= now)))
             connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=mark))
@@ -696,6 +706,10 @@ def _put_aside(file: Path) -> Path:
     return file.replace(aside)
 
 
+_SAME_END: Final = timedelta(minutes=10)
+"""Two copies of a ledger may differ in when a share of theirs was accepted, so ends."""
+
+_REVOKED: Final = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
 CUT_OFF: Final = "cut off"
 GONE: Final = "nobody knows: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
@@ -763,6 +777,15 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger,
             chunk = []
     history.note_live(known, made, chunk)
     history.live_noted(known, made, mark, now)
+    if aside := history.taken_aside(known.job):
+        ends = await ledger.ends_of({(share.lead_id, share.user_id) for share in aside})
+        history.drop_aside(known.job, [each.row_id for each in aside if _is_told(each, ends)])
+
+
+def _is_told(share: LiveShare, ends: Mapping[tuple[str, str], datetime]) -> bool:
+    """Whether a ledger knows of a share, or what became of a row that was under way: by the ends that it knows."""
+    end = ends.get((share.lead_id, share.user_id))
+    return end is not None and (share.ends_at == NEVER or share.ends_at <= end + _SAME_END)
 
 
 def _values(share: Share, run_ids: Mapping[int, str]) -> dict[str, Any]:

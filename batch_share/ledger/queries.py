@@ -115,6 +115,9 @@ SHARE_MAY_COME: Final = SHARE_NOT_ENDED | _UNDER_WAY
 NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - as all times of a ledger
 """When a share ends that is still to be made."""
 
+LONG_AGO: Final = datetime(1, 1, 1)  # noqa: DTZ001 - as all times of a ledger
+"""When a share ended that was never made."""
+
 GIVES_ACCESS: Final = rows.c.action != Action.REVOKE
 """Rows that are to be shared."""
 

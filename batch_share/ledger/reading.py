@@ -38,6 +38,7 @@ from batch_share.ledger.queries import (
     IN_SHEET,
     IS_DOUBLE,
     LEAN,
+    LONG_AGO,
     MATTERS,
     MEANT,
     NEVER_SENT,
@@ -62,7 +63,7 @@ from batch_share.ledger.queries import (
 )
 from batch_share.ledger.records import Edit, Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
 from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
-from batch_share.ledger.states import UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import (
     NONE_ENDING,
     Alike,
@@ -561,9 +562,9 @@ class LedgerReader:
         double = select(rows).where(IS_DOUBLE).order_by(*GONE_LAST).limit(most)
         return [row_of(found) for found in await self._all(double)]
 
-    async def statistics(self, periods: Mapping[int, float]) -> Statistics:
-        """The ledger in numbers that fit each other; `periods` are of each run's rate, in seconds."""
-        return await self._database.read(lambda connection: gather(connection, periods, self.now()))
+    async def statistics(self) -> Statistics:
+        """The ledger in numbers that fit each other."""
+        return await self._database.read(lambda connection: gather(connection, self.now()))
 
     async def skipped(self, most: int) -> list[Alike]:
         """Why rows are skipped: the `most` frequent reasons."""
@@ -670,6 +671,23 @@ class LedgerReader:
                 yield row["marker"]
             last = found[-1]["id"]
 
+    async def ends_of(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
+        """Of these pairs of lead and user, those whose rows are settled: when the last share of each ends or did.
+
+        Where there was none, a time long ago.
+        """
+        columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.ends_at
+        settled = rows.c.lead_id.is_not(None) & rows.c.state.not_in((*INTENTS, State.UNKNOWN))
+        page = select(*columns).where(settled).order_by(rows.c.id).limit(PAGE)
+        ends: dict[tuple[str, str], datetime] = {}
+        last = -1
+        while found := await self._all(page.where(rows.c.id > last)):
+            for row in found:
+                if (pair := (row["lead_id"], row["user_id"])) in pairs:
+                    ends[pair] = max(ends.get(pair, LONG_AGO), row["ends_at"] or LONG_AGO)
+            last = found[-1]["id"]
+        return ends
+
     async def lead_numbers(self) -> dict[int, str]:
         """By row Id, the lead numbers of the rows whose share may not have ended."""
         lasts = rows.c.ends_at.is_(None) | (rows.c.ends_at > self.now())
@@ -769,7 +787,8 @@ class LedgerReader:
 
     def _to_do(self) -> ColumnElement[bool]:
         # What another copy may have sent is looked up first, and sent if it did not: that is to be agreed to too.
-        left: ColumnElement[bool] = rows.c.state.in_(TO_DO) | RECOVERS
+        is_due = rows.c.start.is_(None) | (rows.c.start <= self.now())
+        left: ColumnElement[bool] = rows.c.state.in_(TO_DO) | (RECOVERS & is_due)
         if self.renew_before is not None:
             left = left | self.to_renew()
         return left & MEANT & self._is_due() & GIVES_ACCESS

@@ -117,8 +117,9 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.POSTED: frozenset({State.SHARING, State.FAILED, State.UNKNOWN, State.TO_REVOKE}),
     State.SHARING: frozenset({State.ACCEPTED, State.POSTED, State.FAILED, State.UNKNOWN}),
     # back to posted: its request was of many rows and could not be processed; it is shared again by itself
-    State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}),
-    State.SHARED: frozenset({State.TO_REVOKE}),
+    # revoked, here and below: by a newer copy of the ledger, which is not there any more
+    State.ACCEPTED: frozenset({State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE, State.REVOKED}),
+    State.SHARED: frozenset({State.TO_REVOKE, State.REVOKED}),
     State.INVALID: frozenset(),
     # what it repeats is over, or is to be made once more; there is something to revoke by now
     State.SKIPPED: frozenset({State.PENDING, State.UNKNOWN}),

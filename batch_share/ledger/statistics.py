@@ -1,4 +1,4 @@
-"""What a ledger comes to: its rows by state, user and reason, and how fast its calls left.
+"""What a ledger comes to: its rows by state, user and reason.
 
 All of it is read in one transaction, so that the numbers fit each other also while a run goes on, and summed up as
 it is read: memory stays flat however many rows there are.
@@ -18,7 +18,7 @@ from sqlalchemy import Text, case, cast, func, select
 from batch_share.common import ROWS_NAMED, Cause
 from batch_share.ledger.queries import COUNTED, IN_SHEET, LEAN, MATTERS, TROUBLED, row_of, state_at
 from batch_share.ledger.records import NewRow, Row, Why
-from batch_share.ledger.schema import attempts, lookups, rows
+from batch_share.ledger.schema import lookups, rows
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 USERS_REPORTED: Final = 25
 REASONS_REPORTED: Final = 15
-RUNS_REPORTED: Final = 4
-"""The busiest users, the most frequent reasons, the latest runs with calls; of the others only how many."""
+"""The busiest users, the most frequent reasons; of the others only how many."""
 
 KINDS_KEPT: Final = 2000
 """Reasons that are told apart while they are counted; should there be more, the others are counted as one."""
@@ -39,11 +38,6 @@ USER_KINDS: Final = ("User Id", "User Email", "Sales User")
 """The kinds of look-ups that are of users."""
 
 _BATCH: Final = 2000
-_PERIODS: Final = 2
-"""Of its rate, in a stretch of time at least: a call is noted when it queues for its turn."""
-
-_BARS: Final = 120
-"""Points that a run's calls are shown by, at most."""
 
 _VARYING: Final = (
     (re.compile(r"\b[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b", re.IGNORECASE), "…"),
@@ -220,21 +214,6 @@ class UserResults:
 
 
 @dataclass(frozen=True, slots=True)
-class CallsOfRun:
-    """How many calls of a run left in each `width` seconds, from `began` (UTC, without a zone) on."""
-
-    run_id: int
-    began: datetime
-    width: float
-    counts: Sequence[int]
-
-    @property
-    def per_second(self) -> list[float]:
-        """The calls per second in each stretch of time."""
-        return [count / self.width for count in self.counts]
-
-
-@dataclass(frozen=True, slots=True)
 class Statistics:
     """A ledger in numbers. `users` and `reasons` are those with the most rows, of `all_users` and `all_reasons`."""
 
@@ -243,14 +222,10 @@ class Statistics:
     all_users: int
     reasons: Sequence[Alike]
     all_reasons: int
-    calls: Sequence[CallsOfRun]
 
 
-def gather(connection: Connection, periods: Mapping[int, float], now: datetime) -> Statistics:
-    """Sum a ledger up as it is `now` (UTC, without a zone).
-
-    `periods` are those of each run's rate, in seconds: calls are counted by multiples.
-    """
+def gather(connection: Connection, now: datetime) -> Statistics:
+    """Sum a ledger up as it is `now` (UTC, without a zone)."""
     kinds = reasons_of(connection, rows.c.state.in_(TROUBLED) & MATTERS)
     found = _users(connection, now)
     by_state = select(state_at(now), func.count()).where(IN_SHEET, COUNTED).group_by(state_at(now))
@@ -260,7 +235,6 @@ def gather(connection: Connection, periods: Mapping[int, float], now: datetime) 
         all_users=len(found),
         reasons=kinds[:REASONS_REPORTED],
         all_reasons=len(kinds),
-        calls=_calls(connection, periods),
     )
 
 
@@ -310,26 +284,6 @@ def kind_of(said: str) -> str:
     for varying, instead in _VARYING:
         said = varying.sub(instead, said)
     return said
-
-
-def _calls(connection: Connection, periods: Mapping[int, float]) -> list[CallsOfRun]:
-    """The calls of the latest runs that made any, oldest run first."""
-    of_runs = select(
-        attempts.c.run_id, func.min(attempts.c.sent_at), func.max(attempts.c.sent_at), func.count()
-    ).group_by(attempts.c.run_id)
-    latest = sorted(connection.execute(of_runs), key=lambda run: run[0])[-RUNS_REPORTED:]
-    return [
-        _calls_of(connection, run_id, first, last, periods.get(run_id, 1.0)) for run_id, first, last, _ in latest
-    ]
-
-
-def _calls_of(connection: Connection, run_id: int, first: datetime, last: datetime, period: float) -> CallsOfRun:
-    lasted = (last - first).total_seconds()
-    width = period * max(_PERIODS, -(-lasted // (period * _BARS)))
-    counts = [0] * (int(lasted // width) + 1)
-    for (sent_at,) in _stream(connection, select(attempts.c.sent_at).where(attempts.c.run_id == run_id)):
-        counts[int((sent_at - first).total_seconds() // width)] += 1
-    return CallsOfRun(run_id, first, width, counts)
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterable[Any]:

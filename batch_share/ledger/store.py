@@ -77,11 +77,6 @@ _MAY_BE_SENT = (
 )
 """Rows that were not sent, as far as this ledger knows, and may be."""
 
-_MAY_BE_SHARED = rows.c.position.is_not(None) & or_(
-    rows.c.state == State.POSTED, (rows.c.state == State.UNKNOWN) & (rows.c.stage == Stage.SHARE)
-)
-"""Rows whose activity stands, and whose lead another copy of this ledger may have shared."""
-
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
@@ -197,9 +192,13 @@ class Ledger(LedgerReader):
                 self._note_recovered(connection, since, calls)
                 which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
                 self._results = None
-                unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True, "details": None}
-                shared = update(rows).where(_MAY_BE_SHARED).values(unknown | {"cause": Cause.RECOVERED})
-                connection.execute(shared)  # not when they were: by that, it is told when their shares end
+                # Not when they were moved: by that, it is told when their shares end.
+                posted = rows.c.position.is_not(None) & (rows.c.state == State.POSTED)
+                unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True}
+                connection.execute(update(rows).where(posted).values(unknown))
+                may_go_on = rows.c.state == State.UNKNOWN, rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE))
+                recovered = {"cause": Cause.RECOVERED, "details": None}
+                connection.execute(update(rows).where(*may_go_on).values(recovered))
             began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
             if began is None:
                 return 0
@@ -207,6 +206,25 @@ class Ledger(LedgerReader):
             for chunk in _chunks(ids, PAGE):
                 self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
             return len(ids)
+
+        return await self._database.write(note)
+
+    async def note_revoked(self, standing: Collection[tuple[str, str]]) -> int:
+        """Commit that a newer copy has revoked what this one takes to be shared, but for these leads and users.
+
+        Returns how many rows that are.
+        """
+
+        def note(connection: Connection) -> int:
+            shared = rows.c.state.in_((State.SHARED, State.ACCEPTED)) & (rows.c.ends_at > self.now())
+            found = connection.execute(
+                select(rows.c.id, rows.c.state, rows.c.lead_id, rows.c.user_id).where(shared)
+            )
+            revoked = Result(State.REVOKED, "", why=Why(Cause.PERHAPS_REVOKED))
+            gone = [row for row in found.all() if (row.lead_id, row.user_id) not in standing]
+            for row in gone:
+                self._move_or_touch(connection, row.id, State(row.state), revoked)
+            return len(gone)
 
         return await self._database.write(note)
 

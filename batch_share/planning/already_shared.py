@@ -184,7 +184,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
     with _index(settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
         facts, began = await ledger.facts(), [run.started_at for run in await ledger.runs()][:1]
         # Whoever asks for it may know of another copy that no index does.
-        is_asked = may_recover and bool(began) and RECOVERED not in facts
+        is_asked = may_recover and bool(began)
         if history is None:
             return Missing(0, began[0]) if is_asked else None
         job, gone = facts["job"], None
@@ -255,7 +255,7 @@ async def known_elsewhere(session: Session) -> Elsewhere:
         if history is not None:
             job = facts["job"]
             own = {run_id(job, run) for run in await ledger.runs()}
-            revoked = any(command == Action.REVOKE for of, command in history.runs_of(job).items() if of not in own)
+            revoked = any(rows for run, rows in history.runs_of(job).items() if run not in own)
             shares = [share for share in history.live_of(job) if share.access]
             return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
     return Elsewhere({}, revoked=False)

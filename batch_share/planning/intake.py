@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
+    from batch_share.sheet.reader import Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,11 @@ class SheetJob:
     corrects: bool = False
 
 
-async def plan_job(job: SheetJob, settings: Settings) -> Plan:
-    """The plan of a sheet as of now. Raises SheetError, also if it has no row or none is chosen, SettingsError.
+async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = None) -> Plan:
+    """The plan of a sheet, which may be `opened` already, as of now.
 
-    What the job's ledger knows of how its dates are written counts. Raises LedgerError.
+    What the job's ledger knows of how its dates are written counts, and of how its rows were corrected. Raises
+    SheetError, also if it has no row or none is chosen, SettingsError, LedgerError.
     """
     now = utc_now().replace(tzinfo=dt.UTC)
     if job.corrects:
@@ -86,7 +88,7 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
             before = await ledger.dates()
         plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
         return replace(plan, corrections=corrections)
-    sheet, before = read_sheet(job.sheet, job.options.read), {}
+    sheet, before = opened or read_sheet(job.sheet, job.options.read), {}
     if job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
             before = await ledger.dates()
@@ -97,40 +99,39 @@ async def plan_job(job: SheetJob, settings: Settings) -> Plan:
     return plan
 
 
-async def job_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settings]:
-    """The job that is run by a sheet, with its settings: a sheet of failed rows goes on with that of its rows.
+async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Settings, Plan]:
+    """The job that is run by a sheet, with its settings and its plan as of now; the sheet is opened once for both.
 
-    Raises SheetError, SettingsError, LedgerError, HistoryError.
+    A sheet of failed rows goes on with the job of its rows. Raises as `plan_job`, SheetError also if that is not
+    known, HistoryError.
     """
-    of_job = _job_named(job.sheet, settings)
+    read = job.options.read
+    is_plain = read.header_row is None and read.worksheet is None
+    of_job = None
+    if not is_plain:  # said of the sheet, and not of its failed rows
+        with suppress(SheetError):
+            of_job = _job_named(open_sheet(job.sheet, ReadOptions(limits=read.limits))[0])
     if of_job is None:
-        return job, settings
+        opened, lacking = open_sheet(job.sheet, read)
+        of_job = _job_named(opened) if is_plain else None
+        if of_job is None:
+            if lacking is not None:
+                raise lacking
+            return job, settings, await plan_job(job, settings, opened)
     is_named = job.ledger != LedgerName.of_sheet(job.sheet)
     ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
     settings = await settings_of_job(settings, ledger, of_job, job.sheet)
-    return replace(job, ledger=ledger, corrects=True), settings
+    job = replace(job, ledger=ledger, corrects=True)
+    return job, settings, await plan_job(job, settings)
 
 
-def _job_named(sheet: Path, settings: Settings) -> str | None:
-    """The beginning of the Id of the job that a sheet of failed rows is of; None for any other sheet.
-
-    Raises SheetError if its rows are of several.
-    """
-    try:
-        opened, _ = open_sheet(sheet, ReadOptions(limits=settings.sheet))
-        place = reference_column(opened)
-        if place is None:
-            return None
-        cells = ((raw.number, raw.cells[place]) for raw in opened.rows() if place < len(raw.cells))
-        found = {reference[0]: number for number, cell in cells if (reference := reference_in(cell))}
-    except SheetError:  # whoever runs it says what is wrong with it
+def _job_named(sheet: Sheet) -> str | None:
+    """The beginning of the Id of the job that a sheet of failed rows is of, by its first row; None for others."""
+    place = reference_column(sheet)
+    if place is None:
         return None
-    if len(found) > 1:
-        first, second = sorted(found.values())[:2]
-        raise SheetError(
-            sheet, f"rows {first} and {second} are of two jobs: run the failed rows of each by themselves"
-        )
-    return next(iter(found), None)
+    cells = (raw.cells[place] for raw in sheet.rows() if place < len(raw.cells))
+    return next((reference[0] for cell in cells if (reference := reference_in(cell))), None)
 
 
 async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
@@ -295,9 +296,9 @@ async def show_sheet(
 
     Raises BatchShareError.
     """
-    job, settings = await job_meant(SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options), settings)
     check_canary(settings)
-    plan = await plan_job(job, settings)
+    named = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
+    job, settings, plan = await plan_meant(named, settings)
     directory = Unasked() if watcher is None else Directory()
     before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
     first = _first_look(plan, directory) if watcher is not None or kept.holds_anything else FirstLook()

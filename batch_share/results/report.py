@@ -1,19 +1,18 @@
 """The report of a ledger for people: one HTML file that needs nothing else, neither a network nor a script.
 
 Whatever comes from the sheet or from LeadSquared is text in it, never markup: the template escapes everything. Its
-charts are numbers here, which the template draws as SVG.
+bars are numbers here, which the template draws as SVG.
 """
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Rate, __version__
+from batch_share.common import __version__
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output
@@ -28,14 +27,11 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord, SheetRecord
-    from batch_share.ledger.statistics import Alike, CallsOfRun, Statistics, UserResults
+    from batch_share.ledger.statistics import Alike, Statistics, UserResults
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0
-"""Of every chart, whatever room it is given: it is stretched."""
-
-HEIGHT: Final = 40.0
-"""Of a chart over time."""
+"""Of every bar, whatever room it is given: it is stretched."""
 
 COLOUR: Final = {
     State.SHARED: "good",
@@ -91,35 +87,6 @@ def bar(states: Mapping[State, int], most: int) -> list[Piece]:
         pieces.append(Piece(round(x, 3), round(width, 3), colour_of(state)))
         x += width
     return pieces
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """A chart over time: the outline of what is below the curve, the height of the limit, the top of the scale."""
-
-    outline: str
-    limit_y: float | None
-    top: float
-
-
-def steps(values: Sequence[float], limit: float | None) -> Steps:
-    """The chart of `values`, each over as much time, with a line at `limit` if there is one."""
-    top = nice_top(max([*values, limit or 0.0]))
-    across, up = WIDTH / max(len(values), 1), HEIGHT / top
-    points = [f"M0 {HEIGHT:g}"]
-    for number, value in enumerate(values):
-        y = round(HEIGHT - value * up, 3)
-        points.append(f"L{round(number * across, 3):g} {y:g}L{round((number + 1) * across, 3):g} {y:g}")
-    points.append(f"L{WIDTH:g} {HEIGHT:g}Z")
-    return Steps("".join(points), None if limit is None else round(HEIGHT - limit * up, 3), top)
-
-
-def nice_top(highest: float) -> float:
-    """The end of a scale that holds `highest` with a little room: a round number."""
-    if highest <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(highest * 1.1))
-    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= highest * 1.1)
 
 
 ROWS_REPORTED: Final = 100
@@ -180,18 +147,6 @@ class ReasonBar:
     pieces: Sequence[Piece]
 
 
-@dataclass(frozen=True, slots=True)
-class CallsChart:
-    """The calls of a run over time. `limit` is the rate in words, empty where there is none to compare with."""
-
-    title: str
-    said: str
-    limit: str
-    began: str
-    ended: str
-    shape: Steps
-
-
 def report_path(sheet: Path) -> Path:
     """Where the report goes when nobody says: beside the sheet (or its results)."""
     return sheet.with_name(f"{sheet.stem}.report.html")
@@ -230,8 +185,7 @@ def _template() -> Any:
 async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     """Everything that the template tells."""
     runs, sheet = await ledger.runs(), await ledger.sheet()
-    rates = {run.id: rate for run in runs if (rate := _rate(run.settings)) is not None}
-    numbers = await ledger.statistics({run_id: rate.period for run_id, rate in rates.items()})
+    numbers = await ledger.statistics()
     doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
     (_, earlier), corrected = await ledger.totals(), await ledger.edited()
     history = [f"Apart from these, {wording.spell_earlier(earlier)}."] if earlier else []
@@ -265,7 +219,6 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "more_users": numbers.all_users - len(numbers.users),
         "reasons": _reason_bars(numbers.reasons, sum(numbers.states.values())),
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
-        "charts": [_calls_chart(calls, runs, rates) for calls in numbers.calls],
         "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_REPORTED:]],
         "more_runs": max(0, len(runs) - RUNS_REPORTED),
         "lines": [line async for line in _lines(ledger, sheet, step, most)],
@@ -305,32 +258,6 @@ def _reason_bars(kinds: Sequence[Alike], all_rows: int) -> list[ReasonBar]:
         )
         for kind in kinds
     ]
-
-
-def _calls_chart(calls: CallsOfRun, runs: Sequence[RunRecord], rates: Mapping[int, Rate]) -> CallsChart:
-    run = next(run for run in runs if run.id == calls.run_id)
-    in_bulk, rate = bool(run.settings.get("bulk")), rates.get(run.id)
-    limit = None if in_bulk or rate is None else rate
-    what = "steps of rows" if in_bulk else "calls"
-    peak, total = max(calls.per_second), sum(calls.counts)
-    lasted = calls.width * len(calls.counts)
-    said = f"{total:,} {what}, at most {peak:.1f} a second, counted in stretches of {calls.width:g} s"
-    return CallsChart(
-        title=f"Run {run.id} ({run.command})",
-        said=f"{said}; it was allowed {limit}, which is {limit.per_second:g} a second" if limit else said,
-        limit=f"allowed: {limit.per_second:g}/s ({limit})" if limit else "",
-        began=_moment(calls.began),
-        ended=f"{_length(lasted)} later",
-        shape=steps(calls.per_second, limit.per_second if limit else None),
-    )
-
-
-def _rate(settings: Mapping[str, Any]) -> Rate | None:
-    """The rate that a run was given; None for `auto`, and where none was noted."""
-    try:
-        return Rate.parse(str(settings.get("rate")))
-    except ValueError:
-        return None
 
 
 def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:

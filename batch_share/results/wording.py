@@ -179,6 +179,7 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
     Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
     Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is",
+    (Cause.PERHAPS_REVOKED, State.REVOKED): "by all that is known here, a newer copy of the ledger has revoked it",
     Cause.PERHAPS_REVOKED: (
         "its activity stands, and by all that is known here its lead is not shared: a newer copy of the ledger has "
         "revoked shares. `batch-share retry` shares it again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -207,6 +207,7 @@ class Connection:
         if not self.turn.is_held:
             return False
         self.memory.open()
+        _heed_all(self.memory, self.settings)
         rate, bulk_rate = rates(self.settings, self.memory.account)
         self.pacer.resume(rate)
         self.bulk_pacer.resume(bulk_rate)
@@ -389,8 +390,7 @@ async def open_connection(
             turn.give_back()
             turn = await _take_turn(_turn_of(settings, waiter), course, turns)
         with AccountMemory(turn.file, host=host) as memory:
-            for name in names_of_account(settings) - {turn.file.stem}:  # which may have called the same account
-                memory.heed(settings.state_folder / f"{name}.account")
+            _heed_all(memory, settings)
             if settings.calls_when_closed:
                 memory.open_again()
             rate, bulk_rate = rates(settings, memory.account)
@@ -418,6 +418,13 @@ async def open_connection(
                     connection = await _identified(connection, key, course, turns)
                 course.connection = connection
                 yield connection
+
+
+def _heed_all(memory: AccountMemory, settings: Settings) -> None:
+    """Wait for the calls of every key that may be of the same account."""
+    for name in names_of_account(settings):
+        with suppress(OSError):  # it has just become another's
+            memory.heed(settings.state_folder / f"{name}.account")
 
 
 def _turn_of(settings: Settings, waiter: Waiter) -> AccountTurn:

@@ -200,23 +200,26 @@ def where(inbox: Path) -> dict[str, str]:
     """By sheet, in which folder it is."""
     return {
         each.name.partition("_")[2]: place
-        for place in ("working", "done", "failed")
+        for place in ("working", "done", "failed", "held", "agreed")
         if (inbox / place).is_dir()
         for each in (inbox / place).iterdir()
     }
 
 
-def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path) -> None:
+def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path, tmp_path: Path) -> None:
     few(inbox / "good.csv", 3)
     few(inbox / "big.csv", 58)  # three of them for what good.csv asks for, too
     few(inbox / "~$good.csv", 3)
+    (inbox / "notes.txt").write_text("Call Asha\n")
+    (inbox / "folder.csv").mkdir()
     shutil.copy(SAMPLES / "mistakes.csv", inbox)
     (inbox / "nonsense.csv").write_text("a,b\n1,2\n")
-    done = shell.run("watch", "inbox", "--once", "--settle", "0.2s", "--event", "201")
+    watch = ("watch", "inbox", "--once", "--settle", "0.2s", "--event", "201", "--notify", "told.jsonl")
+    done = shell.run(*watch)
     assert done.returncode == 1  # of several, the most urgent
     assert where(inbox) == {
         "good.csv": "done",
-        "big.csv": "failed",
+        "big.csv": "held",
         "mistakes.csv": "failed",
         "nonsense.csv": "failed",
     }
@@ -227,9 +230,21 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path)
     assert sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) == [
         "good.csv", "good.csv.ledger.db", "good.results.csv",
     ]  # fmt: skip
-    (unsent,) = (inbox / "failed").glob("*_big.csv/big.csv.ledger.db")
-    assert shell.run("resume", str(unsent), "--yes").returncode == 3
-    assert unsent.with_name("big.results.csv").is_file()
+    assert {each.name for each in inbox.iterdir() if each.name != ".batch-share-watch.lock"} == {
+        "~$good.csv", "notes.txt", "folder.csv", "working", "done", "failed", "held", "agreed",
+    }  # fmt: skip
+    (held,) = (inbox / "held").iterdir()
+    assert f"in inbox/held/{held.name}: to send it as it is, move that folder to inbox/agreed" in done.stdout
+    assert f"move this folder ({held}) to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
+    reported = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text("utf-8").splitlines()]
+    assert {each["file"]: each["ended"] for each in reported}["big.csv"] == "stopped, nobody agreed to it"
+    assert len(reported) == 4
+    assert shell.run(*watch).stdout == ""  # it waits for somebody
+    held.rename(inbox / "agreed" / held.name)
+    agreed = shell.run(*watch)
+    assert agreed.stdout.startswith("big.csv: 5")
+    assert where(inbox)["big.csv"] == "failed"  # one of its rows is invalid
+    assert (inbox / "failed" / held.name / "big.results.csv").is_file()
 
 
 def test_a_sheet_that_takes_shares_back_needs_a_setting(
@@ -242,8 +257,8 @@ def test_a_sheet_that_takes_shares_back_needs_a_setting(
     watch = ("watch", "inbox", "--once", "--settle", "0.1s", "--yes")
     (inbox / "back.csv").write_text(back, encoding="utf-8")
     refused = shell.run(*watch, BATCH_SHARE_MAX_REVOKES="1")
-    assert (refused.returncode, where(inbox)) == (1, {"back.csv": "failed"})
-    (why,) = (inbox / "failed").glob("*/why.txt")
+    assert (refused.returncode, where(inbox)) == (1, {"back.csv": "held"})
+    (why,) = (inbox / "held").glob("*/why.txt")
     said = "2 shares of june.csv would be revoked from "
     assert why.read_text("utf-8").startswith(said)
     assert said in refused.stdout
@@ -307,7 +322,11 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
         wait_until(lambda: where(inbox).get("two.csv") == "done")
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, "")
+    assert process.returncode == 0
+    assert err.splitlines() == [
+        "batch-share: Watching inbox: a sheet that is dropped there is run. Ctrl-C ends it.",
+        "batch-share: Stopped watching inbox: the next watch goes on with what is in inbox/working.",
+    ]
     assert [line.partition(";")[0] for line in out.splitlines()] == [
         "one.csv: 2 shared (exit 0)",
         "two.csv: 2 skipped (exit 0)",  # the same leads for the same users

@@ -10,10 +10,10 @@ import pytest
 from placing import named
 from trial import SHARE, Onlooker, Refuses, Trial, trial
 
-from batch_share import BatchShare, LedgerError, SheetError, State
+from batch_share import BatchShare, ExitCode, LedgerError, SheetError, State, TooManyRows
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.jobs.watch import FAILED, Case, work_on
+from batch_share.jobs.watch import AGREED, DONE, HELD
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob, plan_job
 from batch_share.planning.plan import Approval, SheetOptions
@@ -219,13 +219,54 @@ async def test_a_ledger_whose_columns_nobody_was_asked_about_says_nothing(tmp_pa
             await run(it, Onlooker())
 
 
-async def test_in_an_inbox_such_a_sheet_fails_with_the_reason(tmp_path: Path) -> None:
+async def test_in_an_inbox_such_a_sheet_is_held_until_a_person_says_yes(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ("Owner", emails(it)))
-        outcome = await work_on(Case(it.folder, it.folder / "leads.csv"), SheetOptions(), it.settings(), Onlooker())
-        assert outcome.place == FAILED
-        assert '--map "Owner=Sales User"' in str(outcome.error)
-        assert not it.sent(SHARE)
+        inbox = it.folder / "inbox"
+        inbox.mkdir()
+        (it.folder / "leads.csv").rename(inbox / "leads.csv")
+        async with BatchShare(it.settings()) as program:
+            (held,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+            assert (held.place, held.exit_code) == (HELD, ExitCode.NOT_DONE)
+            assert "Share each lead with the person in 'Owner'?" in str(held.error)
+            assert not it.sent(SHARE)
+            assert [each async for each in program.watch(inbox, settle=0.0, once=True)] == []
+            held.sheet.parent.rename(inbox / AGREED / held.sheet.parent.name)
+            (done,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+        assert done.place == DONE
+        assert len(it.sent(SHARE)) == 6
+
+
+async def test_in_an_inbox_ids_that_nobody_can_check_are_held_until_a_person_says_yes(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("Users", "Leads")) as it:
+        inbox = it.folder / "inbox"
+        inbox.mkdir()
+        (it.folder / "leads.csv").rename(inbox / "leads.csv")
+        async with BatchShare(it.settings()) as program:
+            (held,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+            assert held.place == HELD
+            assert "Take these Ids as they are?" in str(held.error)
+            assert not it.sent(SHARE)
+            held.sheet.parent.rename(inbox / AGREED / held.sheet.parent.name)
+            (done,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+        assert (done.place, done.error) == (DONE, None)
+        assert len(it.sent(SHARE)) == 12
+
+
+async def test_in_an_inbox_more_rows_than_the_guard_allows_are_held_until_a_person_says_yes(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("User Email", emails(it)))
+        inbox = it.folder / "inbox"
+        inbox.mkdir()
+        (it.folder / "leads.csv").rename(inbox / "leads.csv")
+        async with BatchShare(it.settings(max_rows=5)) as program:
+            (held,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+            assert held.place == HELD
+            assert isinstance(held.error, TooManyRows)
+            held.sheet.parent.rename(inbox / AGREED / held.sheet.parent.name)
+            (done,) = [each async for each in program.watch(inbox, settle=0.0, once=True)]
+        assert done.place == DONE
+        assert len(it.sent(SHARE)) == 6
 
 
 async def test_people_who_are_not_read_are_reported_before_anything_is_sent(tmp_path: Path) -> None:

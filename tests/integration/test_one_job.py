@@ -226,7 +226,7 @@ async def test_a_row_that_was_corrected_to_what_another_asks_for_is_not_sent(tmp
         (lambda rows: [row.pop("Access") for row in rows], "the column 'Access' is not there any more"),
         (
             lambda rows: rows[1].update({REFERENCE: f"R-{'0' * 10}-{'1' * 20}"}),
-            "rows 2 and 3 are of two jobs",
+            "row 3: its 'Row Reference' is of another job",
         ),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -196,6 +197,87 @@ async def test_what_a_newer_copy_shared_and_has_ended_is_not_shared_anew(
         assert len(it.sent(SHARE)) == shares
 
 
+async def test_a_share_that_a_newer_copy_revoked_is_revoked_and_never_renewed(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        copy = keep(it)
+        await it.revoke()
+        restore(it, copy)
+        assert (await it.resume(recover=True)).summary.states == {State.REVOKED: ROWS}
+        it.change("UPDATE rows SET ends_at = '2020-01-01 00:00:00.000000'")
+        await it.run(renew=1440)
+        assert it.live() == 0
+        assert (await beside(it).run()).summary.states == {State.SHARED: ROWS}, "nor is it in the way of others"
+
+
+async def test_a_row_that_was_under_way_in_a_copy_is_not_shared_again_once_revoked(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        it.change("UPDATE rows SET state = 'posting', activity_id = NULL WHERE state = 'posted'")
+        copy = keep(it)
+        await it.run()
+        await it.revoke()
+        restore(it, copy)
+        await it.run(recover=True)
+        assert it.live() == 0
+
+
+async def test_what_a_newer_copy_reassigned_is_not_given_back(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        copy = keep(it)
+        await it.run()
+        rows = sheet_rows(ROWS)
+        users = [row[2] for row in rows]
+        for row, user in zip(rows, [*users[1:], users[0]], strict=True):
+            row[2] = user
+        with (it.folder / "leads.csv").open("w", newline="") as out:
+            sheet = [[*row, Action.REASSIGN.value] for row in rows]
+            csv.writer(out).writerows([[*HEADER, "Action"], *sheet])
+        await it.run()
+        given = live_pairs(it)
+        restore(it, copy)
+        await it.resume(recover=True)
+        assert live_pairs(it) == given
+
+
+async def test_a_recovery_of_the_newest_leaves_what_is_known_as_it_is(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        await it.resume(recover=True)
+        await it.revoke()
+        assert (await beside(it).run()).summary.states == {State.SHARED: ROWS}
+
+
+async def test_a_renewal_by_a_newer_copy_stays_known(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        it.change("UPDATE rows SET ends_at = datetime('now', '+1 day') || '.000000'")
+        copy = keep(it)
+        assert (await it.run(renew=2880)).sent == 2 * ROWS
+        restore(it, copy)
+        await it.run(recover=True)
+        assert (await beside(it).run(renew=2880)).summary.states == {State.SKIPPED: ROWS}
+
+
+async def test_a_ledger_that_was_recovered_once_is_recovered_again_when_asked_to(tmp_path: Path) -> None:
+    onlookers = [Onlooker(), Onlooker()]
+    at_work = iter(onlookers)
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        ask_to_stop(next(at_work))
+        return await step(call)
+
+    async with trial(tmp_path, Fault(CREATE, [3, 5], stop)) as it:
+        await it.run(onlookers[0], workers=1)
+        it.ledger.unlink()
+        await it.run(onlookers[1], workers=1, recover=True)
+        copy = keep(it)
+        await it.run()
+        restore(it, copy)
+        shutil.rmtree(tmp_path / "data")
+        await it.run(recover=True)
+        check_shared_once(it)
+
+
 async def test_only_the_newest_copy_has_rows_under_way(tmp_path: Path) -> None:
     async with stopped(tmp_path) as it:
         other = other_copy(it)
@@ -277,6 +359,26 @@ async def test_a_job_before_the_last_one_at_its_place_is_over(
             await it.run()
         it.ledger.unlink()
         assert (await it.run()).error is None
+
+
+async def test_only_what_a_person_is_asked_about_is_recovered(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        before = len(it.leads_sent())
+        await it.reconcile(recover=True, max_rows=1)
+        assert len(it.leads_sent()) == before
+
+
+async def test_rows_whose_time_is_to_come_are_not_counted_as_sent_by_a_ledger_that_was_recovered(
+    tmp_path: Path,
+) -> None:
+    async with stopped(tmp_path) as it:
+        it.ledger.unlink()
+        await it.run(recover=True)
+        rows = sheet_rows(ROWS + 10)[ROWS:]
+        with (it.folder / "leads.csv").open("w", newline="") as out:
+            starts = [[*row, "" if at < 2 else "2030-01-01 10:00"] for at, row in enumerate(rows)]
+            csv.writer(out).writerows([[*HEADER, "Start"], *starts])
+        assert (await it.run(max_rows=5)).error is None
 
 
 # ------------------------------------------------------------------------------------------ what is told

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import AccessDenied, Unreachable
+from batch_share.jobs.job import Ending
 from batch_share.jobs.watch import AGAIN, Arrivals, Case, Folders, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ended(state: State = State.SHARED) -> SheetOutcome:
-    return SheetOutcome(Path(), Summary({state: 1}, LedgerName.of("ledger")))
+    return SheetOutcome(Path(), Ending(Summary({state: 1}, LedgerName.of("ledger"))))
 
 
 @dataclass
@@ -126,7 +127,7 @@ async def test_what_an_earlier_watch_began_is_gone_on_with_first(scene: Scene) -
 
 async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes["a.csv"] = [SheetOutcome(Path(), error=Unreachable("host", 3, "no"))]
+    scene.outcomes["a.csv"] = [SheetOutcome(Path(), Unreachable("host", 3, "no"))]
     await scene.follow(scene.watch().once())
     assert dict(scene.reported) == {"a.csv": None, "b.csv": "done"}
     assert [case.sheet.name for case in Folders(scene.inbox).begun()] == ["a.csv"]
@@ -134,7 +135,7 @@ async def test_an_outage_keeps_the_sheet_and_others_go_on(scene: Scene) -> None:
 
 async def test_refused_keys_end_the_watch_and_lose_nothing(scene: Scene) -> None:
     drop(scene, "a.csv", "b.csv")
-    scene.outcomes |= {name: [SheetOutcome(Path(), error=AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
+    scene.outcomes |= {name: [SheetOutcome(Path(), AccessDenied(401, "no"))] for name in ("a.csv", "b.csv")}
     with pytest.raises(AccessDenied):
         await scene.follow(scene.watch().forever(10.0))
     assert len(scene.worked) == 1

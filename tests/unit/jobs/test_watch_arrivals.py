@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from processes import SAMPLES
 
 from batch_share.jobs.watch import PATIENCE, Arrivals, is_sheet
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass
@@ -39,7 +36,7 @@ def arrivals(tmp_path: Path, clock: Clock) -> Arrivals:
     "name", ["a.csv", "A B.TSV", "leads.xlsx", "m.xlsm", "old.xls", "o.ods", "my.results of May.csv"]
 )
 def test_sheets_are_taken(name: str) -> None:
-    assert is_sheet(name)
+    assert is_sheet(Path(name))
 
 
 @pytest.mark.parametrize(
@@ -47,11 +44,11 @@ def test_sheets_are_taken(name: str) -> None:
     [
         "~$leads.xlsx", ".leads.csv", ".~lock.leads.ods#", "leads.csv.part", "leads.xlsx.tmp",
         "leads.csv.ledger.db", ".leads.csv.ledger.db.lock", "leads.results.csv", "leads.Results.xlsx",
-        "leads.results-2.csv", "leads.failed.xlsx", "leads.pdf", "csv", ".csv", "leads", "report.html",
+        "leads.results-2.csv", "leads.failed.xlsx", "leads.pdf", "notes.txt", "csv", ".csv", "leads", "report.html",
     ],
 )  # fmt: skip
 def test_what_is_temporary_or_our_own_is_not(name: str) -> None:
-    assert not is_sheet(name)
+    assert not is_sheet(Path(name))
 
 
 def test_a_sheet_is_ready_once_it_has_been_quiet(arrivals: Arrivals, clock: Clock) -> None:
@@ -91,7 +88,7 @@ def test_one_that_went_and_came_again_begins_anew(arrivals: Arrivals, clock: Clo
     arrivals.ready()
     file.unlink()
     assert arrivals.ready() == []
-    assert not arrivals.saw_any
+    assert arrivals.unsettled() == []
     file.write_text("2")
     os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     clock.time += 5.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.errors import BatchShareError
-from batch_share.jobs.watch import DONE, FAILED, WHY, Folders
+from batch_share.jobs.watch import AGREED, DONE, FAILED, HELD, WHY, Folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +59,7 @@ def test_what_was_begun_is_found_again_whatever_it_is_called(places: Folders, na
 
 
 def test_a_folder_whose_move_was_cut_off_is_no_sheet(places: Folders) -> None:
-    places.begun()
-    (places.inbox / "working" / "20260102-120000_leads.csv").mkdir()
+    (places.inbox / "working" / "20260102-120000_leads.csv").mkdir(parents=True)
     (places.inbox / "working" / "of a person").mkdir()
     (places.inbox / "working" / "of a person" / "notes.txt").write_text("mine")
     assert places.begun() == []
@@ -75,9 +74,13 @@ def test_why_it_failed_is_kept_for_its_owner_alone(places: Folders) -> None:
 
 
 def test_one_watches_at_a_time(places: Folders) -> None:
-    with places.held(), pytest.raises(BatchShareError, match="is watched already"), Folders(places.inbox).held():
+    with (
+        places.locked(),
+        pytest.raises(BatchShareError, match="is watched already"),
+        Folders(places.inbox).locked(),
+    ):
         raise AssertionError
-    with Folders(places.inbox).held():
+    with Folders(places.inbox).locked():
         pass
 
 
@@ -87,7 +90,7 @@ def test_an_inbox_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_sheet_that_is_gone_leaves_no_folder(places: Folders) -> None:
-    with pytest.raises(BatchShareError, match="can't be made or moved"):
+    with pytest.raises(BatchShareError, match="can't be read, made or moved"):
         places.take(places.inbox / "gone.csv")
     assert list((places.inbox / "working").iterdir()) == []
 
@@ -96,3 +99,27 @@ def test_why_it_failed_does_not_take_the_place_of_a_sheet_of_that_name(places: F
     failed = places.finish(places.take(drop(places, "1", WHY)), FAILED, "no column for the lead")
     assert (failed.sheet.name, failed.sheet.read_text()) == (WHY, "1")
     assert (failed.folder / "why-2.txt").read_text() == "no column for the lead\n"
+
+
+def test_what_is_held_says_how_to_agree_and_is_agreed_to_where_a_person_moves_it(places: Folders) -> None:
+    held = places.finish(places.take(drop(places, "1")), HELD, "it has 58 rows")
+    assert not held.is_agreed
+    assert places.begun() == []
+    agreed = places.inbox / AGREED
+    words = (held.folder / WHY).read_text()
+    assert words.startswith("it has 58 rows\n")
+    assert f"move this folder ({held.folder}) to {agreed}" in words
+    held.folder.rename(agreed / held.folder.name)
+    (case,) = places.begun()
+    assert case.is_agreed
+    assert places.finish(case, DONE).folder.parent == places.inbox / DONE
+
+
+@pytest.mark.parametrize("name", ["inbox", AGREED])
+def test_a_sheet_by_itself_is_agreed_to_only_in_the_folder_for_it(tmp_path: Path, name: str) -> None:
+    """Whatever the inbox is called."""
+    (tmp_path / name / AGREED).mkdir(parents=True)
+    places = Folders(tmp_path / name)
+    assert not places.take(drop(places, "1")).is_agreed
+    assert places.take(drop(places, "1", f"{AGREED}/leads.csv")).is_agreed
+    assert [case.is_agreed for case in places.begun()] == [True, False]

@@ -20,8 +20,8 @@ LEGAL = {
     "posting": "posted pending failed unknown",
     "posted": "sharing failed unknown to_revoke",
     "sharing": "accepted posted failed unknown",
-    "accepted": "shared failed posted to_revoke",
-    "shared": "to_revoke",
+    "accepted": "shared failed posted to_revoke revoked",
+    "shared": "to_revoke revoked",
     "invalid": "",
     "skipped": "pending unknown",
     "failed": "pending posted to_revoke unknown",
@@ -52,7 +52,8 @@ def test_no_way_leads_to_a_second_call_that_may_have_been_done() -> None:
     for after in (State.POSTED, State.SHARING, State.ACCEPTED):
         assert State.POSTING not in reachable(after, without=(State.UNKNOWN, State.FAILED))
     # an accepted share goes back only by the status API's word that it failed, and not straight to its intent
-    assert TRANSITIONS[State.ACCEPTED] == {State.SHARED, State.FAILED, State.POSTED, State.TO_REVOKE}
+    ends = {State.SHARED, State.FAILED, State.TO_REVOKE, State.REVOKED}
+    assert TRANSITIONS[State.ACCEPTED] == {State.POSTED, *ends}
     assert not set(INTENTS) & TRANSITIONS[State.UNKNOWN]
     assert reachable(State.REVOKED) == set()
     undoing = {State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED, State.FAILED, State.UNKNOWN}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import HOST, NOON, REFUSED, advance, because, new_row, row_of, sheet_record, unsendable, working
+from ledgers import REFUSED, advance, because, new_row, row_of, unsendable, working
 
 from batch_share.ledger import statistics
-from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import kind_of
@@ -27,8 +25,8 @@ def file(tmp_path: Path) -> Path:
 
 async def test_an_empty_ledger_has_no_numbers(file: Path) -> None:
     async with working(file) as ledger:
-        found = await ledger.statistics({})
-    assert (found.states, found.users, found.reasons, found.calls) == ({}, [], [], [])
+        found = await ledger.statistics()
+    assert (found.states, found.users, found.reasons) == ({}, [], [])
     assert (found.all_users, found.all_reasons) == (0, 0)
 
 
@@ -39,7 +37,7 @@ async def test_every_row_is_counted_once_by_state_and_once_by_user(file: Path) -
         await advance(ledger, 1, State.SHARED)
         await advance(ledger, 2, State.FAILED)
         await ledger.note_lookups([Lookup("User Id", "u1", {"id": "u1", "name": "Asha", "email": "a@x.example"})])
-        found = await ledger.statistics({})
+        found = await ledger.statistics()
         assert found.states == await ledger.counts()
     assert sum(user.rows for user in found.users) == 5 == sum(found.states.values())
     asha = found.users[0]
@@ -54,7 +52,7 @@ async def test_the_busiest_users_are_reported_and_the_others_counted(
 ) -> None:
     monkeypatch.setattr(statistics, "USERS_REPORTED", 1)
     async with working(file, new_row(1), new_row(2, user_id="u"), new_row(3, user_id="u")) as ledger:
-        found = await ledger.statistics({})
+        found = await ledger.statistics()
     assert [(user.user_id, user.rows) for user in found.users] == [("u", 2)]
     assert found.all_users == 2
 
@@ -65,7 +63,7 @@ async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
             row = await row_of(ledger, number)
             attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
             await ledger.settle(attempt, [row], [replace(REFUSED, why=because(reason))])
-        found = await ledger.statistics({})
+        found = await ledger.statistics()
     assert {kind.row.state for kind in found.reasons} == {State.FAILED}
     return [(f"{spell_alike(each)}", each.rows) for each in found.reasons]
 
@@ -115,45 +113,3 @@ def test_what_a_reason_says_stays() -> None:
         kind_of("Duration 'soon': no duration: write 30m, 12h, 7d")
         == "Duration “…”: no duration: write 30m, 12h, 7d"
     )
-
-
-async def test_calls_are_counted_by_run_in_stretches_of_its_rate(file: Path) -> None:
-    now = [NOON]
-    async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: now[0]) as ledger:
-        await ledger.take_in(sheet_record(), [*map(new_row, range(4))])
-        for after in (0, 25, 0, 86_400):
-            if after != 25:
-                await ledger.begin_run("run", "1.0", {})
-            now[0] += timedelta(seconds=after)
-            (row,) = [row async for row in ledger.to_do() if row.sheet_row][:1]
-            attempt = await ledger.intend([row], Stage.ACTIVITY, [None])
-            await ledger.settle(attempt, [row], [REFUSED])
-        found = (await ledger.statistics({1: 5.0, 2: 5.0, 3: 5.0})).calls
-    assert [(calls.run_id, calls.began, calls.width) for calls in found] == [
-        (1, NOON, 10.0),
-        (2, NOON + timedelta(seconds=25), 10.0),
-        (3, NOON + timedelta(seconds=86_425), 10.0),
-    ]
-    assert [list(calls.counts) for calls in found] == [[1, 0, 1], [1], [1]]
-    assert found[0].per_second == [0.1, 0.0, 0.1]
-
-
-async def test_a_long_run_is_shown_by_few_points_and_no_call_is_left_out(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    times = iter([NOON, *(NOON + timedelta(hours=hours) for hours in range(50) for _ in range(4))])
-    last = [NOON]
-
-    def now() -> datetime:
-        last[0] = next(times, last[0])
-        return last[0]
-
-    async with open_ledger(LedgerName.of(file), host=HOST, now=now) as ledger:
-        await ledger.take_in(sheet_record(), [*map(new_row, range(40))])
-        await ledger.begin_run("run", "1.0", {})
-        for number in range(40):
-            await ledger.intend([await row_of(ledger, number)], Stage.ACTIVITY, [None])
-        (calls,) = (await ledger.statistics({1: 5.0})).calls
-    assert sum(calls.counts) == 40
-    assert len(calls.counts) <= 121
-    assert calls.width % 5.0 == 0

@@ -25,7 +25,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Alike, EndingSoon
-from batch_share.results.notify import Notice, for_chat
+from batch_share.results.notify import Notice
 from batch_share.results.summary import Summary
 from batch_share.results.wording import OTHERWISE, why_stopped
 
@@ -119,10 +119,9 @@ def test_where_there_are_no_results_none_are_named() -> None:
     assert reported.as_json()["results"] is None
 
 
-def test_the_name_of_a_file_is_one_line_and_no_link() -> None:
+def test_the_name_of_a_file_is_one_line() -> None:
     reported = notice(subject=Path("here\n/<!channel>\nx>&.csv"))
     assert reported.text.splitlines()[0] == "batch-share run of <!channel>?x>&.csv: done."
-    assert for_chat("<!channel> & co") == "&lt;!channel&gt; &amp; co"
 
 
 def test_an_error_is_reported_without_what_it_quotes() -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 TOKEN = "T0Xw3LqVzK5HyMbU1Rj"
 PATH = f"/services/{TOKEN}"
-NOTICE = Notice("run", Path("a & b.csv"), "done", 0, NOON, Summary({State.SHARED: 2}, LedgerName.of("x.db")))
+NOTICE = Notice(
+    "run", Path("<!channel> & b.csv"), "done", 0, NOON, Summary({State.SHARED: 2}, LedgerName.of("x.db"))
+)
 
 
 class Hook:
@@ -72,7 +74,9 @@ async def hook(*answers: int | str) -> AsyncIterator[Hook]:
 async def test_a_webhook_gets_the_text_as_chats_take_it() -> None:
     async with hook() as made:
         assert await tell(made.secret(), NOTICE) is None
-    assert made.bodies == [{"text": NOTICE.text.replace("&", "&amp;")}]
+    (body,) = made.bodies
+    assert isinstance(body, dict)
+    assert body["text"] == NOTICE.text.replace("<!channel> &", "&lt;!channel&gt; &amp;")
 
 
 @pytest.mark.parametrize("first", [500, 503, 429, "reset", "silent"])

@@ -175,7 +175,7 @@ async def test_a_cell_is_text_wherever_it_stands(tmp_path: Path, cell: str) -> N
     assert "1337" not in page.text
 
 
-async def test_charts_and_tables_have_names_for_those_who_do_not_see_them(tmp_path: Path) -> None:
+async def test_bars_and_tables_have_names_for_those_who_do_not_see_them(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", *ROWS) as ledger:
         await mixed(ledger)
         page = await report_of(ledger, tmp_path)
