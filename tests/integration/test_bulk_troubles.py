@@ -164,7 +164,8 @@ def test_where_bulk_calls_are_refused_what_stands_is_checked_all_the_same(start:
     it.write([*others, second])
     ending = ended(it)
     assert isinstance(ending.error, OwnerNotVerified)
-    assert not it.sent(SHARE)
+    assert it.query("SELECT lead_number, state FROM rows WHERE event = 202") == [(second[1], "failed")]
+    assert second[1] not in {lead for call in it.sent(SHARE) for lead in call["lead"].split(",")}
 
 
 # ------------------------------------------------------------------------------------------ requests
