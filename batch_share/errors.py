@@ -5,6 +5,7 @@
     ├── SheetError               the sheet can't be read at all (a bad row is no error: it is an `invalid` row)
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
+    │   ├── NoLedger             the file holds none, or one that was cut off before it held anything
     │   ├── LedgerTooNew         it was written by a later version
     │   ├── OfAnotherSheet       it is of another sheet than the one that is to be run into it
     │   └── IllegalTransition    a row was told to go where the table of states has no way
@@ -130,6 +131,10 @@ class LedgerLocked(LedgerError):
     """Another process is using the ledger."""
 
     hint = "Wait for the other one to end, or stop it."
+
+
+class NoLedger(LedgerError):
+    """The file holds no ledger, or one that was cut off before it held anything."""
 
 
 class LedgerTooNew(LedgerError):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import URL, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from batch_share.errors import LedgerError, LedgerTooNew
+from batch_share.errors import LedgerError, LedgerTooNew, NoLedger
 from batch_share.ledger import schema
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
 
 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
-    """The ledger's schema version. Raises LedgerTooNew for one from the future, LedgerError for a stranger."""
+    """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
     found = _version(connection)
     if found is None:
-        raise LedgerError(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+        raise NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
     version = int(found)
     if version > schema.VERSION:
         raise LedgerTooNew(

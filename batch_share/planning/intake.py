@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, ascii_lower, utc_now
-from batch_share.errors import BatchShareError, LedgerError, NotAnswered, PlanChanged, SettingsError, SheetError
+from batch_share.errors import (
+    BatchShareError,
+    LedgerError,
+    NoLedger,
+    NotAnswered,
+    PlanChanged,
+    SettingsError,
+    SheetError,
+)
 from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import PAGE, KeyUser
@@ -90,10 +98,11 @@ async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = Non
         return replace(plan, corrections=corrections)
     sheet, before = opened or read_sheet(job.sheet, job.options.read), {}
     if job.ledger.holds_anything():
-        async with read_ledger(job.ledger) as ledger:
-            before = await ledger.dates()
-            if edits := await ledger.edits():
-                sheet = as_corrected(sheet, edits)
+        with suppress(NoLedger):  # as a run leaves it that was cut off at its very beginning
+            async with read_ledger(job.ledger) as ledger:
+                before = await ledger.dates()
+                if edits := await ledger.edits():
+                    sheet = as_corrected(sheet, edits)
     plan = plan_of(sheet, job.options, settings, now=now, before=before)
     plan.check_rows()
     return plan

@@ -24,6 +24,7 @@ from batch_share.errors import (
     LedgerError,
     LedgerLocked,
     LedgerTooNew,
+    NoLedger,
     NoSuchApi,
     NotAnswered,
     NotConfirmed,
@@ -48,7 +49,7 @@ TYPED: Final = re.compile(r"`|(?<![\w-])--[a-z]|(?<!\w)[~.]*/\w")
 
 IN_WORDS: Final = {
     "BatchShareError", "HistoryError", "KeychainError", "LedgerError", "LedgerLocked", "LedgerTooNew",
-    "SettingsError", "SheetError",
+    "NoLedger", "SettingsError", "SheetError",
 }  # fmt: skip
 """The errors whose words are given where they are raised."""
 
@@ -62,6 +63,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (SheetError(Path("leads.csv"), "is odd", row=7), "leads.csv, row 7: is odd", {"row": 7}),
     (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "wrong": "is odd"}),
     (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
+    (NoLedger(LEDGER, "is none"), "Ledger leads.ledger.db: is none", {"ledger": LEDGER}),
     (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
@@ -213,6 +215,6 @@ def test_every_error_is_in_the_tree_and_in_its_drawing() -> None:
     assert all(each.__name__ in errors.__doc__ for each in classes)
 
 
-@pytest.mark.parametrize("kind", [LedgerLocked, LedgerTooNew, OfAnotherSheet, IllegalTransition])
+@pytest.mark.parametrize("kind", [LedgerLocked, LedgerTooNew, NoLedger, OfAnotherSheet, IllegalTransition])
 def test_what_is_wrong_with_a_ledger_can_be_caught_as_such(kind: type[BatchShareError]) -> None:
     assert issubclass(kind, LedgerError)
