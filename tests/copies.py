@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 from trial import CREATE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
@@ -64,6 +65,19 @@ def beside(it: Trial, rows: int = ROWS) -> Trial:
     second = Trial(folder, it.sandbox, own)
     second.write(sheet_rows(rows))
     return second
+
+
+def turn_index_back(folder: Path) -> None:
+    """The index as the version before had it."""
+    with closing(sqlite3.connect(folder / "data" / "history.db")) as index:
+        for statement in (
+            "ALTER TABLE ledgers DROP COLUMN calls",
+            "ALTER TABLE ledgers DROP COLUMN forgotten_at",
+            "ALTER TABLE live DROP COLUMN held",
+            "UPDATE about SET version = 1",
+        ):
+            index.execute(statement)
+        index.commit()
 
 
 def other_copy(it: Trial) -> Trial:

@@ -85,7 +85,9 @@ class Reconciler:
         """Before anything is sent: adopt what can be found, let shares go on. Waits for nothing."""
         with ending_early(self._session.stop):
             self._elsewhere = await known_elsewhere(self._session)
-            if self._elsewhere.revoked and await self._session.ledger.note_revoked(self._elsewhere.shares):
+            # Only before anything is shared anew: what this ledger shares later the index may not know of.
+            is_new = self._session.missing is not None and self._elsewhere.revoked
+            if is_new and await self._session.ledger.note_revoked(self._elsewhere.shares):
                 self._session.tally.begin(await self._session.ledger.counts())
             await self._share_again()
             await self._look_first(await self._lost_activities())

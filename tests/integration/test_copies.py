@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from copies import GONE, OLDER, ROWS, beside, check_shared_once, keep, restore, stopped
+from copies import GONE, OLDER, ROWS, beside, check_shared_once, keep, restore, stopped, turn_index_back
 from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Onlooker, sheet_rows, trial
 
 from batch_share import BatchShare
@@ -260,15 +258,7 @@ async def test_what_another_ledger_shares_by_now_is_not_shared_by_a_job_that_goe
 async def test_an_index_of_the_version_before_is_kept(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         await it.run()
-        with closing(sqlite3.connect(tmp_path / "data" / "history.db")) as index:
-            for statement in (
-                "ALTER TABLE ledgers DROP COLUMN calls",
-                "ALTER TABLE ledgers DROP COLUMN forgotten_at",
-                "ALTER TABLE live DROP COLUMN held",
-                "UPDATE about SET version = 1",
-            ):
-                index.execute(statement)
-            index.commit()
+        turn_index_back(tmp_path)
         assert (await beside(it).run()).summary.states == {State.SKIPPED: ROWS}
         with open_history(tmp_path / "data") as history:
             assert history.begun_anew is None

@@ -6,9 +6,7 @@ import asyncio
 import csv
 import json
 import shutil
-import sqlite3
 import time
-from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from copies import (
     posted,
     restore,
     stopped,
+    turn_index_back,
 )
 from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
 
@@ -47,19 +46,6 @@ if TYPE_CHECKING:
     from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.onlookers import Preview
-
-
-def turn_index_back(folder: Path) -> None:
-    """The index as the version before had it."""
-    with closing(sqlite3.connect(folder / "data" / "history.db")) as index:
-        for statement in (
-            "ALTER TABLE ledgers DROP COLUMN calls",
-            "ALTER TABLE ledgers DROP COLUMN forgotten_at",
-            "ALTER TABLE live DROP COLUMN held",
-            "UPDATE about SET version = 1",
-        ):
-            index.execute(statement)
-        index.commit()
 
 
 def close_account(folder: Path, *, until: float) -> None:
@@ -208,6 +194,24 @@ async def test_a_share_that_a_newer_copy_revoked_is_revoked_and_never_renewed(tm
         await it.run(renew=1440)
         assert it.live() == 0
         assert (await beside(it).run()).summary.states == {State.SHARED: ROWS}, "nor is it in the way of others"
+
+
+async def test_what_a_ledger_shares_after_its_recovery_is_not_taken_for_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed before the index was told of what it shared."""
+    async with trial(tmp_path) as it:
+        await it.run()
+        copy = keep(it)
+        await it.revoke()
+        restore(it, copy)
+        await it.resume(recover=True)
+        it.write(sheet_rows(ROWS + 3))
+        with monkeypatch.context() as patch:
+            patch.setattr(job, "note_end", lambda *_: asyncio.sleep(0))
+            await it.run()
+        assert (await it.run()).summary.states == {State.REVOKED: ROWS, State.SHARED: 3}
+        assert it.live() == 3
 
 
 async def test_a_row_that_was_under_way_in_a_copy_is_not_shared_again_once_revoked(tmp_path: Path) -> None:
