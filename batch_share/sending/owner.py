@@ -50,14 +50,13 @@ LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 class Owners:
     """Of which rows it is known that their activity gets its owner: for a pass over the rows of a session.
 
-    Rows for the key's own user prove nothing and need no proof: were the owner ignored, theirs would be right all
-    the same. Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
+    Rows for the keys' own user prove it for them alone: were the owner ignored, theirs would be right all the same.
+    Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._phase = session.tally.phase
-        self._key_user_id: str | None = None
         for event, _ in [where for where, user in session.verified.items() if user == FOR_ALL]:
             session.verified[event, Form.EARLIER] = FOR_ALL  # what stands by now was posted in such a form
 
@@ -70,23 +69,15 @@ class Owners:
         wanted = asked(row)
         return self._session.verified.get((wanted.event, form)) in {FOR_ALL, wanted.user_id}
 
-    async def lacks_proof(self, row: Row, form: Form) -> bool:
-        """Whether its activity's owner is to be read before others like it are posted. Raises as `consult`."""
-        if self.is_proved(row, form):
-            return False
-        if self._key_user_id is None:
-            found = await ask_key_user(self._session)
-            self._key_user_id = found.id if isinstance(found, KeyUser) else ""
-        return asked(row).user_id != self._key_user_id
-
     async def prove(self, row: Row, form: Form) -> None:
         """Read the owner of the activity of `row`, which lacks the proof, and note it. Raises OwnerNotVerified."""
         session, wanted = self._session, asked(row)
         session.tally.phase = "checking the first activity's owner"
+        key_user = await ask_key_user(session)
         await _check_owner(session, row)
         session.tally.phase = self._phase
-        is_second = (wanted.event, form) in session.verified
-        is_for_all = bool(self._key_user_id) or is_second
+        is_somebody_elses = isinstance(key_user, KeyUser) and key_user.id != wanted.user_id
+        is_for_all = is_somebody_elses or (wanted.event, form) in session.verified
         session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
         if form is Form.SINGLE and is_for_all:
             session.memory.learn_owner(ignored=False)

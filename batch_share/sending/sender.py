@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +29,7 @@ from batch_share.sending.steps import asked, give_up, in_time, post, post_togeth
 from batch_share.sending.verdict import needs_own_call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Row
@@ -80,13 +81,13 @@ class Sender:
         self._in_bulk = owner_emails is not None
         self._workers = workers
         self._owners = Owners(session)
-        self._proving = asyncio.Lock()
+        self._one_proves, self._one_waits = asyncio.Lock(), asyncio.Lock()
         self._refused: Counter[int] = Counter()
         self._ignored: OwnerNotVerified | None = None
         self._singles = not (self._owner_emails and session.memory.account.ignores_owner)
         self.has_no_way = False
         """No bulk call was taken, and single ones were not tried: in an earlier run they got no owner."""
-        self._queue = Queue(self._read(rows), self._can_go_together, linger=session.pacer.rate.period)
+        self._queue = Queue(self._first_of_each(rows), self._can_go_together, linger=session.pacer.rate.period)
         session.stop.also(self._queue.close)
 
     async def send(self) -> None:
@@ -102,11 +103,9 @@ class Sender:
             group.create_task(in_parallel(session, self._post_alone))
             group.create_task(in_parallel(session, self._share))
             if await self._queue.all_posted():
-                posters.cancel()  # they wait for slots that nobody needs any more
+                posters.cancel()  # one waits for a slot that nobody needs any more
 
-    # ---------------------------------------------------------------------------------------- first of a kind
-
-    async def _read(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
+    async def _first_of_each(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
         """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
 
         By themselves, also in bulk: that one is seen in reads lets rows be looked up of which a bulk call says
@@ -114,10 +113,10 @@ class Sender:
         """
         async for row in rows:
             form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
-            if (form is Form.SINGLE and not self._singles) or not await self._owners.lacks_proof(row, form):
+            if self._owners.is_proved(row, form) or (form is Form.SINGLE and not self._singles):
                 yield row
             elif await in_time(self._session, row):
-                stands = row if form is Form.EARLIER else await self._post(row)
+                stands = row if form is Form.EARLIER else await post(self._session, row)
                 if stands is not None and await self._has_owner(stands, form):
                     yield stands
 
@@ -145,48 +144,31 @@ class Sender:
 
     async def _send_alone(self) -> None:
         """Post a row and share it before the next."""
-        while (row := await self._queue.to_send_alone()) is not None:
+        while (row := await self._queue.next()) is not None:
             if row.state is State.POSTED:
                 await self._share_together([row])
-            elif await self._in_time(row):
-                self._settle(await self._post(row))
+            elif await in_time(self._session, row) and (stands := await post(self._session, row)) is not None:
+                await self._share_together([stands])
 
     async def _post_alone(self) -> None:
         """Post rows by themselves, those that must and those for which there is a slot that no bulk call uses."""
-        unsent = 0
+        session, unsent = self._session, 0
         while (row := await self._queue.to_post_alone(self._may_take_others)) is not None:
-            if not await self._in_time(row):
-                continue
-            if self._singles:
-                self._settle(await self._post(row, if_free=self._can_go_together(row)))
+            if not await in_time(session, row):
+                self._queue.settle(None)
+            elif self._singles:
+                self._queue.settle(await post(session, row, if_free=self._can_go_together(row)))
             elif asked(row).user_id not in self._owner_emails:
-                await give_up(self._session, row, Why(Cause.NO_ADDRESS))
-                self._queue.ended()
+                await give_up(session, row, Why(Cause.NO_ADDRESS))
+                self._queue.settle(None)
             else:
-                async with self._session.bulk_pacer.slot():
+                async with session.bulk_pacer.slot():
                     outcome = await self._post_in_bulk([row], alone=True)
                 unsent = await self._before_next(outcome, unsent)
 
     def _may_take_others(self) -> bool:
         """Whether those that could go together may go alone: not before it is known whether they can."""
         return self._singles and (self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED)
-
-    async def _post(self, row: Row, *, if_free: bool = False) -> Row | None:
-        """The row with its activity, None when that failed or nobody knows."""
-        activity_id = await post(self._session, row, if_free=if_free)
-        return None if activity_id is None else posted(row, activity_id)
-
-    def _settle(self, row: Row | None) -> None:
-        if row is None:
-            self._queue.ended()
-        else:
-            self._queue.posted(row)
-
-    async def _in_time(self, row: Row) -> bool:
-        if await in_time(self._session, row):
-            return True
-        self._queue.ended()
-        return False
 
     # ---------------------------------------------------------------------------------------- many to a call
 
@@ -201,12 +183,15 @@ class Sender:
         )
 
     async def _post_together(self) -> None:
+        """Post rows in bulk calls. A slot is waited for only once there are rows: others may need it before."""
         unsent = 0
-        while not self._session.stop.asked:
-            async with self._session.bulk_pacer.slot():
+        while True:
+            async with AsyncExitStack() as slot:
+                async with self._one_waits:
+                    if not await self._queue.has_rows_to_go_together(bulk.MOST):
+                        return
+                    await slot.enter_async_context(self._session.bulk_pacer.slot())
                 rows = await self._queue.to_post(bulk.MOST)
-                if not rows:
-                    return
                 outcome = await self._post_in_bulk(rows)
             unsent = await self._before_next(outcome, unsent)
 
@@ -225,39 +210,39 @@ class Sender:
         What is refused as a whole may be sent in another way, but for a row that must go `alone`.
         """
         is_last_way = alone and self._owners.are_proved(Form.BULK)
-        if any([await self._owners.lacks_proof(row, Form.BULK) for row in rows]):
-            async with self._proving:
-                self._put_back(row for row in reversed(rows) if not (alone or self._can_go_together(row)))
-                rows = [row for row in rows if alone or self._can_go_together(row)]
-                first = [row for row in rows if await self._owners.lacks_proof(row, Form.BULK)][:1]
-                if first:
-                    self._put_back(row for row in reversed(rows) if row is not first[0])
-                    outcome = await self._call_bulk(first, is_last_way=is_last_way)
-                    if isinstance(outcome, Refused):
-                        self._count_refused(asked(first[0]).event, outcome.words)
-                    return outcome
-            # All were seen meanwhile: nobody waits for this call, which may take long.
-        return await self._call_bulk(rows, is_last_way=is_last_way)
-
-    def _put_back(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._queue.put_back(row)
+        if all(self._owners.is_proved(row, Form.BULK) for row in rows):
+            return await self._call_bulk(rows, is_last_way=is_last_way)
+        async with self._one_proves:
+            fit = [row for row in rows if alone or self._can_go_together(row)]
+            first = [row for row in fit if not self._owners.is_proved(row, Form.BULK)][:1]
+            for row in reversed(rows):
+                if row not in (first or fit):
+                    self._queue.put_back(row)
+            if first:
+                outcome = await self._call_bulk(first, is_last_way=is_last_way)
+                if isinstance(outcome, Refused):
+                    self._count_refused(asked(first[0]).event, outcome.words)
+                return outcome
+        # All were seen meanwhile: nobody waits for this call, which may take long.
+        return await self._call_bulk(fit, is_last_way=is_last_way)
 
     async def _call_bulk(self, rows: Sequence[Row], *, is_last_way: bool) -> Outcome | tuple[Outcome, ...]:
-        rows = [row for row in rows if await self._in_time(row)]
-        if not rows:
+        due = [row for row in rows if await in_time(self._session, row)]
+        for _ in range(len(rows) - len(due)):
+            self._queue.settle(None)
+        if not due:
             return ()
-        outcome, results = await post_together(self._session, rows, self._owner_emails, is_last_way=is_last_way)
-        for row, result in zip(rows, results, strict=True):
+        outcome, results = await post_together(self._session, due, self._owner_emails, is_last_way=is_last_way)
+        for row, result in zip(due, results, strict=True):
             if result.state is State.POSTED and result.answer_id:
                 stands = posted(row, result.answer_id)
-                if await self._owners.lacks_proof(stands, Form.BULK):
+                if not self._owners.is_proved(stands, Form.BULK):
                     await self._owners.prove(stands, Form.BULK)
-                self._queue.posted(stands)
+                self._queue.settle(stands)
             elif result.state is State.PENDING:
                 self._queue.put_back(replace(row, stage=result.stage))
             else:
-                self._queue.ended()
+                self._queue.settle(None)
         return outcome
 
     def _is_refused(self, event: int) -> bool:
@@ -319,7 +304,7 @@ class Queue:
     It hands them out to those who post and to those who share. `in_bulk` tells which may be posted together. No I/O
     but the reading of the rows, page by page as they are wanted: however long the sheet is, few rows wait.
 
-    Whoever takes rows to post gives each back, by `posted`, `put_back` or `ended`. A share call waits for more rows
+    Whoever takes rows to post gives each back, by `settle` or `put_back`. A share call waits for more rows
     while some are being posted, but no longer than `linger` seconds.
     """
 
@@ -338,16 +323,23 @@ class Queue:
         self._all_read = False
         self._closed = False
 
-    async def to_post(self, most: int) -> list[Row]:
-        """Rows for one bulk call, none if none is left; also when the work is to end."""
+    async def has_rows_to_go_together(self, most: int) -> bool:
+        """Wait for rows to be posted together, `most` if so many are there; False once there will be none any more.
 
-        def is_enough() -> bool:
-            return len(self._together) >= most or len(self._alone) >= MOST_WAITING
-
-        await self._fill(is_enough)
-        while not (self._together or self._all_read or self._closed):
+        Also when the work is to end. They are left to whoever takes them first.
+        """
+        while not self._closed:
+            await self._look_for(most)
+            if self._together:
+                return True
+            if self._is_all_posted:
+                break
             await self._change()
-            await self._fill(is_enough)
+        return False
+
+    async def to_post(self, most: int) -> list[Row]:
+        """Rows for one bulk call; none where others have taken them, and when the work is to end."""
+        await self._look_for(most)
         return self._hand_out(self._together, most)
 
     async def to_post_alone(self, takes_others: Callable[[], bool]) -> Row | None:
@@ -364,20 +356,10 @@ class Queue:
             await self._change()
         return None
 
-    async def to_send_alone(self) -> Row | None:
-        """A row to be shared by itself, else one to be posted; None when there is none, or the work is to end.
-
-        For those who share what they have posted.
-        """
-        while not self._closed:
-            await self._fill(lambda: bool(self._doubtful or self._posted or self._alone or self._together))
-            if rows := self._take(self._doubtful or self._posted, 1):
-                return rows[0]
-            if rows := self._hand_out(self._alone or self._together, 1):
-                return rows[0]
-            if self._all_read:
-                break
-        return None
+    async def next(self) -> Row | None:
+        """The next row, for those who bring each to its end; None when there is none, or the work is to end."""
+        async with self._turn:
+            return None if self._closed else await anext(self._rows, None)
 
     async def to_share(self, most: int) -> list[Row]:
         """Rows for one share call, none when there will be no more; also when the work is to end."""
@@ -397,10 +379,12 @@ class Queue:
             await self._change()
         return not self._closed
 
-    def posted(self, row: Row) -> None:
-        """The activity of a row that was taken stands."""
+    def settle(self, row: Row | None) -> None:
+        """A row that was taken has its activity by now; None: it goes no further in this run."""
         self._out -= 1
-        self._put_posted(row)
+        if row is not None:
+            self._put_posted(row)
+        self._changed.set()
 
     def put_back(self, row: Row) -> None:
         """A row that was taken is still to be posted."""
@@ -416,11 +400,6 @@ class Queue:
             (self._together if self._in_bulk(row) else self._alone).append(row)
         self._changed.set()
 
-    def ended(self) -> None:
-        """A row that was taken goes no further in this run."""
-        self._out -= 1
-        self._changed.set()
-
     def close(self) -> None:
         """Hand out no more."""
         self._closed = True
@@ -429,6 +408,9 @@ class Queue:
     @property
     def _is_all_posted(self) -> bool:
         return self._all_read and not (self._together or self._alone or self._out)
+
+    async def _look_for(self, most: int) -> None:
+        await self._fill(lambda: len(self._together) >= most or len(self._alone) >= MOST_WAITING)
 
     async def _fill(self, is_enough: Callable[[], bool]) -> None:
         async with self._turn:

@@ -85,8 +85,8 @@ class Texts:
     custom: Mapping[str, str] | None
 
 
-async def post(session: Session, row: Row, *, if_free: bool = False) -> str | None:
-    """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
+async def post(session: Session, row: Row, *, if_free: bool = False) -> Row | None:
+    """The row with its activity, None when that failed or nobody knows. Raises as `calls.write`."""
     wanted, texts = asked(row), texts_of(session, row)
     call = post_activity(
         lead_id=wanted.lead_id,
@@ -98,7 +98,7 @@ async def post(session: Session, row: Row, *, if_free: bool = False) -> str | No
     outcome = await write(
         session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), if_free=if_free
     )
-    return outcome.id if isinstance(outcome, Done) else None
+    return posted(row, outcome.id) if isinstance(outcome, Done) else None
 
 
 async def post_together(

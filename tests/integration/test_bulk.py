@@ -125,6 +125,26 @@ class RefusesItem:
         return answer(200, json.dumps({"Response": [row | {"RowNumber": n} for n, row in enumerate(rows, 1)]}))
 
 
+NOBODY = active_users(World(seed=1, leads=70, users=7))[1].id
+
+
+@dataclass(slots=True)
+class WithoutAddress:
+    """Tells no e-mail address of one user."""
+
+    user: str
+
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
+        """A wrapper of the sandbox."""
+        reply = await step(call)
+        if call.endpoint != USERS:
+            return reply
+        users = [
+            user | ({"EmailAddress": ""} if user["ID"] == self.user else {}) for user in json.loads(reply.body)
+        ]
+        return replace(reply, body=json.dumps(users).encode())
+
+
 @dataclass(slots=True)
 class Hold:
     """Holds activities that are posted by themselves back until so many bulk calls were made.
@@ -281,22 +301,32 @@ async def test_where_bulk_calls_alone_give_an_owner_no_canary_is_posted(tmp_path
 
 
 async def test_a_row_that_can_get_its_owner_in_no_way_fails_and_nothing_is_sent_for_it(tmp_path: Path) -> None:
-    async def one_without_address(step: Step, call: SandboxCall) -> Reply:
-        reply = await step(call)
-        if call.endpoint != USERS:
-            return reply
-        users = json.loads(reply.body)
-        next(user for user in users if user["ID"] == nobody)["EmailAddress"] = ""
-        return replace(reply, body=json.dumps(users).encode())
-
-    nobody = active_users(World(seed=1, leads=70, users=7))[1].id
-    async with bulk_trial(tmp_path, no_owner_for_singles, one_without_address) as it:
+    async with bulk_trial(tmp_path, no_owner_for_singles, WithoutAddress(NOBODY)) as it:
         ending = await run(it)
-        rows = it.query(f"SELECT state, reason FROM rows WHERE user_id = '{nobody}'")
+        rows = it.query(f"SELECT state, reason FROM rows WHERE user_id = '{NOBODY}'")
         assert {state for state, _ in rows} == {"failed"}
         assert len([reason for _, reason in rows if reason.startswith("its user has no e-mail address")]) >= 11
         assert ending.summary.states[State.SHARED] >= ROWS - 13
         assert len(it.sent(CREATE)) == 1
+        check_never_twice(it)
+
+
+async def test_a_row_that_could_get_its_owner_in_no_way_fails_at_once_and_goes_when_it_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """By itself none got its owner in an earlier run, and bulk calls, which are refused by now, need an address."""
+    async with bulk_trial(tmp_path, WithoutAddress(NOBODY), refuse=(BULK,)) as it:
+        one, nobodys, *others = sheet_rows(7, it.sandbox.world)
+        assert nobodys[2] == NOBODY
+        it.write([one])
+        await run(it)
+        remember_that_owners_are_ignored(it)
+        it.write([nobodys, *(row for row in others if row[2] != NOBODY)])
+        assert (await run(it)).summary.states == {State.FAILED: 1, State.SHARED: 4}
+        ((lead, reason),) = it.query("SELECT lead_id, reason FROM rows WHERE state = 'failed'")
+        assert (lead, reason[:30]) == (nobodys[0], "its user has no e-mail address")
+        assert lead not in it.leads_sent()
+        assert (await it.retry(bulk=True)).summary.states == {State.SHARED: 5}
         check_never_twice(it)
 
 

@@ -117,7 +117,7 @@ def test_whoever_posts_rows_one_by_one_waits_for_those_that_may_come_back() -> N
         waits = not first.done() and not second.done()
         them.put_back(replace(row(1), stage=Stage.ACTIVITY))
         found = await first
-        them.ended()
+        them.settle(None)
         return waits, found, await second
 
     assert virtually(job) == (True, replace(row(1), stage=Stage.ACTIVITY), None)
@@ -146,17 +146,29 @@ def test_what_may_not_go_together_any_more_goes_by_itself() -> None:
     assert virtually(job) == ([1, 5], row(3))
 
 
-def test_whoever_shares_what_it_posts_shares_first_and_posts_whatever_is_left() -> None:
+def test_whoever_brings_rows_to_their_end_gets_each_as_it_is_read() -> None:
     async def job() -> list[Row | None]:
-        rows = Rows([row(1), row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), row(7)])
+        rows = Rows([row(1), row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE)])
         them = Queue(aiter(rows), is_odd, LINGER)
-        first = await them.to_send_alone()
+        first = await them.next()
         assert (first, rows.read) == (row(1), 1)
-        them.posted(posted(row(1)))
-        return [await them.to_send_alone() for _ in range(6)]
+        return [await them.next() for _ in range(4)]
 
-    rest = [row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), row(7), None]
-    assert virtually(job) == [posted(row(1)), *rest]
+    assert virtually(job) == [row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), None]
+
+
+def test_whoever_posts_rows_together_waits_for_those_that_may_come_back_too() -> None:
+    async def job() -> tuple[bool, list[int], bool]:
+        them = trays([row(1)])
+        await them.to_post(25)
+        waiting = await soon(them.has_rows_to_go_together(25))
+        assert not waiting.done()
+        them.put_back(row(1))
+        found = await waiting, ids(await them.to_post(25))
+        them.settle(None)
+        return *found, await them.has_rows_to_go_together(25)
+
+    assert virtually(job) == (True, [1], False)
 
 
 # ------------------------------------------------------------------------------------------ to be shared
@@ -167,7 +179,7 @@ def test_a_share_waits_for_more_rows_but_not_for_long() -> None:
         them = trays([row(1), row(3)])
         (first,) = await them.to_post(1)
         await asyncio.sleep(7)
-        them.posted(posted(first))
+        them.settle(posted(first))
         return ids(await them.to_share(25)), now()
 
     assert virtually(job) == ([1], 7 + LINGER)
@@ -177,7 +189,7 @@ def test_a_share_does_not_wait_when_it_is_full_or_nothing_more_can_come() -> Non
     async def job() -> tuple[list[int], list[int], list[int], float]:
         them = trays(map(row, (1, 3, 5)))
         for each in await them.to_post(4):
-            them.posted(posted(each))
+            them.settle(posted(each))
         return ids(await them.to_share(2)), ids(await them.to_share(2)), ids(await them.to_share(2)), now()
 
     assert virtually(job) == ([1, 3], [5], [], 0.0)
@@ -187,7 +199,7 @@ def test_what_is_left_after_a_full_share_waits_anew() -> None:
     async def job() -> tuple[list[int], float]:
         them = trays(map(row, (1, 3, 5, 7)))
         for each in await them.to_post(3):
-            them.posted(posted(each))
+            them.settle(posted(each))
         await asyncio.sleep(2)
         await them.to_share(2)
         return ids(await them.to_share(2)), now()
@@ -211,7 +223,7 @@ def test_rows_that_go_no_further_end_the_waiting_for_shares() -> None:
         sharer = await soon(them.to_share(25))
         reader = await soon(them.to_post(1))
         assert not sharer.done()
-        them.ended()
+        them.settle(None)
         assert await reader == []
         return await sharer
 
@@ -228,9 +240,9 @@ def test_all_is_posted_when_nothing_waits_and_nothing_is_out() -> None:
         (one,), two = await them.to_post(5), await them.to_post_alone(lambda: True)
         assert two is not None
         await soon(them.to_post(5))
-        them.posted(posted(one))
+        them.settle(posted(one))
         before = (await soon(asyncio.sleep(0))).done() and ended.done()
-        them.ended()
+        them.settle(None)
         return before, await ended, await them.all_posted()
 
     assert virtually(job) == (False, True, True)
@@ -242,7 +254,7 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
         out = await them.to_post(25)
         waiting = [await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
-        them.posted(posted(out[0]))
+        them.settle(posted(out[0]))
         reported: list[object] = [await each for each in waiting]
         return [*reported, await them.to_post(25), await them.to_post_alone(lambda: True), await them.to_share(25)]
 
@@ -275,14 +287,15 @@ def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_ar
     async def job() -> list[int]:
         rows = Rows([*(row(at) for at in range(0, 2000, 2)), row(2001)])
         them = Queue(aiter(rows), is_odd, LINGER)
-        poster = await soon(them.to_post(25))
+        poster = await soon(them.has_rows_to_go_together(25))
         assert not poster.done()
         for _ in range(1000):
             assert await them.to_post_alone(lambda: True) is not None
-            them.ended()
+            them.settle(None)
             await soon(asyncio.sleep(0))
             assert len(them._alone) <= MOST_WAITING
-        return ids(await poster)
+        assert await poster
+        return ids(await them.to_post(25))
 
     assert virtually(job) == [2001]
 
