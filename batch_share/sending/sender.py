@@ -11,28 +11,34 @@ The first row of each activity type goes before the others of it, until one acti
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal, cast
 
-from batch_share.common import Cause, wait_for_event
+from batch_share.common import Cause, utc_now, wait_for_event
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared import bulk
+from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
-from batch_share.ledger.records import Why
-from batch_share.ledger.states import State
-from batch_share.sending.calls import UNDONE, before_repeating
+from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
+from batch_share.ledger.records import Result, Why
+from batch_share.ledger.states import Stage, State
+from batch_share.sending import log_events
+from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, write, write_once
+from batch_share.sending.guards import TOO_LATE
 from batch_share.sending.owner import Owners, find_owner_emails
 from batch_share.sending.session import Form, ending_early, in_parallel
-from batch_share.sending.steps import asked, give_up, in_time, post, post_together, posted, share
-from batch_share.sending.verdict import needs_own_call
+from batch_share.sending.steps import asked, texts_of
+from batch_share.sending.verdict import in_doubt, is_repeated, needs_own_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from batch_share.leadsquared.outcome import Outcome
-    from batch_share.ledger.records import Row
+    from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
 MOST_REFUSED: Final = 3
@@ -94,7 +100,7 @@ class Sender:
         """Send them all. Returns when they are sent, or when the work is to end."""
         session = self._session
         if not self._in_bulk:
-            await in_parallel(session, self._send_alone, self._workers)
+            await in_parallel(session, self._post_and_share, self._workers)
             return
         # As many as its limit: more could not be under way at once.
         together = session.bulk_pacer.rate.limit if self._owner_emails else 0
@@ -109,60 +115,57 @@ class Sender:
         """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
 
         By themselves, also in bulk: that one is seen in reads lets rows be looked up of which a bulk call says
-        nothing. Each bulk call's first is looked at as well, in `_post_in_bulk`.
+        nothing. Each bulk call's first is looked at as well, in `_call_bulk`. Raises OwnerNotVerified,
+        TooManyFailures.
         """
+        session = self._session
         async for row in rows:
             form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
             if self._owners.is_proved(row, form) or (form is Form.SINGLE and not self._singles):
                 yield row
-            elif await in_time(self._session, row):
-                stands = row if form is Form.EARLIER else await post(self._session, row)
-                if stands is not None and await self._has_owner(stands, form):
-                    yield stands
+                continue
+            if form is Form.EARLIER:
+                stands = row if await self._is_in_time(row) else None
+            else:
+                stands = await self._post(row)
+            if stands is None:
+                continue
+            try:
+                await self._owners.prove(stands, form)
+            except OwnerNotVerified as ignored:
+                if form is not Form.SINGLE or not self._owner_emails or not ignored.is_anothers:
+                    raise
+                # Bulk calls name the owner in another way, and may give what this one did not.
+                self._ignored, self._singles = ignored, False
+                session.memory.learn_owner(ignored=True)
+                session.tally.remark(
+                    "Activities posted by themselves do not get their user as owner here, so all rows go in bulk "
+                    "calls"
+                )
+                session.guard.check()
+            else:
+                yield stands
 
-    async def _has_owner(self, row: Row, form: Form) -> bool:
-        """Whether the activity of `row` has its user as owner; False if bulk calls may give what this one did not.
+    # ---------------------------------------------------------------------------------------- posted one by one
 
-        Raises OwnerNotVerified, TooManyFailures.
-        """
-        try:
-            await self._owners.prove(row, form)
-        except OwnerNotVerified as ignored:
-            if form is not Form.SINGLE or not self._owner_emails or not ignored.is_anothers:
-                raise
-            self._ignored, self._singles = ignored, False
-        else:
-            return True
-        self._session.memory.learn_owner(ignored=True)
-        self._session.tally.remark(
-            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
-        )
-        self._session.guard.check()
-        return False
-
-    # ---------------------------------------------------------------------------------------- one by one
-
-    async def _send_alone(self) -> None:
+    async def _post_and_share(self) -> None:
         """Post a row and share it before the next."""
         while (row := await self._queue.next()) is not None:
-            if row.state is State.POSTED:
-                await self._share_together([row])
-            elif await in_time(self._session, row) and (stands := await post(self._session, row)) is not None:
+            stands = row if row.state is State.POSTED else await self._post(row)
+            if stands is not None:
                 await self._share_together([stands])
 
     async def _post_alone(self) -> None:
         """Post rows by themselves, those that must and those for which there is a slot that no bulk call uses."""
-        session, unsent = self._session, 0
+        unsent = 0
         while (row := await self._queue.to_post_alone(self._may_take_others)) is not None:
-            if not await in_time(session, row):
-                self._queue.settle(None)
-            elif self._singles:
-                self._queue.settle(await post(session, row, if_free=self._can_go_together(row)))
+            if self._singles:
+                self._queue.settle(await self._post(row, if_free=self._can_go_together(row)))
             elif asked(row).user_id not in self._owner_emails:
-                await give_up(session, row, Why(Cause.NO_ADDRESS))
+                await self._give_up(row, Why(Cause.NO_ADDRESS))
                 self._queue.settle(None)
             else:
-                async with session.bulk_pacer.slot():
+                async with self._session.bulk_pacer.slot():
                     outcome = await self._post_in_bulk([row], alone=True)
                 unsent = await self._before_next(outcome, unsent)
 
@@ -170,7 +173,23 @@ class Sender:
         """Whether those that could go together may go alone: not before it is known whether they can."""
         return self._singles and (self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED)
 
-    # ---------------------------------------------------------------------------------------- many to a call
+    async def _post(self, row: Row, *, if_free: bool = False) -> Row | None:
+        """The row with its activity, None when that failed, nobody knows, or it is too late for it."""
+        if not await self._is_in_time(row):
+            return None
+        wanted, texts = asked(row), texts_of(self._session, row)
+        call = post_activity(
+            lead_id=wanted.lead_id,
+            event=wanted.event,
+            note=texts.note,
+            owner_id=wanted.user_id,
+            custom=texts.custom,
+        )
+        dispatch = Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker])
+        outcome = await write(self._session, dispatch, if_free=if_free)
+        return _posted(row, outcome.id) if isinstance(outcome, Done) else None
+
+    # ---------------------------------------------------------------------------------------- posted together
 
     def _can_go_together(self, row: Row) -> bool:
         """Whether a row may go in a bulk call: its user has an address, it was never sent, its type was seen."""
@@ -181,6 +200,11 @@ class Sender:
             and not self._is_refused(wanted.event)
             and (not self._singles or self._owners.is_proved(row, Form.SINGLE))
         )
+
+    def _is_refused(self, event: int) -> bool:
+        """Whether bulk calls of this type are refused; if none was ever taken, of any."""
+        refused = self._refused[event] if self._owners.are_proved(Form.BULK) else self._refused.total()
+        return refused >= MOST_REFUSED
 
     async def _post_together(self) -> None:
         """Post rows in bulk calls. A slot is waited for only once there are rows: others may need it before."""
@@ -227,15 +251,31 @@ class Sender:
         return await self._call_bulk(fit, is_last_way=is_last_way)
 
     async def _call_bulk(self, rows: Sequence[Row], *, is_last_way: bool) -> Outcome | tuple[Outcome, ...]:
-        due = [row for row in rows if await in_time(self._session, row)]
-        for _ in range(len(rows) - len(due)):
-            self._queue.settle(None)
+        """Post rows in one call, once, and see each on its way, the first of a type once its owner was seen."""
+        due, activities, markers = [], [], []
+        for row in rows:
+            if not await self._is_in_time(row):
+                self._queue.settle(None)
+                continue
+            wanted, texts = asked(row), texts_of(self._session, row)
+            activity = bulk.bulk_activity(
+                lead_id=wanted.lead_id,
+                event=wanted.event,
+                note=texts.note,
+                owner_email=self._owner_emails[wanted.user_id],
+                custom=texts.custom,
+            )
+            due.append(row)
+            activities.append(activity)
+            markers.append(texts.marker)
         if not due:
             return ()
-        outcome, results = await post_together(self._session, due, self._owner_emails, is_last_way=is_last_way)
+        call, read = bulk.post_activities(activities), partial(bulk.read_items, activities=activities)
+        dispatch = Dispatch(due, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
+        outcome, results = await write_once(self._session, dispatch)
         for row, result in zip(due, results, strict=True):
             if result.state is State.POSTED and result.answer_id:
-                stands = posted(row, result.answer_id)
+                stands = _posted(row, result.answer_id)
                 if not self._owners.is_proved(stands, Form.BULK):
                     await self._owners.prove(stands, Form.BULK)
                 self._queue.settle(stands)
@@ -244,11 +284,6 @@ class Sender:
             else:
                 self._queue.settle(None)
         return outcome
-
-    def _is_refused(self, event: int) -> bool:
-        """Whether bulk calls of this type are refused; if none was ever taken, of any."""
-        refused = self._refused[event] if self._owners.are_proved(Form.BULK) else self._refused.total()
-        return refused >= MOST_REFUSED
 
     def _count_refused(self, event: int, words: str) -> None:
         """A bulk call of one row was refused: after some, the others like it go by themselves.
@@ -268,34 +303,78 @@ class Sender:
         self.has_no_way = True
         self._queue.close()
 
-    # ---------------------------------------------------------------------------------------- sharing
+    # ---------------------------------------------------------------------------------------- shared
 
     async def _share(self) -> None:
         while rows := await self._queue.to_share(self._session.share_batch.most):
             await self._share_together(rows)
 
     async def _share_together(self, rows: Sequence[Row]) -> bool:
-        """Share them in one call; a call that is refused, in halves, so that a guilty row ends up alone.
+        """Share rows whose activities stand, in their context, in one call; what is refused, in halves.
 
-        Whether all were accepted: then their number may have been to blame.
+        So a guilty row ends up alone. Whether all were accepted: then their number may have been to blame.
         """
-        session = self._session
-        if len(rows) > (most := session.share_batch.most):
-            return await self._share_parts([rows[:most], rows[most:]])
-        rows = [row for row in rows if await in_time(session, row)]
-        outcome = await share(session, rows) if rows else None
-        if isinstance(outcome, Done):
-            session.share_batch.accepted(len(rows))
-        if not isinstance(outcome, Refused) or len(rows) == 1:
-            return isinstance(outcome, Done)
-        half = (len(rows) + 1) // 2
-        all_accepted = await self._share_parts([rows[:half], rows[half:]])
-        if all_accepted:
-            session.share_batch.refused(len(rows), half)
+        session, outcome = self._session, None
+        size = session.share_batch.most
+        if len(rows) <= size:
+            rows = [row for row in rows if await self._is_in_time(row)]
+            if rows:
+                items = [
+                    ShareItem(
+                        user_id=asked(row).user_id,
+                        entity_id=asked(row).lead_number,
+                        context_entity_id=row.activity_id or "",
+                        access_type=cast("Literal[1, 2]", asked(row).access),
+                        duration_in_minutes=minutes_left(asked(row)),
+                    )
+                    for row in rows
+                ]
+                markers = [None] * len(rows)
+                dispatch = Dispatch(rows, Stage.SHARE, share_leads(*items), read_request_id, markers)
+                outcome = await write(session, dispatch)
+            if isinstance(outcome, Done):
+                session.share_batch.accepted(len(rows))
+                if session.settings.follow_up:
+                    session.polls.add(outcome.id)
+            if not isinstance(outcome, Refused) or len(rows) == 1:
+                return isinstance(outcome, Done)
+            size = (len(rows) + 1) // 2
+        all_accepted = all([await self._share_together(part) for part in (rows[:size], rows[size:])])
+        if all_accepted and outcome is not None:
+            session.share_batch.refused(len(rows), size)
         return all_accepted
 
-    async def _share_parts(self, parts: Sequence[Sequence[Row]]) -> bool:
-        return all([await self._share_together(part) for part in parts])
+    # ---------------------------------------------------------------------------------------- not at all
+
+    async def _is_in_time(self, row: Row) -> bool:
+        """Whether the end of `row` is still to come; else it ends as failed."""
+        if minutes_left(asked(row)) >= 1:
+            return True
+        await self._give_up(row, Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"}), TOO_LATE)
+        return False
+
+    async def _give_up(self, row: Row, why: Why, outcome: str = "failed") -> None:
+        """End a row, before a step of it, as failed. Raises TooManyFailures."""
+        stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
+        ending = Result(State.FAILED, outcome, stage=stage, why=why)
+        if is_repeated(row):
+            ending = in_doubt(ending)
+        await self._session.ledger.end(row, ending)
+        log_events.outcomes([row], stage, [ending])
+        self._session.moved(row.state, ending)
+        self._session.guard.check()
+
+
+def _posted(row: Row, activity_id: str) -> Row:
+    """The row once its activity stands."""
+    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
+
+
+def minutes_left(asked: Instruction) -> int:
+    """How long the share lasts from now: to the next whole minute if it has an end."""
+    if asked.until is None:
+        return asked.duration or 0
+    return math.ceil((asked.until - utc_now()).total_seconds() / 60)
 
 
 class Queue:
@@ -323,13 +402,18 @@ class Queue:
         self._all_read = False
         self._closed = False
 
+    async def next(self) -> Row | None:
+        """The next row, for those who bring each to its end; None when there is none, or the work is to end."""
+        async with self._turn:
+            return None if self._closed else await anext(self._rows, None)
+
     async def has_rows_to_go_together(self, most: int) -> bool:
         """Wait for rows to be posted together, `most` if so many are there; False once there will be none any more.
 
         Also when the work is to end. They are left to whoever takes them first.
         """
         while not self._closed:
-            await self._look_for(most)
+            await self._fill(most)
             if self._together:
                 return True
             if self._is_all_posted:
@@ -339,8 +423,10 @@ class Queue:
 
     async def to_post(self, most: int) -> list[Row]:
         """Rows for one bulk call; none where others have taken them, and when the work is to end."""
-        await self._look_for(most)
-        return self._hand_out(self._together, most)
+        await self._fill(most)
+        rows = self._take(self._together, most)
+        self._out += len(rows)
+        return rows
 
     async def to_post_alone(self, takes_others: Callable[[], bool]) -> Row | None:
         """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end.
@@ -348,29 +434,31 @@ class Queue:
         When it `takes_others`, one that could go together where there is none that can't.
         """
         while not self._closed:
-            await self._fill(lambda: bool(self._alone or self._together))
-            if rows := self._hand_out(self._together if takes_others() and not self._alone else self._alone, 1):
+            await self._fill(1, 1)
+            tray = self._together if takes_others() and not self._alone else self._alone
+            if rows := self._take(tray, 1):
+                self._out += 1
                 return rows[0]
             if self._is_all_posted:
                 break
             await self._change()
         return None
 
-    async def next(self) -> Row | None:
-        """The next row, for those who bring each to its end; None when there is none, or the work is to end."""
-        async with self._turn:
-            return None if self._closed else await anext(self._rows, None)
-
     async def to_share(self, most: int) -> list[Row]:
         """Rows for one share call, none when there will be no more; also when the work is to end."""
         while not self._closed:
             if self._doubtful:
                 return self._take(self._doubtful, 1)
-            if self._posted and (rest := self._rest(most)) <= 0:
-                return self._take_posted(most)
-            if not self._posted and self._is_all_posted:
+            now, patience = asyncio.get_running_loop().time(), None
+            if self._posted:
+                is_full = len(self._posted) >= most or self._is_all_posted
+                patience = 0.0 if is_full else self._first_posted_at + self._linger - now
+                if patience <= 0:
+                    self._first_posted_at = now
+                    return self._take(self._posted, most)
+            elif self._is_all_posted:
                 break
-            await self._change(rest if self._posted else None)
+            await self._change(patience)
         return []
 
     async def all_posted(self) -> bool:
@@ -409,55 +497,32 @@ class Queue:
     def _is_all_posted(self) -> bool:
         return self._all_read and not (self._together or self._alone or self._out)
 
-    async def _look_for(self, most: int) -> None:
-        await self._fill(lambda: len(self._together) >= most or len(self._alone) >= MOST_WAITING)
-
-    async def _fill(self, is_enough: Callable[[], bool]) -> None:
+    async def _fill(self, together: int, alone: int = MOST_WAITING) -> None:
+        """Read on until so many wait to be posted, in either way; but not while many wait for their share."""
         async with self._turn:
             while not self._closed:
                 if len(self._posted) + len(self._doubtful) >= MOST_WAITING:
                     await self._change()
-                elif self._all_read or is_enough():
+                elif self._all_read or len(self._together) >= together or len(self._alone) >= alone:
                     return
+                elif (row := await anext(self._rows, None)) is None:
+                    self._all_read = True
+                    self._changed.set()
+                elif row.state is State.POSTED:
+                    self._put_posted(row)
                 else:
-                    await self._read()
-
-    async def _read(self) -> None:
-        row = await anext(self._rows, None)
-        if row is None:
-            self._all_read = True
-            self._changed.set()
-        elif row.state is State.POSTED:
-            self._put_posted(row)
-        else:
-            (self._together if self._in_bulk(row) else self._alone).append(row)
+                    (self._together if self._in_bulk(row) else self._alone).append(row)
 
     def _put_posted(self, row: Row) -> None:
         if not self._posted:
-            self._first_posted_at = _now()
+            self._first_posted_at = asyncio.get_running_loop().time()
         (self._doubtful if needs_own_call(row) else self._posted).append(row)
         self._changed.set()
 
-    def _hand_out(self, tray: deque[Row], most: int) -> list[Row]:
-        if self._closed:
-            return []
-        rows = self._take(tray, most)
-        self._out += len(rows)
-        return rows
-
-    def _rest(self, most: int) -> float:
-        """Seconds that the rows to be shared may still wait for others."""
-        if len(self._posted) >= most or self._is_all_posted:
-            return 0.0
-        return self._first_posted_at + self._linger - _now()
-
-    def _take_posted(self, most: int) -> list[Row]:
-        self._first_posted_at = _now()
-        return self._take(self._posted, most)
-
     def _take(self, tray: deque[Row], most: int) -> list[Row]:
-        if tray:  # who finds nothing must not wake others who find nothing
-            self._changed.set()
+        if self._closed or not tray:  # who finds nothing must not wake others who find nothing
+            return []
+        self._changed.set()
         return [tray.popleft() for _ in range(min(most, len(tray)))]
 
     async def _change(self, at_most: float | None = None) -> None:
@@ -465,7 +530,3 @@ class Queue:
             return
         self._changed.clear()
         await wait_for_event(self._changed, at_most)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The two steps of a row, as calls: post its activity, share its lead in that activity's context.
+"""What a row asks for, and what its activity says: its marker, by which it is found again.
 
 Posting is not idempotent, so a row whose call may or may not have arrived is looked up before anything is sent for
 it again, by its marker: it is the same for every attempt of a row, and no other row of any ledger has it.
@@ -9,29 +9,17 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final
 
-from batch_share.common import Cause, utc_now
-from batch_share.leadsquared import bulk
-from batch_share.leadsquared.models import ShareItem
-from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
-from batch_share.ledger.records import Result, Why
-from batch_share.ledger.states import Stage, State
-from batch_share.sending import log_events
-from batch_share.sending.calls import Dispatch, write, write_once
-from batch_share.sending.guards import TOO_LATE
-from batch_share.sending.verdict import in_doubt, is_repeated
+from batch_share.common import utc_now
+from batch_share.ledger.states import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from batch_share.leadsquared.outcome import Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
@@ -85,60 +73,6 @@ class Texts:
     custom: Mapping[str, str] | None
 
 
-async def post(session: Session, row: Row, *, if_free: bool = False) -> Row | None:
-    """The row with its activity, None when that failed or nobody knows. Raises as `calls.write`."""
-    wanted, texts = asked(row), texts_of(session, row)
-    call = post_activity(
-        lead_id=wanted.lead_id,
-        event=wanted.event,
-        note=texts.note,
-        owner_id=wanted.user_id,
-        custom=texts.custom,
-    )
-    outcome = await write(
-        session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), if_free=if_free
-    )
-    return posted(row, outcome.id) if isinstance(outcome, Done) else None
-
-
-async def post_together(
-    session: Session, rows: Sequence[Row], owner_emails: Mapping[str, str], *, is_last_way: bool
-) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
-    """Post the activities of rows in one bulk call, once; addresses by user Id. Raises as `calls.write`.
-
-    Refused as a whole, they may be sent in another way, unless this is their last.
-    """
-    activities, markers = [], []
-    for row in rows:
-        wanted, texts = asked(row), texts_of(session, row)
-        activity = bulk.bulk_activity(
-            lead_id=wanted.lead_id,
-            event=wanted.event,
-            note=texts.note,
-            owner_email=owner_emails[wanted.user_id],
-            custom=texts.custom,
-        )
-        activities.append(activity)
-        markers.append(texts.marker)
-    read = partial(bulk.read_items, activities=activities)
-    call = bulk.post_activities(activities)
-    return await write_once(session, Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way))
-
-
-def posted(row: Row, activity_id: str) -> Row:
-    """The row once its activity stands."""
-    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
-
-
-async def share(session: Session, rows: Sequence[Row]) -> Outcome:
-    """Share the leads of rows whose activities stand, in one call. Raises as `calls.write`."""
-    call = share_leads(*(_share_item(row) for row in rows))
-    outcome = await write(session, Dispatch(rows, Stage.SHARE, call, read_request_id, [None] * len(rows)))
-    if isinstance(outcome, Done) and session.settings.follow_up:
-        session.polls.add(outcome.id)
-    return outcome
-
-
 def texts_of(session: Session, row: Row) -> Texts:
     """The texts of the activity of `row`: its marker, the same for every attempt, then when its share ends."""
     wanted, field = asked(row), session.settings.marker_field
@@ -147,45 +81,6 @@ def texts_of(session: Session, row: Row) -> Texts:
     if field:
         return Texts(bare, wanted.note, {**(wanted.custom or {}), field: f"{bare} {end}"})
     return Texts(in_note(bare), f"{in_note(bare)} [{end}] {wanted.note}", wanted.custom)
-
-
-def _share_item(row: Row) -> ShareItem:
-    wanted = asked(row)
-    return ShareItem(
-        user_id=wanted.user_id,
-        entity_id=wanted.lead_number,
-        context_entity_id=row.activity_id or "",
-        access_type=cast("Literal[1, 2]", wanted.access),
-        duration_in_minutes=minutes_left(wanted, utc_now()),
-    )
-
-
-def minutes_left(asked: Instruction, now: dt.datetime) -> int:
-    """How long the share lasts from `now` (UTC, without a zone): to the next whole minute if it has an end."""
-    if asked.until is None:
-        return asked.duration or 0
-    return math.ceil((asked.until - now).total_seconds() / 60)
-
-
-async def in_time(session: Session, row: Row) -> bool:
-    """Whether the end of `row` is still to come; else it ends as failed."""
-    if minutes_left(asked(row), utc_now()) >= 1:
-        return True
-    why = Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"})
-    await give_up(session, row, why, TOO_LATE)
-    return False
-
-
-async def give_up(session: Session, row: Row, why: Why, outcome: str = "failed") -> None:
-    """End a row, before a step of it, as failed. Raises TooManyFailures."""
-    stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
-    ending = Result(State.FAILED, outcome, stage=stage, why=why)
-    if is_repeated(row):
-        ending = in_doubt(ending)
-    await session.ledger.end(row, ending)
-    log_events.outcomes([row], stage, [ending])
-    session.moved(row.state, ending)
-    session.guard.check()
 
 
 def asked(row: Row) -> Instruction:
