@@ -98,13 +98,6 @@ class Tally:
             self.looks_from = self.calls
         self.all_people += people
 
-    def looking_left(self, per_second: float) -> float | None:
-        """Seconds that the rest takes at this pace, if each takes as many calls as so far; None if unknown."""
-        if self.looks_from is None or not 0 < self.people < self.all_people:
-            return None
-        calls = (self.calls - self.looks_from) / self.people * (self.all_people - self.people)
-        return calls / per_second
-
     def remark(self, words: str) -> None:
         """Something that a person should be told at the end, once."""
         if words not in self.remarks:
@@ -144,15 +137,13 @@ class Tally:
     @contextmanager
     def waits_for(self, ask_awaited: Callable[[], Awaited | None]) -> Iterator[None]:
         """While the body runs, nothing goes on but what `ask_awaited` tells of, whenever it is asked."""
-        self._tell_awaited(ask_awaited)
+        for tally in self._and_above():
+            tally.ask_awaited = ask_awaited
         try:
             yield
         finally:
-            self._tell_awaited(None)
-
-    def _tell_awaited(self, ask_awaited: Callable[[], Awaited | None] | None) -> None:
-        for tally in self._and_above():
-            tally.ask_awaited = ask_awaited
+            for tally in self._and_above():
+                tally.ask_awaited = None
 
     def _and_above(self) -> Iterator[Tally]:
         tally: Tally | None = self

@@ -26,16 +26,21 @@ from batch_share.leadsquared.protocol import (
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import ask_key_user, consult
-from batch_share.sending.session import Form
 from batch_share.sending.steps import asked, markers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from batch_share.leadsquared.outcome import Owner
-    from batch_share.leadsquared.people import FoundUser
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
+
+
+class Form(StrEnum):
+    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
+
+    EARLIER = "earlier"
+    SINGLE = "single"
+    BULK = "bulk"
+
 
 FOR_ALL: Final = ""
 """For whom owners are proved, if it is for every user."""
@@ -70,11 +75,27 @@ class Owners:
         return self._session.verified.get((wanted.event, form)) in {FOR_ALL, wanted.user_id}
 
     async def prove(self, row: Row, form: Form) -> None:
-        """Read the owner of the activity of `row`, which lacks the proof, and note it. Raises OwnerNotVerified."""
-        session, wanted = self._session, asked(row)
+        """Read the owner of the activity of `row`, which lacks the proof, and note it.
+
+        A wrong one makes the row `failed`: that activity must never carry a share. Raises OwnerNotVerified.
+        """
+        session, wanted, activity_id = self._session, asked(row), row.activity_id or ""
         session.tally.phase = "checking the first activity's owner"
         key_user = await ask_key_user(session)
-        await _check_owner(session, row)
+        owner = await _read_owner(session, wanted, activity_id)
+        whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, wanted.user_id)
+        shown = str(owner or "")
+        if whose is Whose.ANOTHERS:
+            why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
+            ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
+            await session.ledger.end(row, ending)
+            session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
+            raise OwnerNotVerified(activity_id, wanted.user_id, shown, is_anothers=True)
+        if whose is Whose.UNKNOWN:
+            if not session.settings.trust_owner:
+                raise OwnerNotVerified(activity_id, wanted.user_id, shown)
+            await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
+        await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
         session.tally.phase = self._phase
         is_somebody_elses = isinstance(key_user, KeyUser) and key_user.id != wanted.user_id
         is_for_all = is_somebody_elses or (wanted.event, form) in session.verified
@@ -90,39 +111,19 @@ async def find_owner_emails(session: Session) -> dict[str, str]:
     Raises as `calls.read`.
     """
     wanted = await session.ledger.users_to_do()
-    users = await _users(session, wanted) if wanted else []
-    shared_by = Counter(ascii_lower(user.email) for user in users)
-    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
-    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
-
-
-async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
-    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
+    if not wanted:
+        return {}
     listed = await consult(session, all_users(), read_users)
     users = listed if isinstance(listed, list) else []
-    for user_id in sorted(wanted - {user.id for user in users}):
+    for user_id in sorted(wanted - {user.id for user in users}):  # large accounts leave some out of the list
         found = await consult(session, user_by_id(user_id), read_users)
         users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
-    return users
-
-
-async def _check_owner(session: Session, row: Row) -> None:
-    """Read the owner of the activity of `row`. A wrong one makes it `failed`: that must never carry a share."""
-    wanted, activity_id = asked(row), row.activity_id or ""
-    owner = await _read_owner(session, wanted, activity_id)
-    whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, wanted.user_id)
-    shown = str(owner or "")
-    if whose is Whose.ANOTHERS:
-        why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
-        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
-        await session.ledger.end(row, ending)
-        session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
-        raise OwnerNotVerified(activity_id, wanted.user_id, shown, is_anothers=True)
-    if whose is Whose.UNKNOWN:
-        if not session.settings.trust_owner:
-            raise OwnerNotVerified(activity_id, wanted.user_id, shown)
-        await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
-    await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
+    having = Counter(ascii_lower(user.email) for user in users)
+    return {
+        user.id: user.email
+        for user in users
+        if user.id in wanted and user.active and user.email and having[ascii_lower(user.email)] == 1
+    }
 
 
 class Whose(StrEnum):

@@ -29,8 +29,8 @@ from batch_share.ledger.states import Stage, State
 from batch_share.sending import log_events
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, write, write_once
 from batch_share.sending.guards import TOO_LATE
-from batch_share.sending.owner import Owners, find_owner_emails
-from batch_share.sending.session import Form, ending_early, in_parallel
+from batch_share.sending.owner import Form, Owners, find_owner_emails
+from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked, texts_of
 from batch_share.sending.verdict import in_doubt, is_repeated, needs_own_call
 

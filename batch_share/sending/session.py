@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Preview, Waiter
+    from batch_share.sending.owner import Form
     from batch_share.settings import Settings
 
 
@@ -80,14 +80,6 @@ _PARTS: Final = {
 }
 _FOLLOWED: Final = {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
 """How much of a row is done that is on its way; accepted ones are on it while they are still to be followed up."""
-
-
-class Form(StrEnum):
-    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
-
-    EARLIER = "earlier"
-    SINGLE = "single"
-    BULK = "bulk"
 
 
 class Stop:
@@ -238,22 +230,18 @@ class Connection:
         recent = self.tally.recent
         return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
 
-    @property
-    def seconds_left(self) -> float:
-        """How long the calls take that are left, at least; 0 if there are none, or it waits for something else."""
-        if self.stop.asked or self.tally.outage is not None or self.pacer.hold or self.is_idle:
-            return 0.0
-        states, rate = self.tally.states, self.pacer.rate
-        due = {**states, State.PENDING: states[State.PENDING] - self.tally.waiting}
-        return self.pace.at(rate).cost(due).calls / rate.per_second
-
     def progress(self) -> Progress:
         """How far it is now."""
         tally, hold, account = self.tally, self.hold, self.memory.account
         states = {state: count for state, count in tally.states.items() if count}
-        is_looking = tally.people < tally.all_people
-        at_least = tally.looking_left(self.pacer.rate.per_second) if is_looking else self.seconds_left or None
-        awaited, held = None, None
+        at_least, awaited, held = None, None, None
+        if tally.people < tally.all_people:  # if the others take as many calls as those that were looked up
+            if tally.people and tally.looks_from is not None:
+                calls = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
+                at_least = calls / self.pacer.rate.per_second
+        elif not (self.stop.asked or tally.outage or self.pacer.hold or self.is_idle):
+            due = states | {State.PENDING: states.get(State.PENDING, 0) - tally.waiting}
+            at_least = self.pace.cost(due).calls / self.pacer.rate.per_second or None
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)

@@ -38,26 +38,21 @@ def decide_step(step: Stage, outcome: Outcome) -> Result:
 
 
 def decide(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bulk: bool = False) -> list[Result]:
-    """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call."""
+    """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call.
+
+    A call refused as a whole does not say which row is to blame, so none has failed yet.
+    """
     if isinstance(outcome, tuple):
         return [decide_step(step, each) for each in outcome]
-    if isinstance(outcome, Refused) and (rows > 1 or bulk):
-        return [_decide_refused_call(step, outcome)] * rows
-    return [decide_step(step, outcome)] * rows
-
-
-def _decide_refused_call(step: Stage, outcome: Refused) -> Result:
-    """A call refused as a whole does not say which row is to blame, so none has failed yet.
-
-    A share call is repeated in parts, in the same contexts. A bulk call whose body or API was refused did nothing:
-    its rows go by themselves. Of any other no page says whether it may have done a part, and what is sent again
-    must surely not be there.
-    """
-    if step is Stage.SHARE:
-        return Result(State.POSTED, "refused", outcome.words, outcome.status)
-    if outcome.status in {400, 404}:
-        return Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)
-    return decide_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
+    if not isinstance(outcome, Refused) or not (rows > 1 or bulk):
+        return [decide_step(step, outcome)] * rows
+    if step is Stage.SHARE:  # repeated in parts, in the same contexts
+        return [Result(State.POSTED, "refused", outcome.words, outcome.status)] * rows
+    if outcome.status in {400, 404}:  # its body or its API, so that nothing was done: its rows go by themselves
+        return [Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)] * rows
+    # No page says whether it may have done a part, and what is sent again must surely not be there.
+    lost = Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status)
+    return [decide_step(step, lost)] * rows
 
 
 def needs_own_call(row: Row) -> bool:
