@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.people import key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer
-from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
-from batch_share.sending import log_events
-from batch_share.sending.onlookers import Outage
+from batch_share.ledger.states import BEFORE, INTENT_OF, Stage, State
+from batch_share.logs import log
+from batch_share.sending.onlookers import LONG_WAIT, Outage
 from batch_share.sending.verdict import carry, decide
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ async def write_once(
     decided = decide(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, decided, strict=True)]
     await session.ledger.settle(attempts, rows, results)
-    log_events.outcomes(rows, step, results)
-    for result in results:
+    for row, result in zip(rows, results, strict=True):
+        log_outcome(row, step, result)
         session.moved(INTENT_OF[step], result)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
     if not all(isinstance(part, UNDONE) for part in parts):
@@ -108,6 +109,14 @@ async def write_once(
         session.health.count_lost(lost[0] if len(lost) == len(parts) else None)
     session.guard.check()
     return outcome, results
+
+
+def log_outcome(row: Row, step: Stage, result: Result) -> None:
+    """Tell the log of a row that did not go well, without names, addresses or lead Ids."""
+    if result.state is State.UNKNOWN:
+        log.warning("outcome unknown", row=row.sheet_row, step=str(step))
+    elif result.state is State.FAILED:
+        log.info("row failed", row=row.sheet_row, step=str(step))
 
 
 def _believed(session: Session, dispatch: Dispatch, answer: Answer) -> Outcome | tuple[Outcome, ...]:
@@ -207,7 +216,12 @@ async def before_repeating(
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
         heed(session, outcome, bulk=bulk)
-        log_events.refused(session, outcome, bulk=bulk)
+        rate, reported = (session.bulk_pacer if bulk else session.pacer).rate, outcome.rate and str(outcome.rate)
+        pause = outcome.pause
+        log.warning("refused as one call too many", bulk=bulk, pause=pause, reported=reported, rate=str(rate))
+        if pause is not None and pause > LONG_WAIT:
+            until = datetime.now().astimezone() + timedelta(seconds=pause)
+            log.warning("waiting as LeadSquared asked", until=until.isoformat(timespec="seconds"))
         now, period = asyncio.get_running_loop().time(), session.pacer.rate.period
         session.health.refused(now, period, outcome.words)
         return

@@ -26,8 +26,7 @@ from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.sending import log_events
-from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, write, write_once
+from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, log_outcome, write, write_once
 from batch_share.sending.guards import TOO_LATE
 from batch_share.sending.owner import Form, Owners, find_owner_emails
 from batch_share.sending.session import ending_early, in_parallel
@@ -360,7 +359,7 @@ class Sender:
         if is_repeated(row):
             ending = in_doubt(ending)
         await self._session.ledger.end(row, ending)
-        log_events.outcomes([row], stage, [ending])
+        log_outcome(row, stage, ending)
         self._session.moved(row.state, ending)
         self._session.guard.check()
 
