@@ -97,15 +97,6 @@ def undone_in_doubt(result: Result) -> Result:
     return replace(result, state=State.UNKNOWN) if result.state is State.FAILED else result
 
 
-def decide_status_of_many(result: Result) -> Result:
-    """What a `decide_status` means for each row of a request of many: a failure does not say which is to blame."""
-    if result.state is not State.FAILED:
-        return result
-    # The number was of that request: the next one has none yet.
-    again = replace(result, state=State.POSTED, stage=Stage.SHARE, doubtful=True)
-    return replace(again, learned={"share_status": None})
-
-
 def decide_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     words, status = answer.words, answer.status
@@ -122,17 +113,6 @@ def decide_status(answer: ShareStatus | Failure) -> Result:
     return Result(State.ACCEPTED, "pending", words, status, why=why, learned=learned)
 
 
-def decide_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
-    """How the status API's answer changes the row whose share the request revokes."""
-    shared = decide_status(answer)
-    why = shared.why or Why(Cause.REVOKED)
-    why = replace(why, details={**why.details, "request": request_id})
-    if shared.state is State.FAILED:
-        return replace(shared, stage=Stage.REVOKE, why=why, learned={})
-    state = State.REVOKED if shared.state is State.SHARED else State.ENDING
-    return replace(shared, state=state, why=why, learned={})
-
-
 def decide_answer(
     answer: ShareStatus | Failure,
     request_id: str,
@@ -141,8 +121,15 @@ def decide_answer(
     doubtful: bool,
 ) -> Result:
     """What an answer of the status API means for the `rows` rows of a request, in `before`, `doubtful` or not."""
-    if before is State.ENDING:
-        revocation = decide_revocation(answer, request_id)
-        return undone_in_doubt(revocation) if doubtful else revocation
     result = decide_status(answer)
-    return decide_status_of_many(result) if rows > 1 else result
+    if before is State.ENDING:  # the request revokes the share of its one row
+        why = result.why or Why(Cause.REVOKED)
+        ended = {State.FAILED: State.FAILED, State.SHARED: State.REVOKED}.get(result.state, State.ENDING)
+        stage = Stage.REVOKE if ended is State.FAILED else result.stage
+        why = replace(why, details={**why.details, "request": request_id})
+        result = replace(result, state=ended, stage=stage, why=why, learned={})
+        return undone_in_doubt(result) if doubtful else result
+    if rows == 1 or result.state is not State.FAILED:
+        return result
+    # It does not say which is to blame. The number was of that request: the next one has none yet.
+    return replace(result, state=State.POSTED, stage=Stage.SHARE, doubtful=True, learned={"share_status": None})
