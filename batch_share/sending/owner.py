@@ -84,6 +84,7 @@ class Owners:
         key_user = await ask_key_user(session)
         owner = await _read_owner(session, wanted, activity_id)
         whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, wanted.user_id)
+        session.tally.phase = self._phase
         shown = str(owner or "")
         if whose is Whose.ANOTHERS:
             why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
@@ -96,7 +97,6 @@ class Owners:
                 raise OwnerNotVerified(activity_id, wanted.user_id, shown)
             await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
         await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
-        session.tally.phase = self._phase
         is_somebody_elses = isinstance(key_user, KeyUser) and key_user.id != wanted.user_id
         is_for_all = is_somebody_elses or (wanted.event, form) in session.verified
         session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
