@@ -90,7 +90,16 @@ async def write_once(
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
         answer = await session.send(dispatch.call, counted)
-    outcome = _believed(session, dispatch, answer) if isinstance(answer, Answer) else answer
+    outcome, path = dispatch.read(answer) if isinstance(answer, Answer) else answer, dispatch.call.path
+    if isinstance(outcome, Done | tuple):
+        session.apis.worked.add(path)
+    elif isinstance(outcome, Refused) and outcome.status == 404:
+        # A missing API, but only where it has never worked in this run; nothing else needs the one that revokes.
+        if path in session.apis.worked:
+            words = f"the call was answered as if there were none such, which there is: {outcome.words}"
+            outcome = Lost(words, 404)
+        elif step is not Stage.REVOKE and not dispatch.bulk:
+            outcome = Denied(outcome.words, 404, path)
     if isinstance(outcome, tuple):
         pairs = zip(outcome, rows, strict=True)
         outcome = tuple([await _own(session, step, part, [row]) for part, row in pairs])
@@ -117,20 +126,6 @@ def log_outcome(row: Row, step: Stage, result: Result) -> None:
         log.warning("outcome unknown", row=row.sheet_row, step=str(step))
     elif result.state is State.FAILED:
         log.info("row failed", row=row.sheet_row, step=str(step))
-
-
-def _believed(session: Session, dispatch: Dispatch, answer: Answer) -> Outcome | tuple[Outcome, ...]:
-    """What the answer says, but for a 404: it is a missing API only where that has never worked in this run."""
-    outcome, path = dispatch.read(answer), dispatch.call.path
-    if not isinstance(outcome, Refused) or outcome.status != 404:
-        if isinstance(outcome, Done | tuple):
-            session.apis.worked.add(path)
-        return outcome
-    if dispatch.step is Stage.REVOKE and path not in session.apis.worked:
-        return outcome  # nothing else needs it
-    if path in session.apis.worked:
-        return Lost(f"the call was answered as if there were none such, which there is: {outcome.words}", 404)
-    return outcome if dispatch.bulk else Denied(outcome.words, 404, path)
 
 
 async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[Row]) -> Outcome:
