@@ -44,7 +44,7 @@ from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
-from batch_share.sending.log_events import stopped_by
+from batch_share.sending.onlookers import log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -167,7 +167,7 @@ class Job(Generic[T]):
         try:
             return await work(self._course)
         except BatchShareError as error:
-            stopped_by(error)
+            log_error(error)
             raise
         finally:
             self._last = self._course.progress(self.id)

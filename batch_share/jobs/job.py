@@ -28,9 +28,8 @@ from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
-from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
-from batch_share.sending.onlookers import Preview
+from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends, logging_job
 from batch_share.sending.session import Course, ending_early, open_session
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ async def preview_of(
     ledger = session.ledger
     session.tally.begin(await ledger.counts())
     states, earlier = await ledger.totals()
-    log_events.planned(states, to_do, cut_off)
+    log_plan(states, to_do, cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
         host=session.client.base_url,
@@ -238,7 +237,7 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(log_events.of_job(ledger, job.command, settings))
+        stack.enter_context(logging_job(ledger, job.command, settings))
         session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
         session.guard.spell = spell_result
         if not job.guarded:
@@ -255,7 +254,7 @@ async def _session(
         ended = "cut off"
         await note_begin(session, goes_on=job.posts)
         try:
-            with log_events.from_start_to_end(session):
+            with logging_ends(session):
                 with ending_early(session.stop):
                     session.memory.check_open()
                 yield session
@@ -293,7 +292,7 @@ async def _end(session: Session, job: Kind) -> Ending:
         written = await write_beside(ledger, session.tally.remark)
         ledger.check_place()
     except BatchShareError as problem:
-        log_events.stopped_by(problem)
+        log_error(problem)
         error = error or problem
     summary = await summarize(ledger, written)
     if isinstance(error, AccountClosed):

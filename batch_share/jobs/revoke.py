@@ -6,6 +6,7 @@ nothing is taken away but what this ledger gave.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -20,7 +21,6 @@ from batch_share.leadsquared.protocol import read_request_id, revoke_share
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import Dispatch, write
 from batch_share.sending.follow_up import all_followed_up
-from batch_share.sending.sender import Feed
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
 from batch_share.sheet.rows import Selection
@@ -212,10 +212,14 @@ async def _begin(session: Session, chosen: Sequence[Share]) -> None:
 
 
 async def _revoke_each(session: Session, undone: Undone) -> None:
-    feed = Feed(session.ledger.to_revoke())
+    rows, turn = session.ledger.to_revoke(), asyncio.Lock()
 
     async def work() -> None:
-        while not session.stop.asked and (row := await feed.next()) is not None:
+        while not session.stop.asked:
+            async with turn:
+                row = await anext(rows, None)
+            if row is None:
+                return
             if undone.row_ids is None or row.id in undone.row_ids:  # what somebody stopped is not gone on with
                 call = revoke_share(_item(row))
                 outcome = await write(session, Dispatch([row], Stage.REVOKE, call, read_request_id, [None]))

@@ -21,9 +21,9 @@ from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
+from batch_share.logs import log
 from batch_share.planning.already_shared import remarking, shares_meant
 from batch_share.results.wording import HOW_TO_ADD, spell_row
-from batch_share.sending import log_events
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
 from batch_share.sending.onlookers import RevokedEarlier, Tally
@@ -251,7 +251,7 @@ async def _answer(session: Session, due: Sequence[Due], ends: Mapping[Origin, En
     for row_id, result in results.items():
         session.moved(State.PENDING, result)
         if result.state is State.FAILED:
-            log_events.failed(rows[row_id], Stage.EARLIER)
+            log.info("row failed", row=rows[row_id], step=str(Stage.EARLIER))
 
 
 def _not_ended(due: Due, ends: Mapping[Origin, Ended]) -> Iterator[dict[str, Any]]:

@@ -31,14 +31,13 @@ from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
-from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
-from batch_share.sending.sender import send_rows
-from batch_share.sending.session import Form, ending_early
-from batch_share.sending.steps import activity_marker, asked, in_time, post, posted, share
+from batch_share.sending.sender import Sender, send_rows
+from batch_share.sending.session import ending_early
+from batch_share.sending.steps import activity_marker
 from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
@@ -64,7 +63,8 @@ async def send_canary(session: Session, most: int) -> None:
         if not rows:
             return
         await ledger.note_canary(row.id for row in rows)
-        await _send(session, [row for row in rows if row.state.is_to_do])
+        if to_do := [row for row in rows if row.state.is_to_do]:
+            await _send(session, to_do)
         await all_followed_up(session)
         if session.stop.asked:
             return
@@ -95,37 +95,15 @@ def _is_on_its_way(row: Row) -> bool:
 
 
 async def _send(session: Session, rows: Sequence[Row]) -> None:
-    if rows and session.settings.bulk and session.memory.account.ignores_owner:
+    if session.settings.bulk and session.memory.account.ignores_owner:
         raise SettingsError("canary", "rows posted by themselves do not get their user as owner here: run without")
+
+    async def chosen() -> AsyncIterator[Row]:
+        for row in rows:
+            yield row
+
     session.tally.phase = "sending the canary"
-    key_user_id = await find_key_user(session) if rows else ""
-    for row in rows:
-        if session.stop.asked:
-            return
-        await _send_row(session, row, key_user_id)
-
-
-async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
-    """Post it, check its owner unless that was proved for its type, and share it."""
-    if not await in_time(session, row):
-        return
-    form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
-    if form is Form.SINGLE:
-        activity_id = await post(session, row)
-        if activity_id is None:
-            return
-        row = posted(row, activity_id)
-    await _check_owner(session, row, form, key_user_id)
-    if await in_time(session, row):
-        await share(session, [row])
-
-
-async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str) -> None:
-    wanted = asked(row)
-    if is_verified(session, wanted.event, form, wanted.user_id):
-        return
-    await verify_owner(session, row, wanted, row.activity_id or "")
-    note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
+    await Sender(session, chosen(), workers=1).send()
 
 
 def _decide(rows: Sequence[Row], ledger: LedgerName) -> None:

@@ -319,16 +319,6 @@ class LedgerReader:
         todo = todo.order_by(func.min(rows.c.position))
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(self, event: int, state: State, not_for: Collection[str] = ()) -> Row | None:
-        """The first row of this activity type that is to be sent from `state`, passing over those for these users.
-
-        Of two, one that was never sent before comes first.
-        """
-        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), CLEARED)
-        first = select(rows).where(self._to_send(), *which)
-        found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
-        return row_of(found[0]) if found else None
-
     async def users_to_do(self) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
         users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()

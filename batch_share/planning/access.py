@@ -21,10 +21,9 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.planning.directory import Directory
 from batch_share.planning.intake import kept_answers, types_of
-from batch_share.sending.activities import collect
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
-from batch_share.sending.steps import end_in
+from batch_share.sending.steps import collect, end_in
 from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:

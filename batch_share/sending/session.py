@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -52,13 +51,13 @@ if TYPE_CHECKING:
 
     from batch_share.common import Rate
     from batch_share.leadsquared.outcome import Lost
-    from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Preview, Waiter
+    from batch_share.sending.owner import Form
     from batch_share.settings import Settings
 
 
@@ -80,14 +79,6 @@ _PARTS: Final = {
 }
 _FOLLOWED: Final = {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
 """How much of a row is done that is on its way; accepted ones are on it while they are still to be followed up."""
-
-
-class Form(StrEnum):
-    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
-
-    EARLIER = "earlier"
-    SINGLE = "single"
-    BULK = "bulk"
 
 
 class Stop:
@@ -148,14 +139,16 @@ def ending_early(stop: Stop) -> Iterator[None]:
 
 
 async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]], times: int | None = None) -> None:
-    """Run `worker` as often as the session has workers, or `times`. One that fails ends all work, in order."""
+    """Run `worker` as often as rows are under way at once, or `times`. One that fails ends all work, in order."""
+    if times is None:  # enough to fill the limit at a round trip of one second
+        times = session.settings.workers or max(2, round(session.pacer.rate.per_second) + 1)
 
     async def guarded() -> None:
         with ending_early(session.stop):
             await worker()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(session.workers if times is None else times):
+        for _ in range(times):
             group.create_task(guarded())
 
 
@@ -227,33 +220,22 @@ class Connection:
             self.tally.never_left(counted.at)
         return answer
 
-    @property
-    def hold(self) -> Hold | None:
-        """For which refusal no call goes now; if others go, for which no bulk call does."""
-        return self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
-        recent = self.tally.recent
-        return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the calls take that are left, at least; 0 if there are none, or it waits for something else."""
-        if self.stop.asked or self.tally.outage is not None or self.pacer.hold or self.is_idle:
-            return 0.0
-        states, rate = self.tally.states, self.pacer.rate
-        due = {**states, State.PENDING: states[State.PENDING] - self.tally.waiting}
-        return self.pace.at(rate).cost(due).calls / rate.per_second
-
     def progress(self) -> Progress:
         """How far it is now."""
-        tally, hold, account = self.tally, self.hold, self.memory.account
+        tally, account, now = self.tally, self.memory.account, asyncio.get_running_loop().time()
+        # For which refusal no call goes now; if others go, for which no bulk call does.
+        hold = self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
+        # No call has left for longer than its pace explains: it waits, for an answer or for a time.
+        is_idle = bool(tally.recent) and now - tally.recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
         states = {state: count for state, count in tally.states.items() if count}
-        is_looking = tally.people < tally.all_people
-        at_least = tally.looking_left(self.pacer.rate.per_second) if is_looking else self.seconds_left or None
-        awaited, held = None, None
+        at_least, awaited, held = None, None, None
+        if tally.people < tally.all_people:  # if the others take as many calls as those that were looked up
+            if tally.people and tally.looks_from is not None:
+                calls = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
+                at_least = calls / self.pacer.rate.per_second
+        elif not (self.stop.asked or tally.outage or self.pacer.hold or is_idle):
+            due = states | {State.PENDING: states.get(State.PENDING, 0) - tally.waiting}
+            at_least = self.pace.cost(due).calls / self.pacer.rate.per_second or None
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)
@@ -277,7 +259,7 @@ class Connection:
             daily=(account.calls, self.settings.daily_limit) if account.day else None,
             done=tally.waiting + sum(count * parts.get(state, 1.0) for state, count in states.items()),
             allowed_per_second=self.pacer.rate.per_second,
-            unanswered=self.is_idle and any(state in INTENTS for state in states),
+            unanswered=is_idle and any(state in INTENTS for state in states),
             at_least=at_least,
             has_begun=tally.calls > 0 and tally.phase != STARTING,
         )
@@ -288,11 +270,6 @@ class Connection:
         if not self.settings.bulk:
             return Pace(self.pacer.rate, self.settings.follow_up)
         return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.share_batch.most)
-
-    @property
-    def workers(self) -> int:
-        """How many rows are under way at once: enough to fill the limit at a round trip of one second."""
-        return self.settings.workers or max(2, round(self.pacer.rate.per_second) + 1)
 
 
 class Missing(NamedTuple):
@@ -356,13 +333,9 @@ class Course:
         return replace(reported, job=job)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _at(moment: float) -> datetime:
     """The time of day at a moment of the loop's clock."""
-    return datetime.now(UTC) + timedelta(seconds=moment - _now())
+    return datetime.now(UTC) + timedelta(seconds=moment - asyncio.get_running_loop().time())
 
 
 def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:

@@ -309,9 +309,6 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
         assert [each.sheet_row async for each in ledger.to_do()] == [3]
         assert await ledger.ids_to_do() == {row.id}
         assert await ledger.events_to_do() == [201]
-        found = await ledger.next_to_do(201, State.PENDING)
-        assert found is not None
-        assert found.sheet_row == 3
         await ledger.begin_run("run", "1.0", {})
         assert [each.sheet_row async for each in ledger.to_do()] == [2, 3]
 

@@ -36,7 +36,7 @@ def test_one_by_one_a_row_takes_two_calls_and_one_to_follow_up(
 def test_as_many_calls_as_the_limit_go_at_once() -> None:
     assert Pace(LIMIT, follow_up=True).cost({State.PENDING: 8}).seconds == 0
     assert Pace(LIMIT, follow_up=True).cost(ROWS).seconds == (30_000 - 25) / 5
-    assert Pace(LIMIT, follow_up=True).at(Rate(10, 5.0)).cost(ROWS).seconds == (30_000 - 10) / 2
+    assert Pace(Rate(10, 5.0), follow_up=True).cost(ROWS).seconds == (30_000 - 10) / 2
 
 
 def test_the_owner_of_each_type_is_checked_and_in_bulk_of_each_form() -> None:

@@ -16,7 +16,6 @@ from batch_share.sending.verdict import (
     decide,
     decide_answer,
     decide_status,
-    decide_status_of_many,
     decide_step,
     needs_own_call,
 )
@@ -259,11 +258,11 @@ def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
     "status", [ShareStatus("processed", 6, ""), ShareStatus("pending", 3, "Queued"), Lost("timeout"), Refused("No")]
 )
 def test_a_status_that_is_no_failure_means_the_same_for_many(status: Lost) -> None:
-    assert decide_status_of_many(decide_status(status)) == decide_status(status)
+    assert decide_answer(status, "req", State.ACCEPTED, 25, doubtful=False) == decide_status(status)
 
 
 def test_a_failure_of_many_sends_each_back_to_be_shared_by_itself() -> None:
-    result = decide_status_of_many(decide_status(ShareStatus("failed", 4, "User is inactive")))
+    result = decide_answer(ShareStatus("failed", 4, "User is inactive"), "req", State.ACCEPTED, 25, doubtful=False)
     assert (result.state, result.stage, result.learned) == (State.POSTED, Stage.SHARE, {"share_status": None})
     assert (result.outcome, result.words) == ("failed", "User is inactive")
     assert spell_result(result) == (
