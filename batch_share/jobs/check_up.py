@@ -466,7 +466,7 @@ def _of_use(settings: Settings) -> list[Finding]:
     made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
     folder = settings.state_folder
     return [
-        of_rate(settings.rate, account.learned),
+        of_rate(settings.rate, account.rate),
         of_day(made, settings.daily_limit),
         of_folder("state folder", str(folder), trouble_writing(folder)),
     ]

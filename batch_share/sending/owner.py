@@ -121,7 +121,7 @@ def note_proof(session: Session, event: int, form: Form, user_id: str, key_user_
     if for_all:
         session.verified[event, form] = FOR_ALL
         if form is Form.SINGLE:
-            session.memory.learn_owner(ignored=False)
+            session.memory.keep(ignores_owner=False)
     elif not key_user_id and before is None:
         session.verified[event, form] = user_id
 

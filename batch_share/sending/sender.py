@@ -161,7 +161,7 @@ async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
     except OwnerNotVerified as ignored:
         if not ignored.is_anothers:
             raise
-        session.memory.learn_owner(ignored=True)
+        session.memory.keep(ignores_owner=True)
         session.tally.remark(
             "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
         )

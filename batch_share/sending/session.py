@@ -24,13 +24,11 @@ from batch_share.leadsquared.account import (
     AccountMemory,
     AccountTurn,
     Apis,
-    BulkMemory,
-    Identities,
     account_name,
-    account_of_org,
     any_account,
     name_of_account,
     names_of_account,
+    remember_account,
 )
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
@@ -367,8 +365,8 @@ def _at(moment: float) -> datetime:
 
 def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
     """The most that an account is called, and that bulk calls are made to it, by what was told of it last."""
-    rate = settings.rate or known.learned or DEFAULT_RATE
-    return rate, settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE
+    rate = settings.rate or known.rate or DEFAULT_RATE
+    return rate, settings.bulk_rate or known.bulk_rate or DEFAULT_BULK_RATE
 
 
 @asynccontextmanager
@@ -392,9 +390,9 @@ async def open_connection(
         with AccountMemory(turn.file, host=host) as memory:
             _heed_all(memory, settings)
             if settings.calls_when_closed:
-                memory.open_again()
+                memory.keep(closed_until=0.0)  # somebody knows better
             rate, bulk_rate = rates(settings, memory.account)
-            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, BulkMemory(memory))
+            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, memory, is_bulk=True)
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
@@ -460,10 +458,10 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
         only = await _take_turn(turn.only(turn.file), course, turns)
         turn.give_back()
         return replace(connection, turn=only, key_user=user)
-    account = account_of_org(connection.client.base_url, user.org_id)
+    account = account_name("org", connection.client.base_url, user.org_id)
     only = await _take_turn(turn.only(settings.state_folder / f"{account}.account"), course, turns)
     memory.move(only.file)
-    Identities(settings.state_folder).remember(key, account)
+    remember_account(settings.state_folder, key, account)
     turn.give_back()
     rate, bulk_rate = rates(settings, memory.account)
     connection.pacer.resume(rate)
@@ -486,7 +484,7 @@ async def _once_key_user(connection: Connection) -> KeyUser | None:
     if not isinstance(user, KeyUser):
         connection.apis.failed(call.path, user)
     if call.path in connection.apis.gone or (isinstance(user, KeyUser) and not user.org_id):
-        connection.memory.not_told()  # and won't be: what merely went wrong is asked again by the next run
+        connection.memory.keep(asked=True)  # and won't be: what merely went wrong is asked again by the next run
     return user if isinstance(user, KeyUser) else None
 
 
