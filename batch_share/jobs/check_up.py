@@ -24,10 +24,10 @@ from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError, sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import (
+    ACTIVITY_TYPES,
     Answer,
-    activity_types,
     clean,
     read_activity_types,
     read_date,
@@ -331,7 +331,7 @@ async def check_keys(settings: Settings, waiter: Waiter, course: Course | None =
         user = await ask_key_user(connection)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
-            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
+            f"LeadSquared does not say whose the keys are ({KEY_USER.path}: {user.words.rstrip('.')}). If the "
             "host is right, --no-check keeps them all the same.",
             problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
             hint="Check the host; if it is right, the keys can be kept unchecked.",
@@ -416,10 +416,10 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
 
 
 async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.datetime]) -> None:
-    asked.user = await ask_once(connection, key_user(), _noting_time(asked, now, _read_user))
+    asked.user = await ask_once(connection, KEY_USER, _noting_time(asked, now, _read_user))
     if isinstance(asked.user, KeyUser | Refused | Lost):
         asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
-        asked.types = await ask_once(connection, activity_types(), read_activity_types)
+        asked.types = await ask_once(connection, ACTIVITY_TYPES, read_activity_types)
 
 
 def _read_user(answer: Answer) -> KeyUser | Failure:

@@ -27,7 +27,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,6 +36,8 @@ from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
     NOT_JSON,
     ActivityBody,
+    BulkActivity,
+    BulkItem,
     FieldValue,
     RevokeItem,
     ShareItem,
@@ -67,23 +69,29 @@ from batch_share.leadsquared.outcome import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-T = TypeVar("T")
-
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,12}) in (\d{1,12}) second", re.IGNORECASE)
 _THROTTLE_WORDS: Final = "api calls exceeded the limit of"
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
-_WORDS_LIMIT: Final = 500
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
+_WORDS_LIMIT: Final = 500
+"""Characters of the API's words that are kept: its longest messages have about 200."""
+
+_PAGE_LIMIT: Final = 200
+"""Characters that are shown of what is no message, such as a proxy's page: its title is among them."""
+
 LONGEST_PAUSE: Final = 300.0
-"""Seconds of the longest Retry-After that a run waits for."""
+"""Seconds of the longest Retry-After that a run waits for: whoever looks on takes a longer pause for a hang."""
 
 LEAD_PAGE: Final = 100
-"""Activities of a lead to a page."""
+"""Activities of a lead to a page: few leads have more of one type, and no page gives a maximum."""
 
 TYPE_PAGE: Final = 1000
 """Activities of a type to a page: the most that the documentation allows."""
+
+MOST_ACTIVITIES: Final = 25
+"""Activities that one bulk call may hold, as documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +190,34 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
     )
 
 
-def activity_types() -> Call:
-    """The account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
-    return Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
+ACTIVITY_TYPES: Final = Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
+"""Asks for the account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
+
+
+def bulk_activity(
+    *, lead_id: str, event: int, note: str, owner_email: str, custom: Mapping[str, str] | None = None
+) -> BulkActivity:
+    """An activity on the lead `lead_id` (GUID), owned by the user with this e-mail address."""
+    fields = tuple(FieldValue(schema_name=name, value=value) for name, value in (custom or {}).items())
+    return BulkActivity(
+        related_prospect_id=lead_id,
+        activity_event=event,
+        activity_note=note,
+        activity_owner_email=owner_email,
+        fields=fields or None,
+    )
+
+
+def post_activities(activities: Sequence[BulkActivity]) -> Call:
+    """Post up to `MOST_ACTIVITIES`. Not idempotent. https://apidocs.leadsquared.com/post-bulk-activities-on-leads/"""
+    body = b"[" + b",".join(each.json_bytes() for each in activities) + b"]"
+    return Call("POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", body=body)
 
 
 # -------------------------------------------------------------------------------------------------- answers
 
 
-_STATUS: Final = TypeAdapter(StatusAnswer)
+_ITEMS: Final = TypeAdapter(list[BulkItem])
 
 
 def read_activity_id(answer: Answer) -> Outcome:
@@ -205,38 +232,97 @@ def read_request_id(answer: Answer) -> Outcome:
 
 def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     judged = judge(answer)
-    if isinstance(judged, Refused) and _id_in(read_json(answer.body), names):
-        return Lost(f"the answer is a failure, but holds an Id: {judged.words}", answer.status)
-    if not isinstance(judged, Judged):
+    if not isinstance(judged, Judged | Refused):
         return judged
-    if _said_status(judged.value) != "success":
-        return Lost("the answer was not understood", answer.status)
-    found = _id_in(judged.value, names)
-    return Done(found) if found else Lost("the answer has no Id", answer.status)
-
-
-def _id_in(value: Any, names: Sequence[str]) -> str:
-    """The Id that an answer gives, wherever it stands; "" if it gives none."""
+    value = judged.value if isinstance(judged, Judged) else read_json(answer.body)
     whole = value if isinstance(value, dict) else {}
     message = whole.get("message")
     if isinstance(message, list) and len(message) == 1:  # of several, nobody knows whose Id is meant
         message = message[0]
     places = [message, whole] if isinstance(message, dict) else [whole]
-    found = (usable_id(text_of(each, name)) for each in places for name in names)
-    return next(filter(None, found), "")
+    found = next(filter(None, (usable_id(text_of(each, name)) for each in places for name in names)), "")
+    if isinstance(judged, Refused):
+        words = f"the answer is a failure, but holds an Id: {judged.words}"
+        return Lost(words, answer.status) if found else judged
+    if judged.said != "success":
+        return Lost("the answer was not understood", answer.status)
+    return Done(found) if found else Lost("the answer has no Id", answer.status)
+
+
+def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outcome, ...] | Failure:
+    """What became of each activity of a bulk call, in their order; or what became of the call as a whole.
+
+    Each is accepted or refused by itself, inside one answer whose exact form no page shows. So an answer is
+    believed only as far as nothing in it contradicts the request: the rest is Lost, and looked up before it is sent
+    again.
+    """
+    judged = judge(answer)
+    if isinstance(judged, Lost):
+        return judged
+    value = judged.value if isinstance(judged, Judged) else read_json(answer.body)
+    try:
+        items = _ITEMS.validate_python(records(value, "prospectactivityid", "activitycreated", "activityadded"))
+    except ValidationError:
+        items = []
+    if not isinstance(judged, Judged):
+        return Lost("the answer is a refusal, but holds items", answer.status) if items else judged
+    if not items:
+        return Lost("the answer was not understood", answer.status)
+    # By row number, from 1, where there are any, else as they came.
+    if numbers := sorted(item.row_number for item in items if item.row_number is not None):
+        items = sorted(items, key=lambda item: item.row_number or 0)
+    ids = [made.lower() for item in items if (made := usable_id(item.prospect_activity_id))]
+    if (
+        len(items) != len(activities)
+        or (numbers and numbers != [*range(1, len(items) + 1)])
+        or len(set(ids)) < len(ids)
+        or any(
+            item.related_prospect_id and item.related_prospect_id.lower() != each.related_prospect_id.lower()
+            for item, each in zip(items, activities, strict=True)
+        )
+    ):
+        return Lost("the answer does not match what was sent", answer.status)
+    return tuple(_outcome(item, answer) for item in items)
+
+
+def _outcome(item: BulkItem, answer: Answer) -> Outcome:
+    made = item.activity_added if item.activity_created is None else item.activity_created
+    found = usable_id(item.prospect_activity_id)
+    said = clean(item.exception_message or item.error_message or item.exception_type or "")
+    if found and (made or (made is None and not said)):
+        return Done(found)
+    if found or made is not False:
+        return Lost("the answer does not say plainly whether it was posted", answer.status)
+    if says_throttled(item.exception_type or "", said):
+        return throttled(said, answer)
+    words = answer.redact(said) or "no reason was given"
+    return Refused(words, answer.redact(clean(item.exception_type or "")), answer.status)
 
 
 def read_status(answer: Answer) -> ShareStatus | Failure:
     """The status API's word. Only ErrorMessage and the one documented number decide; the rest is pending."""
-    status = read_as(answer, _STATUS)
-    if not isinstance(status, StatusAnswer):
-        return status
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    try:
+        status = StatusAnswer.model_validate(judged.value)
+    except ValidationError:
+        return Lost("the answer was not understood", answer.status)
     if (status.error_message or "").strip():
         words = answer.redact(clean(status.error_message or ""))
         return ShareStatus("failed", status.share_status, words, answer.status)
     verdict = "processed" if status.share_status == guesses.PROCESSED else "pending"
     words = answer.redact(clean(status.message.response_text or ""))
     return ShareStatus(verdict, status.share_status, words, answer.status)
+
+
+def read_records(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:
+    """The objects in an answer, each known by one of `ids`; Lost if there is no list."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    found = records(judged.value, *ids)
+    return Lost("the answer was not understood", answer.status) if found is None else found
 
 
 def read_activities(answer: Answer) -> Activities | Failure:
@@ -254,24 +340,12 @@ def read_activities(answer: Answer) -> Activities | Failure:
 
 def read_activity_types(answer: Answer) -> dict[int, str] | Failure:
     """What people call each activity type, by its code; Lost where none is told."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    found = records(judged.value, *guesses.EVENT_KEYS) or ()
+    found = read_records(answer, *guesses.EVENT_KEYS)
+    if not isinstance(found, list):
+        return found
     named = ((text_of(each, *guesses.EVENT_KEYS), clean(text_of(each, *guesses.EVENT_NAMES))) for each in found)
     types = {int(code): name for code, name in named if code.isdecimal()}
     return types or Lost("the answer was not understood", answer.status)
-
-
-def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
-    """What an answer that reports no failure holds; Lost if it is not of the documented shape."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    try:
-        return adapter.validate_python(judged.value)
-    except ValidationError:
-        return Lost("the answer was not understood", answer.status)
 
 
 def usable_id(text: str | None) -> str:
@@ -279,6 +353,7 @@ def usable_id(text: str | None) -> str:
     found = (text or "").strip()
     if found.startswith("{") and is_guid(found):
         found = found[1:-1]
+    # A GUID has 36 characters; what is much longer is no Id, whatever else it may be.
     return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
 
 
@@ -287,9 +362,17 @@ def _view(record: Mapping[str, Any]) -> ActivityView:
     shown = {name: value for name, value in record.items() if not isinstance(value, list)}
     for inside in ("data", "activityfields", "fields"):
         shown |= named_values(record.get(inside))
+    # Whose it is, of every way in which that is told the first.
+    told = (shown.get(name) for name in guesses.OWNER_KEYS)
+    values = (part for each in told for part in (each.values() if isinstance(each, dict) else [each]))
+    texts = [text for each in values if (text := clean(as_text(each)))]
+    ids = [id_of(text) for text in texts if is_guid(text)]
+    emails = [match[0] for text in texts if (match := _ADDRESS.search(text))]
+    names = [text for text in texts if "@" not in text and not is_guid(text)]
+    owner = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
     return ActivityView(
         usable_id(text_of(record, "prospectactivityid", "id", "activityid")),
-        _owner(shown),
+        owner if usable_id(str(owner)) else None,
         text_of(shown, "createdon"),
         _said(record),
         id_of(clean(text_of(shown, "relatedprospectid"))),
@@ -310,66 +393,48 @@ def _said(value: object) -> str:
     return "\n".join(texts)
 
 
-def _texts(value: Any) -> list[str]:
-    """What a value says: itself, or what an object holds."""
-    return [as_text(each) for each in (value.values() if isinstance(value, dict) else [value])]
-
-
-def _owner(shown: Mapping[str, Any]) -> Owner | None:
-    """Whose it is, of every way in which that is told the first."""
-    reported = [clean(text) for name in guesses.OWNER_KEYS for text in _texts(shown.get(name)) if clean(text)]
-    ids = [id_of(text) for text in reported if is_guid(text)]
-    emails = [match[0] for text in reported if (match := _ADDRESS.search(text))]
-    names = [text for text in reported if "@" not in text and not is_guid(text)]
-    found = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
-    return found if str(found) and usable_id(str(found)) else None
-
-
 # ------------------------------------------------------------------------------------------------- judgement
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The JSON `value` of an answer that reports no failure."""
+    """The JSON `value` of an answer that reports no failure, and its `Status` in lower case, "" if it has none."""
 
     value: Any
+    said: str = ""
 
 
 def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
-    value = read_json(answer.body)
+    value, status = read_json(answer.body), answer.status
     envelope = value if isinstance(value, dict) else {}
-    reported, kind = _said_status(value), _text(envelope.get("exceptiontype"))
-    if value is not NOT_JSON and _is_success(answer.status, reported, kind):
-        return Judged(value)
-    message = _message(envelope) or _text_of_page(answer)
-    if _is_throttle(answer.status, reported, kind, message):
-        return throttled(_message(envelope) or _body_words(answer), answer)
-    words = answer.redact(_message(envelope) or _body_words(answer))
-    if answer.status in {401, 403}:
-        return Denied(words, answer.status)
-    if answer.status in {400, 404} or _is_refusal(answer.status, reported, kind):
-        return Refused(words, answer.redact(kind), answer.status)
-    if value is NOT_JSON and _is_success(answer.status, reported, kind):
-        words = f"the answer was not understood: {words}"
-    return Lost(words, answer.status)
-
-
-def _said_status(value: Any) -> str:
-    """`Status`, in lower case: no page says that its case is always the same. "" if the answer has none."""
-    return _text(value.get("status")).strip().lower() if isinstance(value, dict) else ""
-
-
-def _is_success(status: int, reported: str, kind: str) -> bool:
-    return 200 <= status < 300 and reported not in {"error", "failed"} and kind != _THROTTLE_TYPE
-
-
-def _is_throttle(status: int, reported: str, kind: str, message: str) -> bool:
-    if status == 429 or kind == _THROTTLE_TYPE:
-        return True
-    if status == 200 and reported in {"error", "failed"}:
-        return says_throttled(kind, message)
-    return status == 403 and says_throttled("", message)
+    texts = {name: each for name, each in envelope.items() if isinstance(each, str)}
+    # No page says that the case of `Status` is always the same.
+    reported, kind = texts.get("status", "").strip().lower(), texts.get("exceptiontype", "")
+    is_failure = reported in {"error", "failed"}
+    is_success = 200 <= status < 300 and not is_failure and kind != _THROTTLE_TYPE
+    if is_success and value is not NOT_JSON:
+        return Judged(value, reported)
+    inner = envelope.get("message")
+    inner = inner.get("message") if isinstance(inner, dict) else inner
+    message = clean(texts.get("exceptionmessage") or (inner if isinstance(inner, str) else "") or kind)
+    # Of what has no envelope: a page's text (its beginning, for that may be long), or that there is none.
+    page = clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:_PAGE_LIMIT]
+    said = message or (f"HTTP {status}: {page}" if answer.body.strip() else f"HTTP {status} with an empty body")
+    if (
+        status == 429
+        or kind == _THROTTLE_TYPE
+        or (status == 200 and is_failure and says_throttled(kind, message or page))
+        or (status == 403 and says_throttled("", message or page))
+    ):
+        return throttled(said, answer)
+    words = answer.redact(said)
+    if status in {401, 403}:
+        return Denied(words, status)
+    is_refusal = reported == "failed" or (reported == "error" and kind.startswith("MX"))
+    if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
+        return Refused(words, answer.redact(kind), status)
+    return Lost(f"the answer was not understood: {words}" if is_success else words, status)
 
 
 def says_throttled(kind: str, message: str) -> bool:
@@ -392,33 +457,6 @@ def throttled(said: str, answer: Answer) -> Throttled:
     if seconds > guesses.LONGEST_PERIOD or (pause or 0.0) > LONGEST_PAUSE:
         pause, closed_for = None, min(seconds if pause is None else pause, guesses.LONGEST_CLOSED)
     return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
-
-
-def _is_refusal(status: int, reported: str, kind: str) -> bool:
-    if not (200 <= status < 300 or status == 500):
-        return False
-    return reported == "failed" or (reported == "error" and kind.startswith("MX"))
-
-
-def _message(envelope: dict[str, Any]) -> str:
-    message = envelope.get("message")
-    inner = message.get("message") if isinstance(message, dict) else message
-    return clean(_text(envelope.get("exceptionmessage")) or _text(inner) or _text(envelope.get("exceptiontype")))
-
-
-def _body_words(answer: Answer) -> str:
-    """What can be said of an answer that has no envelope: a page's text, or that it was empty."""
-    if not answer.body.strip():
-        return f"HTTP {answer.status} with an empty body"
-    return f"HTTP {answer.status}: {_text_of_page(answer)}"
-
-
-def _text_of_page(answer: Answer) -> str:
-    return clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:200]
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def clean(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
 from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
-from batch_share.leadsquared.people import key_user, read_key_user
+from batch_share.leadsquared.people import KEY_USER, read_key_user
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.sending import log_events
@@ -194,7 +194,7 @@ async def ask_key_user(session: Connection) -> KeyUser | Failure:
     """Whose the keys are, asked once for a connection. Raises as `consult`."""
     if session.key_user is not None:
         return session.key_user
-    return await consult(session, key_user(), read_key_user)
+    return await consult(session, KEY_USER, read_key_user)
 
 
 async def before_repeating(

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES
 from batch_share.ledger.states import State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 

@@ -16,7 +16,7 @@ from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.people import KeyUser, all_users, read_users
+from batch_share.leadsquared.people import ALL_USERS, KeyUser, read_users
 from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,
@@ -166,7 +166,7 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
     if owner.id:
         return Whose.THEIRS if owner.id == user_id else Whose.ANOTHERS
     if not session.listed:
-        users = await consult(session, all_users(), read_users)
+        users = await consult(session, ALL_USERS, read_users)
         session.listed.extend(users if isinstance(users, list) else ())
     if not session.listed:  # an address that was noted once may be somebody else's by now, or not theirs any more
         _, address = (await session.ledger.known_users()).get(user_id, ("", ""))

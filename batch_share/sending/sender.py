@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
-from batch_share.leadsquared import bulk
 from batch_share.leadsquared.outcome import Done, NotSent, Refused
-from batch_share.leadsquared.people import all_users, read_users, user_by_id
+from batch_share.leadsquared.people import ALL_USERS, found_by, read_users
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES, post_activities, read_items
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
@@ -52,10 +52,10 @@ async def find_owner_emails(session: Session) -> dict[str, str]:
 
 async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
     """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
-    listed = await consult(session, all_users(), read_users)
+    listed = await consult(session, ALL_USERS, read_users)
     users = listed if isinstance(listed, list) else []
     for user_id in sorted(wanted - {user.id for user in users}):
-        found = await consult(session, user_by_id(user_id), read_users)
+        found = await consult(session, found_by("user id", user_id), read_users)
         users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
     return users
 
@@ -91,8 +91,8 @@ class BulkPoster:
         """
         made = [activity_for_bulk(self._session, row, self.owner_emails[asked(row).user_id]) for row in rows]
         activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
-        read = partial(bulk.read_items, activities=activities)
-        call = bulk.post_activities(activities)
+        read = partial(read_items, activities=activities)
+        call = post_activities(activities)
         dispatch = Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
         return await write_once(self._session, dispatch)
 
@@ -202,7 +202,7 @@ class BulkRun:
         session, unsent = self._session, 0
         while not session.stop.asked:
             async with session.bulk_pacer.slot():
-                rows = await self._queue.to_post(bulk.MOST)
+                rows = await self._queue.to_post(MOST_ACTIVITIES)
                 if not rows:
                     return
                 rows = [row for row in rows if await self._in_time(row)]

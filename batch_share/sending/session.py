@@ -33,7 +33,7 @@ from batch_share.leadsquared.account import (
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import INTENTS, State
 from batch_share.proxy import proxy_for
@@ -472,7 +472,7 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
 
 async def _once_key_user(connection: Connection) -> KeyUser | None:
     """Whose the keys are, asked in one try; None if that is not told. Raises AccessDenied."""
-    call = key_user()
+    call = KEY_USER
     try:
         user = await ask_once(connection, call, read_key_user)
     except (AccountClosed, DailyLimitReached, PacerClosed):

@@ -16,10 +16,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now
-from batch_share.leadsquared.bulk import bulk_activity
 from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
+from batch_share.leadsquared.protocol import (
+    bulk_activity,
+    post_activity,
+    read_activity_id,
+    read_request_id,
+    share_leads,
+)
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending import log_events
