@@ -41,7 +41,7 @@ FLOORS: Final = (
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},
     {"settings"},
-    {"keychain", "proxy"},
+    {"keychain"},
     {"logs"},
     {"outputs", "common", "setting_texts"},
     {"errors"},

@@ -34,20 +34,18 @@ from batch_share.leadsquared.protocol import (
     read_status,
     share_status,
 )
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
-from batch_share.settings import load_settings, origins
+from batch_share.settings import load_settings, origins, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch_share.common import Rate
     from batch_share.leadsquared.outcome import Failure
-    from batch_share.proxy import Proxy
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection, Course
-    from batch_share.settings import Settings
+    from batch_share.settings import Proxy, Settings
 
 SKEW_WARNING: Final = 30.0
 SKEW_PROBLEM: Final = CLOCK_SKEW

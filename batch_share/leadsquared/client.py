@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.proxy import Proxy
+    from batch_share.settings import Proxy
 
 HIDDEN: Final = "***"
 """What stands where a key stood."""

@@ -36,13 +36,12 @@ from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer
 from batch_share.ledger.states import INTENTS, State
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_once
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
 from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
-from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator

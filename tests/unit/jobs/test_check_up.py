@@ -11,7 +11,7 @@ from batch_share.common import Rate
 from batch_share.jobs import check_up
 from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
-from batch_share.proxy import Proxy
+from batch_share.settings import Proxy
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.outcome import Failure
