@@ -384,12 +384,13 @@ class SheetLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Excel's own limits where it has any; else far above every honest sheet, and below what takes a machine down.
     file_mb: PositiveInt = 200
     unpacked_mb: PositiveInt = 1000
-    ratio: PositiveInt = 200
+    ratio: PositiveInt = 200  # a bomb's is a thousand, the most that deflate can do
     entries: PositiveInt = 5000
     rows: PositiveInt = 1_048_576
-    columns: PositiveInt = 1000
+    columns: PositiveInt = 1000  # Excel's 16,384 in every row would be more than the memory
     cell_characters: PositiveInt = 32_767
     memory_mb: PositiveInt = 2000
     seconds: PositiveInt = 120
@@ -400,7 +401,7 @@ ENOUGH: Final = 50
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; `setting_texts` says what each is for.
+    """Everything that can be set; `cli.options` says what each is for.
 
     Durations of waits are in seconds; text such as `10m` is understood.
     """
@@ -438,15 +439,15 @@ class Settings(BaseSettings):
     bulk_rate: RateSetting = DEFAULT_BULK_RATE
     share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(None, examples=[10])
     workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, examples=[6])
-    wait: Seconds = 600.0
+    wait: Seconds = 600.0  # as long as people sit before a screen: what is left, the next follow-up asks for
     follow_up: bool = True
     trust_owner: bool = False
     trust_ids: bool = False
     trust_marker: bool = False
     on_unknown: Literal["settle", "park"] = "settle"
-    grace: Seconds = 60.0
-    answer_timeout: Timeout = 60.0
-    keep_answers: Renewal = 1440
+    grace: Seconds = 60.0  # far more than reads are known to lag, and nobody waits for it but unknown rows
+    answer_timeout: Timeout = 60.0  # what takes longer is as good as lost
+    keep_answers: Renewal = 1440  # a day: who left yesterday is looked up today
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
     renew: Renewal = 0
@@ -456,9 +457,9 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = Field(None, examples=[100_000])
     max_rows: PositiveInt | None = Field(None, examples=[500])
     max_per_user: PositiveInt | None = Field(None, examples=[50])
-    max_revokes: Annotated[int, Field(ge=0)] = 0
+    max_revokes: Annotated[int, Field(ge=0)] = 0  # nobody loses access unless somebody says so
     canary: PositiveInt | None = Field(None, examples=[5])
-    stop_after_failures: Annotated[int, Field(ge=0)] = 10
+    stop_after_failures: Annotated[int, Field(ge=0)] = 10  # no coincidence any more, and few to send again
     stop_at: Percent | None = Field(None, examples=["5%"])
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])

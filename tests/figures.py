@@ -43,7 +43,7 @@ FLOORS: Final = (
     {"settings"},
     {"keychain"},
     {"logs"},
-    {"outputs", "common", "setting_texts"},
+    {"outputs", "common"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""
