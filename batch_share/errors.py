@@ -440,10 +440,10 @@ class OwnerNotVerified(BatchShareError):
     """
 
     def __init__(self, activity_id: str, expected: str, found: str, *, is_anothers: bool = False) -> None:
-        problem = (
-            f"LeadSquared {_shown(activity_id, found)}, so it is not certain that leads would be shared with the "
-            "right user."
-        )
+        shown = f"does not show who owns activity {activity_id}"
+        if found:
+            shown = f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
+        problem = f"LeadSquared {shown}, so it is not certain that leads would be shared with the right user."
         look = f"Look at it in LeadSquared: if its owner is {expected}, run again"
         typed, hint = f"{look} with --trust-owner.", f"{look} and trust the owner."
         if is_anothers:
@@ -457,9 +457,3 @@ class OwnerNotVerified(BatchShareError):
         self.expected = expected
         self.found = found
         self.is_anothers = is_anothers
-
-
-def _shown(activity_id: str, found: str) -> str:
-    if found:
-        return f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
-    return f"does not show who owns activity {activity_id}"
