@@ -23,11 +23,16 @@ from urllib.parse import urlsplit
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError, sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import (
     ACTIVITY_TYPES,
     Answer,
+    Denied,
+    Lost,
+    NotSent,
+    Refused,
+    ShareStatus,
+    Throttled,
     clean,
     read_activity_types,
     read_date,
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.protocol import Failure
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection, Course
     from batch_share.settings import Proxy, Settings

@@ -15,8 +15,7 @@ from batch_share.common import ascii_lower, utc_now
 from batch_share.errors import SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.leadsquared.models import RevokeItem
-from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import read_request_id, revoke_share
+from batch_share.leadsquared.protocol import Done, read_request_id, revoke_share
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import Dispatch, write
 from batch_share.sending.follow_up import all_followed_up

@@ -32,7 +32,7 @@ from batch_share.leadsquared.guesses import (
     NOT_FOR_US,
     is_believed,
 )
-from batch_share.leadsquared.outcome import Denied, Lost
+from batch_share.leadsquared.protocol import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.protocol import Failure
     from batch_share.settings import Settings
 
 MOST_LOST: Final = 3

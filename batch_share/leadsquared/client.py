@@ -25,8 +25,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call
+from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent
 from batch_share.logs import LOGGER, log
 
 if TYPE_CHECKING:

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import id_of, text_of
-from batch_share.leadsquared.outcome import Lost
-from batch_share.leadsquared.protocol import Call, clean, read_records
+from batch_share.leadsquared.protocol import Call, Lost, clean, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch_share.leadsquared.outcome import Failure
-    from batch_share.leadsquared.protocol import Answer
+    from batch_share.leadsquared.protocol import Answer, Failure
 
 PAGE: Final = 1000
 """Leads that one page holds at most, as documented."""

@@ -33,9 +33,8 @@ from batch_share.sheet.columns import USERS, Field
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.people import FoundLead
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Failure
     from batch_share.planning.directory import Names
     from batch_share.sending.session import Connection
     from batch_share.sheet.rows import Ref

@@ -6,16 +6,14 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_share.leadsquared.guesses import SMALLEST_PAGE
-from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.protocol import read_activities
+from batch_share.leadsquared.protocol import Activities, read_activities
 from batch_share.sending.calls import consult
 from batch_share.sending.steps import markers_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.sending.session import Connection
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.leadsquared.people import KEY_USER, read_key_user
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
 from batch_share.sending import log_events
 from batch_share.sending.onlookers import Outage
@@ -19,9 +18,8 @@ from batch_share.sending.verdict import carry, decide
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.people import KeyUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Failure, Outcome
     from batch_share.ledger.records import Result, Row
     from batch_share.sending.session import Connection, Session
 

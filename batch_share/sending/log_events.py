@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from batch_share.errors import BatchShareError
-    from batch_share.leadsquared.outcome import Throttled
+    from batch_share.leadsquared.protocol import Throttled
     from batch_share.ledger.records import Result, Row
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Activities
 from batch_share.leadsquared.people import ALL_USERS, KeyUser, read_users
 from batch_share.leadsquared.protocol import (
+    Activities,
     activities_of_lead,
     activities_of_type,
     activity_details,
@@ -33,7 +33,7 @@ from batch_share.sending.verdict import needs_own_call
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from batch_share.leadsquared.outcome import Owner
+    from batch_share.leadsquared.protocol import Owner
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 

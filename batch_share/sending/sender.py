@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
-from batch_share.leadsquared.outcome import Done, NotSent, Refused
 from batch_share.leadsquared.people import ALL_USERS, found_by, read_users
-from batch_share.leadsquared.protocol import MOST_ACTIVITIES, post_activities, read_items
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES, Done, NotSent, Refused, post_activities, read_items
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
@@ -31,8 +30,8 @@ from batch_share.sending.verdict import needs_own_call
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from batch_share.leadsquared.outcome import Outcome
     from batch_share.leadsquared.people import FoundUser
+    from batch_share.leadsquared.protocol import Outcome
     from batch_share.ledger.records import Result, Row
     from batch_share.sending.session import Session
 

@@ -31,10 +31,9 @@ from batch_share.leadsquared.account import (
     remember_account,
 )
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.calls import ask_once
 from batch_share.sending.cost import Pace, ShareBatch
@@ -48,10 +47,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Lost
     from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Lost
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now
 from batch_share.leadsquared.models import ShareItem
-from batch_share.leadsquared.outcome import Done
 from batch_share.leadsquared.protocol import (
+    Done,
     bulk_activity,
     post_activity,
     read_activity_id,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from batch_share.leadsquared.models import BulkActivity
-    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.protocol import Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 

@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.common import Rate
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
-from batch_share.leadsquared.protocol import MOST_ACTIVITIES, Answer, bulk_activity, post_activities, read_items
+from batch_share.leadsquared.protocol import (
+    MOST_ACTIVITIES,
+    Answer,
+    Denied,
+    Done,
+    Lost,
+    NotSent,
+    Refused,
+    Throttled,
+    bulk_activity,
+    post_activities,
+    read_items,
+)
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.models import BulkActivity

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.leadsquared import people
-from batch_share.leadsquared.outcome import Denied, Lost, Refused, Throttled
 from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Denied, Lost, Refused, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,21 +13,19 @@ from hypothesis import strategies as st
 from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
 from batch_share.leadsquared.models import ShareItem, read_json
-from batch_share.leadsquared.outcome import (
+from batch_share.leadsquared.protocol import (
     Activities,
+    Answer,
     Denied,
     Done,
     Failure,
+    Judged,
     Lost,
     Outcome,
     Owner,
     Refused,
     ShareStatus,
     Throttled,
-)
-from batch_share.leadsquared.protocol import (
-    Answer,
-    Judged,
     activities_of_lead,
     activities_of_type,
     clean,

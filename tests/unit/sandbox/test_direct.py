@@ -12,10 +12,9 @@ from pydantic import SecretStr
 from virtual_time import run_virtually
 
 from batch_share.common import Rate
-from batch_share.leadsquared.outcome import Done, Lost, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.leadsquared.people import ALL_USERS
-from batch_share.leadsquared.protocol import Answer, post_activity, read_activity_id
+from batch_share.leadsquared.protocol import Answer, Done, Lost, NotSent, Throttled, post_activity, read_activity_id
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.faults import Particulars, strike
 
