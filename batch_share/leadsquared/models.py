@@ -162,24 +162,20 @@ class ActivityBody(Body):
     related_prospect_id: str
     activity_event: int
     activity_note: str
-    fields: tuple[FieldValue, ...]
+    fields: tuple[FieldValue, ...] | None = None
 
 
-class BulkActivity(Body):
+class BulkActivity(ActivityBody):
     """One element of the array in https://apidocs.leadsquared.com/post-bulk-activities-on-leads/
 
     Unlike a single activity it names its owner by e-mail address.
     """
 
-    related_prospect_id: str
-    activity_event: int
-    activity_note: str
     activity_owner_email: str
-    fields: tuple[FieldValue, ...] | None = None
 
 
-class ShareItem(Body):
-    """One element of the array in https://apidocs.leadsquared.com/share-a-lead/
+class RevokeItem(Body):
+    """One element of the array in https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
 
     `entity_id` is the lead number (ProspectAutoId), not the lead's GUID; `access_type` 1 reads, 2 writes.
     """
@@ -191,19 +187,12 @@ class ShareItem(Body):
     context_entity: Literal[1] = 1
     context_entity_id: str
     access_type: Literal[1, 2]
+
+
+class ShareItem(RevokeItem):
+    """One element of the array in https://apidocs.leadsquared.com/share-a-lead/, for so long."""
+
     duration_in_minutes: int
-
-
-class RevokeItem(Body):
-    """One element of the array in https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/, as above."""
-
-    user_id: str
-    entity: Literal[1] = 1
-    entity_type: Literal[3] = 3
-    entity_id: str
-    context_entity: Literal[1] = 1
-    context_entity_id: str
-    access_type: Literal[1, 2]
 
 
 def _in_digits(value: Any) -> Any:
