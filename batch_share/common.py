@@ -159,11 +159,6 @@ class Rate:
         """Calls per second in the long run."""
         return self.limit / self.period
 
-    @property
-    def spacing(self) -> float:
-        """Seconds between two calls that are spread evenly."""
-        return self.period / self.limit
-
     def __str__(self) -> str:
         return f"{self.limit}/{self.period:g}s"
 

@@ -14,7 +14,6 @@ import os
 import secrets
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
@@ -45,6 +44,7 @@ from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
 from batch_share.sending.log_events import stopped_by
+from batch_share.sending.onlookers import Watcher
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -639,26 +639,20 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asks:
-    """The Watcher of a program: no questions but those that it wants to be asked."""
+class _Asks(Watcher):
+    """The Watcher of a program: no questions but those that it wants to be asked. Its progress tells of the rest."""
 
-    agrees: Callable[[Preview], bool | Awaitable[bool]] | None
-
-    def foresee(self, outlook: Outlook) -> None:
-        """Its progress tells."""
+    def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
+        self._agrees = agrees
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        if self.agrees is not None:
-            return self.agrees(preview)
+        if self._agrees is not None:
+            return self._agrees(preview)
         preview.check_revokes()
         return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
         return False
-
-    def wait_turn(self, process: int | None) -> None:
-        """Its progress tells."""
 
     def watch(
         self,

@@ -173,8 +173,9 @@ _BOUNDS: Final = {
 
 
 class AccountMemory:
-    """The file behind a pacer: opened with the account's turn, closed before that is given back.
+    """The file behind a pacer, and what is known of the `account`, by this run or an earlier one.
 
+    It is opened with the account's turn, and closed before that is given back.
     A context manager. It may be opened again: whatever others did meanwhile is known then.
     """
 
@@ -186,8 +187,8 @@ class AccountMemory:
         self._is_open = False
         self._was_closed = True
         self._period_before = 0.0
-        self._now = Account()
-        self._calls = self._written = self._ahead = 0
+        self.account = Account()
+        self._written = self._ahead = 0
         self._written_at = 0.0
 
     def __enter__(self) -> AccountMemory:
@@ -207,8 +208,8 @@ class AccountMemory:
             if self._file.exists():
                 self._last = self._file.stat().st_mtime
             before = self.heed(self._file)
-            host, self._calls = self._host or before.host, before.calls_on(today)
-            self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today, host=host)
+            now = replace(before, process=os.getpid(), closed=False, period=0.0, host=self._host or before.host)
+            self.account = replace(now, day=today, calls=before.calls_on(today))
             self._write()
         except OSError as error:
             raise unwritable(self._file.parent, error) from None
@@ -231,8 +232,7 @@ class AccountMemory:
         """
         mine, before, self._file = self.account, self._file, file
         try:
-            both = mine.joined(self.heed(file))
-            self._now, self._calls = replace(both, process=os.getpid(), period=mine.period), both.calls
+            self.account = replace(mine.joined(self.heed(file)), process=os.getpid(), period=mine.period)
             self._last = max(self._last, file.stat().st_mtime if file.exists() else 0.0)
             self._write()
             before.unlink(missing_ok=True)
@@ -247,7 +247,7 @@ class AccountMemory:
 
     def seconds_to_wait(self, period: float) -> float:
         """Seconds until the period after the last process's last call is over, by its rates and by this one's."""
-        if self._now.period < period:
+        if self.account.period < period:
             self.keep(period=period)
         if self._age is None:
             return 0.0
@@ -268,29 +268,23 @@ class AccountMemory:
         with suppress(OSError):
             os.utime(self._file, (self._last, self._last))
 
-    @property
-    def account(self) -> Account:
-        """What is known of the account, by this run or an earlier one."""
-        return replace(self._now, calls=self._calls)
-
     def keep(self, **known: Any) -> None:
         """Remember what is `known` of the account from now on, by the names that an Account has for it."""
-        now, before = replace(self._now, **known), self._now
-        self._now = now
-        if now != before:
+        before, self.account = self.account, replace(self.account, **known)
+        if self.account != before:
             with suppress(OSError):
                 self._write()
 
     def close_for(self, seconds: float) -> dt.datetime:
         """Remember that LeadSquared wants no call for so long, LONGEST_CLOSED at most; until when that is."""
         self.keep(closed_until=self._wall_clock() + seconds)
-        return dt.datetime.fromtimestamp(self._now.closed_until, dt.UTC)
+        return dt.datetime.fromtimestamp(self.account.closed_until, dt.UTC)
 
     def check_open(self) -> None:
         """Raises AccountClosed if LeadSquared wants no call yet; a time that is too far away counts as none."""
         now = self._wall_clock()
-        if now < self._now.closed_until <= now + LONGEST_CLOSED:
-            raise AccountClosed(dt.datetime.fromtimestamp(self._now.closed_until, dt.UTC))
+        if now < self.account.closed_until <= now + LONGEST_CLOSED:
+            raise AccountClosed(dt.datetime.fromtimestamp(self.account.closed_until, dt.UTC))
 
     def spend(self, most: int | None) -> str:
         """Count a call of today, and return which day that is.
@@ -299,12 +293,12 @@ class AccountMemory:
         """
         self.check_open()
         today = self._today()
-        if today != self._now.day:
-            self._now, self._calls, self._written = replace(self._now, day=today), 0, 0
-        if most is not None and self._calls >= most:
-            raise DailyLimitReached(most, self._calls)
-        self._calls += 1
-        if self._calls > self._written:
+        if today != self.account.day:
+            self.account, self._written = replace(self.account, day=today, calls=0), 0
+        if most is not None and self.account.calls >= most:
+            raise DailyLimitReached(most, self.account.calls)
+        self.account = replace(self.account, calls=self.account.calls + 1)
+        if self.account.calls > self._written:
             # The quicker the last ones were used up, the more are written down ahead.
             before, self._written_at = self._written_at, self._wall_clock()
             lasted = self._written_at - before
@@ -318,8 +312,8 @@ class AccountMemory:
 
     def give_back(self, day: str) -> None:
         """A call that was counted on `day` never left. What was written down ahead stays, for the next one."""
-        if day == self._now.day:  # else it was counted before midnight, and a new count has begun
-            self._calls -= 1
+        if day == self.account.day:  # else it was counted before midnight, and a new count has begun
+            self.account = replace(self.account, calls=self.account.calls - 1)
 
     def _today(self) -> str:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
@@ -327,8 +321,8 @@ class AccountMemory:
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
         new = self._file.with_suffix(".new")
-        self._written = self._calls + self._ahead
-        write_private(new, json.dumps(vars(self._now) | {"calls": self._written}, default=str))
+        self._written = self.account.calls + self._ahead
+        write_private(new, json.dumps(vars(self.account) | {"calls": self._written}, default=str))
         os.utime(new, (self._last, self._last))
         new.replace(self._file)
 

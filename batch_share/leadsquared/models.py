@@ -1,4 +1,4 @@
-"""The bodies of LeadSquared's requests and answers (https://apidocs.leadsquared.com), in however many spellings.
+"""The bodies of LeadSquared's answers (https://apidocs.leadsquared.com), in however many spellings.
 
 `ProspectID` and `ProspectId`, `ID` and `Id` stand for the same, between pages of the documentation and within one;
 numbers, truth values and Ids come as JSON or as text; lists come bare or wrapped, and one object where a list of
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_pascal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,12 +86,6 @@ def records(value: Any, *ids: str) -> list[dict[str, Any]] | None:
     return [named_values(each[_PROPERTIES]) if _PROPERTIES in each else each for each in kept]
 
 
-def is_empty_page(value: Any, found: list[dict[str, Any]] | None) -> bool:
-    """Whether an answer in which no object was found is a page all the same: by a list, or a count without one."""
-    has_list = isinstance(value, dict) and any(name in value for name in (*LISTS, *WRAPPERS))
-    return found is not None if has_list else count_of(value) is not None
-
-
 def named_values(entries: Any) -> dict[str, Any]:
     """A list of named values (`Key`, `SchemaName` or `Attribute`, and `Value`) as a dict, names in lower case."""
     if isinstance(entries, dict):
@@ -137,62 +130,6 @@ def count_of(value: Any) -> int | None:
     """How many there are on all pages, if the answer says so in a way that can be understood."""
     text = as_text(value.get(COUNT)).strip() if isinstance(value, dict) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-class Body(BaseModel):
-    """A request body, in LeadSquared's spelling."""
-
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True)
-
-    def json_bytes(self) -> bytes:
-        """The body as UTF-8 JSON, without what was not set."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
-
-
-class FieldValue(Body):
-    """One entry of an activity's `Fields`."""
-
-    schema_name: str
-    value: str
-
-
-class ActivityBody(Body):
-    """https://apidocs.leadsquared.com/post-an-activity-to-lead/"""
-
-    related_prospect_id: str
-    activity_event: int
-    activity_note: str
-    fields: tuple[FieldValue, ...] | None = None
-
-
-class BulkActivity(ActivityBody):
-    """One element of the array in https://apidocs.leadsquared.com/post-bulk-activities-on-leads/
-
-    Unlike a single activity it names its owner by e-mail address.
-    """
-
-    activity_owner_email: str
-
-
-class RevokeItem(Body):
-    """One element of the array in https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
-
-    `entity_id` is the lead number (ProspectAutoId), not the lead's GUID; `access_type` 1 reads, 2 writes.
-    """
-
-    user_id: str
-    entity: Literal[1] = 1
-    entity_type: Literal[3] = 3
-    entity_id: str
-    context_entity: Literal[1] = 1
-    context_entity_id: str
-    access_type: Literal[1, 2]
-
-
-class ShareItem(RevokeItem):
-    """One element of the array in https://apidocs.leadsquared.com/share-a-lead/, for so long."""
-
-    duration_in_minutes: int
 
 
 def _in_digits(value: Any) -> Any:

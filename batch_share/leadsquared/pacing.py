@@ -219,7 +219,7 @@ class Pacer:
 
     def _set_rate(self, rate: Rate) -> None:
         self.rate, self._quiet = rate, QUIET_PERIODS * rate.period
-        self._spacing = AsyncLimiter(1, rate.spacing * (1 if self.refusals else SPREAD))
+        self._spacing = AsyncLimiter(1, rate.period / rate.limit * (1 if self.refusals else SPREAD))
 
 
 def _now() -> float:

@@ -8,14 +8,13 @@ leave a lead's Ids out: such a lead is returned without them, and is no answer.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import id_of, text_of
-from batch_share.leadsquared.protocol import Call, Lost, clean, read_records
+from batch_share.leadsquared.protocol import Call, Lost, clean, post, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +105,7 @@ def found_by(name: Literal["lead id", "lead email", "lead phone", "user id", "us
 def leads_by_ids(lead_ids: Sequence[str]) -> Call:
     """Up to 1,000 leads by GUID: https://apidocs.leadsquared.com/get-leads-in-bulk-by-ids/"""
     body = {"SearchParameters": {"LeadIds": [*lead_ids]}, "Paging": _PAGING, "Columns": _COLUMNS}
-    return Call("POST", "LeadManagement.svc/Leads/Retrieve/ByIds", body=json.dumps(body).encode())
+    return post("LeadManagement.svc/Leads/Retrieve/ByIds", body)
 
 
 def leads_where(
@@ -121,7 +120,7 @@ def leads_where(
     criteria = {"LookupName": name, "LookupValue": ",".join(values), "SqlOperator": operator}
     sorting = {"Sorting": {"ColumnName": name, "Direction": guesses.ASCENDING}} if operator == ">=" else {}
     body = {"Parameter": criteria, **sorting, "Paging": _PAGING, "Columns": _COLUMNS}
-    return Call("POST", "LeadManagement.svc/Leads.Get", body=json.dumps(body).encode())
+    return post("LeadManagement.svc/Leads.Get", body)
 
 
 def users_where(name: Literal["UserID", "EmailAddress"], value: str) -> Call:
@@ -137,7 +136,7 @@ def users_where(name: Literal["UserID", "EmailAddress"], value: str) -> Call:
         "GroupConditions": [{"Condition": [condition], "GroupOperator": None}],
         "Paging": {"PageIndex": 1, "PageSize": 5},  # one is meant: a few show that the question was not understood
     }
-    return Call("POST", "UserManagement.svc/User/AdvancedSearch", body=json.dumps(body).encode())
+    return post("UserManagement.svc/User/AdvancedSearch", body)
 
 
 # -------------------------------------------------------------------------------------------------- answers

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -34,18 +35,14 @@ from pydantic import TypeAdapter, ValidationError
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
+    LISTS,
     NOT_JSON,
-    ActivityBody,
-    BulkActivity,
+    WRAPPERS,
     BulkItem,
-    FieldValue,
-    RevokeItem,
-    ShareItem,
     StatusAnswer,
     as_text,
     count_of,
     id_of,
-    is_empty_page,
     is_guid,
     named_values,
     read_json,
@@ -54,7 +51,7 @@ from batch_share.leadsquared.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,12}) in (\d{1,12}) second", re.IGNORECASE)
 _THROTTLE_WORDS: Final = "api calls exceeded the limit of"
@@ -228,6 +225,12 @@ class Activities:
 # ------------------------------------------------------------------------------------------------- requests
 
 
+def post(path: str, body: object, **query: str) -> Call:
+    """A call with a JSON body, in UTF-8 (half a character, as a broken sheet may have, is escaped)."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Call("POST", path, query, text.encode("utf-8", "backslashreplace"))
+
+
 def post_activity(
     *, lead_id: str, event: int, note: str, owner_id: str, custom: Mapping[str, str] | None = None
 ) -> Call:
@@ -237,13 +240,49 @@ def post_activity(
     """
     owner = {guesses.OWNER_FIELD: owner_id}
     fields = owner | dict(custom or {}) | owner  # no custom field may take its place
-    body = ActivityBody(
-        related_prospect_id=lead_id,
-        activity_event=event,
-        activity_note=note,
-        fields=tuple(FieldValue(schema_name=name, value=value) for name, value in fields.items()),
-    )
-    return Call("POST", "ProspectActivity.svc/Create", body=body.json_bytes())
+    body = {
+        "RelatedProspectId": lead_id,
+        "ActivityEvent": event,
+        "ActivityNote": note,
+        "Fields": [{"SchemaName": name, "Value": value} for name, value in fields.items()],
+    }
+    return post("ProspectActivity.svc/Create", body)
+
+
+BulkActivity: TypeAlias = Mapping[str, Any]
+
+
+def bulk_activity(
+    *, lead_id: str, event: int, note: str, owner_email: str, custom: Mapping[str, str] | None = None
+) -> BulkActivity:
+    """An activity on the lead `lead_id` (GUID); unlike a single one it names its owner by e-mail address."""
+    fields = [{"SchemaName": name, "Value": value} for name, value in (custom or {}).items()]
+    return {
+        "RelatedProspectId": lead_id,
+        "ActivityEvent": event,
+        "ActivityNote": note,
+        "ActivityOwnerEmail": owner_email,
+        **({"Fields": fields} if fields else {}),
+    }
+
+
+def post_activities(activities: Sequence[BulkActivity]) -> Call:
+    """Post up to `MOST_ACTIVITIES`. Not idempotent. https://apidocs.leadsquared.com/post-bulk-activities-on-leads/"""
+    return post("ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", activities)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareItem:
+    """A share in the context of an activity: `entity_id` is the lead number (ProspectAutoId), not the lead's GUID.
+
+    `access_type` 1 reads, 2 writes; of one that is revoked, the duration is not told.
+    """
+
+    user_id: str
+    entity_id: str
+    context_entity_id: str
+    access_type: Literal[1, 2]
+    duration_in_minutes: int | None = None
 
 
 def share_leads(*items: ShareItem) -> Call:
@@ -251,15 +290,28 @@ def share_leads(*items: ShareItem) -> Call:
 
     The body is an array, but no page shows one of more than one element, or says how many it may have.
     """
-    return Call("POST", "EntityAccess.svc/Share", body=b"[" + b",".join(item.json_bytes() for item in items) + b"]")
+    body = [
+        {
+            "UserId": item.user_id,
+            "Entity": 1,
+            "EntityType": 3,
+            "EntityId": item.entity_id,
+            "ContextEntity": 1,
+            "ContextEntityId": item.context_entity_id,
+            "AccessType": item.access_type,
+            **({} if item.duration_in_minutes is None else {"DurationInMinutes": item.duration_in_minutes}),
+        }
+        for item in items
+    ]
+    return post("EntityAccess.svc/Share", body)
 
 
-def revoke_share(item: RevokeItem) -> Call:
+def revoke_share(item: ShareItem) -> Call:
     """Revoke a share, in the context of its activity only.
 
     https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
     """
-    return Call("POST", "EntityAccess.svc/Revoke", body=b"[" + item.json_bytes() + b"]")
+    return replace(share_leads(item), path="EntityAccess.svc/Revoke")
 
 
 def activity_details(activity_id: str) -> Call:
@@ -279,7 +331,7 @@ def activities_of_lead(lead_id: str, event: int, page: int = 0) -> Call:
     """
     paging = {"Offset": str(page), "RowCount": str(LEAD_PAGE)}
     body = {"Parameter": {"ActivityEvent": event}, "Paging": paging}
-    return Call("POST", "ProspectActivity.svc/Retrieve", query={"leadId": lead_id}, body=json.dumps(body).encode())
+    return post("ProspectActivity.svc/Retrieve", body, leadId=lead_id)
 
 
 def activities_of_type(event: int, since: datetime, until: datetime, page: int = 1) -> Call:
@@ -293,33 +345,11 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
         "Paging": {"PageIndex": page, "PageSize": TYPE_PAGE},
         "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
     }
-    return Call(
-        "POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body=json.dumps(body).encode()
-    )
+    return post("ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body)
 
 
 ACTIVITY_TYPES: Final = Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
 """Asks for the account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
-
-
-def bulk_activity(
-    *, lead_id: str, event: int, note: str, owner_email: str, custom: Mapping[str, str] | None = None
-) -> BulkActivity:
-    """An activity on the lead `lead_id` (GUID), owned by the user with this e-mail address."""
-    fields = tuple(FieldValue(schema_name=name, value=value) for name, value in (custom or {}).items())
-    return BulkActivity(
-        related_prospect_id=lead_id,
-        activity_event=event,
-        activity_note=note,
-        activity_owner_email=owner_email,
-        fields=fields or None,
-    )
-
-
-def post_activities(activities: Sequence[BulkActivity]) -> Call:
-    """Post up to `MOST_ACTIVITIES`. Not idempotent. https://apidocs.leadsquared.com/post-bulk-activities-on-leads/"""
-    body = b"[" + b",".join(each.json_bytes() for each in activities) + b"]"
-    return Call("POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", body=body)
 
 
 # -------------------------------------------------------------------------------------------------- answers
@@ -385,7 +415,7 @@ def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outc
         or (numbers and numbers != [*range(1, len(items) + 1)])
         or len(set(ids)) < len(ids)
         or any(
-            item.related_prospect_id and item.related_prospect_id.lower() != each.related_prospect_id.lower()
+            item.related_prospect_id and item.related_prospect_id.lower() != each["RelatedProspectId"].lower()
             for item, each in zip(items, activities, strict=True)
         )
     ):
@@ -440,10 +470,14 @@ def read_activities(answer: Answer) -> Activities | Failure:
         return judged
     found = records(judged.value, *guesses.ACTIVITY_ID_KEYS)
     views = [_view(each) for each in found or ()]
-    # What has no Id can't be counted, and an empty answer that is no page is what a misunderstood question gets.
-    if not all(view.id for view in views) or not (found or is_empty_page(judged.value, found)):
+    total = count_of(judged.value)
+    # An empty page shows that it is one by its list, or by a count without one; what is none is an answer to a
+    # question that was misunderstood. And what has no Id can't be counted.
+    has_list = isinstance(judged.value, dict) and any(name in judged.value for name in (*LISTS, *WRAPPERS))
+    is_page = bool(found) or (found is not None if has_list else total is not None)
+    if not is_page or not all(view.id for view in views):
         return Lost("the answer was not understood", answer.status)
-    return Activities(count_of(judged.value), tuple(views))
+    return Activities(total, tuple(views))
 
 
 def read_activity_types(answer: Answer) -> dict[int, str] | Failure:
@@ -561,7 +595,14 @@ def throttled(said: str, answer: Answer) -> Throttled:
     limit = Rate(calls, seconds) if calls and seconds else None
     if limit is not None and not guesses.is_believed(limit):
         limit = None
-    pause, closed_for = _retry_after(answer), None
+    # Retry-After, where one comes: none is documented. A date is set against the answer's own, for clocks differ;
+    # nonsense, or a time that is over, counts as none.
+    pause, closed_for, value = None, None, answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        pause = float(value)
+    elif (until := read_date(value)) is not None:
+        sent = read_date(answer.headers.get("date", "")) or datetime.now(UTC)
+        pause = (until - sent).total_seconds() if until > sent else None
     if seconds > guesses.LONGEST_PERIOD or (pause or 0.0) > LONGEST_PAUSE:
         pause, closed_for = None, min(seconds if pause is None else pause, guesses.LONGEST_CLOSED)
     return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
@@ -572,21 +613,6 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(text.split())[:_WORDS_LIMIT]
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Retry-After in seconds, where one comes (none is documented); nonsense or a time that is over counts as none.
-
-    A date is set against the answer's own, as clocks may differ.
-    """
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        return float(value)
-    until = read_date(value)
-    if until is None:
-        return None
-    sent = read_date(answer.headers.get("date", "")) or datetime.now(UTC)
-    return (until - sent).total_seconds() if until > sent else None
 
 
 def read_date(text: str) -> datetime | None:

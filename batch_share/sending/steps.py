@@ -16,9 +16,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now
-from batch_share.leadsquared.models import ShareItem
 from batch_share.leadsquared.protocol import (
     Done,
+    ShareItem,
     bulk_activity,
     post_activity,
     read_activity_id,
@@ -35,8 +35,7 @@ from batch_share.sending.verdict import in_doubt, is_repeated
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from batch_share.leadsquared.models import BulkActivity
-    from batch_share.leadsquared.protocol import Outcome
+    from batch_share.leadsquared.protocol import BulkActivity, Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 

@@ -25,7 +25,7 @@ from batch_share.leadsquared.protocol import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.models import BulkActivity
+    from batch_share.leadsquared.protocol import BulkActivity
 
 THROTTLE: Final = "MXAPIRateLimitExceededException"
 TOO_MANY: Final = "API calls exceeded the limit of 10 in 5 second(s)"

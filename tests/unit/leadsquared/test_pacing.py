@@ -419,7 +419,7 @@ def test_a_refusal_while_one_waits_for_its_distance_lets_no_two_go_together(
     pacer = Pacer(RATE)
     sent = sent_by_three(pacer, lambda: pacer.refused(pause=pause, reported=reported))
     assert sent[1] >= EVEN / 2 + (5.0 if pause is None else pause)
-    assert sent[2] - sent[1] > pacer.rate.spacing - 0.01
+    assert sent[2] - sent[1] > pacer.rate.period / pacer.rate.limit - 0.01
 
 
 def test_a_lower_limit_also_holds_for_one_who_waits_for_its_distance() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
-from batch_share.leadsquared.models import ShareItem, read_json
+from batch_share.leadsquared.models import read_json
 from batch_share.leadsquared.protocol import (
     Activities,
     Answer,
@@ -24,6 +24,7 @@ from batch_share.leadsquared.protocol import (
     Outcome,
     Owner,
     Refused,
+    ShareItem,
     ShareStatus,
     Throttled,
     activities_of_lead,
@@ -92,6 +93,12 @@ def test_an_activity_is_posted_as_documented_with_its_owner() -> None:
         "ActivityNote": "Grüße „हिन्दी“",
         "Fields": [{"SchemaName": "Owner", "Value": USER}],
     }
+
+
+def test_half_a_character_is_posted_as_json_writes_it() -> None:
+    body = post_activity(lead_id=LEAD, event=201, note="a\ud800é", owner_id=USER).body
+    assert sent(body)["ActivityNote"] == "a\ud800é"
+    assert "é".encode() in (body or b"")
 
 
 def test_custom_fields_are_posted_beside_the_owner() -> None:
