@@ -44,7 +44,6 @@ from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
 from batch_share.sending.log_events import stopped_by
-from batch_share.sending.onlookers import Watcher
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -78,7 +77,7 @@ if TYPE_CHECKING:
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Preview, Progress
+    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
@@ -639,11 +638,17 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-class _Asks(Watcher):
-    """The Watcher of a program: no questions but those that it wants to be asked. Its progress tells of the rest."""
+class _Asks:
+    """The Watcher of a program: no questions but those that it wants to be asked."""
 
     def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
         self._agrees = agrees
+
+    def foresee(self, outlook: Outlook) -> None:
+        """Its progress tells."""
+
+    def wait_turn(self, process: int | None) -> None:
+        """Its progress tells."""
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         if self._agrees is not None:

@@ -201,7 +201,8 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 """What every plan has at least: https://apidocs.leadsquared.com/rate-limits/"""
 
 SHORTEST_GRACE: Final = 5.0
-"""Seconds of grace below which reads that lag behind writes make doubles: a second or two of lag are usual."""
+"""Seconds of grace below which reads that lag behind writes make doubles: no page says how long they may, and less
+than one period of calls is hardly a wait."""
 
 PRIVATE: Final = {
     "allow_host",
@@ -445,7 +446,7 @@ class Settings(BaseSettings):
     trust_ids: bool = False
     trust_marker: bool = False
     on_unknown: Literal["settle", "park"] = "settle"
-    grace: Seconds = 60.0  # far more than reads are known to lag, and nobody waits for it but unknown rows
+    grace: Seconds = 60.0  # no page says how long, and only unknown rows wait for it
     answer_timeout: Timeout = 60.0  # what takes longer is as good as lost
     keep_answers: Renewal = 1440  # a day: who left yesterday is looked up today
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""

@@ -98,7 +98,7 @@ KEEP_ALIVE_SECONDS = 4.0
 """Shorter than any server is known to keep an idle connection: a POST on one that is closing is lost."""
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
-"""A page of 1,000 leads with all that is known of them has about 5 MB."""
+"""Many times a page of 1,000 leads, and still little for a machine's memory."""
 
 NO_ANSWER = "sent, but no answer came in time"
 BROKEN_OFF = "sent, but the answer broke off"

@@ -60,7 +60,7 @@ _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
 _WORDS_LIMIT: Final = 500
-"""Characters of the API's words that are kept: its longest messages have about 200."""
+"""Characters of the API's words that are kept: what is longer is a dump, and no message."""
 
 _PAGE_LIMIT: Final = 200
 """Characters that are shown of what is no message, such as a proxy's page: its title is among them."""
@@ -69,7 +69,7 @@ LONGEST_PAUSE: Final = 300.0
 """Seconds of the longest Retry-After that a run waits for: whoever looks on takes a longer pause for a hang."""
 
 LEAD_PAGE: Final = 100
-"""Activities of a lead to a page: few leads have more of one type, and no page gives a maximum."""
+"""Activities of a lead to a page: as many as one lead seldom has of a type; no page gives a maximum."""
 
 TYPE_PAGE: Final = 1000
 """Activities of a type to a page: the most that the documentation allows."""
