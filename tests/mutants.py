@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 TESTS: Final = {
-    "batch_share.leadsquared.protocol": "tests/unit/leadsquared/test_protocol.py",
-    "batch_share.leadsquared.pacing": "tests/unit/leadsquared/test_pacing.py",
-    "batch_share.ledger.states": "tests/unit/ledger/test_states.py",
+    "batch_share.leadsquared.protocol": (
+        "tests/unit/leadsquared/test_protocol.py",
+        "tests/unit/leadsquared/test_bulk.py",
+    ),
+    "batch_share.leadsquared.pacing": ("tests/unit/leadsquared/test_pacing.py",),
+    "batch_share.ledger.states": ("tests/unit/ledger/test_states.py",),
 }
 PATIENCE: Final = 120
 """Seconds that the tests of one mutant may take; more is a mutant that hangs, and was noticed."""
@@ -185,7 +188,7 @@ def _run_tests(module: str, mutant: CodeType) -> int:
     os.dup2(quiet, 2)
     try:
         _put_in_place(module, mutant)
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", TESTS[module]]))
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *TESTS[module]]))
     except BaseException:  # a module that can't even be imported
         return 1
 

@@ -36,6 +36,7 @@ from batch_share.leadsquared.protocol import (
     read_activity_id,
     read_request_id,
     read_status,
+    revoke_share,
     share_leads,
     share_status,
 )
@@ -132,6 +133,16 @@ def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
             "DurationInMinutes": 30,
         }
     ]
+
+
+def test_a_share_is_revoked_as_it_was_made_but_for_its_duration() -> None:
+    item = ShareItem(user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=1)
+    call = revoke_share(item)
+    assert (call.method, call.path, call.query) == ("POST", "EntityAccess.svc/Revoke", {})
+    [body] = sent(call.body)
+    assert body == sent(share_leads(item).body)[0]
+    assert body["EntityId"] == "869196"
+    assert "DurationInMinutes" not in body
 
 
 def test_a_requests_status_is_asked_with_its_id_in_the_query() -> None:
