@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -167,7 +168,7 @@ def _blocks(function: ast.AST) -> Iterator[list[ast.stmt]]:
 def _warm_up() -> None:
     """Import what every child needs."""
     with redirect_stdout(StringIO()):
-        if pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *TESTS.values()]) != 0:
+        if pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *chain(*TESTS.values())]) != 0:
             raise SystemExit("the tests can't be collected")
 
 
