@@ -188,11 +188,10 @@ class Unreachable(BatchShareError):
 
     def __init__(self, host: str, tries: int, words: str) -> None:
         how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is fixed")
+        why = f"could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left"
         super().__init__(
-            f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
-            f"the same command again when {when}.",
-            problem=f"LeadSquared could not be reached{how}: {sentence(words)} Nothing was sent for the rows that "
-            "are left.",
+            f"{host} {why}; run the same command again when {when}.",
+            problem=f"LeadSquared {why}.",
             hint=f"Go on when {when}.",
         )
         self.host = host
@@ -416,19 +415,20 @@ class CanaryFailed(BatchShareError):
     def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str, ledger: str) -> None:
         named = shlex.quote(ledger)
         counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
-        super().__init__(
+        problem = (
             f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
-            "The rest was not sent, and with --canary is not until this row is fixed in the sheet, left out, or "
-            f"tried again: `batch-share retry {named}` (`batch-share follow-up {named}` asks again for accepted "
-            "rows). Without --canary all of it is.",
-            problem=f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: "
-            f"{sentence(reason)} The rest was not sent.",
+            "The rest was not sent"
+        )
+        super().__init__(
+            f"{problem}, and with --canary is not until this row is fixed in the sheet, left out, or tried again: "
+            f"`batch-share retry {named}` (`batch-share follow-up {named}` asks again for accepted rows). Without "
+            "--canary all of it is.",
+            problem=f"{problem}.",
             hint="Fix the row, leave it out or try it again; accepted rows are asked about by following up.",
         )
-        self.row = sheet_row
+        self.row = self.sheet_row = sheet_row
         self.rows = rows
         self.states = states
-        self.sheet_row = sheet_row
         self.reason = reason
 
 
@@ -440,10 +440,10 @@ class OwnerNotVerified(BatchShareError):
     """
 
     def __init__(self, activity_id: str, expected: str, found: str, *, is_anothers: bool = False) -> None:
-        problem = (
-            f"LeadSquared {_shown(activity_id, found)}, so it is not certain that leads would be shared with the "
-            "right user."
-        )
+        shown = f"does not show who owns activity {activity_id}"
+        if found:
+            shown = f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
+        problem = f"LeadSquared {shown}, so it is not certain that leads would be shared with the right user."
         look = f"Look at it in LeadSquared: if its owner is {expected}, run again"
         typed, hint = f"{look} with --trust-owner.", f"{look} and trust the owner."
         if is_anothers:
@@ -457,9 +457,3 @@ class OwnerNotVerified(BatchShareError):
         self.expected = expected
         self.found = found
         self.is_anothers = is_anothers
-
-
-def _shown(activity_id: str, found: str) -> str:
-    if found:
-        return f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
-    return f"does not show who owns activity {activity_id}"

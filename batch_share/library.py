@@ -14,7 +14,6 @@ import os
 import secrets
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
@@ -229,15 +228,14 @@ class BatchShare:
     ) -> None:
         self.stop()
         try:
-            await self._all_over()
+            for job in self._jobs:
+                await job.over()
         except asyncio.CancelledError:
             for job in self._jobs:
                 job.cut()
-            await self._all_over()
+            for job in self._jobs:
+                await job.over()
             raise
-
-    async def _all_over(self) -> None:
-        await asyncio.gather(*(job.over() for job in self._jobs))
 
     def stop(self) -> None:
         """Stop all jobs that go on, as `Job.stop` does, and every watch."""
@@ -290,8 +288,27 @@ class BatchShare:
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        meant = file if kind == "run" else self._ledger(file)
-        made = _made(kind, meant, options, reported, settings)
+        if kind not in _TAKES:
+            raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
+        is_strange = options is not None and kind != "run"
+        strange = sorted({*reported} - _TAKES[kind]) or ["options"] * is_strange
+        if strange:  # never passed over: what was meant for a few rows would be done to all
+            raise TypeError(f"{kind} is not told {', '.join(strange)}")
+        made: Kind
+        if kind == "run":
+            if isinstance(file, LedgerName):
+                raise TypeError("a run is of a sheet, not of a ledger")
+            made = RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
+        elif kind == "resume":
+            ledger = self._ledger(file)
+            made = Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
+        elif kind == "retry":
+            wanted = Wanted(reported.get("reason"), reported.get("everything", False))
+            made = RetryFailed(self._ledger(file), wanted)
+        elif kind == "revoke":
+            made = Revoke(self._ledger(file), reported.get("rows"), reported.get("user"))
+        else:
+            made = FollowUp(self._ledger(file))
 
         async def work(course: Course) -> Ending:
             try:
@@ -488,9 +505,7 @@ class BatchShare:
         if not online:
             return await who_has_access(settings, user, lead, minutes)
 
-        def look(course: Course) -> Coroutine[Any, Any, Access]:
-            return who_has_access(settings, user, lead, minutes, self._watcher, course)
-
+        look = partial(who_has_access, settings, user, lead, minutes, self._watcher)
         return await self._ending(self._begin("access", None, look))
 
     def ledger_of(self, named: Name) -> LedgerName:
@@ -598,27 +613,6 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
 """What each kind of job can be told."""
 
 
-def _made(
-    kind: str, file: LedgerLike, options: SheetOptions | None, reported: JobOptions, settings: Settings
-) -> Kind:
-    """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
-    if kind not in _TAKES:
-        raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
-    strange = sorted({*reported} - _TAKES[kind]) or (["options"] if options is not None and kind != "run" else [])
-    if strange:  # never passed over: what was meant for a few rows would be done to all
-        raise TypeError(f"{kind} is not told {', '.join(strange)}")
-    if kind == "run":
-        if isinstance(file, LedgerName):
-            raise TypeError("a run is of a sheet, not of a ledger")
-        return RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
-    ledger = _ledger(file)
-    if kind == "resume":
-        return Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
-    if kind == "retry":
-        return RetryFailed(ledger, Wanted(reported.get("reason"), reported.get("everything", False)))
-    return Revoke(ledger, reported.get("rows"), reported.get("user")) if kind == "revoke" else FollowUp(ledger)
-
-
 def _sheet_job(
     sheet: Name,
     options: SheetOptions | None,
@@ -644,26 +638,26 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-@dataclass(frozen=True, slots=True)
 class _Asks:
     """The Watcher of a program: no questions but those that it wants to be asked."""
 
-    agrees: Callable[[Preview], bool | Awaitable[bool]] | None
+    def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
+        self._agrees = agrees
 
     def foresee(self, outlook: Outlook) -> None:
         """Its progress tells."""
 
+    def wait_turn(self, process: int | None) -> None:
+        """Its progress tells."""
+
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        if self.agrees is not None:
-            return self.agrees(preview)
+        if self._agrees is not None:
+            return self._agrees(preview)
         preview.check_revokes()
         return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
         return False
-
-    def wait_turn(self, process: int | None) -> None:
-        """Its progress tells."""
 
     def watch(
         self,
@@ -673,29 +667,18 @@ class _Asks:
         return nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
 class _AsksForSheet:
-    """The Watcher of a sheet in a watched folder: what nobody has `agreed` to is held."""
+    """The Watcher of a sheet in a watched folder: as the `others`, but what nobody has `agreed` to is held."""
 
-    others: Watcher
-    agreed: bool
-
-    def foresee(self, outlook: Outlook) -> None:
-        self.others.foresee(outlook)
+    def __init__(self, others: Watcher, agreed: bool) -> None:
+        self._others, self._agreed = others, agreed
+        self.foresee, self.wait_turn, self.watch = others.foresee, others.wait_turn, others.watch
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        return self.agreed or self.others.agree(preview)
+        return self._agreed or self._others.agree(preview)
 
     def is_sure(self, doubt: Doubt) -> bool:
-        if not (self.agreed or self.others.is_sure(doubt)):
+        if not (self._agreed or self._others.is_sure(doubt)):
             nothing = "Nothing was sent, for nobody could be asked:"
             raise NotConfirmed(" ".join([*doubt.reported, nothing, doubt.question]))
         return True
-
-    def wait_turn(self, process: int | None) -> None:
-        self.others.wait_turn(process)
-
-    def watch(
-        self, progress: Callable[[], Progress], stop: Callable[[], None]
-    ) -> AbstractAsyncContextManager[None]:
-        return self.others.watch(progress, stop)

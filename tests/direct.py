@@ -16,8 +16,7 @@ from batch_share.leadsquared.client import (
     CONNECTION_LOST,
     NO_ANSWER,
 )
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Lost, NotSent
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from batch_share.cli.options import SETTING_TEXTS
 from batch_share.errors import SettingsError
 from batch_share.outputs import temporary_for
-from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, origins
 
 if TYPE_CHECKING:

@@ -23,31 +23,34 @@ from urllib.parse import urlsplit
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError, sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import (
+    ACTIVITY_TYPES,
     Answer,
-    activity_types,
+    Denied,
+    Lost,
+    NotSent,
+    Refused,
+    ShareStatus,
+    Throttled,
     clean,
     read_activity_types,
     read_date,
     read_status,
     share_status,
 )
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
-from batch_share.settings import load_settings, origins
+from batch_share.settings import load_settings, origins, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Failure
-    from batch_share.proxy import Proxy
+    from batch_share.leadsquared.protocol import Failure
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Connection, Course
-    from batch_share.settings import Settings
+    from batch_share.settings import Proxy, Settings
 
 SKEW_WARNING: Final = 30.0
 SKEW_PROBLEM: Final = CLOCK_SKEW
@@ -331,7 +334,7 @@ async def check_keys(settings: Settings, waiter: Waiter, course: Course | None =
         user = await ask_key_user(connection)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
-            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
+            f"LeadSquared does not say whose the keys are ({KEY_USER.path}: {user.words.rstrip('.')}). If the "
             "host is right, --no-check keeps them all the same.",
             problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
             hint="Check the host; if it is right, the keys can be kept unchecked.",
@@ -416,10 +419,10 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
 
 
 async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.datetime]) -> None:
-    asked.user = await ask_once(connection, key_user(), _noting_time(asked, now, _read_user))
+    asked.user = await ask_once(connection, KEY_USER, _noting_time(asked, now, _read_user))
     if isinstance(asked.user, KeyUser | Refused | Lost):
         asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
-        asked.types = await ask_once(connection, activity_types(), read_activity_types)
+        asked.types = await ask_once(connection, ACTIVITY_TYPES, read_activity_types)
 
 
 def _read_user(answer: Answer) -> KeyUser | Failure:
@@ -466,7 +469,7 @@ def _of_use(settings: Settings) -> list[Finding]:
     made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
     folder = settings.state_folder
     return [
-        of_rate(settings.rate, account.learned),
+        of_rate(settings.rate, account.rate),
         of_day(made, settings.daily_limit),
         of_folder("state folder", str(folder), trouble_writing(folder)),
     ]

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 

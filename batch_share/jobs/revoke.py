@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from batch_share.common import ascii_lower, utc_now
 from batch_share.errors import SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Kind, preview_of
-from batch_share.leadsquared.models import RevokeItem
-from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import read_request_id, revoke_share
+from batch_share.leadsquared.protocol import Done, ShareItem, read_request_id, revoke_share
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import Dispatch, write
 from batch_share.sending.follow_up import all_followed_up
@@ -229,9 +227,9 @@ async def _revoke_each(session: Session, undone: Undone) -> None:
     await in_parallel(session, work)
 
 
-def _item(row: Row) -> RevokeItem:
+def _item(row: Row) -> ShareItem:
     wanted = asked(row)
-    return RevokeItem(
+    return ShareItem(
         user_id=wanted.user_id,
         entity_id=wanted.lead_number,
         context_entity_id=row.activity_id or "",

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batch_share.common import ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, SettingsError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Owner
-from batch_share.leadsquared.people import all_users, leads_where, read_leads, read_users
-from batch_share.leadsquared.protocol import activities_of_type
+from batch_share.leadsquared.people import ALL_USERS, leads_where, read_leads, read_users
+from batch_share.leadsquared.protocol import Owner, activities_of_type
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.planning.directory import Directory
@@ -29,8 +28,7 @@ from batch_share.sheet.values import parse_event
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.sending.onlookers import Watcher
@@ -240,7 +238,7 @@ async def _of_others(
         )
     owners = [view.owner for view in views.values() if view.owner is not None]
     if any(owner.id not in seen.users for owner in owners):  # Ids are shown, or addresses, and both are known by
-        listed = await consult(connection, all_users(), read_users)
+        listed = await consult(connection, ALL_USERS, read_users)
         for user in listed if isinstance(listed, list) else ():
             seen.users.setdefault(user.id, (user.name, user.email))
     by_address = {ascii_lower(email): user for user, (_, email) in seen.users.items() if user and email}

@@ -26,7 +26,7 @@ from batch_share.errors import (
 from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import PAGE, KeyUser
-from batch_share.leadsquared.protocol import activity_types, read_activity_types
+from batch_share.leadsquared.protocol import ACTIVITY_TYPES, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.records import Lookup, Why
@@ -230,7 +230,7 @@ async def types_of(connection: Connection, kept: KeptAnswers, directory: Directo
     """
     heard = connection.apis.heard
     try:
-        found = await consult(connection, activity_types(), read_activity_types)
+        found = await consult(connection, ACTIVITY_TYPES, read_activity_types)
     except PacerClosed:
         return {}
     connection.apis.heard = heard  # that this is told says nothing of those who are looked up then

@@ -7,25 +7,21 @@ or not understood, the next is asked. Whoever none could tell of is not guessed 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 from batch_share.common import Cause, ascii_lower
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import (
+    ALL_USERS,
     PAGE,
     FoundUser,
-    all_users,
-    lead_by_email,
-    lead_by_id,
+    found_by,
     leads_by_ids,
-    leads_by_phone,
-    leads_from_number,
     leads_where,
     read_leads,
     read_users,
-    user_by_email,
-    user_by_id,
     users_where,
 )
 from batch_share.ledger.records import Lookup
@@ -37,9 +33,8 @@ from batch_share.sheet.columns import USERS, Field
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import Failure
     from batch_share.leadsquared.people import FoundLead
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Failure
     from batch_share.planning.directory import Names
     from batch_share.sending.session import Connection
     from batch_share.sheet.rows import Ref
@@ -67,12 +62,12 @@ _NAMES: Final[dict[Field, Literal["ProspectAutoId", "EmailAddress"]]] = {
 }
 
 _ALONE: Final[dict[Field, tuple[Callable[[str], Call], ...]]] = {
-    Field.LEAD_ID: (lead_by_id,),
+    Field.LEAD_ID: (partial(found_by, "lead id"),),
     Field.LEAD_NUMBER: (lambda number: leads_where("ProspectAutoId", [number], "="),),
-    Field.LEAD_EMAIL: (lambda email: leads_where("EmailAddress", [email], "="), lead_by_email),
-    Field.LEAD_PHONE: (leads_by_phone, lambda phone: leads_where("Phone", [phone], "=")),
-    Field.USER_ID: (user_by_id, lambda user_id: users_where("UserID", user_id)),
-    Field.USER_EMAIL: (user_by_email, lambda email: users_where("EmailAddress", email)),
+    Field.LEAD_EMAIL: (lambda email: leads_where("EmailAddress", [email], "="), partial(found_by, "lead email")),
+    Field.LEAD_PHONE: (partial(found_by, "lead phone"), lambda phone: leads_where("Phone", [phone], "=")),
+    Field.USER_ID: (partial(found_by, "user id"), partial(users_where, "UserID")),
+    Field.USER_EMAIL: (partial(found_by, "user email"), partial(users_where, "EmailAddress")),
 }
 """The calls that look one name up, in the order in which they are tried."""
 
@@ -201,7 +196,7 @@ class Enquiry:
         """
         while len(left) > 1 and not self.connection.stop.asked:
             start = int(left[0].value)
-            found = await consult(self.connection, leads_from_number(start), read_leads)
+            found = await consult(self.connection, leads_where("ProspectAutoId", [str(start)], ">="), read_leads)
             listed = found if isinstance(found, list) else []
             numbers = [int(lead.number) if lead.number.isdecimal() else -1 for lead in listed]
             # Out of order, or from before: the question was not understood, and who knows what is left out.
@@ -217,7 +212,7 @@ class Enquiry:
         """A large account's list may be incomplete: whoever it lacks is asked for before a row is refused."""
         if not refs or self.connection.stop.asked:
             return
-        users = await consult(self.connection, all_users(), read_users)
+        users = await consult(self.connection, ALL_USERS, read_users)
         listed = users if isinstance(users, list) else []
         named = {user.id for user in listed} | {ascii_lower(user.email) for user in listed}
         await self._learn([answer_for(ref, listed) for ref in refs if ref.value in named])

@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
-from batch_share.leadsquared.people import key_user, read_key_user
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.people import KEY_USER, read_key_user
+from batch_share.leadsquared.protocol import Answer, Denied, Done, Lost, NotSent, Refused, Throttled
 from batch_share.ledger.states import BEFORE, INTENT_OF, Stage, State
 from batch_share.logs import log
 from batch_share.sending.onlookers import LONG_WAIT, Outage
@@ -20,9 +19,8 @@ from batch_share.sending.verdict import carry, decide
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.people import KeyUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Failure, Outcome
     from batch_share.ledger.records import Result, Row
     from batch_share.sending.session import Connection, Session
 
@@ -198,7 +196,7 @@ async def ask_key_user(session: Connection) -> KeyUser | Failure:
     """Whose the keys are, asked once for a connection. Raises as `consult`."""
     if session.key_user is not None:
         return session.key_user
-    return await consult(session, key_user(), read_key_user)
+    return await consult(session, KEY_USER, read_key_user)
 
 
 async def before_repeating(

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES
 from batch_share.ledger.states import State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
@@ -36,7 +36,7 @@ class ShareBatch:
         """A call of this size was accepted."""
         self._accepted = max(self._accepted, size)
         if size > (self._memory.account.share_batch or size):
-            self._memory.learn_share_batch(size)
+            self._memory.keep(share_batch=size)
 
     def refused(self, size: int, parts: int) -> None:
         """A call of this size was refused, though every row of it was accepted in calls of at most `parts`.
@@ -46,7 +46,7 @@ class ShareBatch:
         most = max(self._accepted, parts)
         if size > self._accepted and most < self.most:
             self.most = most
-            self._memory.learn_share_batch(most)
+            self._memory.keep(share_batch=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class Pace:
     @classmethod
     def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
         """The pace at which a run with these settings begins, by what is known of the account."""
-        rate = settings.rate or account.learned or DEFAULT_RATE
+        rate = settings.rate or account.rate or DEFAULT_RATE
         if not bulk:
             return cls(rate, settings.follow_up)
-        bulk_rate = settings.bulk_rate or account.learned_bulk or DEFAULT_BULK_RATE
+        bulk_rate = settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE
         return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
 
     def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import utc_now
 from batch_share.errors import NoSuchApi
-from batch_share.leadsquared.outcome import Lost, ShareStatus
-from batch_share.leadsquared.protocol import read_status, share_status
+from batch_share.leadsquared.protocol import Lost, ShareStatus, read_status, share_status
 from batch_share.ledger.states import State
 from batch_share.logs import log
 from batch_share.sending.calls import read

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.people import KeyUser, all_users, read_users, user_by_id
+from batch_share.leadsquared.people import ALL_USERS, KeyUser, found_by, read_users
 from batch_share.leadsquared.protocol import (
+    Activities,
     activities_of_lead,
     activities_of_type,
     activity_details,
@@ -29,7 +29,7 @@ from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.steps import asked, markers_in
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Owner
+    from batch_share.leadsquared.protocol import Owner
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
@@ -101,7 +101,7 @@ class Owners:
         is_for_all = is_somebody_elses or (wanted.event, form) in session.verified
         session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
         if form is Form.SINGLE and is_for_all:
-            session.memory.learn_owner(ignored=False)
+            session.memory.keep(ignores_owner=False)
 
 
 async def find_owner_emails(session: Session) -> dict[str, str]:
@@ -113,10 +113,10 @@ async def find_owner_emails(session: Session) -> dict[str, str]:
     wanted = await session.ledger.users_to_do()
     if not wanted:
         return {}
-    listed = await consult(session, all_users(), read_users)
+    listed = await consult(session, ALL_USERS, read_users)
     users = listed if isinstance(listed, list) else []
     for user_id in sorted(wanted - {user.id for user in users}):  # large accounts leave some out of the list
-        found = await consult(session, user_by_id(user_id), read_users)
+        found = await consult(session, found_by("user id", user_id), read_users)
         users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
     having = Counter(ascii_lower(user.email) for user in users)
     return {
@@ -139,7 +139,7 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
     if owner.id:
         return Whose.THEIRS if owner.id == user_id else Whose.ANOTHERS
     if not session.listed:
-        users = await consult(session, all_users(), read_users)
+        users = await consult(session, ALL_USERS, read_users)
         session.listed.extend(users if isinstance(users, list) else ())
     if not session.listed:  # an address that was noted once may be somebody else's by now, or not theirs any more
         _, address = (await session.ledger.known_users()).get(user_id, ("", ""))

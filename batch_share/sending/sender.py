@@ -20,10 +20,20 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from batch_share.common import Cause, utc_now, wait_for_event
 from batch_share.errors import OwnerNotVerified
-from batch_share.leadsquared import bulk
-from batch_share.leadsquared.models import ShareItem
-from batch_share.leadsquared.outcome import Done, NotSent, Refused
-from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
+from batch_share.leadsquared.protocol import (
+    MOST_ACTIVITIES,
+    Done,
+    NotSent,
+    Refused,
+    ShareItem,
+    bulk_activity,
+    post_activities,
+    post_activity,
+    read_activity_id,
+    read_items,
+    read_request_id,
+    share_leads,
+)
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, log_outcome, write, write_once
@@ -36,7 +46,7 @@ from batch_share.sending.verdict import in_doubt, is_repeated, needs_own_call
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.protocol import Outcome
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
 
@@ -136,7 +146,7 @@ class Sender:
                     raise
                 # Bulk calls name the owner in another way, and may give what this one did not.
                 self._ignored, self._singles = ignored, False
-                session.memory.learn_owner(ignored=True)
+                session.memory.keep(ignores_owner=True)
                 session.tally.remark(
                     "Activities posted by themselves do not get their user as owner here, so all rows go in bulk "
                     "calls"
@@ -211,10 +221,10 @@ class Sender:
         while True:
             async with AsyncExitStack() as slot:
                 async with self._one_waits:
-                    if not await self._queue.has_rows_to_go_together(bulk.MOST):
+                    if not await self._queue.has_rows_to_go_together(MOST_ACTIVITIES):
                         return
                     await slot.enter_async_context(self._session.bulk_pacer.slot())
-                rows = await self._queue.to_post(bulk.MOST)
+                rows = await self._queue.to_post(MOST_ACTIVITIES)
                 outcome = await self._post_in_bulk(rows)
             unsent = await self._before_next(outcome, unsent)
 
@@ -257,7 +267,7 @@ class Sender:
                 self._queue.settle(None)
                 continue
             wanted, texts = asked(row), texts_of(self._session, row)
-            activity = bulk.bulk_activity(
+            activity = bulk_activity(
                 lead_id=wanted.lead_id,
                 event=wanted.event,
                 note=texts.note,
@@ -269,7 +279,7 @@ class Sender:
             markers.append(texts.marker)
         if not due:
             return ()
-        call, read = bulk.post_activities(activities), partial(bulk.read_items, activities=activities)
+        call, read = post_activities(activities), partial(read_items, activities=activities)
         dispatch = Dispatch(due, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
         outcome, results = await write_once(self._session, dispatch)
         for row, result in zip(due, results, strict=True):

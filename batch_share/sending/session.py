@@ -23,36 +23,31 @@ from batch_share.leadsquared.account import (
     AccountMemory,
     AccountTurn,
     Apis,
-    BulkMemory,
-    Identities,
     account_name,
-    account_of_org,
     any_account,
     name_of_account,
     names_of_account,
+    remember_account,
 )
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
+from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
 from batch_share.ledger.states import INTENTS, State
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_once
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
 from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
-from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Lost
     from batch_share.leadsquared.people import FoundUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Lost
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
@@ -340,8 +335,8 @@ def _at(moment: float) -> datetime:
 
 def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
     """The most that an account is called, and that bulk calls are made to it, by what was told of it last."""
-    rate = settings.rate or known.learned or DEFAULT_RATE
-    return rate, settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE
+    rate = settings.rate or known.rate or DEFAULT_RATE
+    return rate, settings.bulk_rate or known.bulk_rate or DEFAULT_BULK_RATE
 
 
 @asynccontextmanager
@@ -365,9 +360,9 @@ async def open_connection(
         with AccountMemory(turn.file, host=host) as memory:
             _heed_all(memory, settings)
             if settings.calls_when_closed:
-                memory.open_again()
+                memory.keep(closed_until=0.0)  # somebody knows better
             rate, bulk_rate = rates(settings, memory.account)
-            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, BulkMemory(memory))
+            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, memory, is_bulk=True)
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
@@ -433,10 +428,10 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
         only = await _take_turn(turn.only(turn.file), course, turns)
         turn.give_back()
         return replace(connection, turn=only, key_user=user)
-    account = account_of_org(connection.client.base_url, user.org_id)
+    account = account_name("org", connection.client.base_url, user.org_id)
     only = await _take_turn(turn.only(settings.state_folder / f"{account}.account"), course, turns)
     memory.move(only.file)
-    Identities(settings.state_folder).remember(key, account)
+    remember_account(settings.state_folder, key, account)
     turn.give_back()
     rate, bulk_rate = rates(settings, memory.account)
     connection.pacer.resume(rate)
@@ -447,7 +442,7 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
 
 async def _once_key_user(connection: Connection) -> KeyUser | None:
     """Whose the keys are, asked in one try; None if that is not told. Raises AccessDenied."""
-    call = key_user()
+    call = KEY_USER
     try:
         user = await ask_once(connection, call, read_key_user)
     except (AccountClosed, DailyLimitReached, PacerClosed):
@@ -459,7 +454,7 @@ async def _once_key_user(connection: Connection) -> KeyUser | None:
     if not isinstance(user, KeyUser):
         connection.apis.failed(call.path, user)
     if call.path in connection.apis.gone or (isinstance(user, KeyUser) and not user.org_id):
-        connection.memory.not_told()  # and won't be: what merely went wrong is asked again by the next run
+        connection.memory.keep(asked=True)  # and won't be: what merely went wrong is asked again by the next run
     return user if isinstance(user, KeyUser) else None
 
 

@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import utc_now
 from batch_share.leadsquared.guesses import SMALLEST_PAGE
-from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.protocol import read_activities
+from batch_share.leadsquared.protocol import Activities, read_activities
 from batch_share.ledger.states import Stage
 from batch_share.sending.calls import consult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Connection, Session
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.protocol import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import BEFORE, Stage, State
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Failure, Outcome
+    from batch_share.leadsquared.protocol import Failure, Outcome
     from batch_share.ledger.records import Row
 
 _DONE: Final = {

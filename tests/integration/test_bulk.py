@@ -744,6 +744,6 @@ def test_a_limit_of_bulk_calls_is_not_the_accounts(tmp_path: Path, monkeypatch: 
     assert onlooker.connection is not None
     assert onlooker.connection.bulk_pacer.limit == Rate(2, 5.0)
     assert onlooker.connection.pacer.limit == Rate(25, 5.0)
-    assert (account(it).learned, account(it).learned_bulk) == (None, Rate(2, 5.0))
+    assert (account(it).rate, account(it).bulk_rate) == (None, Rate(2, 5.0))
     ((ended,),) = it.query("SELECT ended FROM runs")
     assert ended.endswith("calls were refused; the limit is 25/5s, of bulk calls 2/5s)")

@@ -35,8 +35,7 @@ from trial import (
 from batch_share.errors import AccessDenied
 from batch_share.jobs.revoke import PASSES
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Lost, NotSent
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode

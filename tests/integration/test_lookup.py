@@ -16,7 +16,7 @@ from trial import CREATE, KEY, Fault, Onlooker, Refuses, Trial, answer, ask_to_s
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.leadsquared.account import Identities, account_name, account_of_org
+from batch_share.leadsquared.account import account_name, remember_account
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning import lookup
@@ -364,8 +364,8 @@ async def test_a_stop_while_the_time_zone_is_asked_for_sends_nothing(tmp_path: P
     onlooker = Onlooker()
     async with trial(tmp_path, StopAt(onlooker, KEY_USER, throttled=True)) as it:
         write_ends(it)
-        key, account = account_name(it.sandbox.url, SecretStr(KEY)), account_of_org(it.sandbox.url, "10001")
-        Identities(tmp_path / "state").remember(key, account)
+        key, account = account_name(it.sandbox.url, SecretStr(KEY)), account_name("org", it.sandbox.url, "10001")
+        remember_account(tmp_path / "state", key, account)
         ending = await it.run(onlooker)
         assert ending.exit_code is ExitCode.INTERRUPTED
         assert it.sandbox.report()["calls"] == {KEY_USER: 1}

@@ -14,7 +14,7 @@ from trial import CREATE, DROPPED, KEY, Fault, Onlooker, Trial, answer, envelope
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied
 from batch_share.leadsquared import account
-from batch_share.leadsquared.account import Account, Identities, account_name, account_of_org, names_of_account
+from batch_share.leadsquared.account import Account, account_name, names_of_account
 from batch_share.ledger.states import State
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -129,7 +129,7 @@ async def test_a_process_that_ended_while_it_moved_loses_nothing(
 
     async with trial(tmp_path) as it:
         with monkeypatch.context() as patch:
-            patch.setattr(Identities, "remember", killed)
+            patch.setattr(session, "remember_account", killed)
             with pytest.raises(KeyboardInterrupt):
                 await it.run()
         assert (await it.run()).summary.states == {State.SHARED: 12}
@@ -219,12 +219,12 @@ async def test_an_account_that_wants_no_call_is_not_asked(tmp_path: Path) -> Non
 
 async def test_what_the_account_learnt_by_another_key_is_kept(tmp_path: Path) -> None:
     async with trial(tmp_path, other_access_keys=(SECOND,)) as first:
-        own = tmp_path / "state" / f"{account_of_org(first.sandbox.url, '10001')}.account"
+        own = tmp_path / "state" / f"{account_name('org', first.sandbox.url, '10001')}.account"
         own.parent.mkdir()
         own.write_text(json.dumps({"closed": True, "rate": "5/5s", "share_batch": 3}))
         async with open_connection(first.settings(rate=None), Onlooker()) as connection:
             assert connection.pacer.rate == Rate(5, 5)
             assert connection.share_batch.most == 3
             assert connection.turn.is_held
-        assert Account.read(own).rate == "5/5s"
+        assert Account.read(own).rate == Rate(5, 5.0)
         assert not first.sent(CREATE)

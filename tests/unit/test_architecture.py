@@ -10,7 +10,7 @@ import pytest
 import batch_share
 
 PACKAGE = Path(batch_share.__file__).parent
-_GROUND = {"errors", "common", "outputs", "proxy", "settings", "setting_texts", "logs"}
+_GROUND = {"errors", "common", "outputs", "settings", "logs"}
 _FLOOR = {"sheet", "ledger", "leadsquared"}
 ALLOWED = {
     "errors": set[str](),
@@ -18,9 +18,7 @@ ALLOWED = {
     "logs": set[str](),
     "outputs": {"errors"},
     "keychain": {"errors"},
-    "proxy": {"errors"},
-    "setting_texts": set[str](),
-    "settings": {"keychain", "errors", "proxy", "common"},
+    "settings": {"keychain", "errors", "common"},
     "leadsquared": _GROUND,
     "ledger": _GROUND,
     "sheet": _GROUND,

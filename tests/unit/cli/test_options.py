@@ -14,10 +14,9 @@ from typer.testing import CliRunner
 
 import batch_share
 from batch_share.cli.app import app
-from batch_share.cli.options import OPTIONS, Given, option_of, setting_kinds
+from batch_share.cli.options import OPTIONS, SETTING_TEXTS, Given, option_of, setting_kinds
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
-from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings
 
 ELSEWHERE = ["access_key", "secret_key", "host", "allow_host"]

@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.jobs import check_up
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
-from batch_share.proxy import Proxy
+from batch_share.leadsquared.protocol import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.settings import Proxy
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.protocol import Failure
 
 HOST = "https://api-in21.leadsquared.com"
 

@@ -71,7 +71,7 @@ def test_bulk_never_costs_more(fresh: int, share_batch: int) -> None:
 
 
 def test_a_run_begins_at_what_is_set_or_else_at_what_is_known_of_the_account() -> None:
-    known = Account(rate="20/5s", bulk_rate="5/5s", share_batch=10)
+    known = Account(rate=Rate(20, 5.0), bulk_rate=Rate(5, 5.0), share_batch=10)
     auto, given = Settings(rate=None, bulk_rate=None), Settings(rate=MOST, bulk_rate=LEAST, share_batch=3)
     assert Pace.of(auto, known, bulk=True) == Pace(Rate(20, 5.0), True, Rate(5, 5.0), 10)
     assert Pace.of(auto, Account(), bulk=True) == Pace(LIMIT, True, LEAST, 25)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ledgers import instruction
 
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.protocol import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.results.wording import spell_result
@@ -21,7 +21,7 @@ from batch_share.sending.verdict import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.protocol import Outcome
 
 REPEATED = "its share may have been done already: it is repeated in the same activity"
 STEPS = pytest.mark.parametrize("step", [Stage.ACTIVITY, Stage.SHARE])
