@@ -102,6 +102,14 @@ class LedgerName:
             return None
         return found.st_dev, found.st_ino
 
+    def stamp(self) -> str | None:
+        """Another one whenever it was written, or another ledger is in its place; None if none is there."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
     def files(self) -> list[Path]:
         """The files that it is made of and that are there: itself first, its lock last."""
         log, memory = (self._file.with_name(self._file.name + suffix) for suffix in ("-wal", "-shm"))
