@@ -124,13 +124,28 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
         facts = facts | {"schema_version": str(schema.VERSION)}
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
-    _upgrade(connection, ledger, check_version(connection, ledger))
+    version = check_version(connection, ledger)
+    for since in range(version, schema.VERSION):
+        if since not in schema.UPGRADES:
+            raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
+        for step in schema.UPGRADES[since]:
+            if isinstance(step, str):
+                connection.exec_driver_sql(step)
+            else:
+                step(connection)
+    if version < schema.VERSION:
+        in_force = update(schema.about).where(schema.about.c.name == "schema_version")
+        connection.execute(in_force.values(value=str(schema.VERSION)))
 
 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
-    found = _version(connection)
-    if found is None:
+    about, shape, found = schema.about, inspect(connection), None
+    is_there = about.name in shape.get_table_names()
+    # Other databases may have a table of this name, too.
+    if is_there and {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
+        found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
+    if not found or not found.isdecimal():
         raise NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
     version = int(found)
     if version > schema.VERSION:
@@ -140,28 +155,6 @@ def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
             f"{schema.VERSION}). Update batch_share and try again.",
         )
     return version
-
-
-def _version(connection: Connection) -> str | None:
-    """What stands where a ledger has its version, None in other databases."""
-    about = schema.about
-    shape = inspect(connection)
-    if about.name not in shape.get_table_names():
-        return None
-    if not {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
-        return None
-    found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
-    return found if found and found.isdecimal() else None
-
-
-def _upgrade(connection: Connection, ledger: LedgerName | Path, version: int) -> None:
-    for step in range(version, schema.VERSION):
-        if step not in schema.UPGRADES:
-            raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
-        schema.UPGRADES[step](connection)
-    if version < schema.VERSION:
-        in_force = update(schema.about).where(schema.about.c.name == "schema_version")
-        connection.execute(in_force.values(value=str(schema.VERSION)))
 
 
 def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
