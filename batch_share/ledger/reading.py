@@ -683,26 +683,21 @@ class LedgerReader:
     async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
         last = -1
         while True:
-            page = select(rows).where(which, by > last).order_by(by).limit(PAGE)
-            found = await self._all(page)
-            earlier = await self._earlier([row["id"] for row in found if row["renewal"]])
+            found = await self._all(select(rows).where(which, by > last).order_by(by).limit(PAGE))
+            # By the Id of a row that was renewed, its shares before, each from when until when.
+            earlier: dict[int, list[tuple[datetime, datetime]]] = {}
+            if renewed := [row["id"] for row in found if row["renewal"]]:
+                columns = rows.c.renewed_as, attempts.c.answered_at, rows.c.ends_at
+                was_shared = attempts.c.answered_at.is_not(None), rows.c.ends_at.is_not(None)
+                before = select(*columns).select_from(WITH_SHARE).where(rows.c.renewed_as.in_(renewed), *was_shared)
+                for row in await self._all(before.order_by(rows.c.renewal)):
+                    earlier.setdefault(row["renewed_as"], []).append((row["answered_at"], row["ends_at"]))
             for row in found:
                 read = row_of(row)
                 yield replace(read, earlier=earlier[read.id]) if read.id in earlier else read
             if len(found) < PAGE:
                 return
             last = found[-1][by]
-
-    async def _earlier(self, renewed: Sequence[int]) -> dict[int, list[tuple[datetime, datetime]]]:
-        """By the Id of a row that was renewed, its shares before, each from when until when."""
-        columns = rows.c.renewed_as, attempts.c.answered_at, rows.c.ends_at
-        which = rows.c.renewed_as.in_(renewed), attempts.c.answered_at.is_not(None), rows.c.ends_at.is_not(None)
-        found: dict[int, list[tuple[datetime, datetime]]] = {}
-        if renewed:
-            before = select(*columns).select_from(WITH_SHARE).where(*which).order_by(rows.c.renewal)
-            for row in await self._all(before):
-                found.setdefault(row["renewed_as"], []).append((row["answered_at"], row["ends_at"]))
-        return found
 
     async def renewals(self) -> tuple[int, int]:
         """How many shares are to be renewed, and how many of them have not ended by now."""

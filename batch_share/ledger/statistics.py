@@ -22,10 +22,10 @@ from batch_share.ledger.schema import lookups, rows
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy import ColumnElement, Connection
 
 USERS_REPORTED: Final = 25
 REASONS_REPORTED: Final = 15
@@ -227,22 +227,20 @@ class Statistics:
 def gather(connection: Connection, now: datetime) -> Statistics:
     """Sum a ledger up as it is `now` (UTC, without a zone)."""
     kinds = reasons_of(connection, rows.c.state.in_(TROUBLED) & MATTERS)
-    found = _users(connection, now)
+    known = known_users(connection)
+    users = [
+        UserResults(user_id, *known.get(user_id, ("", "")), states)
+        for user_id, states in counts_by_user(connection, now).items()
+    ]
+    users.sort(key=lambda user: (-user.rows, user.name, user.user_id or ""))
     by_state = select(state_at(now), func.count()).where(IN_SHEET, COUNTED).group_by(state_at(now))
     return Statistics(
         states={State(state): count for state, count in connection.execute(by_state)},
-        users=found[:USERS_REPORTED],
-        all_users=len(found),
+        users=users[:USERS_REPORTED],
+        all_users=len(users),
         reasons=kinds[:REASONS_REPORTED],
         all_reasons=len(kinds),
     )
-
-
-def _users(connection: Connection, now: datetime) -> list[UserResults]:
-    """Every user's results, the busiest first."""
-    counted, known = counts_by_user(connection, now), known_users(connection)
-    found = [UserResults(user_id, *known.get(user_id, ("", "")), states) for user_id, states in counted.items()]
-    return sorted(found, key=lambda user: (-user.rows, user.name, user.user_id or ""))
 
 
 def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, dict[State, int]]:
@@ -258,7 +256,7 @@ def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, di
 def known_users(connection: Connection) -> dict[str | None, tuple[str, str]]:
     """By Id, name and e-mail address of the users that LeadSquared was asked for: there are few."""
     found = select(lookups.c.found).where(lookups.c.kind.in_(USER_KINDS))
-    users = (user for (user,) in _stream(connection, found) if user)
+    users = (user for (user,) in connection.execute(found.execution_options(yield_per=_BATCH)) if user)
     return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in users if "id" in user}
 
 
@@ -284,8 +282,3 @@ def kind_of(said: str) -> str:
     for varying, instead in _VARYING:
         said = varying.sub(instead, said)
     return said
-
-
-def _stream(connection: Connection, query: Select[Any]) -> Iterable[Any]:
-    """The rows of a query, fetched a few at a time."""
-    return connection.execute(query.execution_options(yield_per=_BATCH))

@@ -115,8 +115,8 @@ def _writes(
     """A method that is one operation of `Database.write`: whoever calls it waits until it is committed."""
 
     @wraps(operation)
-    async def write(ledger: Ledger, /, *given: P.args, **named: P.kwargs) -> T:
-        return await ledger.in_transaction(lambda connection: operation(ledger, connection, *given, **named))
+    async def write(self: Ledger, /, *given: P.args, **named: P.kwargs) -> T:
+        return await self._database.write(lambda connection: operation(self, connection, *given, **named))
 
     return write
 
@@ -124,27 +124,18 @@ def _writes(
 class Ledger(LedgerReader):
     """A ledger open for work, by this process alone. Make one with `open_ledger`.
 
-    `on_call` is told the number of each call that is about to leave. Every method raises LedgerError, in one
-    sentence, when the file can't be written; then nothing of it was done.
+    `run_id` is the run that `begin_run` noted, `results` what `note_results` was told by the last run, if no row is
+    other than it was then. `on_call` is told the number of each call that is about to leave. Every method raises
+    LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
     def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
         super().__init__(name, opened, now)
-        self._run_id = 0
+        self.run_id = 0
         self._last_attempt = 0
-        self._results: str | None = None
+        self.results: str | None = None
         self._place: tuple[int, int] | None = None
         self.on_call: Callable[[int], None] | None = None
-
-    @property
-    def run_id(self) -> int:
-        """The run that `begin_run` noted."""
-        return self._run_id
-
-    @property
-    def results(self) -> str | None:
-        """What `note_results` was told by the last run, if no row is other than it was then."""
-        return self._results
 
     # ------------------------------------------------------------------------------------------ the whole
 
@@ -158,16 +149,16 @@ class Ledger(LedgerReader):
         """
 
         await self._begin_run(command, version, settings)
-        self._only_looked_up_in = self._run_id if only_looked_up else None
+        self._only_looked_up_in = self.run_id if only_looked_up else None
 
     @_writes
     def _begin_run(self, connection: Connection, command: str, version: str, settings: Mapping[str, Any]) -> None:
         values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
-        self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+        self.run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
         facts = {row.name: row.value for row in connection.execute(select(about))}
         called = connection.scalar(select(func.max(attempts.c.id))) or 0
         self._last_attempt = max(called, int(facts.get(CALLS, 0)))
-        self._results = facts.get(RESULTS)
+        self.results = facts.get(RESULTS)
         if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
             connection.execute(insert(about).values(name=WRITTEN, value=as_fact(written_in(facts))))
         # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
@@ -208,7 +199,7 @@ class Ledger(LedgerReader):
         if since is not None:
             self._note_recovered(connection, since, calls)
             which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
-            self._results = None
+            self.results = None
             # Not when they were moved: by that, it is told when their shares end.
             posted = rows.c.position.is_not(None) & (rows.c.state == State.POSTED)
             unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True}
@@ -248,7 +239,7 @@ class Ledger(LedgerReader):
         self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
     ) -> None:
         """Make rows unknown, as if a call that was made for each `since` then had not been answered."""
-        self._results = None
+        self.results = None
         for found in connection.execute(select(*LEAN).where(rows.c.id.in_(ids))).mappings().all():
             row = row_of(found)
             unknown = Result(State.UNKNOWN, "", stage=Stage.ACTIVITY, why=Why(Cause.RECOVERED))
@@ -257,7 +248,7 @@ class Ledger(LedgerReader):
 
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
-        self._results = stamp
+        self.results = stamp
         await self._note_fact(RESULTS, stamp)
 
     async def note_unchecked(self, what: Cause, rows: int | None, why: str = "") -> None:
@@ -312,7 +303,7 @@ class Ledger(LedgerReader):
     def end_run(self, connection: Connection, ended: str) -> None:
         """Note how this process ended, in words."""
         values = {"ended_at": self.now(), "ended": ended}
-        connection.execute(update(runs).where(runs.c.id == self._run_id).values(values))
+        connection.execute(update(runs).where(runs.c.id == self.run_id).values(values))
 
     # ------------------------------------------------------------------------------------------ the sheet
 
@@ -327,7 +318,7 @@ class Ledger(LedgerReader):
         """
 
         def take(connection: Connection) -> Changes:
-            self._results = None
+            self.results = None
             kept = 0
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
@@ -336,8 +327,11 @@ class Ledger(LedgerReader):
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
             self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
-            if not kept:
-                self._refuse_another(connection, sheet.name)
+            before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
+            if not kept and before not in {None, sheet.name}:
+                was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
+                if connection.scalar(was_sent) is not None:
+                    raise OfAnotherSheet(self.name, before, sheet.name)
             connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
@@ -348,23 +342,13 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _refuse_another(self, connection: Connection, name: str) -> None:
-        before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
-        sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
-        if before not in {None, name} and connection.scalar(sent) is not None:
-            raise OfAnotherSheet(self.name, before, name)
-
-    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, _Known]:
-        """By key, each row that is there, in the state that it had before the sheet lost it."""
-        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
-        found = connection.execute(select(*columns).where(rows.c.key.in_(keys)))
-        return {
-            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
-            for key, row_id, state, stage, cause in found
-        }
-
     def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
-        known = self._known(connection, [row.key for _, row in chunk])
+        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
+        there_already = select(*columns).where(rows.c.key.in_([row.key for _, row in chunk]))
+        known = {  # each in the state that it had before the sheet lost it
+            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
+            for key, row_id, state, stage, cause in connection.execute(there_already)
+        }
         fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
         if fresh:
             connection.execute(insert(rows), fresh)
@@ -385,10 +369,14 @@ class Ledger(LedgerReader):
         are_shared = rows.c.state.in_([state for state in State if state.is_shared])
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
         for row_id, duration, until, kind, details in sent.all():
-            row = by_id[row_id]
-            if row.instruction is None or not row.chosen:
+            asked = by_id[row_id].instruction
+            if asked is None or not by_id[row_id].chosen:
                 continue
-            other = _other_length(duration, until, row.instruction)
+            lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
+            other: dict[str, Any] = {}
+            if lengths["before"] != lengths["now"]:
+                for name, (minutes, end) in lengths.items():
+                    other[name] = [minutes, end.isoformat() if end else None]
             notice = Why(Cause.SENT_BEFORE, other) if other else None
             if kind is not None and kind != Cause.SENT_BEFORE:
                 # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
@@ -539,7 +527,7 @@ class Ledger(LedgerReader):
                 connection.execute(update(rows).where(earlier).values(renewed_as=new))
             if began is not None:
                 self._look_up_first(connection, [*new_ids.values()], datetime.fromisoformat(began), marker)
-        self._results = None if ids else self._results
+        self.results = None if ids else self.results
         return len(ids)
 
     @_writes
@@ -605,7 +593,7 @@ class Ledger(LedgerReader):
         since: frozenset[State],
     ) -> None:
         """How a row's state changes once something was tried for it: from one of `since`, as the table allows."""
-        self._results = None
+        self.results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self.now(), **(values or {})}
         if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.name, row_id, state)
@@ -615,7 +603,7 @@ class Ledger(LedgerReader):
         assert result.state in TRANSITIONS[old], (old, result.state)  # noqa: S101 - a slip of ours
         values = {"state": result.state, "changed_at": self.now()} | _row_values(result)
         moved = connection.execute(update(rows).where(rows.c.state == old, which).values(values)).rowcount
-        self._results = None if moved else self._results
+        self.results = None if moved else self.results
         return moved
 
     def _move_or_touch(self, connection: Connection, row_id: int, old: State, result: Result) -> None:
@@ -623,7 +611,7 @@ class Ledger(LedgerReader):
         if result.state is not old:
             self._move(connection, row_id, result.state, _row_values(result), since=frozenset({old}))
             return
-        self._results = None
+        self.results = None
         values = {"row_id": row_id} | _row_values(result)
         if not self._database.change(connection, _row_in(frozenset({old})), values):
             raise IllegalTransition(self.name, row_id, old)
@@ -637,7 +625,7 @@ class Ledger(LedgerReader):
         **values: Any,
     ) -> int:
         self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
-        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
+        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self.run_id, "step": step}
         self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self.now()} | values)
         return self._last_attempt
 
@@ -646,12 +634,8 @@ class Ledger(LedgerReader):
     async def prepare(self, host: str | None) -> None:
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
         facts = {"job": uuid.uuid4().hex, "host": host} if host is not None else None
-        await self.in_transaction(lambda connection: database.prepare(connection, self.name, facts))
+        await self._database.write(lambda connection: database.prepare(connection, self.name, facts))
         self._place = self.name.place()
-
-    async def in_transaction(self, operation: Callable[[Connection], T]) -> T:
-        """Run `operation` and commit it, with whatever else waits to be. Raises LedgerError."""
-        return await self._database.write(operation)
 
     def check_place(self) -> None:
         """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now."""
@@ -661,14 +645,6 @@ class Ledger(LedgerReader):
                 "it was moved, deleted or replaced while the run worked on it, so nothing more was sent. What was "
                 "sent before is in the results; put the ledger back and run the same command again",
             )
-
-
-def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> dict[str, Any]:
-    """How long a share was to last before, and is to last now; nothing if that is the same."""
-    if (asked.duration, asked.until) == (duration, until):
-        return {}
-    lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
-    return {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
 
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
