@@ -54,6 +54,10 @@ from batch_share.ledger.queries import (
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
     WITH_SHARE,
+    counts_by_user,
+    gather,
+    known_users,
+    reasons_of,
     row_of,
     share_of,
     state_at,
@@ -61,21 +65,24 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Edit, Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
-from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
-from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
-from batch_share.ledger.statistics import (
+from batch_share.ledger.records import (
     NONE_ENDING,
     Alike,
+    Edit,
     EndingSoon,
+    Lookup,
+    Row,
+    RunRecord,
+    Share,
+    SheetRecord,
     Statistics,
     ToShare,
     Waiting,
-    counts_by_user,
-    gather,
-    known_users,
-    reasons_of,
+    Why,
+    run_id,
 )
+from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
+from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:

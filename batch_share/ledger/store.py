@@ -41,10 +41,20 @@ from batch_share.ledger.reading import (
     ZONE,
     LedgerReader,
 )
-from batch_share.ledger.records import Edit, Instruction, Lookup, NewRow, Result, Row, SheetRecord, Why, why_of
+from batch_share.ledger.records import (
+    Changes,
+    Edit,
+    Instruction,
+    Lookup,
+    NewRow,
+    Result,
+    Row,
+    SheetRecord,
+    Why,
+    why_of,
+)
 from batch_share.ledger.schema import about, attempts, edits, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
-from batch_share.ledger.statistics import Changes
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import TooManyRevokes, first_of
+from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, State
-from batch_share.ledger.statistics import NONE_WAITING, ToShare, Waiting
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from batch_share.ledger.known import LiveShare
-    from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Alike, Changes
+    from batch_share.ledger.records import Alike, Changes, SheetRecord
     from batch_share.sending.cost import Cost, Pace
     from batch_share.settings import Settings
 
