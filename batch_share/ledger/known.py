@@ -723,10 +723,12 @@ async def catch_up(
         if is_known or known.ledger == own or host not in {None, known.host}:
             continue
         try:
-            in_use = stamp is not None and is_in_use(known.ledger)
             async with read_ledger(known.ledger) as ledger:
                 if (await ledger.facts())["job"] == known.job:
-                    await refresh(history, ledger, known.account, goes_on=in_use)
+                    # Not of each: whoever wants to work on it just then would be refused.
+                    unended_there = [run for run in (await ledger.runs())[-1:] if run.ended_at is None]
+                    goes_on = bool(unended_there) and is_in_use(known.ledger)
+                    await refresh(history, ledger, known.account, goes_on=goes_on)
                     continue
         except HistoryError:
             raise

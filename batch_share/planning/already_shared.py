@@ -210,7 +210,10 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
 
 
 async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
-    """For a plan: why a run would not begin with this ledger, None where there is none."""
+    """For a plan: why a run would not begin with this ledger, None where there is none.
+
+    Every other ledger that was written since it was last looked at is looked at, as a run does.
+    """
     if settings.recover:
         return None
     remarks: list[str] = []
@@ -219,6 +222,8 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
         remarking(remarks.append),
         suppress(SettingsError),
     ):
+        if history is not None:
+            await catch_up(history, besides=name)
         if history is not None and ledger is None:
             gone = history.unfinished(name.resolved(), settings.account()[0], "")
             return _is_gone(name, gone[1]) if gone else None

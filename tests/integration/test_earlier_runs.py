@@ -239,8 +239,9 @@ async def test_a_run_that_was_killed_is_found_out_about(tmp_path: Path) -> None:
         assert runs[1].ended_at is not None
 
 
+@pytest.mark.parametrize("is_planned", [True, False])
 async def test_a_ledger_that_was_written_since_is_looked_at_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_planned: bool
 ) -> None:
     looked_at: list[LedgerName] = []
 
@@ -258,8 +259,13 @@ async def test_a_ledger_that_was_written_since_is_looked_at_and_no_other(
         assert looked_at == []
         os.utime(it.ledger)
         second = another(it, sheet_rows(2))
-        await second.run()
-        assert (looked_at, states(second)) == ([it.name.resolved()], ["skipped", "skipped"])
+        if is_planned:
+            seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+            assert seen.already == 2
+        else:
+            await second.run()
+            assert states(second) == ["skipped", "skipped"]
+        assert looked_at == [it.name.resolved()]
 
 
 async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> None:
@@ -491,11 +497,12 @@ async def test_runs_says_that_its_index_was_begun_anew(tmp_path: Path) -> None:
 async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
-        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
-        async with open_ledger(LedgerName.of(it.ledger)):
-            ((run,), _) = await known_runs(it.settings(), 10, [it.name])
-            assert run.ended_at is None
-        ((run,), _) = await known_runs(it.settings(), 10, [])
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
+            await ledger.begin_run("resume", "1", {})
+            ((run, before), _) = await known_runs(it.settings(), 10, [])
+            assert (run.command, run.ended_at, before.ended) == ("resume", None, "done")
+            await ledger.end_run("done")
+        ((run, _), _) = await known_runs(it.settings(), 10, [])
         assert run.ended == "done"
 
 
