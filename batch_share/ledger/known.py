@@ -737,7 +737,8 @@ async def catch_up(
             continue
         except BatchShareError:
             unseen.append(known.ledger)
-        history.give_up(known)  # it is gone, can't be read, or another one is in its place
+        if known.id in unended:  # it is gone, can't be read, or another one is in its place
+            history.give_up(known)
     return unseen
 
 
