@@ -197,7 +197,7 @@ class History:
     def _read(self, query: str, **values: object) -> list[dict[str, Any]]:
         try:
             return self._connection.execute(query, _stored(values)).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # a value that is none of ours
             raise HistoryError(self.file, f"it can't be read or written ({error})") from None
 
     def _write(self, *statements: str, rows: Sequence[Mapping[str, object]] = ({},), **values: object) -> None:

@@ -257,6 +257,15 @@ def test_one_that_is_damaged_while_it_is_open_is_reported(tmp_path: Path) -> Non
             history.runs()
 
 
+def test_a_value_that_is_none_of_ours_is_reported(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        note(history, "a")
+        with closing(sqlite3.connect(history.file)) as connection, connection:
+            connection.execute("UPDATE runs SET started_at = 'long ago'")
+        with pytest.raises(HistoryError, match=r"can't be read or written"):
+            history.runs()
+
+
 def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
