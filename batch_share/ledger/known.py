@@ -71,6 +71,12 @@ class KnownRun:
     counts: Mapping[str, int] | None
     purged_at: datetime | None
 
+    @property
+    def revoked(self) -> int:
+        """How many rows were revoked by its end, or were to be."""
+        states = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
+        return sum((self.counts or {}).get(state, 0) for state in states)
+
     def as_json(self) -> dict[str, Any]:
         """The object that `runs --json` prints."""
         return {
@@ -177,7 +183,6 @@ _LIVE: Final = """
 SELECT row_id, sheet_row, lead_id, user_id, access, ends_at, request_id, run_id, held, path, job, sheet
 FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id = run_id WHERE """
 
-_REVOKED: Final = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
 CUT_OFF: Final = "cut off"
 GONE: Final = "nobody knows: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
@@ -299,9 +304,10 @@ class History:
                 return known, last
         return None
 
-    def note_seen(self, ledger: KnownLedger, stamp: str | None) -> None:
-        """What a ledger tells is known, as it was while its file had this `stamp`."""
-        self._write("UPDATE ledgers SET seen = :stamp WHERE id = :id", id=ledger.id, stamp=stamp)
+    def note_seen(self, ledger: KnownLedger, mark: str, stamp: str | None) -> None:
+        """What a ledger tells is known, its live shares by this `mark`, as it was while its file had this `stamp`."""
+        seen = "UPDATE ledgers SET mark = :mark, seen = :stamp WHERE id = :id"
+        self._write(seen, id=ledger.id, mark=mark, stamp=stamp)
 
     def give_up(self, ledger: KnownLedger) -> None:
         """Its runs without an end won't be told of any more: nobody can look."""
@@ -369,15 +375,6 @@ class History:
         ends = [run.ended_at for run in self._runs("ledger_id = :id", id=ledger.id)]
         return None if None in ends else max(filter(None, ends), default=None)
 
-    def runs_of(self, job: str) -> dict[str, int]:
-        """By the Ids of a job's known runs, whichever copy had them, how many rows were revoked by their end."""
-        counts = {run.id: run.counts or {} for run in self.runs(job=job)}
-        return {each: sum(states.get(state, 0) for state in _REVOKED) for each, states in counts.items()}
-
-    def first_start(self, job: str) -> datetime | None:
-        """When the first run of a job began that is known."""
-        return min((run.started_at for run in self.runs(job=job)), default=None)
-
     # ------------------------------------------------------------------------------------------ live shares
 
     def next_making(self, ledger: KnownLedger) -> int:
@@ -396,22 +393,14 @@ class History:
             made=made,
         )
 
-    def live_noted(self, ledger: KnownLedger, made: int, mark: str, now: datetime) -> None:
-        """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended.
+    def live_noted(self, ledger: KnownLedger, made: int, now: datetime) -> None:
+        """All were taken in: forget what was not, and what has ended.
 
         Of other copies of it too, which are older; but not what was taken aside.
         """
         of_job = "row_id >= 0 AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
-        gone = f"{of_job} AND (ledger_id != :id OR made != :made)"
-        self._write(
-            f"DELETE FROM live WHERE ends_at <= :now OR ({gone})",
-            "UPDATE ledgers SET mark = :mark WHERE id = :id",
-            id=ledger.id,
-            job=ledger.job,
-            made=made,
-            mark=mark,
-            now=now,
-        )
+        gone = f"DELETE FROM live WHERE ends_at <= :now OR ({of_job} AND (ledger_id != :id OR made != :made))"
+        self._write(gone, id=ledger.id, job=ledger.job, made=made, now=now)
 
     def take_aside(self, job: str) -> None:
         """Keep what is known of a job's shares, though a ledger is to take its place that does not know of them.
@@ -675,11 +664,11 @@ async def refresh(history: History, ledger: LedgerReader, account: str | None, *
     if known is None:
         return
     if (mark := await ledger.share_mark()) != known.mark:
-        await _note_live(history, ledger, known, mark)
-    history.note_seen(known, stamp)
+        await _note_live(history, ledger, known)
+    history.note_seen(known, mark, stamp)
 
 
-async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger, mark: str) -> None:
+async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger) -> None:
     """In parts, so that others need not wait: what was live stays until all was seen."""
     now, recorded, made = utc_now(), await ledger.runs(), history.next_making(known)
     ids = {run.id: run_id(known.job, run) for run in recorded}
@@ -693,7 +682,7 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger,
             history.note_live(known, made, chunk)
             chunk = []
     history.note_live(known, made, chunk)
-    history.live_noted(known, made, mark, now)
+    history.live_noted(known, made, now)
     # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
     # a row that was under way.
     if aside := history.taken_aside(known.job):

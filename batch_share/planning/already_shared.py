@@ -200,8 +200,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
             return None
         if not may_recover:
             raise _is_older(ledger.name, calls)
-        known_start = history.first_start(job)
-        since = min([*began, *([known_start] if known_start else [])], default=utc_now())
+        since = min([*began, *(run.started_at for run in history.runs(job=job))], default=utc_now())
         if gone is not None:
             await ledger.take_up(job, since, calls)
         history.take_aside(job)
@@ -260,7 +259,7 @@ async def known_elsewhere(session: Session) -> Elsewhere:
         if history is not None:
             job = facts["job"]
             own = {run_id(job, run) for run in await ledger.runs()}
-            revoked = any(rows for run, rows in history.runs_of(job).items() if run not in own)
+            revoked = any(run.revoked for run in history.runs(job=job) if run.id not in own)
             shares = [share for share in history.live_of(job) if share.access]
             return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
     return Elsewhere({}, revoked=False)

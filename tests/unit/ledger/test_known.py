@@ -114,13 +114,14 @@ def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp
     with open_history(tmp_path) as history:
         a = note(history, "a")
         history.note_live(a, 1, [share(1), share(2)])
-        history.live_noted(a, 1, "one", NOON)
+        history.live_noted(a, 1, NOON)
         assert history.next_making(a) == 2
         history.note_live(a, 2, [share(2)])
         assert len(history.live_among({"acme"}, ["lead"], NOON)) == 2
-        history.live_noted(a, 2, "two", NOON)
+        history.live_noted(a, 2, NOON)
+        history.note_seen(a, "two", "as it is")
         assert [each.row_id for each in history.live_among({"acme"}, ["lead"], NOON)] == [2]
-        assert history.ledgers()[0].mark == "two"
+        assert (history.ledgers()[0].mark, history.ledgers()[0].seen) == ("two", "as it is")
 
 
 def test_of_a_purged_ledger_only_its_runs_are_left(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ for _ in range(15):
         known = note(history, name)
         made = history.next_making(known)
         history.note_live(known, made, [share(row, lead_id=name) for row in range(100)])
-        history.live_noted(known, made, "mark", share()["ends_at"].replace(hour=0))
+        history.live_noted(known, made, share()["ends_at"].replace(hour=0))
 """
 
 
