@@ -305,7 +305,7 @@ class History:
         return None
 
     def note_seen(self, ledger: KnownLedger, mark: str, stamp: str | None) -> None:
-        """What a ledger tells is known, its live shares by this `mark`, as it was while its file had this `stamp`."""
+        """What a ledger tells is known, its live shares by this `mark`, as it was with this `stamp` of its file."""
         seen = "UPDATE ledgers SET mark = :mark, seen = :stamp WHERE id = :id"
         self._write(seen, id=ledger.id, mark=mark, stamp=stamp)
 
