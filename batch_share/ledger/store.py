@@ -91,7 +91,6 @@ _MAY_BE_SENT = (
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
-_NOTE_FACT = insert(about).prefix_with("OR REPLACE")
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _SHARING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
@@ -149,31 +148,33 @@ class Ledger(LedgerReader):
 
     # ------------------------------------------------------------------------------------------ the whole
 
-    async def begin_run(
-        self, command: str, version: str, settings: Mapping[str, Any], *, only_looked_up: bool = False
+    @_writes
+    def begin_run(
+        self,
+        connection: Connection,
+        command: str,
+        version: str,
+        settings: Mapping[str, Any],
+        *,
+        only_looked_up: bool = False,
     ) -> None:
         """Note that this process starts to work on the ledger. What an earlier one left under way becomes unknown.
 
         `settings` are kept as they are: give them without keys. With `only_looked_up` the run sends no other rows
         than those that it looks up or puts back.
         """
-
-        await self._begin_run(command, version, settings)
-        self._only_looked_up_in = self.run_id if only_looked_up else None
-
-    @_writes
-    def _begin_run(self, connection: Connection, command: str, version: str, settings: Mapping[str, Any]) -> None:
         values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
         self.run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+        self._only_looked_up_in = self.run_id if only_looked_up else None
         facts = {row.name: row.value for row in connection.execute(select(about))}
         called = connection.scalar(select(func.max(attempts.c.id))) or 0
         self._last_attempt = max(called, int(facts.get(CALLS, 0)))
         self.results = facts.get(RESULTS)
         if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
-            connection.execute(insert(about).values(name=WRITTEN, value=as_fact(written_in(facts))))
+            _put_facts(connection, {WRITTEN: as_fact(written_in(facts))})
         # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
-        connection.execute(delete(about).where(about.c.name.in_((RESULTS, PROCESS))))
-        connection.execute(insert(about).values(name=PROCESS, value=f"{os.getpid()} on {platform.node()}"))
+        connection.execute(delete(about).where(about.c.name == RESULTS))
+        _put_facts(connection, {PROCESS: f"{os.getpid()} on {platform.node()}"})
         # An intent found at start-up: its call may have left, so its row is unknown.
         for intent, stage in INTENTS.items():
             cut_off = Result(State.UNKNOWN, "", stage=stage, why=Why(Cause.CUT_OFF))
@@ -242,8 +243,7 @@ class Ledger(LedgerReader):
 
     def _note_recovered(self, connection: Connection, since: datetime, calls: int) -> None:
         self._last_attempt = max(self._last_attempt, calls)
-        noted = {RECOVERED: since.isoformat(), CALLS: str(calls)}
-        connection.execute(_NOTE_FACT, [{"name": name, "value": noted[name]} for name in noted])
+        _put_facts(connection, {RECOVERED: since.isoformat(), CALLS: str(calls)})
 
     def _look_up_first(
         self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
@@ -307,7 +307,7 @@ class Ledger(LedgerReader):
 
     @_writes
     def _note_fact(self, connection: Connection, name: str, value: str) -> None:
-        connection.execute(_NOTE_FACT, {"name": name, "value": value})
+        _put_facts(connection, {name: value})
 
     @_writes
     def end_run(self, connection: Connection, ended: str) -> None:
@@ -655,6 +655,12 @@ class Ledger(LedgerReader):
                 "it was moved, deleted or replaced while the run worked on it, so nothing more was sent. What was "
                 "sent before is in the results; put the ledger back and run the same command again",
             )
+
+
+def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
+    """Each in the place of what was noted by its name before."""
+    connection.execute(delete(about).where(about.c.name.in_(facts)))
+    connection.execute(insert(about), [{"name": name, "value": value} for name, value in facts.items()])
 
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
