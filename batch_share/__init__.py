@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
+    from batch_share.ledger.records import Alike, Changes, Occasion, ToShare, Waiting
     from batch_share.ledger.states import State
-    from batch_share.ledger.statistics import Alike, Changes, Occasion, ToShare, Waiting
     from batch_share.library import BatchShare, Job
     from batch_share.planning.access import Access, KnownShare
     from batch_share.planning.already_shared import KnownRuns
@@ -170,7 +170,7 @@ _ELSEWHERE: Final = {
     "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
-    "Changes": "ledger.statistics",
+    "Changes": "ledger.records",
     "Cost": "sending.cost",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
@@ -188,7 +188,7 @@ _ELSEWHERE: Final = {
     "Level": "jobs.check_up",
     "Look": "planning.look",
     "LookColumn": "planning.look",
-    "Occasion": "ledger.statistics",
+    "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Outlook": "sending.onlookers",
     "Overview": "planning.overview",
@@ -204,12 +204,12 @@ _ELSEWHERE: Final = {
     "SheetMapping": "sheet.mapping",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
-    "Alike": "ledger.statistics",
+    "Alike": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",
     "Sweep": "jobs.purge",
-    "ToShare": "ledger.statistics",
-    "Waiting": "ledger.statistics",
+    "ToShare": "ledger.records",
+    "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
     "check_sheet_file": "sheet.reader",
     "load_settings": "settings",

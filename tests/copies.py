@@ -71,6 +71,7 @@ def turn_index_back(folder: Path) -> None:
     """The index as the version before had it."""
     with closing(sqlite3.connect(folder / "data" / "history.db")) as index:
         for statement in (
+            "ALTER TABLE ledgers DROP COLUMN seen",
             "ALTER TABLE ledgers DROP COLUMN calls",
             "ALTER TABLE ledgers DROP COLUMN forgotten_at",
             "ALTER TABLE live DROP COLUMN held",

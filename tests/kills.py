@@ -105,13 +105,18 @@ def _arm_settle(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
 
 def _arm_put_back(hit: Callable[[], None]) -> None:
     """After rows were chosen to be tried again or revoked, before any call."""
-    put_back = Ledger._put_back
+    try_again, undo = Ledger.try_again, Ledger.undo
 
-    async def dies(self: Ledger, *rest: Any) -> None:
-        await put_back(self, *rest)
+    async def dies_trying_again(self: Ledger, *rest: Any) -> None:
+        await try_again(self, *rest)
         hit()
 
-    Ledger._put_back = dies  # type: ignore[method-assign, assignment]
+    async def dies_undoing(self: Ledger, *rest: Any) -> None:
+        await undo(self, *rest)
+        hit()
+
+    Ledger.try_again = dies_trying_again  # type: ignore[method-assign, assignment]
+    Ledger.undo = dies_undoing  # type: ignore[method-assign, assignment]
 
 
 def _arm_commit(hit: Callable[[], None]) -> None:

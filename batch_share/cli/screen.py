@@ -26,8 +26,8 @@ from rich.text import Text
 
 from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, utc_now
+from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
+    from batch_share.ledger.records import Alike, Changes, ToShare, Waiting
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress

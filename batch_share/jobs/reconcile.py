@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batch_share.common import Action, Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
+from batch_share.ledger.known import SAME_END
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import Elsewhere, known_elsewhere
@@ -48,9 +49,6 @@ SWEEP_FROM: Final = 5
 _LOOKS_AT_LEAD: Final = activities_of_lead("", 0).path
 _LOOKS_AT_TYPE: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 """The two APIs that can show whether an activity is there."""
-
-_SAME_END: Final = timedelta(minutes=10)
-"""An activity's note says the end as it was when that was posted; its share was accepted a little later."""
 
 _RECOVERED: Final = "recovered"
 """The detail that a row keeps whose ledger did not know of it, while it is unknown."""
@@ -336,7 +334,7 @@ class Reconciler:
         if end is not None and end <= utc_now():
             return replace(known, state=State.SHARED, learned=learned | {"ends_at": end})
         share = self._elsewhere.shares.get((wanted.lead_id, wanted.user_id))
-        if share and share.request_id and (end is None or share.ends_at > end - _SAME_END):
+        if share and share.request_id and (end is None or share.ends_at > end - SAME_END):
             request = {"request_id": share.request_id, "ends_at": share.ends_at}
             return replace(known, state=State.ACCEPTED, learned=learned | request)
         if self._elsewhere.revoked and share is None:

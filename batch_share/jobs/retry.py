@@ -11,8 +11,8 @@ from batch_share.errors import check_not_empty
 from batch_share.jobs.job import Choice, preview_of
 from batch_share.jobs.run import Reconcile, due_in
 from batch_share.leadsquared.guesses import HOPELESS
+from batch_share.ledger.queries import Reasons
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import Reasons
 from batch_share.planning.already_shared import skip_shared
 from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.steps import asked

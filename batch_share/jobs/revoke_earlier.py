@@ -18,7 +18,7 @@ from batch_share.errors import BatchShareError, CanaryFailed, LedgerError, Ledge
 from batch_share.jobs.revoke import Undone, revoke_rows
 from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.files import open_ledger, read_ledger
-from batch_share.ledger.known import check_whole, look_at_all, note_runs, open_history, refresh
+from batch_share.ledger.known import catch_up, check_whole, note_runs, open_history, refresh
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.logs import log
@@ -80,7 +80,7 @@ async def find_due(session: Session, claims: Sequence[Row]) -> list[Due]:
     account, host = name_of_account(session.settings), session.client.base_url
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
-        for unseen in await look_at_all(history, host, ledger.name):
+        for unseen in await catch_up(history, ledger.name, host):
             session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
         await refresh(history, ledger, account, goes_on=True)
         shares = shares_meant(history, host, [asked(claim) for claim in claims])

@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.records import Row
-    from batch_share.ledger.statistics import Changes
+    from batch_share.ledger.records import Changes, Row
     from batch_share.ledger.store import Ledger
     from batch_share.planning.intake import SheetJob
     from batch_share.sending.onlookers import Watcher

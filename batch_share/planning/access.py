@@ -17,7 +17,7 @@ from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.people import ALL_USERS, leads_where, read_leads, read_users
 from batch_share.leadsquared.protocol import Owner, activities_of_type
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
+from batch_share.ledger.known import SAME_END, catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.planning.directory import Directory
 from batch_share.planning.intake import kept_answers, types_of
 from batch_share.sending.calls import consult
@@ -49,9 +49,6 @@ LOOK_BACK: Final = dt.timedelta(days=366)
 
 _MOST_PAGES: Final = 200
 """Of 1,000 activities each, read of one type: at 25 calls in 5 seconds that takes 40 seconds."""
-
-_SAME_END: Final = dt.timedelta(minutes=10)
-"""An activity says the end as it was when it was posted; its share was accepted a little later."""
 
 _NAMED: Final = 3
 """Ledgers that a remark names; of the others only how many."""
@@ -247,7 +244,7 @@ async def _of_others(
     unseen: dict[tuple[str, str], dt.datetime] = {}
     for share in ours:
         if not share.is_seen:
-            unseen[share.lead_id, share.user_id] = share.ends_at + _SAME_END
+            unseen[share.lead_id, share.user_id] = share.ends_at + SAME_END
     return [each for each in found_here if each.ends_at > unseen.get((each.lead_id, each.user_id), now)]
 
 

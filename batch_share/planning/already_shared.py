@@ -200,8 +200,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
             return None
         if not may_recover:
             raise _is_older(ledger.name, calls)
-        known_start = history.first_start(job)
-        since = min([*began, *([known_start] if known_start else [])], default=utc_now())
+        since = min([*began, *(run.started_at for run in history.runs(job=job))], default=utc_now())
         if gone is not None:
             await ledger.take_up(job, since, calls)
         history.take_aside(job)
@@ -210,7 +209,10 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
 
 
 async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
-    """For a plan: why a run would not begin with this ledger, None where there is none."""
+    """For a plan: why a run would not begin with this ledger, None where there is none.
+
+    Every other ledger that was written since it was last looked at is looked at, as a run does.
+    """
     if settings.recover:
         return None
     remarks: list[str] = []
@@ -219,6 +221,8 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
         remarking(remarks.append),
         suppress(SettingsError),
     ):
+        if history is not None:
+            await catch_up(history, besides=name)
         if history is not None and ledger is None:
             gone = history.unfinished(name.resolved(), settings.account()[0], "")
             return _is_gone(name, gone[1]) if gone else None
@@ -255,7 +259,7 @@ async def known_elsewhere(session: Session) -> Elsewhere:
         if history is not None:
             job = facts["job"]
             own = {run_id(job, run) for run in await ledger.runs()}
-            revoked = any(rows for run, rows in history.runs_of(job).items() if run not in own)
+            revoked = any(run.revoked for run in history.runs(job=job) if run.id not in own)
             shares = [share for share in history.live_of(job) if share.access]
             return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
     return Elsewhere({}, revoked=False)

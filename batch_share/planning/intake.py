@@ -29,9 +29,8 @@ from batch_share.leadsquared.people import PAGE, KeyUser
 from batch_share.leadsquared.protocol import ACTIVITY_TYPES, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.kept import KeptAnswers
-from batch_share.ledger.records import Lookup, Why
+from batch_share.ledger.records import Lookup, Occasion, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Occasion
 from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import (
@@ -59,8 +58,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Changes
+    from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval, Plan
     from batch_share.sending.onlookers import Watcher

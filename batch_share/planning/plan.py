@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from batch_share.common import Action, Cause, Order, parse_duration
 from batch_share.errors import PlanChanged, SettingsError, SheetError
+from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Reasons
 from batch_share.planning.directory import Names, Numbers
 from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, RunRecord, SheetRecord
-    from batch_share.ledger.statistics import Alike, Statistics, UserResults
+    from batch_share.ledger.records import Alike, Row, RunRecord, SheetRecord, Statistics, UserResults
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0

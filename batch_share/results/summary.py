@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
+from batch_share.ledger.records import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.statistics import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
 from batch_share.results.failed_sheet import command_for, failed_sheet_of
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Why
-    from batch_share.ledger.statistics import Alike
+    from batch_share.ledger.records import Alike, Why
 
 
 REASONS_SHOWN: Final = 5

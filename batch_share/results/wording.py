@@ -41,8 +41,7 @@ from batch_share.sheet.rows import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share.ledger.records import Result, RunRecord, Why
-    from batch_share.ledger.statistics import Alike, EndingSoon
+    from batch_share.ledger.records import Alike, EndingSoon, Result, RunRecord, Why
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"

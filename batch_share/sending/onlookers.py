@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
 from batch_share.leadsquared.account import name_of_account
+from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, State
-from batch_share.ledger.statistics import NONE_WAITING, ToShare, Waiting
 from batch_share.logs import about, log, masked
 from batch_share.sheet.columns import LEADS, USERS
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from batch_share.errors import BatchShareError
     from batch_share.ledger.known import LiveShare
-    from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Alike, Changes
+    from batch_share.ledger.records import Alike, Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.sending.cost import Cost, Pace
     from batch_share.sending.session import Session

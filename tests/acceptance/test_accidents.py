@@ -89,8 +89,9 @@ def test_whoever_can_not_be_asked_has_not_agreed(shell: Shell, sandbox: SandboxP
     assert done.returncode == 1
     assert "add --yes" in done.stderr
     assert "Traceback" not in done.stderr
-    with closing(sqlite3.connect(tmp_path / "data" / "history.db")) as index, index:
-        index.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+    for file in (tmp_path / "data" / "history.db", tmp_path / "minimal.csv.ledger.db"):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
     done = in_sh(shell, "bs purge --older-than 90d --force <&-")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "Nothing was deleted: it was not confirmed" in done.stderr

@@ -18,8 +18,8 @@ from readme_reference import README, with_reference
 from batch_share.cli.entry import Asked
 from batch_share.errors import AccessDenied
 from batch_share.ledger.files import LedgerName
+from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Waiting
 from batch_share.results.summary import Summary
 
 if TYPE_CHECKING:

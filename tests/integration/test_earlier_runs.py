@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,7 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import names_of_account
 from batch_share.ledger import known, reading, schema
-from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger
+from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger, read_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.states import State
 from batch_share.planning import already_shared
@@ -42,7 +43,10 @@ from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
 
 READ, WRITE = "read", "write"
 
@@ -233,6 +237,35 @@ async def test_a_run_that_was_killed_is_found_out_about(tmp_path: Path) -> None:
         runs, _ = await known_runs(it.settings(), 10, [])
         assert [run.ended for run in runs] == ["done", "cut off"]
         assert runs[1].ended_at is not None
+
+
+@pytest.mark.parametrize("is_planned", [True, False])
+async def test_a_ledger_that_was_written_since_is_looked_at_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_planned: bool
+) -> None:
+    looked_at: list[LedgerName] = []
+
+    def look(name: LedgerName) -> AbstractAsyncContextManager[LedgerReader]:
+        looked_at.append(name)
+        return read_ledger(name)
+
+    monkeypatch.setattr(known, "read_ledger", look)
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        await known_runs(it.settings(), 10, [])
+        forget(tmp_path, "DELETE FROM live", "UPDATE ledgers SET mark = NULL")  # as if nobody could note its end
+        looked_at.clear()
+        await known_runs(it.settings(), 10, [])
+        assert looked_at == []
+        os.utime(it.ledger)
+        second = another(it, sheet_rows(2))
+        if is_planned:
+            seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+            assert seen.already == 2
+        else:
+            await second.run()
+            assert states(second) == ["skipped", "skipped"]
+        assert looked_at == [it.name.resolved()]
 
 
 async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> None:
@@ -464,11 +497,12 @@ async def test_runs_says_that_its_index_was_begun_anew(tmp_path: Path) -> None:
 async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
-        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
-        async with open_ledger(LedgerName.of(it.ledger)):
-            ((run,), _) = await known_runs(it.settings(), 10, [it.name])
-            assert run.ended_at is None
-        ((run,), _) = await known_runs(it.settings(), 10, [])
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
+            await ledger.begin_run("resume", "1", {})
+            ((run, before), _) = await known_runs(it.settings(), 10, [])
+            assert (run.command, run.ended_at, before.ended) == ("resume", None, "done")
+            await ledger.end_run("done")
+        ((run, _), _) = await known_runs(it.settings(), 10, [])
         assert run.ended == "done"
 
 
@@ -526,7 +560,9 @@ async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
 
 def age(folder: Path) -> None:
     """Let all runs have ended a year ago."""
-    forget(folder, "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE ended_at IS NOT NULL")
+    for file in (folder / "data" / FILE, *folder.rglob("*.ledger.db")):
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE ended_at > ''")
 
 
 def end_shares(it: Trial) -> None:
@@ -559,7 +595,7 @@ async def test_purge_deletes_the_ledger_and_its_results_and_never_the_sheet(tmp_
         assert await purge(it) == (GONE, [])
         assert files(tmp_path) == ["leads.csv"]
         (run,), _ = await known_runs(it.settings(), 10, [])
-        assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"shared": 2}, False)
+        assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"ended": 2}, False)
         with open_history(tmp_path / "data") as history:
             assert history.ledgers() == []
 

@@ -29,8 +29,8 @@ from batch_share.jobs.outputs import report_of, results_of, status_of
 from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.reading import LedgerReader
+from batch_share.ledger.records import Changes, Occasion, ToShare
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Changes, Occasion, ToShare
 from batch_share.outputs import digest_of
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import Approval, SheetOptions

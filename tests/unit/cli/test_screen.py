@@ -17,9 +17,9 @@ from batch_share.common import Cause, Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import Row, Why
+from batch_share.ledger.queries import Reasons
+from batch_share.ledger.records import Alike, Changes, Occasion, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import Alike, Changes, Occasion, Reasons, ToShare, Waiting
 from batch_share.results.summary import Summary
 from batch_share.results.wording import NOT_ASKED
 from batch_share.sending.cost import Pace

@@ -25,9 +25,9 @@ from sqlalchemy import Engine, event
 from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Result, Row, Why
+from batch_share.ledger.queries import USER_KINDS
+from batch_share.ledger.records import Alike, EndingSoon, Result, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import USER_KINDS, Alike, EndingSoon, ToShare, Waiting
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:

@@ -34,9 +34,8 @@ from ledgers import (
 from batch_share.common import Cause
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.reading import PAGE
-from batch_share.ledger.records import LastCall, Result, Why
+from batch_share.ledger.records import Changes, LastCall, Result, Why
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
-from batch_share.ledger.statistics import Changes
 from batch_share.results.wording import spell_notice
 
 if TYPE_CHECKING:

@@ -22,9 +22,8 @@ from batch_share.errors import (
     Unreachable,
 )
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import Row, Why
+from batch_share.ledger.records import Alike, EndingSoon, Row, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Alike, EndingSoon
 from batch_share.results.notify import Notice
 from batch_share.results.summary import Summary
 from batch_share.results.wording import OTHERWISE, why_stopped
