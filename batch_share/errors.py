@@ -33,7 +33,7 @@ holds a key.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -463,3 +463,10 @@ def _shown(activity_id: str, found: str) -> str:
     if found:
         return f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
     return f"does not show who owns activity {activity_id}"
+
+
+PASSING: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
+"""What is not the sheet's fault, and may be over when it is tried again."""
+
+NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)
+"""What may be right as it is, which only a person can say."""
