@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from batch_share.common import Cause
 from batch_share.errors import check_not_empty
 from batch_share.jobs.job import Choice, preview_of
-from batch_share.jobs.run import Reconcile, due_in
+from batch_share.jobs.revoke import due_in
+from batch_share.jobs.run import Reconcile
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import Reasons

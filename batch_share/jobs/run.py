@@ -14,14 +14,7 @@ from zoneinfo import ZoneInfo
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError
 from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke_earlier import (
-    check_canary_of,
-    find_due,
-    reported_of,
-    revoke_earlier,
-    revoked_earlier,
-    still_due,
-)
+from batch_share.jobs.revoke import due_in, revoke_earlier, rows_of, still_due
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
@@ -30,7 +23,6 @@ from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes
-from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
@@ -40,7 +32,7 @@ from batch_share.sheet.mapping import Remembered, SheetMapping
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from batch_share.jobs.revoke_earlier import Due
+    from batch_share.jobs.job import Due
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Row
     from batch_share.ledger.statistics import Changes
@@ -70,7 +62,7 @@ async def send_canary(session: Session, most: int) -> None:
             return
         judged = await ledger.rows_by_id([row.id for row in rows])
         # While one of them has failed it stays noted: the same command again sends no other rows.
-        _decide(judged, ledger.name)
+        _check_canary(judged, [row for row in judged if row.state is not State.SHARED], ledger.name)
         await ledger.note_canary(())
 
 
@@ -128,13 +120,11 @@ async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str)
     note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
 
 
-def _decide(rows: Sequence[Row], ledger: LedgerName) -> None:
-    """Raises CanaryFailed unless all are shared."""
-    bad = next((row for row in rows if row.state is not State.SHARED), None)
-    if bad is not None:
-        counts = Counter(str(row.state) for row in rows)
-        why = spell_row(bad) or f"it is {bad.state}"
-        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, why, str(ledger))
+def _check_canary(rows: Sequence[Row], bad: Sequence[Row], ledger: LedgerName) -> None:
+    """Raises CanaryFailed, with the first of these, if some of the rows are bad."""
+    if bad:
+        counts, why = Counter(str(row.state) for row in rows), spell_row(bad[0]) or f"it is {bad[0].state}"
+        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, str(ledger))
 
 
 class Resume(Kind):
@@ -210,7 +200,8 @@ class Resume(Kind):
                 pass
             await _revoke_earlier(session, due[:most])
             with ending_early(session.stop):
-                await check_canary_of(session, due[:most])
+                rows = [*(await rows_of(session.ledger, {each.claim.id for each in due[:most]})).values()]
+                _check_canary(rows, [row for row in rows if row.stage is Stage.EARLIER], session.ledger.name)
             if not session.stop.asked:
                 await skip_shared(session, only_more=True)
                 await send_canary(session, most)
@@ -310,17 +301,6 @@ def renewed(shares: int, standing: int) -> Iterator[str]:
         one = "1 share is" if shares == 1 else f"{shares:,} shares are"
         overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
         yield f"{one} renewed, each with an activity of its own{overlap}"
-
-
-async def due_in(
-    session: Session, among: frozenset[int] | None = None
-) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
-    """The rows for which earlier shares are revoked first, what is to be told of them, and who loses what."""
-    claims = await session.ledger.claims(among)
-    if not claims:
-        return (), (), NOTHING_REVOKED
-    due = await find_due(session, claims)
-    return due, [*reported_of(due)], await revoked_earlier(session, due)
 
 
 async def _zone(session: Session) -> ZoneInfo | None:
