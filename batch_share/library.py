@@ -24,9 +24,8 @@ from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
