@@ -85,7 +85,7 @@ def test_an_account_that_is_well_costs_three_calls_which_are_counted(monkeypatch
     assert found["activity types"].words == "201 Site visit, 202 Call back, 999 Old campaign."
     assert found["calls today"].words.startswith("3 from this machine")
     assert "“Request Id does not exist”" in found["sharing"].words
-    assert found["settings"].words == "Host and keys are set, from: the environment."
+    assert found["settings"].words == "Host and keys are set, from: environment."
     assert re.fullmatch(r"batch_share \S+, Python \S+, aiohttp \S+, SQLite [\d.]+", found["versions"].words[:-1])
 
 
