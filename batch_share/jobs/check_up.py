@@ -62,6 +62,7 @@ NEARLY_SPENT: Final = 0.9
 
 _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
+_UNKNOWN: Final = "Not known, as long as the keys are not known to work."
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
 
@@ -145,7 +146,11 @@ def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
     By that all of its keys can share its one limit.
     """
     if not isinstance(user, KeyUser):
-        return [_unknown("administrator"), _unknown("region"), _unknown("account")]
+        return [
+            Finding("administrator", Level.WARNING, _UNKNOWN),
+            Finding("region", Level.WARNING, _UNKNOWN),
+            Finding("account", Level.WARNING, _UNKNOWN),
+        ]
     role = Finding("administrator", Level.OK, "The keys' user is an Administrator.")
     if not user.role.strip():
         words = "LeadSquared does not say which role the keys' user has."
@@ -175,7 +180,7 @@ def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
 def of_types(types: dict[int, str] | Failure | None) -> Finding:
     """Which activity types there are, each by its code and name."""
     if types is None:
-        return _unknown("activity types")
+        return Finding("activity types", Level.WARNING, _UNKNOWN)
     if not isinstance(types, dict):
         why = f": {sentence(types.words)}" if types.words else "."
         return Finding("activity types", Level.WARNING, f"LeadSquared does not tell which there are{why}")
@@ -187,7 +192,7 @@ def of_types(types: dict[int, str] | Failure | None) -> Finding:
 def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
     if status is None:
-        return _unknown("sharing")
+        return Finding("sharing", Level.WARNING, _UNKNOWN)
     reported = f" “{status.words}”" if status.words else ""
     if isinstance(status, Throttled | NotSent):
         return Finding("sharing", Level.WARNING, f"Not known:{reported or ' no answer'}.", "Ask again.")
@@ -278,10 +283,6 @@ def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
         words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
         return Finding(".env", Level.WARNING, words, "chmod 600 .env")
     return Finding(".env", Level.OK, "Only you can read .env.")
-
-
-def _unknown(check: str) -> Finding:
-    return Finding(check, Level.WARNING, "Not known, as long as the keys are not known to work.")
 
 
 async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:

@@ -88,8 +88,7 @@ class Reconciler:
             is_new = self._session.missing is not None and self._elsewhere.revoked
             if is_new and await self._session.ledger.note_revoked(self._elsewhere.shares):
                 self._session.tally.begin(await self._session.ledger.counts())
-            await self._share_again()
-            await self._look_first(await self._lost_activities())
+            await self._begin_with_each()
 
     async def settle(self) -> bool:
         """After everything was sent: decide about each row, waiting out its grace. Whether any can go on.
@@ -99,42 +98,31 @@ class Reconciler:
         before = self._settled
         self._probed.clear()
         with ending_early(self._session.stop):
-            await self._share_again()
-            await self._look_first(await self._lost_activities())
+            await self._begin_with_each()
             if self._settled == before:
                 await self._decide(await self._lost_activities())
         return self._settled > before and not self._session.stop.asked
 
-    # ------------------------------------------------------------------------------------------ shares
+    async def _begin_with_each(self) -> None:
+        """Let shares go on, and look once for each activity that was not looked for yet.
 
-    async def _share_again(self) -> None:
-        """A share can be repeated in the same context; with "park" a person decides."""
-        results, parks = {}, self._session.settings.on_unknown == "park"
-        for each in await self._session.ledger.unknown_rows(Stage.SHARE):
+        A share can be repeated in the same context; with "park" a person decides.
+        """
+        session, results = self._session, {}
+        for each in await session.ledger.unknown_rows(Stage.SHARE):
             result = AGAIN
             if _is_recovered(each):
                 wanted, begun = asked(each), each.changed_at or utc_now()
                 end = wanted.until or begun + timedelta(minutes=wanted.duration or 0)
                 result = self._recovered(each, AGAIN, each.renewal, end)
-            if result.state is not State.POSTED or (not parks and self._may_repeat(each, Stage.SHARE)):
+            parks = session.settings.on_unknown == "park"
+            if result.state is not State.POSTED or not (parks or self._is_too_often(each, Stage.SHARE)):
                 results[each.id] = result
         await self._resolve(results)
-
-    def _may_repeat(self, each: Row, step: Stage) -> bool:
-        self._repeats[each.id, step] += 1
-        return self._repeats[each.id, step] <= MOST_REPEATS
-
-    # ------------------------------------------------------------------------------------------ activities
-
-    async def _lost_activities(self) -> list[Row]:
-        """Those that can be looked up: activities of an old ledger have no marker."""
-        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if _marker(each)]
-
-    async def _look_first(self, lost: Sequence[Row]) -> None:
-        new = [each for each in lost if each.id not in self._first_looks]
+        new = [each for each in await self._lost_activities() if each.id not in self._first_looks]
         if not new:
             return
-        self._session.tally.phase = "looking up what nobody knows"
+        session.tally.phase = "looking up what nobody knows"
         by_type: dict[int, list[Row]] = defaultdict(list)
         for each in new:
             by_type[_place(each).event].append(each)
@@ -143,6 +131,14 @@ class Reconciler:
                 await self._sweep(event, group)
         missed = [each for each in new if each.id not in self._first_looks]
         await self._spread(_by_place(missed), self._look)
+
+    def _is_too_often(self, each: Row, step: Stage) -> bool:
+        self._repeats[each.id, step] += 1
+        return self._repeats[each.id, step] > MOST_REPEATS
+
+    async def _lost_activities(self) -> list[Row]:
+        """Those that can be looked up: activities of an old ledger have no marker."""
+        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if _marker(each)]
 
     async def _sweep(self, event: int, lost: Sequence[Row]) -> list[Row] | None:
         """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
@@ -199,22 +195,21 @@ class Reconciler:
         with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
             for event in {_place(group[0]).event for group in groups}:
                 swept = [each for group in groups if _place(group[0]).event == event for each in group]
-                if len(_by_place(swept)) >= SWEEP_FROM and all(map(_is_recovered, swept)):
-                    left = _by_place(await self._decide_by_sweep(event, swept))
-                    groups = [*left, *(group for group in groups if _place(group[0]).event != event)]
+                if len(_by_place(swept)) < SWEEP_FROM or not all(map(_is_recovered, swept)):
+                    continue
+                # Many at once; what that does not show is still to be looked at lead by lead.
+                left: list[Row] = []
+                if await self._rest(swept):
+                    absent = await self._sweep(event, swept)
+                    if absent is None:  # it may have found some of them all the same
+                        still = {each.id for each in await self._lost_activities()}
+                        left = [each for each in swept if each.id in still]
+                    else:
+                        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
+                        await self._absent([each for each in absent if each.id in shown])
+                        left = [each for each in absent if each.id not in shown]
+                groups = [*_by_place(left), *(group for group in groups if _place(group[0]).event != event)]
             await self._spread(groups, self._decide_group)
-
-    async def _decide_by_sweep(self, event: int, lost: Sequence[Row]) -> Sequence[Row]:
-        """The same for many at once; those that are still to be looked at lead by lead."""
-        if not await self._rest(lost):
-            return ()
-        absent = await self._sweep(event, lost)
-        if absent is None:  # it may have found some of them all the same
-            still = {each.id for each in await self._lost_activities()}
-            return [each for each in lost if each.id in still]
-        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
-        await self._absent([each for each in absent if each.id in shown])
-        return [each for each in absent if each.id not in shown]
 
     async def _decide_group(self, group: Sequence[Row]) -> None:
         if not await self._rest(group):
@@ -267,7 +262,7 @@ class Reconciler:
         for each in group:
             if self._session.settings.on_unknown == "park":
                 results[each.id] = _left(each, Why(Cause.PARKED))
-            elif not self._may_repeat(each, Stage.ACTIVITY):
+            elif self._is_too_often(each, Stage.ACTIVITY):
                 results[each.id] = _left(each, Why(Cause.SENT_AGAIN))
             else:
                 del self._first_looks[each.id]
@@ -275,8 +270,6 @@ class Reconciler:
                 is_claim = asked(each).action is Action.REASSIGN and each.notice is None
                 results[each.id] = Result(State.PENDING, "absent", stage=None if is_claim else Stage.ACTIVITY)
         await self._resolve(results)
-
-    # ------------------------------------------------------------------------------------------ endings
 
     async def _adopt(self, lost: Iterable[Row], found: Found, looked_at: datetime) -> list[Row]:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
