@@ -30,7 +30,7 @@ from batch_share.sending import log_events
 from batch_share.sending.calls import Dispatch, write
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
-from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier, Tally
+from batch_share.sending.onlookers import RevokedEarlier, Tally
 from batch_share.sending.polls import Polls
 from batch_share.sending.sender import Feed
 from batch_share.sending.session import ending_early, in_parallel
@@ -222,17 +222,12 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
 # ------------------------------------------------------------------------------------------ for rows with an action
 
 
-async def due_in(
-    session: Session, among: frozenset[int] | None = None
-) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
-    """The rows for which earlier shares are revoked first, what is to be told of them, and who loses what.
+async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
+    """The shares that are revoked first for rows with a claim, what is to be told of them, and who loses what.
 
     Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
     """
     ledger, host = session.ledger, session.client.base_url
-    claims = await ledger.claims(among)
-    if not claims:
-        return (), (), NOTHING_REVOKED
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
         for unseen in await look_at_all(history, host, ledger.name):

@@ -15,7 +15,7 @@ from batch_share.common import Cause
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Kind, preview_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke import due_in, revoke_earlier, rows_of, still_due
+from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.states import Stage, State
@@ -26,6 +26,7 @@ from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes
+from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
@@ -143,7 +144,7 @@ class Resume(Kind):
         to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
         preview = await preview_of(session, cut_off, to_do=to_do, events=events)
         session.tally.waiting = preview.waiting.rows
-        due, reported, taken = await due_in(session)
+        due, reported, taken = await _due_in(session)
         shares, standing = await ledger.renewals()
         if shares:
             one = "1 share is" if shares == 1 else f"{shares:,} shares are"
@@ -325,7 +326,7 @@ class RetryFailed(Reconcile):
                 events.add(asked(row).event)
         rows, to_do = frozenset({*self.states, *self.begun}), Counter([*self.states.values(), *self.begun.values()])
         preview = await preview_of(session, cut_off, to_do=dict(to_do), events=len(events), deed="try again")
-        due, reported, taken = await due_in(session, rows)
+        due, reported, taken = await _due_in(session, rows)
         why = [f"{len(begun):,} × put back by an earlier retry that was stopped"] if begun else []
         why += _most_of(reasons, "")
         if left.most():
@@ -367,6 +368,14 @@ class FollowUp(Kind):
         if not session.settings.follow_up:
             async with following_up(session):
                 pass
+
+
+async def _due_in(
+    session: Session, among: frozenset[int] | None = None
+) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
+    """What is revoked first, as `find_due` has it, for the rows of a ledger, or some of them, that ask for that."""
+    claims = await session.ledger.claims(among)
+    return await find_due(session, claims) if claims else ((), (), NOTHING_REVOKED)
 
 
 async def _revoke_earlier(session: Session, due: Sequence[Due]) -> None:
