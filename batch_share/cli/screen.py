@@ -306,8 +306,9 @@ class Display:
             return True
         rows = f"{plural(preview.changes_made, 'row')} to {preview.deed}"
         many = f", more than {self.ask_above}," if self.ask_above else ""
+        done = "revoked" if preview.deed == "revoke" else "sent"
         raise NotConfirmed(
-            f"Nothing was sent: {rows}{many} and nobody to ask. Add --yes to {_WISHES[preview.deed]}."
+            f"Nothing was {done}: {rows}{many} and nobody to ask. Add --yes to {_WISHES[preview.deed]}."
         )
 
     def is_sure(self, doubt: Doubt) -> bool:

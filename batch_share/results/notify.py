@@ -20,6 +20,7 @@ from batch_share.errors import SettingsError
 from batch_share.results.wording import headline, next_steps, others, spell_ending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from pydantic import SecretStr
@@ -72,7 +73,9 @@ class Notice:
             return f"{first}\n{release or 'Nothing is known of its rows: look at the machine that it ran on.'}"
         ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
-        steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
+        steps: Iterable[str] = ()
+        if not release:  # which says what is to be done with all of it
+            steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
         files = f"Ledger: {ledger}{results}"
         return "\n".join(filter(None, (first, release, totals, spell_ending(known.ending), *steps, files)))

@@ -84,6 +84,7 @@ def test_of_a_held_sheet_it_says_where_to_move_it_and_not_where_the_inbox_is(kno
     move = Path("inbox", "held", "20260102-120000_leads.csv"), Path("inbox", "agreed")
     assert second.startswith("If it is right as it is, move the folder {} to {}: then all of it".format(*move))
     assert "asha" not in reported.text
+    assert "batch-share resume" not in reported.text
     assert reported.as_json()["text"] == reported.text
     assert replace(outcome, ended=SheetError(SECRETIVE, "bad")).release == ""
 
