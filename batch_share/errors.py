@@ -33,7 +33,7 @@ holds a key.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -457,3 +457,10 @@ class OwnerNotVerified(BatchShareError):
         self.expected = expected
         self.found = found
         self.is_anothers = is_anothers
+
+
+PASSING: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
+"""What is not the sheet's fault, and may be over when it is tried again."""
+
+NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)
+"""What may be right as it is, which only a person can say."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import time
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,10 +23,9 @@ from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
-from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch
+from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
+from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
@@ -35,7 +33,6 @@ from batch_share.planning.already_shared import (
     forget_job,
     known_runs,
     ledger_meant,
-    note_move,
 )
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.look import look_at
@@ -66,7 +63,6 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
-    from batch_share.jobs.watch import Case
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
@@ -380,38 +376,19 @@ class BatchShare:
         settings, stop = self.settings, Stop()
         settings.account()
         check_options(settings)
-        places, how = Folders(_file("folder", folder)), options or SheetOptions.of(settings)
-        unlimited = settings.model_copy(update={"max_rows": None, "max_per_user": None})
-        trouble = on_trouble or (lambda _: None)
+        inbox = Inbox(_file("folder", folder), settle)
 
-        async def work(case: Case) -> SheetOutcome:
-            mine, watcher = unlimited if case.is_agreed else settings, _AsksForSheet(self._watcher, case.is_agreed)
-            job: Kind = RunSheet(SheetJob(case.sheet, case.ledger, how))
-            try:
-                if await outputs.is_agreed_to(case.ledger):
-                    if (at_rest := await outputs.nothing_due(case.ledger)) is not None:
-                        return SheetOutcome(case.sheet, Ending(at_rest))
-                    # Not run: with other options than it was taken in with, the same rows would be other ones.
-                    job = Resume(case.ledger)
-                make = partial(do, job, mine, watcher)
-                ending = await self._ending(self._begin("run", case.ledger, make))
-            except BatchShareError as error:
-                # Of what a person ends before its first call nobody knows what would have become: it stays.
-                return SheetOutcome(case.sheet, error, interrupted=stop.asked)
-            if ending.interrupted:
-                stop.ask()
-            return SheetOutcome(case.sheet, ending, ending.interrupted)
+        async def run(job: Kind, its_settings: Settings, agreed: bool) -> Ending:
+            watcher = _AsksForSheet(self._watcher, agreed)
+            return await self._ending(self._begin("run", job.ledger, partial(do, job, its_settings, watcher)))
 
-        def moved(before: Case, after: Case) -> None:
-            if after.ledger.exists():
-                note_move(settings, before.ledger, after.ledger, trouble)
-
-        arrivals = Arrivals(places.inbox, time.monotonic, settle)
-        watch = Watch(arrivals, places, work, moved, trouble, stop.sleep, lambda: stop.asked)
+        watch = Watch(
+            inbox, settings, options or SheetOptions.of(settings), run, stop, on_trouble or (lambda _: None)
+        )
         self._watches.append(stop)
         try:
-            with places.locked():
-                async for outcome in watch.once() if once else watch.forever(every):
+            with inbox.locked():
+                async for outcome in watch.outcomes(every, once=once):
                     yield outcome
         finally:
             self._watches.remove(stop)
@@ -565,16 +542,25 @@ class BatchShare:
             check_target(self.settings.notify)
 
     async def notify(
-        self, command: str, file: Name, ended: Ending | BatchShareError | None, *, ledger: LedgerLike | None = None
+        self,
+        command: str,
+        file: Name,
+        ended: Ending | BatchShareError | SheetOutcome | None,
+        *,
+        ledger: LedgerLike | None = None,
     ) -> str | None:
         """Tell whoever the setting `notify` names how a command on a file ended; None: it was cut off.
 
-        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any.
+        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any;
+        of a sheet that a watch holds, also where to move it.
         Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
         """
         path = _file("file", file)
         its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
-        return await outputs.notify(self.settings, command, path, ended, its_ledger)
+        release = ""
+        if isinstance(ended, SheetOutcome):
+            its_ledger, release, ended = ended.ledger, ended.release, ended.ended
+        return await outputs.notify(self.settings, command, path, ended, its_ledger, release)
 
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""

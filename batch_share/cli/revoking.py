@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +12,10 @@ import typer
 
 from batch_share.cli.entry import Asked, in_short
 from batch_share.cli.screen import one_line
-from batch_share.cli.work import TerminalWatcher, draining
+from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
-from batch_share.logs import LineHandler, attached, open_log
 from batch_share.results.summary import ExitCode
 from batch_share.sending.onlookers import Doubt
 
@@ -33,22 +31,12 @@ def revoke_all_jobs(given: Given) -> ExitCode:
     """Revoke all that a user has; the most urgent of the exit codes. Raises BatchShareError before it begins."""
     settings = given.settings()
     settings.account()
-    asking = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
-
-    def show(line: str) -> None:
-        asking.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    lines = LineHandler(show) if given["verbose"] else None
-    agreed = TerminalWatcher(yes=True, json=given["json"], one_line=settings.one_line, console=asking.console)
-    library = BatchShare(settings, watcher=agreed)
+    watcher = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
+    library = BatchShare(settings, watcher=watcher)
     library.check_notify()
-    try:
-        with attached(open_log(settings.log_folder, show), lines, level=level):
-            return asyncio.run(_revoke(library, asking, given["user"]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        asking.cut(Asked("revoke", None))
-        return ExitCode.INTERRUPTED
+    asked, user = Asked("revoke", None), given["user"]
+    code = logged(lambda: _revoke(library, watcher, user), watcher, asked, settings, verbose=given["verbose"])
+    return ExitCode.INTERRUPTED if code is None else code
 
 
 async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> ExitCode:
@@ -60,6 +48,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
             problem="Nobody with this Id or e-mail address is known here.",
         )
     _ask(asking, found, user)
+    asking.yes = True  # to each ledger's job
     stop, jobs = asyncio.Event(), list[dict[str, Any]]()
     codes: list[ExitCode] = []
 

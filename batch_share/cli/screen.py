@@ -26,6 +26,7 @@ from rich.text import Text
 
 from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, utc_now
+from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
@@ -257,12 +258,14 @@ class Display:
     """A console for people. `yes` agrees to every plan; without a terminal it is needed above `ask_above` rows.
 
     `json` leaves standard output to its object; `one_line` shows nothing but errors, and the totals in one line.
+    Without `asks` nobody is asked, even on a terminal.
     """
 
     yes: bool = False
     json: bool = False
     ask_above: int = ASK_ABOVE
     one_line: bool = False
+    asks: bool = True
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
@@ -288,8 +291,8 @@ class Display:
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
 
-        It does not answer for more earlier shares being revoked than the settings allow. Raises TooManyRevokes
-        for those where nobody can be asked.
+        It does not answer for more earlier shares being revoked than the settings allow. Where nobody can be asked
+        it raises TooManyRevokes for those, and NotConfirmed for that many rows.
         """
         if not self.one_line:
             self._show(preview)
@@ -301,10 +304,12 @@ class Display:
             self.console.print(escape(intent))
         if self.yes or preview.changes_made <= self.ask_above:
             return True
-        self.console.print(
-            f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
+        rows = f"{plural(preview.changes_made, 'row')} to {preview.deed}"
+        many = f", more than {self.ask_above}," if self.ask_above else ""
+        done = "revoked" if preview.deed == "revoke" else "sent"
+        raise NotConfirmed(
+            f"Nothing was {done}: {rows}{many} and nobody to ask. Add --yes to {_WISHES[preview.deed]}."
         )
-        return False
 
     def is_sure(self, doubt: Doubt) -> bool:
         """Ask about a doubt, whatever `--yes` says; False where there is nobody to ask."""
@@ -317,7 +322,7 @@ class Display:
     @property
     def _may_ask(self) -> bool:
         """Whether somebody sees the question and can answer."""
-        return self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+        return self.asks and self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
     def _ask(self, question: str, reported: str = "") -> bool:
         before = f"{escape(reported)} " if reported else ""
@@ -497,10 +502,6 @@ class Display:
             out.print(f"Results: {summary.results}", soft_wrap=True)
         if summary.failed_sheet:
             out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
-
-
-def _many(rows: int) -> str:
-    return f"More than {rows} rows" if rows else "This has to be confirmed,"
 
 
 def one_line(summary: Summary, code: int, first: str = "") -> str:

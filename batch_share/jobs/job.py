@@ -5,7 +5,7 @@ What is a job's own stands in its class, in the order in which `do` asks for it.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
@@ -35,10 +35,10 @@ from batch_share.sending.session import Course, ending_early, open_session
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import SheetRecord
+    from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
@@ -74,6 +74,24 @@ class Ending:
         code = self.summary.exit_code
         is_over = code is ExitCode.DONE and not self.sent and self.summary.renewable
         return ExitCode.ENDED if self.renews and is_over else code
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A row that asks for shares to be revoked, its user's or those of all others, and which these are."""
+
+    claim: Row
+    shares: Sequence[LiveShare]
+
+    @property
+    def where(self) -> list[str]:
+        """The rows that made them; those too that an earlier try named, which did not get to its end."""
+        return [*dict.fromkeys([*self.claim.begun, *map(self.row_of, self.shares)])]
+
+    @staticmethod
+    def row_of(share: LiveShare) -> str:
+        """What the row is called that made a share."""
+        return f"{share.sheet} row {share.sheet_row}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,29 +253,37 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
 async def _session(
     ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
 ) -> AsyncIterator[Session]:
-    """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
+    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
         stack.enter_context(logging_job(ledger, job.command, settings))
         session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
         session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
-        recovers = job.posts and not job.only_looked_up  # else nobody would be asked
-        session = replace(session, missing=await find_missing(session, recovers=recovers))
-        count = CallCount(settings.data_folder, (await ledger.facts())["job"])
-        stack.callback(count.close)
-        ledger.on_call = count.note
-        public = settings.public()
-        await ledger.begin_run(job.command, __version__, public, only_looked_up=job.only_looked_up)
+        session = await stack.enter_async_context(noted(session, job))
         bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())
-        ended = "cut off"
         await note_begin(session, goes_on=job.posts)
+        with logging_ends(session):
+            with ending_early(session.stop):
+                session.memory.check_open()
+            yield session
+
+
+@asynccontextmanager
+async def noted(session: Session, job: Kind | type[Kind]) -> AsyncIterator[Session]:
+    """The session, as a run of its ledger that it notes from beginning to end, and the index of runs at the end.
+
+    It knows what the ledger does not know of its job. Raises LedgerError if there is a newer copy of that.
+    """
+    ledger, settings, ended = session.ledger, session.settings, "cut off"
+    recovers = job.posts and not job.only_looked_up  # else nobody would be asked
+    session = replace(session, missing=await find_missing(session, recovers=recovers))
+    with closing(CallCount(settings.data_folder, (await ledger.facts())["job"])) as count:
+        ledger.on_call = count.note
+        await ledger.begin_run(job.command, __version__, settings.public(), only_looked_up=job.only_looked_up)
         try:
-            with logging_ends(session):
-                with ending_early(session.stop):
-                    session.memory.check_open()
-                yield session
+            yield session
             ended = _ended(session)
         except OfAnotherSheet as error:
             ended = str(error)

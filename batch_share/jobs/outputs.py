@@ -128,7 +128,12 @@ def _sparing(target: Named | None, sheet: Path) -> Named | None:
 
 
 async def notify(
-    settings: Settings, command: str, file: Path, ended: Ending | BatchShareError | None, ledger: LedgerName
+    settings: Settings,
+    command: str,
+    file: Path,
+    ended: Ending | BatchShareError | None,
+    ledger: LedgerName,
+    release: str = "",
 ) -> str | None:
     """Tell whoever the settings name how it ended, None: cut off. A sentence if that could not be done."""
     if settings.notify is None:
@@ -145,4 +150,4 @@ async def notify(
     if summary is None:
         with suppress(BatchShareError):  # the ledger may have no totals
             summary = await status_of(ledger)
-    return await tell(settings.notify, Notice(command, file, words, code, utc_now(), summary))
+    return await tell(settings.notify, Notice(command, file, words, code, utc_now(), summary, release))

@@ -20,6 +20,7 @@ from batch_share.errors import SettingsError
 from batch_share.results.wording import headline, next_steps, others, spell_ending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from pydantic import SecretStr
@@ -50,7 +51,10 @@ async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | Non
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told: which `command` on which file, how it ended, and the totals, None where none are known."""
+    """What is told: which `command` on which file, how it ended, and the totals, None where none are known.
+
+    `release` says what a person does with a sheet that is held.
+    """
 
     command: str
     subject: Path
@@ -58,19 +62,23 @@ class Notice:
     exit_code: int
     at: datetime
     summary: Summary | None = None
+    release: str = ""
 
     @property
     def text(self) -> str:
         """A few short lines for a chat."""
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
+        release = _printable(self.release)
         if (known := self.summary) is None:
-            return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
+            return f"{first}\n{release or 'Nothing is known of its rows: look at the machine that it ran on.'}"
         ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
-        steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
+        steps: Iterable[str] = ()
+        if not release:  # which says what is to be done with all of it
+            steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
         files = f"Ledger: {ledger}{results}"
-        return "\n".join(filter(None, (first, totals, spell_ending(known.ending), *steps, files)))
+        return "\n".join(filter(None, (first, release, totals, spell_ending(known.ending), *steps, files)))
 
     def as_json(self) -> dict[str, Any]:
         """The same as data, for the line in a file."""

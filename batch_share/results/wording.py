@@ -40,6 +40,7 @@ from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from batch_share.ledger.records import Alike, EndingSoon, Result, RunRecord, Why
     from batch_share.settings import Settings
@@ -594,6 +595,14 @@ def why_ended(error: BatchShareError) -> str | None:
 def why_stopped(error: BatchShareError) -> str:
     """How such a job ended."""
     return f"stopped, {why_ended(error) or OTHERWISE}"
+
+
+def spell_release(folder: Path, agreed: Path) -> str:
+    """What a person does with a sheet that a watch holds in this folder."""
+    return (
+        f"If it is right as it is, move the folder {folder} to {agreed}: then all of it is sent, "
+        "whatever max_rows, max_per_user and max_revokes say. If not, correct the sheet and drop it once more."
+    )
 
 
 def spell_alike(alike: Alike, all_rows: int = 0) -> str:

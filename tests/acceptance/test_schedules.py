@@ -166,7 +166,7 @@ def test_an_error_is_reported_beside_the_line(shell: Shell, tmp_path: Path) -> N
     shutil.copy(SAMPLES / "leads.csv", tmp_path)
     done = shell.run("run", "leads.csv", "--one-line")
     assert done.returncode == 1
-    assert "add --yes to send them" in done.stderr
+    assert "Add --yes to send them" in done.stderr
     assert done.stdout.count("\n") == 1
     assert "pending" in done.stdout
 
@@ -225,7 +225,7 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     }
     assert len(done.stdout.splitlines()) == 4
     assert "good.csv: 3 shared (exit 0); in inbox/done/" in done.stdout
-    assert "above 50 the watch needs --yes" in done.stdout
+    assert "more than 50, and nobody to ask. Add --yes to send them. (exit 1)" in done.stdout
     (folder,) = (inbox / "done").iterdir()
     assert sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) == [
         "good.csv", "good.csv.ledger.db", "good.results.csv",
@@ -235,9 +235,11 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     }  # fmt: skip
     (held,) = (inbox / "held").iterdir()
     assert f"in inbox/held/{held.name}: to send it as it is, move that folder to inbox/agreed" in done.stdout
-    assert f"move this folder ({held}) to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
+    assert f"move the folder {held} to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
     reported = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text("utf-8").splitlines()]
-    assert {each["file"]: each["ended"] for each in reported}["big.csv"] == "stopped, nobody agreed to it"
+    told = {each["file"]: each for each in reported}["big.csv"]
+    assert told["ended"] == "stopped, nobody agreed to it"
+    assert f"move the folder inbox/held/{held.name} to inbox/agreed: then all of it is sent" in told["text"]
     assert len(reported) == 4
     assert shell.run(*watch).stdout == ""  # it waits for somebody
     held.rename(inbox / "agreed" / held.name)

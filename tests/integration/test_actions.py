@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import OLDER, keep, restore
 from trial import (
     CREATE,
     DROPPED,
@@ -29,7 +30,7 @@ from trial import (
 )
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
-from batch_share.jobs import revoke_earlier, run
+from batch_share.jobs import revoke, run
 from batch_share.jobs.outputs import nothing_due, unchanged
 from batch_share.ledger.files import LedgerLock, LedgerName
 from batch_share.ledger.known import FILE
@@ -113,6 +114,21 @@ async def test_revoke_takes_back_what_another_ledger_shared(tmp_path: Path) -> N
         (preview,) = onlooker.previews
         assert (preview.to_send, preview.revocations, preview.reported) == (0, 1, [])
         assert len(it.sent(CREATE)) == 3
+
+
+async def test_an_older_copy_of_a_ledger_revokes_nothing_and_nobody_else_gets_its_lead(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        copy = keep(it)
+        await it.revoke(rows="3")
+        restore(it, copy)
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        ending = await scene.second.run()
+        assert ending.summary.states == {State.FAILED: 1}
+        assert OLDER in scene.second.rows("reason")[0][0]
+        assert len(it.sent(REVOKE)) == 1
+        assert live(it) == {scene.pair(0, 0), scene.pair(2, 2)}
 
 
 async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path) -> None:
@@ -724,7 +740,7 @@ async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.Monke
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(revoke_earlier, "_answer", cut_off)
+        patch.setattr(revoke, "_answer", cut_off)
         with pytest.raises(asyncio.CancelledError):
             await scene.second.run()
 

@@ -32,7 +32,7 @@ from batch_share.errors import (
     TooManyForUser,
     TooManyRows,
 )
-from batch_share.jobs.retry import Wanted
+from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users

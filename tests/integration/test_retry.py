@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
 
-from batch_share.jobs.retry import Wanted
+from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 

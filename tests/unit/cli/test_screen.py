@@ -14,7 +14,7 @@ from rich.console import Console
 
 from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Cause, Rate
-from batch_share.errors import TooManyRevokes
+from batch_share.errors import NotConfirmed, TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.queries import Reasons
@@ -164,8 +164,13 @@ def test_where_nobody_can_be_asked_more_than_50_rows_need_yes(
     monkeypatch.setattr("sys.stdin", stdin)  # None where it is closed
     out = io.StringIO()
     display = Display(yes=yes, console=Console(file=out, force_terminal=True, color_system=None, width=999))
-    assert display.agree(previewed({State.PENDING: rows}, to_share=GIVEN)) is goes
-    assert ("More than 50 rows and nobody to ask: add --yes to send them." in out.getvalue()) is not goes
+    preview = previewed({State.PENDING: rows}, to_share=GIVEN)
+    if goes:
+        assert display.agree(preview)
+    else:
+        words = "Nothing was sent: 51 rows to send, more than 50, and nobody to ask. Add --yes to send them."
+        with pytest.raises(NotConfirmed, match=words):
+            display.agree(preview)
     assert not display.is_sure(Doubt([], "Sure?"))
 
 
@@ -173,8 +178,17 @@ def test_a_question_that_nobody_would_see_is_not_put(monkeypatch: pytest.MonkeyP
     stdin, out = io.StringIO("y\n"), io.StringIO()
     monkeypatch.setattr(stdin, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", stdin)
-    assert not Display(console=console(file=out)).agree(previewed({State.PENDING: 51}))
+    with pytest.raises(NotConfirmed):
+        Display(console=console(file=out)).agree(previewed({State.PENDING: 51}))
     assert "(y/N)" not in out.getvalue()
+
+
+def test_a_watch_asks_nobody_even_at_a_terminal_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person("y\n")
+    with pytest.raises(NotConfirmed):
+        person.agrees(monkeypatch, previewed({State.PENDING: 51}, to_share=GIVEN), asks=False, one_line=True)
+    assert person.agrees(monkeypatch, previewed({State.PENDING: 50}), asks=False, one_line=True)
+    assert person.saw.getvalue() == ""
 
 
 @pytest.mark.parametrize("yes", [False, True])

@@ -23,11 +23,10 @@ def user(role: str = "Administrator", **urls: object) -> KeyUser:
     return KeyUser("u-1", role, api_host=str(urls.get("api") or ""))
 
 
-def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
-    known = {"host": ".env", "access_key": "keyring", "secret_key": "keyring"}
-    assert check_up.of_settings(known, "").words == "Host and keys are set, from: .env, keyring."
-    found = check_up.of_settings({}, "host: is not set")
-    assert (found.level, found.words) == ("problem", "host: is not set.")
+def of_user(reported: KeyUser | Failure | None) -> list[check_up.Finding]:
+    found = check_up.of_user(reported, HOST)
+    assert [each.check for each in found] == ["administrator", "region", "account"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() ->
     ],
 )
 def test_only_an_administrator_may_share(reported: KeyUser | Failure | None, level: str) -> None:
-    assert check_up.of_role(reported).level == level
+    assert of_user(reported)[0].level == level
 
 
 @pytest.mark.parametrize(
@@ -92,14 +91,14 @@ def test_only_an_administrator_may_share(reported: KeyUser | Failure | None, lev
     ],
 )
 def test_the_host_is_the_one_that_leadsquared_names(reported: KeyUser | None, level: str) -> None:
-    assert check_up.of_region(reported, HOST).level == level
+    assert of_user(reported)[1].level == level
 
 
 @pytest.mark.parametrize(
     ("reported", "level"), [(KeyUser("u", org_id="41"), "ok"), (KeyUser("u"), "warning"), (None, "warning")]
 )
 def test_two_keys_of_an_account_that_is_not_told_are_warned_of(reported: KeyUser | None, level: str) -> None:
-    assert check_up.of_org(reported).level == level
+    assert of_user(reported)[2].level == level
 
 
 def test_activity_types_are_listed_by_code_and_name() -> None:
@@ -112,7 +111,7 @@ def test_activity_types_are_listed_by_code_and_name() -> None:
 
 
 def test_another_host_is_reported_as_a_setting() -> None:
-    found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
+    found = of_user(user(api="api-us11.leadsquared.com"))[1]
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."
 
 
@@ -196,7 +195,3 @@ def test_an_env_file_that_others_can_read_is_reported(mode: int | None, level: s
 def test_an_env_file_of_another_user_is_reported_whoever_can_read_it() -> None:
     found = check_up.of_env_file(0o100600, is_foreign=True)
     assert (found.level, found.words) == ("warning", ".env is another user's.")
-
-
-def test_versions_are_listed() -> None:
-    assert check_up.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."

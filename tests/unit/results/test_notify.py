@@ -17,10 +17,12 @@ from batch_share.errors import (
     AccessDenied,
     BatchShareError,
     LedgerTooNew,
+    NotConfirmed,
     OwnerNotVerified,
     SheetError,
     Unreachable,
 )
+from batch_share.jobs.watch import SheetOutcome
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Alike, EndingSoon, Row, Why
 from batch_share.ledger.states import State
@@ -71,6 +73,19 @@ def test_what_ends_soon_is_told_in_a_line(shares: int, words: str) -> None:
     ending = notice(summary=replace(summary(shared=97), ending=EndingSoon(shares, NOON)))
     assert ending.text.splitlines()[2] == words
     assert ending.as_json()["text"] == ending.text
+
+
+@pytest.mark.parametrize("known", [None, summary(pending=60)])
+def test_of_a_held_sheet_it_says_where_to_move_it_and_not_where_the_inbox_is(known: Summary | None) -> None:
+    outcome = SheetOutcome(SECRETIVE / "inbox" / "held" / "20260102-120000_leads.csv" / "leads.csv", NotConfirmed())
+    reported = notice(summary=known, release=outcome.release)
+    second = reported.text.splitlines()[1]
+    move = Path("inbox", "held", "20260102-120000_leads.csv"), Path("inbox", "agreed")
+    assert second.startswith("If it is right as it is, move the folder {} to {}: then all of it".format(*move))
+    assert "asha" not in reported.text
+    assert "batch-share resume" not in reported.text
+    assert reported.as_json()["text"] == reported.text
+    assert replace(outcome, ended=SheetError(SECRETIVE, "bad")).release == ""
 
 
 def test_as_data_it_says_the_same() -> None:
