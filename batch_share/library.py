@@ -267,9 +267,9 @@ class BatchShare:
         targets = files.named(path, named, self.settings) if files is not None else ()
         if online:
             job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
-            seen, _ = await self._ending(job)
+            seen = await self._ending(job)
         else:
-            seen, _ = await show(None, named)
+            seen = await show(None, named)
         await seen.write(*targets)
         return seen
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -426,6 +426,9 @@ class Display:
         if ending.error is not None and asked is not None and (self.json or self.one_line):
             self._stopped(ending, ending.error, asked)
             return
+        if self.json:
+            print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
+            return
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
             return
@@ -454,7 +457,8 @@ class Display:
         """The answer to a script of what an error stopped: the totals with the error, or one line."""
         code, summary = ending.exit_code, ending.summary
         if self.json:
-            reported = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
+            stopped = asked.stopped(error, code, ending.sent)
+            reported = json.dumps(summary.as_json() | _of_preview(ending) | stopped)
         elif summary.rows:
             reported = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
         else:
@@ -497,6 +501,12 @@ class Display:
             out.print(f"Results: {summary.results}", soft_wrap=True)
         if summary.failed_sheet:
             out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
+
+
+def _of_preview(ending: Ending) -> dict[str, Any]:
+    """What it was about to do, where a sheet was to be sent: the object that `plan --json` prints."""
+    plan = ending.preview.plan if ending.preview is not None else None
+    return {"preview": plan} if plan is not None else {}
 
 
 def _many(rows: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import DateTime, case, false, func, or_, select, true, type_coerce
 
 from batch_share.common import IN_THE_SHEET, Action, Cause
-from batch_share.ledger.records import Instruction, LastCall, Row, Share, why_of
+from batch_share.ledger.records import Instruction, LastCall, NewRow, Row, Share, why_of
 from batch_share.ledger.schema import attempts, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
@@ -184,6 +184,28 @@ def row_of(found: RowMapping) -> Row:
         ends_at=found["ends_at"],
         renewal=found["renewal"],
         edit=found["edit"],
+    )
+
+
+def new_row_of(found: RowMapping) -> NewRow:
+    """A row as a plan would have it, found without its cells and its note."""
+    asked = None
+    if found["lead_id"]:
+        asked = Instruction(
+            lead_id=found["lead_id"],
+            lead_number=found["lead_number"],
+            user_id=found["user_id"],
+            access=found["access"],
+            duration=found["duration"],
+            event=found["event"],
+            note="",
+            until=found["until"],
+            start=found["start"],
+            action=Action(found["action"]),
+        )
+    why = why_of(found["cause"], found["details"])
+    return NewRow(
+        found["key"], found["sheet_row"], (), State(found["state"]), asked, why, found["chosen"], found["user_id"]
     )
 
 

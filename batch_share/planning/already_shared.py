@@ -92,7 +92,7 @@ class AlreadyShared:
         return None
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
-        """The rows of a plan, those skipped that earlier runs have shared."""
+        """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
         if self.folder is None:
             yield from rows
             return
@@ -126,15 +126,18 @@ class AlreadyShared:
         except HistoryError as error:
             _remark(self.remarks.append, error)
             return page
+        found = [next(reasons) if _may_repeat(row) else None for row in page]
+        ends = {State.PENDING: State.SKIPPED, State.POSTED: State.FAILED}
         return [
-            replace(row, state=State.SKIPPED, why=why) if _may_repeat(row) and (why := next(reasons)) else row
-            for row in page
+            replace(row, state=ends[row.state], why=why) if why else row
+            for row, why in zip(page, found, strict=True)
         ]
 
 
 def _may_repeat(row: NewRow) -> bool:
     """Whether nothing has to be done before a row is found to repeat what is shared already."""
-    return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
+    is_to_do = row.chosen and row.state.is_to_do
+    return is_to_do and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:

@@ -300,7 +300,7 @@ async def show_sheet(
     watcher: Watcher | None,
     ledger: LedgerName | None = None,
     course: Course | None = None,
-) -> tuple[Overview, Directory]:
+) -> Overview:
     """What a run of the sheet would do, by its `ledger` or the one beside it. Without `watcher` no call is made.
 
     Raises BatchShareError.
@@ -320,7 +320,7 @@ async def show_sheet(
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     live = live_for(settings, before.job)
-    return overview(plan, settings, directory, remembered(settings), live, before), directory
+    return overview(plan, settings, directory, remembered(settings), live, before)
 
 
 async def _ask(

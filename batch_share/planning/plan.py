@@ -25,7 +25,6 @@ from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRe
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import Reasons
 from batch_share.planning.directory import Names, Numbers
-from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
@@ -213,14 +212,9 @@ class Plan:
             if each.wish is not None and directory.is_unanswered(each.wish):
                 yield row.key, directory.unchecked(each.wish)
 
-    def rows(
-        self, job: str, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
-    ) -> Iterator[NewRow]:
-        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes.
-
-        `problems`, if given, learns what is wrong with a row before it comes, by its number.
-        """
-        seen = _Seen(problems)
+    def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
+        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
+        seen = _Seen()
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
@@ -236,16 +230,13 @@ class Plan:
         asked = self._resolved(each, directory, seen)
         key, first = _numbered(job, asked, raw, seen)
         if not isinstance(asked, Instruction):
-            seen.note(asked)
             user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
         if isinstance(each.asked, ShareRow) and each.asked.over is not None:
             # With its key and all: what was sent for it while it was right is its own.
-            seen.note([each.asked.over])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, _wrong([each.asked.over]))
         if seen.contradictions is not None and (contradicted := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
-            seen.note([Problem(raw.number, "", "", spell(State.INVALID, None, contradicted))])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, contradicted)
         if first != raw.number and not self.allow_duplicates:
             repeat = Why(Cause.REPEAT, {"row": first})
@@ -254,9 +245,6 @@ class Plan:
         if said is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
             unchecked = Why(Cause.UNCHECKED, {"said": said.rstrip(".")})
-            reported = f"its Ids could not be checked ({said.rstrip('.')})"
-            hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
-            seen.note([Problem(raw.number, "", "", reported, hint=hint)])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, unchecked)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
@@ -422,17 +410,11 @@ def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = 
 class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
-    def __init__(self, problems: dict[int | None, Sequence[Problem]] | None = None) -> None:
-        self._problems = problems
+    def __init__(self) -> None:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
         self.standing: Numbers | None = None
-
-    def note(self, problems: Sequence[Problem]) -> None:
-        """What is wrong with a row, for whoever wants to know."""
-        if self._problems is not None:
-            self._problems[problems[0].row] = problems
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""

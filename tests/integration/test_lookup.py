@@ -65,7 +65,7 @@ def looked_up(it: Trial) -> dict[str, int]:
 async def test_ids_are_looked_up_a_thousand_at_a_time(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write(sheet_rows(1001))
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 1001}
         assert it.sandbox.report()["calls"] == {KEY_USER: 1, BY_IDS: 2, USERS: 1, TYPES: 1}
 
@@ -107,7 +107,7 @@ async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
         numbers = [str(lead.number) for lead in it.sandbox.world.leads[:3]]
         numbers.insert(1, "5")
         write(it, ["Lead Number", "User Id"], [[number, user.id] for number in numbers * 2])
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 3, State.INVALID: 2, State.SKIPPED: 3}
         tried = 1  # IN; the page that was read then found one of them
         assert looked_up(it) == {CRITERIA: len(numbers) + tried, USERS: 1}
@@ -284,8 +284,7 @@ async def test_a_plan_that_is_stopped_while_people_are_looked_up_is_no_plan(tmp_
 
 
 async def show(it: Trial, onlooker: Onlooker | None, **changes: Any) -> Overview:
-    seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**changes), onlooker)
-    return seen
+    return await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**changes), onlooker)
 
 
 async def test_without_anybody_looking_on_a_sheet_is_shown_without_a_call(tmp_path: Path) -> None:
