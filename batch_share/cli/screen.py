@@ -426,20 +426,19 @@ class Display:
         if ending.error is not None and asked is not None and (self.json or self.one_line):
             self._stopped(ending, ending.error, asked)
             return
-        if self.json:
-            print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
-            return
-        if self.one_line:
-            self.line(ending.summary, ending.exit_code)
-            return
-        if ending.revoked_earlier:
+        if ending.revoked_earlier and not self.one_line:
             was = "was" if ending.revoked_earlier == 1 else "were"
             self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
-        if ending.looked_up:
+        if ending.looked_up and not self.one_line:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
-        for remark in ending.remarks:
+        for remark in () if self.one_line else ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
-        self.totals(ending.summary)
+        if self.json:
+            print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
+        elif self.one_line:
+            self.line(ending.summary, ending.exit_code)
+        else:
+            self.totals(ending.summary)
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""

@@ -155,20 +155,16 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     async for answer in ledger.lookups():
         directory.learn([answer])
-    kept, first = kept_answers(session.settings), FirstLook()
+    kept, first = kept_answers(session.settings), _first_look(plan, directory)
     kept.forget()
-    if is_same:
-        wanted: Names | list[Ref] = directory.unfound()
-    else:
-        first = _first_look(plan, directory)
-        wanted = _recall(plan, directory, first.unknown, kept)
-        _foresee(watcher, plan, first, wanted, directory, session)
+    wanted = _recall(plan, directory, first.unknown, kept)
+    _foresee(watcher, plan, first, wanted, directory, session)
     asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
     zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
-        if is_same or first.may_do:
+        if first.may_do:
             is_new_type = directory.learn_types(await types_of(session, kept, directory))
             check_type(plan, directory, session.settings)
         await Enquiry(session, directory, [ledger, kept]).ask(wanted)
@@ -182,7 +178,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
-    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, wanted)):
+    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
@@ -314,11 +310,17 @@ async def show_sheet(
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
         before = await before_of(job.ledger, settings, directory)
-    if watcher is None:
+    if before.zone and needs_zone(plan, settings):
+        plan = plan.in_zone(before.zone)
+    # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.
+    is_known = not before.in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
+    if watcher is None or is_known:
         directory.learn_names(kept.types())
         _recall(plan, directory, first.unknown, kept)
+        directory.kept = 0 if is_known else directory.kept
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
+    directory.trusts_ids = settings.trust_ids
     live = live_for(settings, before.job)
     return overview(plan, settings, directory, remembered(settings), live, before)
 
@@ -340,7 +342,6 @@ async def _ask(
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
             await Enquiry(connection, directory, [kept]).ask(wanted)
-    directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan

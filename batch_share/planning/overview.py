@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
 from batch_share.errors import SettingsError
@@ -19,6 +21,7 @@ from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
+from batch_share.ledger.reading import ZONE
 from batch_share.ledger.records import Instruction
 from batch_share.ledger.states import State
 from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
@@ -57,22 +60,25 @@ _STATES: Final = tuple(State)
 class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
-    `job` is the ledger's, `sheet` the name of the one in force; `refusal` says why a run would not go on with it,
-    `hint` what to do then.
+    `job` is the ledger's, `sheet` the one in force, `zone` that of its dates if it was asked for, `in_vain` whether
+    somebody whom it names was not there. `refusal` says why a run would not go on with it, `hint` what to do then.
     """
 
     job: str = ""
     refusal: str = ""
     hint: str = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
-    sheet: str = ""
+    sheet: SheetRecord | None = None
+    zone: ZoneInfo | None = None
+    in_vain: bool = True
     _known: Numbers = field(default_factory=Numbers)
     _any_sent: bool = False
     _any_met: bool = False
 
     async def learn(self, ledger: LedgerReader) -> None:
         """Take in what the ledger knows. Raises LedgerError."""
-        sheet = await ledger.sheet()
-        self.sheet = sheet.name if sheet else ""
+        self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
+        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+            self.zone = ZoneInfo((await ledger.facts())[ZONE])
         async for key, state, renewed_after in ledger.keys():
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
@@ -100,8 +106,9 @@ class KnownRows:
 
     def refuses(self, sheet: str) -> str:
         """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
-        if self._any_sent and not self._any_met and self.sheet != sheet:
-            return f"the ledger is of the sheet {self.sheet}, and holds none of these rows"
+        before = self.sheet.name if self.sheet else ""
+        if self._any_sent and not self._any_met and before != sheet:
+            return f"the ledger is of the sheet {before}, and holds none of these rows"
         return self.refusal
 
 
