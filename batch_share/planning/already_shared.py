@@ -65,11 +65,6 @@ class AlreadyShared:
     remarks: list[str] = field(default_factory=list)
     forced: bool = False
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is an account whose shares can be known."""
-        return self.folder is not None
-
     def reasons(self, history: History, asked: Sequence[Instruction]) -> list[Why | None]:
         """For each, why it is not to be sent. Raises HistoryError."""
         found: dict[tuple[str, str], list[LiveShare]] = {}
@@ -98,7 +93,10 @@ class AlreadyShared:
             return
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
-            if history is None or not self._any(history):
+            any_live = False
+            with remarking(self.remarks.append):
+                any_live = history is not None and history.any_live(self.accounts, self.after, not_in=self.job)
+            if history is None or not any_live:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
@@ -113,11 +111,6 @@ class AlreadyShared:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
-
-    def _any(self, history: History) -> bool:
-        with remarking(self.remarks.append):
-            return history.any_live(self.accounts, self.after, not_in=self.job)
-        return False
 
     def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
         asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
@@ -422,7 +415,10 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
             remarks.append(_begun_anew(history.begun_anew))
-        older = await add_ledgers(history, added, _accounts(settings))
+        accounts: dict[str, str] = {}
+        with suppress(SettingsError):  # a ledger does not say with which key it was made
+            accounts[settings.account()[0]] = name_of_account(settings)
+        older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
         await catch_up(history)
         return KnownRuns(history.runs(limit), remarks)
@@ -502,14 +498,6 @@ def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:
             hint="Run it.",
         )
     return elsewhere
-
-
-def _accounts(settings: Settings) -> dict[str, str]:
-    """The account that is set, by its host: a ledger does not say with which key it was made."""
-    with suppress(SettingsError):
-        host, _, _ = settings.account()
-        return {host: name_of_account(settings)}
-    return {}
 
 
 def _begun_anew(before: Path) -> str:

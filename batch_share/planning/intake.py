@@ -40,8 +40,7 @@ from batch_share.planning.corrections import (
     read_corrections,
     settings_of_job,
 )
-from batch_share.planning.directory import Directory, Names, Numbers, key_of
-from batch_share.planning.lookup import LOOKING_UP, Enquiry, calls_for
+from batch_share.planning.directory import LOOKING_UP, Directory, Enquiry, Names, Numbers, calls_for, key_of
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
 from batch_share.results.failed_sheet import reference_column, reference_in
@@ -212,7 +211,13 @@ async def _commit(
         if corrections.digest:  # as if it were written by us, for nothing is lost with it
             taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
             await ledger.note_taken(taken)
-    await ledger.note_lookups(_told_types(directory))
+    # Which activity types there are; and which that rows ask for are not there, but may be another time.
+    types = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
+    types += [
+        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
+        for event in directory.strange_types
+    ]
+    await ledger.note_lookups(types)
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     await ledger.note_words(dict(plan.sheet.mapping.words))
@@ -248,15 +253,6 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
     for name, code in plan.approved_types.items():
         if directory.code_of(name) != code:
             raise PlanChanged(None, f"the activity type that is called {name!r}")
-
-
-def _told_types(directory: Directory) -> list[Lookup]:
-    """Which activity types there are; and which that rows ask for are not there, but may be another time."""
-    found = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
-    return found + [
-        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
-        for event in directory.strange_types
-    ]
 
 
 async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
@@ -446,7 +442,11 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     sheet = plan.sheet
     doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
     meant = {header: name for header, name in (plan.record.mapping or {}).items() if header in doubtful}
-    if not meant or meant.items() <= (await _said(job)).items():
+    agreed: dict[str, str] = {}  # in an earlier run
+    if meant and job.ledger.holds_anything():
+        async with read_ledger(job.ledger) as ledger:
+            agreed = await ledger.said_columns()
+    if meant.items() <= agreed.items():
         return {}
     words, options = doubt_of(sheet.columns, sheet.found)
     columns = " and ".join(map(repr, meant))
@@ -469,11 +469,3 @@ async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     if unsaid:
         about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
         raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
-
-
-async def _said(job: SheetJob) -> dict[str, str]:
-    """What somebody has agreed to in an earlier run."""
-    if not job.ledger.holds_anything():
-        return {}
-    async with read_ledger(job.ledger) as ledger:
-        return await ledger.said_columns()

@@ -1,6 +1,7 @@
 """A plan as a person approves it: what will happen to how many rows, to whom, at what cost, and what looks odd.
 
-What a sheet's own ledger knows of its rows belongs to it: what was sent is not sent again.
+What a sheet's own ledger knows of its rows belongs to it: what was sent is not sent again. Before there is a plan,
+a sheet can be looked at: its columns, what they are taken to hold, what is wrong.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import datetime as dt
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from enum import StrEnum
+from itertools import groupby, islice
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
-from batch_share.errors import SettingsError
+from batch_share.errors import SettingsError, SheetError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
@@ -27,30 +29,31 @@ from batch_share.ledger.states import State
 from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Numbers, type_key
-from batch_share.planning.lookup import calls_for
-from batch_share.planning.plan import Approval
+from batch_share.planning.directory import Directory, Numbers, calls_for, type_key
+from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
 from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
-from batch_share.sheet.columns import LEADS, Field
+from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
+from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.errors import TooManyForUser, TooManyRows
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import NewRow, SheetRecord
-    from batch_share.planning.plan import Plan
+    from batch_share.planning.plan import Plan, SheetOptions
     from batch_share.sending.cost import Cost
     from batch_share.settings import Settings
-    from batch_share.sheet.rows import Ref, ShareRow
+    from batch_share.sheet.reader import Sheet
+    from batch_share.sheet.rows import ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -118,7 +121,9 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         behind = await what_is_behind(ledger, None, settings)
         return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
     async with read_ledger(ledger) as opened:
-        facts, host = await opened.facts(), _host(settings)
+        facts, host = await opened.facts(), None
+        with suppress(SettingsError):  # a plan needs no account
+            host = settings.account()[0]
         if host is not None and facts["host"] != host and await opened.sheet() is not None:
             return KnownRows(
                 refusal=f"the ledger {ledger.short} belongs to {facts['host']}, and the host is {host}"
@@ -131,14 +136,6 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         if behind := await what_is_behind(ledger, opened, settings):
             before.refusal, before.hint = behind.wrong, behind.hint
         return before
-
-
-def _host(settings: Settings) -> str | None:
-    """The host that is set, None if none is: a plan needs no account."""
-    try:
-        return settings.account()[0]
-    except SettingsError:
-        return None
 
 
 ODD_MINUTES: Final = 90 * 1440
@@ -171,9 +168,13 @@ class Unasked(Directory):
         if event is None:
             event = self._stand_ins.setdefault(type_key(str(row.event)), -1 - len(self._stand_ins))
             self._names_meant.setdefault(event, str(row.event))
+        named, value = row.leads[0]
+        lead_id, number = value if named is Field.LEAD_ID else f"{named} {value}", ""
+        if isinstance(lead, FoundLead):
+            lead_id, number = lead.id, lead.number
         return Instruction(
-            lead_id=lead.id if isinstance(lead, FoundLead) else _id_of(row.leads[0]),
-            lead_number=lead.number if isinstance(lead, FoundLead) else "",
+            lead_id=lead_id,
+            lead_number=number,
             user_id=self.user_of(row.users[:1]) or row.users[0].value,
             access=row.access,
             duration=row.duration,
@@ -187,16 +188,6 @@ class Unasked(Directory):
     def type_name(self, code: int) -> str:
         """As of every Directory; of a stand-in the name that the sheet says."""
         return self._names_meant.get(code) or super().type_name(code)
-
-
-def _id_of(lead: Ref) -> str:
-    """The lead's Id if that is what the row says, else what can't be taken for one."""
-    return lead.value if lead.field is Field.LEAD_ID else f"{lead.field} {lead.value}"
-
-
-def _is_named(asked: Instruction) -> bool:
-    """Whether there are names in place of Ids: then nobody knows what is shared with whom."""
-    return " " in asked.lead_id or "@" in asked.user_id
 
 
 @dataclass(slots=True, kw_only=True)
@@ -563,20 +554,21 @@ def overview(
     )
     for row in seen.planned():
         seen.add(row)
-        if isinstance(directory, Unasked) and row.chosen and row.state.is_to_do and row.instruction is not None:
-            _count_look_ups(seen, row.instruction, directory)
+        asked = row.instruction
+        if seen.is_asked or not row.chosen or not row.state.is_to_do or asked is None:
+            continue
+        if not asked.lead_number:
+            named = (each for each in LEADS if asked.lead_id.startswith(f"{each} "))
+            seen.to_look_up[next(named, Field.LEAD_ID)] += 1
+        if directory.user_name(asked.user_id) == asked.user_id:
+            seen.unknown_users.add(asked.user_id)
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
-    known = [asked for asked in seen.claims if seen.live.is_known and not _is_named(asked)]
+    # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
+    known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]
+    known = known if seen.live.folder is not None else []
     seen.unasked, seen.earlier = len(seen.claims) - len(known), seen.live.earlier(known)
     seen.refusal = seen.before.refuses(plan.record.name)
     return seen
-
-
-def _count_look_ups(seen: Overview, asked: Instruction, directory: Directory) -> None:
-    if not asked.lead_number:
-        seen.to_look_up[next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)] += 1
-    if directory.user_name(asked.user_id) == asked.user_id:
-        seen.unknown_users.add(asked.user_id)
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}
@@ -614,3 +606,113 @@ async def _planned(seen: Overview) -> AsyncIterator[tuple[State, list[str]]]:
     for row in seen.planned():
         cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
         yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), spell_row(row), str(row.sheet_row)]
+
+
+# ------------------------------------------------------------------------------------ before anything else
+
+FIRST: Final = 5
+"""Rows of which a person is shown what stands in them."""
+
+
+class Origin(StrEnum):
+    """By what a column is taken to hold what it does."""
+
+    MAPPING = "mapping"
+    HEADER = "header"
+    VALUES = "values"
+
+
+@dataclass(frozen=True, slots=True)
+class LookColumn:
+    """A column under its `header`, with what stands in its first rows (`values`, at most `FIRST`).
+
+    It is read as `field` (a Field's value, or mx_Custom_1 and so on), as `origin` says; None: it is not read. With
+    `is_doubtful` it most often says who has the lead now: a run shares with that person only once somebody has said
+    so.
+    """
+
+    header: str
+    field: str | None
+    origin: Origin | None
+    values: Sequence[str]
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A sheet as it was read: `name`, the `worksheet` of all `worksheets` (none in a text file), `header_row`.
+
+    `rows` counts the rows below the headers, `notes` say how it was read. `defaults` say by field what a row has
+    that does not say: from the settings. `problems` are all that keep the sheet, or a row of it, from being sent as
+    far as that can be told without asking LeadSquared; those of the whole sheet have no row.
+    """
+
+    name: str
+    worksheets: Sequence[str]
+    worksheet: str | None
+    header_row: int
+    columns: Sequence[LookColumn]
+    rows: int
+    notes: Sequence[str]
+    defaults: Mapping[str, str]
+    problems: Sequence[Problem]
+
+
+def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
+    """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
+    sheet, lacking = open_sheet(path, options.read)
+    defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
+    try:
+        if lacking is not None:
+            raise lacking
+        plan = plan_of(sheet, options, settings, now=dt.datetime.now(dt.UTC))
+        sheet = plan.sheet  # which says how its dates were read
+        plan.check_rows()
+        seen = overview(plan, settings, Unasked())
+        rows, problems = seen.rows, seen.problems
+    except SheetError as error:
+        problems = [Problem(error.row, "", "", error.problem, hint=error.hint)]
+        with suppress(SheetError):
+            for _ in sheet.rows():
+                rows += 1
+    found = sheet.found
+    if found.doubtful:
+        words, _ = doubt_of(sheet.columns, found)
+        hint = "Say whether each lead is to be shared with the person there, or choose another column."
+        problems = [Problem(None, "", "", f"{words}.", hint=hint), *problems]
+    return Look(
+        name=path.name,
+        worksheets=sheet.worksheets,
+        worksheet=sheet.worksheet,
+        header_row=sheet.header_row,
+        columns=_columns(sheet),
+        rows=rows,
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
+        defaults={str(each): text for each, text in defaults.items()},
+        problems=problems,
+    )
+
+
+def _columns(sheet: Sheet) -> list[LookColumn]:
+    first: list[list[str]] = []
+    with suppress(SheetError):  # which is among the problems
+        blank = [""] * len(sheet.columns)
+        first.extend([*row.cells, *blank] for row in islice(sheet.rows(), FIRST))
+    said = {squeeze(header): field_named(name) or None for header, name in sheet.mapping.columns.items()}
+    fields: dict[int, str] = {index: each for each, index in sheet.found.fields.items()}
+    fields |= {index: name for name, index in sheet.found.custom.items()}
+    shown = []
+    for index, header in enumerate(sheet.columns):
+        field = fields.get(index)
+        origin = None
+        if squeeze(header) in said:
+            # Also where the others can't be told, and so none is read yet.
+            field, origin = said[squeeze(header)], Origin.MAPPING
+        elif not fields and (guess := field_named(header)):
+            field, origin = guess, Origin.HEADER
+        elif field is not None:
+            is_plain = not isinstance(field, Field) or is_of_header(header, field)
+            origin = Origin.HEADER if is_plain else Origin.VALUES
+        values = [row[index] for row in first]
+        shown.append(LookColumn(header, field and str(field), origin, values, index in sheet.found.doubtful))
+    return shown

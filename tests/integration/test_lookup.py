@@ -19,7 +19,7 @@ from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import Identities, account_name, account_of_org
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
-from batch_share.planning import lookup
+from batch_share.planning import directory
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
@@ -87,7 +87,7 @@ async def test_many_leads_are_asked_for_in_stretches_of_which_the_first_shows_wh
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the users once, at the end."""
-    monkeypatch.setattr(lookup, "STRETCH", 7)
+    monkeypatch.setattr(directory, "STRETCH", 7)
     async with trial(tmp_path) as it:
         leads, users = it.sandbox.world.leads[:30], active_users(it.sandbox.world)
         rows = [[str(lead.number), users[at % 4].email] for at, lead in enumerate(leads)]
@@ -101,7 +101,7 @@ async def test_many_leads_are_asked_for_in_stretches_of_which_the_first_shows_wh
 async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "STRETCH", 3)
+    monkeypatch.setattr(directory, "STRETCH", 3)
     async with trial(tmp_path, refuse_in=True) as it:
         user = active_users(it.sandbox.world)[0]
         numbers = [str(lead.number) for lead in it.sandbox.world.leads[:3]]
@@ -116,7 +116,7 @@ async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
 async def test_a_sheet_that_is_broken_far_below_costs_no_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "STRETCH", 2)
+    monkeypatch.setattr(directory, "STRETCH", 2)
     async with trial(tmp_path) as it:
         it.write(sheet_rows(60))
         with (it.folder / "leads.csv").open("a", encoding="utf-8") as out:
