@@ -75,7 +75,9 @@ class Numbers:
     def get(self, key: str) -> int | None:
         """The key's number, None if it has none."""
         digest, shelf = _where(key)
-        return _number(self._shelves[shelf], _find(self._shelves[shelf], digest))
+        entries = self._shelves[shelf]
+        at = _find(entries, digest)
+        return None if at < 0 else int.from_bytes(entries[at + _DIGEST : at + _ENTRY])
 
     def put(self, key: str, number: int) -> None:
         """Give the key this number, whichever it had."""
@@ -89,21 +91,17 @@ class Numbers:
         """The key's number: this one if it had none."""
         digest, shelf = _where(key)
         entries = self._shelves[shelf]
-        had = _number(entries, _find(entries, digest))
-        if had is not None:
-            return had
+        at = _find(entries, digest)
+        if at >= 0:
+            return int.from_bytes(entries[at + _DIGEST : at + _ENTRY])
         self._shelves[shelf] = entries + digest + number.to_bytes(_ENTRY - _DIGEST)
         return number
 
 
 def _where(key: str) -> tuple[bytes, int]:
     """The key's digest, and on which shelf it is."""
-    digest = _digest(key)
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
     return digest, int.from_bytes(digest[:2]) % _SHELVES
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
 
 
 def _find(entries: bytes, digest: bytes) -> int:
@@ -112,10 +110,6 @@ def _find(entries: bytes, digest: bytes) -> int:
     while at > 0 and at % _ENTRY:  # within two entries, by chance
         at = entries.find(digest, at + 1)
     return at
-
-
-def _number(entries: bytes, at: int) -> int | None:
-    return None if at < 0 else int.from_bytes(entries[at + _DIGEST : at + _ENTRY])
 
 
 class PackedTexts:
@@ -277,10 +271,6 @@ class Directory:
     def forget(self, ref: Ref) -> None:
         """Let nobody be known by this name until it was looked up."""
         self._nobody[ref] = Nobody(_NOT_ASKED, Cause.INVALID)
-
-    def unfound(self) -> list[Ref]:
-        """Everybody who was asked for in vain: they may be there by now."""
-        return list(self._nobody)
 
     def user_name(self, user_id: str) -> str:
         """What people call a user: name and e-mail address if they are known, else the Id."""
@@ -579,17 +569,19 @@ class Enquiry:
             for stretch in self._chunks(refs, STRETCH):
                 if self.connection.stop.asked:
                     return
-                users |= dict.fromkeys(ref for ref in stretch if ref.field in USERS)
-                await self._leads(_by_field(stretch))
+                wanted: dict[Field, list[Ref]] = {}
+                for ref in dict.fromkeys(stretch):
+                    if ref.field in USERS:
+                        users[ref] = None
+                    else:
+                        wanted.setdefault(ref.field, []).append(ref)
+                await self._each(self._chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
+                for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
+                    await self._by_value(wanted.get(each, []))
+                await self._all_alone(wanted.get(Field.LEAD_PHONE, []))
             await self._users(sorted(users, key=lambda ref: USERS.index(ref.field)))
         except PacerClosed:
             return
-
-    async def _leads(self, wanted: Mapping[Field, list[Ref]]) -> None:
-        await self._each(self._chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
-        for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
-            await self._by_value(wanted.get(each, []))
-        await self._all_alone(wanted.get(Field.LEAD_PHONE, []))
 
     # ------------------------------------------------------------------------------------------ many at once
 
@@ -623,20 +615,17 @@ class Enquiry:
         """Whether IN works for the field of these. The first time some of them leave the list, to try it with."""
         if left and left[0].field in self._in_works:
             return self._in_works[left[0].field]
-        known = await self._first_known(left)
+        known = None
+        for _ in range(min(len(left), PROBES)):
+            ref = left.pop(0)
+            await self._all_alone([ref])
+            if self.directory.is_found(ref):
+                known = ref
+                break
         if known is None or len(left) < 2:
             return False
         works = self._in_works[known.field] = await self._try_in(known)
         return works
-
-    async def _first_known(self, refs: list[Ref]) -> Ref | None:
-        """Look refs up alone until one is found; they leave the list."""
-        for _ in range(min(len(refs), PROBES)):
-            ref = refs.pop(0)
-            await self._all_alone([ref])
-            if self.directory.is_found(ref):
-                return ref
-        return None
 
     async def _try_in(self, known: Ref) -> bool:
         """Whether IN finds a lead that is there, and nobody else: no page shows how its values are written."""
@@ -741,10 +730,3 @@ class Enquiry:
         source = iter(refs)
         while chunk := list(islice(source, size)):
             yield chunk
-
-
-def _by_field(refs: Iterable[Ref]) -> dict[Field, list[Ref]]:
-    found: dict[Field, list[Ref]] = {}
-    for ref in dict.fromkeys(refs):
-        found.setdefault(ref.field, []).append(ref)
-    return found

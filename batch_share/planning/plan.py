@@ -28,7 +28,7 @@ from batch_share.planning.directory import Names, Numbers
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
-from batch_share.sheet.reader import ReadOptions, read_sheet
+from batch_share.sheet.reader import ReadOptions
 from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
 from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
 
@@ -289,40 +289,26 @@ class Plan:
         return directory.user_of(self.rules.users(raw))
 
 
-def make_plan(
-    path: Path,
-    options: SheetOptions,
-    settings: Settings,
-    *,
-    zone: ZoneInfo | None = None,
-    now: dt.datetime | None = None,
-    before: Mapping[str, Order] | None = None,
-) -> Plan:
-    """Read the sheet's header, its dates and the options.
-
-    `zone` is for dates that name none, `now` for those that are over; `before`, by column, is what came first in
-    dates when the job last read the sheet. Raises SheetError, SettingsError.
-    """
-    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now, before=before)
-
-
 def plan_of(
     sheet: Sheet,
     options: SheetOptions,
     settings: Settings,
     *,
-    zone: ZoneInfo | None = None,
     now: dt.datetime | None = None,
     before: Mapping[str, Order] | None = None,
 ) -> Plan:
-    """The same of a sheet that is open. Raises SheetError, SettingsError."""
+    """The plan of a sheet that is open, by its header, its dates and the options.
+
+    `now` is for dates that are over; `before`, by column, is what came first in dates when the job last read the
+    sheet. Raises SheetError, SettingsError.
+    """
     path, defaults = sheet.path, defaults_of(settings)
     _check_given(path, sheet, defaults)
     if settings.marker_field in sheet.found.custom:
         raise SettingsError(
             "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
         )
-    zone = named_zone(settings) or zone
+    zone = named_zone(settings)
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
         # What was said of another sheet must agree with the cells of this one.

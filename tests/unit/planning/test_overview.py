@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plans import make_plan
 
 from batch_share.cli.plan import _what, _who
 from batch_share.cli.screen import console
@@ -19,7 +20,7 @@ from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
 from batch_share.planning.overview import KnownRows, Overview, Unasked, overview
-from batch_share.planning.plan import SheetOptions, make_plan
+from batch_share.planning.plan import SheetOptions
 from batch_share.settings import Settings
 from batch_share.sheet.rows import Selection
 
