@@ -11,7 +11,7 @@ import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
@@ -100,7 +100,15 @@ class AlreadyShared:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
-                yield from self._decided(history, page)
+                reasons: Iterator[Why | None] = repeat(None)
+                with remarking(self.remarks.append):
+                    asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
+                    reasons = iter(self.reasons(history, asked))
+                for row in page:
+                    why = next(reasons) if _may_repeat(row) else None
+                    # As a run ends it: what was posted is not shared then.
+                    state = State.FAILED if row.state is State.POSTED else State.SKIPPED
+                    yield replace(row, state=state, why=why) if why else row
 
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be revoked, by all ledgers, this one with them."""
@@ -111,20 +119,6 @@ class AlreadyShared:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
-
-    def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
-        asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
-        try:
-            reasons = iter(self.reasons(history, asked))
-        except HistoryError as error:
-            _remark(self.remarks.append, error)
-            return page
-        found = [next(reasons) if _may_repeat(row) else None for row in page]
-        ends = {State.PENDING: State.SKIPPED, State.POSTED: State.FAILED}
-        return [
-            replace(row, state=ends[row.state], why=why) if why else row
-            for row, why in zip(page, found, strict=True)
-        ]
 
 
 def _may_repeat(row: NewRow) -> bool:
@@ -483,17 +477,15 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
     stem, is_failed, _ = file.stem.partition(".failed")
     of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
     there = [each for each in of_whole if each.exists()]
-    return there[0] if len(there) == 1 else _ledger_of_sheet(file, settings())
-
-
-def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:
-    with open_history(settings.data_folder) as history:
-        elsewhere = history.ledger_of_sheet(sheet)
+    if len(there) == 1:
+        return there[0]
+    with open_history(settings().data_folder) as history:
+        elsewhere = history.ledger_of_sheet(file)
     if elsewhere is None:
         there_is_none = "it was never run on this machine, so there is no ledger of it"
         raise SheetError(
-            sheet,
-            f"{there_is_none}: `batch-share run {sheet}` runs it",
+            file,
+            f"{there_is_none}: `batch-share run {file}` runs it",
             problem=sentence(there_is_none),
             hint="Run it.",
         )

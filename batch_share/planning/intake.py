@@ -174,7 +174,13 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
-        directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
+        reported = (
+            f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
+            f"({unchecked.details['why']})."
+        )
+        risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
+        doubt = Doubt([reported, risk], "Take these Ids as they are?")
+        directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(doubt)
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
     if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
@@ -274,15 +280,6 @@ async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, None)
     whys = [why for key in unsent if (why := unanswered[key]) is not None]
     return Why(Cause.IDS_NOT_CHECKED, {"rows": len(whys), "why": whys[0]}) if whys else None
-
-
-def _doubt(unchecked: Why) -> Doubt:
-    reported = (
-        f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
-        f"({unchecked.details['why']})."
-    )
-    risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
-    return Doubt([reported, risk], "Take these Ids as they are?")
 
 
 async def show_sheet(

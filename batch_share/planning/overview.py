@@ -74,8 +74,8 @@ class KnownRows:
     zone: ZoneInfo | None = None
     in_vain: bool = True
     _known: Numbers = field(default_factory=Numbers)
-    _any_sent: bool = False
-    _any_met: bool = False
+    any_sent: bool = False
+    any_met: bool = False
 
     async def learn(self, ledger: LedgerReader) -> None:
         """Take in what the ledger knows. Raises LedgerError."""
@@ -86,13 +86,13 @@ class KnownRows:
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
             self._known.put(key, after * len(_STATES) + _STATES.index(state))
-            self._any_sent = self._any_sent or state.was_sent
+            self.any_sent = self.any_sent or state.was_sent
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
         for row in rows:
             number = self._known.get(row.key)
-            self._any_met = self._any_met or number is not None
+            self.any_met = self.any_met or number is not None
             after, at = divmod(number or 0, len(_STATES))
             if number is None or not _STATES[at].was_sent or row.instruction is None:
                 yield row
@@ -106,13 +106,6 @@ class KnownRows:
                 yield replace(row, state=State.PENDING, why=None, instruction=replace(row.instruction, start=None))
             else:
                 yield replace(row, state=_STATES[at], why=None)
-
-    def refuses(self, sheet: str) -> str:
-        """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
-        before = self.sheet.name if self.sheet else ""
-        if self._any_sent and not self._any_met and before != sheet:
-            return f"the ledger is of the sheet {before}, and holds none of these rows"
-        return self.refusal
 
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
@@ -567,7 +560,9 @@ def overview(
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]
     known = known if seen.live.folder is not None else []
     seen.unasked, seen.earlier = len(seen.claims) - len(known), seen.live.earlier(known)
-    seen.refusal = seen.before.refuses(plan.record.name)
+    seen.refusal, of = seen.before.refusal, seen.before.sheet.name if seen.before.sheet else ""
+    if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:
+        seen.refusal = f"the ledger is of the sheet {of}, and holds none of these rows"
     return seen
 
 

@@ -162,13 +162,9 @@ class Plan:
     def checked(self) -> Iterator[Checked]:
         """Every row, judged by itself. May raise SheetError while it goes."""
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
+        before = self.corrections.left_out if self.corrections else {}
         for raw in self.sheet.rows():
-            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in self._left_out_before)
-
-    @property
-    def _left_out_before(self) -> Mapping[int, str]:
-        """By number, the rows that the job has left out, and by what."""
-        return self.corrections.left_out if self.corrections else {}
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in before)
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -225,12 +221,17 @@ class Plan:
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
-        if not each.is_chosen:
-            return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory, seen)
         key, first = _numbered(job, asked, raw, seen)
+        # Whose row it is, though it can't be sent.
+        user_id = None if isinstance(asked, Instruction) else directory.user_of(self.rules.users(raw))
+        if not each.is_chosen:
+            # One that an earlier run was for keeps its key, and what became of it.
+            before = self.corrections.left_out if self.corrections else {}
+            left_out = Why(Cause.LEFT_OUT, {"by": before.get(raw.number, str(self.selection))})
+            known = asked if isinstance(asked, Instruction) else None
+            return NewRow(key, raw.number, raw.cells, State.SKIPPED, known, left_out, chosen=False, user_id=user_id)
         if not isinstance(asked, Instruction):
-            user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
         if isinstance(each.asked, ShareRow) and each.asked.over is not None:
             # With its key and all: what was sent for it while it was right is its own.
@@ -271,22 +272,6 @@ class Plan:
                 if not is_over and isinstance(asked := self._resolved(each, directory, seen), Instruction):
                     seen.standing.put(repr(_identity(asked)), each.raw.number)
         return seen.standing.get(repr(_identity(over))) is not None
-
-    def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
-        """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
-        asked = self._resolved(each, directory, seen)
-        key, _ = _numbered(job, asked, each.raw, seen)
-        instruction = asked if isinstance(asked, Instruction) else None
-        by = self._left_out_before.get(each.raw.number, str(self.selection))
-        why = Why(Cause.LEFT_OUT, {"by": by})
-        user_id = None if instruction else self._user_of(each.raw, directory)
-        return NewRow(
-            key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, why, chosen=False, user_id=user_id
-        )
-
-    def _user_of(self, raw: RawRow, directory: Directory) -> str | None:
-        """Whose row it is, though it can't be sent."""
-        return directory.user_of(self.rules.users(raw))
 
 
 def plan_of(
