@@ -4,7 +4,7 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
 
     sheet.reader        its cells as text, with the row number that a spreadsheet shows
     sheet.rows          what they ask for, made canonical; or every reason why it can't be sent: invalid
-    planning.lookup     the lead and the user that it names are asked for; planning.directory says who is meant
+    planning.directory  the lead and the user that it names are asked for: who is meant
     planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
     jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
     sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
@@ -63,8 +63,7 @@ if TYPE_CHECKING:
     from batch_share.library import BatchShare, Job
     from batch_share.planning.access import Access, KnownShare
     from batch_share.planning.already_shared import KnownRuns
-    from batch_share.planning.look import Look, LookColumn
-    from batch_share.planning.overview import Overview, PlanFiles
+    from batch_share.planning.overview import Look, LookColumn, Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
     from batch_share.results.answers import LedgerRow, Page
     from batch_share.results.failed_sheet import FailedSheet
@@ -186,8 +185,8 @@ _ELSEWHERE: Final = {
     "LedgerName": "ledger.files",
     "LedgerRow": "results.answers",
     "Level": "jobs.check_up",
-    "Look": "planning.look",
-    "LookColumn": "planning.look",
+    "Look": "planning.overview",
+    "LookColumn": "planning.overview",
     "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Outlook": "sending.onlookers",

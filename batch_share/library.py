@@ -35,7 +35,7 @@ from batch_share.planning.already_shared import (
     ledger_meant,
 )
 from batch_share.planning.intake import SheetJob, show_sheet
-from batch_share.planning.look import look_at
+from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
@@ -67,8 +67,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
-    from batch_share.planning.look import Look
-    from batch_share.planning.overview import Overview, PlanFiles
+    from batch_share.planning.overview import Look, Overview, PlanFiles
     from batch_share.results.answers import Page
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
@@ -261,9 +260,9 @@ class BatchShare:
         targets = files.named(path, named, self.settings) if files is not None else ()
         if online:
             job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
-            seen, _ = await self._ending(job)
+            seen = await self._ending(job)
         else:
-            seen, _ = await show(None, named)
+            seen = await show(None, named)
         await seen.write(*targets)
         return seen
 

@@ -58,9 +58,11 @@ def in_virtual_time(
     sandbox = Sandbox(reported, VirtualClock(), faults)
 
     def client(
-        _host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None
+        host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None
     ) -> DirectClient:
-        return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
+        made = DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
+        made.base_url = host
+        return made
 
     monkeypatch.setattr(common, "datetime", VirtualDate)
     monkeypatch.setattr(session, "Client", client)

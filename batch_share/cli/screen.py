@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -431,17 +431,19 @@ class Display:
         if ending.error is not None and asked is not None and (self.json or self.one_line):
             self._stopped(ending, ending.error, asked)
             return
-        if self.one_line:
-            self.line(ending.summary, ending.exit_code)
-            return
-        if ending.revoked_earlier:
+        if ending.revoked_earlier and not self.one_line:
             was = "was" if ending.revoked_earlier == 1 else "were"
             self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
-        if ending.looked_up:
+        if ending.looked_up and not self.one_line:
             self.console.print(looked_up(ending.looked_up), soft_wrap=True)
-        for remark in ending.remarks:
+        for remark in () if self.one_line else ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
-        self.totals(ending.summary)
+        if self.json:
+            print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
+        elif self.one_line:
+            self.line(ending.summary, ending.exit_code)
+        else:
+            self.totals(ending.summary)
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
@@ -459,7 +461,8 @@ class Display:
         """The answer to a script of what an error stopped: the totals with the error, or one line."""
         code, summary = ending.exit_code, ending.summary
         if self.json:
-            reported = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
+            stopped = asked.stopped(error, code, ending.sent)
+            reported = json.dumps(summary.as_json() | _of_preview(ending) | stopped)
         elif summary.rows:
             reported = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
         else:
@@ -502,6 +505,12 @@ class Display:
             out.print(f"Results: {summary.results}", soft_wrap=True)
         if summary.failed_sheet:
             out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
+
+
+def _of_preview(ending: Ending) -> dict[str, Any]:
+    """What it was about to do, where a sheet was to be sent: the object that `plan --json` prints."""
+    plan = ending.preview.plan if ending.preview is not None else None
+    return {"preview": plan} if plan is not None else {}
 
 
 def one_line(summary: Summary, code: int, first: str = "") -> str:

@@ -52,7 +52,8 @@ class Ending:
     `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
     foreign (another's); `remarks` are what else a person should know. `renews`: it could have shared
-    again what has ended, so that to send nothing is no success then.
+    again what has ended, so that to send nothing is no success then. `preview` is what it was about to do, None
+    where nobody came to be asked.
     """
 
     summary: Summary
@@ -63,6 +64,7 @@ class Ending:
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     renews: bool = False
+    preview: Preview | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -98,12 +100,14 @@ class Due:
 class Choice:
     """What a job is about to do, for a person to agree to; without a `preview` nobody is asked.
 
-    It sends the rows with these Ids; for those that are `due` earlier shares are revoked first.
+    It sends the rows with these Ids; for those that are `due` earlier shares are revoked first. If it is more than
+    a guard allows, nobody is asked: that is the `excess`.
     """
 
     preview: Preview | None = None
     rows: frozenset[int] = frozenset()
     due: Sequence[Due] = ()
+    excess: BatchShareError | None = None
 
     def is_within(self, agreed: Choice) -> bool:
         """Whether it is no more than what was agreed to, and nothing else."""
@@ -182,7 +186,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
-            return await _end(session, job)
+            return replace(await _end(session, job), preview=course.preview)
 
 
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:
@@ -199,6 +203,8 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
             if choice.preview is None or (agreed is not None and choice.is_within(agreed)):
                 return choice
             course.preview = choice.preview
+            if choice.excess is not None:
+                raise choice.excess
             answer = watcher.agree(choice.preview)
             if isawaitable(answer):
                 session.tally.phase = "waiting for somebody to agree"

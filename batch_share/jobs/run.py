@@ -13,19 +13,20 @@ from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError, check_not_empty
-from batch_share.jobs.job import Choice, Kind, preview_of
+from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import Reasons
-from batch_share.ledger.reading import ZONE
+from batch_share.ledger.reading import ZONE, pages
 from batch_share.ledger.states import Stage, State
-from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
+from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
+from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
-from batch_share.sending.guards import call_by_address, check_canary, check_sizes
+from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.sender import Sender, send_rows
 from batch_share.sending.session import ending_early
@@ -117,6 +118,7 @@ class Resume(Kind):
         self.notes: Sequence[str] = ()
         self.reported: Sequence[str] = ()
         self.meant: Mapping[str, str] = {}
+        self.read_notes: Sequence[str] = ()
 
     async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:  # noqa: ARG002 - as every Kind
         """A canary must be able to be judged."""
@@ -128,32 +130,54 @@ class Resume(Kind):
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
         await choose_renewals(ledger, settings)
-        to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
-        preview = await preview_of(session, cut_off, to_do=to_do, events=events)
-        session.tally.waiting = preview.waiting.rows
         due, reported, taken = await _due_in(session)
+        counts = await self._counted(session)
+        counts.earlier = sum(taken.users.values())
+        names = await ledger.type_names()
+        preview = await preview_of(session, cut_off, to_do=counts.to_do, events=len(counts.events))
+        session.tally.waiting = counts.waiting.rows
         shares, standing = await ledger.renewals()
         if shares:
             one = "1 share is" if shares == 1 else f"{shares:,} shares are"
             overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
             reported = [f"{one} renewed, each with an activity of its own{overlap}", *reported]
-        zone, account = None, (await ledger.facts()).get(ZONE)
-        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
-            zone = named_zone(settings) or (ZoneInfo(account) if account else None)
         preview = replace(
             preview,
+            waiting=counts.waiting,
             changes=self.changes,
             notes=self.notes,
             cut_off=cut_off,
             reported=[*reported, *self.reported],
             revoked_earlier=taken,
-            activities=await ledger.activities_to_do(),
+            activities=[(event, names.get(event, "")) for event in counts.events],
             to_share=await ledger.to_share(),
-            zone=zone,
+            zone=counts.zone,
+            plan=counts.as_json(),
         )
-        names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
-        check_sizes(await ledger.to_do_by_user(), settings, names, preview.revocations)
-        return Choice(preview, await ledger.ids_to_do(), due)
+        return Choice(preview, await ledger.ids_to_do(), due, next(iter(counts.excesses), None))
+
+    async def _counted(self, session: Session) -> Counts:
+        """What is to be done, as a plan counts it."""
+        ledger, zone = session.ledger, None
+        account = (await ledger.facts()).get(ZONE)
+        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+            zone = named_zone(session.settings) or (ZoneInfo(account) if account else None)
+        users = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items() if user}
+        counts = Counts(
+            record=await sheet_of(ledger),
+            settings=session.settings,
+            account=session.memory.account,
+            zone=zone,
+            notes=self.read_notes,
+            user_name=lambda user: users.get(user, user),
+            recalled=self.changes.recalled if self.changes else 0,
+        )
+        live = live_for(session.settings, (await ledger.facts())["job"])
+        async for page in pages(ledger.planned()):
+            # All but what is renewed was judged already.
+            for row in live.decide(page) if ledger.renew_before is not None else page:
+                counts.add(row)
+        return counts
 
     async def begin(self, session: Session) -> None:
         """What somebody was sure of is said now; each share that is to be renewed has another row from now on."""
@@ -246,11 +270,15 @@ class RunSheet(Resume):
             self.changes = await take_in(session, self.plan, watcher)
             if self.meant:
                 await session.ledger.note_unsaid([*self.meant])
+            for _ in self.plan.sheet.rows() if self.changes is None else ():
+                pass  # only then all is known that is to be said of it
         except OfAnotherSheet:
             raise
         except BatchShareError as error:
             session.stop.ask(error)
-        self.notes = self.plan.sheet.notes() if self.changes else ()
+        sheet = self.plan.sheet
+        self.read_notes = [*sheet.notes(), *sheet.of_people]
+        self.notes = sheet.notes() if self.changes else ()
         self.reported = await unread_columns(self.plan, session.ledger)
 
 

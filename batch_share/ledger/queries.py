@@ -232,6 +232,28 @@ def row_of(found: RowMapping) -> Row:
     )
 
 
+def new_row_of(found: RowMapping) -> NewRow:
+    """A row as a plan would have it, found without its cells and its note."""
+    asked = None
+    if found["lead_id"]:
+        asked = Instruction(
+            lead_id=found["lead_id"],
+            lead_number=found["lead_number"],
+            user_id=found["user_id"],
+            access=found["access"],
+            duration=found["duration"],
+            event=found["event"],
+            note="",
+            until=found["until"],
+            start=found["start"],
+            action=Action(found["action"]),
+        )
+    why = why_of(found["cause"], found["details"])
+    return NewRow(
+        found["key"], found["sheet_row"], (), State(found["state"]), asked, why, found["chosen"], found["user_id"]
+    )
+
+
 def with_last_call(found: RowMapping) -> Row:
     """A row, found with the columns of a call that was made for it, if there was one."""
     names = ("sent_at", "answered_at", "words", "marker")

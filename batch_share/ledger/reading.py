@@ -57,6 +57,7 @@ from batch_share.ledger.queries import (
     counts_by_user,
     gather,
     known_users,
+    new_row_of,
     reasons_of,
     row_of,
     share_of,
@@ -71,6 +72,7 @@ from batch_share.ledger.records import (
     Edit,
     EndingSoon,
     Lookup,
+    NewRow,
     Row,
     RunRecord,
     Share,
@@ -296,15 +298,33 @@ class LedgerReader:
         return {State(row["state"]): row["n"] for row in found}
 
     async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
-        """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page.
+        """By key, the state of each row as a run finds it once the sheet has it again; page by page.
 
         If the share of one is to be renewed, with the time after which it must end, where the sheet says when.
         """
         which, after = self._renewal() if self.renew_before is not None else (false(), null())
-        columns = rows.c.id, rows.c.key, state_at(self.now()).label("state"), rows.c.cause
+        columns = rows.c.id, rows.c.key, self._found().label("state"), rows.c.cause
         each = select(*columns, case((which, after)).label("renewed_after"))
         async for row in self._paged(each, rows.c.id, SHARES_PAGE):
             yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
+
+    async def planned(self) -> AsyncIterator[NewRow]:
+        """Every row of the sheet in force as a plan would have it, without its cells; page by page, in order.
+
+        One that is renewed is `pending`, with what the sheet says now.
+        """
+        renews = self.to_renew() if self.renew_before is not None else false()
+        state = case((renews, State.PENDING.value), else_=self._found()).label("state")
+        length = DURATION_NOW.label("duration"), UNTIL_NOW.label("until")
+        start = case((renews, null()), else_=rows.c.start).label("start")
+        asked = (rows.c[name] for name in ("lead_id", "lead_number", "user_id", "access", "event", "action"))
+        told = (rows.c[name] for name in ("key", "position", "sheet_row", "chosen", "cause", "details"))
+        page = select(*told, state, *asked, *length, start).where(IN_SHEET).order_by(rows.c.position).limit(PAGE)
+        last = -1
+        while found := await self._all(page.where(rows.c.position > last)):
+            for row in found:
+                yield new_row_of(row)
+            last = found[-1]["position"]
 
     async def waiting(self) -> Waiting:
         """The rows that are to be sent once their time has come."""
@@ -327,11 +347,6 @@ class LedgerReader:
         """The users of the rows whose activity is still to be posted."""
         users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
-
-    async def to_do_by_user(self) -> dict[str, int]:
-        """By user Id, how many rows are still to be sent."""
-        counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do()).group_by(rows.c.user_id)
-        return {row["user_id"]: row["n"] for row in await self._all(counted)}
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
@@ -617,13 +632,12 @@ class LedgerReader:
         found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
         return EndingSoon(found[0]["shares"], found[0]["first"])
 
-    async def activities_to_do(self) -> list[tuple[int, str]]:
-        """The activity types of the rows that are still to be sent, each with its name, "" where nobody told it."""
+    async def type_names(self) -> dict[int, str]:
+        """What activity types are called, by code, as far as LeadSquared told."""
         told = select(lookups.c.value, lookups.c.found).where(
             lookups.c.kind == _EVENT, lookups.c.found.is_not(None)
         )
-        names = {row["value"]: str(row["found"]["name"]) for row in await self._all(told)}
-        return [(event, names.get(str(event), "")) for event in await self.events_to_do()]
+        return {int(row["value"]): str(row["found"]["name"]) for row in await self._all(told)}
 
     async def events(self) -> set[int]:
         """The activity types of its rows."""
@@ -747,6 +761,18 @@ class LedgerReader:
     def _to_send(self) -> ColumnElement[bool]:
         """Of those, the ones that are for this run to send."""
         return self._to_do() & to_go_on(self._only_looked_up_in)
+
+    def _found(self) -> ColumnElement[str]:
+        """The state in which a run finds a row: of what was under way when another was cut off nobody knows.
+
+        What is looked up first since another copy may have sent it is to be sent if it did not.
+        """
+        in_vain = (rows.c.state == State.SKIPPED) & (rows.c.cause == Cause.NOTHING_KNOWN)
+        return case(
+            (RECOVERS | in_vain, State.PENDING.value),
+            (rows.c.state.in_([*INTENTS]), State.UNKNOWN.value),
+            else_=state_at(self.now()),
+        )
 
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""

@@ -11,7 +11,7 @@ import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
@@ -65,11 +65,6 @@ class AlreadyShared:
     remarks: list[str] = field(default_factory=list)
     forced: bool = False
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is an account whose shares can be known."""
-        return self.folder is not None
-
     def reasons(self, history: History, asked: Sequence[Instruction]) -> list[Why | None]:
         """For each, why it is not to be sent. Raises HistoryError."""
         found: dict[tuple[str, str], list[LiveShare]] = {}
@@ -92,17 +87,28 @@ class AlreadyShared:
         return None
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
-        """The rows of a plan, those skipped that earlier runs have shared."""
+        """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
         if self.folder is None:
             yield from rows
             return
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
-            if history is None or not self._any(history):
+            any_live = False
+            with remarking(self.remarks.append):
+                any_live = history is not None and history.any_live(self.accounts, self.after, not_in=self.job)
+            if history is None or not any_live:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
-                yield from self._decided(history, page)
+                reasons: Iterator[Why | None] = repeat(None)
+                with remarking(self.remarks.append):
+                    asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
+                    reasons = iter(self.reasons(history, asked))
+                for row in page:
+                    why = next(reasons) if _may_repeat(row) else None
+                    # As a run ends it: what was posted is not shared then.
+                    state = State.FAILED if row.state is State.POSTED else State.SKIPPED
+                    yield replace(row, state=state, why=why) if why else row
 
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be revoked, by all ledgers, this one with them."""
@@ -114,27 +120,11 @@ class AlreadyShared:
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
 
-    def _any(self, history: History) -> bool:
-        with remarking(self.remarks.append):
-            return history.any_live(self.accounts, self.after, not_in=self.job)
-        return False
-
-    def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
-        asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
-        try:
-            reasons = iter(self.reasons(history, asked))
-        except HistoryError as error:
-            _remark(self.remarks.append, error)
-            return page
-        return [
-            replace(row, state=State.SKIPPED, why=why) if _may_repeat(row) and (why := next(reasons)) else row
-            for row in page
-        ]
-
 
 def _may_repeat(row: NewRow) -> bool:
     """Whether nothing has to be done before a row is found to repeat what is shared already."""
-    return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
+    is_to_do = row.chosen and row.state.is_to_do
+    return is_to_do and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
@@ -423,7 +413,10 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
             remarks.append(_begun_anew(history.begun_anew))
-        older = await add_ledgers(history, added, _accounts(settings))
+        accounts: dict[str, str] = {}
+        with suppress(SettingsError):  # a ledger does not say with which key it was made
+            accounts[settings.account()[0]] = name_of_account(settings)
+        older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
         await catch_up(history)
         return KnownRuns(history.runs(limit), remarks)
@@ -488,29 +481,19 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
     stem, is_failed, _ = file.stem.partition(".failed")
     of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
     there = [each for each in of_whole if each.exists()]
-    return there[0] if len(there) == 1 else _ledger_of_sheet(file, settings())
-
-
-def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:
-    with open_history(settings.data_folder) as history:
-        elsewhere = history.ledger_of_sheet(sheet)
+    if len(there) == 1:
+        return there[0]
+    with open_history(settings().data_folder) as history:
+        elsewhere = history.ledger_of_sheet(file)
     if elsewhere is None:
         there_is_none = "it was never run on this machine, so there is no ledger of it"
         raise SheetError(
-            sheet,
-            f"{there_is_none}: `batch-share run {sheet}` runs it",
+            file,
+            f"{there_is_none}: `batch-share run {file}` runs it",
             problem=sentence(there_is_none),
             hint="Run it.",
         )
     return elsewhere
-
-
-def _accounts(settings: Settings) -> dict[str, str]:
-    """The account that is set, by its host: a ledger does not say with which key it was made."""
-    with suppress(SettingsError):
-        host, _, _ = settings.account()
-        return {host: name_of_account(settings)}
-    return {}
 
 
 def _begun_anew(before: Path) -> str:

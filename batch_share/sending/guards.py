@@ -41,14 +41,6 @@ _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(
-    users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
-) -> None:
-    """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
-    for error in excesses(users, settings, names, revocations):
-        raise error
-
-
 def excesses(
     users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
 ) -> Iterator[TooManyRows | TooManyForUser]:

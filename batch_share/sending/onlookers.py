@@ -10,7 +10,7 @@ from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
@@ -203,7 +203,8 @@ class Preview:
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
     `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
-    `earlier` rows are of sheets before this one, and not in it.
+    `earlier` rows are of sheets before this one, and not in it. `plan` is what `plan --json` would print just now,
+    None where rows are tried again or revoked.
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
@@ -228,6 +229,7 @@ class Preview:
     to_share: ToShare | None = None
     zone: tzinfo | None = None
     earlier: int = 0
+    plan: Mapping[str, Any] | None = None
 
     @property
     def to_send(self) -> int:

@@ -491,18 +491,18 @@ async def test_a_plan_tells_how_many_shares_are_revoked(tmp_path: Path) -> None:
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), scene.row(3, 3, "revoke"))
         sheet, settings = scene.second.folder / "leads.csv", scene.second.settings()
-        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        plan = await show_sheet(sheet, SheetOptions(), settings, None)
         assert (plan.earlier, plan.to_send, plan.live.remarks) == (2, 1, [])
-        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(force=True), None)
+        plan = await show_sheet(sheet, SheetOptions(), scene.second.settings(force=True), None)
         assert (plan.earlier, plan.unasked, plan.to_send) == (2, 0, 1)
-        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(access_key=None), None)
+        plan = await show_sheet(sheet, SheetOptions(), scene.second.settings(access_key=None), None)
         assert (plan.earlier, plan.unasked) == (0, 3), "without an account nobody knows"
         onlooker = Onlooker()
         await scene.second.run(onlooker)
         assert onlooker.previews[0].revocations == 2
         shutil.rmtree(tmp_path / "data")
         (tmp_path / "data").write_text("in the way")
-        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        plan = await show_sheet(sheet, SheetOptions(), settings, None)
         assert (plan.earlier, "can't be used" in plan.live.remarks[0]) == (0, True)
 
 

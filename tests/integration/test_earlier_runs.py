@@ -260,7 +260,7 @@ async def test_a_ledger_that_was_written_since_is_looked_at_and_no_other(
         os.utime(it.ledger)
         second = another(it, sheet_rows(2))
         if is_planned:
-            seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+            seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
             assert seen.already == 2
         else:
             await second.run()
@@ -321,11 +321,11 @@ async def test_a_plan_tells_what_is_shared_already(tmp_path: Path) -> None:
         second = another(it, sheet_rows(4))
         for changes, already in (({}, 3), ({"renew": "8d"}, 0), ({"force": True}, 0)):
             settings = second.settings(**changes)
-            seen, directory = await show_sheet(second.folder / "leads.csv", SheetOptions(), settings, None)
+            seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), settings, None)
             assert (seen.already, seen.states[State.PENDING]) == (already, 4 - already)
-            planned = [row.state for row in seen.planned(directory)]
+            planned = [row.state for row in seen.planned()]
             assert planned.count(State.SKIPPED) == already
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert seen.already == 0, "its own ledger is no reason"
         assert seen.sent_before == {State.SHARED: 3}
 
@@ -347,8 +347,8 @@ async def test_a_plan_of_a_sheet_that_was_run_says_what_the_next_run_does(
         write_numbers(it, 6)
         before = [state for (state,) in it.rows("state")]
         calls = it.sandbox.report()["calls"].copy()
-        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), watcher)
-        planned = [row.state for row in seen.planned(directory)]
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), watcher)
+        planned = [row.state for row in seen.planned()]
         assert planned == [*map(State, before), State.PENDING]
         assert set(before) == {"failed", "unknown", "shared"}
         assert (seen.to_send, seen.users.total()) == (1, 1)
@@ -363,7 +363,7 @@ async def test_a_plan_of_a_sheet_that_was_run_says_what_the_next_run_does(
 async def test_a_row_whose_activity_stands_is_planned_to_be_shared(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(SHARE, [2], answer(403, "No")), rows=2) as it:
         await it.run(workers=1)
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert seen.sent_before == {State.SHARED: 1, State.POSTED: 1}
         onlooker = Onlooker()
         await it.run(onlooker)
@@ -374,10 +374,10 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         it.write(sheet_rows(6)[3:])
-        same, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        same = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert same.would_stop == []
         other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
-        seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
+        seen = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
         assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
             await do(RunSheet(SheetJob(other, it.name)), it.settings(), Onlooker())
@@ -400,7 +400,7 @@ async def test_a_user_whom_the_ledger_knows_is_one_in_a_plan_beside_leads_that_i
                 csv.writer(out).writerows([header, *rows[:count]])
             if count == 3:
                 await it.run(max_rows=1)  # looked up, and not sent
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(max_per_user=5), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(max_per_user=5), None)
         assert dict(seen.users) == {f"{user.name} <{user.email}>": 6}
         assert len(seen.would_stop) == 1
 
@@ -409,18 +409,18 @@ async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_pa
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         elsewhere = it.settings(host="http://127.0.0.1:9")
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), elsewhere, None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), elsewhere, None)
         (why,) = seen.would_stop
         assert (
             why == f"the ledger leads.csv.ledger.db belongs to {it.sandbox.url}, and the host is {elsewhere.host}"
         )
         assert seen.to_send == 2
-        another, _ = await show_sheet(
+        another = await show_sheet(
             it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "new.ledger.db")
         )
         assert another.would_stop == []
         (tmp_path / "empty.ledger.db").touch()
-        empty, _ = await show_sheet(
+        empty = await show_sheet(
             it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "empty.ledger.db")
         )
         assert (empty.to_send, empty.would_stop) == (2, [])
@@ -434,7 +434,7 @@ async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: 
     async with trial(tmp_path, rows=5) as it:
         await it.run()
         second = another(it, sheet_rows(6))
-        seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+        seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
         assert seen.already == 5
         await second.run()
         assert states(second) == ["skipped"] * 5 + ["shared"]
@@ -444,17 +444,17 @@ async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_pa
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         sheet = another(it, sheet_rows(2)).folder / "leads.csv"
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
         assert (seen.already, seen.live.remarks) == (0, [])
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(access_key=None), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(access_key=None), None)
         assert (seen.to_send, seen.sent_before) == (0, {State.SHARED: 2})
         forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.states[State.PENDING] == 2
         (remark,) = seen.live.remarks
         assert "can't be read or written" in remark
         (tmp_path / "nothing").write_text("")
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
         assert seen.states[State.PENDING] == 2
         assert "can't be used" in seen.live.remarks[0]
 
@@ -469,7 +469,7 @@ async def test_an_index_that_fails_in_the_middle_of_a_plan_is_reported(
         await it.run()
         sheet = another(it, sheet_rows(2)).folder / "leads.csv"
         monkeypatch.setattr(History, "live_among", fail)
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.states[State.PENDING] == 2
         assert "gone" in seen.live.remarks[0]
 

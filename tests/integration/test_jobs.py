@@ -157,7 +157,7 @@ async def test_a_zone_that_this_machine_does_not_know_is_left_out(tmp_path: Path
 
 async def test_a_run_costs_what_its_plan_and_its_preview_said(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
-        plan, _ = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
+        plan = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
         looking = Onlooker()
         await it.run(looking)
         (preview,) = looking.previews

@@ -88,9 +88,7 @@ async def test_a_plan_without_a_call_knows_what_another_key_shared(tmp_path: Pat
             pass
         before = len(first.sandbox.journal.since(0))
         settings = second.settings()
-        seen, _ = await show_sheet(
-            second.folder / "leads.csv", SheetOptions.of(settings), settings, None, second.name
-        )
+        seen = await show_sheet(second.folder / "leads.csv", SheetOptions.of(settings), settings, None, second.name)
         assert (seen.already, seen.states[State.PENDING]) == (12, 2)
         assert len(first.sandbox.journal.since(0)) == before
 

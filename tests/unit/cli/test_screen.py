@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from ledgers import because, sheet_record
 from rich.console import Console
 
+from batch_share.cli.entry import Asked
 from batch_share.cli.screen import Display, console, one_line, waits
 from batch_share.common import Cause, Rate
-from batch_share.errors import NotConfirmed, TooManyRevokes
+from batch_share.errors import BatchShareError, NotConfirmed, TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.queries import Reasons
@@ -430,3 +432,17 @@ def test_how_many_earlier_shares_were_revoked_is_reported_at_the_end(
     Display(console=console(file=out)).end(ending)
     assert out.getvalue() == said
     assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("one_line", [False, True])
+def test_what_was_about_to_be_done_is_in_the_answer_to_a_script(
+    capsys: pytest.CaptureFixture[str], one_line: bool
+) -> None:
+    asked, summary = Asked("run", Path("leads.csv")), Summary({}, LedgerName.of(Path("ledger.db")))
+    errors: tuple[BatchShareError | None, ...] = None, NotConfirmed()
+    for error in errors:
+        ending = Ending(summary, error, preview=previewed(plan={"to_send": 10}))
+        Display(json=True, one_line=one_line, console=console(file=io.StringIO())).end(ending, asked)
+        assert json.loads(capsys.readouterr().out)["preview"] == {"to_send": 10}
+    Display(json=True, console=console(file=io.StringIO())).end(Ending(summary, preview=previewed()), asked)
+    assert "preview" not in json.loads(capsys.readouterr().out)

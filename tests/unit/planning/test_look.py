@@ -8,7 +8,7 @@ import pytest
 from openpyxl import Workbook
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.planning.look import FIRST, Look, Origin, look_at
+from batch_share.planning.overview import FIRST, Look, Origin, look_at
 from batch_share.planning.plan import SheetOptions
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import SheetMapping

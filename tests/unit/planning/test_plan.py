@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import xlsxwriter
 from directories import Everybody
+from plans import make_plan
 
 from batch_share.common import Order, Rate
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
-from batch_share.planning.plan import FirstLook, SheetOptions, check_options, make_plan
+from batch_share.planning.plan import FirstLook, SheetOptions, check_options
 from batch_share.results.wording import spell_row
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import SheetMapping

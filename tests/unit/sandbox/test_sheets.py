@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from plans import make_plan
 
 from batch_share.planning.overview import Unasked
-from batch_share.planning.plan import SheetOptions, make_plan
+from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import SAMPLES as MADE
 from batch_share.settings import Settings
