@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from asking import ask, reported
+from asking import ManualClock, ask, reported
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.window import ManualClock
 
 LEADS, SEARCH = "LeadManagement.svc/Leads.Get", "UserManagement.svc/User/AdvancedSearch"
 
