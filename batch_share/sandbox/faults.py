@@ -85,7 +85,7 @@ def _processing(number: int, words: str) -> Reply:
 
 def _denied(said: dict[str, Any], status: int, _particulars: Particulars, right: Reply) -> Reply:
     """A failure that names the Id of the right answer; where there is none, the right answer."""
-    body = json.loads(right.body)
+    body = json.loads(right.body) if right.content_type == "application/json" else None
     message = body.get("Message") if isinstance(body, dict) else None
     if not isinstance(message, dict) or "Id" not in message:
         return right
@@ -96,7 +96,7 @@ def _items(
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], _particulars: Particulars, right: Reply
 ) -> Reply:
     """The right answer of a bulk call with its items changed; any other answer as it is."""
-    body = json.loads(right.body)
+    body = json.loads(right.body) if right.content_type == "application/json" else None
     items = body.get("Response") if isinstance(body, dict) else None
     return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
 

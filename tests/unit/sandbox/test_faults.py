@@ -301,3 +301,18 @@ async def test_a_sandbox_has_the_faults_of_its_options() -> None:
     assert sandbox.report()["faults"] == {"503": 1}
     with pytest.raises(RuntimeError, match="not listening"):
         _ = sandbox.url
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].of == NAMES["Bulk"]])
+async def test_what_an_account_does_not_have_is_not_found_whatever_would_hit_it(kind: str) -> None:
+    options = SandboxOptions(without=("Bulk",), faults=f"Bulk:{kind}=100%")
+    reply = await ask(
+        Sandbox(options, ManualClock()), "POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+    )
+    assert reply.status == (500 if kind == "applied-500-mx" else 404)
+
+
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id"])
+async def test_a_call_without_an_id_in_its_answer_is_denied_as_it_is(kind: str) -> None:
+    sandbox = Sandbox(SandboxOptions(without=("Create",), faults=f"Create:{kind}=100%"), ManualClock())
+    assert (await ask(sandbox, "POST", CREATE)).status == 404
