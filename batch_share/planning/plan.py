@@ -27,11 +27,20 @@ from batch_share.ledger.statistics import Reasons
 from batch_share.planning.directory import Names, Numbers
 from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
-from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
+from batch_share.sheet.rows import (
+    DATED,
+    DEFAULT_NOTE,
+    Dates,
+    Problem,
+    RowRules,
+    Selection,
+    ShareRow,
+    read_dates,
+    shortened,
+)
+from batch_share.sheet.values import Kind, iso_date, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

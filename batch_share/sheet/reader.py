@@ -12,15 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, spell_unread, squeeze
-from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
 from batch_share.sheet.mapping import Remembered, SheetMapping
+from batch_share.sheet.table import OLE_MAGIC, ZIP_MAGIC, archive
 from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
@@ -126,12 +126,29 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
     Of several worksheets it is then the one that is most like what was looked for.
     """
     check_sheet_file(path)
-    check_file(path, options.limits)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
+    if size == 0:
+        raise SheetError(path, "the file is empty")
+    if size > options.limits.file_mb * 1_000_000:
+        limit = f"the limit of {options.limits.file_mb} MB (sheet.file_mb)"
+        raise SheetError(path, f"{size / 1_000_000:,.0f} MB is over {limit}")
     with closing(_tables(path, options)) as tables:
         return _fitting(path, tables, options)
 
 
+class _Said(NamedTuple):
+    """What was said of a sheet, what a person should know of that, and how large it may be."""
+
+    mapping: SheetMapping
+    notes: Sequence[str]
+    limits: SheetLimits
+
+
 def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
+    """The first of the tables whose columns are told, else the likeliest."""
     failures: list[tuple[int, Table, Sheet, SheetError]] = []
     remembered = None
     if options.memory is not None and not options.mapping.columns:
@@ -147,6 +164,7 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         before, remark = (remembered.of(columns), remembered.remark) if remembered else (None, "")
         mapping = options.mapping.over(before) if before else options.mapping
         notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remark])]
+        said = _Said(mapping, notes, options.limits)
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as unclear:
@@ -154,12 +172,10 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
             if remark:
                 told = f"{unclear.wrong}. And {remark}"
                 error = SheetError(path, told, problem=unclear.problem, hint=unclear.hint)
-            unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
-            failures.append(
-                (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
-            )
+            unread = _sheet(path, table, header, Columns({}, {}), said)
+            failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
             continue
-        sheet = _as_said(_sheet(path, table, header, columns, found, options.limits), mapping, notes)
+        sheet = _sheet(path, table, header, found, said)
         if not found.doubtful:
             return sheet, None
         doubtful = doubtful or sheet
@@ -250,9 +266,8 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
         return
 
 
-def _sheet(
-    path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
-) -> Sheet:
+def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said) -> Sheet:
+    columns = [cell.strip() for cell in _trim(header.cells)]
     first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
     without = 0
 
@@ -266,12 +281,12 @@ def _sheet(
             read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
             is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
             # Where cells may be under wrong headers, one alone still holds no lead and its user.
-            if is_read or (fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1):
-                count += 1
-                _check_size(path, row, count, limits)
+            is_read = is_read or bool(fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1)
+            count += is_read
+            _check_size(path, row, count, said.limits)
+            if is_read:
                 yield fitted
                 continue
-            _check_size(path, row, count, limits)
             others += 1
             first_of += [row.number] if others <= ROWS_NAMED else []
         first, without = first_of, others
@@ -280,23 +295,15 @@ def _sheet(
         start = [f"headers in row {header.number}"] if header.number > 1 else []
         hold = f"{plural(without, 'row')} {'holds' if without == 1 else 'hold'} no lead, left out"
         empty = [f"{hold}: {spell_rows(first, without)}"] if without else []
-        return [*table.notes, *start, *table.late_notes, *empty]
+        return [*table.notes, *start, *table.late_notes, *empty, *said.notes]
 
-    people = [*_of_people(columns, found)]
-    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
-
-
-def _as_said(sheet: Sheet, mapping: SheetMapping, notes: Sequence[str]) -> Sheet:
-    """The same with what was said of it, and what a person should know of that."""
-    return replace(sheet, mapping=mapping, notes=lambda: [*sheet.notes(), *notes])
-
-
-def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:
-    """What is to be known of the columns that name the user, or may be meant to."""
+    people = spell_unread(columns, found)
     if found.doubtful:
         words, options = doubt_of(columns, found)
-        yield f"{words}: read as the user only once you said so, with {options} or when `run` asks"
-    yield from spell_unread(columns, found)
+        people.insert(0, f"{words}: read as the user only once you said so, with {options} or when `run` asks")
+    return Sheet(
+        path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets, said.mapping
+    )
 
 
 def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
@@ -314,17 +321,15 @@ def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
     """The row at the header's width. Blank cells past it mean nothing, filled ones mean that something shifted."""
     cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
     if len(cells) > width:
-        problem = f"{len(cells)} cells for {width} headers: something may be under a wrong header"
-        return replace(row, cells=cells, problem=problem if ragged else _beyond(cells, width))
+        shifted = f"{len(cells)} cells for {width} headers"
+        if not ragged:
+            places = ", ".join(letters(index) for index in range(width, len(cells)) if cells[index].strip())
+            shifted = f"column {places} has no header"
+        return replace(row, cells=cells, problem=f"{shifted}: something may be under a wrong header")
     if len(cells) < width and ragged:
         problem = f"only {len(cells)} of {width} cells: something may be under a wrong header"
         return replace(row, cells=cells, problem=problem)
     return replace(row, cells=[*cells, *[""] * (width - len(cells))])
-
-
-def _beyond(cells: Sequence[str], width: int) -> str:
-    places = ", ".join(letters(index) for index in range(width, len(cells)) if cells[index].strip())
-    return f"column {places} has no header: something may be under a wrong header"
 
 
 def _trim(cells: Sequence[str]) -> list[str]:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from batch_share.common import Order
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Columns, Field
-from batch_share.sheet.dates import iso_date, parse_start, parse_until, read_dates
 from batch_share.sheet.reader import Sheet
+from batch_share.sheet.rows import read_dates
 from batch_share.sheet.table import RawRow
+from batch_share.sheet.values import iso_date, parse_start, parse_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.common import parse_duration
-from batch_share.sheet.dates import parse_until
 from batch_share.sheet.rows import parse_user
 from batch_share.sheet.values import (
     CUSTOM_LIMIT,
@@ -26,6 +25,7 @@ from batch_share.sheet.values import (
     parse_lead_number,
     parse_note,
     parse_phone,
+    parse_until,
 )
 
 if TYPE_CHECKING:
