@@ -40,7 +40,7 @@ from batch_share.sheet.rows import (
     read_dates,
     shortened,
 )
-from batch_share.sheet.values import Kind, iso_date, parse_access, parse_event, parse_note
+from batch_share.sheet.values import Kind, date_meant, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -395,7 +395,7 @@ def defaults_of(settings: Settings) -> dict[Field, str]:
         except ValueError as error:
             raise SettingsError(each.name.lower(), str(error)) from None
     try:  # as it is written for all, and not as some column is
-        until = iso_date(settings.until.strip(), settings.dates) if settings.until else ""
+        until = date_meant(settings.until.strip(), settings.dates).iso if settings.until else ""
     except ValueError as error:
         raise SettingsError("until", str(error)) from None
     return _FALLBACK | {each: text for each, text in (*given.items(), (Field.UNTIL, until)) if text}

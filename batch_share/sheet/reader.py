@@ -267,7 +267,7 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
 
 
 def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said) -> Sheet:
-    columns = [cell.strip() for cell in _trim(header.cells)]
+    columns, limits = [cell.strip() for cell in _trim(header.cells)], said.limits
     first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
     without = 0
 
@@ -283,7 +283,14 @@ def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said
             # Where cells may be under wrong headers, one alone still holds no lead and its user.
             is_read = is_read or bool(fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1)
             count += is_read
-            _check_size(path, row, count, said.limits)
+            if count > limits.rows:
+                raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
+            if len(row.cells) > limits.columns:
+                wrong = f"more than {limits.columns:,} columns, the limit (sheet.columns)"
+                raise SheetError(path, wrong, row=row.number)
+            if (longest := max(map(len, row.cells), default=0)) > limits.cell_characters:
+                limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
+                raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
             if is_read:
                 yield fitted
                 continue
@@ -304,17 +311,6 @@ def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said
     return Sheet(
         path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets, said.mapping
     )
-
-
-def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
-    if count > limits.rows:
-        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
-    if len(row.cells) > limits.columns:
-        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (sheet.columns)", row=row.number)
-    longest = max(map(len, row.cells), default=0)
-    if longest > limits.cell_characters:
-        limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
-        raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
 
 
 def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:

@@ -270,11 +270,6 @@ def parse_start(text: str, zone: ZoneInfo | dt.timezone, order: Order | None = N
     return _in_utc(text, zone, order, _START_OF_DAY)
 
 
-def iso_date(text: str, order: Order | None) -> str:
-    """The same date or time as 2026-12-31, or 2026-12-31 18:00:00. Raises ValueError."""
-    return date_meant(text, order).iso
-
-
 @lru_cache(KEPT)
 def _in_utc(text: str, zone: ZoneInfo | dt.timezone, order: Order | None, of_a_day: dt.time) -> dt.datetime:
     moment, has_time = date_meant(text, order)

@@ -18,7 +18,7 @@ from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.reader import Sheet
 from batch_share.sheet.rows import read_dates
 from batch_share.sheet.table import RawRow
-from batch_share.sheet.values import iso_date, parse_start, parse_until
+from batch_share.sheet.values import date_meant, parse_start, parse_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,11 @@ TIMES = {
     "2:30:05pm": "14:30:05",
     "12:05 am": "00:05:00",
 }
+
+
+def iso_date(text: str, order: Order | None) -> str:
+    """What a cell means, as nobody misreads it."""
+    return date_meant(text, order).iso
 
 
 @pytest.mark.parametrize("text", ["2026-12-31", "20261231", "2026-W53-4", "2026W534", *LAST_OF_YEAR])

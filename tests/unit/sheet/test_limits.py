@@ -58,7 +58,7 @@ def test_a_file_may_be_as_large_as_the_limit_and_no_larger(size: int, passes: bo
     path.write_bytes(bytes(size))
     with pytest.raises(SheetError) as caught:
         read_sheet(path, ReadOptions(limits=SheetLimits(file_mb=1)))
-    assert ("NUL" if passes else "sheet.file_mb") in caught.value.wrong
+    assert ("sheet.file_mb" in caught.value.wrong) is not passes  # it is no sheet, either
 
 
 @pytest.mark.parametrize("encoding", [b"utf-7", b"shift_jis", b"nonsense", b"utf-16-le"])
