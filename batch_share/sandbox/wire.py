@@ -61,7 +61,7 @@ class SandboxCall:
     host: str = ""
 
     def parameter(self, name: str) -> str:
-        """A parameter of the query that must be there."""
+        """A parameter of the query that must be there. Raises Refusal."""
         if not self.query.get(name):
             raise missing(name)
         return self.query[name]

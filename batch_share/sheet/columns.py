@@ -139,18 +139,18 @@ _WRITERS: Final = ("createdby", "modifiedby", "lastmodifiedby", "updatedby", "la
 """How headers of whoever wrote a record begin: never of who is to get it, so none is suggested."""
 
 _CLOSE: Final = 75.0
-"""How alike two headers are, of 100, if one may be meant by the other: enough to suggest it."""
+"""How alike two headers are, of 100, if one may be meant by the other: a letter in four may be another."""
 
 _VERY_CLOSE: Final = 85.0
-"""The same where it keeps another column from being taken."""
+"""The same where it keeps another column from being taken: one in seven, a slip of the keys."""
 
 _ENOUGH: Final = 3
 """Cells by which a column is told to hold something else than its header says: fewer may be slips."""
 
 _NEARLY_ALL: Final = 0.8
-"""The part of them that has to be of one kind then."""
+"""The part of them that has to be of one kind then: a fifth may be words, such as “unknown”."""
 
-_SHOWN: Final = 3
+_SHOWN: Final = 3  # of cells or columns: enough to tell what is meant, and a sentence stays one
 _NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
 _UNQUOTED: Final = frozenset('"$`\\!%')
 """What means something to a shell even within quotation marks; in a header that is mapped it means nothing."""

@@ -170,7 +170,7 @@ _UNSEEN: Final = r"['\"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u206
 _FORMULA: Final = re.compile(_UNSEEN + f"[{re.escape(''.join(FORMULA_STARTS))}]")
 
 PEEK: Final = 50
-"""Rows among which a header is looked for."""
+"""Rows among which a header is looked for: a title page is not longer, and a person sees as many at once."""
 
 FIRST_ROWS: Final = 300
 """Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""

@@ -26,10 +26,10 @@ NOTE_LIMIT: Final = 1755
 """Characters of a note: with marker and end fewer than the 1,800 that every account seen so far keeps whole."""
 
 CUSTOM_LIMIT: Final = 200
-"""Characters of a custom text field of an activity."""
+"""Characters of a custom text field of an activity, as documented."""
 
 _EVENT_LIMIT: Final = 200
-"""Characters of an activity type's name."""
+"""Characters of an activity type's name: more than any that was seen, and less than a text in the wrong column."""
 
 WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
 """What a word of another language may mean, by the names that are shown."""
@@ -251,11 +251,11 @@ _SERIALS: Final = range(36_526, 73_051)
 """The days of 2000 to 2099, as Excel counts them."""
 
 _EXCEL: Final = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a date of no zone yet
-_LAST_SHORT_YEAR: Final = 68  # as `strptime` and Excel do; 69 and later are of the last century, and no end
+_LAST_SHORT_YEAR: Final = 68  # as `strptime` has it; what follows is of the last century, and ends no share
 _START_OF_DAY: Final = dt.time()
 _END_OF_DAY: Final = dt.time(23, 59)
 KEPT: Final = 1 << 12
-"""Texts of cells that are known: a column says the same in row after row."""
+"""Texts of cells that are known: a column says the same in row after row, or a few thousand dates."""
 
 _NO_DATE: Final = "not a date: write 2026-12-31, or 2026-12-31 18:00"
 

@@ -46,7 +46,7 @@ _IN_MEMORY: Final = 1 << 18
 """Bytes of rows for which no file is made: a workbook may have hundreds of worksheets."""
 
 _LONGEST: Final = 1 << 26
-"""Bytes of a row, far more than one can have that is within the limits."""
+"""Bytes of a row, 64 MiB: far more than one can have that is within the limits."""
 
 _STEP: Final = 1 << 16
 """Bytes of rows that are read back at a time: some hundreds of rows."""
