@@ -17,7 +17,7 @@ REJECT_FORMS = (429, 403, 200)
 OWNERS = ("id", "email", "name", "both")
 PAGING = ("usual", "ignored", "oldest-first", "page-count")
 CALLS = Rate(25, 5)  # as documented for every account
-BULK_CALLS = Rate(1, 5)  # as documented for bulk APIs
+BULK_CALLS = Rate(1, 5)  # the least that is documented of bulk APIs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,10 +31,9 @@ from batch_share.sheet.values import (
     parse_event,
     parse_guid,
     parse_lead_number,
+    parse_moment,
     parse_note,
     parse_phone,
-    parse_start,
-    parse_until,
     spelled_day,
 )
 
@@ -329,9 +328,9 @@ class _Reading:
 
     def _moment(self, each: Field, text: str) -> dt.datetime:
         rules = self._rules
-        parse = parse_until if each is Field.UNTIL else parse_start
-        moment = parse(text, rules.zone, rules.orders.get(each))
-        if each is Field.UNTIL and rules.now is not None and moment <= rules.now:
+        is_end = each is Field.UNTIL
+        moment = parse_moment(text, rules.zone, rules.orders.get(each), is_end=is_end)
+        if is_end and rules.now is not None and moment <= rules.now:
             header = self._cell(each)[0]
             self.problems.append(Problem(self._row.number, header, text, "is over already", Cause.OVER))
         if rules.now is not None and moment - rules.now > _LONGEST:

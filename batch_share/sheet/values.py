@@ -260,21 +260,14 @@ KEPT: Final = 1 << 12
 _NO_DATE: Final = "not a date: write 2026-12-31, or 2026-12-31 18:00"
 
 
-def parse_until(text: str, zone: ZoneInfo | dt.timezone, order: Order | None = None) -> dt.datetime:
-    """When a share ends, in UTC; a date means the end of that day in `zone`. Raises ValueError."""
-    return _in_utc(text, zone, order, _END_OF_DAY)
-
-
-def parse_start(text: str, zone: ZoneInfo | dt.timezone, order: Order | None = None) -> dt.datetime:
-    """When a share may begin, in UTC; a date means the beginning of that day in `zone`. Raises ValueError."""
-    return _in_utc(text, zone, order, _START_OF_DAY)
-
-
 @lru_cache(KEPT)
-def _in_utc(text: str, zone: ZoneInfo | dt.timezone, order: Order | None, of_a_day: dt.time) -> dt.datetime:
+def parse_moment(
+    text: str, zone: ZoneInfo | dt.timezone, order: Order | None = None, *, is_end: bool
+) -> dt.datetime:
+    """A moment in UTC; a date means the beginning of that day in `zone`, or its end. Raises ValueError."""
     moment, has_time = date_meant(text, order)
     if not has_time:
-        moment = dt.datetime.combine(moment, of_a_day, zone)
+        moment = dt.datetime.combine(moment, _END_OF_DAY if is_end else _START_OF_DAY, zone)
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
     except OverflowError:
