@@ -21,7 +21,7 @@ from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, spell_unread, squeeze
 from batch_share.sheet.mapping import Remembered, SheetMapping
 from batch_share.sheet.table import OLE_MAGIC, ZIP_MAGIC, archive
-from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
+from batch_share.sheet.text import check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ def familiarity(row: RawRow, known: set[str]) -> int:
 
 
 WORKBOOK_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+PEEK: Final = 50
+"""Rows among which a header is looked for: a title page is not longer, and a person sees as many at once."""
+
+FIRST_ROWS: Final = 300
+"""Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""
+
 LEDGER_MAGIC: Final = b"SQLi"
 """How every ledger in a file begins: given in place of its sheet, it is told by that."""
 
@@ -183,7 +189,7 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         return doubtful, None
     if failures:
         _, table, sheet, lacking = max(failures, key=lambda failure: failure[0])
-        for _ in table.peek():
+        for _ in _first(table):
             pass  # a row that can't be read is the reason, whatever the others lack
         return sheet, lacking
     raise _why_none(path, options, seen)
@@ -250,12 +256,20 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
 def _top(table: Table, options: ReadOptions, remembered: Remembered | None) -> tuple[RawRow | None, list[RawRow]]:
     """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
-        first = [*_readable(table.peek())]
+        first = [*_readable(_first(table))]
         header = likeliest_header((row for row in first if row.number <= PEEK), options.mapping.columns, remembered)
         return header, [row for row in first if header is not None and row.number > header.number]
     rows = table.rows()
     header = next((row for row in rows if row.number == options.header_row and not row.is_blank), None)
     return header, [*islice(_readable(rows), FIRST_ROWS)]
+
+
+def _first(table: Table) -> Iterator[RawRow]:
+    for row in table.rows():
+        if row.number <= FIRST_ROWS:
+            yield row
+        if row.number >= FIRST_ROWS:
+            return
 
 
 def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:

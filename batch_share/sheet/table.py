@@ -65,16 +65,15 @@ class RawRow:
 class Table:
     """A way to read a file: as CSV with one delimiter, or one worksheet of it.
 
-    `rows` reads it to its end, `peek` only its first rows; both may raise SheetError while they go. `ragged`: rows
-    come as long as they are written, so one that is too short is an error and no blank end. `notes` are what a
-    person should know of how it was read, `late_notes` what of it matters less than where the headers are.
-    `worksheets` are the names of all that the file has, hidden ones too.
+    `rows` reads it, and may raise SheetError while it goes. `ragged`: rows come as long as they are written, so one
+    that is too short is an error and no blank end. `notes` are what a person should know of how it was read,
+    `late_notes` what of it matters less than where the headers are. `worksheets` are the names of all that the file
+    has, hidden ones too.
     """
 
     worksheet: str | None
     ragged: bool
     rows: Callable[[], Iterator[RawRow]]
-    peek: Callable[[], Iterator[RawRow]]
     notes: Sequence[str] = ()
     late_notes: Sequence[str] = ()
     worksheets: Sequence[str] = ()

@@ -23,7 +23,7 @@ from batch_share.sheet.columns import letters, suggest
 from batch_share.sheet.table import RawRow, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from batch_share.settings import SheetLimits
@@ -169,12 +169,6 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "�
 _UNSEEN: Final = r"['\"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
 _FORMULA: Final = re.compile(_UNSEEN + f"[{re.escape(''.join(FORMULA_STARTS))}]")
 
-PEEK: Final = 50
-"""Rows among which a header is looked for: a title page is not longer, and a person sees as many at once."""
-
-FIRST_ROWS: Final = 300
-"""Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""
-
 
 def text_tables(path: Path, limits: SheetLimits, named: str | None = None) -> list[Table]:
     """The ways to read a text file, one for each delimiter; `named` is its encoding, if somebody said.
@@ -191,12 +185,8 @@ def text_tables(path: Path, limits: SheetLimits, named: str | None = None) -> li
     for delimiter, name in DELIMITERS.items():
         rows = partial(_rows, path, encoding, delimiter, limits)
         divided = [f"cells divided by {name}"] if delimiter != "," else []
-        tables.append(Table(None, True, rows, partial(_first, rows), notes + divided))
+        tables.append(Table(None, True, rows, notes + divided))
     return tables
-
-
-def _first(rows: Callable[[], Iterator[RawRow]]) -> Iterator[RawRow]:
-    return islice(rows(), FIRST_ROWS)
 
 
 def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[RawRow]:

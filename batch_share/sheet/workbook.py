@@ -13,14 +13,11 @@ import sys
 import tempfile
 import weakref
 from contextlib import suppress
-from functools import partial
-from itertools import takewhile
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
 from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
-from batch_share.sheet.text import FIRST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,15 +76,10 @@ def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iter
                 worksheet=names[index],
                 ragged=False,
                 rows=rows.read,
-                peek=partial(_first_of, rows),
                 notes=[f"worksheet {names[index]!r}"] if len(names) > 1 else [],
                 late_notes=late_notes,
                 worksheets=names,
             )
-
-
-def _first_of(rows: _Rows) -> Iterator[RawRow]:
-    return takewhile(lambda row: row.number <= FIRST_ROWS, rows.read())
 
 
 class _Rows:
