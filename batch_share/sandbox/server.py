@@ -75,7 +75,7 @@ class Window:
     rate: Rate
     is_fixed: bool = False
     fullest: int = 0
-    _recent: deque[float] = field(default_factory=deque)
+    _recent: deque[float] = field(default_factory=deque, init=False)
 
     def has_room(self, now: float) -> bool:
         """Whether a call that arrives now would be admitted."""
