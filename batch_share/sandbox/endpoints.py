@@ -30,6 +30,7 @@ MAX_NOTE = 2000  # characters, as documented; more than batch_share ever sends
 MAX_FIELD = 200  # characters of a text field, as documented
 MAX_IDS = 10_000  # leads of a call, as documented
 MAX_PAGE = 1000  # of leads, users and activities: as documented, and seen live
+_KEPT = 100  # characters that the record keeps of what a caller names: a GUID has 36
 # As ASP.NET validates requests: a tag, a closing tag, a comment, an entity. "a < b" and "<3" pass.
 _MARKUP = re.compile(r"<[a-z!/?]|&#", re.IGNORECASE)
 _FIELD_NAME = re.compile(r"Owner|Status|mx_Custom_[0-9]{1,2}")
@@ -77,7 +78,7 @@ def create(account: SandboxAccount, call: SandboxCall) -> Any:
     GUID, which makes leads, is refused here as if the GUID were missing.
     """
     draft = Draft.read(json_object(call.body))
-    call.lead, call.user = draft.lead_id[:100], draft.owner_id[:100] or None
+    call.lead, call.user = draft.lead_id[:_KEPT], draft.owner_id[:_KEPT] or None
     activity = _post(account, draft)
     call.user, call.activity = activity.owner.id, activity.id
     return {"Status": "Success", "Message": {"Id": activity.id}}
@@ -99,7 +100,7 @@ def create_many(account: SandboxAccount, call: SandboxCall) -> Any:
         except Refusal as refused:
             row |= {"ExceptionType": refused.kind, "ExceptionMessage": refused.words}
         rows.append(row)
-    call.lead = ",".join(draft.lead_id[:100] for draft in drafts)
+    call.lead = ",".join(draft.lead_id[:_KEPT] for draft in drafts)
     call.activity = ",".join(row["ProspectActivityId"] or "" for row in rows)
     return {"Response": rows}
 
@@ -138,7 +139,7 @@ def of_lead(account: SandboxAccount, call: SandboxCall) -> Any:
 
     https://apidocs.leadsquared.com/get-activities-of-a-lead/; `Offset` is the page, from 0, as seen live.
     """
-    call.lead = call.parameter("leadId")[:100]
+    call.lead = call.parameter("leadId")[:_KEPT]
     lead = account.world.lead(call.lead)
     if lead is None:
         raise refusal("MXInvalidEntityException", "Lead does not exist in the system")
@@ -173,7 +174,7 @@ def details(account: SandboxAccount, call: SandboxCall) -> Any:
 
     https://apidocs.leadsquared.com/get-activity-details/
     """
-    call.activity = call.parameter("activityId")[:100]
+    call.activity = call.parameter("activityId")[:_KEPT]
     activity = account.activities.get(call.activity.lower())
     if activity is None or activity not in account.visible(activity.lead):
         raise refusal("MXUnknownProspectActivityException", "Activity does not exist.")
@@ -284,7 +285,7 @@ def share_or_revoke(account: SandboxAccount, call: SandboxCall) -> Any:
     """
     items, most = json_array(call.body), account.options.share_batch
     call.lead, call.user, call.activity = (
-        ",".join((item.text(name) or "")[:100] for item in items)
+        ",".join((item.text(name) or "")[:_KEPT] for item in items)
         for name in ("EntityId", "UserId", "ContextEntityId")
     )
     if not 1 <= len(items) <= most:
@@ -360,7 +361,7 @@ def one_lead(account: SandboxAccount, call: SandboxCall) -> Any:
     phone number with or without its country code.
     """
     if call.endpoint == "LeadManagement.svc/Leads.GetById":
-        call.lead = call.query.get("id", "")[:100]
+        call.lead = call.query.get("id", "")[:_KEPT]
         lead = account.world.lead(call.lead)
         found = [lead] if lead else []
     elif call.endpoint == "LeadManagement.svc/Leads.GetByEmailaddress":

@@ -142,7 +142,7 @@ def parse_email(text: str) -> str:
     lower = ascii_lower(text)
     if lower.startswith("mailto:"):
         raise ValueError("begins with “mailto:”, which is no part of an address: remove it")
-    if not _EMAIL.fullmatch(lower) or len(lower) > 254:
+    if not _EMAIL.fullmatch(lower) or len(lower) > 254:  # the longest that mail can be sent to (RFC 5321)
         raise ValueError("not an e-mail address such as asha@example.com")
     return lower
 
