@@ -147,7 +147,7 @@ class Sandbox:
 
     `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
     wait, change the reply, drop it, or not go on at all, before or after the effect. The options' own stand
-    innermost. `world` are the leads and users it knows.
+    innermost. `world` are the leads and users it knows; until `back_at`, on its clock, nobody gets a connection.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Sandbox:
         for wrapper in reversed([*wrappers, faults, *caches]):
             self._step = partial(wrapper, self._step)
         self._listener: Listener | None = None
-        self._back_at = -math.inf
+        self.back_at = -math.inf
 
     @property
     def url(self) -> str:
@@ -178,11 +178,6 @@ class Sandbox:
             raise RuntimeError("the sandbox is not listening: use it as an async context manager")
         host, port = self._listener.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    @property
-    def is_away(self) -> bool:
-        """Whether nobody gets a connection now."""
-        return self.clock.time() < self._back_at
 
     async def __aenter__(self) -> Sandbox:
         self.journal.began = self.clock.time()
@@ -239,7 +234,7 @@ class Sandbox:
             await self.clock.sleep(round_trip / 2)
         call.status = None if reply.drop or reply.silent else reply.status
         if reply.away:
-            self._back_at = self.clock.time() + reply.away
+            self.back_at = self.clock.time() + reply.away
             if self._listener is not None:
                 self._listener.leave(reply.away)
         return reply
