@@ -93,7 +93,7 @@ format: $(VENV)/.tested  ## Format the code
 	@$(BIN)/ruff format .
 
 samples: $(VENV)/.installed  ## Make the sample sheets again
-	@$(BIN)/python -m batch_share.sandbox.sheets samples
+	@$(BIN)/python tests/make_samples.py samples
 
 reference: $(VENV)/.tested  ## Write the README's list of commands and options anew
 	@$(BIN)/python tests/readme_reference.py

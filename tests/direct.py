@@ -59,7 +59,7 @@ class DirectClient:
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the sandbox does."""
         sandbox = self._sandbox
-        if sandbox.is_away:
+        if sandbox.clock.time() < sandbox.back_at:
             return NotSent("no connection: Connection refused")
         began = sandbox.clock.time()
         arrived, refused = sandbox.arrive(call.method, call.path, call.query, self._headers)

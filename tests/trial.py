@@ -21,8 +21,8 @@ from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSh
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
+from batch_share.sandbox.account import Clock
 from batch_share.sandbox.sheets import active_users
-from batch_share.sandbox.window import LoopClock
 from batch_share.sandbox.wire import Reply
 from batch_share.sending.session import Stop
 from batch_share.settings import Settings
@@ -155,7 +155,7 @@ def ask_to_stop(onlooker: Onlooker) -> None:
     onlooker.connection.stop.ask()
 
 
-class PutForward(LoopClock):
+class PutForward(Clock):
     """The loop's clock, which a test can put forward: what is to take long ends when the test says so."""
 
     ahead = 0.0

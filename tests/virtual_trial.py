@@ -10,7 +10,7 @@ from trial import Trial, sheet_rows
 
 from batch_share import common
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.window import LoopClock
+from batch_share.sandbox.account import Clock
 from batch_share.sending import session
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ START = datetime.now(UTC)
 
 def wall() -> datetime:
     """The date in virtual time."""
-    return START + timedelta(seconds=LoopClock().time())
+    return START + timedelta(seconds=Clock().time())
 
 
-class VirtualClock(LoopClock):
+class VirtualClock(Clock):
     """The sandbox's clock."""
 
     def now(self) -> datetime:

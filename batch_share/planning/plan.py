@@ -26,11 +26,20 @@ from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRe
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Names, Numbers
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
-from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
+from batch_share.sheet.rows import (
+    DATED,
+    DEFAULT_NOTE,
+    Dates,
+    Problem,
+    RowRules,
+    Selection,
+    ShareRow,
+    read_dates,
+    shortened,
+)
+from batch_share.sheet.values import Kind, date_meant, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -345,7 +354,7 @@ def defaults_of(settings: Settings) -> dict[Field, str]:
         except ValueError as error:
             raise SettingsError(each.name.lower(), str(error)) from None
     try:  # as it is written for all, and not as some column is
-        until = iso_date(settings.until.strip(), settings.dates) if settings.until else ""
+        until = date_meant(settings.until.strip(), settings.dates).iso if settings.until else ""
     except ValueError as error:
         raise SettingsError("until", str(error)) from None
     return _FALLBACK | {each: text for each, text in (*given.items(), (Field.UNTIL, until)) if text}

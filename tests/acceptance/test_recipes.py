@@ -74,7 +74,7 @@ class Account:
 
         async def look() -> None:
             leads = [row[0] for row in sheet_rows(5, self.it.sandbox.world)]
-            for grant in self.it.sandbox.account.shares.live():
+            for grant in self.it.sandbox.account.live_shares():
                 assert grant.expires is not None
                 row = leads.index(grant.lead.id)
                 begin = grant.expires - timedelta(minutes=grant.minutes)

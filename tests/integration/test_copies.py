@@ -89,7 +89,7 @@ async def test_a_renewal_that_an_older_copy_does_not_know_of_is_not_made_again(t
         ending = await it.run(recover=True, renew=1440)
         assert ending.summary.states == {State.SHARED: ROWS}
         markers = Counter(marker for each in it.sandbox.account.visible() for marker in markers_in(each.note))
-        assert (set(markers.values()), it.sandbox.account.activity_count()) == ({1}, 2 * ROWS)
+        assert (set(markers.values()), len(it.sandbox.account.activities)) == ({1}, 2 * ROWS)
 
 
 async def test_what_a_recovery_may_send_is_agreed_to_and_counted_by_the_guards(tmp_path: Path) -> None:

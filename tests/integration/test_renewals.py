@@ -367,7 +367,7 @@ def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it
 
 
 def leads_live(it: Trial) -> set[str]:
-    return {grant.lead.id for grant in it.sandbox.account.shares.live()}
+    return {grant.lead.id for grant in it.sandbox.account.live_shares()}
 
 
 def test_a_row_that_left_the_sheet_has_ended_for_good(it: Trial) -> None:
@@ -410,6 +410,6 @@ def test_a_renewed_share_says_what_the_sheet_says_now(it: Trial) -> None:
         await it.run(renew=DAILY)
         notes = [activity.note for activity in it.sandbox.account.visible()]
         assert sum("Second time" in note for note in notes) == 3
-        assert {grant.minutes for grant in it.sandbox.account.shares.live()} == {1440}
+        assert {grant.minutes for grant in it.sandbox.account.live_shares()} == {1440}
 
     run_virtually(main())

@@ -64,7 +64,6 @@ NO_IO = {
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/columns.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "sheet/values.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
-    "sheet/dates.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},
     "leadsquared/people.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "planning/directory.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
 }
@@ -120,7 +119,7 @@ def test_what_only_thinks_does_no_io(name: str) -> None:
 
 def test_only_workbooks_are_read_with_pandas() -> None:
     users = [file.relative_to(PACKAGE).as_posix() for file in FILES if "pandas" in imports(file)]
-    assert users == ["sheet/xlsx.py"]
+    assert users == ["sheet/excel.py"]
 
 
 def test_only_the_client_notices_and_the_sandbox_speak_http() -> None:

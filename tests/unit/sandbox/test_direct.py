@@ -79,7 +79,7 @@ def test_wrong_keys_are_refused() -> None:
     heard, _ = sent(sandbox, keys=(SecretStr("sandbox-access-key"), SecretStr("wrong")))
     assert isinstance(heard, Answer)
     assert heard.status == 401
-    assert sandbox.account.activity_count() == 0
+    assert len(sandbox.account.activities) == 0
 
 
 @pytest.mark.parametrize("applied", ["", "applied-"])
@@ -97,7 +97,7 @@ def test_what_is_lost_on_the_wire_is_lost_here(applied: str, kind: str, words: s
     heard, took = sent(sandbox, answer_seconds=9.0)
     assert heard == Lost(words)
     assert took == pytest.approx(seconds)
-    assert sandbox.account.activity_count() == (1 if applied else 0)
+    assert len(sandbox.account.activities) == (1 if applied else 0)
 
 
 def test_a_slow_answer_is_waited_for_and_an_endless_one_given_up() -> None:

@@ -12,7 +12,7 @@ import xlsxwriter
 
 from batch_share.common import Cause
 from batch_share.errors import SheetError
-from batch_share.sheet import xlsx
+from batch_share.sheet import excel
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.table import DAMAGED
 
@@ -160,11 +160,11 @@ def test_each_way_tells_what_a_cell_has_and_what_it_has_not(
 ) -> None:
     opened: list[str] = []
 
-    def spied(path: Path, engine: str, real: Callable[[Path, str], Any] = xlsx._open) -> Any:
+    def spied(path: Path, engine: str, real: Callable[[Path, str], Any] = excel._open) -> Any:
         opened.append(engine)
         return real(path, engine)
 
-    monkeypatch.setattr(xlsx, "_open", spied)
+    monkeypatch.setattr(excel, "_open", spied)
     rows = [*read_sheet(book(tmp_path / "leads.xlsx", spoil), ReadOptions("One")).rows()]
     assert opened == engines
     assert [row.cells[3] for row in rows[: len(CELLS)]] == [
