@@ -17,9 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.cli.screen import STYLES, lasting
+from batch_share.cli.screen import STYLES
 from batch_share.common import plural
 from batch_share.ledger.states import State
+from batch_share.results.wording import lasting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import signal
 import sys
 from collections import Counter
@@ -32,13 +31,16 @@ from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
     headline,
+    lasting,
     meaning_of,
+    next_steps,
     spell_alike,
     spell_corrected,
     spell_earlier,
     spell_guards,
     spell_recalled,
     spell_unchecked,
+    spell_waiting,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
+    from batch_share.ledger.statistics import Alike, Changes, ToShare
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
@@ -217,25 +219,6 @@ SETTLED: Final = (
 """States of rows that a run does not send, as the plan tells them."""
 
 
-RESUMED: Final = (State.PENDING, State.POSTED, State.UNKNOWN)
-"""States of rows that a run which was stopped left to the next one."""
-
-
-def lasting(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def waits(waiting: Waiting) -> str:
-    """That rows are not sent yet, and when the first of them may be."""
-    wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    return f"{plural(waiting.rows, 'row')} {wait} time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
-
-
 def spell_cost(cost: Cost) -> str:
     """What a run costs, in the same words before a plan and before a run."""
     follow_up = "with" if cost.follow_up else "without"
@@ -372,7 +355,7 @@ class Display:
         for line in preview.reported:
             self._tell(escape(line), indent=4)
         if preview.waiting.rows:
-            self._tell(f"[cyan]{waits(preview.waiting)}[/cyan]")
+            self._tell(f"[cyan]{spell_waiting(preview.waiting)}[/cyan]")
         if guards := spell_guards(preview.settings, preview.deed):
             self._tell(f"Guards: {guards}.")
 
@@ -565,46 +548,6 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(spell_alike(each, summary.rows), style=style) for each, style in shown]
     more = len(summary.troubles) - len(lines)
     return [*lines, Text(f"… and {plural(more, 'more reason')} in the results.")] if more else lines
-
-
-def next_steps(summary: Summary) -> list[str]:
-    """What brings rows on that are not done, each with its command."""
-    ledger, states = shlex.quote(str(summary.ledger)), Counter(summary.states) + Counter(summary.earlier)
-    reported = []
-    if summary.waiting_until is not None and any(map(states.get, RESUMED)):
-        then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-        reported.append(f"From {then} on, batch-share resume {ledger} goes on with the rows that are left")
-    if summary.waiting.rows:
-        reported.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
-    if states.get(State.UNKNOWN):
-        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
-        reported.append(f"To settle unknown rows, and send nothing else: {command}")
-    if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
-        rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
-        reported.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
-    if ended := summary.renewable:
-        over = "1 share has" if ended == 1 else f"{ended:,} shares have"
-        reported.append(f"{over} ended. To share again: batch-share resume {ledger} --renew 1d")
-    return [*reported, *fixing(summary)]
-
-
-def fixing(summary: Summary) -> list[str]:
-    """How rows that failed are fixed: those with nothing at LeadSquared, and those whose activity stands."""
-    reported = []
-    if summary.failed_sheet is not None:
-        reported.append(
-            f"The rows that can be fixed have a sheet of their own: correct them there, then run it: {summary.fix}"
-        )
-    if summary.in_sheet:
-        rows = plural(summary.in_sheet, "row")
-        reported.append(f"{rows} can only be fixed in the sheet itself, as the reason says: then run that again")
-    if summary.standing:
-        rows = plural(summary.standing, "row")
-        command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
-        reported.append(
-            f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one"
-        )
-    return reported
 
 
 def skipped(summary: Summary) -> list[Text]:

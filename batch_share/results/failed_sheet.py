@@ -15,7 +15,6 @@ import datetime as dt
 import hashlib
 import json
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,7 +25,7 @@ from batch_share.ledger.states import State
 from batch_share.outputs import Output, digest_of, is_in_the_way
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import reason_of
-from batch_share.results.writing import CHANGED, last_of, write_output, written_last
+from batch_share.results.writing import CHANGED, last_of, write_output
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
@@ -58,11 +57,6 @@ def reference_column(sheet: Sheet) -> int | None:
     """Which column holds the references; of several, as another file of failed rows may have had one, the last."""
     named = [at for at, header in enumerate(sheet.columns) if header.startswith(REFERENCE)]
     return named[-1] if named else None
-
-
-def command_for(failed_sheet: str) -> str:
-    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
-    return shlex.join(["batch-share", "run", failed_sheet])
 
 
 def is_fixable(row: Row, sheet: SheetRecord) -> bool:
@@ -108,11 +102,6 @@ def failed_path(sheet: Path) -> Path:
     """Where the failed rows of `sheet` go: beside it, in its own format."""
     suffix = ".xlsx" if sheet.suffix.lower() in WORKBOOK_SUFFIXES else ".csv"
     return sheet.with_name(f"{sheet.stem}.failed{suffix}")
-
-
-async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
-    """The sheet of failed rows, where there is one now."""
-    return await written_last(ledger, Output.FAILED)
 
 
 async def write_failed_to(ledger: LedgerReader, target: Named) -> FailedSheet:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -67,7 +66,7 @@ class Notice:
             return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
         ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
-        steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
+        steps = map(_printable, next_steps(known, by_name=True))
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
         files = f"Ledger: {ledger}{results}"
         return "\n".join(filter(None, (first, totals, spell_ending(known.ending), *steps, files)))

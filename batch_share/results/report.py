@@ -6,8 +6,6 @@ bars are numbers here, which the template draws as SVG.
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.failed_sheet import command_for, failed_sheet_of
+from batch_share.results.summary import summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 
@@ -184,33 +182,30 @@ def _template() -> Any:
 
 async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     """Everything that the template tells."""
-    runs, sheet = await ledger.runs(), await ledger.sheet()
-    numbers = await ledger.statistics()
-    doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
-    (_, earlier), corrected = await ledger.totals(), await ledger.edited()
-    history = [f"Apart from these, {wording.spell_earlier(earlier)}."] if earlier else []
-    fix = command_for(failed.name) if failed else ""
-    step = Advice(ledger.name.short, failed.name if failed else None)
+    runs, sheet, numbers, summary = (
+        await ledger.runs(),
+        await ledger.sheet(),
+        await ledger.statistics(),
+        await summarize(ledger),
+    )
+    history = [f"{wording.spell_corrected(*each)}." for each in summary.corrected.items()]
+    if summary.earlier:
+        history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
+    step = Advice(ledger.name.short, summary.failed_sheet.name if summary.failed_sheet else None)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
         "host": (await ledger.facts()).get("host", ""),
         "sheet": sheet,
-        "ledger": ledger.name.absolute(),
-        "headline": wording.headline(numbers.states),
-        "others": wording.others(numbers.states),
-        "history": [*(f"{wording.spell_corrected(*each)}." for each in corrected.items()), *history],
-        "ending": wording.spell_ending(await ledger.ending_soon()),
-        "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
+        "ledger": summary.ledger,
+        "headline": wording.headline(summary.states),
+        "others": wording.others(summary.states),
+        "history": history,
+        "ending": wording.spell_ending(summary.ending),
+        "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": wording.next_steps(
-            Counter(numbers.states) + Counter(earlier),
-            doubles,
-            shlex.quote(ledger.name.short),
-            fix,
-            renewable=await ledger.renewable(),
-        ),
-        "at_rest": wording.at_rest(numbers.states),
+        "steps": wording.next_steps(summary, by_name=True),
+        "at_rest": wording.at_rest(summary.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),
         "total": sum(numbers.states.values()),
@@ -223,7 +218,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "more_runs": max(0, len(runs) - RUNS_REPORTED),
         "lines": [line async for line in _lines(ledger, sheet, step, most)],
         "troubled": _troubled(numbers),
-        "doubles": doubles,
+        "doubles": summary.noticed,
         "double_lines": [_line(row, sheet, step) for row in await ledger.doubles(most)],
     }
 
@@ -261,7 +256,7 @@ def _reason_bars(kinds: Sequence[Alike], all_rows: int) -> list[ReasonBar]:
 
 
 def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:
-    lasted = _length((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
+    lasted = wording.lasting((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
     ended = how_it_ended(run, is_last=is_last)
     return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
 
@@ -303,11 +298,3 @@ def _short(text: str, longest: int = _LONGEST) -> str:
 
 def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _length(seconds: float) -> str:
-    if seconds < 120:
-        return f"{round(seconds)} s"
-    if seconds < 2 * 3600:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share.ledger.records import Result, RunRecord, Why
-    from batch_share.ledger.statistics import Alike, EndingSoon
+    from batch_share.ledger.statistics import Alike, EndingSoon, Waiting
+    from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -358,40 +360,65 @@ def _history(row: Row) -> str:
     return f"shared {', '.join(spans)}{again}"
 
 
-def next_steps(
-    states: Mapping[State, int], doubles: int, ledger: str, fix: str = "", *, renewable: int = 0
-) -> list[str]:
-    """What to do next, the most urgent first; nothing where all is well.
+def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
+    """What to do next, the most urgent first, each with its command; nothing where all is well.
 
-    `ledger` as it should be written, `fix` the command that runs the sheet of failed rows, if there is
-    one; so many shares that have ended are `renewable`.
+    Files are named in full or, `by_name`, by their names alone, as whoever reads it elsewhere may know them.
     """
+    ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+    states = Counter(summary.states) + Counter(summary.earlier)
+    until = summary.waiting_until
+    when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
     steps = []
-    if rows_in(states, lambda state: state.is_on_its_way):
-        steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
-    if states.get(State.UNKNOWN):
-        steps.append(f"To settle the unknown rows: batch-share resume {ledger} --only-unknown")
-    if states.get(State.FAILED) or states.get(State.INVALID):
-        steps.append(_fixing(states, fix))
-    if rows_in(states, lambda state: state.is_being_revoked):
-        steps.append(f"Shares are still to be revoked: batch-share revoke {ledger}")
-    if rows_in(states, lambda state: state.is_processing):
-        steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
-    if renewable:
-        steps.append(f"To share again what has ended: batch-share resume {ledger} --renew 1d")
-    if doubles:
-        steps.append("Delete the activities that are there twice; the results say which.")
+    if to_send := rows_in(states, lambda state: state.is_on_its_way) - summary.waiting.rows:
+        steps.append(f"{plural(to_send, 'row')} still to be sent{when}: batch-share resume {ledger}")
+    if summary.waiting.rows:
+        steps.append(f"{spell_waiting(summary.waiting)} Then: batch-share resume {ledger} --due")
+    if unknown := states[State.UNKNOWN]:
+        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
+        steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
+    if revoking := rows_in(states, lambda state: state.is_being_revoked):
+        steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
+    if processing := rows_in(states, lambda state: state.is_processing):
+        rows = plural(processing, "row")
+        steps.append(f"{rows} still being processed; to ask again: batch-share follow-up {ledger}")
+    if ended := summary.renewable:
+        steps.append(f"{plural(ended, 'share')} ended; to share again: batch-share resume {ledger} --renew 1d")
+    if failed := summary.failed_sheet:
+        file = failed.name if by_name else str(failed)
+        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command_for(file)}")
+    if summary.in_sheet:
+        rows = plural(summary.in_sheet, "row")
+        steps.append(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again")
+    if summary.standing:
+        rows = plural(summary.standing, "row")
+        steps.append(f"{rows} failed after the activity was posted; to share in it: batch-share retry {ledger}")
+    refused = states[State.FAILED] + states[State.INVALID]
+    if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
+        steps.append(f"{plural(refused, 'row')} failed or invalid: the results say why")
+    if summary.noticed:
+        steps.append(f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete")
     return steps
 
 
-def _fixing(states: Mapping[State, int], fix: str) -> str:
-    """A row that LeadSquared refused is not sent again by running its sheet."""
-    failed, invalid = states.get(State.FAILED), states.get(State.INVALID)
-    which = " or ".join(filter(None, ("failed" if failed else "", "are invalid" if invalid else "")))
-    said = f"See to the rows that {which}: the results say why."
-    if fix:
-        return f"{said} Those that can be fixed have a sheet of their own: correct them there, then run it: {fix}"
-    return said if failed else f"{said} Then run the sheet again."
+def command_for(failed_sheet: str) -> str:
+    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
+    return shlex.join(["batch-share", "run", failed_sheet])
+
+
+def spell_waiting(waiting: Waiting) -> str:
+    """That rows are not sent yet, and when the first of them may be."""
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"{plural(waiting.rows, 'row')} {wait} start, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
+
+
+def lasting(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:  # up to there a tenth of an hour would say less than the minutes
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def at_rest(states: Mapping[State, int]) -> str:

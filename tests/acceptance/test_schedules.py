@@ -182,7 +182,7 @@ def test_rows_that_wait_are_no_error(shell: Shell, tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     reported = shell.run("status", "leads.csv.ledger.db")
-    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in reported.stdout
+    assert "2 rows wait for their start, the first until 2030-03-01 03:30 UTC." in reported.stdout
     assert reported.returncode == 0
 
 

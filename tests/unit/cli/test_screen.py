@@ -12,7 +12,7 @@ import pytest
 from ledgers import because, sheet_record
 from rich.console import Console
 
-from batch_share.cli.screen import Display, console, one_line, waits
+from batch_share.cli.screen import Display, console, one_line
 from batch_share.common import Cause, Rate
 from batch_share.errors import TooManyRevokes
 from batch_share.jobs.job import Ending
@@ -21,7 +21,7 @@ from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.statistics import Alike, Changes, Occasion, Reasons, ToShare, Waiting
 from batch_share.results.summary import Summary
-from batch_share.results.wording import NOT_ASKED
+from batch_share.results.wording import NOT_ASKED, spell_waiting
 from batch_share.sending.cost import Pace
 from batch_share.sending.onlookers import Doubt, Preview, RevokedEarlier
 from batch_share.settings import Settings
@@ -315,16 +315,16 @@ def test_how_unknown_rows_are_settled_is_reported(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("states", "rows"),
     [
-        ({State.ACCEPTED: 10, State.SHARED: 3}, "10 rows are"),
-        ({State.ACCEPTED: 1}, "1 row is"),
-        ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows are"),
+        ({State.ACCEPTED: 10, State.SHARED: 3}, "10 rows"),
+        ({State.ACCEPTED: 1}, "1 row"),
+        ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows"),
     ],
 )
 def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
 ) -> None:
     Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
-    reported = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
+    reported = f"\n\n{rows} still being processed; to ask again: batch-share follow-up '/of mine/leads.db'\n"
     assert reported in capsys.readouterr().out
 
 
@@ -364,8 +364,11 @@ def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:
     waiting = Waiting(3, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - the ledger notes UTC without a zone
     shown = screen(previewed({State.PENDING: 10}, to_do={State.PENDING: 7}, waiting=waiting))
     assert "  7 rows to send: " in shown
-    assert "  3 rows wait for their time, the first until 2026-03-01 09:00 UTC.\n" in shown
-    assert waits(Waiting(1, waiting.first)) == "1 row waits for its time, the first until 2026-03-01 09:00 UTC."
+    assert "  3 rows wait for their start, the first until 2026-03-01 09:00 UTC.\n" in shown
+    assert (
+        spell_waiting(Waiting(1, waiting.first))
+        == "1 row waits for its start, the first until 2026-03-01 09:00 UTC."
+    )
 
 
 def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_apart() -> None:
@@ -383,24 +386,21 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
 
 
 def test_where_failed_rows_can_be_fixed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    fix = "batch-share run '/of mine/leads.failed.csv' --event 201"
-    lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), fix=fix)
-    assert any(line.endswith(f"then run it: {fix}") for line in lines)
+    lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
+    assert any(line.endswith("then: batch-share run '/of mine/leads.failed.csv'") for line in lines)
     assert "To fix: /of mine/leads.failed.csv" in lines
     assert not any("retry" in line for line in lines)
 
 
 def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.FAILED: 2}, standing=2)
-    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(
-        lines
-    )
+    assert "2 rows failed after the activity was posted; to share in it: batch-share retry leads.db" in lines
     assert not any(line.startswith("To fix") for line in lines)
 
 
 def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.INVALID: 2}, in_sheet=2)
-    assert "2 rows can only be fixed in the sheet itself, as the reason says: then run that again" in lines
+    assert "2 rows to be fixed in the sheet itself, as the reason says; then run it again" in lines
     assert not any(line.startswith("To fix") for line in lines)
 
 

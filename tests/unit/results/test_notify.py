@@ -56,7 +56,7 @@ def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
     assert notice().text.splitlines() == [
         "batch-share run of leads.csv: done.",
         "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
-        "See to the rows that failed or are invalid: the results say why.",
+        "Some rows can be fixed: correct them in leads.failed.csv, then: batch-share run leads.failed.csv",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
 
@@ -148,5 +148,5 @@ def test_every_kind_of_error_has_its_words(kind: type[BatchShareError]) -> None:
 
 def test_shares_that_have_ended_have_their_next_step_in_it() -> None:
     ended = replace(summary(ended=3), renewable=3)
-    assert "To share again what has ended: batch-share resume" in notice(summary=ended).text
-    assert "To share again" not in notice(summary=summary(ended=3)).text
+    assert "3 shares ended; to share again: batch-share resume" in notice(summary=ended).text
+    assert "to share again" not in notice(summary=summary(ended=3)).text
