@@ -30,9 +30,9 @@ from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
+    MEANING,
     headline,
     lasting,
-    meaning_of,
     next_steps,
     spell_alike,
     spell_corrected,
@@ -330,7 +330,7 @@ class Display:
         if preview.changes is not None and preview.changes.recalled:
             self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
         if preview.earlier:
-            self._tell(f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays.")
+            self._tell(f"{plural(preview.earlier, 'row')} from earlier sheets: what was sent for them stays.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -338,7 +338,7 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
+                self._tell(f"{states[state]:,} {state}: {MEANING[state]}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self._tell(escape(line), STYLES[State.SKIPPED], 4)
         if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
@@ -461,7 +461,7 @@ class Display:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
         out = console()
-        out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
+        out.print(totals_table(summary) if summary.rows else "The ledger has no rows yet.")
         for source, rows in summary.corrected.items():
             out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
         if summary.earlier:
@@ -538,7 +538,7 @@ def totals_table(summary: Summary) -> Table:
     table.add_column("meaning")
     for state in State:
         if count := summary.states.get(state):
-            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", meaning_of(state))
+            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
     return table
 
 

@@ -22,11 +22,11 @@ from batch_share.results.failed_sheet import failed_path, write_failed
 from batch_share.results.summary import summarize
 from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import (
+    MEANING,
     NO_USER,
     Advice,
     how_it_ended,
     lasting,
-    meaning_of,
     next_steps,
     reason_of,
     spell_alike,
@@ -97,7 +97,7 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
     for state in State:
         if summary.states.get(state):
             page.counted(str(state), [summary.states[state]], page.book.fills.get(state))
-            page.wide(2, meaning_of(state))
+            page.wide(2, MEANING[state])
             page.line += 1
     if skipped := summary.states.get(State.SKIPPED):
         page.section("Why rows were skipped")

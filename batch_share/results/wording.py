@@ -48,27 +48,27 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
-NO_USER: Final = "(rows whose user was not found, or not looked up)"
+NO_USER: Final = "(user not found, or not looked up)"
 """In place of a user: for rows that name one in vain, and those that were wrong before anybody was looked up."""
 
-OPEN: Final = "going on, or cut off before it could say how it ended"
+OPEN: Final = "still running, or cut off"
 
 MEANING: Final = {
     State.PENDING: "not yet sent",
-    State.POSTING: "its activity is being posted, or was when the run was cut off",
+    State.POSTING: "posting its activity, or cut off while doing so: the next run looks it up",
     State.POSTED: "activity posted, not yet shared",
-    State.SHARING: "being shared, or was when the run was cut off",
-    State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
-    State.SHARED: "LeadSquared says the share was processed",
-    State.ENDED: "it was shared, and the time of the share is over",
+    State.SHARING: "sharing, or cut off while doing so: the next run shares again in the same activity",
+    State.ACCEPTED: "accepted by LeadSquared, processing not yet confirmed",
+    State.SHARED: "LeadSquared confirms that the share was processed",
+    State.ENDED: "the share has ended",
     State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent, as told below",
+    State.SKIPPED: "not sent, for the reasons below",
     State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "nobody knows whether it arrived, or was sent; looked up before anything is sent",
-    State.TO_REVOKE: "its share is still to be revoked: `batch-share revoke` goes on",
-    State.REVOKING: "its share is being revoked, or was when the run was cut off",
-    State.ENDING: "LeadSquared is revoking its share, not yet known to be processed",
-    State.REVOKED: "LeadSquared says the share was revoked",
+    State.UNKNOWN: "may have arrived: looked up before anything is sent",
+    State.TO_REVOKE: "its share is still to be revoked",
+    State.REVOKING: "revoking its share, or cut off while doing so: `batch-share revoke` revokes it again",
+    State.ENDING: "LeadSquared accepted the revocation, processing not yet confirmed",
+    State.REVOKED: "LeadSquared confirms that the share was revoked",
 }
 
 
@@ -89,119 +89,101 @@ def how_it_ended(run: RunRecord, *, is_last: bool) -> str:
     return run.ended or (OPEN if is_last else CUT_OFF)
 
 
-def meaning_of(state: State) -> str:
-    """What `state` means; its own name where there is nothing more to say."""
-    return MEANING.get(state, str(state).replace("_", " "))
-
-
-_LABELS: Final = {
-    State.PENDING: "not yet sent",
-    State.POSTED: "activity posted, not yet shared",
-    State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
-    State.REVOKING: "revoking its share, or cut off while it did: `batch-share revoke` revokes it again",
-    State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
-    State.TO_REVOKE: "its share is to be revoked",
-}
-"""What is said of a row that has no other reason to be where it is."""
-
-
 NOT_ASKED: Final = (
-    "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+    "the sheet no longer has this row, or the row now asks for another activity type, lead, user or access"
 )
 """A row is known by what it asks for, so one that asks for something else is another one."""
 
-_LOOK: Final = "Look at the lead in LeadSquared"
+_LOOK: Final = "Check the lead in LeadSquared"
 """What a person does where LeadSquared itself does not say what became of a share."""
 
 _FOUND_OUT: Final = (
-    "The next run or `batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown "
-    "park)"
+    "The next run or `batch-share resume --only-unknown` looks it up, and sends it again only if it never arrived "
+    "(never with --on-unknown park)"
 )
-_REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which can't take more away"
-HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+_REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which does no harm"
+HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"
 
 _HELD: Final = (
-    "held by run {run} of {sheet}, which has the same lead and user under way: `batch-share resume {run}` ends "
-    "that, `batch-share runs --forget {run}` gives it up"
+    "held by run {run} of {sheet}, which has the same lead and user under way: `batch-share resume {run}` finishes "
+    "it, `batch-share runs --forget {run}` gives it up"
 )
-_NOT_KNOWN: Final = "nobody knows whether the activity was posted: "
+_NOT_KNOWN: Final = "it is unknown whether the activity was posted: "
 
 _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     Cause.LEFT_OUT: "left out by {by}",
     Cause.REPEAT: "the same lead, user, access and activity as row {row}",
-    Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep the row that is meant",
-    Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids takes them as they are",
-    Cause.ALREADY_SHARED: "already shared with that user until {until} UTC by {sheet} row {row} (run Id {run})",
+    Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep only the one you mean",
+    Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids uses them as they are",
+    Cause.ALREADY_SHARED: "already shared with this user until {until} UTC by {sheet} row {row} (run Id {run})",
     (Cause.ALREADY_SHARED, State.FAILED): (
-        "its activity was posted, and it was not shared: {sheet} row {row} (run Id {run}) shares it with that user "
+        "its activity was posted, but it was not shared: {sheet} row {row} (run Id {run}) shares it with this user "
         "until {until} UTC"
     ),
     Cause.HELD: _HELD,
-    (Cause.HELD, State.FAILED): f"its activity was posted, and it was not shared: {_HELD}",
+    (Cause.HELD, State.FAILED): f"its activity was posted, but it was not shared: {_HELD}",
     (Cause.GONE, State.SKIPPED): f"{NOT_ASKED}; nothing was sent for it",
     (Cause.GONE, State.FAILED): f"{NOT_ASKED}: its activity was posted, the lead was not shared",
-    (Cause.GONE, State.UNKNOWN): f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared",
+    (Cause.GONE, State.UNKNOWN): (
+        f"{NOT_ASKED}: its activity was posted, but it is unknown whether the lead was shared"
+    ),
     Cause.REVOKING_EARLIER: "being revoked first: {of}",
     Cause.EARLIER_REVOKED: "revoked: {of}",
-    Cause.EARLIER_NOT_REVOKED: "not all that was shared before could be revoked{then}: {left}",
-    Cause.NOTHING_KNOWN: (
-        f"no share of this lead with this user is known to the ledgers of this machine; {HOW_TO_ADD}"
-    ),
+    Cause.EARLIER_NOT_REVOKED: "not all earlier shares could be revoked{then}: {left}",
+    Cause.NOTHING_KNOWN: (f"this machine's ledgers know of no share of this lead with this user; {HOW_TO_ADD}"),
     (Cause.REFUSED, Stage.ACTIVITY): "LeadSquared refused the activity: {said}",
     (Cause.REFUSED, Stage.SHARE): "LeadSquared refused the share: {said}",
     (Cause.REFUSED, Stage.REVOKE): "LeadSquared refused to revoke it: {said}",
     (Cause.NOT_PROCESSED, Stage.PROCESSING): "LeadSquared accepted the share but could not process it: {said}",
     (Cause.NOT_PROCESSED, Stage.SHARE): (
-        "the shares of its call could not be processed, so each is shared again by itself: {said}"
+        "the shares in its call could not be processed, so each is shared again on its own: {said}"
     ),
     (Cause.NOT_PROCESSED, Stage.REVOKE): (
-        "LeadSquared could not process its revocation (request Id {request}): {said}"
+        "LeadSquared could not process the revocation (request Id {request}): {said}"
     ),
     (Cause.WAITING, State.ACCEPTED): "accepted, not yet processed ({status})",
-    (Cause.WAITING, State.ENDING): "it is being revoked (request Id {request}), not yet processed ({status})",
+    (Cause.WAITING, State.ENDING): "being revoked (request Id {request}), not yet processed ({status})",
     (Cause.STATUS_UNREAD, State.ACCEPTED): "accepted; its status could not be read: {read}",
     (Cause.STATUS_UNREAD, State.ENDING): (
-        "it is being revoked (request Id {request}); its status could not be read: {read}"
+        "being revoked (request Id {request}); its status could not be read: {read}"
     ),
     (Cause.STATUS_REFUSED, State.ACCEPTED): f"accepted; its status could not be read: {{read}}. {_LOOK}",
     (Cause.STATUS_REFUSED, State.ENDING): (
-        f"it is being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
+        f"being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
     ),
     Cause.REVOKED: "the share was revoked (request Id {request})",
-    Cause.TOO_LATE: "it was to end at {until} UTC, which is over",
+    Cause.TOO_LATE: "its end, {until} UTC, has passed",
     Cause.NO_ADDRESS: (
-        "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted "
-        "by itself does not get its user as owner here: nothing was sent"
+        "nothing was sent: its user has no e-mail address of their own, by which a bulk call names the owner, and "
+        "an activity posted on its own does not get its user as owner here"
     ),
-    Cause.ANOTHERS: (
-        "activity {activity} was posted, but its owner is {owner}, not the user of this row: not shared"
-    ),
+    Cause.ANOTHERS: ("activity {activity} was posted, but its owner is {owner}, not this row's user: not shared"),
     (Cause.LOST, Stage.ACTIVITY): f"{_NOT_KNOWN}{{said}}",
-    (Cause.LOST, Stage.SHARE): "nobody knows whether the share was accepted: {said}",
-    (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
-    Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
-    Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is",
-    (Cause.PERHAPS_REVOKED, State.REVOKED): "by all that is known here, a newer copy of the ledger has revoked it",
+    (Cause.LOST, Stage.SHARE): "it is unknown whether the share was accepted: {said}",
+    (Cause.LOST, Stage.REVOKE): "it is unknown whether the share was revoked: {said}",
+    Cause.CUT_OFF: "the program was cut off during this call, which may or may not have arrived",
+    Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is sent",
+    (Cause.PERHAPS_REVOKED, State.REVOKED): "as far as is known here, a newer copy of the ledger has revoked it",
     Cause.PERHAPS_REVOKED: (
-        "its activity stands, and by all that is known here its lead is not shared: a newer copy of the ledger has "
+        "its activity exists, but as far as is known here its lead is not shared: a newer copy of the ledger has "
         "revoked shares. `batch-share retry` shares it again"
     ),
-    Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
+    Cause.REPEATED: "its share may already have been made: it is repeated in the same activity",
     Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
     Cause.UNSHOWN: (
-        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so that this one was not found "
-        "proves nothing: look at the lead in LeadSquared, or trust it with --trust-marker"
+        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so not finding it proves nothing: "
+        "check the lead in LeadSquared, or take it for not posted with --trust-marker"
     ),
     Cause.PARKED: f"{_NOT_KNOWN}it was not found in two looks, and --on-unknown park posts nothing again",
-    Cause.SENT_AGAIN: f"{_NOT_KNOWN}its activity was sent again and again, and was not found",
+    Cause.SENT_AGAIN: f"{_NOT_KNOWN}it was posted again and again, and never found",
 }
 """Why a row is where it is: by its cause, where that says different things with its state, or else its step."""
 
 _REFUSALS: Final = frozenset({Cause.REFUSED, Cause.NOT_PROCESSED, Cause.TOO_LATE})
 _DOUBTS: Final = {
-    (State.FAILED, Stage.REVOKE): "the share stands: ",
-    (State.UNKNOWN, Stage.SHARE): "nobody knows whether the share was accepted before, and it can't be repeated: ",
-    (State.UNKNOWN, Stage.REVOKE): "nobody knows whether the share stands, and ",
+    (State.FAILED, Stage.REVOKE): "the share still stands: ",
+    (State.UNKNOWN, Stage.SHARE): "it is unknown whether the share was accepted before, and it can't be repeated: ",
+    (State.UNKNOWN, Stage.REVOKE): "it is unknown whether the share still stands, and ",
 }
 """What stands before a refusal, which says nothing of the share that may have been made before."""
 
@@ -214,7 +196,7 @@ _THEN: Final[Mapping[tuple[Cause, Stage | None], str]] = {
     (Cause.UNSHOWN, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.SENT_AGAIN, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.PARKED, Stage.ACTIVITY): (
-        "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is not there"
+        "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is missing"
     ),
     (Cause.REFUSED, Stage.REVOKE): _LOOK,
     (Cause.NOT_PROCESSED, Stage.REVOKE): _LOOK,
@@ -258,7 +240,7 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
         case Cause.REVOKING_EARLIER | Cause.EARLIER_REVOKED:
             shown["of"] = ", ".join(details["of"])
         case Cause.EARLIER_NOT_REVOKED:
-            shown["then"] = ", and it was not shared with this one" if details["reassigns"] else ""
+            shown["then"] = ", so it was not shared with this user" if details["reassigns"] else ""
             shown["left"] = "; ".join(f"{each['of']}: {_not_revoked(each)}" for each in details["left"])
         case Cause.CONTRADICTED:
             shown["how"] = f"and this one says {details['not']}" if details["not"] else "to another user"
@@ -276,7 +258,7 @@ def _not_revoked(share: Mapping[str, Any]) -> str:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
     reported = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
-    return reported or _LABELS.get(state) or f"it is {state}"
+    return reported or MEANING[state]
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -290,16 +272,10 @@ def spell_result(result: Result) -> str:
 
 
 _NOTICES: Final = {
-    Cause.DOUBLE: (
-        "its activity was found {times} times: {counts} is the one that counts, delete {others} in LeadSquared"
-    ),
-    Cause.SENT_BEFORE: (
-        "sent as it was before: {before}; the sheet or its options now say {now}: nothing was changed"
-    ),
-    Cause.REVOKED_FIRST: "what other users had of the lead was revoked first: {of}",
-    Cause.NOBODY_ELSE: (
-        "reassigned: no share of the lead with another user is known to the ledgers of this machine"
-    ),
+    Cause.DOUBLE: ("its activity was found {times} times: keep {counts}, delete {others} in LeadSquared"),
+    Cause.SENT_BEFORE: ("already sent ({before}); the sheet or its options now say {now}, which changes nothing"),
+    Cause.REVOKED_FIRST: "the lead's shares with other users were revoked first: {of}",
+    Cause.NOBODY_ELSE: ("reassigned: this machine's ledgers know of no share of the lead with another user"),
 }
 
 
@@ -326,7 +302,7 @@ def spell_unchecked(why: Why) -> str:
     rows, said = why.details["rows"], why.details["why"]
     because = f" ({said.rstrip('.')})" if said else ""
     if why.cause is Cause.OWNER_NOT_CHECKED:
-        return f"whether activities belong to the users that they are posted for{because}"
+        return f"whether activities belong to the users they are posted for{because}"
     return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
 
 
@@ -343,13 +319,14 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     if isinstance(row, NewRow):
         return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
-    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
+    is_moving = row.state.is_on_its_way or row.state.is_being_revoked
+    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
     history, said = _history(row) if row.earlier else "", spell(row.state, row.stage, row.why, sheet_row)
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
-    return f"{reported}; a run that asks for it again, as the sheet and its options were, settles it"
+    return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
 def _history(row: Row) -> str:
@@ -425,7 +402,7 @@ def at_rest(states: Mapping[State, int]) -> str:
     """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
     *others, last = [str(state) for state in State if state.is_at_rest and states.get(state)] or [""]
     if not last:
-        return "no row was taken in."
+        return "no rows were read."
     return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
 
 
@@ -433,7 +410,7 @@ def headline(states: Mapping[State, int]) -> str:
     """The outcome in plain words: `97 of 100 rows are shared.`"""
     total, shared = sum(states.values()), states.get(State.SHARED, 0)
     if not total:
-        return "The ledger holds no row yet."
+        return "The ledger has no rows yet."
     if shared == total:
         return "The one row is shared." if total == 1 else f"All {total:,} rows are shared."
     return f"{shared:,} of {total:,} {'row is' if total == 1 else 'rows are'} shared."
@@ -441,10 +418,10 @@ def headline(states: Mapping[State, int]) -> str:
 
 _SAID: Final = {
     State.FAILED: "failed",
-    State.UNKNOWN: "unknown (sent and never answered)",
-    State.INVALID: "invalid (never sent)",
+    State.UNKNOWN: "unknown (may have arrived)",
+    State.INVALID: "invalid (not sent)",
     State.SKIPPED: "skipped",
-    State.ACCEPTED: "accepted (not yet known to be processed)",
+    State.ACCEPTED: "accepted (still being processed)",
 }
 
 
@@ -459,9 +436,9 @@ def others(states: Mapping[State, int]) -> str:
 
 
 def spell_earlier(earlier: Mapping[State, int]) -> str:
-    """The rows that only earlier sheets had: `16 rows of earlier sheets: 15 shared, 1 unknown`."""
+    """The rows that only earlier sheets had: `16 rows from earlier sheets: 15 shared, 1 unknown`."""
     said = ", ".join(f"{earlier[state]:,} {state}" for state in State if earlier.get(state))
-    return f"{plural(sum(earlier.values()), 'row')} of earlier sheets: {said}"
+    return f"{plural(sum(earlier.values()), 'row')} from earlier sheets: {said}"
 
 
 def spell_corrected(source: str, rows: int) -> str:
@@ -476,12 +453,12 @@ _IN_THE_SHEET: Final = {
 }
 """What is done about rows that no sheet of failed rows can hold as they are."""
 
-_BY_ID: Final = "Name it by its Id in {place}, for several fit what the row says"
+_BY_ID: Final = "Give its Id in {place}: several match what the row says"
 _ACTIVE: Final = "Name an active user in {place}"
 _LEAD: Final = "Correct the lead in {place}, or create it in LeadSquared"
 _TYPE: Final = "Give the code of an activity type of the account in {place}"
 _LATER: Final = "Give the row a later end in {place}"
-_PLAIN: Final = "Take signs such as < and > out of its texts in {place}"
+_PLAIN: Final = "Remove characters such as < and > from its texts in {place}"
 _SHORTER: Final = "Shorten the text in {place}"
 
 _FIXING: Final = {
@@ -504,15 +481,15 @@ _FIXING_SAID: Final = (
     (re.compile(r"at most [\d,]+ characters|too long"), _SHORTER),
     (
         re.compile(r"attribute"),
-        "In {place}, leave only fields that this activity type has, and fill those that it needs",
+        "In {place}, keep only fields that this activity type has, and fill in those it needs",
     ),
     (
         re.compile(r"not allowed|unauthori[sz]ed|permission"),
-        "Have LeadSquared's administrator allow it; nothing has to be changed in {place}",
+        "Have your LeadSquared administrator allow it; nothing needs changing in {place}",
     ),
     (
         re.compile(r"exceeded the limit|too many|throttl"),
-        "There were too many calls; nothing has to be changed in {place}",
+        "There were too many calls; nothing needs changing in {place}",
     ),
 )
 """The same by LeadSquared's own words, in lower case, where it refused them: the first that fits."""
@@ -539,14 +516,14 @@ class Advice:
             case State.ENDING:
                 return ""
             case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
-                return f"Its share stands, or may stand. To revoke it: {self._command('revoke')}"
+                return f"Its share still stands, or may. To revoke it: {self._command('revoke')}"
             case _ if row.stage is Stage.EARLIER and row.position is not None:
-                return f"See to what the reason names, then try again: {self._command('retry')}"
+                return f"Resolve what the reason names, then try again: {self._command('retry')}"
             case State.UNKNOWN if row.position is None:
                 return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
             case State.UNKNOWN:
                 command = f"{self._command('resume')} --only-unknown --set on_unknown=settle"
-                return f"To find out whether it arrived, and go on with it: {command}"
+                return f"To find out whether it arrived, and continue with it: {command}"
             case State.FAILED if row.position is None and row.activity_id is None:
                 return "Nothing: the sheet no longer asks for it."
             case State.FAILED if row.position is None:
@@ -565,9 +542,7 @@ class Advice:
                 "lead by hand."
             )
         if row.cause is Cause.TOO_LATE:
-            return (
-                "Nothing: its time is over. To share the lead again, put the row into a new sheet with a later end."
-            )
+            return "Nothing: its end has passed. To share the lead again, put it into a new sheet with a later end."
         everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
         command = self._command("retry") + everything
         return f"Fix what LeadSquared names, then share the lead in the same activity: {command}"
@@ -585,33 +560,33 @@ class Advice:
 
 
 DONE: Final = "done"
-INTERRUPTED: Final = "interrupted by a person"
-CUT: Final = "cut off by a person"
+INTERRUPTED: Final = "interrupted by the user"
+CUT: Final = "cut off by the user"
 
 _WHY: Final[dict[type[BatchShareError], str]] = {
     AccessDenied: "LeadSquared refused access",
-    AccountClosed: "LeadSquared wants no more calls for now",
+    AccountClosed: "LeadSquared takes no more calls for now",
     NoSuchApi: "LeadSquared has no such API",
     CanaryFailed: "the first rows did not go well",
-    DailyLimitReached: "the calls of the day are spent",
+    DailyLimitReached: "the calls of the day are used up",
     LedgerError: "the ledger can't be used",
     HistoryError: "the index of runs can't be used",
     NotAnswered: "LeadSquared did not answer",
-    NotConfirmed: "nobody agreed to it",
-    OwnerNotVerified: "the owner of the first activity is not proved",
-    PlanChanged: "it is not what was approved",
+    NotConfirmed: "it was not confirmed",
+    OwnerNotVerified: "the first activity's owner could not be verified",
+    PlanChanged: "it differs from what was approved",
     SettingsError: "a setting is wrong",
     SheetError: "the sheet can't be used",
-    StillThrottled: "LeadSquared refused every call as one too many",
+    StillThrottled: "LeadSquared kept refusing calls as too many",
     TooManyFailures: "too many rows failed",
-    TooManyForUser: "a user would have got too many leads",
-    TooManyRevokes: "shares would have been revoked and nobody was asked",
+    TooManyForUser: "a user would have received too many leads",
+    TooManyRevokes: "shares would have been revoked without a confirmation",
     TooManyRows: "there were too many rows to send",
     Unreachable: "LeadSquared could not be reached",
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
 
-OTHERWISE: Final = "its own output says why"
+OTHERWISE: Final = "its output says why"
 
 
 def why_ended(error: BatchShareError) -> str | None:
@@ -636,7 +611,7 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     which = f"all {alike.rows:,} rows" if alike.rows == all_rows > 1 else spell_rows(alike.first, alike.rows)
     which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
     reason = reason_of(row, says_row=False) or "other reasons"
-    return f"{which}: {reason}" if alike.is_same else f"{which}, such as row {first}: {reason}"
+    return f"{which}: {reason}" if alike.is_same else f"{which}, for example row {first}: {reason}"
 
 
 def spell_recalled(recalled: int, others: int) -> str:
@@ -657,7 +632,7 @@ def _held_to(settings: Settings) -> list[str]:
     return [
         f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
         f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-        f"revokes at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
+        f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
         f"a canary of {settings.canary:,}" if settings.canary else "",
     ]
 

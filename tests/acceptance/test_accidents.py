@@ -245,7 +245,7 @@ BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
     "no sheet": ({}, "SheetError", 2, "there is no such file"),
     "a sheet that can't be read": ({}, "SheetError", 2, "the file is empty"),
     "locked": ({}, "LedgerLocked", 1, "Another batch_share process is working on it"),
-    "not agreed": ({}, "NotConfirmed", 1, "nobody agreed to it; 105 pending, 4 invalid, 1 skipped"),
+    "not agreed": ({}, "NotConfirmed", 1, "it was not confirmed; 105 pending, 4 invalid, 1 skipped"),
 }
 
 

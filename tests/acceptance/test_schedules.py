@@ -89,7 +89,7 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
         refused = in_nothing(command + short)
         assert refused.returncode == 1
         assert refused.stdout == (
-            "leads.csv: nothing sent: shares would have been revoked and nobody was asked; 4 pending (exit 1); "
+            "leads.csv: nothing sent: shares would have been revoked without a confirmation; 4 pending (exit 1); "
             "ledger leads.csv.ledger.db\n"
         )
         assert "4 shares of june.csv would be revoked from " in refused.stderr
@@ -237,7 +237,7 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     assert f"in inbox/held/{held.name}: to send it as it is, move that folder to inbox/agreed" in done.stdout
     assert f"move this folder ({held}) to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
     reported = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text("utf-8").splitlines()]
-    assert {each["file"]: each["ended"] for each in reported}["big.csv"] == "stopped, nobody agreed to it"
+    assert {each["file"]: each["ended"] for each in reported}["big.csv"] == "stopped, it was not confirmed"
     assert len(reported) == 4
     assert shell.run(*watch).stdout == ""  # it waits for somebody
     held.rename(inbox / "agreed" / held.name)

@@ -594,7 +594,7 @@ async def test_a_batch_that_failed_is_shared_again_by_the_next_run_where_this_on
         returned = ending.summary.states[State.POSTED]
         assert 1 < returned <= 25
         reasons = it.query("SELECT DISTINCT reason FROM rows WHERE state = 'posted'")
-        why = "the shares of its call could not be processed, so each is shared again by itself"
+        why = "the shares in its call could not be processed, so each is shared again on its own"
         assert reasons == [(f"{why}: User does not have access to the entity type.",)]
         ending = await it.resume(wait=5.0)
         assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}

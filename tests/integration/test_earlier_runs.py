@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 READ, WRITE = "read", "write"
 
-ALREADY = "already shared with that user until "
+ALREADY = "already shared with this user until "
 
 
 def another(first: Trial, rows: list[list[str]], name: str = "another") -> Trial:

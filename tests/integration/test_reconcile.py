@@ -248,7 +248,7 @@ async def test_a_parked_row_waits_for_a_person_unless_it_is_found(tmp_path: Path
 
 
 PARKED_REASON = (
-    "nobody knows whether the activity was posted: it was not found in two looks, and --on-unknown park posts "
+    "it is unknown whether the activity was posted: it was not found in two looks, and --on-unknown park posts "
     "nothing again. `batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it "
     "is not there"
 )

@@ -152,7 +152,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
     assert max(map(len, lines)) <= 80
     words = [word for line in lines for word in line.split()]
     sentence = " ".join(words)
-    assert "Rows 3, 4, 5 and 18 more: already shared with that user until 2026-12-04 10:00 UTC" in sentence
+    assert "Rows 3, 4, 5 and 18 more: already shared with this user until 2026-12-04 10:00 UTC" in sentence
     assert sentence.endswith("lead from “Contact E-mail”, person from “New Owner”. Send? (y/N)")
 
 
@@ -202,7 +202,9 @@ def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) ->
 
 def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
     shown = screen(previewed(changes=Changes(7, 3, 0), earlier=3))
-    assert ": 3 of 10 rows are as they were.\n  3 rows of earlier sheets: what was sent for them stays.\n" in shown
+    assert (
+        ": 3 of 10 rows are as they were.\n  3 rows from earlier sheets: what was sent for them stays.\n" in shown
+    )
 
 
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
@@ -272,7 +274,7 @@ def test_rows_with_the_same_mistake_are_told_once(capsys: pytest.CaptureFixture[
     wrong = [*until("soon").details["problems"], ["User", "", "blank"]]
     other = troubled(state=State.INVALID, sheet_row=90, why=Why(Cause.INVALID, {"problems": wrong}))
     lines = reported(capsys, states={State.INVALID: 16, State.SHARED: 1}, troubles=alike([*same, other]))
-    first = lines.index("Rows 25, 26, 27 and 13 more, such as row 25: Until '31/12/2026': not a date")
+    first = lines.index("Rows 25, 26, 27 and 13 more, for example row 25: Until '31/12/2026': not a date")
     assert lines[first + 1 : first + 3] == ["Row 90, User: blank", ""]
 
 
@@ -284,7 +286,7 @@ def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.
     rows[3] = replace(rows[3], stage=Stage.ACTIVITY)
     lines = reported(capsys, states={State.FAILED: 4}, troubles=alike(rows))
     said = "LeadSquared refused the share: No lead 'a' here"
-    first = lines.index(f"Rows 2, 3 and 4, such as row 2: {said}")
+    first = lines.index(f"Rows 2, 3 and 4, for example row 2: {said}")
     assert lines[first + 1] == "Row 5: LeadSquared refused the activity: No lead 'b' here"
 
 
@@ -353,11 +355,11 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
     shown = screen(
         previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[skipped(9, because("the same as row 3"))])
     )
-    assert "  1 skipped: not to be sent, as told below\n    Row 9: the same as row 3\n" in shown
+    assert "  1 skipped: not sent, for the reasons below\n    Row 9: the same as row 3\n" in shown
 
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reported(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
+    assert reported(capsys, states={}) == ["The ledger has no rows yet.", "", "Ledger:  leads.db"]
 
 
 def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:

@@ -55,7 +55,7 @@ def notice(**changes: Any) -> Notice:
 def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
     assert notice().text.splitlines() == [
         "batch-share run of leads.csv: done.",
-        "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
+        "97 of 100 rows are shared. 2 failed, 1 invalid (not sent).",
         "Some rows can be fixed: correct them in leads.failed.csv, then: batch-share run leads.failed.csv",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
@@ -126,7 +126,7 @@ def test_the_name_of_a_file_is_one_line() -> None:
 
 def test_an_error_is_reported_without_what_it_quotes() -> None:
     found = why_stopped(OwnerNotVerified("act-1", "user-1", "user-2"))
-    assert found == "stopped, the owner of the first activity is not proved"
+    assert found == "stopped, the first activity's owner could not be verified"
     assert why_stopped(AccessDenied(401, "no such key")) == "stopped, LeadSquared refused access"
     assert why_stopped(Unreachable("https://x", 3, "words")) == "stopped, LeadSquared could not be reached"
     assert why_stopped(SheetError(Path("a/b.csv"), "words")) == "stopped, the sheet can't be used"

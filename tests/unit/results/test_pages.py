@@ -72,7 +72,7 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
     reported, lines = facts(target), page(target, "Summary")
     assert lines[0][0] == "2 of 6 rows shared"
     assert lines[1][0].startswith("2 rows need attention: the worksheet Failures")
-    assert reported["shared"][:2] == (2, "LeadSquared says the share was processed")
+    assert reported["shared"][:2] == (2, "LeadSquared confirms that the share was processed")
     assert [reported[name][0] for name in ("pending", "invalid", "skipped", "unknown")] == [1, 1, 1, 1]
     assert reported["1 row"][0] == "Row 10: why it is skipped"
 
@@ -95,7 +95,7 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
     assert reported["User"][:8] == heads
     assert reported["Asha Rao <asha@x.example>"][:8] == (1, "", 1, 1, "", "", 2, 5)
     assert reported[other][:8] == ("", "", "", "", 1, "", "", 1)
-    assert reported["(rows whose user was not found, or not looked up)"][:8] == ("", "", "", "", "", "", 1, 1)
+    assert reported["(user not found, or not looked up)"][:8] == ("", "", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
@@ -205,9 +205,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
     _, *found = page(target, "Failures")
     assert len(found) == 1205
     assert found[0][1] == "posted"
-    assert found[0][2].endswith(
-        "its activity was found 2 times: act is the one that counts, delete act2 in LeadSquared"
-    )
+    assert found[0][2].endswith("its activity was found 2 times: keep act, delete act2 in LeadSquared")
     assert found[0][4].startswith("Delete the second activity")
     assert [row[0] for row in found[1:-1]] == [str(row.sheet_row) for row in rows]
     assert (found[-1][0], found[-1][1]) == ("", "unknown")

@@ -18,7 +18,7 @@ from batch_share.results.wording import at_rest, headline, next_steps, others
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ({}, "The ledger holds no row yet."),
+        ({}, "The ledger has no rows yet."),
         ({State.SHARED: 1}, "The one row is shared."),
         ({State.SHARED: 1200}, "All 1,200 rows are shared."),
         ({State.SHARED: 97, State.FAILED: 3}, "97 of 100 rows are shared."),
@@ -58,7 +58,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         ({State.SHARED: 3, State.SKIPPED: 1}, "every row is shared or skipped."),
         ({State.REVOKED: 1, State.SKIPPED: 1, State.SHARED: 0}, "every row is skipped or revoked."),
         ({State.SHARED: 1, State.SKIPPED: 1, State.REVOKED: 1}, "every row is shared, skipped or revoked."),
-        ({}, "no row was taken in."),
+        ({}, "no rows were read."),
     ],
 )
 def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, int], words: str) -> None:
