@@ -47,7 +47,7 @@ def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
     kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))
     _ask(lambda keyring: keyring.set_password(SERVICE, host, kept))
     if _ask(lambda keyring: keyring.get_password(SERVICE, host)) != kept:
-        raise KeychainError("The system's keyring took the keys and did not keep them")
+        raise KeychainError("The system's keyring accepted the keys but did not store them")
     _write_hosts([*(each for each in hosts() if each != host), host])
 
 
@@ -114,7 +114,7 @@ def _ask(question: Callable[[ModuleType], T]) -> T:
 
 def _reason(kind: str) -> str:
     if kind == "NoKeyringError":
-        return "This machine has no keyring that keys could be kept in"
+        return "This machine has no keyring to store keys in"
     if kind in {"KeyringLocked", "InitError"}:
         return f"The system's keyring is locked, or can't be opened ({kind})"
     return f"The system's keyring can't be used ({kind})"

@@ -199,7 +199,7 @@ def _fault(file: Path, opened: os.stat_result) -> str:
     fixes += [f"{chown} $(id -un) {shlex.quote(str(file))}"] if opened.st_uid not in ours else []
     why = "it is another user's" if fixes else "others can write it"
     fixes += [f"chmod go-w {shlex.quote(str(file))}"] if opened.st_mode & _OTHERS_WRITE else []
-    return f"{why}: look at what it says, then `{' && '.join(fixes)}`" if fixes else ""
+    return f"{why}: check what it says, then `{' && '.join(fixes)}`" if fixes else ""
 
 
 def _links(file: Path) -> Iterator[Path]:
@@ -530,7 +530,7 @@ def _not_set(name: str) -> str:
     """What to do about a setting that no account is without; why the keyring, if it has it, could not tell."""
     why = keychain.trouble()
     return f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in {DEFAULT_FILE}" + (
-        f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` keep host and keys"
+        f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` store host and keys"
     )
 
 

@@ -31,12 +31,12 @@ def access(
     ] = None,
     online: Annotated[
         bool,
-        typer.Option("--online", help="Also by batch_share's activities in LeadSquared: other machines' shares."),
+        typer.Option("--online", help="Also shares of other machines, by batch_share's activities in LeadSquared."),
     ] = False,
 ) -> None:
-    """Show who has access now, by this machine's ledgers.
+    """Show who has access now, according to this machine's ledgers.
 
-    What ends first comes first. Without --online no call is made, and shares of other machines are not known.
+    What ends first comes first. Without --online no call is made, and shares made on other machines are unknown.
 
     Example: batch-share access --ending 7d
     """
@@ -68,20 +68,21 @@ def _said(found: Access, *, chosen: bool) -> str:
     sure = [each for each in found.shares if not each.doubtful]
     others = sum(each.ledger is None for each in found.shares)
     doubtful = len(found.shares) - len(sure) - others
-    said = f"Nobody has {'such ' if chosen else ''}access by a share that this machine knows."
+    said = f"This machine knows of no {'such ' if chosen else ''}share that gives anyone access."
     if sure:
         leads, users = ({getattr(each, name) for each in sure} for name in ("lead_id", "user_id"))
         is_shared = f"{plural(len(leads), 'lead')} {'is' if len(leads) == 1 else 'are'} shared"
         ends = f"the {'first ' if len(sure) > 1 else ''}share ends {_local(sure[0].ends_at)}"
         said = f"{is_shared} with {plural(len(users), 'user')}; {ends}."
     elif doubtful:
-        said = "No share is known to stand."
+        said = "No share is known to be live."
     if doubtful:
-        they_stand = "it stands" if doubtful == 1 else "they stand"
-        said += f" Of {plural(doubtful, 'share')} nobody knows whether {they_stand}."
+        is_live = "is" if doubtful == 1 else "are"
+        said += f" Whether {plural(doubtful, 'share')} {is_live} still live is unknown."
     if others:
-        go = "1 share of another machine goes on" if others == 1 else f"{others:,} shares of other machines go on"
-        said += f" By its activities in LeadSquared, {go}."
+        elsewhere = "another machine is" if others == 1 else "other machines are"
+        made = f"{plural(others, 'share')} made on {elsewhere} live"
+        said += f" By the activities in LeadSquared, {made}."
     return said
 
 

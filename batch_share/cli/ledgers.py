@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @takes("json")
 def status(ledger: LedgerFile, given: Given) -> int:
-    """Show how many rows of LEDGER are in which state. It can be asked while a run works on it.
+    """Show how many rows of LEDGER are in which state. It works during a run, too.
 
     Example: batch-share status leads.csv.ledger.db --json
     """
@@ -45,7 +45,7 @@ def results(
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
     ] = None,
 ) -> None:
-    """Write the sheet of LEDGER with what became of each row.
+    """Write the sheet of LEDGER with the result of each row.
 
     Example: batch-share results leads.csv.ledger.db -o answered.xlsx
     """
@@ -61,11 +61,11 @@ def report(
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="An .html file. Default: beside the sheet.")
     ] = None,
-    most: Annotated[int, typer.Option(min=0, help="Rows to look at that are listed.")] = 100,
+    most: Annotated[int, typer.Option(min=0, help="How many rows that need attention it lists.")] = 100,
 ) -> None:
-    """Write what became of LEDGER as one HTML file, for people.
+    """Write a report on LEDGER as one HTML file.
 
-    It has charts, is good to read, send and print, and can be asked while a run works on the ledger.
+    It has charts, can be sent and printed, and can be written during a run.
 
     Example: batch-share report leads.csv.ledger.db -o report.html
     """
@@ -85,19 +85,19 @@ _INDENT: Final = 2
 @takes("json")
 def runs(
     given: Given,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
     add: Annotated[
         Optional[list[Path]],
-        typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
+        typer.Option(metavar="LEDGER", help="A ledger that is not listed, such as one from another machine."),
     ] = None,
     forget: Annotated[
         Optional[str],
-        typer.Option(metavar="RUN", help="Give up the job of the run with this Id: it holds no rows any more."),
+        typer.Option(metavar="RUN", help="Give up the job of the run with this Id, so that it holds no rows."),
     ] = None,
 ) -> None:
     """List the runs on this machine, newest first.
 
-    Commands that take a ledger take the Id of one of its runs too, or last.
+    Commands that take a ledger also take a run Id, or last.
 
     Example: batch-share runs --limit 5
     """
@@ -108,7 +108,7 @@ def runs(
 
     if forget is not None:
         given_up = asyncio.run(BatchShare().forget(forget))
-        typer.echo(f"The job of run {given_up.id} is given up: its rows hold no others any more.", err=True)
+        typer.echo(f"Gave up the job of run {given_up.id}: it no longer holds rows of other sheets.", err=True)
     known = asyncio.run(BatchShare().runs(limit, add=add or []))
     found = known.runs
     for remark in known.remarks:
@@ -125,7 +125,7 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     from batch_share.cli.screen import UNBROKEN
 
     if not found:
-        out.print("No run yet on this machine.")
+        out.print("No runs yet on this machine.")
         return
     table = _table(found)
     if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
@@ -223,9 +223,9 @@ def purge(
         out.print(f"Deleted: {' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.")
     else:
         raise BatchShareError(
-            "Nothing was deleted: it was not confirmed. --yes answers.",
+            "Nothing was deleted: it was not confirmed. --yes confirms it.",
             problem="Nothing was deleted: it was not confirmed.",
-            hint="Confirm it, if it is to be deleted.",
+            hint="Confirm it to delete it.",
         )
     if given["json"]:
         print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
@@ -234,7 +234,7 @@ def purge(
 def _look_ups(sweep: Sweep) -> str:
     from batch_share.common import plural
 
-    return plural(sweep.forgotten, "answer that was kept of look-ups", "answers that were kept of look-ups")
+    return plural(sweep.forgotten, "stored look-up")
 
 
 def _show_sweep(out: Console, sweep: Sweep) -> None:

@@ -70,7 +70,7 @@ Sheet = Annotated[
     Path,
     typer.Argument(
         metavar="SHEET",
-        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.",
+        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead per row.",
         autocompletion=complete_sheet,
     ),
 ]
@@ -115,37 +115,39 @@ OPTIONS: Final = {
     "map": _value(
         WHICH,
         "HEADER=FIELD",
-        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of such.',
+        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of these.',
         list[str],
     ),
     "rows": _value(WHICH, "5-40", "Only rows with these numbers."),
     "limit": _value(WHICH, "N", "Only the first N rows.", int, min=1),
     "only": _value(WHICH, "HEADER=VALUE", "Only rows where a column says this, as in Region=North.", list[str]),
     "user": _value(WHICH, "USER", "Only shares with this user: an Id or e-mail address."),
-    "all_jobs": _switch(WHICH, "What a --user has by every ledger of this machine.", "--all-jobs"),
-    "reason": _value(WHICH, "TEXT", "Only rows whose reason holds this text."),
-    "all": _switch(WHICH, "Also rows that can hardly go better: a lead that is not there.", "--all"),
+    "all_jobs": _switch(WHICH, "All that a --user has, by every ledger of this machine.", "--all-jobs"),
+    "reason": _value(WHICH, "TEXT", "Only rows whose reason contains this text."),
+    "all": _switch(WHICH, "Also rows unlikely to succeed, such as a lead that does not exist.", "--all"),
     "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),
     "ledger": _value(HOW, "FILE", "Where the ledger is. Default: SHEET.ledger.db beside it.", Path),
-    "plan": _value(HOW, "FILE", "A plan that plan --save wrote: run this or nothing.", Path),
-    "online": _switch(HOW, "Look leads and users up; nothing is changed.", "--online"),
-    "once": _switch(HOW, "Work on what is there, and end: for cron.", "--once"),
-    "every": _value(HOW, "10s", "How often it looks. Default: 10s."),
-    "settle": _value(HOW, "5s", "How long a file must not have changed to be taken for whole. Default: 5s."),
+    "plan": _value(HOW, "FILE", "A plan from plan --save: run exactly that, or nothing.", Path),
+    "online": _switch(HOW, "Look up leads and users; nothing is changed.", "--online"),
+    "once": _switch(HOW, "Run what is there and exit, for cron.", "--once"),
+    "every": _value(HOW, "10s", "How often to look. Default: 10s."),
+    "settle": _value(HOW, "5s", "How long a file must be unchanged to count as complete. Default: 5s."),
     "rate": _value(HOW, "25/5s", SETTING_TEXTS["rate"]),
     "bulk": _switch(HOW, SETTING_TEXTS["bulk"], "--bulk"),
     "wait": _value(HOW, "10m", SETTING_TEXTS["wait"]),
     "renew": _value(HOW, "3d", SETTING_TEXTS["renew"]),
     "force": _switch(HOW, SETTING_TEXTS["force"], "--force"),
     "if_changed": _switch(
-        HOW, "End at once if the sheet is as it was and nothing is to be done now.", "--if-changed"
+        HOW, "Exit at once if the sheet is unchanged and there is nothing to do now.", "--if-changed"
     ),
-    "due": _switch(HOW, "End at once if nothing is to be done now.", "--due"),
-    "set": _value(HOW, "NAME=VALUE", "Any other setting, as in max_rows=100; as often as wanted.", list[str]),
+    "due": _switch(HOW, "Exit at once if there is nothing to do now.", "--due"),
+    "set": _value(HOW, "NAME=VALUE", "Any other setting, such as max_rows=100; may be repeated.", list[str]),
     "canary": _value(SAFETY, "N", SETTING_TEXTS["canary"]),
-    "yes": _switch(SAFETY, "Don't ask before sending. Unattended, more than 50 rows need it.", "--yes", "-y"),
+    "yes": _switch(
+        SAFETY, "Don't ask before sending. Needed for over 50 rows if nobody can be asked.", "--yes", "-y"
+    ),
     "output": _value(OUTPUT, "FILE", "A .csv or .xlsx file for the plan of every row.", Path, "--output", "-o"),
-    "save": _value(OUTPUT, "FILE", "A file for what was planned: run --plan accepts no other.", Path),
+    "save": _value(OUTPUT, "FILE", "A file for the plan, to run exactly that with run --plan.", Path),
     "save_map": _value(OUTPUT, "FILE", "A file for the mapping used, for --map.", Path),
     "json": _switch(OUTPUT, "Print one JSON object at the end.", "--json"),
     "verbose": _switch(OUTPUT, "Show what is logged: rates, refusals, rows that fail.", "--verbose", "-v"),
@@ -194,13 +196,13 @@ def setting_kinds() -> dict[str, bool]:
     return kinds | {f"sheet.{name}": False for name in SheetLimits.model_fields}
 
 
-_KEYRING: Final = "`batch-share login` keeps it in the system's keyring; else set {} in the environment or in .env"
+_KEYRING: Final = "`batch-share login` stores it in the system's keyring; or set {} in the environment or in .env"
 _ELSEWHERE: Final = {
-    "access_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
-    "secret_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
+    "access_key": f"never type a key in a command, where others can read it: {_KEYRING}",
+    "secret_key": f"never type a key in a command, where others can read it: {_KEYRING}",
     "host": f"the host belongs with its keys: {_KEYRING}, or host in batch-share.toml",
-    "allow_host": "where keys may go only their owner says: set {} in the environment, or allow_host in your own "
-    "settings file",
+    "allow_host": "only the keys' owner decides where they may go: set {} in the environment, or allow_host in "
+    "your own settings file",
     "notify": "it may be a secret: set {} in the environment or in .env, or notify in batch-share.toml; a file may "
     "be named by --notify FILE",
 }

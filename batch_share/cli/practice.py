@@ -12,25 +12,27 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
     limit: Annotated[str, typer.Option(help="Calls it allows.")] = "25/5s",
     bulk_limit: Annotated[str, typer.Option(help="Bulk calls it allows, which count as calls too.")] = "1/5s",
-    share_batch: Annotated[int, typer.Option(min=1, help="Shares that it takes in one call.")] = 25,
-    window: Annotated[str, typer.Option(help="How it counts them: sliding or fixed.")] = "sliding",
+    share_batch: Annotated[int, typer.Option(min=1, help="Shares it takes in one call.")] = 25,
+    window: Annotated[str, typer.Option(help="How it counts calls: sliding or fixed.")] = "sliding",
     latency: Annotated[str, typer.Option(help="How long a call takes.")] = "150ms",
     processing: Annotated[str, typer.Option(help="How long a share takes to be processed.")] = "3s",
     reject_as: Annotated[str, typer.Option(help="How it says “too many calls”: 429, 403 or 200.")] = "429",
-    fail: Annotated[float, typer.Option(min=0, max=1, help="Share of the requests whose processing fails.")] = 0.0,
+    fail: Annotated[
+        float, typer.Option(min=0, max=1, help="Fraction of the requests whose processing fails.")
+    ] = 0.0,
     ignore_owner: Annotated[
         bool, typer.Option("--ignore-owner", help="Ignore the owner field of activities.")
     ] = False,
-    hide_owner: Annotated[bool, typer.Option("--hide-owner", help="Show nobody's owner of an activity.")] = False,
-    hide_note: Annotated[bool, typer.Option("--hide-note", help="Show nobody the note of an activity.")] = False,
-    read_lag: Annotated[str, typer.Option(help="How long a new activity is not shown by reads.")] = "0s",
+    hide_owner: Annotated[bool, typer.Option("--hide-owner", help="Don't show the owner of activities.")] = False,
+    hide_note: Annotated[bool, typer.Option("--hide-note", help="Don't show the note of activities.")] = False,
+    read_lag: Annotated[str, typer.Option(help="How long reads don't show a new activity.")] = "0s",
     refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
     refuse: Annotated[
-        Optional[list[str]], typer.Option(metavar="API", help="Refuse an API whole, such as Users.Get.")
+        Optional[list[str]], typer.Option(metavar="API", help="Refuse an API altogether, such as Users.Get.")
     ] = None,
     without: Annotated[
         Optional[str],
-        typer.Option(metavar="API,…", help="APIs that it does not have: ByIds,Users, …; helpers: hardly any."),
+        typer.Option(metavar="API,…", help="APIs it lacks: ByIds,Users, …; helpers: all that can be done without."),
     ] = None,
     dialect: Annotated[str, typer.Option(help="How its answers are written.")] = "plain",
     owners: Annotated[
@@ -41,19 +43,19 @@ def sandbox(
     ] = "usual",
     one_request_id: Annotated[
         bool,
-        typer.Option("--one-request-id", help="Let a cache answer all Shares but the first, with that one's Id."),
+        typer.Option("--one-request-id", help="Answer all Shares but the first from a cache, with that one's Id."),
     ] = False,
     listed_users: Annotated[
-        Optional[int], typer.Option(min=0, help="List only so many users, as large accounts may.")
+        Optional[int], typer.Option(min=0, help="List only this many users, as large accounts may.")
     ] = None,
     faults: Annotated[
-        Optional[str], typer.Option(help="What goes wrong how often, such as applied-reset=2%,Create:503=1%.")
+        Optional[str], typer.Option(help="What goes wrong and how often, such as applied-reset=2%,Create:503=1%.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
 ) -> None:
-    """Start an imitation LeadSquared here, to rehearse on. Ctrl-C ends it.
+    """Start an imitation LeadSquared here, to practise on. Ctrl-C stops it.
 
-    --faults takes, with commas between them, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
+    --faults takes, separated by commas, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
     Share, Status, Retrieve, Revoke, Bulk, Leads, Users, or the last part of another's path. Not done, and the
     answer says so: error-envelope, failed, throttle-200, 400, 401, 403, 404, 429, 429-retry-after, 500-mx. Not
     done, and nobody can tell: bad-json, no-id, html, truncated, 204, 302, 500, 502, 503, 504, reset, silent,
@@ -81,12 +83,12 @@ def sandbox(
 def demo(
     sheets: Annotated[
         Optional[list[Path]],
-        typer.Argument(metavar="[SHEET]...", help="Sheets to run; made up, if none are given."),
+        typer.Argument(metavar="[SHEET]...", help="Sheets to run. Default: made-up ones."),
     ] = None,
     folder: Annotated[
         Optional[Path], typer.Option(help="Where the files go. Default: a new temporary folder.")
     ] = None,
-    limit: Annotated[str, typer.Option(help="Calls that the sandbox allows; the real API: 25/5s.")] = "25/1s",
+    limit: Annotated[str, typer.Option(help="Calls the sandbox allows; the real API: 25/5s.")] = "25/1s",
 ) -> int:
     """Run sheets against a sandbox of its own, to see a real run. It goes from plan to results.
 

@@ -182,9 +182,9 @@ def _left(progress: Progress) -> str:
 def _said(progress: Progress) -> str:
     """Why it takes longer than calls do, if it does."""
     if progress.stopping:
-        return "finishing what is under way; press Ctrl-C again to cut it"
+        return "finishing what is under way; press Ctrl-C again to cut it off"
     if (outage := progress.outage) is not None:
-        return f"LeadSquared: {outage.words}; trying again, {outage.tries + 1} of {outage.most}"
+        return f"LeadSquared: {outage.words}; retrying, {outage.tries + 1} of {outage.most}"
     if (held := progress.held) is not None:
         waiting = "bulk calls wait" if held.bulk else "waiting"
         why = "LeadSquared asked for it" if held.asked else "LeadSquared refused a call as one too many"

@@ -76,7 +76,7 @@ def serve_sandbox(
 def _announce(sandbox: Sandbox) -> None:
     options = sandbox.options
     Console(highlight=False).print(
-        f"The sandbox listens on {sandbox.url} and allows {options.rate}. Ctrl-C ends it.\n\n"
+        f"The sandbox listens on {sandbox.url} and allows {options.rate}. Ctrl-C stops it.\n\n"
         f"  export BATCH_SHARE_HOST={sandbox.url}\n"
         f"  export BATCH_SHARE_ACCESS_KEY={options.access_key}\n"
         f"  export BATCH_SHARE_SECRET_KEY={options.secret_key}\n\n"

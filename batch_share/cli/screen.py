@@ -177,15 +177,15 @@ STYLES: Final = {
 }
 
 CHANGED: Final = {
-    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
-    Occasion.CHOICE: "Other rows are chosen than last time, the sheet is the same",
-    Occasion.FOUND: "Somebody is found who was not found last time",
+    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was started[/yellow]",
+    Occasion.CHOICE: "Different rows are chosen than last time; the sheet is the same",
+    Occasion.FOUND: "Someone was found who was not found last time",
 }
 """Why rows may be other ones than at the last run."""
 
 LOOKED_UP: Final = {
     "found": "found at LeadSquared and not posted again",
-    "absent": "not there, so posted",
+    "absent": "not found, so posted",
     "again": "shared again in the same activity",
     "foreign": "found with another owner",
 }
@@ -254,7 +254,7 @@ class Display:
         """Say what is wrong in the sheet, and how long the look-ups take that come now."""
         if self.one_line:
             return
-        wrong = f", {outlook.wrong:,} of which can't be sent:" if outlook.wrong else ""
+        wrong = f", {outlook.wrong:,} can't be sent:" if outlook.wrong else ""
         self.console.print(f"[bold]{escape(outlook.sheet)}[/bold]: {plural(outlook.rows, 'row')}{wrong}")
         for each in outlook.mistakes[:MISTAKES_FORESEEN]:
             self._tell(escape(spell_alike(each, outlook.rows)), STYLES[State.INVALID])
@@ -264,9 +264,7 @@ class Display:
             self._tell(f"{spell_recalled(outlook.kept, outlook.people)}.")
         calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
         calls = calls or plural(outlook.most, "call")
-        self._tell(
-            f"Now {outlook.people:,} leads and users are looked up: {calls}, {lasting(outlook.seconds)} at most."
-        )
+        self._tell(f"Looking up {outlook.people:,} leads and users: {calls}, at most {lasting(outlook.seconds)}.")
 
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
@@ -285,7 +283,7 @@ class Display:
         if self.yes or preview.changes_made <= self.ask_above:
             return True
         self.console.print(
-            f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
+            f"[bold]{_many(self.ask_above)}, and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
         )
         return False
 
@@ -365,7 +363,7 @@ class Display:
             nothing = f"Nothing to {preview.deed}."
             return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
         if not preview.to_send and preview.revocations:
-            return f"Nothing to send but what is revoked: {cost}."
+            return f"Nothing to send, only shares to revoke: {cost}."
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
@@ -377,8 +375,8 @@ class Display:
             return
         other = f" (process {process})" if process else ""
         self.console.print(
-            f"[yellow]Another batch_share{other} on this machine is using this account, whose limit is one for "
-            "both: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
+            f"[yellow]Another batch_share{other} on this machine is using this account, and both share "
+            "its limit: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
             soft_wrap=True,
         )
 
@@ -403,7 +401,7 @@ class Display:
         elif ending.interrupted:
             self.console.print(
                 "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; "
-                "run the same command again to go on.",
+                "run the same command again to resume.",
                 soft_wrap=True,
             )
         if ending.error is not None and asked is not None and (self.json or self.one_line):
@@ -424,8 +422,8 @@ class Display:
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
         self.console.print(
-            "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "
-            "command again, and it looks it up before it sends anything for it again.",
+            "[bold yellow]Cut.[/bold yellow] A call that was under way is in the ledger: run the same command "
+            "again, and it is looked up before anything is sent for it.",
             soft_wrap=True,
         )
         if asked is not None and (self.json or self.one_line):
@@ -483,7 +481,7 @@ class Display:
 
 
 def _many(rows: int) -> str:
-    return f"More than {rows} rows" if rows else "This has to be confirmed,"
+    return f"More than {rows} rows" if rows else "This needs a confirmation"
 
 
 def one_line(summary: Summary, code: int, first: str = "") -> str:
@@ -522,7 +520,7 @@ def _interruptible() -> Iterator[None]:
 def looked_up(counts: Mapping[str, int]) -> str:
     """What became of rows of which nobody knew whether their call arrived."""
     said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
-    return f"Unknown calls that were settled: {', '.join(said)}."
+    return f"Unknown calls settled: {', '.join(said)}."
 
 
 def _as_before(changes: Changes) -> str:

@@ -22,27 +22,27 @@ config = CommandLine(no_args_is_help=True, rich_markup_mode=None)
 
 @config.callback()
 def _root() -> None:
-    """Make a settings file, or show what is set."""
+    """Create a settings file, or show the settings in force."""
 
 
 @config.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where it goes.")] = Path("batch-share.toml"),
 ) -> None:
-    """Write a settings file with every setting commented out. No file is overwritten.
+    """Write a settings file with every setting commented out. It overwrites no file.
 
     Example: batch-share config init
     """
     from batch_share.cli.settings_shown import write_template
 
     write_template(file)
-    typer.echo(f"{file} is written: every setting is in it, commented out.")
+    typer.echo(f"Wrote {file}, with every setting commented out.")
 
 
 @config.command()
 @takes("json")
 def show(given: Given) -> None:
-    """Show every setting in force and where it comes from. No key is shown.
+    """Show every setting in force and where it comes from. Keys are never shown.
 
     Example: batch-share config show
     """
@@ -65,7 +65,7 @@ _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem":
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
-    Each line says what is well, or what to do next. It makes three calls, which change nothing. Exit code 0 if
+    Each line says what is fine, or what to do next. It makes three calls, which change nothing. Exit code 0 if
     there is no problem, else 1.
 
     Example: batch-share doctor
@@ -95,14 +95,15 @@ def doctor(given: Given) -> int:
 
 def login(
     stdin: Annotated[
-        bool, typer.Option("--stdin", help="Read host, access key and secret key from there, one to a line.")
+        bool,
+        typer.Option("--stdin", help="Read host, access key and secret key from standard input, one per line."),
     ] = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Keep the keys without trying them.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Store the keys without trying them.")] = False,
 ) -> None:
-    """Keep host and keys in the system's keyring.
+    """Store host and keys in the system's keyring.
 
-    They are asked for and not shown, have to be an administrator's, and are tried first. Keys in the environment,
-    .env or the settings file win over those that are kept.
+    They are asked for and not shown, must be an administrator's, and are tried first. Keys in the environment, .env
+    or the settings file take precedence over them.
 
     Example: batch-share login
     """
@@ -119,15 +120,17 @@ def login(
         if not no_check:
             asyncio.run(BatchShare(settings, watcher=TerminalWatcher()).check_keys())
     except BatchShareError as error:
-        raise BatchShareError(f"{error} The keys were not kept.") from None
+        raise BatchShareError(f"{error} The keys were not stored.") from None
     keychain.keep(*account)
-    typer.echo(f"The keys for {account[0]} are kept in the system's keyring.")
+    typer.echo(f"The keys for {account[0]} are stored in the system's keyring.")
 
 
 def logout(
-    host: Annotated[Optional[str], typer.Option(help="Whose keys. Default: those of the last login.")] = None,
+    host: Annotated[
+        Optional[str], typer.Option(help="Whose keys to remove. Default: those of the last login.")
+    ] = None,
 ) -> None:
-    """Remove host and keys from the system's keyring. What is set elsewhere stays.
+    """Remove host and keys from the system's keyring. Keys set elsewhere stay.
 
     Example: batch-share logout
     """
@@ -156,8 +159,8 @@ def _from_terminal() -> tuple[str, str, str]:
     if not sys.stdin.isatty():
         raise SettingsError(
             "login",
-            "there is no terminal to ask at: give the three lines to --stdin",
-            problem="There is no terminal to ask at.",
+            "there is no terminal to ask on: give the three lines to --stdin",
+            problem="There is no terminal to ask on.",
         )
     host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
     return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))

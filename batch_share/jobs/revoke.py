@@ -176,7 +176,7 @@ def reported_before(
         row.state is State.FAILED or (row.doubtful and row.state is not State.TO_REVOKE) for row in chosen
     )
     if doubtful:
-        yield f"{doubtful:,} of which nobody knows whether they stand: revoked to be sure"
+        yield f"{doubtful:,} that may be live or not: revoked to be sure"
     if ended:
         yield f"{ended:,} have ended by themselves: left alone"
     unsent = states.get(State.PENDING, 0) + states.get(State.POSTED, 0) - repeated

@@ -711,7 +711,7 @@ _SAME_END: Final = timedelta(minutes=10)
 
 _REVOKED: Final = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
 CUT_OFF: Final = "cut off"
-GONE: Final = "nobody knows: its ledger is gone, or can't be read"
+GONE: Final = "unknown: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
 
 

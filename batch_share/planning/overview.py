@@ -97,7 +97,7 @@ class KnownRows:
     def refuses(self, sheet: str) -> str:
         """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
         if self._any_sent and not self._any_met and self.sheet != sheet:
-            return f"the ledger is of the sheet {self.sheet}, and holds none of these rows"
+            return f"the ledger belongs to the sheet {self.sheet}, and holds none of these rows"
         return self.refusal
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from batch_share.results.summary import Summary
 
-_UNCHANGED: Final = "The run itself is not changed by that."
+_UNCHANGED: Final = "The run itself is not affected."
 _BEGINS: Final = b'{"at": '
 
 
@@ -63,7 +63,7 @@ class Notice:
         """A few short lines for a chat."""
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
         if (known := self.summary) is None:
-            return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
+            return f"{first}\nIts totals are unknown: look at the machine it ran on."
         ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
         steps = map(_printable, next_steps(known, by_name=True))
@@ -99,7 +99,7 @@ def check_target(target: SecretStr) -> None:
     except (OSError, ValueError):  # whoever adds to it says why it can't be
         return
     if begins not in {b"", _BEGINS}:  # a sheet or a ledger would be spoilt
-        wrong = "the file can't be added to, since it holds something else than such lines"
+        wrong = "the file can't be appended to, since it holds something other than such lines"
         raise SettingsError("notify", f"{wrong}: name another one")
 
 

@@ -98,8 +98,8 @@ _LOOK: Final = "Check the lead in LeadSquared"
 """What a person does where LeadSquared itself does not say what became of a share."""
 
 _FOUND_OUT: Final = (
-    "The next run or `batch-share resume --only-unknown` looks it up, and sends it again only if it never arrived "
-    "(never with --on-unknown park)"
+    "The next run or `batch-share resume --only-unknown` looks it up before it sends again (never with "
+    "--on-unknown park)"
 )
 _REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which does no harm"
 HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"

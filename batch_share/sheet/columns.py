@@ -313,7 +313,7 @@ def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
         f"{columns[index]!r} ({shown})" if index == telling else repr(columns[index]) for index in found.doubtful
     )
     options = " ".join(map_option(columns[index], fields[index]) for index in found.doubtful)
-    return f"{names} most often {_says(found.doubtful)} who has the lead now", options
+    return f"{names} usually {_says(found.doubtful)} who has the lead now", options
 
 
 def _says(columns: Collection[int]) -> str:
@@ -456,7 +456,7 @@ def _which_user(
     cells: Mapping[int, Sequence[str]],
 ) -> SheetError:
     """Which columns may say the user, why none is taken, and what to add for each."""
-    has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"
+    has_it = f"{_quoted(columns, states)} usually {_says(states)} who has the lead now"
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
     options = [map_option(columns[index], field) for index, field in fields.items() if field is not None]

@@ -275,7 +275,7 @@ def test_nobody_gets_a_lead_because_they_have_it_already(
     command = "run", "export.csv", "--event", "201", "--duration", "7d", "--yes"
     refused = shell.run(*command)
     assert refused.returncode == 2
-    assert f"'OwnerIdEmailAddress' ('{user.email}') most often says who has the lead now" in refused.stderr
+    assert f"'OwnerIdEmailAddress' ('{user.email}') usually says who has the lead now" in refused.stderr
     assert not sheet.with_name("export.csv.ledger.db").exists()
     assert sandbox.report()["total_calls"] == 0
     option = shlex.split(refused.stderr[refused.stderr.index("--map") :].strip().rstrip("."))

@@ -324,8 +324,8 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert err.splitlines() == [
-        "batch-share: Watching inbox: a sheet that is dropped there is run. Ctrl-C ends it.",
-        "batch-share: Stopped watching inbox: the next watch goes on with what is in inbox/working.",
+        "batch-share: Watching inbox: sheets dropped there are run. Ctrl-C stops it.",
+        "batch-share: Stopped watching inbox: the next watch resumes what is in inbox/working.",
     ]
     assert [line.partition(";")[0] for line in out.splitlines()] == [
         "one.csv: 2 shared (exit 0)",

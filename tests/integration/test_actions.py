@@ -157,9 +157,7 @@ async def test_what_nobody_knows_of_is_skipped_and_a_lead_that_nobody_has_is_sha
         assert ending.summary.states == {State.SKIPPED: 1, State.SHARED: 1}
         (skipped, _), (_, notice) = scene.second.rows("reason", "notice")
         assert skipped.startswith("this machine's ledgers know of no share of this lead with this user")
-        assert (
-            notice == "reassigned: no share of the lead with another user is known to the ledgers of this machine"
-        )
+        assert notice == "reassigned: no share of the lead with another user is known to this machine's ledgers"
         assert (await scene.second.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 1}
 
 

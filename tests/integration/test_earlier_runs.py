@@ -241,7 +241,7 @@ async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> 
         forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
         it.ledger.unlink()
         runs, _ = await known_runs(it.settings(), 10, [])
-        assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
+        assert [run.ended for run in runs] == ["unknown: its ledger is gone, or can't be read"]
 
 
 async def test_a_ledger_that_was_moved_is_reported_of_at_its_new_place(tmp_path: Path) -> None:
@@ -483,7 +483,7 @@ async def test_a_killed_run_whose_ledger_is_another_one_now_is_given_up(tmp_path
             with closing(sqlite3.connect(it.ledger)) as connection, connection:
                 connection.execute("UPDATE about SET value = 'another' WHERE name = 'job'")
         ((run,), _) = await known_runs(it.settings(), 10, [])
-        assert run.ended == "nobody knows: its ledger is gone, or can't be read"
+        assert run.ended == "unknown: its ledger is gone, or can't be read"
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
@@ -626,7 +626,7 @@ async def test_rows_that_are_not_at_their_end_keep_their_ledger(tmp_path: Path) 
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("rows are not at their end: ")
+        assert why.startswith("rows are unfinished: ")
         assert "accepted" in why
         assert "unknown" in why
 
@@ -667,7 +667,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         sweep = await delete(it.settings(), sweep)
         assert sweep.as_json() == {
             "deleted": [],
-            "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+            "kept": [{"ledger": str(it.ledger), "why": "rows are unfinished: 1 accepted"}],
             "changed": [],
             "look_ups": 0,
         }

@@ -172,7 +172,7 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
         words = OPEN[kind.removeprefix("applied-")]
         reason = f"it is unknown whether the activity was posted: {words}. The next run or "
         reason += (
-            "`batch-share resume --only-unknown` looks it up, and sends it again only if it never arrived (never with --on-unknown park)"
+            "`batch-share resume --only-unknown` looks it up before it sends again (never with --on-unknown park)"
         )
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
@@ -199,7 +199,7 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
         words = OPEN[kind.removeprefix("applied-")]
         reason = f"it is unknown whether the share was accepted: {words}. The next run or "
         reason += (
-            "`batch-share resume --only-unknown` looks it up, and sends it again only if it never arrived (never with --on-unknown park)"
+            "`batch-share resume --only-unknown` looks it up before it sends again (never with --on-unknown park)"
         )
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)

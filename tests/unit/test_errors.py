@@ -95,12 +95,12 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     ),
     (
         AccountClosed(UNTIL, "Too many"),
-        f"LeadSquared wants no call of this account until {THEN}: Too many. What was sent is in the ledger; run ",
+        f"LeadSquared takes no calls of this account until {THEN}: Too many. What was sent is in the ledger; run ",
         {"until": UNTIL, "words": "Too many"},
     ),
     (
         AccountClosed(UNTIL),
-        f"LeadSquared wants no call of this account until {THEN}, as it told an earlier run. What was sent is in ",
+        f"LeadSquared takes no calls of this account until {THEN}, as it told an earlier run. What was sent is in ",
         {"until": UNTIL, "words": ""},
     ),
     (DailyLimitReached(1000, 1000), "1,000 calls were made today and 1,000 are allowed, so the run stopped", {}),

@@ -165,7 +165,7 @@ def test_where_nobody_can_be_asked_more_than_50_rows_need_yes(
     out = io.StringIO()
     display = Display(yes=yes, console=Console(file=out, force_terminal=True, color_system=None, width=999))
     assert display.agree(previewed({State.PENDING: rows}, to_share=GIVEN)) is goes
-    assert ("More than 50 rows and nobody to ask: add --yes to send them." in out.getvalue()) is not goes
+    assert ("More than 50 rows, and nobody to ask: add --yes to send them." in out.getvalue()) is not goes
     assert not display.is_sure(Doubt([], "Sure?"))
 
 
@@ -191,9 +191,9 @@ def test_where_nobody_can_be_asked_shares_are_revoked_only_as_the_settings_allow
 @pytest.mark.parametrize(
     ("occasion", "why"),
     [
-        (Occasion.SHEET, "The sheet or its options changed since this ledger was begun"),
-        (Occasion.CHOICE, "Other rows are chosen than last time, the sheet is the same"),
-        (Occasion.FOUND, "Somebody is found who was not found last time"),
+        (Occasion.SHEET, "The sheet or its options changed since this ledger was started"),
+        (Occasion.CHOICE, "Different rows are chosen than last time; the sheet is the same"),
+        (Occasion.FOUND, "Someone was found who was not found last time"),
     ],
 )
 def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) -> None:

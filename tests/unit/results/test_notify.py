@@ -109,7 +109,7 @@ def test_what_was_not_checked_is_reported_without_a_name() -> None:
 
 def test_without_totals_it_says_so() -> None:
     reported = notice(summary=None)
-    assert "Nothing is known of its rows" in reported.text
+    assert "Its totals are unknown" in reported.text
     assert set(reported.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
 
 

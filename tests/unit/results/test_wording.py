@@ -276,8 +276,7 @@ def test_notices_are_reported_in_words() -> None:
     assert spell_notice(TWICE) == ("its activity was found 3 times: keep act, delete act2, act3 in LeadSquared")
     lengths = {"before": [60, None], "now": [None, "2026-01-02T18:00:00"]}
     assert spell_notice(Why(Cause.SENT_BEFORE, lengths)) == (
-        "already sent (1 hour); the sheet or its options now say until 2026-01-02 18:00 UTC, which changes "
-        "nothing"
+        "already sent (1 hour); the sheet or its options now say until 2026-01-02 18:00 UTC, which changes nothing"
     )
     assert spell_notice(None) == ""
 

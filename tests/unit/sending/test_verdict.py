@@ -89,8 +89,8 @@ def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
     result = decide_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
     assert spell_result(result) == (
-        f"it is unknown whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` looks it up, "
-        "and sends it again only if it never arrived (never with --on-unknown park)"
+        f"it is unknown whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` looks it up "
+        "before it sends again (never with --on-unknown park)"
     )
 
 
