@@ -28,8 +28,8 @@ from batch_share.planning.directory import Directory, Numbers, type_key
 from batch_share.planning.lookup import calls_for
 from batch_share.planning.plan import Approval
 from batch_share.results.answers import write_table
-from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
+from batch_share.results.writing import check_format
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
 from batch_share.sheet.columns import LEADS, Field

@@ -20,7 +20,6 @@ from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output, digest_of
 from batch_share.results.failed_sheet import failed_path, write_failed
 from batch_share.results.summary import summarize
-from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import (
     MEANING,
     NO_USER,
@@ -34,7 +33,16 @@ from batch_share.results.wording import (
     spell_earlier,
     spell_unchecked,
 )
-from batch_share.results.writing import beside, write_output, written_last
+from batch_share.results.writing import (
+    Layout,
+    beside,
+    check_format,
+    fill,
+    write_csv,
+    write_output,
+    writing,
+    written_last,
+)
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.workbook import ANSWERED, EARLIER
 
@@ -46,10 +54,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
-    from batch_share.results.tables import Book
-    from batch_share.results.writing import Placed
+    from batch_share.results.writing import Book, Placed
 
 RUNS_SHOWN: Final = 20
 REASONS_SHOWN: Final = 20
@@ -127,7 +133,7 @@ class _Page:
             "title": book.shape(bold=True, font_size=16, font_color="#1F3864"),
             "section": book.shape(bold=True, font_size=12, font_color="#1F3864", bottom=2, bottom_color="#1F3864"),
             "label": book.shape(bold=True),
-            "number": book.number_shape(),
+            "number": book.number,
             "meaning": book.shape(text_wrap=True, align="left", indent=1),
             "moment": book.shape(align="left", indent=1),
             "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
@@ -137,7 +143,7 @@ class _Page:
 
     def title(self, text: str) -> None:
         self.sheet.set_row(self.line, 24)
-        self._text(0, text, "title")
+        self.sheet.write_string(self.line, 0, text, self.shapes["title"])
         self.line += 1
 
     def section(self, text: str) -> None:
@@ -145,11 +151,11 @@ class _Page:
         self.line += 1
         self.sheet.set_row(self.line, 18)
         for column in range(_LAST + 1):
-            self._text(column, text if column == 0 else "", "section")
+            self.sheet.write_string(self.line, column, text if column == 0 else "", self.shapes["section"])
         self.line += 1
 
     def fact(self, label: str, value: str) -> None:
-        self._text(0, label, "label")
+        self.sheet.write_string(self.line, 0, label, self.shapes["label"])
         self.wide(1, value)
         self.line += 1
 
@@ -168,11 +174,9 @@ class _Page:
         lines = max(-(-len(text) // room), 1)
         if lines > 1:
             self.sheet.set_row(self.line, 15 * lines)
-        if first == _LAST:
-            self.sheet.write_string(self.line, first, text, shape)
-        else:
+        if first < _LAST:
             self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
-            self.sheet.write_string(self.line, first, text, shape)
+        self.sheet.write_string(self.line, first, text, shape)
 
     def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
         """A label and numbers beside it; a zero is left blank."""
@@ -181,9 +185,6 @@ class _Page:
         for column, number in enumerate(numbers, start=1):
             if number:
                 self.sheet.write_number(self.line, column, number, self.shapes["number"])
-
-    def _text(self, column: int, text: str, shape: str) -> None:
-        self.sheet.write_string(self.line, column, text, self.shapes[shape])
 
     def end(self) -> None:
         """Columns as wide as their texts; and it is what people see first."""
@@ -426,27 +427,21 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
     if before is not None and ledger.results == await fingerprint(ledger, before):
         await ledger.note_results(ledger.results)
         return before
-    failed = await _failed_beside(ledger, remark, failed_path(there))
+    failed = None
+    try:
+        failed = await write_failed(ledger, failed_path(there))
+        if failed.remark:
+            remark(failed.remark)
+    except LedgerError:
+        raise
+    except BatchShareError as problem:  # which must not hide the results
+        remark(f"The rows to fix are in no file: {str(problem).rstrip('.')}")
     results = await write_results(ledger, results_path(there), failed.path if failed else None)
     if results.remark:
         remark(results.remark)
     if failed is not None:
         await ledger.note_results(await fingerprint(ledger, results.path))
     return results.path
-
-
-async def _failed_beside(ledger: Ledger, remark: Callable[[str], None], target: Path) -> FailedSheet | None:
-    """Write the failed rows; None where they can't be written, which must not hide the results either."""
-    try:
-        failed = await write_failed(ledger, target)
-    except LedgerError:
-        raise
-    except BatchShareError as problem:
-        remark(f"The rows to fix are in no file: {str(problem).rstrip('.')}")
-        return None
-    if failed.remark:
-        remark(failed.remark)
-    return failed
 
 
 async def write_table(

@@ -155,11 +155,10 @@ class Summary:
             reported["corrected"] = dict(self.corrected)
         if self.waiting_until is not None:
             reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        return reported | self._waiting_json() if self.waiting.rows else reported
-
-    def _waiting_json(self) -> dict[str, Any]:
-        first = self.waiting.first
-        return {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
+        if self.waiting.rows:
+            first = self.waiting.first
+            reported |= {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
+        return reported
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:

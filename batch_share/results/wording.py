@@ -209,28 +209,22 @@ def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | N
 
     With `sheet_row`, what is wrong in the sheet says in which row.
     """
-    reported = spell_kind(state, stage, why, sheet_row)
-    then = (
-        _THEN.get((why.cause, stage)) if why and state is State.UNKNOWN and OLD_WORDS not in why.details else None
-    )
-    return f"{sentence(reported)} {then}" if then else reported
-
-
-def spell_kind(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
-    """The same without what follows."""
     if why is None:
         return ""
     cause, details = why.cause, why.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
-    row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
+    then = _THEN.get((cause, stage)) if state is State.UNKNOWN else None
     if "problems" in details:
         problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
-        return "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
-    keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
-    reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
-    doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
-    return row + doubt + reason.format_map(_shown(cause, details))
+        reported = "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
+    else:
+        keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
+        reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
+        row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
+        doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
+        reported = row + doubt + reason.format_map(_shown(cause, details))
+    return f"{sentence(reported)} {then}" if then else reported
 
 
 def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,12 +280,15 @@ def spell_notice(notice: Why | None) -> str:
     details = notice.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
+    shown: dict[str, Any] = {}
     match notice.cause:
         case Cause.DOUBLE:
-            others = ", ".join(details["others"])
-            shown = {"times": 1 + len(details["others"]), "counts": details["counts"], "others": others}
+            others = details["others"]
+            shown = {"times": 1 + len(others), "counts": details["counts"], "others": ", ".join(others)}
         case Cause.SENT_BEFORE:
-            shown = {name: _length(*details[name]) for name in ("before", "now")}
+            for name in ("before", "now"):
+                minutes, until = details[name]
+                shown[name] = spell_length(minutes, datetime.fromisoformat(until) if until else None)
         case _:
             shown = {"of": ", ".join(details.get("of", ()))}
     return _NOTICES[notice.cause].format_map(shown)
@@ -306,10 +303,6 @@ def spell_unchecked(why: Why) -> str:
     return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
 
 
-def _length(minutes: int | None, until: str | None) -> str:
-    return spell_length(minutes, datetime.fromisoformat(until) if until else None)
-
-
 def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results.
 
@@ -321,20 +314,17 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state.is_on_its_way or row.state.is_being_revoked
     label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
-    history, said = _history(row) if row.earlier else "", spell(row.state, row.stage, row.why, sheet_row)
+    history, said = "", spell(row.state, row.stage, row.why, sheet_row)
+    if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
+        days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
+        history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
+        if row.ends_at and row.state.is_shared:
+            history += f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
     return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
-
-
-def _history(row: Row) -> str:
-    """Which shares a row had before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`."""
-    days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
-    spans = [first if first == last else f"{first} - {last}" for first, last in days]
-    again = f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC" if row.ends_at and row.state.is_shared else ""
-    return f"shared {', '.join(spans)}{again}"
 
 
 def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
@@ -622,23 +612,17 @@ def spell_recalled(recalled: int, others: int) -> str:
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:
     """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    reported = _held_to(settings) if deed == "send" else []
-    stops = _stops(settings) if deed in {"send", "try again"} else []
-    stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*reported, f"stops {stopping}" if stopping else ""]))
-
-
-def _held_to(settings: Settings) -> list[str]:
-    return [
-        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
-        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-        f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
-        f"a canary of {settings.canary:,}" if settings.canary else "",
-    ]
-
-
-def _stops(settings: Settings) -> list[str]:
-    return [
-        f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
-        f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
-    ]
+    guards = []
+    if deed == "send":
+        guards = [
+            f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
+            f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
+            f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
+            f"a canary of {settings.canary:,}" if settings.canary else "",
+        ]
+    if deed in {"send", "try again"}:
+        failures, share = settings.stop_after_failures, settings.stop_at
+        in_a_row = f"after {failures:,} failures in a row" if failures else ""
+        stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
+        guards.append(f"stops {' or '.join(filter(None, stops))}" if any(stops) else "")
+    return ", ".join(filter(None, guards))

@@ -143,7 +143,7 @@ async def test_nothing_is_added_to_a_file_that_holds_something_else(tmp_path: Pa
         check_target(SecretStr(str(file)))
     words = await tell(SecretStr(str(file)), NOTICE)
     assert words is not None
-    assert "it holds something else than such lines" in words
+    assert "it holds something other than such lines" in words
     assert file.read_bytes() == held
     assert str(tmp_path) not in f"{reported.value}{words}"
 

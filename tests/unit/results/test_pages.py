@@ -15,8 +15,8 @@ from batch_share.common import Cause
 from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
-from batch_share.results.tables import Layout, fill, writing
 from batch_share.results.wording import OPEN
+from batch_share.results.writing import Layout, fill, writing
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
