@@ -17,7 +17,7 @@ from trial import BULK, CREATE, DROPPED, REVOKE, SHARE
 
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import Ledger
-from batch_share.results import answers
+from batch_share.results import answers, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from batch_share.cli.entry import CommandLine
 from batch_share.cli.options import Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
+from batch_share.setting_texts import SETTING_TEXTS
+
+if TYPE_CHECKING:
+    from batch_share.settings import Settings
 
 _WIDEST = 44
 
@@ -33,8 +38,6 @@ def init(
 
     Example: batch-share config init
     """
-    from batch_share.cli.settings_shown import write_template
-
     write_template(file)
     typer.echo(f"Wrote {file}, with every setting commented out.")
 
@@ -46,8 +49,6 @@ def show(given: Given) -> None:
 
     Example: batch-share config show
     """
-    from batch_share.cli.settings_shown import shown
-
     settings = shown(load())
     if given["json"]:
         typer.echo(json.dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
@@ -164,3 +165,87 @@ def _from_terminal() -> tuple[str, str, str]:
         )
     host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
     return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))
+
+
+# ---------------------------------------------------------------------------------------- the settings shown
+
+KEYS = ("access_key", "secret_key")
+_HEAD = """\
+# Settings of batch_share. Take the # away from a line and change it; the others keep their default, as shown.
+# The keys (access_key, secret_key) do not belong here: `batch-share login` keeps them in the system's keyring; or
+# set BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a .env that only you can read.
+"""
+
+
+def template() -> str:
+    """The text of a settings file. The one table, [sheet], comes last, as TOML wants it."""
+    import tomli_w
+
+    from batch_share.settings import Settings
+
+    plain = Settings.model_construct().model_dump(mode="json")
+    names = sorted((name for name in plain if name not in KEYS), key=lambda name: isinstance(plain[name], dict))
+    parts = [_HEAD]
+    for name in names:
+        default, field = plain[name], Settings.model_fields[name]
+        unset = " Not set; for example:" if default is None else ""
+        lines = tomli_w.dumps({name: (field.examples or [""])[0] if default is None else default}).splitlines()
+        parts.append("\n".join([f"# {SETTING_TEXTS[name]}{unset}", *(f"# {line}" for line in lines if line), ""]))
+    return "\n".join(parts)
+
+
+def write_template(file: Path) -> None:
+    """Write it where nothing is yet. Raises SettingsError."""
+    from batch_share.outputs import temporary_for
+
+    if os.path.lexists(file):
+        raise SettingsError(
+            str(file),
+            "is there already, and was left as it is: name another file",
+            problem="There is such a file already, and it was left as it is.",
+            hint="Name another file.",
+        )
+    try:
+        with temporary_for(file) as temporary:
+            temporary.write_text(template(), encoding="utf-8")
+            temporary.replace(file)
+    except OSError as error:
+        raise SettingsError(
+            str(file),
+            f"can't be written ({error.strerror})",
+            problem=f"The settings file can't be written ({error.strerror}).",
+        ) from None
+
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting: `value` as JSON knows it, of a key whether it is set; `origin` is where it comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+    @property
+    def text(self) -> str:
+        """The value on one line, as a settings file or the environment would hold it."""
+        if self.name in KEYS:
+            return "set" if self.value else "not set"
+        if self.value is None or self.value == "":
+            return "not set"
+        return str(self.value).lower() if isinstance(self.value, bool) else " ".join(str(self.value).split())
+
+
+def shown(settings: Settings) -> list[Shown]:
+    """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
+    from batch_share.settings import origins
+
+    found = origins()
+    # No key leaves its SecretStr: only whether it is there.
+    keys = {name: bool(getattr(settings, name)) for name in KEYS}
+    values = settings.model_dump(mode="json", exclude=set(KEYS))
+    limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
+    reported = {"host": values.pop("host"), **keys, **values, **limits}
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in reported.items()]

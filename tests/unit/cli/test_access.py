@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from batch_share.cli import access as command
+from batch_share.cli import ledgers as command
 from batch_share.cli.app import app
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.access import OTHERS, Access, KnownShare
@@ -56,7 +56,7 @@ def test_an_option_that_is_empty_is_a_mistake(option: str) -> None:
 
 
 def test_one_sentence_says_how_much_and_what_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_local", lambda at: f"{at:%d %H:%M} there")
+    monkeypatch.setattr(command, "_local", lambda at, _="": f"{at:%d %H:%M} there")
     assert said(share()) == "1 lead is shared with 1 user; the share ends 02 04:30 there."
     two = said(share(1), share(2, user_id="v"), share(1, user_id="v"))
     assert two == "2 leads are shared with 2 users; the first share ends 02 04:30 there."
