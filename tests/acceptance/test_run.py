@@ -253,9 +253,7 @@ def test_the_command_that_is_reported_runs_the_rows_that_were_fixed(shell: Shell
     options = ("--event", "201", "--duration", "7d", "--access", "write", "--timezone", "Asia/Kolkata")
     done = shell.run("run", sheet.name, *maps, *options, "--note", "it's for you")
     assert done.returncode == 3, done.stderr
-    reported = next(line for line in done.stdout.splitlines() if "then run it: " in line).partition(
-        "then run it: "
-    )[2]
+    reported = next(line for line in done.stdout.splitlines() if ", then: " in line).partition(", then: ")[2]
     failed = shell.folder / "of mine.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8-sig").replace("neulich", ""), encoding="utf-8")
     program, *arguments = shlex.split(reported)

@@ -157,7 +157,7 @@ async def test_what_nobody_knows_of_is_skipped_and_a_lead_that_nobody_has_is_sha
         assert ending.summary.states == {State.SKIPPED: 1, State.SHARED: 1}
         (skipped, _), (_, notice) = scene.second.rows("reason", "notice")
         assert skipped.startswith("this machine's ledgers know of no share of this lead with this user")
-        assert notice == "reassigned: no share of the lead with another user is known to this machine's ledgers"
+        assert notice == "reassigned: this machine's ledgers know of no share of the lead with another user"
         assert (await scene.second.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 1}
 
 
@@ -205,7 +205,7 @@ async def test_rows_of_which_nothing_is_known_are_reported_once_with_what_to_do(
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
         unknown = "with revoke or reassign as Action, and nothing to revoke is known here for"
-        how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+        how = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"
         assert first.previews[0].reported == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
         assert again.previews[0].reported == []
@@ -380,7 +380,7 @@ async def test_an_index_that_is_lost_while_shares_are_revoked_stops_no_run(tmp_p
         acting(it, scene.row(0, 3, "reassign"))
         ending = await it.run()
         assert altogether(ending.summary) == {State.REVOKED: 1, State.SHARED: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == {scene.pair(0, 3)}
 
 
@@ -399,7 +399,7 @@ async def test_what_another_ledger_took_back_counts_though_the_index_can_not_not
         acting(scene.second, scene.row(0, user, action))
         ending = await scene.second.run()
         assert ending.summary.states == {ends: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == ({scene.pair(0, 3)} if ends is State.SHARED else set())
 
 

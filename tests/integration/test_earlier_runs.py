@@ -264,7 +264,7 @@ async def test_a_run_goes_on_without_an_index_and_says_so(tmp_path: Path) -> Non
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 2}
         (remark,) = ending.remarks
-        assert "The run goes on without it" in remark
+        assert "The run continues without it" in remark
 
 
 async def test_a_damaged_index_is_begun_anew_and_made_again_of_its_ledgers(tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
         assert same.would_stop == []
         other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
         seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
-        assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
+        assert seen.would_stop == ["the ledger belongs to the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
             await do(RunSheet(SheetJob(other, it.name)), it.settings(), Onlooker())
 
@@ -448,7 +448,7 @@ async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> N
         second = another(it, sheet_rows(2))
         ending = await second.run()
         assert states(second) == ["shared", "shared"]
-        assert all("The run goes on without it" in remark for remark in ending.remarks)
+        assert all("The run continues without it" in remark for remark in ending.remarks)
         assert ending.remarks
 
 
@@ -652,7 +652,7 @@ async def test_a_ledger_that_is_gone_is_reported(tmp_path: Path) -> None:
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("it is not there any more")
+        assert why.startswith("it no longer exists")
 
 
 async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Path) -> None:

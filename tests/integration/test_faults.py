@@ -347,7 +347,7 @@ async def test_a_share_that_may_have_been_revoked_is_unknown_and_revoked_again(t
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_UNKNOWN)
         words = OPEN[kind.removeprefix("applied-")]
         reason = f"it is unknown whether the share was revoked: {words}. "
-        reason += "`batch-share revoke` revokes it again, which can't take more away"
+        reason += "`batch-share revoke` revokes it again, which does no harm"
         assert one_row(it, State.UNKNOWN) == ("revoke", reason)
         assert it.live() == (0 if kind.startswith("applied-") else 1)
         assert await revoked_earlier(it)
@@ -391,7 +391,7 @@ async def test_a_status_that_does_not_say_processed_leaves_the_share_ending(tmp_
         assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         ((request,),) = it.query("SELECT revoke_id FROM rows WHERE state = 'ending'")
-        reason = f"it is being revoked (request Id {request}){not_processed(kind)}"
+        reason = f"being revoked (request Id {request}){not_processed(kind)}"
         assert one_row(it, State.ENDING) == (None, reason)
         assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 2
