@@ -68,8 +68,8 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
         (
-            "Ledger leads.ledger.db: it is of the sheet old.csv, and holds no row that is in new.csv and "
-            "asks for the same: give new.csv a ledger of its own (without --ledger it has one)"
+            "Ledger leads.ledger.db: it belongs to the sheet old.csv, and holds no row of new.csv "
+            "that asks for the same: give new.csv a ledger of its own (leave out --ledger)"
         ),
         {"ledger": LEDGER, "named": "old.csv", "sheet": "new.csv"},
     ),
@@ -133,7 +133,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     ),
     (
         CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead", "a.db"),
-        "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
+        "Not all of the 3 canary rows were shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
         {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
     ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
