@@ -189,7 +189,7 @@ def test_what_is_to_be_reported_is_added_to_no_sheet_and_to_no_ledger(
     before = sheet.read_bytes()
     refused = shell.run(*RUN, "--notify", "minimal.csv")
     assert (refused.returncode, sheet.read_bytes()) == (2, before)
-    assert "notify: the file can't be added to" in refused.stderr
+    assert "notify: the file can't be appended to" in refused.stderr
     assert not (tmp_path / "minimal.csv.ledger.db").exists()
 
 
