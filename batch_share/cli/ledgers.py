@@ -13,7 +13,7 @@ from batch_share.cli.options import Given, LedgerFile, named_output, takes, tell
 from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from rich.console import Console
@@ -224,23 +224,26 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     table = Table(show_edge=False, pad_edge=False)
     for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
         table.add_column(name)
+    lines = []
     for each in found:
-        cells = (*_which(each), _how(each), _counts(each.counts))
-        table.add_row(*map(Text, cells), style="dim" if each.purged_at else "")
+        which = each.id, _local(each.started_at), each.command, each.sheet or ""
+        counts = ", ".join(f"{count:,} {state}" for state, count in (each.counts or {}).items())
+        how = "running" if each.ended_at is None else each.ended or ""
+        if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
+            how = how.partition(". ")[0].rstrip(".")
+            how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
+        how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
+        lines.append((which, (how, counts), style))
+        table.add_row(*map(Text, (*which, how, counts)), style=style)
     if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
         out.print(table)
         return
-    for each in found:  # no room for the table: which run it was, and below it how it ended
-        parts = [part for part in (_how(each), _counts(each.counts)) if part]
+    for which, ended, style in lines:  # no room for the table: which run it was, and below it how it ended
+        parts = [*filter(None, ended)]
         on_one_line = ": ".join(parts)
-        style = "dim" if each.purged_at else ""
-        out.print(Text("  ".join(filter(None, _which(each))), style=style))
+        out.print(Text("  ".join(filter(None, which)), style=style))
         for line in [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts:
             out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
-
-
-def _which(run: KnownRun) -> tuple[str, ...]:
-    return run.id, _local(run.started_at), run.command, run.sheet or ""
 
 
 def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:
@@ -248,18 +251,6 @@ def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:
     from datetime import UTC
 
     return at.replace(tzinfo=UTC).astimezone().strftime(shape)
-
-
-def _how(run: KnownRun) -> str:
-    how = "running" if run.ended_at is None else run.ended or ""
-    if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
-        how = how.partition(". ")[0].rstrip(".")
-        how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
-    return f"{how}; purged" if run.purged_at else how
-
-
-def _counts(counts: Mapping[str, int] | None) -> str:
-    return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items())
 
 
 @takes("json")

@@ -44,13 +44,12 @@ from batch_share.results.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from typing import IO
 
     from batch_share.cli.entry import Asked
-    from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
     from batch_share.ledger.statistics import Alike, Changes, ToShare
     from batch_share.results.summary import Summary
@@ -151,16 +150,16 @@ def _shown(header: str) -> str:
 
 
 UNBROKEN: Final = 100_000
-"""Characters of a line where no terminal shows it."""
+"""Characters of a line where no terminal shows it: more than any reason has, so that none is broken."""
 
 TROUBLES_SHOWN: Final = 10
-"""Reasons for which rows need a person, of those for most rows."""
+"""Reasons for which rows need a person, those of most rows: with the totals they fit on one screen."""
 
 MISTAKES_FORESEEN: Final = 5
 """Reasons for which rows can't be sent that are told before people are looked up: a plan has them all."""
 
 ASK_ABOVE: Final = 50
-"""Rows above which a run asks before it sends."""
+"""Rows above which a run asks before it sends: as many as somebody could still look through and revoke by hand."""
 
 STYLES: Final = {
     State.SHARED: "green",
@@ -405,7 +404,15 @@ class Display:
                 soft_wrap=True,
             )
         if ending.error is not None and asked is not None and (self.json or self.one_line):
-            self._stopped(ending, ending.error, asked)
+            # The answer to a script: the totals with the error, or one line.
+            code, summary, short = ending.exit_code, ending.summary, in_short(ending.error, ending.sent)
+            if self.json:
+                line = json.dumps(summary.as_json() | asked.stopped(ending.error, code, ending.sent))
+            elif summary.rows:
+                line = one_line(summary, code, f"{short}; ")
+            else:
+                line = asked.line(ending.error, code, ending.sent)
+            print(line)  # noqa: T201 - the one thing on standard output
             return
         if self.one_line:
             self.line(ending.summary, ending.exit_code)
@@ -414,7 +421,9 @@ class Display:
             was = "was" if ending.revoked_earlier == 1 else "were"
             self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
         if ending.looked_up:
-            self.console.print(looked_up(ending.looked_up), soft_wrap=True)
+            counts = ending.looked_up
+            settled = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
+            self.console.print(f"Unknown calls settled: {', '.join(settled)}.", soft_wrap=True)
         for remark in ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
         self.totals(ending.summary)
@@ -430,17 +439,6 @@ class Display:
             code = ExitCode.INTERRUPTED
             line = f"{asked.name}: {CUT} (exit {code:d})"
             print(json.dumps(asked.cut(code)) if self.json else line)  # noqa: T201
-
-    def _stopped(self, ending: Ending, error: BatchShareError, asked: Asked) -> None:
-        """The answer to a script of what an error stopped: the totals with the error, or one line."""
-        code, summary = ending.exit_code, ending.summary
-        if self.json:
-            reported = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
-        elif summary.rows:
-            reported = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
-        else:
-            reported = asked.line(error, code, ending.sent)
-        print(reported)  # noqa: T201 - the one thing on standard output
 
     def at_rest(self, summary: Summary) -> None:
         """There is nothing to do, whatever became of the rows before."""
@@ -459,12 +457,21 @@ class Display:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
         out = console()
-        out.print(totals_table(summary) if summary.rows else "The ledger has no rows yet.")
+        table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
+        table.add_column("state")
+        table.add_column("rows", justify="right")
+        table.add_column("meaning")
+        for state in State:
+            if count := summary.states.get(state):
+                table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
+        out.print(table if summary.rows else "The ledger has no rows yet.")
         for source, rows in summary.corrected.items():
             out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
         if summary.earlier:
             out.print(f"\nApart from these, {spell_earlier(summary.earlier)}.", soft_wrap=True, markup=False)
-        for lines in (troubles(summary), skipped(summary)):
+        reasons = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
+        skipped = [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reasons]
+        for lines in (troubles(summary), skipped):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
@@ -517,27 +524,9 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def looked_up(counts: Mapping[str, int]) -> str:
-    """What became of rows of which nobody knew whether their call arrived."""
-    said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
-    return f"Unknown calls settled: {', '.join(said)}."
-
-
 def _as_before(changes: Changes) -> str:
     """How much of a sheet its ledger knew already."""
     return f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
-
-
-def totals_table(summary: Summary) -> Table:
-    """The states and how many rows are in each, with what each means."""
-    table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
-    table.add_column("state")
-    table.add_column("rows", justify="right")
-    table.add_column("meaning")
-    for state in State:
-        if count := summary.states.get(state):
-            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
-    return table
 
 
 def troubles(summary: Summary) -> list[Text]:
@@ -546,12 +535,6 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(spell_alike(each, summary.rows), style=style) for each, style in shown]
     more = len(summary.troubles) - len(lines)
     return [*lines, Text(f"… and {plural(more, 'more reason')} in the results.")] if more else lines
-
-
-def skipped(summary: Summary) -> list[Text]:
-    """Why rows are skipped."""
-    reported = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
-    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reported]
 
 
 def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:

@@ -114,7 +114,20 @@ def login(
     from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
 
-    host, access_key, secret_key = _from_stdin() if stdin else _from_terminal()
+    if stdin:
+        given = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
+        if len(given) != 3:  # without a word of what was read
+            raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
+    elif not sys.stdin.isatty():
+        raise SettingsError(
+            "login",
+            "there is no terminal to ask on: give the three lines to --stdin",
+            problem="There is no terminal to ask on.",
+        )
+    else:
+        given = [typer.prompt("Host, such as https://api-in21.leadsquared.com")]
+        given += [typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key")]
+    host, access_key, secret_key = given
     settings = load(host=host, access_key=access_key, secret_key=secret_key)
     account = settings.account()
     try:
@@ -146,25 +159,6 @@ def logout(
         typer.echo(f"The keys for {named} are removed from the system's keyring.")
     else:
         typer.echo("The system's keyring holds no keys" + (f" for {named}." if named else "."))
-
-
-def _from_stdin() -> tuple[str, str, str]:
-    """Raises SettingsError, without a word of what was read."""
-    lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
-    if len(lines) != 3:
-        raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
-    return lines[0], lines[1], lines[2]
-
-
-def _from_terminal() -> tuple[str, str, str]:
-    if not sys.stdin.isatty():
-        raise SettingsError(
-            "login",
-            "there is no terminal to ask on: give the three lines to --stdin",
-            problem="There is no terminal to ask on.",
-        )
-    host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
-    return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))
 
 
 # ---------------------------------------------------------------------------------------- the settings shown

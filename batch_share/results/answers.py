@@ -58,7 +58,11 @@ if TYPE_CHECKING:
     from batch_share.results.writing import Book, Placed
 
 RUNS_SHOWN: Final = 20
+"""The last runs: a week of a job that runs three times a day."""
+
 REASONS_SHOWN: Final = 20
+"""Of skipped rows, so that the page prints on one sheet; Results has all."""
+
 _WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
 _WIDEST_NAME: Final = 60
 _LAST: Final = len(_WIDTHS) - 1

@@ -30,7 +30,10 @@ _BEGINS: Final = b'{"at": '
 
 
 async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | None:
-    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL."""
+    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL.
+
+    Two tries of 10 s outlast a dropped connection, and a run that ended is not kept waiting for half a minute.
+    """
     problem, timeout = "", aiohttp.ClientTimeout(total=seconds)
     for _ in range(2):
         try:

@@ -87,13 +87,13 @@ def bar(states: Mapping[State, int], most: int) -> list[Piece]:
 
 
 ROWS_REPORTED: Final = 100
-"""Rows to look at that are listed, when nobody says how many."""
+"""Rows to look at that are listed by default: more than a person works through in a day; the results have all."""
 
 RUNS_REPORTED: Final = 20
-"""Runs that are listed, the latest."""
+"""Runs that are listed, the latest: as in the workbook."""
 
 SUFFIXES: Final = frozenset({".html", ".htm"})
-_LONGEST: Final = 600
+_LONGEST: Final = 600  # characters of a reason: LeadSquared may answer with a page of HTML
 _LEAD_COLUMNS: Final = ("Lead Number", "Lead Email", "Lead Phone", "Lead Id")
 _USER_COLUMNS: Final = ("Sales User", "User Email", "User Id")
 

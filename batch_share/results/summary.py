@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 REASONS_SHOWN: Final = 5
-"""Of those for which rows are skipped."""
+"""Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
 
 class ExitCode(IntEnum):
