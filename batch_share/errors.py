@@ -67,7 +67,7 @@ class BatchShareError(Exception):
 
     sent_before = 0
     row: int | None = None
-    hint = "See to what is said here, and try again: nothing is sent twice."
+    hint = "Fix what is described here, and try again: nothing is sent twice."
 
     def __init__(self, words: str, *, problem: str = "", hint: str = "") -> None:
         super().__init__(words)
@@ -149,9 +149,9 @@ class OfAnotherSheet(LedgerError):
     def __init__(self, ledger: object, named: str, sheet: str) -> None:
         super().__init__(
             ledger,
-            f"it is of the sheet {named}, and holds no row that is in {sheet} and asks for the same: "
-            f"give {sheet} a ledger of its own (without --ledger it has one)",
-            problem=f"The ledger is of the sheet {named}, and holds none of the rows of {sheet}.",
+            f"it belongs to the sheet {named}, and holds no row of {sheet} that asks for the same: "
+            f"give {sheet} a ledger of its own (leave out --ledger)",
+            problem=f"The ledger belongs to the sheet {named}, and holds none of the rows of {sheet}.",
             hint=f"Give {sheet} a ledger of its own.",
         )
         self.named = named
@@ -192,7 +192,7 @@ class Unreachable(BatchShareError):
         super().__init__(
             f"{host} {why}; run the same command again when {when}.",
             problem=f"LeadSquared {why}.",
-            hint=f"Go on when {when}.",
+            hint=f"Resume when {when}.",
         )
         self.host = host
         self.tries = tries
@@ -208,9 +208,9 @@ class NotAnswered(BatchShareError):
             "rows became unknown."
         )
         super().__init__(
-            f"{problem} Run the same command again when LeadSquared is well; it repeats nothing.",
+            f"{problem} Run the same command again when LeadSquared has recovered; nothing is repeated.",
             problem=problem,
-            hint="Go on when LeadSquared is well: nothing is repeated.",
+            hint="Resume when LeadSquared has recovered: nothing is repeated.",
         )
         self.calls = calls
         self.words = words
@@ -227,7 +227,7 @@ class DailyLimitReached(BatchShareError):
             f"{problem} What was sent is in the ledger; run the same command again tomorrow (the day ends at "
             "midnight UTC).",
             problem=problem,
-            hint="Go on tomorrow (the day ends at midnight UTC): nothing is repeated.",
+            hint="Resume tomorrow (the day ends at midnight UTC): nothing is repeated.",
         )
         self.limit = limit
         self.made = made
@@ -240,11 +240,11 @@ class StillThrottled(BatchShareError):
         problem = (
             f"For {seconds / 60:.0f} minutes LeadSquared refused every call as one too many: {sentence(words)}"
         )
-        others = "Other programs may be using the account's calls, or those of the day are spent"
+        others = "Other programs may be using the account's calls, or today's are used up"
         super().__init__(
-            f"{problem} {others}; run the same command again later, it repeats nothing.",
+            f"{problem} {others}; run the same command again later: nothing is repeated.",
             problem=problem,
-            hint=f"{others}. Go on later: nothing is repeated.",
+            hint=f"{others}. Resume later: nothing is repeated.",
         )
         self.seconds = seconds
         self.words = words
@@ -259,12 +259,12 @@ class AccountClosed(BatchShareError):
     def __init__(self, until: datetime, words: str = "") -> None:
         then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         why = f": {sentence(words)}" if words else ", as it told an earlier run."
-        problem = f"LeadSquared wants no call of this account until {then}{why}"
+        problem = f"LeadSquared takes no calls of this account until {then}{why}"
         super().__init__(
-            f"{problem} What was sent is in the ledger; run the same command again then, it repeats nothing. "
-            "With --rate 25/5s (or --force) it calls before that all the same.",
+            f"{problem} What was sent is in the ledger; run the same command again then: nothing is repeated. "
+            "With --rate 25/5s (or --force) it calls before then anyway.",
             problem=problem,
-            hint="Go on then: nothing is repeated.",
+            hint="Resume then: nothing is repeated.",
         )
         self.until = until
         self.words = words
@@ -289,7 +289,7 @@ class NoSuchApi(BatchShareError):
         super().__init__(
             f"{host} has no API {path}: {why}, and batch_share can't do without it. Check that the host is your "
             "region's, and run the same command again.",
-            problem=f"The host that is set has not one of the APIs that sharing is made of: {why}.",
+            problem=f"The host that is set lacks one of the APIs that sharing needs: {why}.",
             hint="Check that the host is your region's, and try again.",
         )
         self.host = host
@@ -319,7 +319,7 @@ class NotConfirmed(BatchShareError):
     """A run was shown, and not agreed to: nothing was sent."""
 
     def __init__(self, words: str = "Nothing was sent: the run was not confirmed.") -> None:
-        super().__init__(words, hint="Confirm it, if it is what you want to be sent.")
+        super().__init__(words, hint="Confirm it if this is what you want to send.")
 
 
 class TooManyRows(BatchShareError):
@@ -393,15 +393,14 @@ class TooManyFailures(BatchShareError):
         stopped = "the run stopped before more did"
         if accepted is not None:
             stopped = (
-                f"the run stopped; LeadSquared says only after it has accepted a row whether it can be shared, and "
+                f"the run stopped; LeadSquared says whether a row can be shared only after accepting it, and "
                 f"{accepted:,} were accepted by then"
             )
         problem = f"{rows:,} rows failed {how}, so {stopped}. The last: {sentence(reason)}"
         super().__init__(
-            f"{problem} The rows that are left stay as they are: fix the cause, then `batch-share resume` goes on "
-            "with them.",
+            f"{problem} The remaining rows are untouched: fix the cause, then send them with `batch-share resume`.",
             problem=problem,
-            hint="Fix the cause, then go on with the rows that are left: they stay as they are.",
+            hint="Fix the cause, then send the remaining rows: they are untouched.",
         )
         self.rows = rows
         self.reason = reason
@@ -416,15 +415,15 @@ class CanaryFailed(BatchShareError):
         named = shlex.quote(ledger)
         counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
         problem = (
-            f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
+            f"Not all of the {rows:,} canary rows were shared: {counted}. Row {sheet_row}: {sentence(reason)} "
             "The rest was not sent"
         )
         super().__init__(
-            f"{problem}, and with --canary is not until this row is fixed in the sheet, left out, or tried again: "
-            f"`batch-share retry {named}` (`batch-share follow-up {named}` asks again for accepted rows). Without "
-            "--canary all of it is.",
+            f"{problem}, and with --canary won't be until this row is fixed in the sheet, left out or tried again: "
+            f"`batch-share retry {named}` (`batch-share follow-up {named}` checks accepted rows again). Without "
+            "--canary the rest is sent.",
             problem=f"{problem}.",
-            hint="Fix the row, leave it out or try it again; accepted rows are asked about by following up.",
+            hint="Fix the row, leave it out or try it again; following up checks accepted rows.",
         )
         self.row = self.sheet_row = sheet_row
         self.rows = rows

@@ -42,7 +42,7 @@ def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
     kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))
     _ask("set_password", host, kept)
     if _ask("get_password", host) != kept:
-        raise KeychainError("The system's keyring took the keys and did not keep them")
+        raise KeychainError("The system's keyring accepted the keys but did not store them")
     _ask("set_password", _HOSTS, json.dumps([*(each for each in hosts() if each != host), host]))
 
 
@@ -105,7 +105,7 @@ def _ask(what: str, *of: str) -> str | None:
         kind = type(error).__name__
     reason = f"The system's keyring can't be used ({kind})"
     if kind == "NoKeyringError":
-        reason = "This machine has no keyring that keys could be kept in"
+        reason = "This machine has no keyring to store keys in"
     if kind in {"KeyringLocked", "InitError"}:
         reason = f"The system's keyring is locked, or can't be opened ({kind})"
     raise KeychainError(reason)

@@ -114,7 +114,7 @@ class LogFile(RotatingFileHandler):
         """Logging's own would print a traceback for every line."""
         if not self._is_reported:
             self._is_reported = True
-            self._tell(f"The log {self.baseFilename} can't be written any more; the work goes on without it.")
+            self._tell(f"The log {self.baseFilename} can no longer be written; the work continues without it.")
 
 
 class LineHandler(logging.Handler):

@@ -191,7 +191,7 @@ def _fault(file: Path, opened: os.stat_result) -> str:
     fixes += [f"{chown} $(id -un) {shlex.quote(str(file))}"] if opened.st_uid not in ours else []
     why = "it is another user's" if fixes else "others can write it"
     fixes += [f"chmod go-w {shlex.quote(str(file))}"] if opened.st_mode & _OTHERS_WRITE else []
-    return f"{why}: look at what it says, then `{' && '.join(fixes)}`" if fixes else ""
+    return f"{why}: check what it says, then `{' && '.join(fixes)}`" if fixes else ""
 
 
 DEFAULT_RATE: Final = Rate(25, 5.0)
@@ -530,7 +530,7 @@ class Settings(BaseSettings):
             if not getattr(self, name):
                 why = keychain.trouble()  # if it has them, why the keyring could not tell
                 or_else = (
-                    f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` keep host and keys"
+                    f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` store host and keys"
                 )
                 raise SettingsError(
                     name,

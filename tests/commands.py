@@ -95,7 +95,7 @@ def _serve() -> None:
     import batch_share.cli.screen
     import batch_share.cli.work
     import batch_share.jobs.run
-    import batch_share.results.tables
+    import batch_share.results.writing
     import batch_share.sheet.workbook
 
     for line in sys.stdin:

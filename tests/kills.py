@@ -17,7 +17,7 @@ from trial import BULK, CREATE, DROPPED, REVOKE, SHARE
 
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import Ledger
-from batch_share.results import answers, tables
+from batch_share.results import answers, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +143,7 @@ def _arm_status(hit: Callable[[], None]) -> None:
 
 def _arm_results(number: int) -> None:
     """While they are written, before they are renamed, or after: there is but one file."""
-    write, replace = tables.write_csv, Path.replace
+    write, replace = writing.write_csv, Path.replace
 
     async def dies_writing(*arguments: Any) -> None:
         if number == 1:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activities, spell_cost
+from batch_share.cli.screen import AGAIN, STYLES, console, spell_activities, spell_cost
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_alike, spell_guards, spell_recalled
+from batch_share.results.wording import lasting, spell_alike, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,15 +27,15 @@ REPEATS_SHOWN = 5
 USERS_SHOWN = 10
 
 ZONE_UNKNOWN = (
-    "Times are taken as UTC here; a run takes them in the account's time zone, which --online or --timezone tells."
+    "Times are read as UTC here; a run reads them in the account's time zone: see --online and --timezone."
 )
 
-CODE_UNKNOWN = "A name's code is looked up by --online, or by the run."
+CODE_UNKNOWN = "Its code is looked up with --online, or by the run."
 
 _NOTHING = "nothing more is sent"
 _BEFORE = {
     State.UNKNOWN: "looked up before anything is sent again",
-    State.ACCEPTED: "asked for, and nothing more is sent",
+    State.ACCEPTED: "checked, and nothing more is sent",
     State.SHARED: _NOTHING,
     State.ENDED: "--renew 1d shares them again",
     State.FAILED: "`batch-share retry` sends them again",
@@ -72,7 +72,7 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
     if seen.ignored:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
     for odd in seen.oddities():
-        out.print(f"[yellow]Look again:[/yellow] {escape(odd)}", soft_wrap=True)
+        out.print(f"[yellow]Check:[/yellow] {escape(odd)}", soft_wrap=True)
     if seen.already:
         out.print(AGAIN, soft_wrap=True, markup=False)
     for remark in seen.live.remarks:
@@ -114,9 +114,9 @@ def _what(seen: Overview, *, online: bool) -> Table:
     first = spell_time(seen.waiting.first, seen.zone) if seen.waiting.first else "nobody knows when"
     wait = "waits for its" if waiting == 1 else "wait for their"
     of_sent = (
-        (posted, f"{posted:,} of them with an activity that stands: only the share is left"),
-        (waiting, f"{waiting:,} of them {wait} time, the first until {first}"),
-        (len(again), f"{len(again):,} of them taken back from others first: {_named(again)}"),
+        (posted, f"{posted:,} of them posted already: only the share is left"),
+        (waiting, f"{waiting:,} of them {wait} start, the first until {first}"),
+        (len(again), f"{len(again):,} of them revoked from others first: {_named(again)}"),
     )
     before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
     reported = (
@@ -126,8 +126,8 @@ def _what(seen: Overview, *, online: bool) -> Table:
             "to be sent" if online else "to be sent, if the leads and users are found",
         ),
         *((None, 0, said) for count, said in of_sent if count),
-        (State.REVOKED, parts["revoking"], f"only taken back: {_named(seen.revoking)}"),
-        *((None, 0, said) for said in [f"to be taken back: {_earlier(seen)}"] if seen.claiming),
+        (State.REVOKED, parts["revoking"], f"only revoked: {_named(seen.revoking)}"),
+        *((None, 0, said) for said in [f"to be revoked: {_earlier(seen)}"] if seen.claiming),
         (State.INVALID, parts["invalid"], "can't be sent: see below"),
         (State.SKIPPED, parts["repeats"], "the same as an earlier row, so not sent: see below"),
         (State.SKIPPED, parts["held"], "under way in another job, so not sent: see below"),
@@ -146,12 +146,12 @@ def _named(numbers: Sequence[int]) -> str:
 
 
 def _earlier(seen: Overview) -> str:
-    shares = f"{plural(seen.earlier, 'share')} known to the ledgers of this machine"
+    shares = f"{plural(seen.earlier, 'share')} known to this machine's ledgers"
     if not seen.unasked:
         return shares
     if seen.unasked == seen.claiming:
-        return "which shares, only --online knows"
-    return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online knows"
+        return "only --online tells which shares"
+    return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online can tell"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -195,4 +195,4 @@ def _cost(seen: Overview) -> str:
     allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day{made}"
     if not seen.days:
         return f"{allowance}."
-    return f"{allowance}: run again each day, it ends on {seen.ends_on:%A, %d %B %Y}."
+    return f"{allowance}: run it again each day, and it ends on {seen.ends_on:%A, %d %B %Y}."

@@ -44,7 +44,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     if not found.user_ids:
         raise SettingsError(
             "--user",
-            f"no ledger of this machine that could be looked at knows a user with the Id or e-mail address {user}",
+            f"no ledger on this machine that could be read knows a user with the Id or e-mail address {user}",
             problem="Nobody with this Id or e-mail address is known here.",
         )
     _ask(asking, found, user)
@@ -66,7 +66,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
             ended: Ending | BatchShareError
             try:
                 if not is_seen:
-                    raise LedgerError(ledger, "it could not be looked at: what it shared is not revoked")
+                    raise LedgerError(ledger, "it could not be read: what it shared is not revoked")
                 ended = await library.revoke(ledger, user=user_id)
             except BatchShareError as error:
                 ended = error
@@ -83,7 +83,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     if asking.json:
         print(json.dumps({"jobs": jobs, "remarks": [*found.remarks], "exit_code": int(code)}))  # noqa: T201
     elif not found.shares:
-        typer.echo(f"{user} has no access by a share that this machine knows: nothing to revoke.")
+        typer.echo(f"{user} has no share that this machine knows of: nothing to revoke.")
     for remark in () if asking.json else found.remarks:
         typer.echo(f"{remark}.", err=True)
     return code
@@ -101,7 +101,7 @@ def _ask(asking: TerminalWatcher, found: Access, user: str) -> None:
         if not asking.one_line:
             asking.console.print(line, markup=False, soft_wrap=True)
     elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
-        raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes answers.")
+        raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 
 
 def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, dict[str, Any], ExitCode]:

@@ -37,14 +37,14 @@ def watch_inbox(
     library = BatchShare(settings, watcher=Display(yes=yes, one_line=True, asks=False))
     library.check_notify()
     if not once:
-        _say(f"Watching {folder}: a sheet that is dropped there is run. Ctrl-C ends it.")
+        _say(f"Watching {folder}: sheets dropped there are run. Ctrl-C stops it.")
     try:
         codes = asyncio.run(_watch(library, folder, options, *looks, once=once))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say("Cut. What was under way is in its ledger: the next watch goes on with it.")
+        _say("Cut off. What was under way is in its ledger: the next watch resumes it.")
         return ExitCode.INTERRUPTED
     if not once:
-        _say(f"Stopped watching {folder}: the next watch goes on with what is in {folder / 'working'}.")
+        _say(f"Stopped watching {folder}: the next watch resumes what is in {folder / 'working'}.")
     return ExitCode.most_urgent(codes) if once else ExitCode.DONE
 
 
@@ -86,4 +86,4 @@ def _line(outcome: SheetOutcome) -> str:
     line = f"{words}; in {near(folder)}"
     if outcome.place == "held":
         return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / 'agreed')}"
-    return line if outcome.place or outcome.interrupted else f"{line}; looked at again"
+    return line if outcome.place or outcome.interrupted else f"{line}; to be looked at again"

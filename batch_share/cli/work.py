@@ -147,6 +147,6 @@ class Work:
                 self.library.notify(self._asked.command, self._subject, ended, ledger=self._ledger)
             )
         except (KeyboardInterrupt, asyncio.CancelledError):
-            problem = "Telling others how it ended was interrupted. The run itself is not changed by that."
+            problem = "Reporting how it ended was interrupted. The run itself is not affected."
         if problem:
             typer.echo(f"batch-share: {problem}", err=True)

@@ -65,7 +65,7 @@ NEARLY_SPENT: Final = 0.9
 
 _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
-_UNKNOWN: Final = "Not known, as long as the keys are not known to work."
+_UNKNOWN: Final = "Unknown as long as the keys are not known to work."
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
 
@@ -97,7 +97,7 @@ class Finding:
 def of_proxy(proxy: Proxy | None, trouble: str) -> Finding:
     """Which proxy calls go through; `trouble` is why the one that is set can't be used."""
     if trouble:
-        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Fix that first, and ask again.")
+        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Fix that first, and check again.")
     if proxy is None:
         return Finding("proxy", Level.OK, "Calls go straight to the host: no proxy is set for it.")
     return Finding("proxy", Level.OK, f"Calls go through {proxy}, from {proxy.origin}.")
@@ -123,23 +123,23 @@ def of_keys(
             if named and named[0].lower() != urlsplit(host).netloc:
                 then = f"Set the host that it names: BATCH_SHARE_HOST=https://{named[0].lower()}."
         case Throttled():
-            words = f"Not known: LeadSquared refused the call as one too many: {sentence(user.words)}"
-            return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
+            words = f"Unknown: LeadSquared refused the call as one too many: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Check again when other programs make fewer calls.")
         case NotSent():
             words = f"{host} could not be reached: {sentence(user.words)}"
             then = (
                 "Check the host, the network, and the proxy or firewall: HTTPS_PROXY names a proxy that calls need."
             )
             if user.hopeless:
-                then = "Fix that, and ask again."
+                then = "Fix that, and check again."
             elif proxy is not None:
                 then = f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
         case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
-            words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
+            words = f"LeadSquared accepts them, but does not say whose they are: {sentence(user.words)}"
             return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
         case _:
             words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
-            then = "Check that the host is your region's, and ask again."
+            then = "Check that the host is your region's, and try again."
     return Finding("keys", Level.PROBLEM, words, then)
 
 
@@ -186,7 +186,7 @@ def of_types(types: dict[int, str] | Failure | None) -> Finding:
         return Finding("activity types", Level.WARNING, _UNKNOWN)
     if not isinstance(types, dict):
         why = f": {sentence(types.words)}" if types.words else "."
-        return Finding("activity types", Level.WARNING, f"LeadSquared does not tell which there are{why}")
+        return Finding("activity types", Level.WARNING, f"LeadSquared does not list them{why}")
     named = [f"{code} {types[code]}".rstrip() for code in sorted(types)]
     more = f" and {len(named) - _TYPES:,} more" if len(named) > _TYPES else ""
     return Finding("activity types", Level.OK, f"{', '.join(named[:_TYPES])}{more}.")
@@ -203,19 +203,19 @@ def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     if isinstance(status, Refused):  # not the request Id, but the question
         is_closed = status.status == _NOT_FOUND or "unauthorized" in status.type.lower()
     if is_closed:
-        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{reported}."
+        words = f"The EntityAccess API refused the call (HTTP {status.status}):{reported}."
         return Finding("sharing", Level.PROBLEM, words, "Ask LeadSquared's support to switch sharing on.")
     if not isinstance(status, ShareStatus | Refused):
         words = f"The EntityAccess API did not answer as documented:{reported}."
         return Finding("sharing", Level.WARNING, words, "Ask again; then ask LeadSquared's support.")
-    words = f"The EntityAccess API answers; to a request that never was, it says{reported or ' nothing'}."
-    return Finding("sharing", Level.OK, f"{words} Whether sharing is switched on, only a first share tells.")
+    words = f"The EntityAccess API answers; for a request that never was, it says{reported or ' nothing'}."
+    return Finding("sharing", Level.OK, f"{words} Only a first share tells whether sharing is switched on.")
 
 
 def of_clock(skew: float | None) -> Finding:
     """How far this machine's clock is from LeadSquared's, in seconds; ahead is positive."""
     if skew is None:
-        return Finding("clock", Level.WARNING, "Not known: no answer told LeadSquared's time.")
+        return Finding("clock", Level.WARNING, "Unknown: no answer gave LeadSquared's time.")
     far = abs(skew)
     if far <= SKEW_WARNING:
         return Finding("clock", Level.OK, "This machine's clock agrees with LeadSquared's.")
@@ -230,12 +230,12 @@ def of_clock(skew: float | None) -> Finding:
 def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
     """The rate that is set (None: auto) beside the limit that LeadSquared told."""
     if learned is None:
-        kept = f"{rate} is kept" if rate else "the default is kept until it does"
-        return Finding("rate", Level.OK, f"LeadSquared has told no limit on this machine yet; {kept}.")
+        kept = f"{rate} is used" if rate else "the default is used until it does"
+        return Finding("rate", Level.OK, f"LeadSquared has not reported a limit on this machine yet; {kept}.")
     if rate is not None and rate.per_second > learned.per_second:
-        words = f"The rate is set to {rate}, and LeadSquared told a limit of {learned}."
+        words = f"The rate is set to {rate}, but LeadSquared reported a limit of {learned}."
         return Finding("rate", Level.WARNING, words, f"Set BATCH_SHARE_RATE={learned}, or auto.")
-    return Finding("rate", Level.OK, f"LeadSquared told a limit of {learned}; {rate or 'that'} is kept.")
+    return Finding("rate", Level.OK, f"LeadSquared reported a limit of {learned}; {rate or 'that'} is used.")
 
 
 def of_day(calls: int, limit: int | None) -> Finding:
@@ -244,7 +244,7 @@ def of_day(calls: int, limit: int | None) -> Finding:
         return Finding("calls today", Level.OK, f"{calls:,} from this machine; no daily limit is set.")
     words = f"{calls:,} from this machine, of {limit:,} allowed."
     if calls >= limit:
-        return Finding("calls today", Level.PROBLEM, words, "Go on tomorrow: the day ends at midnight UTC.")
+        return Finding("calls today", Level.PROBLEM, words, "Resume tomorrow: the day ends at midnight UTC.")
     if calls >= NEARLY_SPENT * limit:
         return Finding("calls today", Level.WARNING, words, "Larger sheets will not be done before midnight UTC.")
     return Finding("calls today", Level.OK, words)
@@ -279,9 +279,7 @@ def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
     if mode is None:
         return Finding(".env", Level.OK, "There is no .env here that others could read.")
     if is_foreign:
-        return Finding(
-            ".env", Level.WARNING, ".env is another user's.", "Look at what it says, then make it yours."
-        )
+        return Finding(".env", Level.WARNING, ".env is another user's.", "Check what it says, then make it yours.")
     if mode & _READ_BY_OTHERS:
         words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
         return Finding(".env", Level.WARNING, words, "chmod 600 .env")
@@ -343,7 +341,7 @@ async def check_up(given: Settings | None = None) -> list[Finding]:
         host, *_ = settings.account()
     except SettingsError as error:
         asked.why_not = f"{error.setting} is not set" if settings else "the settings can't be read"
-        then = "Fix that first, and ask again."
+        then = "Fix that first, and check again."
         found = [Finding("settings", Level.PROBLEM, sentence(str(error)), then)]
     else:
         asked = await ask(settings)

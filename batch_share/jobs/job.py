@@ -207,7 +207,7 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
                 raise choice.excess
             answer = watcher.agree(choice.preview)
             if isawaitable(answer):
-                session.tally.phase = "waiting for somebody to agree"
+                session.tally.phase = "waiting for a confirmation"
                 agreed, answer = choice, await session.answered(answer)
                 await check_newest(session)
             elif answer:

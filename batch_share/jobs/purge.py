@@ -100,7 +100,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
     if not known.ledger.exists():
-        return "it is not there any more; what was written beside its sheet is left to you"
+        return "it no longer exists; what was written beside its sheet is left to you"
     try:
         async with read_ledger(known.ledger) as ledger:
             if (await ledger.facts())["job"] != known.job:
@@ -111,7 +111,7 @@ async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str
             going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
             if going_on:
                 reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
-                return f"rows are not at their end: {reported}"
+                return f"rows are unfinished: {reported}"
             ends = [share.ends_at or now async for share in ledger.shares()]
             live = [end for end in ends if end > now]
             words = f"{len(live):,} of its shares are live, the last until "

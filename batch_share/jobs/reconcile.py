@@ -118,7 +118,7 @@ class Reconciler:
         new = [each for each in await self._lost_activities() if each.id not in self._first_looks]
         if not new:
             return
-        session.tally.phase = "looking up what nobody knows"
+        session.tally.phase = "looking up unknown rows"
         by_type: dict[int, list[Row]] = defaultdict(list)
         for each in new:
             by_type[_place(each).event].append(each)
@@ -220,7 +220,7 @@ class Reconciler:
     async def _rest(self, group: Sequence[Row]) -> bool:
         """Wait until it is time for the second look at all of these; False if the work is to end."""
         while (wait := self._wait(group)) > 0:
-            self._session.tally.phase = "waiting to look again at what nobody knows"
+            self._session.tally.phase = "waiting to look up unknown rows again"
             self._resting[group[0].id] = _now() + wait
             await self._session.stop.sleep(wait)
             del self._resting[group[0].id]

@@ -146,7 +146,7 @@ class Revoke(Kind):
                 how = "revoked all the same, since --no-follow-up waits for nothing"
             reported.append(f"{processing:,} still being processed: {how}")
         if doubtful := sum(row.doubtful or row.state is State.FAILED for row in fresh):
-            reported.append(f"{doubtful:,} of which nobody knows whether they stand: revoked to be sure")
+            reported.append(f"{doubtful:,} that may be live or not: revoked to be sure")
         if ended:
             reported.append(f"{ended:,} have ended by themselves: left alone")
         unsent = preview.states.get(State.PENDING, 0) + preview.states.get(State.POSTED, 0)

@@ -184,7 +184,7 @@ SELECT row_id, sheet_row, lead_id, user_id, access, ends_at, request_id, run_id,
 FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id = run_id WHERE """
 
 CUT_OFF: Final = "cut off"
-GONE: Final = "nobody knows: its ledger is gone, or can't be read"
+GONE: Final = "unknown: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
 
 

@@ -263,7 +263,7 @@ def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
         "which looks every row up in LeadSquared before it sends; or give that job up with "
         f"`batch-share runs --forget {last.id}`",
         problem="The ledger of an unfinished job is gone.",
-        hint="Put it back, or have the job recovered from LeadSquared.",
+        hint="Put it back, or recover the job from LeadSquared.",
     )
 
 
@@ -390,7 +390,7 @@ def remarking(remark: Callable[[str], None]) -> Iterator[None]:
 
 
 def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
-    remark(f"{error}. The run goes on without it: shares of other ledgers are not seen, nor is this one by them")
+    remark(f"{error}. The run continues without it: it does not see the shares of other ledgers, nor they its own")
 
 
 def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
@@ -431,7 +431,7 @@ async def forget_job(settings: Settings, named: str) -> KnownRun:
         await catch_up(history)
         found = _run_named(history, named)
         if found.ledger.exists() and is_in_use(found.ledger):
-            raise LedgerLocked(found.ledger, "its run goes on: stop it first")
+            raise LedgerLocked(found.ledger, "its run is still going on: stop it first")
         history.forget(found.id, utc_now())
         return found
 
@@ -440,7 +440,7 @@ def _run_named(history: History, named: str) -> KnownRun:
     """Raises LedgerError."""
     found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
     if found is None:
-        known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
+        known = "no run on this machine yet" if named == "last" else "no such file, and no run with this Id"
         raise LedgerError(
             named, f"there is {known}. `batch-share runs` lists the runs", problem=f"There is {known}."
         )

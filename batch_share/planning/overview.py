@@ -32,8 +32,8 @@ from batch_share.planning.already_shared import AlreadyShared, choose_renewals, 
 from batch_share.planning.directory import Directory, Numbers, calls_for, type_key
 from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
-from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
+from batch_share.results.writing import check_format
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
 from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
@@ -562,7 +562,7 @@ def overview(
     seen.unasked, seen.earlier = len(seen.claims) - len(known), seen.live.earlier(known)
     seen.refusal, of = seen.before.refusal, seen.before.sheet.name if seen.before.sheet else ""
     if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:
-        seen.refusal = f"the ledger is of the sheet {of}, and holds none of these rows"
+        seen.refusal = f"the ledger belongs to the sheet {of}, and holds none of these rows"
     return seen
 
 

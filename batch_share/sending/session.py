@@ -409,7 +409,7 @@ async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> Acc
     turns.callback(turn.give_back)
     await course.stop.unless_asked(turn.take())
     if not turn.is_held:
-        raise BatchShareError("Nothing was sent: it was stopped while another run used the account.")
+        raise BatchShareError("Nothing was sent: it was stopped while waiting for another run of the account.")
     return turn
 
 

@@ -325,7 +325,7 @@ def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
     )
     options = " ".join(map_option(columns[index], fields[index]) for index in found.doubtful)
     says = "says" if len(found.doubtful) == 1 else "say"
-    return f"{names} most often {says} who has the lead now", options
+    return f"{names} usually {says} who has the lead now", options
 
 
 def map_option(header: str, field: Field | str) -> str:
@@ -460,7 +460,7 @@ def _which_user(
 ) -> SheetError:
     """Which columns may say the user, why none is taken, and what to add for each."""
     says = "says" if len(states) == 1 else "say"
-    has_it = f"{_quoted(columns, states)} most often {says} who has the lead now"
+    has_it = f"{_quoted(columns, states)} usually {says} who has the lead now"
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
     options = [map_option(columns[index], field) for index, field in fields.items() if field is not None]

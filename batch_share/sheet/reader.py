@@ -234,9 +234,9 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         if magic == LEDGER_MAGIC:
             raise SheetError(
                 path,
-                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it",
+                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` resumes it",
                 problem="This is a ledger, not a sheet.",
-                hint="Go on with the run that it is of, or choose a sheet.",
+                hint="Resume the run it belongs to, or choose a sheet.",
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             yield from workbook_tables(path, options.worksheet, options.limits)

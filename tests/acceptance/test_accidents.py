@@ -190,7 +190,7 @@ def test_what_is_to_be_reported_is_added_to_no_sheet_and_to_no_ledger(
     before = sheet.read_bytes()
     refused = shell.run(*RUN, "--notify", "minimal.csv")
     assert (refused.returncode, sheet.read_bytes()) == (2, before)
-    assert "notify: the file can't be added to" in refused.stderr
+    assert "notify: the file can't be appended to" in refused.stderr
     assert not (tmp_path / "minimal.csv.ledger.db").exists()
 
 
@@ -246,7 +246,7 @@ BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
     "no sheet": ({}, "SheetError", 2, "there is no such file"),
     "a sheet that can't be read": ({}, "SheetError", 2, "the file is empty"),
     "locked": ({}, "LedgerLocked", 1, "Another batch_share process is working on it"),
-    "not agreed": ({}, "NotConfirmed", 1, "nobody agreed to it; 105 pending, 4 invalid, 1 skipped"),
+    "not agreed": ({}, "NotConfirmed", 1, "it was not confirmed; 105 pending, 4 invalid, 1 skipped"),
 }
 
 

@@ -158,7 +158,7 @@ async def test_ids_that_nobody_could_check_are_not_sent_unless_somebody_says_so(
         onlooker = Onlooker()
         ending = await it.run(onlooker, trust_owner=True)
         assert ending.summary.states == {State.INVALID: 12}
-        assert "--trust-ids takes them as they are" in it.rows("reason")[0][0]
+        assert "--trust-ids uses them as they are" in it.rows("reason")[0][0]
         assert it.sent(CREATE) == []
         [doubt] = onlooker.doubts
         assert "whether the Ids of 12 rows are right" in doubt.reported[0]

@@ -57,7 +57,7 @@ def test_wrong_keys_are_not_kept(env: dict[str, str], tmp_path: Path, sandbox: S
     done = call(env, tmp_path, "login", "--stdin", said=f"{sandbox.url}\nwrong-access\nwrong-secret")
     assert done.returncode == 1
     assert "refused access (HTTP 401)" in done.stderr
-    assert "The keys were not kept." in done.stderr
+    assert "The keys were not stored." in done.stderr
     assert not (tmp_path / "keyring.json").exists()
 
 

@@ -253,9 +253,7 @@ def test_the_command_that_is_reported_runs_the_rows_that_were_fixed(shell: Shell
     options = ("--event", "201", "--duration", "7d", "--access", "write", "--timezone", "Asia/Kolkata")
     done = shell.run("run", sheet.name, *maps, *options, "--note", "it's for you")
     assert done.returncode == 3, done.stderr
-    reported = next(line for line in done.stdout.splitlines() if "then run it: " in line).partition(
-        "then run it: "
-    )[2]
+    reported = next(line for line in done.stdout.splitlines() if ", then: " in line).partition(", then: ")[2]
     failed = shell.folder / "of mine.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8-sig").replace("neulich", ""), encoding="utf-8")
     program, *arguments = shlex.split(reported)
@@ -275,7 +273,7 @@ def test_nobody_gets_a_lead_because_they_have_it_already(
     command = "run", "export.csv", "--event", "201", "--duration", "7d", "--yes"
     refused = shell.run(*command)
     assert refused.returncode == 2
-    assert f"'OwnerIdEmailAddress' ('{user.email}') most often says who has the lead now" in refused.stderr
+    assert f"'OwnerIdEmailAddress' ('{user.email}') usually says who has the lead now" in refused.stderr
     assert not sheet.with_name("export.csv.ledger.db").exists()
     assert sandbox.report()["total_calls"] == 0
     option = shlex.split(refused.stderr[refused.stderr.index("--map") :].strip().rstrip("."))

@@ -89,7 +89,7 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
         refused = in_nothing(command + short)
         assert refused.returncode == 1
         assert refused.stdout == (
-            "leads.csv: nothing sent: shares would have been revoked and nobody was asked; 4 pending (exit 1); "
+            "leads.csv: nothing sent: shares would have been revoked without a confirmation; 4 pending (exit 1); "
             "ledger leads.csv.ledger.db\n"
         )
         assert "4 shares of june.csv would be revoked from " in refused.stderr
@@ -182,7 +182,7 @@ def test_rows_that_wait_are_no_error(shell: Shell, tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     reported = shell.run("status", "leads.csv.ledger.db")
-    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in reported.stdout
+    assert "2 rows wait for their start, the first until 2030-03-01 03:30 UTC." in reported.stdout
     assert reported.returncode == 0
 
 
@@ -238,7 +238,7 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     assert f"move the folder {held} to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
     reported = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text("utf-8").splitlines()]
     told = {each["file"]: each for each in reported}["big.csv"]
-    assert told["ended"] == "stopped, nobody agreed to it"
+    assert told["ended"] == "stopped, it was not confirmed"
     assert f"move the folder inbox/held/{held.name} to inbox/agreed: then all of it is sent" in told["text"]
     assert len(reported) == 4
     assert shell.run(*watch).stdout == ""  # it waits for somebody
@@ -326,8 +326,8 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert err.splitlines() == [
-        "batch-share: Watching inbox: a sheet that is dropped there is run. Ctrl-C ends it.",
-        "batch-share: Stopped watching inbox: the next watch goes on with what is in inbox/working.",
+        "batch-share: Watching inbox: sheets dropped there are run. Ctrl-C stops it.",
+        "batch-share: Stopped watching inbox: the next watch resumes what is in inbox/working.",
     ]
     assert [line.partition(";")[0] for line in out.splitlines()] == [
         "one.csv: 2 shared (exit 0)",

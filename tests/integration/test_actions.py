@@ -144,7 +144,7 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         }  # fmt: skip
         assert ending.summary.states == {State.SHARED: 3}
         assert scene.second.rows("notice")[0] == (
-            "what other users had of the lead was revoked first: leads.csv row 2",
+            "the lead's shares with other users were revoked first: leads.csv row 2",
         )
         order = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert order.index(REVOKE) < [at for at, each in enumerate(order) if each == CREATE][3]
@@ -172,10 +172,8 @@ async def test_what_nobody_knows_of_is_skipped_and_a_lead_that_nobody_has_is_sha
         ending = await scene.second.run()
         assert ending.summary.states == {State.SKIPPED: 1, State.SHARED: 1}
         (skipped, _), (_, notice) = scene.second.rows("reason", "notice")
-        assert skipped.startswith("no share of this lead with this user is known")
-        assert (
-            notice == "reassigned: no share of the lead with another user is known to the ledgers of this machine"
-        )
+        assert skipped.startswith("this machine's ledgers know of no share of this lead with this user")
+        assert notice == "reassigned: this machine's ledgers know of no share of the lead with another user"
         assert (await scene.second.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 1}
 
 
@@ -188,11 +186,11 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         ending = await scene.second.run()
         assert live(it) == {scene.pair(0, 1)}
         ((state, reason),) = scene.second.rows("state", "reason")
-        assert (state, reason.startswith("already shared with that user until ")) == ("skipped", True)
+        assert (state, reason.startswith("already shared with this user until ")) == ("skipped", True)
         assert len(it.sent(SHARE)) == 2
         assert ending.revoked_earlier == 1
         (skipped,) = ending.summary.skipped
-        taken = "what other users had of the lead was revoked first: leads.csv row 2"
+        taken = "the lead's shares with other users were revoked first: leads.csv row 2"
         assert reason_of(skipped.row) == f"{reason}; {taken}"
         onlooker = Onlooker()
         assert (await scene.second.run(onlooker)).revoked_earlier == 0
@@ -223,7 +221,7 @@ async def test_rows_of_which_nothing_is_known_are_reported_once_with_what_to_do(
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
         unknown = "with revoke or reassign as Action, and nothing to revoke is known here for"
-        how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+        how = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"
         assert first.previews[0].reported == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
         assert again.previews[0].reported == []
@@ -252,7 +250,7 @@ async def test_two_users_for_one_reassigned_lead_are_a_question(tmp_path: Path) 
         ending = await it.run()
         assert ending.summary.states == {State.INVALID: 3}
         assert it.sent(SHARE) == []
-        why = "says reassign for the same lead, to another user: keep the row that is meant"
+        why = "says reassign for the same lead, to another user: keep only the one you mean"
         assert [reason for (reason,) in it.rows("reason")] == [
             f"Row 2: row 3 {why}",
             f"Row 3: row 2 {why}",
@@ -272,8 +270,8 @@ async def test_a_share_that_cannot_be_revoked_is_not_given_to_another(tmp_path: 
         ((stage, reason),) = scene.second.rows("stage", "reason")
         assert stage == "earlier"
         assert reason == (
-            "not all that was shared before could be revoked, and it was not shared with this one: leads.csv "
-            "row 2: the share stands: LeadSquared refused to revoke it: Not permitted"
+            "not all earlier shares could be revoked, so it was not shared with this user: leads.csv "
+            "row 2: the share still stands: LeadSquared refused to revoke it: Not permitted"
         )
         again = await scene.second.retry()
         assert again.summary.states == {State.SHARED: 1}
@@ -398,7 +396,7 @@ async def test_an_index_that_is_lost_while_shares_are_revoked_stops_no_run(tmp_p
         acting(it, scene.row(0, 3, "reassign"))
         ending = await it.run()
         assert altogether(ending.summary) == {State.REVOKED: 1, State.SHARED: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == {scene.pair(0, 3)}
 
 
@@ -417,7 +415,7 @@ async def test_what_another_ledger_took_back_counts_though_the_index_can_not_not
         acting(scene.second, scene.row(0, user, action))
         ending = await scene.second.run()
         assert ending.summary.states == {ends: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == ({scene.pair(0, 3)} if ends is State.SHARED else set())
 
 
@@ -680,7 +678,7 @@ async def test_what_was_revoked_is_reported_though_the_run_was_stopped_then(
         assert live(it) == set()
         await scene.second.resume()
         assert scene.second.rows("state", "notice") == [
-            ("shared", "what other users had of the lead was revoked first: leads.csv row 2")
+            ("shared", "the lead's shares with other users were revoked first: leads.csv row 2")
         ]
 
 
@@ -810,7 +808,7 @@ async def test_cut_off_after_it_was_revoked_it_still_says_what_was(
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
         assert scene.second.rows("reason")[1] == ("revoked: leads.csv row 3",)
         assert scene.second.rows("notice")[2] == (
-            "what other users had of the lead was revoked first: leads.csv row 4",
+            "the lead's shares with other users were revoked first: leads.csv row 4",
         )
 
 

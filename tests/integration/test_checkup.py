@@ -159,7 +159,7 @@ def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest
 
     found, calls = checked(monkeypatch, at_no_time)
     assert levels(found) == ["ok"] * 6 + ["warning"]
-    assert (calls, found["clock"].words) == (3, "Not known: no answer told LeadSquared's time.")
+    assert (calls, found["clock"].words) == (3, "Unknown: no answer gave LeadSquared's time.")
 
 
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ async def test_what_another_ledger_shares_by_now_is_not_shared_by_a_job_that_goe
         ending = await it.run()
         assert ending.summary.states[State.FAILED] > 0
         reasons = [why for state, why in it.rows("state", "reason") if state == "failed"]
-        assert all("its activity was posted, and it was not shared: " in why for why in reasons)
+        assert all("its activity was posted, but it was not shared: " in why for why in reasons)
         live = Counter((share["lead"], share["user"]) for share in it.sandbox.report()["live_shares"]["shares"])
         assert (set(live.values()), live.total()) == ({1}, ROWS)
 

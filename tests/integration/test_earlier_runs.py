@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 READ, WRITE = "read", "write"
 
-ALREADY = "already shared with that user until "
+ALREADY = "already shared with this user until "
 
 
 def another(first: Trial, rows: list[list[str]], name: str = "another") -> Trial:
@@ -274,7 +274,7 @@ async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> 
         forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
         it.ledger.unlink()
         runs, _ = await known_runs(it.settings(), 10, [])
-        assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
+        assert [run.ended for run in runs] == ["unknown: its ledger is gone, or can't be read"]
 
 
 async def test_a_ledger_that_was_moved_is_reported_of_at_its_new_place(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ async def test_a_run_goes_on_without_an_index_and_says_so(tmp_path: Path) -> Non
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 2}
         (remark,) = ending.remarks
-        assert "The run goes on without it" in remark
+        assert "The run continues without it" in remark
 
 
 async def test_a_damaged_index_is_begun_anew_and_made_again_of_its_ledgers(tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
         assert same.would_stop == []
         other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
         seen = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
-        assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
+        assert seen.would_stop == ["the ledger belongs to the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
             await do(RunSheet(SheetJob(other, it.name)), it.settings(), Onlooker())
 
@@ -481,7 +481,7 @@ async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> N
         second = another(it, sheet_rows(2))
         ending = await second.run()
         assert states(second) == ["shared", "shared"]
-        assert all("The run goes on without it" in remark for remark in ending.remarks)
+        assert all("The run continues without it" in remark for remark in ending.remarks)
         assert ending.remarks
 
 
@@ -517,7 +517,7 @@ async def test_a_killed_run_whose_ledger_is_another_one_now_is_given_up(tmp_path
             with closing(sqlite3.connect(it.ledger)) as connection, connection:
                 connection.execute("UPDATE about SET value = 'another' WHERE name = 'job'")
         ((run,), _) = await known_runs(it.settings(), 10, [])
-        assert run.ended == "nobody knows: its ledger is gone, or can't be read"
+        assert run.ended == "unknown: its ledger is gone, or can't be read"
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
@@ -662,7 +662,7 @@ async def test_rows_that_are_not_at_their_end_keep_their_ledger(tmp_path: Path) 
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("rows are not at their end: ")
+        assert why.startswith("rows are unfinished: ")
         assert "accepted" in why
         assert "unknown" in why
 
@@ -688,7 +688,7 @@ async def test_a_ledger_that_is_gone_is_reported(tmp_path: Path) -> None:
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("it is not there any more")
+        assert why.startswith("it no longer exists")
 
 
 async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Path) -> None:
@@ -703,7 +703,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         sweep = await delete(it.settings(), sweep)
         assert sweep.as_json() == {
             "deleted": [],
-            "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+            "kept": [{"ledger": str(it.ledger), "why": "rows are unfinished: 1 accepted"}],
             "changed": [],
             "look_ups": 0,
         }

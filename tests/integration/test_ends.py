@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
 SOON, LATER = START + timedelta(days=1), START + timedelta(days=9)
-WHY = f"it was to end at {SOON:%Y-%m-%d %H:%M} UTC, which is over"
+WHY = f"its end, {SOON:%Y-%m-%d %H:%M} UTC, has passed"
 
 
 def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: int, *ends: datetime) -> Trial:

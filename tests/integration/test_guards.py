@@ -338,7 +338,7 @@ async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:
         ending = await made.run(stop_after_failures=3, workers=1)
         assert isinstance(ending.error, TooManyFailures)
         assert ending.error.rows == 3
-        assert "not the user of this row: not shared" in ending.error.reason
+        assert "not this row's user: not shared" in ending.error.reason
         assert ending.summary.states[State.FAILED] == 3
         assert (await made.reconcile(stop_after_failures=3)).summary.states[State.FAILED] == 6
 

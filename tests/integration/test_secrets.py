@@ -337,7 +337,7 @@ def test_a_key_can_not_be_given_as_an_option(tmp_path: Path, command: str, optio
     done = shell_for(SandboxProcess("http://127.0.0.1:9"), tmp_path).run(command, "leads.csv", f"{option}={SECRET}")
     assert done.returncode == 2
     takes_settings = command not in {"status", "results"}
-    reported = f"{option}: a key is never typed in a command" if takes_settings else f"No such option: {option}"
+    reported = f"{option}: never type a key in a command" if takes_settings else f"No such option: {option}"
     assert reported in done.stderr
     assert not leaks(done.stdout + done.stderr)
 

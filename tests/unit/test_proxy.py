@@ -7,7 +7,7 @@ import os
 import pytest
 from pydantic import SecretStr
 
-from batch_share.cli.settings_shown import shown
+from batch_share.cli.setup import shown
 from batch_share.errors import SettingsError
 from batch_share.settings import load_settings, parse_proxy, proxy_for
 

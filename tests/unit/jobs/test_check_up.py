@@ -106,7 +106,7 @@ def test_activity_types_are_listed_by_code_and_name() -> None:
     many = check_up.of_types(dict.fromkeys(range(300, 325), "x")).words
     assert many.endswith("319 x and 5 more.")
     refused = check_up.of_types(Refused("no such API", status=404))
-    assert (refused.level, refused.words) == ("warning", "LeadSquared does not tell which there are: no such API.")
+    assert (refused.level, refused.words) == ("warning", "LeadSquared does not list them: no such API.")
     assert check_up.of_types(None).level == "warning"
 
 
@@ -131,7 +131,7 @@ def test_sharing_is_quoted_and_never_promised(reported: ShareStatus | Failure | 
     found = check_up.of_sharing(reported)
     assert found.level == level
     assert reported is None or reported.words in found.words
-    assert ("only a first share tells" in found.words) == (level == "ok")
+    assert ("Only a first share tells" in found.words) == (level == "ok")
 
 
 @pytest.mark.parametrize(

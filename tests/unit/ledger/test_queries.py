@@ -71,7 +71,7 @@ async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
 async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Path) -> None:
     reasons = ["No lead 'a' here", "No user", "No lead 'b' here", "No lead 'c' here"]
     assert await _refuse(file, *reasons) == [
-        ("Rows 1, 3 and 4, such as row 1: No lead 'a' here", 3),
+        ("Rows 1, 3 and 4, for example row 1: No lead 'a' here", 3),
         ("Row 2: No user", 1),
     ]
 

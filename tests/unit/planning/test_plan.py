@@ -542,7 +542,7 @@ def test_rows_of_which_only_one_can_be_meant_are_both_refused(
         assert [row.state for row in rows] == states
     if is_one_meant:
         how = "to another user" if first == second else f"and this one says {second}"
-        reported = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
+        reported = f"Row 2: row 3 says {first} for the same lead, {how}: keep only the one you mean"
         assert spell_row(rows[0]) == reported
 
 

@@ -56,8 +56,8 @@ def notice(**changes: Any) -> Notice:
 def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
     assert notice().text.splitlines() == [
         "batch-share run of leads.csv: done.",
-        "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
-        "See to the rows that failed or are invalid: the results say why.",
+        "97 of 100 rows are shared. 2 failed, 1 invalid (not sent).",
+        "Some rows can be fixed: correct them in leads.failed.csv, then: batch-share run leads.failed.csv",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
 
@@ -123,7 +123,7 @@ def test_what_was_not_checked_is_reported_without_a_name() -> None:
 
 def test_without_totals_it_says_so() -> None:
     reported = notice(summary=None)
-    assert "Nothing is known of its rows" in reported.text
+    assert "Its totals are unknown" in reported.text
     assert set(reported.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
 
 
@@ -140,7 +140,7 @@ def test_the_name_of_a_file_is_one_line() -> None:
 
 def test_an_error_is_reported_without_what_it_quotes() -> None:
     found = why_stopped(OwnerNotVerified("act-1", "user-1", "user-2"))
-    assert found == "stopped, the owner of the first activity is not proved"
+    assert found == "stopped, the first activity's owner could not be verified"
     assert why_stopped(AccessDenied(401, "no such key")) == "stopped, LeadSquared refused access"
     assert why_stopped(Unreachable("https://x", 3, "words")) == "stopped, LeadSquared could not be reached"
     assert why_stopped(SheetError(Path("a/b.csv"), "words")) == "stopped, the sheet can't be used"
@@ -162,5 +162,5 @@ def test_every_kind_of_error_has_its_words(kind: type[BatchShareError]) -> None:
 
 def test_shares_that_have_ended_have_their_next_step_in_it() -> None:
     ended = replace(summary(ended=3), renewable=3)
-    assert "To share again what has ended: batch-share resume" in notice(summary=ended).text
-    assert "To share again" not in notice(summary=summary(ended=3)).text
+    assert "3 shares ended; to share again: batch-share resume" in notice(summary=ended).text
+    assert "to share again" not in notice(summary=summary(ended=3)).text

@@ -183,8 +183,8 @@ def test_a_guard_that_is_off_ends_nothing() -> None:
 def test_all_guards_are_reported_in_one_line() -> None:
     settings = Settings(max_rows=500, max_revokes=9, canary=5, stop_after_failures=10, stop_at="5%")
     assert spell_guards(settings) == (
-        "at most 500 rows, revokes at most 9 unasked, a canary of 5, stops after 10 failures in a row or at 5 % "
-        "failed of 50 or more"
+        "at most 500 rows, revokes at most 9 without asking, a canary of 5, stops after 10 failures in a row or at "
+        "5 % failed of 50 or more"
     )
     assert spell_guards(Settings(stop_after_failures=0)) == ""
     assert spell_guards(Settings()) == "stops after 10 failures in a row"
