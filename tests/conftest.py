@@ -7,39 +7,24 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Engine, event
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.util import LRUCache
+from compiled import share_compiled
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
 EVERY = {
     "integration": int(os.environ.get("EVERY", "0")) or 10,
-    "crash": 1 if os.environ.get("KILLS") or os.environ.get("SOAK") else 3,
+    "crash": 1 if os.environ.get("KILLS") or os.environ.get("SOAK") else 6,
 }
 """Of each test of these folders, every so manieth case is run by `make test`; all by `make faults` and `crash`."""
 
-_COMPILED: LRUCache[object, object] = LRUCache(2000)
-
-
-@event.listens_for(Engine, "engine_connect")
-def _compile_once(connection: Connection) -> None:
-    """Let all ledgers share the statements that were compiled for one: else a third of the time goes into that."""
-    connection.engine._compiled_cache = _COMPILED
-
-
-def _is_alike(dialect: object, other: object) -> bool:
-    return type(dialect) is type(other)
-
-
-SQLiteDialect_pysqlite.__eq__ = _is_alike  # type: ignore[method-assign]
-SQLiteDialect_pysqlite.__hash__ = lambda dialect: hash(type(dialect))  # type: ignore[method-assign]
+share_compiled()
+settings.register_profile("here", deadline=None)  # a busy machine is no bug
+settings.load_profile("here")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 KILLED = -9
 _HERE = Path(__file__)
-_DEADLINE = 60.0
+_DEADLINE = 300.0
 
 
 class Forks(ForkServer):

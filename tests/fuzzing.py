@@ -13,7 +13,6 @@ _FOUND: Final = Path(__file__).parents[1] / ".hypothesis" / "fuzz"
 
 FUZZED: Final = settings(
     max_examples=int(os.environ.get("FUZZ", "100")),
-    deadline=None,  # a busy machine is no bug
     database=DirectoryBasedExampleDatabase(_FOUND),
     print_blob=True,
 )

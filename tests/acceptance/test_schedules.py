@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hostile import long, wide
-from processes import ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
 from recipes import FOLDER, INSTALLED, Failed, run_task, snippet, units
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def few(sheet: Path, rows: int) -> Path:
 def in_nothing(command: str) -> subprocess.CompletedProcess[str]:
     """A command as cron starts it: by sh, and with next to no environment."""
     bare = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/", "SHELL=/bin/sh", "/bin/sh", "-c", command]
-    return subprocess.run(bare, capture_output=True, text=True, check=False, cwd="/", timeout=60)
+    return subprocess.run(bare, capture_output=True, text=True, check=False, cwd="/", timeout=DEADLINE)
 
 
 # ------------------------------------------------------------------------------------- as the README says
@@ -117,7 +117,7 @@ def test_systemd_takes_the_units(here: Callable[[str], str], tmp_path: Path) -> 
     files[0].write_text(here(snippet("service")).replace("User=batch-share", "User=root"))
     files[1].write_text(snippet("timer"))
     command = ["systemd-analyze", "verify", "--man=no", *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
     assert [line for line in done.stderr.splitlines() if str(tmp_path) in line or "batch-share" in line] == []
 
 
@@ -321,7 +321,7 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
         few(inbox / "two.csv", 2)
         wait_until(lambda: where(inbox).get("two.csv") == "done")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert err.splitlines() == [
         "batch-share: Watching inbox: a sheet that is dropped there is run. Ctrl-C ends it.",
@@ -344,7 +344,7 @@ def test_a_watch_that_was_ended_goes_on_and_repeats_nothing(
         with shell.start("watch", "inbox", *options) as process:
             wait_until(lambda: sandbox.report()["activities"] >= 8)
             process.send_signal(blow)
-            process.communicate(timeout=60)
+            process.communicate(timeout=DEADLINE)
         assert process.returncode == (-signal.SIGKILL if blow is signal.SIGKILL else 0)
         assert where(inbox) == {"leads.csv": "working"}
         again = shell.run("watch", "inbox", "--once", *options)

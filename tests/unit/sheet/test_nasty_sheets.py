@@ -401,7 +401,7 @@ def test_a_workbook_that_was_cut_off_is_refused(keep: int, tmp_path: Path) -> No
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ["1", MAIL, GUID, "", "7d"]
 )
-QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @QUIET
