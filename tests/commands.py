@@ -5,7 +5,9 @@ A command takes a second to start, nearly all of it for imports, and the tests r
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import gc
 import json
 import os
 import signal
@@ -98,6 +100,7 @@ def _serve() -> None:
     import batch_share.results.tables
     import batch_share.sheet.workbook
 
+    prepare()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -105,6 +108,24 @@ def _serve() -> None:
             batch_share.cli.app.main()
         _, status = os.waitpid(child, 0)
         tell(os.waitstatus_to_exitcode(status))
+
+
+def prepare() -> None:
+    """Do before any fork what each would do again: the statements of a job are compiled, its modules imported."""
+    from compiled import share_compiled
+    from trial import trial
+
+    async def jobs(folder: Path) -> None:
+        async with trial(folder, rows=2) as it:
+            await it.run()
+            await it.follow_up()
+            await it.revoke()
+
+    share_compiled()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(jobs(Path(folder)))
+    gc.collect()
+    gc.freeze()
 
 
 def tell(number: int) -> None:
