@@ -75,7 +75,8 @@ def test_its_first_run_works_line_by_line(port: str, tmp_path: Path) -> None:
     for line in (line.replace(":8080", f":{port}") for line in lines):
         name, *words = shlex.split(line)
         if name == "export":
-            env |= [words[0].split("=", 1)]
+            variable, _, value = words[0].partition("=")
+            env[variable] = value
             continue
         if name == "batch-share" and is_installed:
             done = commands().run(words, tmp_path, env, DEADLINE)
