@@ -122,7 +122,7 @@ def test_settings_can_not_be_changed_later() -> None:
 BLANKS = ["", " ", " \t"]
 
 
-@pytest.mark.parametrize(("name", "blank"), zip(Settings.model_fields, cycle(BLANKS), strict=False))
+@pytest.mark.parametrize(("name", "blank"), [*zip(Settings.model_fields, cycle(BLANKS), strict=False)])
 def test_a_setting_that_is_set_but_empty_is_not_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_setting_that_is_set_but_empty_is_not_set(
     assert (load_settings(), origins()) == (before, {})
 
 
-@pytest.mark.parametrize(("name", "blank"), zip(SheetLimits.model_fields, cycle(BLANKS), strict=False))
+@pytest.mark.parametrize(("name", "blank"), [*zip(SheetLimits.model_fields, cycle(BLANKS), strict=False)])
 def test_a_limit_of_a_sheet_that_is_set_but_empty_is_not_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_file_with_an_empty_name_is_none_that_was_named(
     assert (load_settings().note, origins()) == ("usual", {"note": "batch-share.toml"})
 
 
-@pytest.mark.parametrize(("name", "blank"), zip(Settings.model_fields, cycle(BLANKS), strict=False))
+@pytest.mark.parametrize(("name", "blank"), [*zip(Settings.model_fields, cycle(BLANKS), strict=False)])
 def test_a_flag_that_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, blank: str) -> None:
     monkeypatch.setenv("BATCH_SHARE_EVENT", "201")  # which nothing given may hide
     error = refused(**{name: blank})
