@@ -25,6 +25,8 @@ from batch_share.sandbox import Sandbox, SandboxOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from trial import Wrapper
+
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
 FAST = "500/1s"
@@ -118,9 +120,9 @@ def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
 
 
 @contextlib.contextmanager
-def sandbox_thread(options: SandboxOptions) -> Iterator[SandboxProcess]:
+def sandbox_thread(options: SandboxOptions, *wrappers: Wrapper) -> Iterator[SandboxProcess]:
     """A sandbox on a thread of this process: as far from a command as one in a process, and there at once."""
-    loop, sandbox = asyncio.new_event_loop(), Sandbox(options)
+    loop, sandbox = asyncio.new_event_loop(), Sandbox(options, wrappers=wrappers)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

@@ -535,8 +535,12 @@ async def test_an_account_that_takes_no_arrays_is_remembered_and_served_one_by_o
         assert len(it.sent(SHARE)) == ROWS + 10 + refused, "the second run tried arrays again"
 
 
-async def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(tmp_path: Path) -> None:
-    async with bulk_trial(tmp_path, share_batch=10) as it:
+def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = virtual_bulk_trial(tmp_path, monkeypatch, share_batch=10)
+
+    async def main() -> None:
         assert (await run(it)).error is None
         all_shared(it)
         assert 4 <= max(sizes(it, SHARE)) <= 10
@@ -544,6 +548,8 @@ async def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(tmp_path:
         it.write(sheet_rows(ROWS + 10, it.sandbox.world))
         assert (await run(it, share_batch=10)).error is None
         assert account(it).share_batch == 10, "what was asked for was taken"
+
+    run_virtually(main())
 
 
 async def test_shares_go_together_as_many_as_the_setting_says(tmp_path: Path) -> None:
