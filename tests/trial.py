@@ -156,6 +156,16 @@ def ask_to_stop(onlooker: Onlooker) -> None:
     onlooker.connection.stop.ask()
 
 
+def stopping(onlooker: Onlooker) -> Wrapper:
+    """A wrapper during whose call a person presses Ctrl-C; it is answered all the same."""
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    return stop
+
+
 class PutForward(LoopClock):
     """The loop's clock, which a test can put forward: what is to take long ends when the test says so."""
 
