@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -77,20 +78,17 @@ class Shell:
         """
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
-        command = [sys.executable, "-m", "batch_share", *arguments]
-        shown = b""
-        with subprocess.Popen(
-            command, cwd=self.folder, env=self.env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
-        ) as process:
-            os.close(theirs)
-            with contextlib.suppress(OSError):  # Linux says so where macOS says nothing: the other end is closed
-                while said := os.read(ours, 4096):
-                    shown += said
-                    if b"(y/N)" in said:
-                        os.write(ours, f"{answer}\n".encode())
-            out, _ = process.communicate(timeout=DEADLINE)
+        forks, shown = commands(), b""
+        forks.start(arguments, self.folder, self.env, DEADLINE, os.ttyname(theirs))
+        ended: Any = forks.process.stdout
+        while ours in select.select([ours, ended], [], [])[0]:  # else it has ended
+            shown += (said := os.read(ours, 4096))
+            if b"(y/N)" in said:
+                os.write(ours, f"{answer}\n".encode())
+        done = forks.ended(arguments, DEADLINE)
+        os.close(theirs)
         os.close(ours)
-        return process.returncode, out, shown.decode().replace("\r\n", "\n")
+        return done.returncode, done.stdout, shown.decode().replace("\r\n", "\n")
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""
