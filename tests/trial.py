@@ -155,6 +155,16 @@ def ask_to_stop(onlooker: Onlooker) -> None:
     onlooker.connection.stop.ask()
 
 
+def stopping(onlooker: Onlooker) -> Wrapper:
+    """A wrapper during whose call a person presses Ctrl-C; it is answered all the same."""
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    return stop
+
+
 class PutForward(Clock):
     """The loop's clock, which a test can put forward: what is to take long ends when the test says so."""
 
@@ -172,6 +182,7 @@ class Trial:
     folder: Path
     sandbox: Sandbox
     changes: dict[str, Any] = field(default_factory=dict)
+    made: list[tuple[dict[str, Any], Settings]] = field(default_factory=list)
 
     @property
     def ledger(self) -> Path:
@@ -205,7 +216,11 @@ class Trial:
         }
         values |= self.changes | changes
         values["host"] = values.get("host") or self.sandbox.url
-        return Settings(**values)
+        for same, settings in self.made:  # to make them takes a tenth of a run
+            if same == values:
+                return settings
+        self.made.append((values, settings := Settings(**values)))
+        return settings
 
     async def do(self, job: Kind, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Do any job, with these settings other than the trial's."""

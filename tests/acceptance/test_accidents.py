@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import ROOT, SAMPLES, SandboxProcess, Shell
+from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell
 
 from batch_share.ledger.files import LedgerLock, LedgerName
 
@@ -37,7 +37,13 @@ def in_sh(shell: Shell, line: str, **env: str) -> subprocess.CompletedProcess[st
     command = f'PYTHONPATH={ROOT}; export PYTHONPATH; bs() {{ "{sys.executable}" -m batch_share "$@"; }}; {line}'
     bash = ["bash", "-o", "pipefail", "-c", command]
     return subprocess.run(
-        bash, cwd=shell.folder, env={**shell.env, **env}, capture_output=True, text=True, check=False, timeout=60
+        bash,
+        cwd=shell.folder,
+        env={**shell.env, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
     )
 
 

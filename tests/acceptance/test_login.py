@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import ROOT, SAMPLES
+from processes import DEADLINE, ROOT, SAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def call(env: dict[str, str], folder: Path, *arguments: str, said: str = "") -> 
     """Run a command with these words on its standard input."""
     command = [sys.executable, "-m", "batch_share", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=env, input=said, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=env, input=said, capture_output=True, text=True, check=False, timeout=DEADLINE
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import wait_until
+from processes import DEADLINE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def test_a_run_that_a_person_stopped_is_reported(
         wait_until(lambda: len(sandbox.calls("ProspectActivity.svc/Create")) > 3)
         for _ in range(presses):
             process.send_signal(2)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, said
     (reported,) = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
     assert reported["ended"] in {"interrupted by the user", "cut off by the user"}

@@ -23,9 +23,9 @@ from trial import (
     Refuses,
     Trial,
     altogether,
-    ask_to_stop,
     envelope,
     sheet_rows,
+    stopping,
     trial,
 )
 
@@ -752,9 +752,7 @@ def three_actions(scene: Scene) -> None:
 async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(REVOKE, [1], stop), rows=3) as it:
         await it.run()
@@ -775,9 +773,7 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
 async def test_stopped_between_two_ledgers_the_other_is_left_alone(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(REVOKE, [1], stop), rows=1) as it:
         await it.run()

@@ -18,9 +18,9 @@ from trial import (
     Fault,
     Onlooker,
     answer,
-    ask_to_stop,
     envelope,
     sheet_rows,
+    stopping,
     trial,
 )
 
@@ -41,21 +41,11 @@ from batch_share.sending import polls
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trial import Step, Wrapper
+    from trial import Step
 
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 REFUSED = envelope(400, "no such field")
-
-
-def stopping(onlooker: Onlooker) -> Wrapper:
-    """Ctrl-C while a call is under way."""
-
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    return stop
 
 
 async def test_a_run_that_is_too_large_sends_nothing(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from copies import (
     stopped,
     turn_index_back,
 )
-from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
+from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, stopping, trial
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import LedgerError
@@ -299,9 +299,7 @@ async def test_leads_to_be_reassigned_are_so_by_a_ledger_that_was_recovered(
 ) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(CREATE, [5 + others * ROWS], stop)) as it:
         if others:

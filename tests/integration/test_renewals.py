@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 DAY = 86_400.0
-WEEKS = 52 if os.environ.get("EVERY") == "1" else 8
+WEEKS = 52 if os.environ.get("EVERY") == "1" else 4
 DAILY = "1d"
 EIGHT = 8 * DAY
 

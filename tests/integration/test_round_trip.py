@@ -41,7 +41,7 @@ async def through_the_ledger(folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(kept=st.lists(KEPT, min_size=1, max_size=4))
 def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("trip")

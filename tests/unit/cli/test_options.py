@@ -25,12 +25,12 @@ OF_COMMANDS = {
     *("ledger", "plan", "online", "once", "every", "settle", "if_changed", "due", "set", "yes"),
     *("output", "save", "save_map", "json", "verbose"),
 }
+RESUME: Any = typer.main.get_command(app).commands["resume"]  # type: ignore[attr-defined]
 
 
 def given(*typed: str) -> Given:
     """What `resume` is given when this is typed after its ledger."""
-    command: Any = typer.main.get_command(app)
-    context = command.commands["resume"].make_context("batch-share resume", ["x.db", *typed])
+    context = RESUME.make_context("batch-share resume", ["x.db", *typed])
     return Given({name: value for name, value in context.params.items() if name != "ledger"})
 
 

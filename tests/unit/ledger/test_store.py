@@ -725,7 +725,7 @@ async def walk(file: Path, steps: list[tuple[str, int, Any]]) -> None:
             await walker.check()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.lists(STEPS, max_size=20))
 def test_whatever_happens_no_row_is_lost_and_no_call_repeated_that_may_have_been_done(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Any]]

@@ -71,7 +71,7 @@ def test_every_row_is_counted_once(see: See) -> None:
 
 
 @given(st.randoms(use_true_random=False), st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_parts_of_a_plan_add_up_to_its_rows(see: See, chance: Random, is_known: bool) -> None:
     """Whatever the rows ask for, whatever is wrong with them and whatever their ledger knows of them."""
     kinds = ["share", "revoke", "reassign", "Remove", "", ""]

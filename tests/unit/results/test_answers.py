@@ -279,7 +279,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=4))
 def test_a_results_csv_read_as_a_sheet_has_the_same_cells(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]

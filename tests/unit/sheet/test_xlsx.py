@@ -151,7 +151,6 @@ def test_an_odd_workbook_has_the_cells_that_it_has_when_it_is_not_odd(
     assert odd_notes == plain_notes[spoil is of_macros :]  # it has but one worksheet then
 
 
-@pytest.mark.usefixtures("parsed_here")
 @pytest.mark.parametrize(
     ("spoil", "engines"), [(dimension(b"B3:D41"), ["calamine"]), (dimension(b"1:3"), ["calamine", "openpyxl"])]
 )
@@ -191,6 +190,7 @@ def test_macros_are_no_worksheet(tmp_path: Path) -> None:
         read_sheet(book(tmp_path / "leads.xlsm", of_macros), ReadOptions("Macros"))
 
 
+@pytest.mark.usefixtures("parsed_apart")
 def test_what_another_way_warns_of_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "error")
 

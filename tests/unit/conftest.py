@@ -1,4 +1,4 @@
-"""Workbooks parsed in the process of the test, for tests that have no time to start one for each of hundreds."""
+"""Workbooks are parsed in the process of the test; that of its own which parses them has its own tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ class Here(workbook._Parser):
         self._asked.append(question)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process is started for a workbook."""
+    """No process is started for a workbook, which takes as long as hundreds of cases."""
     monkeypatch.setattr(workbook, "_Parser", Here)
+
+
+@pytest.fixture
+def parsed_apart(parsed_here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workbook is parsed in a process of its own, as in use."""
+    monkeypatch.setattr(workbook, "_Parser", Here.__base__)
