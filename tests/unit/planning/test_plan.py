@@ -300,7 +300,7 @@ def test_a_sheet_that_goes_away_while_it_is_planned_is_reported(
         path.unlink()
         return sheet
 
-    monkeypatch.setattr("batch_share.planning.plan.read_sheet", read_then_lose)
+    monkeypatch.setattr("plans.read_sheet", read_then_lose)
     with pytest.raises(SheetError, match=r"leads\.csv: can't be read \(No such file or directory\)"):
         make_plan(write(cells()), SheetOptions(), settings())
 
