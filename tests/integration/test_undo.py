@@ -297,7 +297,7 @@ async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) 
         await it.run()
         assert (await it.revoke()).summary.states == {State.FAILED: 1}
         (reason,) = it.rows("reason")[0]
-        assert reason.startswith("the share still stands: LeadSquared could not process its revocation")
+        assert reason.startswith("the share still stands: LeadSquared could not process the revocation")
         assert reason.endswith(": Not today")
 
 
@@ -319,7 +319,7 @@ async def test_a_share_in_doubt_whose_revocation_could_not_be_processed_is_not_s
         words, its_id = reason.split(" (request Id ")
         assert (
             words
-            == "it is unknown whether the share still stands, and LeadSquared could not process its revocation"
+            == "it is unknown whether the share still stands, and LeadSquared could not process the revocation"
         )
         assert its_id.endswith("): Nothing there. Check the lead in LeadSquared")
         assert (await it.revoke()).summary.states == {State.REVOKED: 1}
