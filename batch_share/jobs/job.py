@@ -21,7 +21,7 @@ from batch_share.errors import (
 )
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import INTENTS, State, rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
@@ -172,7 +172,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
     async with open_ledger(job.ledger, host=job.host) as ledger:
         await job.check(ledger, settings)
         counts = await ledger.counts()
-        cut_off = rows_in(counts, lambda state: state.is_intent)  # under way when an earlier process was
+        cut_off = rows_in(counts, INTENTS)  # under way when an earlier process was
         async with _session(ledger, job, settings, watcher, course) as session:
             if not session.stop.asked:
                 await job.take_in(session, watcher)

@@ -11,7 +11,7 @@ from batch_share.errors import BatchShareError
 from batch_share.jobs.job import sheet_of
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.reading import UNANSWERED
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import OPEN, State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
 from batch_share.planning.intake import plan_meant
@@ -82,11 +82,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    if (
-        rows_in(await ledger.counts(), lambda state: state.is_open)
-        or await ledger.renewable()
-        or await ledger.held()
-    ):
+    if rows_in(await ledger.counts(), OPEN) or await ledger.renewable() or await ledger.held():
         return None
     return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 

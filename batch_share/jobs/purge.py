@@ -16,6 +16,7 @@ from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import LedgerLock, read_ledger
 from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.known import catch_up, open_history
+from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, OPEN
 from batch_share.outputs import digest_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str
             if force:
                 return None
             counts = await ledger.counts()
-            going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
+            going_on = [state for state in counts if state in {*OPEN, *ON_ITS_WAY, *BEING_REVOKED}]
             if going_on:
                 reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
                 return f"rows are unfinished: {reported}"

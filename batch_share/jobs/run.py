@@ -19,7 +19,7 @@ from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import Reasons
 from batch_share.ledger.reading import ZONE, pages
-from batch_share.ledger.states import Stage, State
+from batch_share.ledger.states import ARE_SHARED, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
 from batch_share.planning.overview import Counts
@@ -62,7 +62,7 @@ async def send_canary(session: Session, most: int) -> None:
         # Rows that an earlier run did not see shared, but for those that are skipped by now, or were revoked.
         going = [row for row in await ledger.canary() if row.stage is not Stage.REVOKE]
         tried = {State.FAILED, State.UNKNOWN}
-        going = [row for row in going if row.state.is_to_do or row.state.is_shared or row.state in tried]
+        going = [row for row in going if row.state in TO_DO or row.state in ARE_SHARED or row.state in tried]
         # Then as many more as are missing: accepted ones, fresh ones.
         counts, chosen = await ledger.counts(), {row.id: row for row in going}
         room = most - counts.get(State.SHARED, 0) - counts.get(State.ENDED, 0)
@@ -75,7 +75,7 @@ async def send_canary(session: Session, most: int) -> None:
         if not chosen:
             return
         await ledger.note_canary(chosen)
-        if to_do := [row for row in chosen.values() if row.state.is_to_do]:
+        if to_do := [row for row in chosen.values() if row.state in TO_DO]:
             await _send_canary(session, to_do)
         await all_followed_up(session)
         if session.stop.asked:

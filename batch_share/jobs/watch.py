@@ -23,7 +23,7 @@ from batch_share.jobs.job import Ending
 from batch_share.jobs.outputs import is_agreed_to, nothing_due
 from batch_share.jobs.run import Resume, RunSheet
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.states import rows_in
+from batch_share.ledger.states import INTENTS, ON_ITS_WAY, PROCESSING, rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.already_shared import note_move
 from batch_share.planning.intake import SheetJob
@@ -217,7 +217,7 @@ class SheetOutcome:
         if self.error is not None or self.summary is None:
             return FAILED
         states = self.summary.states
-        if rows_in(states, lambda state: state.is_on_its_way or state.is_processing or state.is_intent):
+        if rows_in(states, (*ON_ITS_WAY, *PROCESSING, *INTENTS)):
             return None
         return DONE if self.summary.exit_code is ExitCode.DONE else FAILED
 

@@ -27,7 +27,7 @@ from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerLock, LedgerName, read_ledger
 from batch_share.ledger.queries import NEVER
 from batch_share.ledger.records import run_id
-from batch_share.ledger.states import State
+from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -298,7 +298,7 @@ class History:
         for last in self._runs(there, path=str(name), host=host, but=but, most=1):
             (known,) = self._ledgers("id = (SELECT ledger_id FROM runs WHERE id = :run)", run=last.id)
             left = [State(state) for state, count in (last.counts or {}).items() if count]
-            goes_on = any(each.is_on_its_way or each.is_being_revoked or each is State.UNKNOWN for each in left)
+            goes_on = any(each in {*ON_ITS_WAY, *BEING_REVOKED, State.UNKNOWN} for each in left)
             was_called = known.calls is None or self.last_call(known.job) > 0
             if (goes_on or last.ended in {None, CUT_OFF, GONE}) and was_called and not known.forgotten_at:
                 return known, last

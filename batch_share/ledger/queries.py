@@ -29,7 +29,7 @@ from batch_share.ledger.records import (
     why_of,
 )
 from batch_share.ledger.schema import attempts, lookups, rows
-from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import ARE_SHARED, MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,9 +69,6 @@ LOOK: Final = "look"
 RETRY: Final = "retry"
 """The step of an attempt that put a failed row back, to be tried again."""
 
-NEVER_SENT: Final = [state for state in State if not state.was_sent]
-TO_DO: Final = [state for state in State if state.is_to_do]
-TROUBLED: Final = [state for state in State if state.needs_person]
 
 IN_SHEET: Final = rows.c.position.is_not(None)
 """Rows that the sheet in force has."""
@@ -188,9 +185,7 @@ LEAN: Final = tuple(column for column in rows.c if column is not rows.c.cells)
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
 
-_STANDS: Final = rows.c.state.in_([state for state in State if state.is_shared]) | (
-    (rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE)
-)
+_STANDS: Final = rows.c.state.in_(ARE_SHARED) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
 _NOW = rows.alias()
 SHARES: Final = select(
     *(rows.c[name] for name in ("id", "state", "stage", "doubtful", "lead_id", "user_id")),

@@ -41,7 +41,6 @@ from batch_share.ledger.queries import (
     LONG_AGO,
     MATTERS,
     MEANT,
-    NEVER_SENT,
     OF_CALL,
     RECOVERS,
     RETRY,
@@ -49,7 +48,6 @@ from batch_share.ledger.queries import (
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
     SHARES,
-    TO_DO,
     TROUBLE,
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
@@ -84,7 +82,7 @@ from batch_share.ledger.records import (
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
-from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import INTENTS, NEVER_SENT, ON_ITS_WAY, TO_DO, UNTIL_ENDED, Stage, State
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
@@ -721,8 +719,8 @@ class LedgerReader:
 
     async def is_renewing(self) -> bool:
         """Whether an earlier run began to renew shares and has not come to the end of them all."""
-        states = [state for state in State if state.is_on_its_way or state is State.UNKNOWN]
-        under_way = MEANT & (rows.c.renewal > 0) & rows.c.state.in_(states) & self._is_due()
+        states = rows.c.state.in_((*ON_ITS_WAY, State.UNKNOWN))
+        under_way = MEANT & (rows.c.renewal > 0) & states & self._is_due()
         return bool(await self._all(select(rows.c.id).where(under_way).limit(1)))
 
     async def renewable(self) -> int:

@@ -18,11 +18,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Container, Mapping
 
 
 class State(StrEnum):
-    """Where a row stands, and which states have what in common."""
+    """Where a row stands."""
 
     PENDING = "pending"
     POSTING = "posting"
@@ -41,56 +41,6 @@ class State(StrEnum):
 
     ENDED = "ended"
     """Shared, and the time of the share is over. No ledger holds it: by the time it is told of what is `shared`."""
-
-    @property
-    def is_intent(self) -> bool:
-        """A call may be under way."""
-        return self in INTENTS
-
-    @property
-    def was_sent(self) -> bool:
-        """Something of the row is, or can be, at LeadSquared."""
-        return self not in {State.PENDING, State.INVALID, State.SKIPPED}
-
-    @property
-    def is_to_do(self) -> bool:
-        """A run goes on from here."""
-        return self in {State.PENDING, State.POSTED}
-
-    @property
-    def is_shared(self) -> bool:
-        """The lead is shared until its time is over, as far as is known."""
-        return self in {State.ACCEPTED, State.SHARED}
-
-    @property
-    def is_on_its_way(self) -> bool:
-        """A run has still to send something before the lead is shared, or does so just now."""
-        return self.is_to_do or self in {State.POSTING, State.SHARING}
-
-    @property
-    def is_being_revoked(self) -> bool:
-        """Its share is still to be revoked, or is being so just now."""
-        return self in {State.TO_REVOKE, State.REVOKING}
-
-    @property
-    def is_processing(self) -> bool:
-        """LeadSquared has accepted a request, and its word on it is waited for."""
-        return self in {State.ACCEPTED, State.ENDING}
-
-    @property
-    def is_open(self) -> bool:
-        """Something was begun that is to be settled before the row is at rest."""
-        return self.is_intent or self.is_processing or self is State.UNKNOWN
-
-    @property
-    def needs_person(self) -> bool:
-        """A person has to look at the row."""
-        return self in {State.FAILED, State.UNKNOWN, State.INVALID}
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Nothing is to be done."""
-        return self in {State.SHARED, State.ENDED, State.SKIPPED, State.REVOKED}
 
 
 class Stage(StrEnum):
@@ -144,6 +94,33 @@ INTENTS: Final = {State.POSTING: Stage.ACTIVITY, State.SHARING: Stage.SHARE, Sta
 INTENT_OF: Final = {stage: state for state, stage in INTENTS.items()}
 """The intent of each step that sends something."""
 
+NEVER_SENT: Final = (State.PENDING, State.INVALID, State.SKIPPED)
+"""Nothing of the row is, or can be, at LeadSquared."""
+
+TO_DO: Final = (State.PENDING, State.POSTED)
+"""A run goes on from here."""
+
+ON_ITS_WAY: Final = (*TO_DO, State.POSTING, State.SHARING)
+"""A run has still to send something before the lead is shared, or does so just now."""
+
+ARE_SHARED: Final = (State.ACCEPTED, State.SHARED)
+"""The lead is shared until its time is over, as far as is known."""
+
+BEING_REVOKED: Final = (State.TO_REVOKE, State.REVOKING)
+"""Its share is still to be revoked, or is being so just now."""
+
+PROCESSING: Final = (State.ACCEPTED, State.ENDING)
+"""LeadSquared has accepted a request, and its word on it is waited for."""
+
+OPEN: Final = (*INTENTS, *PROCESSING, State.UNKNOWN)
+"""Something was begun that is to be settled before the row is at rest."""
+
+TROUBLED: Final = (State.FAILED, State.UNKNOWN, State.INVALID)
+"""A person has to look at the row."""
+
+AT_REST: Final = (State.SHARED, State.ENDED, State.SKIPPED, State.REVOKED)
+"""Nothing is to be done."""
+
 BEFORE: Final = {
     Stage.ACTIVITY: State.PENDING,
     Stage.SHARE: State.POSTED,
@@ -166,9 +143,9 @@ UNTIL_ENDED: Final = (*MAY_STAND, (State.REVOKING, None), (State.ENDING, None))
 """The same and those in which it is being revoked: until that is heard of, it may stand."""
 
 
-def rows_in(states: Mapping[State, int], belongs: Callable[[State], bool]) -> int:
-    """How many of the rows, counted by state, are in states of which `belongs` is true."""
-    return sum(rows for state, rows in states.items() if belongs(state))
+def rows_in(states: Mapping[State, int], these: Container[State]) -> int:
+    """How many of the rows, counted by state, are in one of these."""
+    return sum(rows for state, rows in states.items() if state in these)
 
 
 @cache

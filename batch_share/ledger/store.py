@@ -22,7 +22,6 @@ from batch_share.ledger.queries import (
     INSTRUCTION,
     LEAN,
     LOOK,
-    NEVER_SENT,
     RETRY,
     row_of,
     state_in_sheet,
@@ -54,7 +53,18 @@ from batch_share.ledger.records import (
     why_of,
 )
 from batch_share.ledger.schema import about, attempts, edits, lookups, owner_checks, rows, runs, sheets
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
+from batch_share.ledger.states import (
+    ARE_SHARED,
+    BEFORE,
+    INTENT_OF,
+    INTENTS,
+    MAY_STAND,
+    NEVER_SENT,
+    TRANSITIONS,
+    Stage,
+    State,
+    predecessors,
+)
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
@@ -376,7 +386,7 @@ class Ledger(LedgerReader):
     def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
         """No share that was sent is changed: its row says so where the sheet asks for another length now."""
         columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice_kind, rows.c.notice_details
-        are_shared = rows.c.state.in_([state for state in State if state.is_shared])
+        are_shared = rows.c.state.in_(ARE_SHARED)
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
         for row_id, duration, until, kind, details in sent.all():
             asked = by_id[row_id].instruction
@@ -398,7 +408,7 @@ class Ledger(LedgerReader):
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
         state = there.state
-        if not state.was_sent:
+        if state in NEVER_SENT:
             return self._values(position, row)
         if row.instruction is None or not row.chosen:
             return _place(position, row)

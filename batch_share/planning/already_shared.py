@@ -29,7 +29,7 @@ from batch_share.ledger.known import (
 )
 from batch_share.ledger.reading import RECOVERED, pages
 from batch_share.ledger.records import Why, run_id
-from batch_share.ledger.states import State
+from batch_share.ledger.states import TO_DO, State
 from batch_share.outputs import is_database
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
@@ -123,7 +123,7 @@ class AlreadyShared:
 
 def _may_repeat(row: NewRow) -> bool:
     """Whether nothing has to be done before a row is found to repeat what is shared already."""
-    is_to_do = row.chosen and row.state.is_to_do
+    is_to_do = row.chosen and row.state in TO_DO
     return is_to_do and row.instruction is not None and row.instruction.action is Action.SHARE
 
 

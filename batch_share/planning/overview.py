@@ -26,7 +26,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.queries import Reasons
 from batch_share.ledger.reading import ZONE
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
-from batch_share.ledger.states import State
+from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
 from batch_share.planning.directory import Directory, Numbers, calls_for, type_key
@@ -86,7 +86,7 @@ class KnownRows:
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
             self._known.put(key, after * len(_STATES) + _STATES.index(state))
-            self.any_sent = self.any_sent or state.was_sent
+            self.any_sent = self.any_sent or state not in NEVER_SENT
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
@@ -94,11 +94,11 @@ class KnownRows:
             number = self._known.get(row.key)
             self.any_met = self.any_met or number is not None
             after, at = divmod(number or 0, len(_STATES))
-            if number is None or not _STATES[at].was_sent or row.instruction is None:
+            if number is None or _STATES[at] in NEVER_SENT or row.instruction is None:
                 yield row
                 continue
             if not row.chosen:  # whatever became of it: a run asks for what is still processed
-                yield replace(row, state=_STATES[at]) if _STATES[at].is_processing else row
+                yield replace(row, state=_STATES[at]) if _STATES[at] in PROCESSING else row
                 continue
             until = row.instruction.until
             if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
@@ -237,7 +237,7 @@ class Counts:
     def add(self, row: NewRow) -> None:
         """Count the next row."""
         self.rows += 1
-        if row.state.is_processing:
+        if row.state in PROCESSING:
             self.processing[row.state] += 1
         if not row.chosen:
             self.left_out += 1
@@ -254,7 +254,7 @@ class Counts:
                 self.repeated.append(Problem(row.sheet_row, "", "", spell_row(row)))
         elif row.state is State.INVALID:
             self.problems += problems_of(row)
-        elif row.state.is_to_do and row.instruction is not None:
+        elif row.state in TO_DO and row.instruction is not None:
             self._add_to_do(row, row.instruction)
 
     def _add_to_do(self, row: NewRow, asked: Instruction) -> None:
@@ -336,7 +336,7 @@ class Counts:
     @property
     def sent_before(self) -> dict[State, int]:
         """How many rows the sheet's ledger knows to be sent, or begun, by state."""
-        return {state: count for state, count in self.states.items() if state.was_sent}
+        return {state: count for state, count in self.states.items() if state not in NEVER_SENT}
 
     @property
     def look_ups(self) -> tuple[int, int]:
@@ -548,7 +548,7 @@ def overview(
     for row in seen.planned():
         seen.add(row)
         asked = row.instruction
-        if seen.is_asked or not row.chosen or not row.state.is_to_do or asked is None:
+        if seen.is_asked or not row.chosen or row.state not in TO_DO or asked is None:
             continue
         if not asked.lead_number:
             named = (each for each in LEADS if asked.lead_id.startswith(f"{each} "))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output, digest_of
 from batch_share.results.failed_sheet import failed_path, write_failed
 from batch_share.results.summary import summarize
@@ -202,11 +202,11 @@ class _Page:
 
 def _standing(summary: Summary) -> str:
     """How the job stands, in a sentence."""
-    troubled = rows_in(summary.states, lambda state: state.needs_person) + summary.noticed
+    troubled = rows_in(summary.states, TROUBLED) + summary.noticed
     if troubled:
         need = "needs" if troubled == 1 else "need"
         return f"{plural(troubled, 'row')} {need} attention: the worksheet Failures says what to do about each."
-    left = rows_in(summary.states, lambda state: not state.is_at_rest)
+    left = summary.rows - rows_in(summary.states, AT_REST)
     if left:
         return f"Nothing went wrong; {plural(left, 'row')} still under way or to be sent."
     return "Nothing is left to do."

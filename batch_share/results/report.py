@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
 from batch_share.results.summary import summarize
@@ -211,7 +211,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         ],
         "more_runs": max(0, len(runs) - RUNS_REPORTED),
         "lines": lines,
-        "troubled": rows_in(numbers.states, lambda state: state.needs_person),
+        "troubled": rows_in(numbers.states, TROUBLED),
         "doubles": summary.noticed,
         "double_lines": [_line(row, sheet, advice) for row in await ledger.doubles(most)],
     }

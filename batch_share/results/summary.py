@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
 from batch_share.ledger.records import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, PROCESSING, TROUBLED, State, rows_in
 from batch_share.outputs import Output
 from batch_share.results.writing import written_last
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -58,11 +58,11 @@ class ExitCode(IntEnum):
         return min(codes, key=_ORDER.index, default=cls.DONE)
 
 
-_URGENCY: Final[Sequence[tuple[ExitCode, Callable[[State], bool]]]] = (
-    (ExitCode.NOT_DONE, lambda state: state.is_on_its_way or state.is_being_revoked),
-    (ExitCode.SOME_UNKNOWN, lambda state: state is State.UNKNOWN),
-    (ExitCode.SOME_FAILED, lambda state: state.needs_person),
-    (ExitCode.STILL_PROCESSING, lambda state: state.is_processing),
+_URGENCY: Final[Sequence[tuple[ExitCode, Collection[State]]]] = (
+    (ExitCode.NOT_DONE, (*ON_ITS_WAY, *BEING_REVOKED)),
+    (ExitCode.SOME_UNKNOWN, (State.UNKNOWN,)),
+    (ExitCode.SOME_FAILED, TROUBLED),
+    (ExitCode.STILL_PROCESSING, PROCESSING),
 )
 
 
@@ -127,7 +127,7 @@ class Summary:
     @property
     def troubled(self) -> int:
         """Rows that a person has to look at."""
-        counts = (rows_in(states, lambda state: state.needs_person) for states in (self.states, self.earlier))
+        counts = (rows_in(states, TROUBLED) for states in (self.states, self.earlier))
         return sum(counts) + self.noticed
 
     @property
@@ -135,8 +135,8 @@ class Summary:
         """What the states mean to a script."""
         left = Counter(self.states) + Counter(self.earlier)
         left[State.PENDING] -= self.waiting.rows
-        for code, belongs in _URGENCY:
-            if rows_in(left, belongs) or (self.held and code is ExitCode.NOT_DONE):
+        for code, states in _URGENCY:
+            if rows_in(left, states) or (self.held and code is ExitCode.NOT_DONE):
                 return code
         return ExitCode.DONE
 

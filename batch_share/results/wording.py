@@ -35,7 +35,16 @@ from batch_share.errors import (
 )
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.records import OLD_WORDS, NewRow, Row, why_of
-from batch_share.ledger.states import Stage, State, rows_in
+from batch_share.ledger.states import (
+    ARE_SHARED,
+    AT_REST,
+    BEING_REVOKED,
+    ON_ITS_WAY,
+    PROCESSING,
+    Stage,
+    State,
+    rows_in,
+)
 from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
 
@@ -312,13 +321,13 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     if isinstance(row, NewRow):
         return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
-    is_moving = row.state.is_on_its_way or row.state.is_being_revoked
+    is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
     label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
     history, said = "", spell(row.state, row.stage, row.why, sheet_row)
     if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
-        if row.ends_at and row.state.is_shared:
+        if row.ends_at and row.state in ARE_SHARED:
             history += f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
@@ -337,16 +346,16 @@ def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
     steps = []
-    if to_send := rows_in(states, lambda state: state.is_on_its_way) - summary.waiting.rows:
+    if to_send := rows_in(states, ON_ITS_WAY) - summary.waiting.rows:
         steps.append(f"{plural(to_send, 'row')} still to be sent{when}: batch-share resume {ledger}")
     if summary.waiting.rows:
         steps.append(f"{spell_waiting(summary.waiting)} Then: batch-share resume {ledger} --due")
     if unknown := states[State.UNKNOWN]:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
-    if revoking := rows_in(states, lambda state: state.is_being_revoked):
+    if revoking := rows_in(states, BEING_REVOKED):
         steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
-    if processing := rows_in(states, lambda state: state.is_processing):
+    if processing := rows_in(states, PROCESSING):
         rows = plural(processing, "row")
         steps.append(f"{rows} still being processed; to ask again: batch-share follow-up {ledger}")
     if ended := summary.renewable:
@@ -390,7 +399,7 @@ def lasting(seconds: float) -> str:
 
 def at_rest(states: Mapping[State, int]) -> str:
     """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
-    *others, last = [str(state) for state in State if state.is_at_rest and states.get(state)] or [""]
+    *others, last = [str(state) for state in State if state in AT_REST and states.get(state)] or [""]
     if not last:
         return "no rows were read."
     return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
@@ -418,9 +427,9 @@ _SAID: Final = {
 def others(states: Mapping[State, int]) -> str:
     """The rows that are not shared, in one line: `2 failed, 1 skipped.` Empty where all are."""
     said = [f"{states[state]:,} {words}" for state, words in _SAID.items() if states.get(state)]
-    if left := rows_in(states, lambda state: state.is_on_its_way):
+    if left := rows_in(states, ON_ITS_WAY):
         said.append(f"{left:,} still to be sent")
-    left_over = (state for state in states if states[state] and not (state in _SAID or state.is_on_its_way))
+    left_over = (state for state in states if states[state] and state not in {*_SAID, *ON_ITS_WAY})
     said += [f"{states[state]:,} {state}" for state in left_over if state is not State.SHARED]
     return f"{', '.join(said)}." if said else ""
 
@@ -505,7 +514,7 @@ class Advice:
         match row.state:
             case State.ENDING:
                 return ""
-            case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
+            case _ if row.state in BEING_REVOKED or row.stage is Stage.REVOKE:
                 return f"Its share still stands, or may. To revoke it: {self._command('revoke')}"
             case _ if row.stage is Stage.EARLIER and row.position is not None:
                 return f"Resolve what the reason names, then try again: {self._command('retry')}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from batch_share.leadsquared.protocol import MOST_ACTIVITIES
-from batch_share.ledger.states import State, rows_in
+from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class Pace:
             singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + after_post)
             together = fresh * MOST_ACTIVITIES * bulk_calls / (MOST_ACTIVITIES * bulk_calls + singles)
         calls = together / MOST_ACTIVITIES + (fresh - together)
-        to_share = rows_in(states, lambda state: state.is_on_its_way)
-        to_revoke = rows_in(states, lambda state: state.is_being_revoked)
+        to_share = rows_in(states, ON_ITS_WAY)
+        to_revoke = rows_in(states, BEING_REVOKED)
         calls += (to_share - states.get(State.SHARING, 0)) / self.share_batch + to_revoke
         if self.follow_up:
             calls += (to_share + states.get(State.ACCEPTED, 0)) / self.share_batch

@@ -16,7 +16,7 @@ from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
 from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
-from batch_share.ledger.states import BEFORE, INTENTS, State
+from batch_share.ledger.states import BEFORE, INTENTS, PROCESSING, State
 from batch_share.logs import about, log, masked
 from batch_share.sheet.columns import LEADS, USERS
 
@@ -272,7 +272,7 @@ class Preview:
     @property
     def cost(self) -> Cost:
         """What sending them costs at least, and asking for those that were accepted before."""
-        states = self.to_do | {state: self.states.get(state, 0) for state in State if state.is_processing}
+        states = self.to_do | {state: self.states.get(state, 0) for state in PROCESSING}
         states[State.TO_REVOKE] = states.get(State.TO_REVOKE, 0) + self.revocations
         return self.pace.cost(states, self.events)
 

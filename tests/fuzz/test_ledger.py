@@ -31,7 +31,7 @@ from batch_share.errors import IllegalTransition
 from batch_share.ledger.database import Database, connect
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Result, Row
-from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State
+from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, NEVER_SENT, TRANSITIONS, Stage, State
 from batch_share.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.do(self.ledger.take_in(sheet_record(), [new_row(number) for number in numbers]))
         for number in numbers:
             expected = self.model.setdefault(number, Expected(State.PENDING))
-            if not expected.state.was_sent:
+            if expected.state in NEVER_SENT:
                 expected.state = State.PENDING
             elif expected.dropped:
                 expected.state, expected.dropped = State.POSTED, False
@@ -153,7 +153,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def lose(self, number: int) -> None:
         expected = self.model[number]
-        if not expected.state.was_sent and not expected.tried:
+        if expected.state in NEVER_SENT and not expected.tried:
             del self.model[number]
         elif expected.state is State.PENDING:
             expected.state = State.SKIPPED

@@ -8,7 +8,9 @@ from batch_share.ledger.states import (
     BEFORE,
     INTENT_OF,
     INTENTS,
+    TO_DO,
     TRANSITIONS,
+    TROUBLED,
     Stage,
     State,
     predecessors,
@@ -80,33 +82,11 @@ def test_every_intent_is_entered_from_the_state_before_its_step_and_may_go_back_
 
 
 def test_no_state_is_both_to_do_and_for_a_person_to_look_at() -> None:
-    assert not any(state.is_to_do and state.needs_person for state in State)
-
-
-@pytest.mark.parametrize(
-    ("name", "states"),
-    [
-        ("is_intent", "posting sharing revoking"),
-        (
-            "was_sent",
-            "posting posted sharing accepted shared failed unknown to_revoke revoking ending revoked ended",
-        ),
-        ("is_to_do", "pending posted"),
-        ("is_shared", "accepted shared"),
-        ("is_on_its_way", "pending posting posted sharing"),
-        ("is_being_revoked", "to_revoke revoking"),
-        ("is_processing", "accepted ending"),
-        ("is_open", "posting sharing revoking accepted ending unknown"),
-        ("needs_person", "failed unknown invalid"),
-        ("is_at_rest", "shared ended skipped revoked"),
-    ],
-)
-def test_what_states_have_in_common(name: str, states: str) -> None:
-    assert {state for state in State if getattr(state, name)} == {State(each) for each in states.split()}
+    assert not {*TO_DO} & {*TROUBLED}
 
 
 def test_rows_are_counted_by_what_their_states_have_in_common() -> None:
-    assert rows_in({State.POSTED: 2, State.PENDING: 3, State.SHARED: 7}, lambda state: state.is_to_do) == 5
+    assert rows_in({State.POSTED: 2, State.PENDING: 3, State.SHARED: 7}, TO_DO) == 5
 
 
 def test_a_stage_keeps_the_word_that_ledgers_hold() -> None:

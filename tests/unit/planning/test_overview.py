@@ -17,7 +17,7 @@ from batch_share.cli.screen import console
 from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
-from batch_share.ledger.states import State
+from batch_share.ledger.states import INTENTS, State
 from batch_share.planning.directory import Directory
 from batch_share.planning.overview import KnownRows, Overview, Unasked, overview
 from batch_share.planning.plan import SheetOptions
@@ -89,7 +89,7 @@ def test_the_parts_of_a_plan_add_up_to_its_rows(see: See, chance: Random, is_kno
         before = KnownRows()
         for planned in seen.planned():
             if chance.random() < 0.5:
-                state = chance.choice([each for each in State if not each.is_intent])
+                state = chance.choice([each for each in State if each not in INTENTS])
                 before._known.put(planned.key, [*State].index(state))
         seen = overview(seen.plan, seen.settings, Unasked(), before=before)
     assert sum(seen.parts.values()) == seen.rows == sum(bool(each[0]) for each in rows)
