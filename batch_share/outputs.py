@@ -232,8 +232,15 @@ def written_in(facts: Mapping[str, str]) -> list[Written]:
     return found
 
 
-def with_written(before: Sequence[Written], new: Written, there: str) -> list[Written]:
-    """The list with a new entry instead of those of its name, but for the file that is `there` until it comes."""
+def with_written(
+    before: Sequence[Written], new: Written, there: str = "", *, only_known: bool = False
+) -> Sequence[Written]:
+    """The list with a new entry instead of those of its name, but for the file that is `there` until it comes.
+
+    `there` is its digest, "" for none. If `only_known`, nothing changes where none of its name is in the list.
+    """
+    if only_known and not any((each.kind, each.name) == (new.kind, new.name) for each in before):
+        return before
     same = [each for each in before if (each.kind, each.name) == (new.kind, new.name) and each.digest != there]
     return [*(each for each in before if each not in same), new]
 

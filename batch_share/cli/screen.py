@@ -27,7 +27,7 @@ from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, utc_now
 from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
-from batch_share.ledger.states import AT_REST, State
+from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
@@ -512,7 +512,7 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
         reported.append(
             f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
         )
-    troubled: dict[State, int] = {state: rows for state, rows in summary.earlier.items() if state not in AT_REST}
+    troubled: dict[State, int] = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
     reported += [spell_earlier(troubled)] if troubled else []
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(reported) or 'no row'} (exit {code:d}); "

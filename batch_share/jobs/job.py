@@ -285,7 +285,7 @@ async def noted(session: Session, job: Kind | type[Kind]) -> AsyncIterator[Sessi
     ledger, settings, ended = session.ledger, session.settings, "cut off"
     recovers = job.posts and not job.only_looked_up  # else nobody would be asked
     session = replace(session, missing=await find_missing(session, recovers=recovers))
-    with closing(CallCount(settings.data_folder, (await ledger.facts())["job"])) as count:
+    with closing(CallCount(settings.data_folder, (await ledger.facts()).job)) as count:
         ledger.on_call = count.note
         await ledger.begin_run(job.command, __version__, settings.public(), only_looked_up=job.only_looked_up)
         try:

@@ -10,7 +10,6 @@ from batch_share.common import utc_now
 from batch_share.errors import BatchShareError
 from batch_share.jobs.job import sheet_of
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.reading import UNANSWERED
 from batch_share.ledger.states import OPEN, State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
@@ -68,7 +67,7 @@ async def is_agreed_to(ledger_name: LedgerName) -> bool:
     if not ledger_name.holds_anything():
         return False
     async with read_ledger(ledger_name) as ledger:
-        return await ledger.sheet() is not None and not await ledger.unsaid()
+        return await ledger.sheet() is not None and not (await ledger.facts()).unsaid
 
 
 async def _at_rest(ledger: LedgerReader) -> Summary | None:
@@ -78,7 +77,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     shares have ended that may be renewed: a person is to know that. Rows that another job held may be free by now.
     """
     facts = await ledger.facts()
-    if "results" not in facts or facts.get(UNANSWERED, "0") != "0" or await ledger.to_do_counts():
+    if facts.results is None or facts.unanswered or await ledger.to_do_counts():
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None

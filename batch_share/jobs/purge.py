@@ -104,7 +104,7 @@ async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str
         return "it no longer exists; what was written beside its sheet is left to you"
     try:
         async with read_ledger(known.ledger) as ledger:
-            if (await ledger.facts())["job"] != known.job:
+            if (await ledger.facts()).job != known.job:
                 return "another ledger has taken its place"
             if force:
                 return None

@@ -324,7 +324,7 @@ async def _revoke_in(
         if not name.exists():
             raise LedgerError(name, "it is not there any more: put it back, or do anything with it where it is now")
         async with open_ledger(name) as ledger:
-            if (await ledger.facts())["job"] != job:
+            if (await ledger.facts()).job != job:
                 raise LedgerError(name, "another ledger has taken its place")
             async with noted(replace(session, ledger=ledger, tally=tally), Revoke):
                 with open_history(session.settings.data_folder) as history:

@@ -18,7 +18,7 @@ from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import Reasons
-from batch_share.ledger.reading import ZONE, pages
+from batch_share.ledger.reading import pages
 from batch_share.ledger.states import ARE_SHARED, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
@@ -74,7 +74,7 @@ async def send_canary(session: Session, most: int) -> None:
             chosen.setdefault(row.id, row)
         if not chosen:
             return
-        await ledger.note_canary(chosen)
+        await ledger.note(canary=[*chosen])
         if to_do := [row for row in chosen.values() if row.state in TO_DO]:
             await _send_canary(session, to_do)
         await all_followed_up(session)
@@ -83,7 +83,7 @@ async def send_canary(session: Session, most: int) -> None:
         judged = await ledger.rows_by_id([*chosen])
         # While one of them has failed it stays noted: the same command again sends no other rows.
         _check_canary(judged, [row for row in judged if row.state is not State.SHARED], ledger.name)
-        await ledger.note_canary(())
+        await ledger.note(canary=[])
 
 
 async def _send_canary(session: Session, rows: Sequence[Row]) -> None:
@@ -159,9 +159,9 @@ class Resume(Kind):
     async def _counted(self, session: Session) -> Counts:
         """What is to be done, as a plan counts it."""
         ledger, zone = session.ledger, None
-        account = (await ledger.facts()).get(ZONE)
+        facts = await ledger.facts()
         with suppress(KeyError, ValueError, OSError):  # another machine may not know it
-            zone = named_zone(session.settings) or (ZoneInfo(account) if account else None)
+            zone = named_zone(session.settings) or (ZoneInfo(facts.zone) if facts.zone else None)
         users = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items() if user}
         counts = Counts(
             record=await sheet_of(ledger),
@@ -172,7 +172,7 @@ class Resume(Kind):
             user_name=lambda user: users.get(user, user),
             recalled=self.changes.recalled if self.changes else 0,
         )
-        live = live_for(session.settings, (await ledger.facts())["job"])
+        live = live_for(session.settings, facts.job)
         async for page in pages(ledger.planned()):
             # All but what is renewed was judged already.
             for row in live.decide(page) if ledger.renew_before is not None else page:
@@ -182,7 +182,7 @@ class Resume(Kind):
     async def begin(self, session: Session) -> None:
         """What somebody was sure of is said now; each share that is to be renewed has another row from now on."""
         ledger = session.ledger
-        await ledger.note_said(self.meant)
+        await ledger.note(said_columns={**(await ledger.facts()).said_columns, **self.meant}, unsaid=[])
         if await ledger.renew(activity_marker(session)):
             ledger.renew_before = None
             await skip_shared(session)
@@ -204,7 +204,7 @@ class Resume(Kind):
         if most is None:
             with ending_early(session.stop):  # whatever an earlier run had chosen is not waited for any more
                 if await session.ledger.canary():
-                    await session.ledger.note_canary(())
+                    await session.ledger.note(canary=[])
         else:
             while await reconciler.settle():
                 pass
@@ -269,7 +269,8 @@ class RunSheet(Resume):
         try:
             self.changes = await take_in(session, self.plan, watcher)
             if self.meant:
-                await session.ledger.note_unsaid([*self.meant])
+                unsaid = (await session.ledger.facts()).unsaid
+                await session.ledger.note(unsaid=sorted({*unsaid, *self.meant}))
             for _ in self.plan.sheet.rows() if self.changes is None else ():
                 pass  # only then all is known that is to be said of it
         except OfAnotherSheet:

@@ -20,7 +20,7 @@ from batch_share.errors import LedgerError, LedgerLocked
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader
-from batch_share.ledger.store import PROCESS, Ledger
+from batch_share.ledger.store import Ledger
 from batch_share.outputs import check_apart, is_database, is_spelled, spelled
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ async def _holder(name: LedgerName) -> tuple[str, str | None]:
     """Who works on a ledger, as far as it tells, and the number of that process."""
     ledger = LedgerReader(name, Database(connect(name.as_file()), name))
     try:
-        process, runs = (await ledger.facts()).get(PROCESS), await ledger.runs()
+        process, runs = (await ledger.facts()).process, await ledger.runs()
         if process and runs and runs[-1].ended_at is None:
             since = f"{runs[-1].started_at:%Y-%m-%d %H:%M} UTC"
             return f"`{runs[-1].command}` (process {process}) is working on it since {since}.", process

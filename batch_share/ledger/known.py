@@ -635,11 +635,11 @@ async def note_runs(
     None if it holds none, or is an older copy: what that does not know is known.
     """
     facts, sheet = await ledger.facts(), await ledger.sheet()
-    job, recorded, calls = facts["job"], await ledger.runs(), await ledger.last_number()
+    job, recorded, calls = facts.job, await ledger.runs(), await ledger.last_number()
     if not recorded or calls < history.last_call(job):
         return None
     path, name, counts = Path(sheet.path) if sheet else None, ledger.name.resolved(), await ledger.counts()
-    known = history.note_ledger(name, job, facts["host"], account, path, calls)
+    known = history.note_ledger(name, job, facts.host, account, path, calls)
     entries: list[dict[str, Any]] = []
     for run in recorded:
         is_last, ended_at, ended = run is recorded[-1], run.ended_at, run.ended
@@ -713,7 +713,7 @@ async def catch_up(
             continue
         try:
             async with read_ledger(known.ledger) as ledger:
-                if (await ledger.facts())["job"] == known.job:
+                if (await ledger.facts()).job == known.job:
                     # Not of each: whoever wants to work on it just then would be refused.
                     unended_there = [run for run in (await ledger.runs())[-1:] if run.ended_at is None]
                     goes_on = bool(unended_there) and is_in_use(known.ledger)
@@ -753,7 +753,7 @@ async def add_ledgers(
     for name in names:
         async with read_ledger(name) as ledger:
             facts = await ledger.facts()
-            if await ledger.last_number() < history.last_call(facts["job"]):
+            if await ledger.last_number() < history.last_call(facts.job):
                 older.append(name)
-            await refresh(history, ledger, accounts.get(facts["host"]), goes_on=is_in_use(name))
+            await refresh(history, ledger, accounts.get(facts.host), goes_on=is_in_use(name))
     return older

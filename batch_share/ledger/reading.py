@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -25,7 +24,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import Action, Cause, Order, utc_now
+from batch_share.common import Action, Cause, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -69,6 +68,7 @@ from batch_share.ledger.records import (
     Alike,
     Edit,
     EndingSoon,
+    Facts,
     Lookup,
     NewRow,
     Row,
@@ -78,12 +78,11 @@ from batch_share.ledger.records import (
     Statistics,
     ToShare,
     Waiting,
-    Why,
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
 from batch_share.ledger.states import INTENTS, NEVER_SENT, ON_ITS_WAY, TO_DO, UNTIL_ENDED, Stage, State
-from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
+from batch_share.outputs import WRITTEN, Written, as_fact, written_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
@@ -107,18 +106,6 @@ _HAVING: Final = {
 }
 """By step, the rows for which an Id was given. Built once: building takes longer than running."""
 
-SAID: Final = "said_columns"
-"""The fact that says which columns somebody has agreed to share by, though they most often say who has the lead."""
-
-UNSAID: Final = "unsaid"
-"""The fact that says about what somebody was sure before, and then did not agree to the run."""
-
-UNANSWERED: Final = "unanswered"
-"""The fact that says of how many leads and users no API could tell."""
-
-UNCHECKED: Final = "unchecked"
-"""The fact that says what could not be checked: by what it is, for how many rows, and why."""
-
 PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
 
@@ -126,22 +113,6 @@ SHARES_PAGE: Final = 2000
 
 _EVENT: Final = "Activity Event"
 """The kind of what LeadSquared was asked about activity types."""
-
-CANARY: Final = "canary"
-"""The fact that names the rows that go first, by Id, until they are judged."""
-
-CALLS: Final = "calls"
-"""The fact that says which number the last call of a job had that another copy of the ledger made."""
-
-RECOVERED: Final = "recovered"
-"""The fact that says since when another copy of the ledger may have sent what this one does not know of."""
-
-ZONE: Final = "zone"
-"""The fact that names the account's time zone, once it was asked for."""
-
-DATES: Final = "dates"
-WORDS: Final = "words"
-"""The fact that says, by what a column holds, what came first in its dates when the sheet was last taken in."""
 
 
 class LedgerReader:
@@ -160,24 +131,9 @@ class LedgerReader:
         self.renew_before: datetime | None = None
         self.renews_all = False
 
-    async def facts(self) -> dict[str, str]:
-        """What is known of the ledger as a whole: `job`, `host`, `schema_version`."""
-        return {row["name"]: row["value"] for row in await self._all(select(about))}
-
-    async def said_columns(self) -> dict[str, str]:
-        """By header, what columns hold that only a person can say are meant: agreed to in a run of this ledger."""
-        said: dict[str, str] = json.loads((await self.facts()).get(SAID, "{}"))
-        return said
-
-    async def dates(self) -> dict[str, Order]:
-        """By what a column of dates holds, what came first in them when the sheet was last taken in."""
-        known = json.loads((await self.facts()).get(DATES, "{}"))
-        return {column: Order(order) for column, order in known.items()}
-
-    async def words(self) -> dict[str, str]:
-        """What words mean in the sheet in force that are of its own language."""
-        words: dict[str, str] = json.loads((await self.facts()).get(WORDS, "{}"))
-        return words
+    async def facts(self) -> Facts:
+        """What is known of the ledger as a whole."""
+        return Facts.of({row["name"]: row["value"] for row in await self._all(select(about))})
 
     async def edits(self) -> dict[str, Edit]:
         """How rows of the sheet were corrected elsewhere, by key."""
@@ -190,41 +146,16 @@ class LedgerReader:
         of_source = of_source.where(rows.c.position.is_not(None)).group_by(edits.c.source).order_by(edits.c.source)
         return {row["source"]: row["n"] for row in await self._all(of_source)}
 
-    async def unsaid(self) -> list[str]:
-        """What nobody has agreed to, though rows were taken in that rest on it: `ids`, or headers of columns."""
-        left: list[str] = json.loads((await self.facts()).get(UNSAID, "[]"))
-        return left
-
-    async def unchecked(self) -> list[Why]:
-        """What could not be checked: for so many `rows` (0: for all alike), and `why`, in the API's own words."""
-        noted = json.loads((await self.facts()).get(UNCHECKED, "{}"))
-        return [Why(Cause(what), {"rows": rows, "why": why}) for what, (rows, why) in noted.items()]
-
     async def written(self) -> list[Written]:
         """What was written of it, oldest first."""
-        return written_in(await self.facts())
+        return written_in({row["name"]: row["value"] for row in await self._all(select(about))})
 
-    async def note_written(self, new: Written, there: str) -> None:
-        """Commit what is about to take the place of the file with the digest `there`, "" for none.
+    async def note_written(self, change: Callable[[Sequence[Written]], Sequence[Written]]) -> None:
+        """Commit what was written of it, or is about to be, in place of what is noted by then.
 
         Also beside a run: this fact is no part of its work.
         """
-        await self._change_written(lambda before: with_written(before, new, there))
 
-    async def note_taken(self, new: Written) -> None:
-        """Commit that all that this file says is in the ledger now, if one of its kind and name was written."""
-
-        def change(before: Sequence[Written]) -> Sequence[Written]:
-            is_ours = any((each.kind, each.name) == (new.kind, new.name) for each in before)
-            return with_written(before, new, "") if is_ours else before
-
-        await self._change_written(change)
-
-    async def forget_written(self, kind: str) -> None:
-        """Commit that nothing of this kind is to be known any more."""
-        await self._change_written(lambda before: [each for each in before if each.kind != kind])
-
-    async def _change_written(self, change: Callable[[Sequence[Written]], Sequence[Written]]) -> None:
         def note(connection: Connection) -> None:
             facts = {row.name: row.value for row in connection.execute(select(about))}
             connection.execute(delete(about).where(about.c.name == WRITTEN))
@@ -256,7 +187,7 @@ class LedgerReader:
     async def last_run_id(self) -> str | None:
         """The Id of the last process that worked on the ledger, None before the first."""
         last = await self._all(select(runs).order_by(runs.c.id.desc()).limit(1))
-        return run_id((await self.facts())["job"], RunRecord(**last[0])) if last else None
+        return run_id((await self.facts()).job, RunRecord(**last[0])) if last else None
 
     async def counts(self, *, shares: bool = False) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows.
@@ -373,8 +304,7 @@ class LedgerReader:
 
     async def canary(self) -> list[Row]:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
-        ids = [*map(int, (await self.facts()).get(CANARY, "").split())]
-        return await self._rows(rows.c.id.in_(ids), MEANT, self._is_due())
+        return await self._rows(rows.c.id.in_((await self.facts()).canary), MEANT, self._is_due())
 
     async def ids_to_do(self) -> frozenset[int]:
         """The rows that are still to be sent, by Id."""
@@ -670,7 +600,7 @@ class LedgerReader:
     async def last_number(self) -> int:
         """The number of the last call, 0 before the first: one of another copy if this one was recovered since."""
         found = await self._all(select(func.max(attempts.c.id).label("n")))
-        return max(found[0]["n"] or 0, int((await self.facts()).get(CALLS, 0)))
+        return max(found[0]["n"] or 0, (await self.facts()).calls)
 
     async def last_call(self, run: int) -> datetime | None:
         """When a run made its last call, None if it made none."""

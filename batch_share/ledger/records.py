@@ -6,15 +6,15 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Action, Cause
+from batch_share.common import Action, Cause, Order
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
 
 CHOICE_FROM: Final = 40
@@ -47,6 +47,64 @@ def why_of(cause: str | None, details: Mapping[str, Any] | None) -> Why | None:
 
 OLD_WORDS: Final = "told"
 """The detail that holds a whole sentence of an older ledger, which noted no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a ledger as a whole: its `job`, its `host`, and what its runs have noted by these names.
+
+    `process` worked on it last, and where; `results` is by what the results are known that were written of the rows
+    as they are. `canary` are the rows that go first, by Id, until they are judged. `said_columns` says, by header,
+    what columns hold that somebody has agreed to share by, though they most often say who has the lead. `unsaid` is
+    what somebody was sure of before, headers or `ids`, and then did not agree to the run. No API could tell of so
+    many leads and users that are `unanswered`. `unchecked` says, by what could not be checked, for how many rows, 0
+    for all alike, and why, in the API's own words. `zone` is the account's time zone; `dates` says, by what a
+    column of dates holds, what came first in them when the sheet was last taken in, `words` what words of the
+    sheet's own language mean. Since it `recovered`, another copy may have sent what this one does not know of, up
+    to the call of the job with the number `calls`.
+    """
+
+    job: str
+    host: str
+    process: str | None = None
+    results: str | None = None
+    canary: Sequence[int] = field(default_factory=list)
+    said_columns: Mapping[str, str] = field(default_factory=dict)
+    unsaid: Sequence[str] = field(default_factory=list)
+    unanswered: int = 0
+    unchecked: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    zone: str | None = None
+    dates: Mapping[str, Order] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    recovered: datetime | None = None
+    calls: int = 0
+
+    @classmethod
+    def of(cls, stored: Mapping[str, str]) -> Facts:
+        """By name, as the ledger holds them."""
+        known: dict[str, Any] = {name: stored[name] for name in cls.__slots__ if name in stored}
+        for name in {*known} - {"job", "host", "process", "results", "canary", "zone", "recovered"}:
+            known[name] = json.loads(known[name])
+        if "canary" in known:
+            known["canary"] = [*map(int, known["canary"].split())]
+        if "dates" in known:
+            known["dates"] = {column: Order(order) for column, order in known["dates"].items()}
+        if "recovered" in known:
+            known["recovered"] = datetime.fromisoformat(known["recovered"])
+        return cls(**known)
+
+    @staticmethod
+    def stored(facts: Mapping[str, Any]) -> dict[str, str]:
+        """Some facts by name, as the ledger is to hold them."""
+        held = {}
+        for name, value in facts.items():
+            if name == "canary":
+                held[name] = " ".join(map(str, value))
+            elif isinstance(value, datetime):
+                held[name] = value.isoformat()
+            else:
+                held[name] = value if isinstance(value, str) else json.dumps(value)
+        return held
 
 
 @dataclass(frozen=True, slots=True)

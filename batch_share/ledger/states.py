@@ -42,6 +42,11 @@ class State(StrEnum):
     ENDED = "ended"
     """Shared, and the time of the share is over. No ledger holds it: by the time it is told of what is `shared`."""
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is to be done."""
+        return self in AT_REST
+
 
 class Stage(StrEnum):
     """Which step a `failed` or `unknown` row was in."""

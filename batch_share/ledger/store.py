@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import uuid
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, Cause, Order, utc_now
+from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import (
@@ -26,23 +25,11 @@ from batch_share.ledger.queries import (
     row_of,
     state_in_sheet,
 )
-from batch_share.ledger.reading import (
-    CALLS,
-    CANARY,
-    DATES,
-    PAGE,
-    RECOVERED,
-    SAID,
-    UNANSWERED,
-    UNCHECKED,
-    UNSAID,
-    WORDS,
-    ZONE,
-    LedgerReader,
-)
+from batch_share.ledger.reading import PAGE, LedgerReader
 from batch_share.ledger.records import (
     Changes,
     Edit,
+    Facts,
     Instruction,
     Lookup,
     NewRow,
@@ -79,8 +66,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _UNDO = "undo"
-PROCESS = "process"
-"""The fact that says which process worked on the ledger last, and on which machine."""
 
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
@@ -178,28 +163,23 @@ class Ledger(LedgerReader):
         self._only_looked_up_in = self.run_id if only_looked_up else None
         facts = {row.name: row.value for row in connection.execute(select(about))}
         called = connection.scalar(select(func.max(attempts.c.id))) or 0
-        self._last_attempt = max(called, int(facts.get(CALLS, 0)))
-        self.results = facts.get(RESULTS)
+        known = Facts.of(facts)
+        self._last_attempt, self.results = max(called, known.calls), known.results
         if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
             _put_facts(connection, {WRITTEN: as_fact(written_in(facts))})
         # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
         connection.execute(delete(about).where(about.c.name == RESULTS))
-        _put_facts(connection, {PROCESS: f"{os.getpid()} on {platform.node()}"})
+        _put_facts(connection, {"process": f"{os.getpid()} on {platform.node()}"})
         # An intent found at start-up: its call may have left, so its row is unknown.
         for intent, stage in INTENTS.items():
             cut_off = Result(State.UNKNOWN, "", stage=stage, why=Why(Cause.CUT_OFF))
             self._move_all(connection, true(), intent, cut_off)
 
     @_writes
-    def note_host(self, connection: Connection, host: str) -> None:
-        """Commit whose ledger this is, as long as it holds nothing."""
-        connection.execute(update(about).where(about.c.name == "host").values(value=host))
-
-    @_writes
     def take_up(self, connection: Connection, job: str, since: datetime, calls: int) -> None:
         """Commit that this ledger, which holds nothing yet, is to recover this job: as `recover` is told."""
-        connection.execute(update(about).where(about.c.name == "job").values(value=job))
-        self._note_recovered(connection, since, calls)
+        _put_facts(connection, Facts.stored({"job": job, "recovered": since, "calls": calls}))
+        self._last_attempt = max(self._last_attempt, calls)
 
     @_writes
     def recover(
@@ -218,7 +198,8 @@ class Ledger(LedgerReader):
         tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
         which = _MAY_BE_SENT & rows.c.chosen & ~tried
         if since is not None:
-            self._note_recovered(connection, since, calls)
+            _put_facts(connection, Facts.stored({"recovered": since, "calls": calls}))
+            self._last_attempt = max(self._last_attempt, calls)
             which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
             self.results = None
             # Not when they were moved: by that, it is told when their shares end.
@@ -228,7 +209,7 @@ class Ledger(LedgerReader):
             may_go_on = rows.c.state == State.UNKNOWN, rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE))
             recovered = {"cause": Cause.RECOVERED, "details": None}
             connection.execute(update(rows).where(*may_go_on).values(recovered))
-        began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
+        began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))
         if began is None:
             return 0
         ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
@@ -251,10 +232,6 @@ class Ledger(LedgerReader):
             self._move_or_touch(connection, row.id, State(row.state), revoked)
         return len(gone)
 
-    def _note_recovered(self, connection: Connection, since: datetime, calls: int) -> None:
-        self._last_attempt = max(self._last_attempt, calls)
-        _put_facts(connection, {RECOVERED: since.isoformat(), CALLS: str(calls)})
-
     def _look_up_first(
         self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
     ) -> None:
@@ -269,55 +246,14 @@ class Ledger(LedgerReader):
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
         self.results = stamp
-        await self._note_fact(RESULTS, stamp)
+        await self.note(results=stamp)
 
-    async def note_unchecked(self, what: Cause, rows: int | None, why: str = "") -> None:
-        """Commit that this could not be checked, for so many rows; with `rows` None that it was, after all."""
-        noted = {each.cause: [each.details["rows"], each.details["why"]] for each in await self.unchecked()}
-        changed = {each: reported for each, reported in noted.items() if each is not what}
-        if rows is not None:
-            changed[what] = [rows, why]
-        if changed != noted:
-            await self._note_fact(UNCHECKED, json.dumps(changed))
-
-    async def note_unsaid(self, what: Sequence[str]) -> None:
-        """Commit that rows rest on this, to which nobody has agreed yet."""
-        await self._note_fact(UNSAID, json.dumps(sorted({*await self.unsaid(), *what})))
-
-    async def note_said(self, columns: Mapping[str, str]) -> None:
-        """Commit that somebody has agreed to the run, and so to share by these columns."""
-        if columns:
-            await self._note_fact(SAID, json.dumps(await self.said_columns() | dict(columns)))
-        if await self.unsaid():
-            await self._note_fact(UNSAID, "[]")
-
-    async def note_unanswered(self, names: int) -> None:
-        """Commit of how many leads and users no API could tell: they are asked for again before all is at rest."""
-        if str(names) != (await self.facts()).get(UNANSWERED, "0"):
-            await self._note_fact(UNANSWERED, str(names))
-
-    async def note_canary(self, row_ids: Iterable[int]) -> None:
-        """Commit which rows go first; none once they are judged."""
-        await self._note_fact(CANARY, " ".join(map(str, row_ids)))
-
-    async def note_zone(self, name: str) -> None:
-        """Commit the account's time zone, of which the dates of the sheet are."""
-        await self._note_fact(ZONE, name)
-
-    async def note_dates(self, orders: dict[str, Order]) -> None:
-        """Commit what comes first in the dates of columns: of a later sheet that leaves it open it is the same."""
-        known = await self.dates()
-        if known | orders != known:
-            await self._note_fact(DATES, json.dumps(known | orders))
-
-    async def note_words(self, words: dict[str, str]) -> None:
-        """Commit what words mean in the sheet in force."""
-        if words != await self.words():
-            await self._note_fact(WORDS, json.dumps(words))
-
-    @_writes
-    def _note_fact(self, connection: Connection, name: str, value: str) -> None:
-        _put_facts(connection, {name: value})
+    async def note(self, **facts: Any) -> None:
+        """Commit some of the Facts, by name, if they are others than they were."""
+        known = await self.facts()
+        changed = Facts.stored({name: value for name, value in facts.items() if value != getattr(known, name)})
+        if changed:
+            await self._database.write(lambda connection: _put_facts(connection, changed))
 
     @_writes
     def end_run(self, connection: Connection, ended: str) -> None:
@@ -534,7 +470,7 @@ class Ledger(LedgerReader):
             return 0
         ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
         last = connection.scalar(select(func.max(rows.c.id))) or 0
-        began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
+        began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))
         for chunk in _chunks(enumerate(ids, last + 1), PAGE):
             new_ids = {old: new for new, old in chunk}
             found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()

@@ -299,7 +299,7 @@ async def _look(history: History, host: str | None) -> _Seen:
     for known in _of_host(history, host):
         try:
             async with read_ledger(known.ledger) as ledger:
-                if (await ledger.facts())["job"] != known.job:  # another one is in its place
+                if (await ledger.facts()).job != known.job:  # another one is in its place
                     seen.unseen.append(known)
                     continue
                 await refresh(history, ledger, known.account, goes_on=is_in_use(known.ledger))

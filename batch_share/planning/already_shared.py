@@ -27,7 +27,7 @@ from batch_share.ledger.known import (
     open_history,
     refresh,
 )
-from batch_share.ledger.reading import RECOVERED, pages
+from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why, run_id
 from batch_share.ledger.states import TO_DO, State
 from batch_share.outputs import is_database
@@ -177,7 +177,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
         is_asked = may_recover and bool(began)
         if history is None:
             return Missing(0, began[0]) if is_asked else None
-        job, gone = facts["job"], None
+        job, gone = facts.job, None
         if not began:
             gone = history.unfinished(ledger.name.resolved(), session.client.base_url, job)
         if gone is not None:
@@ -217,7 +217,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
             gone = history.unfinished(name.resolved(), settings.account()[0], "")
             return _is_gone(name, gone[1]) if gone else None
         if history is not None and ledger is not None:
-            calls = history.last_call((await ledger.facts())["job"])
+            calls = history.last_call((await ledger.facts()).job)
             return _is_older(name, calls) if await ledger.last_number() < calls else None
     return None
 
@@ -225,7 +225,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
 async def check_newest(session: Session) -> None:
     """Raises LedgerError if another copy of the ledger has made calls since this one was opened."""
     with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
-        calls = history.last_call((await session.ledger.facts())["job"]) if history else 0
+        calls = history.last_call((await session.ledger.facts()).job) if history else 0
         if await session.ledger.last_number() < calls:
             raise _is_older(session.ledger.name, calls)
 
@@ -243,11 +243,11 @@ class Elsewhere(NamedTuple):
 async def known_elsewhere(session: Session) -> Elsewhere:
     """What the index knows of a job whose ledger was recovered; nothing where it can't be read."""
     ledger, facts = session.ledger, await session.ledger.facts()
-    if RECOVERED not in facts:
+    if facts.recovered is None:
         return Elsewhere({}, revoked=False)
     with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
         if history is not None:
-            job = facts["job"]
+            job = facts.job
             own = {run_id(job, run) for run in await ledger.runs()}
             revoked = any(run.revoked for run in history.runs(job=job) if run.id not in own)
             shares = [share for share in history.live_of(job) if share.access]
@@ -300,7 +300,7 @@ async def note_begin(session: Session, *, goes_on: bool = True) -> None:
             with remarking(session.tally.remark):
                 await catch_up(history, besides=session.ledger.name)
                 if goes_on:
-                    history.go_on((await session.ledger.facts())["job"])
+                    history.go_on((await session.ledger.facts()).job)
                 await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
 
@@ -321,7 +321,7 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
     `only_more` are to be skipped.
     """
     ledger, settings = session.ledger, session.settings
-    job = (await ledger.facts())["job"]
+    job = (await ledger.facts()).job
     live = AlreadyShared(
         settings.data_folder, names_of_account(settings), "", job, _after(settings), forced=settings.force
     )

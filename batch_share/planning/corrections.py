@@ -75,7 +75,7 @@ async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName
         if name.holds_anything():
             try:
                 async with read_ledger(name) as ledger:
-                    if (await ledger.facts())["job"].startswith(job):
+                    if (await ledger.facts()).job.startswith(job):
                         return name
             except LedgerError:
                 continue
@@ -98,7 +98,7 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
     Raises SheetError if it is another job's, SettingsError if others are set, LedgerError.
     """
     async with read_ledger(name) as ledger:
-        if not (await ledger.facts())["job"].startswith(job):
+        if not (await ledger.facts()).job.startswith(job):
             raise SheetError(
                 sheet,
                 f"its rows are of another job than {name.short}: leave --ledger out",
@@ -169,7 +169,7 @@ async def read_corrections(
     It is made of what the ledger holds: the sheet itself may be gone, or have changed. Raises SheetError if rows
     can't be told, or are of another job; LedgerError.
     """
-    record, job, digest = await ledger.sheet(), (await ledger.facts())["job"], digest_of(path)
+    record, job, digest = await ledger.sheet(), (await ledger.facts()).job, digest_of(path)
     if record is None:
         raise SheetError(path, f"its job's ledger {ledger.name.short} holds no sheet")
     wanted, is_whole = _wanted(path, record, job, options, settings)
@@ -211,7 +211,7 @@ async def read_corrections(
     corrections = Corrections(edits, again, left_out, digest if is_whole and not sent and not gone else None)
     found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
     notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
-    words = SheetMapping(words=await ledger.words())
+    words = SheetMapping(words=(await ledger.facts()).words)
     sheet = Sheet(
         path, record.worksheet, 1, record.columns, found, lambda: iter(rows), lambda: notes, mapping=words
     )

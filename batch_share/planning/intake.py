@@ -9,6 +9,7 @@ import datetime as dt
 from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -31,7 +32,7 @@ from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.records import Lookup, Occasion, Why
 from batch_share.ledger.states import State
-from batch_share.outputs import Output, Written
+from batch_share.outputs import Output, Written, with_written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import (
     as_corrected,
@@ -90,14 +91,14 @@ async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = Non
     if job.corrects:
         async with read_ledger(job.ledger) as ledger:
             sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
-            before = await ledger.dates()
+            before = (await ledger.facts()).dates
         plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
         return replace(plan, corrections=corrections)
     sheet, before = opened or read_sheet(job.sheet, job.options.read), {}
     if job.ledger.holds_anything():
         with suppress(NoLedger):  # as a run leaves it that was cut off at its very beginning
             async with read_ledger(job.ledger) as ledger:
-                before = await ledger.dates()
+                before = (await ledger.facts()).dates
                 if edits := await ledger.edits():
                     sheet = as_corrected(sheet, edits)
     plan = plan_of(sheet, job.options, settings, now=now, before=before)
@@ -169,7 +170,7 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
-    ledger_job = (await ledger.facts())["job"]
+    ledger_job = (await ledger.facts()).job
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
         reported = (
@@ -180,11 +181,12 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         doubt = Doubt([reported, risk], "Take these Ids as they are?")
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(doubt)
         if directory.trusts_ids and not session.settings.trust_ids:
-            await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
+            await ledger.note(unsaid=sorted({*(await ledger.facts()).unsaid, Cause.IDS_NOT_CHECKED}))
     if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
         return None
     if directory.trusts_ids and unchecked is not None:
-        await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
+        noted = {Cause.IDS_NOT_CHECKED: [unchecked.details["rows"], unchecked.details["why"]]}
+        await ledger.note(unchecked={**(await ledger.facts()).unchecked, **noted})
     return await _commit(ledger, plan, directory, occasion, zone, kept.find(first.unknown, numbers_too=False))
 
 
@@ -203,8 +205,8 @@ async def _commit(
     final = plan
     if zone:
         final = plan.in_zone(zone)
-        await ledger.note_zone(zone.key)
-    new_rows = final.rows((await ledger.facts())["job"], directory)
+        await ledger.note(zone=zone.key)
+    new_rows = final.rows((await ledger.facts()).job, directory)
     record, corrections = final.record, plan.corrections
     if corrections is None:
         changes = await ledger.take_in(record, new_rows)
@@ -212,9 +214,9 @@ async def _commit(
         in_force = await ledger.sheet() or record
         changes = await ledger.take_in(in_force, new_rows, corrections.edits)
         await ledger.try_again(dict.fromkeys(corrections.again, State.PENDING))
-        if corrections.digest:  # as if it were written by us, for nothing is lost with it
+        if corrections.digest:  # as if it were what we wrote, for nothing is lost with it
             taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
-            await ledger.note_taken(taken)
+            await ledger.note_written(partial(with_written, new=taken, only_known=True))
     # Which activity types there are; and which that rows ask for are not there, but may be another time.
     types = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
     types += [
@@ -223,8 +225,10 @@ async def _commit(
     ]
     await ledger.note_lookups(types)
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
-    await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
-    await ledger.note_words(dict(plan.sheet.mapping.words))
+    # What comes first in dates is the same in a later sheet that leaves it open.
+    orders = {str(column): order for column, order in plan.rules.orders.items()}
+    words = dict(plan.sheet.mapping.words)
+    await ledger.note(dates={**(await ledger.facts()).dates, **orders}, words=words)
     return replace(changes, occasion=occasion, recalled=directory.kept, looked_up=directory.asked)
 
 
@@ -273,9 +277,10 @@ async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job
     """
     unanswered = dict(plan.unanswered(job, directory)) if directory.unanswered else {}
     unsent = await ledger.unsent(unanswered)
-    await ledger.note_unanswered(len(unsent))
+    noted = dict((await ledger.facts()).unchecked)
     if len(unsent) == len(unanswered):  # whatever was trusted before, nothing was sent
-        await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, None)
+        noted.pop(Cause.IDS_NOT_CHECKED, None)
+    await ledger.note(unanswered=len(unsent), unchecked=noted)
     whys = [why for key in unsent if (why := unanswered[key]) is not None]
     return Why(Cause.IDS_NOT_CHECKED, {"rows": len(whys), "why": whys[0]}) if whys else None
 
@@ -440,7 +445,7 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     agreed: dict[str, str] = {}  # in an earlier run
     if meant and job.ledger.holds_anything():
         async with read_ledger(job.ledger) as ledger:
-            agreed = await ledger.said_columns()
+            agreed = dict((await ledger.facts()).said_columns)
     if meant.items() <= agreed.items():
         return {}
     words, options = doubt_of(sheet.columns, sheet.found)
@@ -460,7 +465,9 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
 
 async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     """Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then."""
-    unsaid = [each for each in await ledger.unsaid() if each != Cause.IDS_NOT_CHECKED or not settings.trust_ids]
+    unsaid = [
+        each for each in (await ledger.facts()).unsaid if each != Cause.IDS_NOT_CHECKED or not settings.trust_ids
+    ]
     if unsaid:
         about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
         raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")

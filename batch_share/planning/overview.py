@@ -24,7 +24,6 @@ from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.queries import Reasons
-from batch_share.ledger.reading import ZONE
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.outputs import Named
@@ -80,8 +79,9 @@ class KnownRows:
     async def learn(self, ledger: LedgerReader) -> None:
         """Take in what the ledger knows. Raises LedgerError."""
         self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
+        zone = (await ledger.facts()).zone
         with suppress(KeyError, ValueError, OSError):  # another machine may not know it
-            self.zone = ZoneInfo((await ledger.facts())[ZONE])
+            self.zone = ZoneInfo(zone) if zone else self.zone
         async for key, state, renewed_after in ledger.keys():
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
@@ -117,14 +117,12 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         facts, host = await opened.facts(), None
         with suppress(SettingsError):  # a plan needs no account
             host = settings.account()[0]
-        if host is not None and facts["host"] != host and await opened.sheet() is not None:
-            return KnownRows(
-                refusal=f"the ledger {ledger.short} belongs to {facts['host']}, and the host is {host}"
-            )
+        if host is not None and facts.host != host and await opened.sheet() is not None:
+            return KnownRows(refusal=f"the ledger {ledger.short} belongs to {facts.host}, and the host is {host}")
         async for answer in opened.lookups():
             directory.learn([answer])
         await choose_renewals(opened, settings)
-        before = KnownRows(facts["job"])
+        before = KnownRows(facts.job)
         await before.learn(opened)
         if behind := await what_is_behind(ledger, opened, settings):
             before.refusal, before.hint = behind.wrong, behind.hint

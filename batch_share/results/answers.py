@@ -91,7 +91,7 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
     page.line += 2
     where = f", worksheet {sheet.worksheet}" if sheet and sheet.worksheet else ""
     page.fact("Sheet", f"{sheet.name}{where}" if sheet else "none yet")
-    page.fact("Account", facts.get("host", ""))
+    page.fact("Account", facts.host)
     page.fact("Ledger", str(summary.ledger))
     page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
     for source, rows in summary.corrected.items():

@@ -120,7 +120,7 @@ async def write_failed(ledger: LedgerReader, target: Path) -> FailedSheet:
         if before is None:
             return FailedSheet()
         remark = _removed(target.with_name(before.name), ours)
-        await ledger.forget_written(Output.FAILED)
+        await ledger.note_written(lambda noted: [each for each in noted if each.kind != Output.FAILED])
         return FailedSheet(None, remark)
     said = await rows.digest()
     if before is not None and before.said == said:
@@ -194,7 +194,7 @@ class _Fixable:
 
     async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
         """Each row as it will stand there."""
-        width, job = len(self.header) - len(ADDED), (await self.ledger.facts())["job"]
+        width, job = len(self.header) - len(ADDED), (await self.ledger.facts()).job
         async for row in self.ledger.fixable():
             if self.sheet is not None and is_fixable(row, self.sheet):
                 reference = f"R-{job[:10]}-{row.key[:KEY_LENGTH]}"

@@ -162,7 +162,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
-        "host": (await ledger.facts()).get("host", ""),
+        "host": (await ledger.facts()).host,
         "sheet": sheet,
         "ledger": summary.ledger,
         "headline": wording.headline(summary.states),

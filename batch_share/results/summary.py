@@ -8,8 +8,9 @@ from datetime import UTC
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from batch_share.common import Cause
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
-from batch_share.ledger.records import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
+from batch_share.ledger.records import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting, Why
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, PROCESSING, TROUBLED, State, rows_in
 from batch_share.outputs import Output
 from batch_share.results.writing import written_last
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Alike, Why
+    from batch_share.ledger.records import Alike
 
 
 REASONS_SHOWN: Final = 5
@@ -178,7 +179,10 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         failed_sheet,
         await ledger.standing(),
         await ledger.fixable_in_sheet(),
-        unchecked=await ledger.unchecked(),
+        unchecked=[
+            Why(Cause(what), {"rows": rows, "why": why})
+            for what, (rows, why) in (await ledger.facts()).unchecked.items()
+        ],
         renewable=await ledger.renewable(),
         held=await ledger.held(),
         ending=await ledger.ending_soon(),

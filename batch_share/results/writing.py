@@ -10,6 +10,7 @@ import csv
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ from batch_share.outputs import (
     names_for,
     telling_of,
     temporary_for,
+    with_written,
 )
 from batch_share.sheet.text import guarded
 
@@ -263,7 +265,7 @@ def last_of(noted: Sequence[Written], kind: Output) -> Written | None:
 async def _note(ledger: LedgerReader, written: Written, there: str) -> None:
     """Of a ledger that can only be read, the file is not known as ours later on: it is written all the same."""
     try:
-        await ledger.note_written(written, there)
+        await ledger.note_written(partial(with_written, new=written, there=there))
     except LedgerError:
         if isinstance(ledger, Ledger):
             raise

@@ -95,7 +95,8 @@ class Owners:
         if whose is Whose.UNKNOWN:
             if not session.settings.trust_owner:
                 raise OwnerNotVerified(activity_id, wanted.user_id, shown)
-            await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
+            noted = {Cause.OWNER_NOT_CHECKED: [0, shown and f"it is shown as {shown}"]}
+            await session.ledger.note(unchecked={**(await session.ledger.facts()).unchecked, **noted})
         await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
         is_somebody_elses = isinstance(key_user, KeyUser) and key_user.id != wanted.user_id
         is_for_all = is_somebody_elses or (wanted.event, form) in session.verified

@@ -476,9 +476,9 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
     host, _, _ = settings.account()
-    theirs = (await ledger.facts())["host"]
+    theirs = (await ledger.facts()).host
     if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
-        await ledger.note_host(host)
+        await ledger.note(host=host)
     elif theirs != host:
         raise LedgerError(
             ledger.name,

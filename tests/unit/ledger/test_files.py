@@ -84,7 +84,7 @@ async def test_a_ledger_keeps_the_host_it_was_made_for(file: Path) -> None:
     async with working(file):
         pass
     async with open_ledger(LedgerName.of(file), host="https://other.example") as ledger:
-        assert (await ledger.facts())["host"] == HOST
+        assert (await ledger.facts()).host == HOST
 
 
 @pytest.mark.parametrize("way", [open_ledger, read_ledger])
@@ -208,7 +208,7 @@ async def test_nothing_is_begun_in_a_ledger_that_is_not_where_it_was_and_answers
 async def test_a_report_is_noted_beside_the_run_that_works_on_the_ledger(file: Path) -> None:
     written = Written(Output.REPORT, "leads.report.html", "digest")
     async with working(file, new_row(1)) as ledger, read_ledger(LedgerName.of(file)) as reader:
-        await reader.note_written(written, "")
+        await reader.note_written(lambda noted: [*noted, written])
         await advance(ledger, 1, State.SHARED)
         assert (await ledger.counts(), await ledger.written()) == ({State.SHARED: 1}, [written])
 
@@ -221,7 +221,7 @@ async def test_an_empty_file_becomes_a_ledger_only_when_a_host_is_known(file: Pa
             async with way:
                 pass
     async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
-        assert (await ledger.facts())["host"] == HOST
+        assert (await ledger.facts()).host == HOST
 
 
 @pytest.mark.parametrize("name", ["Leads%20May.db", "leads?1.db", "?uri=true.db", "a#b&c=d.db", "ä %41.db"])

@@ -56,10 +56,10 @@ async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
 async def test_its_facts_are_the_host_the_schema_and_a_job_of_its_own(file: Path, tmp_path: Path) -> None:
     async with working(file) as ledger, working(tmp_path / "other.db") as other:
         facts = await ledger.facts()
-        assert facts["host"] == HOST
-        assert facts["schema_version"] == str(schema.VERSION)
-        assert len(facts["job"]) == 32
-        assert facts["job"] != (await other.facts())["job"]
+        assert facts.host == HOST
+        assert await ledger.schema_version() == schema.VERSION
+        assert len(facts.job) == 32
+        assert facts.job != (await other.facts()).job
 
 
 async def test_a_row_comes_back_as_it_was_taken_in(file: Path) -> None:

@@ -83,7 +83,7 @@ async def test_it_has_the_rows_to_fix_in_the_sheets_own_columns_and_why(tmp_path
         assert await write_failed(ledger, target) == FailedSheet(target)
         assert await ledger.standing() == 1
         assert await written_last(ledger, Output.FAILED) == target
-        job = (await ledger.facts())["job"]
+        job = (await ledger.facts()).job
     assert [row[:4] for row in read_back(target)] == [
         ["Lead", "Note", "Reason", "Sheet Row"],
         ["2", "Hello", "refused", "3"],
