@@ -223,22 +223,22 @@ async def preview_of(
     """What every preview says; the counts begin anew with it, and the log is told."""
     ledger = session.ledger
     session.tally.begin(await ledger.counts())
-    states, earlier = await ledger.totals()
-    log_plan(states, to_do, cut_off)
+    totals = await ledger.totals()
+    log_plan(totals.states, to_do, cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
         host=session.client.base_url,
-        states=states,
+        states=totals.states,
         changes=None,
         cut_off=0,
         settings=session.settings,
         pace=session.pace,
         to_do=to_do,
         events=events,
-        skipped=await ledger.skipped(REASONS_SHOWN),
-        waiting=await ledger.waiting(),
+        skipped=totals.skipped[:REASONS_SHOWN],
+        waiting=totals.waiting,
         deed=deed,
-        earlier=sum(earlier.values()),
+        earlier=sum(totals.earlier.values()),
     )
 
 

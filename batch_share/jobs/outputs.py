@@ -81,9 +81,9 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None
-    if rows_in(await ledger.counts(), OPEN) or await ledger.renewable() or await ledger.held():
-        return None
-    return await summarize(ledger, await written_last(ledger, Output.RESULTS))
+    summary = await summarize(ledger, await written_last(ledger, Output.RESULTS))
+    goes_on = rows_in(summary.states, OPEN) or rows_in(summary.earlier, OPEN)
+    return None if goes_on or summary.renewable or summary.held else summary
 
 
 async def status_of(ledger_name: LedgerName) -> Summary:

@@ -17,7 +17,7 @@ from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.queries import Reasons
+from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
 from batch_share.ledger.states import ARE_SHARED, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
@@ -67,7 +67,7 @@ async def send_canary(session: Session, most: int) -> None:
         counts, chosen = await ledger.counts(), {row.id: row for row in going}
         room = most - counts.get(State.SHARED, 0) - counts.get(State.ENDED, 0)
         room += sum(row.state is State.SHARED for row in going)
-        chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
+        chosen |= {row.id: row for row in await ledger.rows_where(ACCEPTED, most=max(0, room - len(chosen)))}
         async for row in ledger.to_do():
             if len(chosen) >= room:
                 break

@@ -100,6 +100,9 @@ GONE_LAST: Final = (rows.c.position.is_(None), rows.c.position)  # databases dif
 MEANT: Final = rows.c.position.is_not(None) & rows.c.chosen
 """Rows that the sheet in force has, and that were not left out of it."""
 
+ACCEPTED: Final = (rows.c.state == State.ACCEPTED) & MEANT
+"""Those that wait for the status API's word."""
+
 RECOVERS: Final = (rows.c.state == State.UNKNOWN) & (
     (rows.c.cause == Cause.RECOVERED) | rows.c.details["recovered"].as_boolean()
 )

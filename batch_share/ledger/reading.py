@@ -65,7 +65,6 @@ from batch_share.ledger.queries import (
 )
 from batch_share.ledger.records import (
     NONE_ENDING,
-    Alike,
     Edit,
     EndingSoon,
     Facts,
@@ -77,6 +76,7 @@ from batch_share.ledger.records import (
     SheetRecord,
     Statistics,
     ToShare,
+    Totals,
     Waiting,
     run_id,
 )
@@ -140,12 +140,6 @@ class LedgerReader:
         columns = [edits.c[name] for name in Edit.__slots__]
         return {row["key"]: Edit(**row) for row in await self._all(select(*columns))}
 
-    async def edited(self) -> dict[str, int]:
-        """By the name of the file that they were corrected in, how many rows are as they were corrected there."""
-        of_source = select(edits.c.source, func.count().label("n")).join(rows, rows.c.edit == edits.c.key)
-        of_source = of_source.where(rows.c.position.is_not(None)).group_by(edits.c.source).order_by(edits.c.source)
-        return {row["source"]: row["n"] for row in await self._all(of_source)}
-
     async def written(self) -> list[Written]:
         """What was written of it, oldest first."""
         return written_in({row["name"]: row["value"] for row in await self._all(select(about))})
@@ -202,19 +196,47 @@ class LedgerReader:
         )
         return {State(row["state"]): row["n"] for row in found}
 
-    async def totals(self) -> tuple[dict[State, int], dict[State, int]]:
-        """How many rows of the sheet in force are in each state; and of earlier sheets.
-
-        Of those only rows of which something is at LeadSquared, or may be: none as it was before a correction.
-        """
-        state, is_now = state_at(self.now()).label("state"), IN_SHEET.label("is_now")
+    async def totals(self) -> Totals:
+        """Everything that a summary tells of the rows."""
+        now, is_now = self.now(), IN_SHEET.label("is_now")
+        state, is_shared = state_at(now).label("state"), rows.c.state == State.SHARED
         found = await self._all(
             select(state, is_now, func.count().label("n")).where(COUNTED, MATTERS).group_by(state, is_now)
         )
-        now, before = (
+        states, earlier = (
             {State(row["state"]): row["n"] for row in found if row["is_now"] == at} for at in (True, False)
         )
-        return now, before
+        waits = and_(MEANT, rows.c.state == State.PENDING, rows.c.start > now)
+        ends = and_(is_shared, rows.c.ends_at > now, rows.c.ends_at <= now + timedelta(days=NONE_ENDING.days))
+        ends = ends & rows.c.renewed_as.is_(None)
+        has_ended = and_(MEANT, is_shared, rows.c.action == Action.SHARE, rows.c.ends_at <= now)
+        stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
+        which = {
+            "noticed": IS_DOUBLE,
+            "standing": and_(rows.c.state == State.FAILED, IN_SHEET, stands),
+            "in_sheet": FIXABLE_IN_SHEET,
+            "held": (rows.c.cause == Cause.HELD) & MEANT,
+            "renewable": has_ended & _may_end_after(now),
+            "waiting": waits,
+            "ending": ends,
+        }
+        counts = [func.count(case((each, 1))).label(name) for name, each in which.items()]
+        first_due = func.min(case((waits, rows.c.start))).label("first_due")
+        first_end = func.min(case((ends, rows.c.ends_at))).label("first_end")
+        counted = dict((await self._all(select(*counts, first_due, first_end)))[0])
+        of_source = select(edits.c.source, func.count().label("n")).join(rows, rows.c.edit == edits.c.key)
+        of_source = of_source.where(IN_SHEET).group_by(edits.c.source).order_by(edits.c.source)
+        skipped = (rows.c.state == State.SKIPPED) & MATTERS
+        return Totals(
+            states=states,
+            earlier=earlier,
+            corrected={row["source"]: row["n"] for row in await self._all(of_source)},
+            troubles=await self._database.read(lambda connection: reasons_of(connection, TROUBLE)),
+            skipped=await self._database.read(lambda connection: reasons_of(connection, skipped)),
+            waiting=Waiting(counted.pop("waiting"), counted.pop("first_due")),
+            ending=EndingSoon(counted.pop("ending"), counted.pop("first_end")),
+            **counted,
+        )
 
     async def to_do_counts(self) -> dict[State, int]:
         """How many rows are still to be sent now, by state.
@@ -255,23 +277,6 @@ class LedgerReader:
                 yield new_row_of(row)
             last = found[-1]["position"]
 
-    async def waiting(self) -> Waiting:
-        """The rows that are to be sent once their time has come."""
-        which = (MEANT, rows.c.state == State.PENDING, rows.c.start > self.now())
-        found = await self._all(
-            select(func.count().label("n"), func.min(rows.c.start).label("first")).where(*which)
-        )
-        return Waiting(found[0]["n"], found[0]["first"])
-
-    async def events_to_do(self) -> list[int]:
-        """The activity types of the rows that are still to be sent, in order of first use.
-
-        Here and below, these are fewer in a run that sends only what it has looked up or put back (`begin_run`).
-        """
-        todo = select(rows.c.event).where(self._to_send()).group_by(rows.c.event)
-        todo = todo.order_by(func.min(rows.c.position))
-        return [row["event"] for row in await self._all(todo)]
-
     async def users_to_do(self) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
         users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()
@@ -294,17 +299,13 @@ class LedgerReader:
         )
         return ToShare(**found[0])
 
-    async def accepted_rows(self, most: int) -> list[Row]:
-        """The first rows of the sheet in force that wait for the status API's word."""
-        return await self._rows(rows.c.state == State.ACCEPTED, MEANT, most=most)
-
     async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
         """These rows as they are now, in the sheet's order."""
-        return await self._rows(rows.c.id.in_(ids))
+        return await self.rows_where(rows.c.id.in_(ids))
 
     async def canary(self) -> list[Row]:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
-        return await self._rows(rows.c.id.in_((await self.facts()).canary), MEANT, self._is_due())
+        return await self.rows_where(rows.c.id.in_((await self.facts()).canary), MEANT, self._is_due())
 
     async def ids_to_do(self) -> frozenset[int]:
         """The rows that are still to be sent, by Id."""
@@ -374,7 +375,7 @@ class LedgerReader:
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
         tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)
-        return await self._rows(rows.c.state.in_(TO_DO), MEANT, self._is_due(), rows.c.id.in_(tried_again))
+        return await self.rows_where(rows.c.state.in_(TO_DO), MEANT, self._is_due(), rows.c.id.in_(tried_again))
 
     async def shared_rows(self) -> list[Share]:
         """The shares that stand or may stand, those included of rows that the sheet no longer has, in order.
@@ -431,10 +432,6 @@ class LedgerReader:
             found += await self._all(page.order_by(by).limit(most - len(found)))
         return [row_of(each) for each in found]
 
-    async def troubled_rows(self, most: int) -> list[Row]:
-        """The first rows that a person has to look at, in the sheet's order."""
-        return await self._rows(TROUBLE, most=most)
-
     async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
         """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
         in_sheet = self._in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))
@@ -451,15 +448,6 @@ class LedgerReader:
         """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
         return self._in_order(FIXABLE)
 
-    async def fixable_in_sheet(self) -> int:
-        """How many of those rows can be fixed in the sheet itself alone."""
-        return await self._count(FIXABLE_IN_SHEET)
-
-    async def standing(self) -> int:
-        """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
-        stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
-        return await self._count(rows.c.state == State.FAILED, IN_SHEET, stands)
-
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
         """By user Id, None for rows whose user is not known, how many rows are in each state."""
         return await self._database.read(lambda connection: counts_by_user(connection, self.now()))
@@ -468,30 +456,9 @@ class LedgerReader:
         """By Id, name and e-mail address of the users that LeadSquared was asked for."""
         return await self._database.read(known_users)
 
-    async def held(self) -> int:
-        """How many rows of the sheet are not sent since another job has their lead and user under way."""
-        return await self._count(rows.c.cause == Cause.HELD, MEANT)
-
-    async def noticed(self) -> int:
-        """How many rows have a notice that somebody has to act on: their activity was found twice."""
-        return await self._count(IS_DOUBLE)
-
-    async def doubles(self, most: int) -> list[Row]:
-        """The first rows whose activity was found twice, in the sheet's order."""
-        return await self._rows(IS_DOUBLE, most=most)
-
     async def statistics(self) -> Statistics:
         """The ledger in numbers that fit each other."""
         return await self._database.read(lambda connection: gather(connection, self.now()))
-
-    async def skipped(self, most: int) -> list[Alike]:
-        """Why rows are skipped: the `most` frequent reasons."""
-        skipped = (rows.c.state == State.SKIPPED) & MATTERS
-        return (await self._database.read(lambda connection: reasons_of(connection, skipped)))[:most]
-
-    async def troubles(self) -> list[Alike]:
-        """Why rows need a person to look at them, the most frequent reasons first."""
-        return await self._database.read(lambda connection: reasons_of(connection, TROUBLE))
 
     async def lookups(self) -> AsyncIterator[Lookup]:
         """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
@@ -551,14 +518,6 @@ class LedgerReader:
         which = SHARE_MAY_COME if held else SHARE_NOT_ENDED
         async for row in self._paged(SHARES.where(which), rows.c.id, SHARES_PAGE):
             yield share_of(row, at_latest=True)
-
-    async def ending_soon(self) -> EndingSoon:
-        """The shares that stand and end within a week, but for those that were renewed."""
-        now, count = self.now(), func.count().label("shares")
-        soon = (rows.c.ends_at > now) & (rows.c.ends_at <= now + timedelta(days=NONE_ENDING.days))
-        which = (rows.c.state == State.SHARED) & soon & rows.c.renewed_as.is_(None)
-        found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
-        return EndingSoon(found[0]["shares"], found[0]["first"])
 
     async def type_names(self) -> dict[int, str]:
         """What activity types are called, by code, as far as LeadSquared told."""
@@ -653,12 +612,6 @@ class LedgerReader:
         under_way = MEANT & (rows.c.renewal > 0) & states & self._is_due()
         return bool(await self._all(select(rows.c.id).where(under_way).limit(1)))
 
-    async def renewable(self) -> int:
-        """How many shares have ended that can be renewed: of rows of the sheet, which does not say their end."""
-        now = self.now()
-        ended = and_(rows.c.state == State.SHARED, rows.c.action == Action.SHARE, rows.c.ends_at <= now)
-        return await self._count(MEANT, ended, _may_end_after(now))
-
     def to_renew(self) -> ColumnElement[bool]:
         """Rows whose share is renewed now."""
         which, after = self._renewal()
@@ -706,12 +659,8 @@ class LedgerReader:
         """What was begun goes on, whatever the sheet says of its start by now."""
         return or_(rows.c.start.is_(None), rows.c.start <= self.now(), rows.c.state != State.PENDING)
 
-    async def _count(self, *which: ColumnElement[bool]) -> int:
-        counted = await self._all(select(func.count().label("n")).where(*which))
-        return int(counted[0]["n"])
-
-    async def _rows(self, *which: ColumnElement[bool], most: int | None = None) -> list[Row]:
-        """In the sheet's order, then those that it no longer has."""
+    async def rows_where(self, *which: ColumnElement[bool], most: int | None = None) -> list[Row]:
+        """The rows of which all this is true, at most so many: in the sheet's order, then those that it lost."""
         found = await self._all(select(rows).where(*which).order_by(*GONE_LAST).limit(most))
         return [row_of(row) for row in found]
 

@@ -377,6 +377,24 @@ NONE_ENDING: Final = EndingSoon()
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """What a summary tells of the rows, each as results.summary.Summary has it."""
+
+    states: dict[State, int]
+    earlier: Mapping[State, int]
+    corrected: Mapping[str, int]
+    troubles: Sequence[Alike]
+    skipped: Sequence[Alike]
+    waiting: Waiting
+    ending: EndingSoon
+    noticed: int
+    standing: int
+    in_sheet: int
+    held: int
+    renewable: int
+
+
+@dataclass(frozen=True, slots=True)
 class ToShare:
     """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.ledger.queries import TROUBLE
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output, digest_of
 from batch_share.results.failed_sheet import failed_path, write_failed
@@ -81,8 +82,8 @@ _GROUPS: Final = {
 """In which column of the users a row is counted; every other state is one of being under way."""
 
 
-async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
-    """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
+async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> Summary:
+    """Write the worksheet of the totals; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = _Page(book, book.page(ANSWERED[0]))
     summary, runs = replace(await summarize(ledger), failed_sheet=failed_sheet), await ledger.runs()
     sheet, facts = await ledger.sheet(), await ledger.facts()
@@ -111,14 +112,14 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
             page.line += 1
     if skipped := summary.states.get(State.SKIPPED):
         page.section("Why rows were skipped")
-        reasons = await ledger.skipped(REASONS_SHOWN)
-        for kind in reasons:
+        for kind in summary.skipped:
             page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
-        if more := skipped - sum(kind.rows for kind in reasons):
+        if more := skipped - sum(kind.rows for kind in summary.skipped):
             page.fact(plural(more, "row"), "for other reasons: see Results")
     await _users(page, ledger)
     _runs(page, runs)
     page.end()
+    return summary
 
 
 @dataclass(slots=True)
@@ -354,7 +355,7 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
     layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
-    if not await ledger.troubled_rows(1):
+    if not await ledger.rows_where(TROUBLE, most=1):
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)
         return
@@ -396,9 +397,9 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
         if file.suffix.lower() == ".csv":
             await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
-        (_, earlier), answers = await ledger.totals(), _answers(ledger, len(columns), both[0])
+        answers = _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
-            await add_summary(book, ledger, failed_sheet)
+            earlier = (await add_summary(book, ledger, failed_sheet)).earlier
             await add_failures(book, ledger, columns, failed_sheet)
             layout = Layout(len(columns), range(len(columns), len(header)))
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError
+from batch_share.ledger.queries import IS_DOUBLE
 from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
@@ -213,7 +214,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "lines": lines,
         "troubled": rows_in(numbers.states, TROUBLED),
         "doubles": summary.noticed,
-        "double_lines": [_line(row, sheet, advice) for row in await ledger.doubles(most)],
+        "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
     }
 
 

@@ -163,29 +163,15 @@ class Summary:
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
-    (counts, earlier), troubles = await ledger.totals(), await ledger.troubles()
-    noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    sheet, failed_sheet = await ledger.sheet(), await written_last(ledger, Output.FAILED)
+    totals, sheet, facts = await ledger.totals(), await ledger.sheet(), await ledger.facts()
+    counted = {name: getattr(totals, name) for name in totals.__slots__}
+    unchecked = [Why(Cause(what), {"rows": rows, "why": why}) for what, (rows, why) in facts.unchecked.items()]
     return Summary(
-        counts,
-        ledger.name.absolute(),
-        results,
-        troubles,
-        noticed,
-        skipped,
-        await ledger.last_run_id(),
-        await ledger.waiting(),
-        sheet.name if sheet else "",
-        failed_sheet,
-        await ledger.standing(),
-        await ledger.fixable_in_sheet(),
-        unchecked=[
-            Why(Cause(what), {"rows": rows, "why": why})
-            for what, (rows, why) in (await ledger.facts()).unchecked.items()
-        ],
-        renewable=await ledger.renewable(),
-        held=await ledger.held(),
-        ending=await ledger.ending_soon(),
-        earlier=earlier,
-        corrected=await ledger.edited(),
+        **counted | {"skipped": totals.skipped[:REASONS_SHOWN]},
+        ledger=ledger.name.absolute(),
+        results=results,
+        run=await ledger.last_run_id(),
+        sheet=sheet.name if sheet else "",
+        failed_sheet=await written_last(ledger, Output.FAILED),
+        unchecked=unchecked,
     )

@@ -16,6 +16,7 @@ from batch_share.common import Action, Cause
 from batch_share.jobs.run import is_hopeless
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger
+from batch_share.ledger.queries import TROUBLE
 from batch_share.ledger.records import Lookup, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import reason_of
@@ -121,8 +122,8 @@ async def test_the_notices_of_an_older_ledger_are_of_the_kind_that_their_words_r
         found = [(await row_of(ledger, number)).notice for number in range(len(said))]
         assert [notice and notice.cause for notice in found] == [*said.values()]
         assert found[1] == Why(Cause.REVOKED_FIRST, {"of": ["a.csv row 2", "b.csv row 3"]})
-        assert [row.cells[0] for row in await ledger.troubled_rows(9)] == ["3"]
-        assert await ledger.noticed() == 1
+        assert [row.cells[0] for row in await ledger.rows_where(TROUBLE, most=9)] == ["3"]
+        assert (await ledger.totals()).noticed == 1
 
 
 async def test_rows_that_earlier_shares_are_revoked_for_go_on_as_they_would_have(file: Path) -> None:
@@ -171,8 +172,8 @@ async def test_what_a_program_does_next_with_an_older_ledger_is_what_it_would_ha
             (State.TO_REVOKE, None),
         }
         assert [row.key async for row in ledger.wishes(State.SKIPPED, Action.SHARE)] == ["key1"]
-        assert await ledger.fixable_in_sheet() == 2
-        reported = {reason_of(each.row) for each in await ledger.skipped(9)}
+        assert (await ledger.totals()).in_sheet == 2
+        reported = {reason_of(each.row) for each in (await ledger.totals()).skipped}
         assert reported == {said for state, _, said, *_ in SAID if state is State.SKIPPED}
         await ledger.begin_run("run", "1.0", {})
         assert {row.sheet_row - 1 for row in await ledger.unknown_rows(Stage.ACTIVITY)} == {14, 15}
@@ -218,7 +219,7 @@ async def test_a_ledger_of_many_rows_is_upgraded_by_the_database_alone(file: Pat
     try:
         async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
             event.remove(Engine, "before_cursor_execute", note)
-            (skipped,) = await ledger.skipped(9)
+            (skipped,) = (await ledger.totals()).skipped
             assert (skipped.cause, skipped.rows, [*skipped.first]) == (Cause.ALREADY_SHARED, 2000, [1, 2, 3])
     finally:
         assert len([each for each in statements if each.startswith("UPDATE rows")]) == 2

@@ -25,7 +25,7 @@ from sqlalchemy import Engine, event
 from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.queries import USER_KINDS
+from batch_share.ledger.queries import TROUBLE, USER_KINDS
 from batch_share.ledger.records import Alike, EndingSoon, Result, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sheet.columns import USERS
@@ -48,7 +48,6 @@ async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
     async with working(file) as ledger:
         assert await ledger.sheet() is None
         assert await ledger.counts() == {}
-        assert await ledger.events_to_do() == []
         assert await ledger.waiting_requests() == []
         assert await leads(ledger.all_rows()) == []
 
@@ -141,9 +140,9 @@ async def test_troubled_rows_are_the_first_few_in_the_sheets_order_lost_ones_las
         for number, state in enumerate([State.FAILED, State.UNKNOWN, State.SHARED, State.FAILED]):
             await advance(ledger, number, state)
         await ledger.take_in(sheet_record(), [unsendable(9, State.INVALID), *map(new_row, (4, 3, 2, 1))])
-        troubled = [row.cells[0] for row in await ledger.troubled_rows(10)]
+        troubled = [row.cells[0] for row in await ledger.rows_where(TROUBLE, most=10)]
         assert troubled == ["9", "3", "1"]  # what failed, and was lost or corrected since, is over
-        assert [row.cells[0] for row in await ledger.troubled_rows(2)] == troubled[:2]
+        assert [row.cells[0] for row in await ledger.rows_where(TROUBLE, most=2)] == troubled[:2]
 
 
 def told(alike: Alike) -> tuple[Why | None, int, int, Why | None]:
@@ -158,10 +157,9 @@ async def test_why_rows_are_skipped_the_most_frequent_reason_first(file: Path) -
     said = [replace(row, why=because(reason)) for row, reason in zip(rows, reasons, strict=True)]
     async with working(file, *said, new_row(9)) as ledger:
         found = [("as row 2", 2, 1), ("left out", 2, 2), ("gone", 1, 5)]
-        assert [*map(told, await ledger.skipped(3))] == [
+        assert [*map(told, (await ledger.totals()).skipped)] == [
             (because(why), count, first, None) for why, count, first in found
         ]
-        assert len(await ledger.skipped(2)) == 2
 
 
 async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(file: Path) -> None:
@@ -174,9 +172,9 @@ async def test_skipped_rows_before_which_a_share_was_revoked_are_reported_apart(
         noon = Why(Cause.ALREADY_SHARED, {"until": "noon"})
         await ledger.rejudge([(row, noon) for row in (found[0], found[3])])
         notice = Why(Cause.REVOKED_FIRST, {"of": [f"a.csv row {found[0].id}"]})
-        assert [*map(told, await ledger.skipped(9))] == [(noon, 1, 1, notice), (noon, 1, 4, None)]
+        assert [*map(told, (await ledger.totals()).skipped)] == [(noon, 1, 1, notice), (noon, 1, 4, None)]
         await ledger.rejudge([(row, noon) for row in found[1:3]])
-        many, alone = await ledger.skipped(9)
+        many, alone = (await ledger.totals()).skipped
         assert (told(many), told(alone)) == ((noon, 3, 1, notice), (noon, 1, 4, None))
         assert ([*many.first], many.is_same, alone.is_same) == ([1, 2, 3], False, True)
 
@@ -186,17 +184,9 @@ async def test_a_row_that_the_sheet_lost_before_it_was_sent_is_not_told_of(file:
         attempt = await ledger.intend([await row_of(ledger, 1)], Stage.ACTIVITY, [None])
         await ledger.settle(attempt, [await row_of(ledger, 1)], [Result(State.PENDING, "throttled")])
         await ledger.take_in(sheet_record(), [new_row(2)])
-        assert await ledger.skipped(3) == []
-        assert await ledger.totals() == ({State.PENDING: 1}, {})
-
-
-async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> None:
-    rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 201, 202])]
-    async with working(file, *rows) as ledger:
-        assert await ledger.events_to_do() == [300, 202, 201]
-        await advance(ledger, 3, State.FAILED)
-        await advance(ledger, 0, State.POSTED)
-        assert await ledger.events_to_do() == [300, 202]
+        assert (await ledger.totals()).skipped == []
+        totals = await ledger.totals()
+        assert (totals.states, totals.earlier) == ({State.PENDING: 1}, {})
 
 
 async def test_the_users_to_do_are_those_of_rows_still_to_be_posted(file: Path) -> None:
@@ -258,12 +248,11 @@ async def test_a_row_waits_for_its_time(file: Path) -> None:
     async with working(file, *rows) as ledger:
         assert await leads(ledger.to_do()) == ["1", "2"]
         assert await ledger.to_do_counts() == {State.PENDING: 2}
-        assert await ledger.events_to_do() == [201]
         assert "other" not in await ledger.users_to_do()
-        assert await ledger.waiting() == Waiting(2, NOON + timedelta(seconds=1))
+        assert (await ledger.totals()).waiting == Waiting(2, NOON + timedelta(seconds=1))
     async with open_ledger(LedgerName.of(file), now=lambda: NOON + timedelta(hours=1)) as later:
         assert await leads(later.to_do()) == ["1", "2", "3"]
-        assert await later.waiting() == Waiting(1, NOON + timedelta(days=1))
+        assert (await later.totals()).waiting == Waiting(1, NOON + timedelta(days=1))
 
 
 async def test_what_was_begun_does_not_wait(file: Path) -> None:
@@ -271,13 +260,13 @@ async def test_what_was_begun_does_not_wait(file: Path) -> None:
         await advance(ledger, 1, State.POSTED)
         await ledger.take_in(sheet_record(digest="other"), [new_row(1, start=NOON + timedelta(days=1))])
         assert await ledger.to_do_counts() == {State.POSTED: 1}
-        assert await ledger.waiting() == Waiting()
+        assert (await ledger.totals()).waiting == Waiting()
 
 
 async def test_a_row_that_is_left_out_waits_for_nothing(file: Path) -> None:
     row = replace(new_row(1, start=NOON + timedelta(days=1)), state=State.SKIPPED, chosen=False)
     async with working(file, row) as ledger:
-        assert await ledger.waiting() == Waiting()
+        assert (await ledger.totals()).waiting == Waiting()
 
 
 async def test_the_time_of_a_row_that_waits_can_be_changed(file: Path) -> None:
@@ -312,11 +301,11 @@ async def test_shares_that_end_soon_are_those_that_stand(file: Path) -> None:
     lengths, states = (60, 10 * 1440, 2 * 1440, 60, 7 * 1440), [State.SHARED] * 5
     states[3] = State.REVOKED
     async with working(file, *(new_row(n, duration=each) for n, each in enumerate(lengths, 1))) as ledger:
-        assert await ledger.ending_soon() == EndingSoon()
+        assert (await ledger.totals()).ending == EndingSoon()
         for number, state in enumerate(states, 1):
             await advance(ledger, number, state)
-        assert await ledger.ending_soon() == EndingSoon(3, NOON + timedelta(hours=1))
+        assert (await ledger.totals()).ending == EndingSoon(3, NOON + timedelta(hours=1))
         ledger.now = lambda: NOON + timedelta(days=2)
-        assert await ledger.ending_soon() == EndingSoon(1, NOON + timedelta(days=7))
+        assert (await ledger.totals()).ending == EndingSoon(1, NOON + timedelta(days=7))
         ledger.now = lambda: NOON + timedelta(days=3)
-        assert await ledger.ending_soon() == EndingSoon(2, NOON + timedelta(days=7))
+        assert (await ledger.totals()).ending == EndingSoon(2, NOON + timedelta(days=7))

@@ -33,6 +33,7 @@ from ledgers import (
 
 from batch_share.common import Cause
 from batch_share.errors import IllegalTransition, SheetError
+from batch_share.ledger.queries import TROUBLE
 from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Changes, LastCall, Result, Why
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
@@ -307,7 +308,6 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
         await ledger.resolve(NOON, {row.id: Result(State.PENDING, "absent")})
         assert [each.sheet_row async for each in ledger.to_do()] == [3]
         assert await ledger.ids_to_do() == {row.id}
-        assert await ledger.events_to_do() == [201]
         await ledger.begin_run("run", "1.0", {})
         assert [each.sheet_row async for each in ledger.to_do()] == [2, 3]
 
@@ -542,7 +542,7 @@ async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_n
         left_out = replace(new_row(1, duration=10080), state=State.SKIPPED, chosen=False)
         await ledger.take_in(sheet_record(), [left_out, new_row(2)])
         assert (await row_of(ledger, 1)).notice == row.notice
-        assert (await ledger.noticed(), await ledger.troubled_rows(9)) == (0, [])
+        assert ((await ledger.totals()).noticed, await ledger.rows_where(TROUBLE, most=9)) == (0, [])
         await ledger.take_in(sheet_record(), [new_row(1, duration=10080), new_row(2)])
         assert (await row_of(ledger, 1)).notice is None
 
@@ -573,7 +573,7 @@ async def test_that_an_activity_is_there_twice_matters_more_than_another_length(
         assert spell_notice(notice) == spell_notice(twice)
         assert notice is not None
         assert notice.details["now"] == [5, None]  # its next share lasts so
-        assert await ledger.noticed() == 1
+        assert (await ledger.totals()).noticed == 1
         await ledger.take_in(sheet_record(), [new_row(1)])
         assert (await row_of(ledger, 1)).notice == twice
 

@@ -81,7 +81,7 @@ async def test_it_has_the_rows_to_fix_in_the_sheets_own_columns_and_why(tmp_path
         await refuse(ledger, 3, NO_SHARE)  # its activity stands: another run would post a second one
         await advance(ledger, 4, State.ACCEPTED)
         assert await write_failed(ledger, target) == FailedSheet(target)
-        assert await ledger.standing() == 1
+        assert (await ledger.totals()).standing == 1
         assert await written_last(ledger, Output.FAILED) == target
         job = (await ledger.facts()).job
     assert [row[:4] for row in read_back(target)] == [
