@@ -357,14 +357,10 @@ class History:
             ledger_id=ledger.id,
         )
 
-    def runs(self, limit: int | None = None, job: str | None = None) -> list[KnownRun]:
-        """The runs of this machine, or of all ledgers of a job, newest first."""
-        most = -1 if limit is None else limit
-        return self._runs("job = coalesce(:job, job)" + _NEWEST_FIRST, job=job, most=most)
-
-    def run(self, run_id: str) -> KnownRun | None:
-        """The run of this Id."""
-        return next(iter(self._runs("runs.id = :run", run=run_id)), None)
+    def runs(self, limit: int | None = None, job: str | None = None, run_id: str | None = None) -> list[KnownRun]:
+        """The runs of this machine, or of all ledgers of a job, or the one of this Id, newest first."""
+        which = "job = coalesce(:job, job) AND runs.id = coalesce(:run, runs.id)" + _NEWEST_FIRST
+        return self._runs(which, job=job, run=run_id, most=-1 if limit is None else limit)
 
     def _runs(self, which: str, **values: object) -> list[KnownRun]:
         found = self._read(_RUN + which, **values)
@@ -415,55 +411,57 @@ class History:
             job=job,
         )
 
-    def taken_aside(self, job: str) -> list[LiveShare]:
-        """What was taken aside of a job and is still known to nobody else."""
-        return self._live("job = :job AND row_id < 0", job=job)
-
     def drop_aside(self, job: str, row_ids: Iterable[int]) -> None:
         """Forget these, by what they are known by: the job's ledger knows of them."""
         theirs = "row_id = :row_id AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
         self._write(f"DELETE FROM live WHERE {theirs}", rows=[{"row_id": each} for each in row_ids], job=job)
 
-    def any_live(self, accounts: Collection[str], now: datetime, *, not_in: str) -> bool:
-        """Whether the account, by any of its names, has live shares that were not made by the job `not_in`."""
-        which = f"{_OF_ACCOUNT} AND ends_at > :now LIMIT 1"
-        return bool(self._live(which, accounts=json.dumps([*accounts]), not_in=not_in, now=now))
-
     def live_among(
-        self, accounts: Collection[str], leads: Iterable[str], after: datetime, *, not_in: str = ""
+        self,
+        accounts: Collection[str],
+        leads: Iterable[str] | None,
+        after: datetime,
+        *,
+        not_in: str = "",
+        most: int = -1,
     ) -> list[LiveShare]:
-        """The shares of these leads that end after a time, without those of the job `not_in`."""
-        which = {"accounts": json.dumps([*accounts]), "not_in": not_in}
-        return self._live(f"{_OF_LEADS} AND {_OF_ACCOUNT}", leads=json.dumps([*leads]), after=after, **which)
+        """The shares of these leads (None: all) of the account, by any of its names, that end after a time.
 
-    def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
-        """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common.
-
-        Those that are yet to be made are not among them.
+        Without those of the job `not_in`, and at most so many.
         """
-        which = f"{_OF_LEADS} AND host = :host AND ends_at != :never"
-        return self._live(which, leads=json.dumps([*leads]), after=after, host=host, never=NEVER)
+        of_account = "account IN (SELECT value FROM json_each(:accounts)) AND job != :not_in"
+        which = f"ends_at > :after AND {of_account} LIMIT :most"
+        return self._live(which, leads, after=after, accounts=json.dumps([*accounts]), not_in=not_in, most=most)
 
-    def live_after(self, after: datetime) -> list[LiveShare]:
-        """Every share that ends after a time (UTC, without a zone), the first to end first."""
-        which = "ends_at > :after AND ends_at != :never ORDER BY ends_at, path, row_id"
-        return self._live(which, after=after, never=NEVER)
+    def live_after(
+        self, after: datetime, leads: Iterable[str] | None = None, host: str | None = None
+    ) -> list[LiveShare]:
+        """Every share that ends after a time (UTC, without a zone), the first to end first; only of these leads.
 
-    def live_of(self, job: str) -> list[LiveShare]:
-        """Every share of a job that was noted, but for those that were yet to be made."""
-        return self._live("job = :job AND ends_at != :never", job=job, never=NEVER)
+        Or of a host, whichever keys they were made with: no two of its accounts have a lead in common. Those that
+        are yet to be made are not among them.
+        """
+        of_host = "ends_at > :after AND host = coalesce(:host, host) AND ends_at != :never"
+        return self._live(f"{of_host} ORDER BY ends_at, path, row_id", leads, after=after, host=host, never=NEVER)
 
-    def _live(self, which: str, **values: object) -> list[LiveShare]:
+    def live_of(self, job: str, *, aside: bool = False) -> list[LiveShare]:
+        """Every share of a job that was noted, but for those that were yet to be made.
+
+        Or, with them, what was taken `aside` of it and is still known to nobody else.
+        """
+        which = "row_id < 0" if aside else "ends_at != :never"
+        return self._live(f"job = :job AND {which}", job=job, never=NEVER)
+
+    def _live(self, which: str, leads: Iterable[str] | None = None, **values: object) -> list[LiveShare]:
+        if leads is not None:
+            which = f"lead_id IN (SELECT value FROM json_each(:leads)) AND {which}"
+            values["leads"] = json.dumps([*leads])
         found = self._read(_LIVE + which, **values)
         names = {path: LedgerName.of(path) for path in {row["path"] for row in found}}
         for row in found:
             row["ledger"] = names[row.pop("path")]
             row |= {"sheet": row["sheet"] or row["ledger"].short, "held": bool(row["held"])}
         return [LiveShare(**row) for row in found]
-
-
-_OF_LEADS: Final = "lead_id IN (SELECT value FROM json_each(:leads)) AND ends_at > :after"
-_OF_ACCOUNT: Final = "account IN (SELECT value FROM json_each(:accounts)) AND job != :not_in"
 
 
 def _stored(values: Mapping[str, object]) -> dict[str, object]:
@@ -498,14 +496,20 @@ def open_history(folder: Path) -> Iterator[History]:
     One that is damaged is put aside, since it may hold what somebody wants, and a new one begun:
     `History.begun_anew` says so.
     """
-    file, aside = folder / FILE, None
+    file = folder / FILE
+    aside: Path | None = None
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(folder / ".history.lock", mode=0o600, timeout=20):
             try:
                 connection = _open(file)
             except _Unusable:
-                aside = _put_aside(file)
+                number = 1
+                while (there := Path(f"{file}{_ASIDE}{number}")).exists():
+                    number += 1
+                for suffix in ("-wal", "-shm"):
+                    file.with_name(file.name + suffix).unlink(missing_ok=True)
+                aside = file.replace(there)
                 connection = _open(file)
     except LedgerError as error:
         raise HistoryError(file, error.wrong, problem=error.problem, hint=error.hint) from None
@@ -515,15 +519,6 @@ def open_history(folder: Path) -> Iterator[History]:
         raise HistoryError(file, f"it can't be used ({error.strerror or 'another process holds it'})") from None
     with closing(connection):
         yield History(file, connection, begun_anew=aside)
-
-
-def _put_aside(file: Path) -> Path:
-    number = 1
-    while (aside := file.with_name(f"{file.name}{_ASIDE}{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-    return file.replace(aside)
 
 
 def _open(file: Path) -> sqlite3.Connection:
@@ -685,7 +680,7 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
     history.live_noted(known, made, now)
     # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
     # a row that was under way.
-    if aside := history.taken_aside(known.job):
+    if aside := history.live_of(known.job, aside=True):
         ends = await ledger.ends_of({(share.lead_id, share.user_id) for share in aside})
         known_ends = ((share, ends.get((share.lead_id, share.user_id))) for share in aside)
         told = [

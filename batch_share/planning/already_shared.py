@@ -95,7 +95,9 @@ class AlreadyShared:
         with _index(self.folder, self.remarks.append) as history:
             any_live = False
             with remarking(self.remarks.append):
-                any_live = history is not None and history.any_live(self.accounts, self.after, not_in=self.job)
+                any_live = history is not None and bool(
+                    history.live_among(self.accounts, None, self.after, not_in=self.job, most=1)
+                )
             if history is None or not any_live:
                 yield from left
                 return
@@ -132,7 +134,7 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> 
     left = iter(claims)
     while page := [*islice(left, _PAGE)]:
         by_lead: dict[str, list[LiveShare]] = {}
-        for share in history.live_at(host, {claim.lead_id for claim in page}, utc_now()):
+        for share in history.live_after(utc_now(), {claim.lead_id for claim in page}, host):
             by_lead.setdefault(share.lead_id, []).append(share)
         for claim in page:
             own = claim.action is Action.REVOKE
@@ -334,7 +336,7 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
                     break
                 skipped = ledger.wishes(State.SKIPPED, action)
                 await _decide(session, skipped, partial(judge.reasons, history))
-            if history.any_live(live.accounts, live.after, not_in=job):
+            if history.live_among(live.accounts, None, live.after, not_in=job, most=1):
                 for state in (State.PENDING, State.POSTED):
                     await _decide(session, ledger.wishes(state, Action.SHARE), partial(live.reasons, history))
 
@@ -438,7 +440,7 @@ async def forget_job(settings: Settings, named: str) -> KnownRun:
 
 def _run_named(history: History, named: str) -> KnownRun:
     """Raises LedgerError."""
-    found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
+    found = next(iter(history.runs(1) if named == "last" else history.runs(run_id=named)), None)
     if found is None:
         known = "no run on this machine yet" if named == "last" else "no such file, and no run with this Id"
         raise LedgerError(

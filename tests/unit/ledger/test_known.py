@@ -67,8 +67,7 @@ def test_a_run_that_is_noted_again_keeps_what_is_not_reported_anew(tmp_path: Pat
         known = note(history, "a")
         history.note_runs(known, [entry("run____a", ended_at=NOON, ended="done", counts={"shared": 1})])
         history.note_runs(known, [entry("run____a", sheet=None, ended_at=NOON, ended="done")])
-        found = history.run("run____a")
-        assert found is not None
+        (found,) = history.runs(run_id="run____a")
         assert (found.sheet, found.ended, found.counts) == ("leads.csv", "done", {"shared": 1})
 
 
@@ -105,8 +104,8 @@ def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -
     with open_history(tmp_path) as history:
         a = note(history, "a")
         history.note_live(a, 1, [share()])
-        assert history.any_live({"acme"}, NOON, not_in="another job")
-        assert not history.any_live({"acme"}, NOON, not_in=a.job)
+        assert history.live_among({"acme"}, None, NOON, not_in="another job", most=1)
+        assert not history.live_among({"acme"}, None, NOON, not_in=a.job)
         assert history.live_among({"acme"}, ["lead"], NOON, not_in=a.job) == []
 
 
@@ -226,10 +225,10 @@ def test_what_one_of_an_earlier_version_had_taken_aside_is_kept(tmp_path: Path, 
         connection.execute("UPDATE about SET version = ?", (version,))
     with open_history(tmp_path) as history:
         assert history.begun_anew is None
-        assert sorted(each.row_id for each in history.taken_aside(a.job)) == [-3, -2]
+        assert sorted(each.row_id for each in history.live_of(a.job, aside=True)) == [-3, -2]
         assert {each.user_id for each in history.live_among({"acme"}, ["lead"], NOON)} == {"user", "another"}
         history.drop_aside(a.job, [-3])
-        assert [each.user_id for each in history.taken_aside(a.job)] == ["user"]
+        assert [each.user_id for each in history.live_of(a.job, aside=True)] == ["user"]
 
 
 def test_one_of_a_later_version_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
