@@ -12,12 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import tzinfo
+
+T = TypeVar("T")
 
 
 class Cause(StrEnum):
@@ -262,6 +265,13 @@ class Action(StrEnum):
     def revokes(self) -> bool:
         """Whether somebody loses access."""
         return self is not Action.SHARE
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """So many at a time, the last ones as they are."""
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk
 
 
 async def wait_for_event(event: asyncio.Event, at_most: float | None = None) -> None:

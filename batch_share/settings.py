@@ -356,13 +356,9 @@ def _percent(value: object) -> object:
     return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
 
 
-def _percent_text(percent: float) -> str:
-    return f"{percent:.12g}%"
-
-
 Renewal = Annotated[int, BeforeValidator(_minutes), PlainSerializer(_minutes_text), Field(ge=0)]
 Percent = Annotated[
-    float, BeforeValidator(_percent), PlainSerializer(_percent_text), Field(gt=0, le=100, allow_inf_nan=False)
+    float, BeforeValidator(_percent), PlainSerializer("{:.12g}%".format), Field(gt=0, le=100, allow_inf_nan=False)
 ]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]

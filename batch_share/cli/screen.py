@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from batch_share.cli.entry import Asked
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.records import Alike, Changes, ToShare
+    from batch_share.ledger.records import Alike, ToShare
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
@@ -328,7 +328,9 @@ class Display:
         for note in preview.notes:
             self._tell(escape(note))
         if preview.changes is not None and total > preview.changes.new:
-            self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes)}.")
+            changes = preview.changes
+            known = f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
+            self._tell(f"{CHANGED[changes.occasion]}: {known}.")
         if preview.changes is not None and preview.changes.recalled:
             self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
         if preview.earlier:
@@ -534,11 +536,6 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _as_before(changes: Changes) -> str:
-    """How much of a sheet its ledger knew already."""
-    return f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
 
 
 def troubles(summary: Summary) -> list[Text]:

@@ -18,18 +18,20 @@ from batch_share.errors import (
     NotConfirmed,
     OfAnotherSheet,
     SettingsError,
+    SheetError,
 )
+from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import INTENTS, State, rows_in
-from batch_share.logs import bind_run
+from batch_share.logs import about, bind_run
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
 from batch_share.sending.follow_up import following_up
-from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends, logging_job
+from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends
 from batch_share.sending.session import Course, ending_early, open_session
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ class Ending:
     def exit_code(self) -> ExitCode:
         """What the ending means to a script."""
         if self.error is not None:
-            return ExitCode.of_ended(self.error)
+            # Only of a sheet that broke off was nothing sent.
+            return ExitCode.USAGE if isinstance(self.error, SheetError) else ExitCode.NOT_DONE
         if self.interrupted:
             return ExitCode.INTERRUPTED
         code = self.summary.exit_code
@@ -108,11 +111,6 @@ class Choice:
     rows: frozenset[int] = frozenset()
     due: Sequence[Due] = ()
     excess: BatchShareError | None = None
-
-    def is_within(self, agreed: Choice) -> bool:
-        """Whether it is no more than what was agreed to, and nothing else."""
-        mine, theirs = ({share for each in choice.due for share in each.shares} for choice in (self, agreed))
-        return self.rows <= agreed.rows and mine <= theirs
 
 
 class Kind:
@@ -200,8 +198,12 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
     with ending_early(session.stop):
         while not session.stop.asked:
             choice = await job.choose(session, cut_off)
-            if choice.preview is None or (agreed is not None and choice.is_within(agreed)):
+            if choice.preview is None:
                 return choice
+            if agreed is not None and choice.rows <= agreed.rows:
+                mine, theirs = ({share for due in each.due for share in due.shares} for each in (choice, agreed))
+                if mine <= theirs:  # it is no more than what was agreed to, and nothing else
+                    return choice
             course.preview = choice.preview
             if choice.excess is not None:
                 raise choice.excess
@@ -261,7 +263,8 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(logging_job(ledger, job.command, settings))
+        account = name_of_account(settings)
+        stack.enter_context(about(command=job.command, ledger=ledger.name.short, account=account))
         session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
         session.guard.spell = spell_result
         if not job.guarded:

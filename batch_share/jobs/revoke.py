@@ -260,17 +260,9 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
 
 async def still_due(session: Session, due: Sequence[Due]) -> list[Due]:
     """Those whose row was not sent, now that they were looked up. Raises LedgerError."""
-    rows = await rows_of(session.ledger, {each.claim.id for each in due})
+    rows = await session.ledger.rows_by_id({each.claim.id for each in due})
     now = [replace(each, claim=rows[each.claim.id]) for each in due]
     return [each for each in now if each.claim.state in {State.PENDING, State.SKIPPED}]
-
-
-async def rows_of(ledger: Ledger, row_ids: Iterable[int]) -> dict[int, Row]:
-    """These rows as they are now, by Id."""
-    ids, found = sorted(row_ids), dict[int, Row]()
-    for start in range(0, len(ids), _PAGE):
-        found |= {row.id: row for row in await ledger.rows_by_id(ids[start : start + _PAGE])}
-    return found
 
 
 async def revoke_earlier(session: Session, due: Sequence[Due]) -> None:
@@ -354,12 +346,12 @@ async def _followed(session: Session, ledger: Ledger, tally: Tally, row_ids: set
         settings=session.settings.model_copy(update={"follow_up": True}),
         given={},  # rows are numbered in each ledger anew
     )
-    found = (await rows_of(ledger, row_ids)).values()
+    found = (await ledger.rows_by_id(row_ids)).values()
     waiting = [row.request_id for row in found if row.state is State.ACCEPTED]
     waiting += [row.revoke_id for row in found if row.state is State.ENDING]
     async with following_up(own, dict.fromkeys(filter(None, waiting))):
         await revoke_rows(own, Undone(row_ids=frozenset(row_ids)))
-    return await rows_of(ledger, row_ids)
+    return await ledger.rows_by_id(row_ids)
 
 
 async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:

@@ -15,7 +15,7 @@ from batch_share.common import Cause
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
+from batch_share.jobs.revoke import find_due, revoke_earlier, still_due
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
@@ -80,7 +80,7 @@ async def send_canary(session: Session, most: int) -> None:
         await all_followed_up(session)
         if session.stop.asked:
             return
-        judged = await ledger.rows_by_id([*chosen])
+        judged = [*(await ledger.rows_by_id(chosen)).values()]
         # While one of them has failed it stays noted: the same command again sends no other rows.
         _check_canary(judged, [row for row in judged if row.state is not State.SHARED], ledger.name)
         await ledger.note(canary=[])
@@ -210,7 +210,7 @@ class Resume(Kind):
                 pass
             await _revoke_earlier(session, due[:most])
             with ending_early(session.stop):
-                rows = [*(await rows_of(session.ledger, {each.claim.id for each in due[:most]})).values()]
+                rows = [*(await session.ledger.rows_by_id({each.claim.id for each in due[:most]})).values()]
                 _check_canary(rows, [row for row in rows if row.stage is Stage.EARLIER], session.ledger.name)
             if not session.stop.asked:
                 await skip_shared(session, only_more=True)

@@ -71,12 +71,6 @@ class KnownRun:
     counts: Mapping[str, int] | None
     purged_at: datetime | None
 
-    @property
-    def revoked(self) -> int:
-        """How many rows were revoked by its end, or were to be."""
-        states = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
-        return sum((self.counts or {}).get(state, 0) for state in states)
-
     def as_json(self) -> dict[str, Any]:
         """The object that `runs --json` prints."""
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -24,7 +23,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -279,7 +278,8 @@ class LedgerReader:
 
     async def users_to_do(self) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
-        users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()
+        which = self._to_do(), to_go_on(self._only_looked_up_in), rows.c.state == State.PENDING
+        users = select(rows.c.user_id).where(*which).distinct()
         return {row["user_id"] for row in await self._all(users)}
 
     async def to_share(self) -> ToShare:
@@ -299,9 +299,12 @@ class LedgerReader:
         )
         return ToShare(**found[0])
 
-    async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
-        """These rows as they are now, in the sheet's order."""
-        return await self.rows_where(rows.c.id.in_(ids))
+    async def rows_by_id(self, ids: Iterable[int]) -> dict[int, Row]:
+        """These rows as they are now, by Id."""
+        found: dict[int, Row] = {}
+        for chunk in chunks(sorted(ids), PAGE):
+            found |= {row.id: row for row in await self.rows_where(rows.c.id.in_(chunk))}
+        return found
 
     async def canary(self) -> list[Row]:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
@@ -309,7 +312,8 @@ class LedgerReader:
 
     async def ids_to_do(self) -> frozenset[int]:
         """The rows that are still to be sent, by Id."""
-        return frozenset(row["id"] for row in await self._all(select(rows.c.id).where(self._to_send())))
+        found = await self._all(select(rows.c.id).where(self._to_do(), to_go_on(self._only_looked_up_in)))
+        return frozenset(row["id"] for row in found)
 
     def to_do(self) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
@@ -477,8 +481,7 @@ class LedgerReader:
     async def unsent(self, keys: Iterable[str]) -> list[str]:
         """Those of these rows, by key, that nothing was sent for; new ones are among them."""
         left = []
-        source = iter(keys)
-        while chunk := list(islice(source, PAGE)):
+        for chunk in chunks(keys, PAGE):
             sent = select(rows.c.key).where(rows.c.key.in_(chunk), rows.c.state.not_in(NEVER_SENT))
             there = {row["key"] for row in await self._all(sent)}
             left += [key for key in chunk if key not in there]
@@ -638,10 +641,6 @@ class LedgerReader:
         if self.renew_before is not None:
             left = left | self.to_renew()
         return left & MEANT & self._is_due() & GIVES_ACCESS
-
-    def _to_send(self) -> ColumnElement[bool]:
-        """Of those, the ones that are for this run to send."""
-        return self._to_do() & to_go_on(self._only_looked_up_in)
 
     def _found(self) -> ColumnElement[str]:
         """The state in which a run finds a row: of what was under way when another was cut off nobody knows.

@@ -8,12 +8,11 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, wraps
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.queries import (
@@ -55,7 +54,7 @@ from batch_share.ledger.states import (
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping, Update
 
@@ -66,6 +65,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _UNDO = "undo"
+_NOTICE = ("notice_kind", "notice_details")
 
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
@@ -213,7 +213,7 @@ class Ledger(LedgerReader):
         if began is None:
             return 0
         ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
-        for chunk in _chunks(ids, PAGE):
+        for chunk in chunks(ids, PAGE):
             self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
         return len(ids)
 
@@ -277,7 +277,7 @@ class Ledger(LedgerReader):
             self.results = None
             kept = 0
             connection.execute(update(rows).values(position=None))
-            for chunk in _chunks(enumerate(new_rows), PAGE):
+            for chunk in chunks(enumerate(new_rows), PAGE):
                 kept += self._take_chunk(connection, chunk)
             # Rows that the sheet had lost when they were posted, and has again: they go on.
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
@@ -339,7 +339,7 @@ class Ledger(LedgerReader):
                 told = {name: each for name, each in (details or {}).items() if name not in {"before", "now"}}
                 notice = Why(Cause(kind), told | other)
             if notice != why_of(kind, details):
-                connection.execute(update(rows).where(rows.c.id == row_id).values(_notice_values(notice)))
+                connection.execute(update(rows).where(rows.c.id == row_id).values(_why_values(notice, _NOTICE)))
 
     def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
         """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
@@ -471,7 +471,7 @@ class Ledger(LedgerReader):
         ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
         last = connection.scalar(select(func.max(rows.c.id))) or 0
         began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))
-        for chunk in _chunks(enumerate(ids, last + 1), PAGE):
+        for chunk in chunks(enumerate(ids, last + 1), PAGE):
             new_ids = {old: new for new, old in chunk}
             found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
             for row in found:
@@ -628,15 +628,12 @@ def _place(position: int, row: NewRow) -> dict[str, Any]:
 def _row_values(result: Result) -> dict[str, Any]:
     doubtful = result.doubtful or result.state is State.UNKNOWN
     values = {"stage": result.stage, "doubtful": doubtful} | _why_values(result.why) | dict(result.learned)
-    return values | _notice_values(result.notice) if result.notice else values
+    return values | _why_values(result.notice, _NOTICE) if result.notice else values
 
 
-def _why_values(why: Why | None) -> dict[str, Any]:
-    return {"cause": why.cause if why else None, "details": (why.details or None) if why else None}
-
-
-def _notice_values(notice: Why | None) -> dict[str, Any]:
-    return {"notice_kind": notice.cause if notice else None, "notice_details": notice.details if notice else None}
+def _why_values(why: Why | None, names: Sequence[str] = ("cause", "details")) -> dict[str, Any]:
+    """In the columns of these `names`, why a row is where it is, or its notice."""
+    return dict(zip(names, (why.cause, why.details or None) if why else (None, None), strict=True))
 
 
 def _attempt_values(result: Result) -> dict[str, Any]:
@@ -650,9 +647,3 @@ def _attempt_values(result: Result) -> dict[str, Any]:
 
 def _fields(record: Instruction | SheetRecord | Lookup | Edit) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while chunk := list(islice(source, size)):
-        yield chunk

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.errors import HistoryError, LedgerError, LedgerLocked, SettingsError, SheetError, sentence
 from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.ledger.files import LedgerName
@@ -29,7 +29,7 @@ from batch_share.ledger.known import (
 )
 from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why, run_id
-from batch_share.ledger.states import TO_DO, State
+from batch_share.ledger.states import BEING_REVOKED, TO_DO, State
 from batch_share.outputs import is_database
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
@@ -131,8 +131,7 @@ def _may_repeat(row: NewRow) -> bool:
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
     """For each, the shares that it asks to be revoked: its user's, or all others'. Raises HistoryError."""
-    left = iter(claims)
-    while page := [*islice(left, _PAGE)]:
+    for page in chunks(claims, _PAGE):
         by_lead: dict[str, list[LiveShare]] = {}
         for share in history.live_after(utc_now(), {claim.lead_id for claim in page}, host):
             by_lead.setdefault(share.lead_id, []).append(share)
@@ -251,7 +250,9 @@ async def known_elsewhere(session: Session) -> Elsewhere:
         if history is not None:
             job = facts.job
             own = {run_id(job, run) for run in await ledger.runs()}
-            revoked = any(run.revoked for run in history.runs(job=job) if run.id not in own)
+            others = [run.counts or {} for run in history.runs(job=job) if run.id not in own]
+            states = (*BEING_REVOKED, State.ENDING, State.REVOKED)
+            revoked = any(counts.get(state) for counts in others for state in states)
             shares = [share for share in history.live_of(job) if share.access]
             return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
     return Elsewhere({}, revoked=False)

@@ -17,11 +17,10 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
-from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
-from batch_share.common import Action, Cause, ascii_lower
+from batch_share.common import Action, Cause, ascii_lower, chunks
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import (
     ALL_USERS,
@@ -247,10 +246,6 @@ class Directory:
         if user in self.unanswered and user.field is not Field.USER_ID:
             return None
         return self.unanswered.get(lead, self.unanswered.get(user))
-
-    def is_unanswered(self, row: ShareRow) -> bool:
-        """Whether no API could tell of its lead, or of its user."""
-        return row.leads[0] in self.unanswered or row.users[0] in self.unanswered
 
     def is_found(self, ref: Ref) -> bool:
         """Whether `ref` is known to name somebody."""
@@ -561,7 +556,7 @@ class Enquiry:
         self.connection.tally.to_look_up(len(refs))
         users: dict[Ref, None] = {}
         try:
-            for stretch in self._chunks(refs, STRETCH):
+            for stretch in chunks(refs, STRETCH):
                 if self.connection.stop.asked:
                     return
                 wanted: dict[Field, list[Ref]] = {}
@@ -570,7 +565,7 @@ class Enquiry:
                         users[ref] = None
                     else:
                         wanted.setdefault(ref.field, []).append(ref)
-                await self._each(self._chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
+                await self._each(chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
                 for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
                     await self._by_value(wanted.get(each, []))
                 await self._all_alone(wanted.get(Field.LEAD_PHONE, []))
@@ -601,13 +596,13 @@ class Enquiry:
         left = list(refs)
         if await self._takes_many(left):
             if len(left) > 1:
-                await self._each(self._chunks(left, IN_PAGE), self._many)
+                await self._each(chunks(left, IN_PAGE), self._many)
         elif left and left[0].field is Field.LEAD_NUMBER and not self._refused_pages:
             await self._by_pages(sorted(left, key=lambda ref: int(ref.value)))
         await self._all_alone([ref for ref in left if not self.directory.is_found(ref)])
 
     async def _takes_many(self, left: list[Ref]) -> bool:
-        """Whether IN works for the field of these. The first time some of them leave the list, to try it with."""
+        """Whether IN finds one of these that is there, and nobody else; some leave the list to try it, but once."""
         if left and left[0].field in self._in_works:
             return self._in_works[left[0].field]
         known = None
@@ -619,19 +614,15 @@ class Enquiry:
                 break
         if known is None or len(left) < 2:
             return False
-        works = self._in_works[known.field] = await self._try_in(known)
+        works = False
+        if not self.connection.stop.asked:  # no page shows how its values are written
+            values = [_NOBODY[known.field], known.value]
+            found = await consult(self.connection, leads_where(_NAMES[known.field], values, "IN"), read_leads)
+            if isinstance(found, list):
+                answer = answer_for(known, found)
+                works = answer.found is not None and all(lead.id == answer.found["id"] for lead in found)
+        self._in_works[known.field] = works
         return works
-
-    async def _try_in(self, known: Ref) -> bool:
-        """Whether IN finds a lead that is there, and nobody else: no page shows how its values are written."""
-        if self.connection.stop.asked:
-            return False
-        values = [_NOBODY[known.field], known.value]
-        found = await consult(self.connection, leads_where(_NAMES[known.field], values, "IN"), read_leads)
-        if not isinstance(found, list):
-            return False
-        answer = answer_for(known, found)
-        return answer.found is not None and all(lead.id == answer.found["id"] for lead in found)
 
     async def _many(self, refs: Sequence[Ref]) -> None:
         call = leads_where(_NAMES[refs[0].field], [ref.value for ref in refs], "IN")
@@ -719,9 +710,3 @@ class Enquiry:
                 await ask(thing)
 
         await in_parallel(self.connection, work)
-
-    @staticmethod
-    def _chunks(refs: Iterable[Ref], size: int) -> Iterator[list[Ref]]:
-        source = iter(refs)
-        while chunk := list(islice(source, size)):
-            yield chunk

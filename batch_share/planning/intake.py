@@ -10,11 +10,10 @@ from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from batch_share.common import Cause, ascii_lower, utc_now
+from batch_share.common import Cause, ascii_lower, chunks, utc_now
 from batch_share.errors import (
     BatchShareError,
     LedgerError,
@@ -200,7 +199,7 @@ async def _commit(
 ) -> Changes:
     """Commit the rows as they are judged now, and by what they were."""
     if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
-        while page := list(islice(recalled, PAGE)):
+        for page in chunks(recalled, PAGE):
             await ledger.note_lookups(page)
     final = plan
     if zone:

@@ -214,7 +214,7 @@ class Plan:
         With each why its Ids can't be checked, if it has them all.
         """
         for row, each in zip(self.rows(job, directory), self.checked(), strict=True):
-            if each.wish is not None and directory.is_unanswered(each.wish):
+            if each.wish and not directory.unanswered.keys().isdisjoint((each.wish.leads[0], each.wish.users[0])):
                 yield row.key, directory.unchecked(each.wish)
 
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:

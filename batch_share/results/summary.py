@@ -49,11 +49,6 @@ class ExitCode(IntEnum):
         return cls.USAGE if is_usage else cls.NOT_DONE
 
     @classmethod
-    def of_ended(cls, error: BatchShareError) -> ExitCode:
-        """What an error means that ended a job under way: only of a sheet that broke off was nothing sent."""
-        return cls.USAGE if isinstance(error, SheetError) else cls.NOT_DONE
-
-    @classmethod
     def most_urgent(cls, codes: Iterable[ExitCode]) -> ExitCode:
         """The code of several pieces of work."""
         return min(codes, key=_ORDER.index, default=cls.DONE)

@@ -362,7 +362,8 @@ def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
         steps.append(f"{plural(ended, 'share')} ended; to share again: batch-share resume {ledger} --renew 1d")
     if failed := summary.failed_sheet:
         file = failed.name if by_name else str(failed)
-        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command_for(file)}")
+        command = shlex.join(["batch-share", "run", file])
+        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command}")
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
         steps.append(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again")
@@ -375,11 +376,6 @@ def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
     if summary.noticed:
         steps.append(f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete")
     return steps
-
-
-def command_for(failed_sheet: str) -> str:
-    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
-    return shlex.join(["batch-share", "run", failed_sheet])
 
 
 def spell_waiting(waiting: Waiting) -> str:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
-from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, PROCESSING, State
-from batch_share.logs import about, log, masked
+from batch_share.logs import log, masked
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Alike, Changes, SheetRecord
-    from batch_share.ledger.store import Ledger
     from batch_share.sending.cost import Cost, Pace
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
@@ -425,13 +423,6 @@ class Progress:
 
 
 # ------------------------------------------------------------------------------------------- for the log
-
-
-@contextmanager
-def logging_job(ledger: Ledger, command: str, settings: Settings) -> Iterator[None]:
-    """Let all events of the body say which command, ledger and account they are of."""
-    with about(command=command, ledger=ledger.name.short, account=name_of_account(settings)):
-        yield
 
 
 @contextmanager

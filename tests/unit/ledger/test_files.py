@@ -189,7 +189,7 @@ async def test_nothing_is_begun_in_a_ledger_that_is_not_where_it_was_and_answers
     file: Path, what: str
 ) -> None:
     async with working(file, new_row(1), new_row(2)) as ledger:
-        first, second = await ledger.rows_by_id([1, 2])
+        first, second = (await ledger.rows_by_id([1, 2])).values()
         begun = await ledger.intend([first], Stage.ACTIVITY, [None])
         kept = file.rename(file.with_name("kept.db"))
         if what == "deleted":
