@@ -73,8 +73,10 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("batch-share", appauthor=False), DEFAULT_FILE)
 
 
-def file_sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    """What the files set, by their names, the one that wins first. Raises SettingsError; it quotes no value."""
+def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
+    """What the environment and the files set, the one that wins first. Raises SettingsError; it quotes no value."""
+    environment = EnvSettingsSource(settings_cls)
+    environment.env_vars = filled(environment.env_vars)
     named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
     here, users = Path(named or DEFAULT_FILE), user_file()
     if named and not here.is_file():
@@ -91,6 +93,7 @@ def file_sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSett
     _check_counts(ENV_FILE, ours & settings_cls.model_fields.keys(), fault, may_allow_host=False)
     is_own = bool(named) or here.resolve() == users.resolve()
     return {
+        "environment": environment,
         ENV_FILE: env_file,
         str(here): _toml_source(settings_cls, here, may_allow_host=is_own),
         str(users): _toml_source(settings_cls, users, may_allow_host=True),
@@ -587,13 +590,6 @@ def origins() -> dict[str, str]:
         ]
         found = dict.fromkeys(leaves, place) | found
     return found
-
-
-def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    """The environment and the files, by their names, the one that wins first. Raises SettingsError."""
-    environment = EnvSettingsSource(settings_cls)
-    environment.env_vars = filled(environment.env_vars)
-    return {"environment": environment, **file_sources(settings_cls)}
 
 
 class _KeyringSource(PydanticBaseSettingsSource):

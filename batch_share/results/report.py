@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, SheetRecord
+    from batch_share.ledger.records import Row, RunRecord, SheetRecord, Statistics
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0
@@ -146,9 +146,7 @@ async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int 
 
 async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     """Everything that the template tells."""
-    runs, sheet = await ledger.runs(), await ledger.sheet()
-    numbers, summary = await ledger.statistics(), await summarize(ledger)
-    total = sum(numbers.states.values())
+    numbers, summary, sheet = await ledger.statistics(), await summarize(ledger), await ledger.sheet()
     history = [f"{wording.spell_corrected(*each)}." for each in summary.corrected.items()]
     if summary.earlier:
         history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
@@ -158,8 +156,6 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         if len(lines) == most:
             break
         lines.append(_line(row, sheet, advice, words))
-    longest_user = max((user.rows for user in numbers.users), default=0)
-    longest_reason = max((kind.rows for kind in numbers.reasons), default=0)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
@@ -171,9 +167,22 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "history": history,
         "ending": wording.spell_ending(summary.ending),
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
-        "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": wording.next_steps(summary, by_name=True),
         "at_rest": wording.at_rest(summary.states),
+        "lines": lines,
+        "doubles": summary.noticed,
+        "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
+        **_counted(numbers),
+        **_of_runs(await ledger.runs()),
+    }
+
+
+def _counted(numbers: Statistics) -> dict[str, Any]:
+    """How many rows are in which state, whose they are, and why rows need a person."""
+    total = sum(numbers.states.values())
+    longest_user = max((user.rows for user in numbers.users), default=0)
+    longest_reason = max((kind.rows for kind in numbers.reasons), default=0)
+    return {
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),
         "total": total,
@@ -200,6 +209,13 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
             for kind in numbers.reasons
         ],
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
+        "troubled": rows_in(numbers.states, TROUBLED),
+    }
+
+
+def _of_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
+    return {
+        "open_run": bool(runs) and runs[-1].ended_at is None,
         "runs": [
             {
                 "number": run.id,
@@ -211,10 +227,6 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
             for run in runs[-RUNS_REPORTED:]
         ],
         "more_runs": max(0, len(runs) - RUNS_REPORTED),
-        "lines": lines,
-        "troubled": rows_in(numbers.states, TROUBLED),
-        "doubles": summary.noticed,
-        "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
     }
 
 
