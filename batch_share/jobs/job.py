@@ -24,14 +24,14 @@ from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import INTENTS, State, rows_in
-from batch_share.logs import about, bind_run
+from batch_share.logs import about, bind_run, log
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
 from batch_share.sending.follow_up import following_up
-from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends
+from batch_share.sending.onlookers import Preview, log_error, logging_ends
 from batch_share.sending.session import Course, ending_early, open_session
 
 if TYPE_CHECKING:
@@ -226,7 +226,10 @@ async def preview_of(
     ledger = session.ledger
     session.tally.begin(await ledger.counts())
     totals = await ledger.totals()
-    log_plan(totals.states, to_do, cut_off)
+    there, sent = ({str(state): n for state, n in each.items() if n} for each in (totals.states, to_do))
+    log.info("planned", rows=there, to_do=sent)
+    if cut_off:
+        log.warning("calls were under way when an earlier run was cut off", rows=cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
         host=session.client.base_url,

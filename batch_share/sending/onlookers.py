@@ -453,11 +453,3 @@ def log_error(error: BatchShareError) -> None:
     """The error that ends a job."""
     more = {"until": error.until.isoformat(timespec="seconds")} if isinstance(error, AccountClosed) else {}
     log.error("stopped by an error", error=type(error).__name__, words=masked(error), **more)
-
-
-def log_plan(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:
-    """What is in the ledger, and what of it is to be sent, tried again or revoked."""
-    rows, of_them = ({str(state): count for state, count in each.items() if count} for each in (states, to_do))
-    log.info("planned", rows=rows, to_do=of_them)
-    if cut_off:
-        log.warning("calls were under way when an earlier run was cut off", rows=cut_off)
