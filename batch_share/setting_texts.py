@@ -57,4 +57,5 @@ SETTING_TEXTS: Final = {
     "data_folder": "Where the index of runs is, and what was said of columns.",
     "log_folder": "Where the log is.",
     "log_level": "What is logged: info, or debug, which adds every call.",
+    "wire_log": "Write every call and answer to this new file, without anybody's data, to be sent to whoever helps.",
 }

@@ -228,6 +228,7 @@ PRIVATE: Final = {
     "data_folder",
     "log_folder",
     "log_level",
+    "wire_log",
 }
 """Settings that are secret, or of this machine alone: no ledger holds them."""
 
@@ -455,6 +456,7 @@ class Settings(BaseSettings):
     data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))
     log_folder: Path = Field(Path(platformdirs.user_log_dir("batch-share", appauthor=False)))
     log_level: Literal["debug", "info"] = "info"
+    wire_log: Path | None = Field(None, examples=["trouble.jsonl"])
 
     _given: frozenset[str] = PrivateAttr(frozenset())
 

@@ -50,6 +50,12 @@ def sandbox(
         Optional[str], typer.Option(help="What goes wrong how often, such as applied-reset=2%,Create:503=1%.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
+    replay: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Answer as the account did that this wire log is of; the sheet to run is written beside it."
+        ),
+    ] = None,
 ) -> None:
     """Start an imitation LeadSquared here, to rehearse on. Ctrl-C ends it.
 

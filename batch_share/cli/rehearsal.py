@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from batch_share.library import BatchShare
 from batch_share.outputs import names_for
 from batch_share.results.summary import ExitCode
 from batch_share.sandbox import Sandbox, SandboxOptions, World, serve_forever
+from batch_share.sandbox.replay import Replay
 from batch_share.sandbox.sheets import EVENT, write_csv, write_excel
 from batch_share.settings import Settings
 from batch_share.sheet.reader import check_sheet_file
@@ -40,6 +42,7 @@ def serve_sandbox(
     refuse: Sequence[str] | None,
     without: str | None,
     faults: str | None,
+    replay: Path | None,
     **given: Any,
 ) -> None:
     """Serve a sandbox, as the command's options say, until a signal ends it, telling how to use it.
@@ -64,8 +67,22 @@ def serve_sandbox(
         )
     except ValueError as error:
         raise SettingsError("sandbox", str(error)) from None
+    wrappers = []
+    if replay is not None:
+        sheet = next(name for name in names_for(replay.with_suffix(".csv")) if not name.exists())
+        try:
+            wrappers = [again := Replay(replay)]
+            again.write_sheet(sheet)
+        except (OSError, ValueError) as error:
+            raise SettingsError("replay", f"{replay}: {getattr(error, 'strerror', None) or error}") from None
+        options = replace(options, rate=Rate(limit=1000, period=1.0))  # the log has every refusal there was
+        Console(highlight=False).print(
+            f"It answers the {plural(again.calls, 'call')} of {replay}, {plural(len(again.sheet), 'row')} of which "
+            f"to run are in {sheet}.",
+            soft_wrap=True,
+        )
     try:
-        asyncio.run(serve_forever(options, _announce))
+        asyncio.run(serve_forever(options, _announce, wrappers))
     except OSError as error:
         problem = (
             f"{options.port} can't be listened on ({os.strerror(error.errno or 0)}): choose another, or 0 for any"

@@ -35,6 +35,7 @@ from batch_share.sending.owner import find_key_user, is_verified, note_proof, ve
 from batch_share.sending.sender import send_rows
 from batch_share.sending.session import Form, ending_early
 from batch_share.sending.steps import activity_marker, asked, in_time, post, posted, share
+from batch_share.sheet.columns import Field
 from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
@@ -275,6 +276,17 @@ class RunSheet(Resume):
             session.stop.ask(error)
         self.notes = self.plan.sheet.notes() if self.changes else ()
         self.reported = await unread_columns(self.plan, session.ledger)
+        if (wire_log := session.client.wire_log) is not None and (sheet := await session.ledger.sheet()):
+            mapping = sheet.mapping or {}
+            async for row in session.ledger.rows_of_sheet():
+                cells = {
+                    mapping[name]: cell
+                    for name, cell in zip(sheet.columns, row.cells, strict=False)
+                    if name in mapping
+                }
+                if row.instruction:  # what people call a type of activity is hidden
+                    cells[Field.EVENT] = str(row.instruction.event)
+                wire_log.note_row(row.sheet_row, cells)
 
 
 class Reconcile(Kind):

@@ -37,6 +37,7 @@ from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.wire_log import WireLog
 from batch_share.ledger.states import INTENTS, State
 from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_once
@@ -398,7 +399,10 @@ async def open_connection(
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
-            async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
+            wire_log = turns.enter_context(WireLog(settings.wire_log)) if settings.wire_log else None
+            async with Client(
+                host, access_key, secret_key, answer_seconds=seconds, proxy=proxy, wire_log=wire_log
+            ) as client:
                 connection = Connection(
                     settings=settings,
                     turn=turn,
