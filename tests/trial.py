@@ -18,7 +18,7 @@ from batch_share.common import Rate
 from batch_share.jobs.job import Ending, Kind, do
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RunSheet
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
@@ -199,6 +199,7 @@ class Trial:
             "workers": 6,
             "wait": 0.0,
             "grace": 0.0,
+            "audit_pages": 0,  # a test counts the calls that it is about
             "stop_after_failures": 0,  # tests let rows fail on purpose; what is in force otherwise is UNCHANGED
             "state_folder": self.folder / "state",
             "data_folder": self.folder / "data",
@@ -233,6 +234,16 @@ class Trial:
     ) -> Ending:
         """Revoke shares."""
         return await self.do(Revoke(self.name, rows, user), onlooker, **changes)
+
+    async def audit(self, **changes: Any) -> dict[str, Any]:
+        """Hold the ledger against the sandbox now; what was found."""
+        await self.do(AuditLedger(self.name), **changes)
+        return self.audited()
+
+    def audited(self) -> dict[str, Any]:
+        """What the last audit found, by the ledger."""
+        ((found,),) = self.query("SELECT value FROM about WHERE name = 'audit'")
+        return cast("dict[str, Any]", json.loads(found))
 
     def put_forward(self, seconds: float) -> None:
         """Let the sandbox's clock go ahead."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
 
-from batch_share.common import __version__
+from batch_share.common import __version__, utc_now
 from batch_share.errors import (
     AccountClosed,
     BatchShareError,
@@ -29,6 +29,7 @@ from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
 from batch_share.sending import log_events
+from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import following_up
 from batch_share.sending.onlookers import Preview
 from batch_share.sending.session import Course, ending_early, open_session
@@ -162,9 +163,13 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 if job.posts and field_ and field_ in (sheet.mapping or {}).values():
                     raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
                 await job.begin(session)
+                begun = utc_now()
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
+                    if job.posts and session.tally.sent and settings.audit_pages:
+                        with ending_early(session.stop):
+                            await audit(session, begun)
             return await _end(session, job)
 
 

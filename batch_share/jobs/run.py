@@ -28,6 +28,7 @@ from batch_share.planning.already_shared import choose_renewals, skip_reassigned
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_row
+from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, check_sizes
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
@@ -287,6 +288,19 @@ class RunSheet(Resume):
                 if row.instruction:  # what people call a type of activity is hidden
                     cells[Field.EVENT] = str(row.instruction.event)
                 wire_log.note_row(row.sheet_row, cells)
+
+
+class AuditLedger(Kind):
+    """Look whether every activity that a ledger knows of is at LeadSquared once, and no other of its rows."""
+
+    command = "status --audit"
+    guarded = False
+    posts = False
+
+    async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
+        """Ask for all that was ever posted."""
+        with ending_early(session.stop):
+            await audit(session)
 
 
 class Reconcile(Kind):

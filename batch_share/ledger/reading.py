@@ -61,7 +61,7 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Edit, Lookup, Row, RunRecord, Share, SheetRecord, Why, run_id
+from batch_share.ledger.records import Edit, Lookup, Posted, Row, RunRecord, Share, SheetRecord, Why, run_id
 from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
 from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
 from batch_share.ledger.statistics import (
@@ -105,6 +105,9 @@ SAID: Final = "said_columns"
 
 UNSAID: Final = "unsaid"
 """The fact that says about what somebody was sure before, and then did not agree to the run."""
+
+AUDIT: Final = "audit"
+"""The fact that says what the last audit found."""
 
 UNANSWERED: Final = "unanswered"
 """The fact that says of how many leads and users no API could tell."""
@@ -192,6 +195,11 @@ class LedgerReader:
         """What could not be checked: for so many `rows` (0: for all alike), and `why`, in the API's own words."""
         noted = json.loads((await self.facts()).get(UNCHECKED, "{}"))
         return [Why(Cause(what), {"rows": rows, "why": why}) for what, (rows, why) in noted.items()]
+
+    async def audit(self) -> dict[str, Any] | None:
+        """What the last audit found, as it was noted; None if there was none."""
+        noted = (await self.facts()).get(AUDIT)
+        return json.loads(noted) if noted else None
 
     async def written(self) -> list[Written]:
         """What was written of it, oldest first."""
@@ -679,6 +687,36 @@ class LedgerReader:
         while found := await self._all(page.where(attempts.c.id > last).limit(SHARES_PAGE)):
             for row in found:
                 yield row["marker"]
+            last = found[-1]["id"]
+
+    async def posted(self, since: datetime | None = None) -> AsyncIterator[Posted]:
+        """The activities that were sent with a marker, answered or not, `since` then; each once for each try."""
+        sent = attempts.join(rows, rows.c.id == attempts.c.row_id)
+        columns = rows.c.sheet_row, rows.c.event, rows.c.activity_id, rows.c.state, rows.c.stage, rows.c.request_id
+        page = (
+            select(attempts.c.id, attempts.c.marker, attempts.c.sent_at, *columns)
+            .select_from(sent)
+            .where(attempts.c.marker.is_not(None), true() if since is None else attempts.c.sent_at >= since)
+            .order_by(attempts.c.id)
+            .limit(SHARES_PAGE)
+        )
+        last = 0
+        while found := await self._all(page.where(attempts.c.id > last)):
+            for row in found:
+                is_refused = row["state"] == State.FAILED and row["stage"] == Stage.ACTIVITY
+                given = row["event"], row["sent_at"], row["activity_id"]
+                yield Posted(row["sheet_row"], row["marker"], *given, is_refused, row["request_id"] is not None)
+            last = found[-1]["id"]
+
+    async def marked_rows(self) -> AsyncIterator[tuple[str, int, int]]:
+        """The key of every row, its number in the sheet, and how many shares of it there were before."""
+        page = (
+            select(rows.c.id, rows.c.key, rows.c.sheet_row, rows.c.renewal).order_by(rows.c.id).limit(SHARES_PAGE)
+        )
+        last = 0
+        while found := await self._all(page.where(rows.c.id > last)):
+            for row in found:
+                yield row["key"], row["sheet_row"], row["renewal"]
             last = found[-1]["id"]
 
     async def ends_of(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], datetime]:

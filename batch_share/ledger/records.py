@@ -174,6 +174,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Posted:
+    """An activity that was sent, by its `marker`: `activity_id` is None where by the ledger it does not stand.
+
+    `is_refused`: LeadSquared said that it was not posted. `is_shared`: a share stands in its context, or did.
+    """
+
+    sheet_row: int
+    marker: str
+    event: int
+    sent_at: datetime
+    activity_id: str | None
+    is_refused: bool
+    is_shared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SheetRecord:
     """One version of a sheet. `digest` is of its bytes and of every option that changes what its rows mean.
 

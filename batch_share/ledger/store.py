@@ -28,6 +28,7 @@ from batch_share.ledger.queries import (
     state_in_sheet,
 )
 from batch_share.ledger.reading import (
+    AUDIT,
     CALLS,
     CANARY,
     DATES,
@@ -292,6 +293,10 @@ class Ledger(LedgerReader):
         """Commit what words mean in the sheet in force."""
         if words != await self.words():
             await self._note_fact(WORDS, json.dumps(words))
+
+    async def note_audit(self, found: Mapping[str, Any]) -> None:
+        """Commit what an audit found."""
+        await self._note_fact(AUDIT, json.dumps(found))
 
     async def _note_fact(self, name: str, value: str) -> None:
         def note(connection: Connection) -> None:

@@ -6,12 +6,12 @@ import csv
 import json
 from typing import TYPE_CHECKING
 
-from batch_share.ledger.files import LedgerName
+from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Trial, envelope, options, sheet_rows, trial
+
 from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.replay import Replay
 from batch_share.sandbox.wire import Reply
-from tests.trial import CREATE, DROPPED, HEADER, SHARE, Fault, Trial, envelope, options, sheet_rows, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,4 +76,4 @@ async def test_a_faulty_run_has_the_same_outcomes_once_its_wire_log_is_answered_
     assert len(set(before.summary.states)) > 1
     assert after.summary.states == before.summary.states
     assert after.looked_up == before.looked_up
-    assert LedgerName.of(there / "leads.csv.ledger.db").exists
+    assert another.ledger.exists()

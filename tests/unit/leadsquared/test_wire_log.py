@@ -75,8 +75,12 @@ JSONS = st.recursive(
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=12), inside, max_size=4),
     max_leaves=12,
 )
-NAMES = st.sampled_from(["Message", "ExceptionMessage", "Status", "Name", "Value", "Key", "Note", "Until", "Id", "Data"])
-PLACES = st.sampled_from(["{}", " {} ", "Invalid {}", "{}@example.org", "[bs-{}] {}", "{} 12345", "MX{}Exception x"])
+NAMES = st.sampled_from(
+    ["Message", "ExceptionMessage", "Status", "Name", "Value", "Key", "Note", "Until", "Id", "Data"]
+)
+PLACES = st.sampled_from(
+    ["{}", " {} ", "Invalid {}", "{}@example.org", "[bs-{}] {}", "{} 12345", "MX{}Exception x"]
+)
 
 
 @given(JSONS, NAMES, PLACES)
@@ -132,7 +136,9 @@ def test_every_ending_of_a_call_is_a_line(tmp_path: Path) -> None:
     assert PLANTED not in file.read_text()
 
 
-def test_a_disk_that_is_full_stops_the_log_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_stops_the_log_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with WireLog(tmp_path / "wire.jsonl") as log:
 
         def full(_: str) -> int:
