@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.leadsquared.wire_log import WireLog
+    from batch_share.leadsquared.wire_log import CallLog
     from batch_share.proxy import Proxy
 
 HIDDEN: Final = "***"
@@ -164,7 +164,7 @@ class Client:
         *,
         answer_seconds: float = ANSWER_SECONDS,
         proxy: Proxy | None = None,
-        wire_log: WireLog | None = None,
+        wire_log: CallLog | None = None,
     ) -> None:
         if proxy is not None and not base_url.startswith("https:"):
             raise ValueError("a proxy would see the keys")

@@ -18,7 +18,7 @@ import json
 import re
 from collections import Counter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from batch_share.common import __version__, utc_now
@@ -179,6 +179,27 @@ class Replacing:
         shown.append(_hidden_unless(_BETWEEN.fullmatch, text[end:]))
         return _HIDDEN_RUN.sub(lambda run: f"(text {len(run[0])})", "".join(shown))
 
+    def exchange(self, call: Call, answer: Answer | NotSent | Lost) -> dict[str, Any]:
+        """A call, and what came of it."""
+        line: dict[str, Any] = {
+            "method": call.method,
+            "path": call.path,
+            "query": self.cleaned(dict(call.query)),
+            "request": self.cleaned(json.loads(call.body)) if call.body else None,
+        }
+        if not isinstance(answer, Answer):
+            what = "lost" if isinstance(answer, Lost) else "not_sent"
+            return line | {what: self.text(answer.words, in_message=True)}
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        retry = answer.headers.get("Retry-After", "")
+        line |= {"status": answer.status, "content_type": kind if kind in _CONTENT_TYPES else "other"}
+        line |= {"retry_after": retry} if retry.isascii() and retry.isdigit() else {}
+        try:
+            return line | {"answer": self.cleaned(json.loads(answer.body))}
+        except (ValueError, RecursionError):
+            said = answer.body[:WORDS_SHOWN].decode("utf-8", "replace")
+            return line | {"text": self.text(said, in_message=True), "bytes": len(answer.body)}
+
     def _instead(self, kind: str, word: str) -> str:
         """What stands for it: the same for a GUID however it is written, and for an address."""
         bare = word.replace("-", "").lower() if kind == "guid" else word.lower()
@@ -205,6 +226,16 @@ def _made_up(kind: str, number: int, length: int) -> str:
     if kind == "marker":
         return "bs-" + base64.b32encode(number.to_bytes(10)).decode().lower()
     return f"9{number:0{length - 1}}"
+
+
+class CallLog(Protocol):
+    """Whoever is told of every call."""
+
+    def note_row(self, sheet_row: int, cells: Mapping[str, str]) -> None:
+        """A row of the sheet: the cells that are read, by what they are."""
+
+    def note_call(self, call: Call, answer: Answer | NotSent | Lost, seconds: float) -> None:
+        """A call that took so many `seconds`, and what came of it."""
 
 
 class WireLog:
@@ -240,30 +271,9 @@ class WireLog:
 
     def note_call(self, call: Call, answer: Answer | NotSent | Lost, seconds: float) -> None:
         """A call that took so many `seconds`, and what came of it."""
-        cleaned, self._number = self._replacing.cleaned, self._number + 1
-        line: dict[str, Any] = {
-            "call": self._number,
-            "at": round(perf_counter() - self._began - seconds, 3),
-            "seconds": round(seconds, 3),
-            "method": call.method,
-            "path": call.path,
-            "query": cleaned(dict(call.query)),
-            "request": cleaned(json.loads(call.body)) if call.body else None,
-        }
-        if isinstance(answer, Answer):
-            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            retry = answer.headers.get("Retry-After", "")
-            line |= {"status": answer.status, "content_type": kind if kind in _CONTENT_TYPES else "other"}
-            line |= {"retry_after": retry} if retry.isascii() and retry.isdigit() else {}
-            try:
-                line["answer"] = cleaned(json.loads(answer.body))
-            except (ValueError, RecursionError):
-                said = answer.body[:WORDS_SHOWN].decode("utf-8", "replace")
-                line |= {"text": self._replacing.text(said, in_message=True), "bytes": len(answer.body)}
-        else:
-            what = "lost" if isinstance(answer, Lost) else "not_sent"
-            line[what] = self._replacing.text(answer.words, in_message=True)
-        self._write(line)
+        self._number += 1
+        times = {"at": round(perf_counter() - self._began - seconds, 3), "seconds": round(seconds, 3)}
+        self._write({"call": self._number} | times | self._replacing.exchange(call, answer))
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.problem is not None:

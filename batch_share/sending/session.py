@@ -37,7 +37,7 @@ from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
 from batch_share.leadsquared.protocol import Answer
-from batch_share.leadsquared.wire_log import WireLog
+from batch_share.leadsquared.wire_log import CallLog, WireLog
 from batch_share.ledger.states import INTENTS, State
 from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_once
@@ -344,6 +344,7 @@ class Course:
     preview: Preview | None = None
     turn: AccountTurn | None = None
     connection: Connection | None = None
+    wire_log: CallLog | None = None
 
     def progress(self, job: str = "") -> Progress:
         """How far it is now, as the one with this Id."""
@@ -399,7 +400,9 @@ async def open_connection(
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
-            wire_log = turns.enter_context(WireLog(settings.wire_log)) if settings.wire_log else None
+            wire_log = course.wire_log
+            if settings.wire_log:
+                wire_log = turns.enter_context(WireLog(settings.wire_log))
             async with Client(
                 host, access_key, secret_key, answer_seconds=seconds, proxy=proxy, wire_log=wire_log
             ) as client:
