@@ -21,7 +21,7 @@ from batch_share.errors import BatchShareError, OwnerNotVerified, SettingsError
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import RunSheet
-from batch_share.leadsquared.account import name_of_account
+from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.leadsquared.models import ShareItem, as_text, id_of, is_guid
 from batch_share.leadsquared.outcome import Done, ShareStatus
 from batch_share.leadsquared.people import (
@@ -181,7 +181,11 @@ class Verification:
         self._watcher, self._lead, self._user = _Quiet(watcher), lead.strip(), user.strip()
         self._wire = _Recorder()
         self._answers: list[Answered] = []
-        self.folder = settings.data_folder / f"verify-{name_of_account(settings)}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the sheets and ledgers of the account's trials are."""
+        return self._settings.data_folder / f"verify-{name_of_account(self._settings)}"
 
     async def carry_out(self) -> Verified:
         """Try everything that can be tried, and revoke what was shared, whatever goes wrong.
@@ -194,7 +198,7 @@ class Verification:
         error, standing = None, 0
         try:
             alone = await self._run("one-by-one", lead, user, ALONE, bulk=False)
-            if row := next((row for row in alone if row.activity_id), None):
+            if row := next((row for row in alone if row.state.is_shared), None):
                 async with open_connection(self._settings, self._watcher, self._course()) as connection:
                     await self._try_odd_shares(connection, lead, user, row.activity_id or "")
             await self._run("in-bulk", lead, user, TOGETHER, bulk=True)
@@ -308,6 +312,9 @@ class Verification:
 
     async def _find_lead(self, connection: Connection) -> FoundLead:
         """The lead that is meant, with both its Ids, by the first look-up that shows them."""
+        lead_id, _, number = self._lead.partition(",")
+        if is_guid(lead_id) and number.strip().isdigit():  # an account may have no look-up at all
+            return FoundLead(id_of(lead_id), number.strip(), "", "")
         by_number = leads_where("ProspectAutoId", [self._lead], "=")
         if is_guid(self._lead):
             ways = [leads_by_ids([id_of(self._lead)]), lead_by_id(id_of(self._lead))]
@@ -325,7 +332,9 @@ class Verification:
             if len(meant) == 1:
                 return meant[0]
         raise SettingsError(
-            "lead", f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address"
+            "lead",
+            f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address, or by GUID and number "
+            "with a comma between them",
         )
 
     def _is_meant(self, lead: FoundLead) -> bool:
@@ -341,6 +350,8 @@ class Verification:
                     if not each.active:
                         raise SettingsError("user", f"{each.name} <{each.email}> is not active: name another user")
                     return each
+        if is_id and not isinstance(found, list):
+            return FoundUser(id_of(self._user), "", "", active=True)
         raise SettingsError("user", f"no user is found by {self._user}: name one by GUID or e-mail address")
 
     # ---------------------------------------------------------------------------------------------- shares
@@ -513,11 +524,12 @@ class Verification:
     # ---------------------------------------------------------------------------------------------- its end
 
     def _ledgers(self) -> list[LedgerName]:
-        return [
-            LedgerName.of_sheet(sheet)
-            for sheet in sorted(self.folder.glob("*.csv"))
-            if ".results" not in sheet.name
-        ]
+        """Those of all trials, also before it was known which account the key is of."""
+        names = names_of_account(self._settings) | {name_of_account(self._settings)}
+        sheets = (
+            sheet for name in names for sheet in (self._settings.data_folder / f"verify-{name}").glob("*.csv")
+        )
+        return [LedgerName.of_sheet(sheet) for sheet in sorted(sheets) if ".results" not in sheet.name]
 
     async def _revoke_all(self) -> int:
         """Revoke what stands of this trial, and of any before; how many shares stand all the same."""
