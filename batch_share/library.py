@@ -28,6 +28,7 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
@@ -502,6 +503,14 @@ class BatchShare:
 
     def _ledger(self, named: LedgerLike) -> LedgerName:
         return named if isinstance(named, LedgerName) else self.ledger_of(named)
+
+    async def verify(self, lead: str, user: str) -> Verified:
+        """Try what the account really does on a lead and a user of the caller's own; what it shares it revokes.
+
+        `lead` is a GUID, number or e-mail address, or a GUID and a number with a comma between them; `user` a GUID
+        or e-mail address. Raises BatchShareError for what stops it before its first share.
+        """
+        return await Verification(self.settings, self._watcher, lead, user).carry_out()
 
     async def doctor(self) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.

@@ -57,6 +57,6 @@ SETTING_TEXTS: Final = {
     "data_folder": "Where the index of runs is, and what was said of columns.",
     "log_folder": "Where the log is.",
     "log_level": "What is logged: info, or debug, which adds every call.",
-    "audit_pages": "At most so many pages of a thousand activities are read after a run to prove that none is doubled; 0: none.",
-    "wire_log": "Write every call and answer to this new file, without anybody's data, to be sent to whoever helps.",
+    "audit_pages": "Pages of 1,000 activities that a run reads at most, at its end, to prove that none is doubled.",
+    "wire_log": "A new file for every call and answer, without anybody's data, to be sent to whoever helps.",
 }

@@ -76,6 +76,10 @@ TOGETHER: Final = 4
 """Activities that are posted one by one, and in bulk: the first two of these prove whose they are, one each way, so
 that the last two can be shared in one call."""
 
+LOOK_UP: Final = "Does the look-up of"
+ANSWERS: Final = "answers"
+"""How the questions for look-ups begin, and what is seen of one that does what it should."""
+
 KNOWN_FOR_DAYS: Final = 30
 """How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
 
@@ -303,11 +307,11 @@ class Verification:
             found = await read(connection, call, parse, tries=1, spared=403)
             if isinstance(found, list | dict):
                 seen, follows = (
-                    ("answers", "") if is_right(found) else ("answers, and not with what was asked for", "not used")
+                    (ANSWERS, "") if is_right(found) else ("answers, and not with what was asked for", "not used")
                 )
             else:
                 seen, follows = f"does not: {found.words}", "another look-up is used"
-            self._tell(f"Does the look-up of {what} answer?", "it does", seen, follows, documented=documented)
+            self._tell(f"{LOOK_UP} {what} answer?", "it does", seen, follows, documented=documented)
         return lead, user
 
     async def _find_lead(self, connection: Connection) -> FoundLead:
@@ -333,8 +337,8 @@ class Verification:
                 return meant[0]
         raise SettingsError(
             "lead",
-            f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address, or by GUID and number "
-            "with a comma between them",
+            f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address, or by GUID and "
+            "number with a comma between them",
         )
 
     def _is_meant(self, lead: FoundLead) -> bool:

@@ -152,8 +152,8 @@ class Client:
     """A session with one account on one host. Use it as an async context manager.
 
     `base_url` is the host's base, without `/v2`; the keys travel in headers only
-    (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only. A `wire_log` is told of
-    every call.
+    (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only. A `wire_log` is told
+    of every call.
     """
 
     def __init__(

@@ -101,13 +101,14 @@ found forbidden format gateway greater had have high hour hours inactive incorre
 least less longer made malformed mandatory match maximum mandatorily minute minimum missing most must need
 needed next none not nothing null occurred occured once one or other out over owned parse pending permitted
 please processing provided privilege privileges queued range read received refused required requests restricted
-same second see server sent should some something successfully successful s came answer answered connection broke off host specified submitted such support supported than that the their
+same second see server sent should some something successfully successful s came answer answered connection
+broke off host specified submitted such support supported than that the their
 them there this throttled times too try unauthorized unauthorised unavailable unexpected unknown unsupported up
 use used valid was went were when where which while with within without wrong you your administrator marketing
 manager day week weeks month months h d m w min mins hrs edit full control asc desc eq lik
 """
 _KNOWN: Final = frozenset((_WORDS_OF_NAMES + _WORDS_OF_MESSAGES).split())
-"""Words, in lower case, that LeadSquared's names and messages are made of, or may be: none of them is of anybody."""
+"""Words, in lower case, that LeadSquared's names and messages are made of, or may be: none is of anybody."""
 
 _MADE_OF_KNOWN: Final = re.compile(
     "(?:" + "|".join(sorted((word for word in _KNOWN if len(word) > 1), key=len, reverse=True)) + ")+"

@@ -1,8 +1,8 @@
 """A wire log answered again: the sandbox says to each call what an account once said to one like it.
 
-The log's Ids are not the caller's, unless he runs the sheet that comes with the log. So a call is taken for the first
-one in the log, not answered yet, that asks for the same; whatever Id stands where in it stands for the log's from
-then on, in answers too. An API that the log has no call of is not there.
+The log's Ids are not the caller's, unless the sheet is run that comes with the log. So a call is taken for the
+first one in the log, not answered yet, that asks for the same; whatever Id stands where in it stands for the log's
+from then on, in answers too. An API that the log has no call of is not there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TIMES: Final = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:]+")
 
 
 class Asked:
-    """A request: the `ids` in it, each with its kind, in the order of the fields' names, and what is `around` them."""
+    """A request: the `ids` in it, each with its kind, ordered by the fields' names, and what is `around` them."""
 
     def __init__(self, query: Mapping[str, str], body: Any) -> None:
         text = json.dumps([query, body], sort_keys=True, ensure_ascii=False)

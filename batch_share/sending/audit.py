@@ -1,7 +1,8 @@
 """What stands at LeadSquared held against what the ledger says: is each activity there once, and no other?
 
-All activities of the job's types in the time of its calls are read, a thousand to a call, and told by their markers.
-Reads may lag behind writes, and no page says by how much: what is not shown proves nothing, what is shown twice does.
+All activities of the job's types in the time of its calls are read, a thousand to a call, and told by their
+markers. Reads may lag behind writes, and no page says by how much: what is not shown proves nothing, what is shown
+twice does.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def _page(event: int, since: datetime, until: datetime, number: int) -> Call:
 
 
 async def _not_posted(ledger: LedgerReader, views: dict[str, set[str]]) -> list[Finding]:
-    """Of activities with markers that were not looked for, those of rows that nothing was posted for by the ledger."""
+    """Of activities that were not looked for, those of rows that by the ledger nothing was posted for."""
     async for marker in ledger.markers():  # of other runs
         views.pop(marker, None)
     findings = []

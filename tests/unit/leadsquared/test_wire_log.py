@@ -48,7 +48,7 @@ def cleaned(value: Any, name: str = "") -> Any:
         ({"ExceptionMessage": "'Asha Rao' does not exist"}, "'(text 8)' does not exist"),
         ({"Asha Rao": 1}, {"Field1": 1}),
         ({"prospectautoid": "869196"}, {"prospectautoid": "900001"}),
-        ("[bs-abcdefghijklmnop] [2026-12-04T10:00Z] For Asha", "[bs-aaaaaaaaaaaaaaab] [2026-12-04T10:00Z] (text 8)"),
+        ("[bs-abcdefghijklmnop] [2026-12-04T10:00Z] For", "[bs-aaaaaaaaaaaaaaab] [2026-12-04T10:00Z] (text 3)"),
     ],
 )  # fmt: skip
 def test_what_is_shown_of_an_answer(value: Any, shown: Any) -> None:
