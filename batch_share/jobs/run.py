@@ -26,7 +26,7 @@ from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.follow_up import all_followed_up, following_up
-from batch_share.sending.guards import check_canary
+from batch_share.sending.guards import call_by_address, check_canary, excesses
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.sender import Sender, send_rows
 from batch_share.sending.session import ending_early
@@ -154,7 +154,9 @@ class Resume(Kind):
             zone=counts.zone,
             plan=counts.as_json(),
         )
-        return Choice(preview, await ledger.ids_to_do(), due, next(iter(counts.excesses), None))
+        addresses = call_by_address(await ledger.known_users())
+        excess = next(excesses(counts.due, settings, addresses, counts.earlier), None)
+        return Choice(preview, await ledger.ids_to_do(), due, excess)
 
     async def _counted(self, session: Session) -> Counts:
         """What is to be done, as a plan counts it."""
