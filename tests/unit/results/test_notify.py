@@ -80,6 +80,7 @@ def test_of_a_held_sheet_it_says_where_to_move_it_and_not_where_the_inbox_is(kno
     outcome = SheetOutcome(SECRETIVE / "inbox" / "held" / "20260102-120000_leads.csv" / "leads.csv", NotConfirmed())
     reported = notice(summary=known, release=outcome.release)
     second = reported.text.splitlines()[1]
+    assert outcome.ledger == LedgerName.of_sheet(outcome.sheet)
     move = Path("inbox", "held", "20260102-120000_leads.csv"), Path("inbox", "agreed")
     assert second.startswith("If it is right as it is, move the folder {} to {}: then all of it".format(*move))
     assert "asha" not in reported.text
