@@ -262,12 +262,11 @@ def purge(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
 ) -> None:
-    """Delete what old runs left that holds personal data.
+    """Delete the personal data that old runs left behind.
 
-    That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
-    the sheet itself is never deleted, and the counts are kept. What is kept of look-ups goes without a question. A
-    ledger with rows still to be sent, unknown or accepted, or with shares that are still live, stays, as does one
-    in use.
+    That is their ledger, the results and what else was written beside the sheet, unless it was changed since; the
+    sheet itself is never deleted, and the counts are kept. Stored look-ups are deleted without asking. A ledger
+    stays if it is in use, has rows to send, unknown or accepted, or has live shares.
 
     Example: batch-share purge --older-than 90d
     """
