@@ -237,7 +237,7 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
             session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
         await refresh(history, ledger, name_of_account(session.settings), goes_on=True)
         meant = shares_meant(history, host, [asked(claim) for claim in claims])
-    due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
+        due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
     reported = []
     # Of those that are skipped it was told before.
     if vain := sum(not (each.where or each.claim.state is State.SKIPPED) for each in due):
